@@ -1,0 +1,1 @@
+"""Benchmarks: runs any .tflite on a target and reports what was measured."""

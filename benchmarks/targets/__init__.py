@@ -1,0 +1,1 @@
+"""One file for each target a model can be measured on."""

@@ -1,0 +1,1 @@
+"""Quantization: QAT and PTQ recipes, conversion to TFLite and its audit (needs TensorFlow)."""

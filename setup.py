@@ -1,0 +1,16 @@
+"""Maps the project's folders onto one import package; everything else is in pyproject.toml."""
+
+from setuptools import find_packages, setup
+
+FOLDERS = {
+    "asmnet_kit": "toolkit",
+    "asmnet_kit.training": "training",
+    "asmnet_kit.quantize": "quantize",
+    "asmnet_kit.benchmarks": "benchmarks",
+}
+
+packages = []
+for name, folder in FOLDERS.items():
+    packages += [name, *(f"{name}.{sub}" for sub in find_packages(folder))]
+
+setup(package_dir=FOLDERS, packages=packages)

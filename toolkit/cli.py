@@ -1,0 +1,112 @@
+"""The ``asmnet-kit`` command. It knows each command as a string and loads it when it is called."""
+
+import errno
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from asmnet_kit import __version__
+from asmnet_kit.errors import KitError
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """A command that is imported only when it is used."""
+
+    target: str  # "module:attribute"
+    short_help: str
+
+    def load(self) -> click.Command:
+        module, attribute = self.target.split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+COMMANDS: dict[str, LazyCommand] = {
+    "quickstart": LazyCommand(
+        "asmnet_kit.quickstart:quickstart",
+        "Synthetic faces, training, int8, benchmark and report in one go.",
+    ),
+    "data": LazyCommand(
+        "asmnet_kit.data_cli:data", "Inspect, prepare or synthesize landmark data sets."
+    ),
+    "train": LazyCommand("asmnet_kit.training.cli:train", "Train a landmark and head pose model."),
+    "evaluate": LazyCommand(
+        "asmnet_kit.evaluate_cli:evaluate", "Measure a model's accuracy on a data set."
+    ),
+    "quantize": LazyCommand(
+        "asmnet_kit.quantize.cli:quantize", "Turn a training run into a .tflite model."
+    ),
+    "benchmark": LazyCommand(
+        "asmnet_kit.benchmarks.cli:benchmark", "Measure a .tflite model's speed on a target."
+    ),
+    "report": LazyCommand(
+        "asmnet_kit.reports.cli:report", "Write one HTML page from benchmark results."
+    ),
+    "predict": LazyCommand(
+        "asmnet_kit.predict_cli:predict", "Find landmarks and head pose in a photograph."
+    ),
+    "doctor": LazyCommand(
+        "asmnet_kit.doctor:doctor", "Say what works on this machine and how to mend the rest."
+    ),
+}
+
+# What the operating system refuses is the user's to mend: no traceback for these.
+USER_ERRNOS = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+
+
+class KitFailure(click.ClickException):
+    """A ``KitError`` on its way to the terminal."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class KitGroup(click.Group):
+    """Loads commands lazily and turns domain errors into one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        lazy = COMMANDS.get(cmd_name)
+        return lazy.load() if lazy else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, lazy.short_help) for name, lazy in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KitError as error:
+            raise KitFailure(str(error), error.exit_code) from error
+        except OSError as error:
+            if error.errno not in USER_ERRNOS:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            raise KitFailure(f"{where}{error.strerror}", 1) from error
+
+
+@click.group(cls=KitGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="asmnet-kit")
+def main() -> None:
+    """Train, quantize, benchmark and ship small face alignment models.
+
+    A first run from nothing:  asmnet-kit quickstart --out quickstart
+    """

@@ -1,0 +1,1 @@
+"""Landmark data sets: one reader for each public format."""

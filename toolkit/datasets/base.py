@@ -1,0 +1,134 @@
+"""What every data set is once it has been read: faces with landmarks, and the files that were bad."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.images import Image, Points, decode_image, landmark_box, read_image
+from asmnet_kit.landmarks import Scheme
+
+
+class Picture(Protocol):
+    """Where a face's picture is; reading it may fail with DatasetError."""
+
+    @property
+    def name(self) -> str: ...
+
+    def size_bytes(self) -> int: ...
+
+    def read_encoded(self) -> bytes: ...
+
+    def read(self) -> Image: ...
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture in a file of its own."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def size_bytes(self) -> int:
+        return self.path.stat().st_size
+
+    def read_encoded(self) -> bytes:
+        return self.path.read_bytes()
+
+    def read(self) -> Image:
+        return read_image(self.path)
+
+
+@dataclass(frozen=True)
+class FileSlice:
+    """An encoded picture inside a larger file (a record of a shard)."""
+
+    path: Path
+    offset: int
+    length: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}@{self.offset}"
+
+    def size_bytes(self) -> int:
+        return self.length
+
+    def read_encoded(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.length)
+
+    def read(self) -> Image:
+        return decode_image(self.read_encoded(), name=self.name)
+
+
+@dataclass(frozen=True)
+class Face:
+    """One annotated face.
+
+    Attributes:
+        name: unique within the data set, a POSIX path relative to its folder; several faces of one
+            picture get ``#1``, ``#2`` ... behind it.
+        picture: where the picture is.
+        landmarks: float32 [N, 2], pixels of the picture, 0-based, x right, y down; NaN = no label.
+        subsets: the subsets it is counted in ("common", "full"; "pose"; a folder's name).
+        pose: float32 [3] yaw, pitch, roll in degrees (signs: asmnet_kit.pose) or None.
+        detector_box: float32 [4] x0, y0, x1, y1 that came with the data, or None.
+    """
+
+    name: str
+    picture: Picture
+    landmarks: Points
+    subsets: tuple[str, ...] = ()
+    pose: NDArray[np.float32] | None = None
+    detector_box: NDArray[np.float32] | None = None
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """bool [N]: which points have a label."""
+        labelled: NDArray[np.bool_] = np.isfinite(self.landmarks).all(axis=-1)
+        return labelled
+
+    @property
+    def complete(self) -> bool:
+        """Whether every point has a label."""
+        return bool(self.labelled.all())
+
+    @property
+    def box(self) -> NDArray[np.float32]:
+        """float32 [4] x0, y0, x1, y1: min and max of the labelled points, no margin."""
+        return landmark_box(self.landmarks)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that could not be used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Faces of one format, in the stable order of their names."""
+
+    name: str
+    format: str
+    scheme: Scheme
+    faces: tuple[Face, ...]
+    problems: tuple[Problem, ...] = ()
+
+    def fingerprint(self) -> str:
+        """sha256 of the sorted list of (face name, picture size in bytes, landmarks)."""
+        digest = hashlib.sha256()
+        for face in sorted(self.faces, key=lambda face: face.name):
+            digest.update(f"{face.name}\0{face.picture.size_bytes()}\0".encode())
+            digest.update(np.ascontiguousarray(face.landmarks, "<f4").tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Training: pipeline, losses, architectures and the training loop (needs TensorFlow)."""
