@@ -1,0 +1,62 @@
+# Every target sets up what it needs in .venv; nothing else on the machine is touched.
+# PYTHON chooses the interpreter (3.10 to 3.13):  make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+OUT ?= quickstart
+
+.DEFAULT_GOAL := help
+.PHONY: help dev quickstart test lint format types docs bench-train bench-synthetic clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+# Debian's python3 comes without ensurepip, so venv can fail where pip works: virtualenv then makes
+# the environment from a folder of its own (pip --target needs no permission from the system).
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v < (3, 14) or sys.exit("expected Python 3.10 to 3.13, got %d.%d; choose one with: make PYTHON=python3.12 ..." % v)'
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { \
+	  rm -rf $(VENV) && \
+	  $(PYTHON) -m pip install --quiet --target build/bootstrap virtualenv && \
+	  PYTHONPATH=build/bootstrap $(PYTHON) -m virtualenv --quiet $(VENV); }
+
+$(INSTALLED): pyproject.toml setup.py | $(VENV)/bin/python
+	@echo "Installing asmnet-kit and its dependencies into $(VENV) (about 2.5 GB, a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,dev]'
+	@touch $@
+
+dev: $(INSTALLED) ## set up .venv with everything for development
+
+quickstart: $(INSTALLED) ## synthetic faces -> training -> int8 -> benchmark -> $(OUT)/report.html
+	@$(BIN)/asmnet-kit quickstart --out $(OUT)
+
+test: $(INSTALLED) ## run all tests
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(INSTALLED) ## ruff: rules and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(INSTALLED) ## ruff: mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# mypy cannot follow the editable install's mapping of folders to one package; links show it the tree.
+types: $(INSTALLED) ## mypy, strict
+	@rm -rf build/namespace && mkdir -p build/namespace/asmnet_kit
+	@ln -s $(CURDIR)/toolkit/* $(CURDIR)/training $(CURDIR)/quantize $(CURDIR)/benchmarks build/namespace/asmnet_kit/
+	@MYPYPATH=build/namespace $(BIN)/mypy -p asmnet_kit
+
+docs: $(INSTALLED) ## write docs/commands.md from the commands' own help
+	@$(BIN)/python docs/commands.py
+
+bench-train: $(INSTALLED) ## pictures/s of training and its share of time spent waiting for data
+	@$(BIN)/python -m asmnet_kit.training.bench
+
+bench-synthetic: $(INSTALLED) ## drawn faces per second and core
+	@$(BIN)/python -m asmnet_kit.faces3d.speed
+
+clean: ## remove the environment and what was built
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,206 @@
+"""``asmnet-kit quickstart``: the whole path on drawn faces, by the commands a user would type.
+
+Each step is a process of its own that runs a public command, so what the quickstart shows can be
+repeated line by line, and no step inherits the memory of the one before.
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from asmnet_kit.errors import KitError, UsageError
+from asmnet_kit.options import seed_option
+
+STAMP = "quickstart.json"
+ARCHITECTURE = "asmnet_nano"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the quickstart runs; the stamp in its folder keeps it, so that a rerun can go on.
+
+    The defaults were chosen so that all of it, installation included, ends within ten minutes on
+    two cores.
+    """
+
+    faces: int = 12_000
+    epochs: int = 24
+    input_size: int = 64  # pixels
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command, and the file that exists once it has ended well."""
+
+    title: str
+    arguments: tuple[str, ...]
+    result: Path
+
+    def run(self) -> None:
+        """Run the command, its output going to the terminal.
+
+        Raises:
+            KitError: it failed; its own message is already on the terminal.
+        """
+        command = [sys.executable, "-m", "asmnet_kit", *self.arguments]
+        code = subprocess.run(command, check=False).returncode
+        if code != 0:
+            raise KitError(
+                f"the step '{self.title}' failed with exit code {code}; its message is above. "
+                "Run the quickstart again to go on from here."
+            )
+
+
+def steps(out: Path, plan: Plan) -> list[Step]:
+    """The commands of the quickstart, in order."""
+    data, run, models, results = (out / name for name in ("data", "run", "models", "results"))
+    source = ("--data", str(data), "--format", "synthetic")
+    stem = f"{ARCHITECTURE}_68_{plan.input_size}"
+    quantized = {
+        recipe: models / f"{stem}_{recipe}.tflite" for recipe in ("fp32", "ptq_w8a8", "qat_w8a8")
+    }
+    seed = ("--seed", str(plan.seed))
+
+    def quantize(recipe: str) -> Step:
+        arguments = ("quantize", str(run), *source, "--recipe", recipe, *seed, "--out", str(models))
+        return Step(f"quantize ({recipe})", arguments, quantized[recipe])
+
+    resume = ("--resume",) if (run / "config.toml").exists() else ()
+    return [
+        Step(
+            "draw faces",
+            ("data", "synthesize", "--count", str(plan.faces), *seed, "--out", str(data)),
+            data / "dataset.json",
+        ),
+        Step(
+            "train",
+            ("train", *source, "--arch", ARCHITECTURE, "--loss", "asm")
+            + ("--epochs", str(plan.epochs), "--input-size", str(plan.input_size))
+            + (*seed, "--out", str(run), *resume),
+            run / "model.keras",
+        ),
+        *(quantize(recipe) for recipe in quantized),
+        Step(
+            "benchmark",
+            ("benchmark", *map(str, quantized.values()), "--target", "cpu")
+            + ("--threads", "1", "--threads", "2", *source, "--split", "test")
+            + ("--out", str(results)),
+            results,
+        ),
+        Step(
+            "report",
+            ("report", str(results), "--title", "asmnet-kit quickstart")
+            + ("--out", str(out / "report.html")),
+            out / "report.html",
+        ),
+    ]
+
+
+def begin(out: Path, plan: Plan) -> None:
+    """Claim ``out`` for ``plan``; a folder of the same plan goes on where it stopped.
+
+    Raises:
+        UsageError: the folder holds something else.
+    """
+    from asmnet_kit.files import write_json
+
+    stamp = out / STAMP
+    if stamp.exists():
+        earlier = json.loads(stamp.read_text(encoding="utf-8"))
+        if earlier != asdict(plan):
+            raise UsageError(
+                f"{out} holds a quickstart with other options ({earlier}); "
+                "give these, or choose another folder with --out"
+            )
+        return
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty and holds no quickstart; choose another with --out")
+    write_json(stamp, asdict(plan))
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder to write to; the report will be report.html in it.",
+)
+@click.option(
+    "--faces",
+    type=click.IntRange(min=100),
+    default=Plan.faces,
+    show_default=True,
+    help="How many faces to draw.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=Plan.epochs,
+    show_default=True,
+    help="How often training sees each of them.",
+)
+@click.option(
+    "--input-size",
+    type=click.IntRange(min=64, max=224),
+    default=Plan.input_size,
+    show_default=True,
+    help="Side of the model's input, pixels.",
+)
+@seed_option
+def quickstart(out: Path, faces: int, epochs: int, input_size: int, seed: int) -> None:
+    """Draw faces, train, quantize to int8, benchmark and report, with no data of your own.
+
+    Run again after an interruption, it goes on with the first step that is missing.
+
+    \b
+    Example:
+      asmnet-kit quickstart --out quickstart
+    """
+    from asmnet_kit.console import stderr
+
+    plan = Plan(faces=faces, epochs=epochs, input_size=input_size, seed=seed)
+    begin(out, plan)
+    console = stderr()
+    started = time.monotonic()
+    todo = steps(out, plan)
+    for number, step in enumerate(todo, start=1):
+        heading = f"[{number}/{len(todo)}] {step.title}"
+        if step.result.exists():
+            console.print(f"[bold]{heading}[/bold]: already done")
+            continue
+        console.print(f"\n[bold]{heading}[/bold]\n$ asmnet-kit {shlex.join(step.arguments)}")
+        step.run()
+    minutes = (time.monotonic() - started) / 60
+    print_table(out / "results")
+    console.print(f"\nDone in {minutes:.1f} minutes. Next: open {out / 'report.html'}")
+
+
+def print_table(results: Path) -> None:
+    """Accuracy beside speed of every benchmark result in ``results``, on stdout."""
+    from rich.table import Table
+
+    from asmnet_kit.console import stdout
+    from asmnet_kit.results import load_result
+
+    table = Table(title="Held-back drawn faces, this machine's CPU")
+    for heading in ("model", "threads", "size KB", "NME %", "NME % |yaw| ≤ 30°", "p50 ms"):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for path in sorted(results.glob("*.json")):
+        result = load_result(path)
+        accuracy = result["accuracy"]
+        table.add_row(
+            result["model"]["name"],
+            str(result["target"]["threads"]),
+            f"{result['model']['size_bytes'] / 1000:.0f}",
+            f"{accuracy['nme_percent']:.2f}",
+            f"{accuracy['per_subset']['yaw_to_30']['nme_percent']:.2f}",
+            f"{result['summary']['p50']:.2f}",
+        )
+    stdout().print(table)
