@@ -1,0 +1,49 @@
+"""The names of the architectures and what they accept, known without importing TensorFlow."""
+
+from types import MappingProxyType
+
+from asmnet_kit.errors import UsageError
+
+ARCHITECTURES = MappingProxyType(
+    {
+        "asmnet": "the paper's network: MobileNetV2 cut after block 15, six pooled taps (1.44 M)",
+        "asmnet_nano": "small and quick to train, keeps positions in its head (under 0.4 M)",
+        "mobilenetv2": "the paper's baseline: the whole MobileNetV2 (2.44 M)",
+    }
+)
+
+# Strides multiply to 16 before the last stage, so a multiple of 16 makes every feature map up to
+# there divide evenly; that allows 112 (7 x 16), the usual size of face networks. The last stride
+# rounds up: 112 px ends in a 4 x 4 map, 128 px too.
+SIZE_STEP = 16
+SMALLEST_SIZE = 64
+LARGEST_SIZE = 224
+
+
+def check_architecture(name: str) -> None:
+    """Refuse a name that is not in the catalogue.
+
+    Raises:
+        UsageError: no such architecture.
+    """
+    if name not in ARCHITECTURES:
+        raise UsageError(f"expected an architecture of {', '.join(ARCHITECTURES)}; got {name!r}")
+
+
+def check_input_size(size: int) -> None:
+    """Refuse a side of the input that the architectures are not made for.
+
+    Args:
+        size: side of the square input, pixels.
+
+    Raises:
+        UsageError: not a multiple of 16 from 64 to 224.
+    """
+    if not SMALLEST_SIZE <= size <= LARGEST_SIZE or size % SIZE_STEP:
+        nearest = min(
+            range(SMALLEST_SIZE, LARGEST_SIZE + 1, SIZE_STEP), key=lambda known: abs(known - size)
+        )
+        raise UsageError(
+            f"expected an input size that is a multiple of {SIZE_STEP} from {SMALLEST_SIZE} to "
+            f"{LARGEST_SIZE} pixels, got {size}; the nearest is {nearest}"
+        )
