@@ -81,23 +81,29 @@ def steps(out: Path, plan: Plan) -> list[Step]:
         ),
         Step(
             "train",
-            ("train", *source, "--arch", ARCHITECTURE, "--loss", "asm")
-            + ("--epochs", str(plan.epochs), "--input-size", str(plan.input_size))
-            + (*seed, "--out", str(run), *resume),
+            (
+                *("train", *source, "--arch", ARCHITECTURE, "--loss", "asm"),
+                *("--epochs", str(plan.epochs), "--input-size", str(plan.input_size)),
+                *(*seed, "--out", str(run), *resume),
+            ),
             run / "model.keras",
         ),
         *(quantize(recipe) for recipe in quantized),
         Step(
             "benchmark",
-            ("benchmark", *map(str, quantized.values()), "--target", "cpu")
-            + ("--threads", "1", "--threads", "2", *source, "--split", "test")
-            + ("--out", str(results)),
+            (
+                *("benchmark", *map(str, quantized.values()), "--target", "cpu"),
+                *("--threads", "1", "--threads", "2", *source, "--split", "test"),
+                *("--out", str(results)),
+            ),
             results,
         ),
         Step(
             "report",
-            ("report", str(results), "--title", "asmnet-kit quickstart")
-            + ("--out", str(out / "report.html")),
+            (
+                *("report", str(results), "--title", "asmnet-kit quickstart"),
+                *("--out", str(out / "report.html")),
+            ),
             out / "report.html",
         ),
     ]
