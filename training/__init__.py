@@ -1,1 +1,5 @@
 """Training: pipeline, losses, architectures and the training loop (needs TensorFlow)."""
+
+from asmnet_kit.training.environment import apply_settings
+
+apply_settings()  # before any module of this package imports TensorFlow

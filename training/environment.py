@@ -1,0 +1,51 @@
+"""How TensorFlow starts: set before its first import, so ``asmnet_kit.training`` imports this first.
+
+It needs only the standard library, since ``--help`` passes through here too.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from asmnet_kit.errors import require
+
+SETTINGS = {
+    # TensorFlow leaves oneDNN off on x86 without AVX-512; a training step is 1.6x faster with it.
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+    # tensorflow-model-optimization works on tf_keras (Keras 2) alone.
+    "TF_USE_LEGACY_KERAS": "1",
+    # Errors only: the rest is about hardware that the user did not ask for.
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+}
+
+
+def apply_settings() -> None:
+    """Set what the user has not set; a value in the user's environment wins."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without the notes that its C++ part prints before logging is set up.
+
+    Raises:
+        MissingDependency: TensorFlow or tf_keras is not installed.
+    """
+    apply_settings()
+    with _silent_stderr():
+        require("tensorflow", extra="train")
+        require("tf_keras", extra="train")
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Send what C++ code writes to stderr nowhere; Python's exceptions still come through."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
