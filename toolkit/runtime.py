@@ -1,7 +1,7 @@
 """Opens a .tflite model on the CPU and runs it: one small interface over ai-edge-litert.
 
-Tensors go by the names of the signature ``serving_default`` where the model has one, else by their own
-names; never by their order, which converters change.
+Tensors go by the names of the signature ``serving_default`` where the model has one, else by their
+own names; never by their order, which converters change.
 """
 
 import importlib
@@ -103,21 +103,22 @@ class Runtime:
                     f"{self._model}: expected {name!r} as {info.dtype} {list(info.shape)}, "
                     f"got {values.dtype} {list(values.shape)}"
                 )
-            self._interpreter.set_tensor(self._input_index[name], values)
         try:
+            for name, values in inputs.items():
+                self._interpreter.set_tensor(self._input_index[name], values)
             self._interpreter.invoke()
+            return {name: self._interpreter.get_tensor(i) for name, i in self._output_index.items()}
         except (RuntimeError, ValueError) as error:
-            raise ModelError(f"{self._model}: the model failed to run: {error}") from error
-        return {
-            name: self._interpreter.get_tensor(index) for name, index in self._output_index.items()
-        }
+            raise ModelError(
+                f"{self._model}: the model failed to run: {_one_line(error)}"
+            ) from error
 
 
 def open_runtime(path: Path, *, threads: int = 1, xnnpack: bool = True) -> Runtime:
     """Load a .tflite model on the CPU.
 
-    A model whose operators XNNPACK takes at first and then refuses runs with the builtin kernels; the
-    runtime's ``notes`` say so, and ``kernels`` does in any case.
+    A model whose operators XNNPACK takes at first and then refuses runs with the builtin kernels;
+    the runtime's ``notes`` say so, and ``kernels`` does in any case.
 
     Args:
         path: of the .tflite file.
@@ -125,8 +126,8 @@ def open_runtime(path: Path, *, threads: int = 1, xnnpack: bool = True) -> Runti
         xnnpack: let the XNNPACK delegate run what it can; without it the builtin kernels run all.
 
     Raises:
-        ModelError: the file is missing, no .tflite model, cut off, damaged or asks for operators that
-            the runtime does not have.
+        ModelError: the file is missing, no .tflite model, cut off, damaged or asks for operators
+            that the runtime does not have.
         MissingDependency: neither ai-edge-litert nor tflite-runtime is installed.
     """
     if threads < 1:
@@ -150,14 +151,19 @@ def open_runtime(path: Path, *, threads: int = 1, xnnpack: bool = True) -> Runti
                 f"{path}: {distribution} cannot load this model: {_one_line(second)}"
             ) from second
         note = f"XNNPACK refused this model ({_one_line(error)}); the builtin kernels ran it"
-    return Runtime(
-        interpreter,
-        name=distribution,
-        version=version(distribution),
-        model=str(path),
-        total_ops=total_ops,
-        note=note,
-    )
+    try:
+        return Runtime(
+            interpreter,
+            name=distribution,
+            version=version(distribution),
+            model=str(path),
+            total_ops=total_ops,
+            note=note,
+        )
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path}: the .tflite model is damaged: {_one_line(error)}; copy or convert it again"
+        ) from error
 
 
 def dequantize(values: NDArray[Any], info: TensorInfo) -> NDArray[np.float32]:
@@ -171,7 +177,7 @@ def dequantize(values: NDArray[Any], info: TensorInfo) -> NDArray[np.float32]:
 
 
 def quantize(values: NDArray[np.float32], info: TensorInfo) -> NDArray[Any]:
-    """Real values as a tensor's raw ones, rounded to the nearest and clipped to its type's range."""
+    """Real values as a tensor's raw ones, rounded to nearest and clipped to its type's range."""
     if info.scale is None:
         return values.astype(info.dtype)
     limits = np.iinfo(info.dtype)
@@ -213,8 +219,8 @@ def _interpreter(
 def _delegated_ops(interpreter: Any, total_ops: int) -> int:
     """How many operators a delegate took: those that nothing but a DELEGATE node runs any more.
 
-    Delegation appends one DELEGATE node for each partition and keeps the replaced nodes in the list;
-    a replaced node's outputs are produced inside a partition.
+    Delegation appends one DELEGATE node for each partition and keeps the replaced nodes in the
+    list; a replaced node's outputs are produced inside a partition.
     """
     details = interpreter._get_ops_details()
     own = details[:total_ops]

@@ -1,8 +1,8 @@
 """Is this a whole, consistent TensorFlow Lite file? Checked before a runtime's C++ code sees it.
 
-The runtime verifies the flatbuffer's offsets by itself, but trusts what they hold: a flipped bit in an
-index, a shape or a quantization table can make it read outside of its memory. This module checks those
-values with bounds-checked Python, so that a damaged file is an error and not a crash.
+The runtime verifies the flatbuffer's offsets by itself, but trusts what they hold: a flipped bit in
+an index, a shape or a quantization table can make it read outside of its memory. This module checks
+those values with bounds-checked Python, so that a damaged file is an error and not a crash.
 """
 
 import math
@@ -17,8 +17,8 @@ MAX_TENSOR_BYTES = 2**31 - 1  # a flatbuffer, and so a constant tensor, ends bel
 MAX_TENSORS_BYTES = 2**34  # all tensors together; far above any model for a phone
 MAX_RANK = 8  # no TensorFlow Lite kernel takes more dimensions
 
-# Bits of one element, by number of schema.fbs' TensorType. STRING, RESOURCE and VARIANT have no fixed
-# size; types added later than this table are left to the runtime.
+# Bits of one element, by number of schema.fbs' TensorType. STRING, RESOURCE and VARIANT have no
+# fixed size; types added later than this table are left to the runtime.
 ELEMENT_BITS = {
     0: 32,  # FLOAT32
     1: 16,  # FLOAT16
@@ -36,6 +36,12 @@ ELEMENT_BITS = {
     16: 16,  # UINT16
     17: 4,  # INT4
 }
+
+# Where the zero point of a quantized tensor must lie, by TensorType.
+ZERO_POINT_RANGE = {3: (0, 255), 7: (-(2**15), 2**15 - 1), 9: (-128, 127), 17: (-8, 7)}
+
+# Operators whose number of outputs is also an option; the kernels believe the option.
+SPLITS = {49: "SplitOptions", 102: "SplitVOptions"}
 
 # What reading a damaged flatbuffer through the generated classes raises.
 DAMAGE = (
@@ -72,8 +78,7 @@ def check_structure(content: bytes, *, name: str) -> None:
     except ImportError:
         return  # tflite-runtime ships no schema; its own verifier is what remains
     try:
-        model = schema.Model.GetRootAs(content, 0)
-        _check_model(model, name)
+        _check_model(schema.Model.GetRootAs(content, 0), schema, name)
     except DAMAGE as error:
         raise ModelError(
             f"{name}: the .tflite model is truncated or damaged ({len(content)} bytes; "
@@ -85,7 +90,7 @@ def _damaged(name: str, what: str) -> ModelError:
     return ModelError(f"{name}: the .tflite model is damaged: {what}; copy or convert it again")
 
 
-def _check_model(model: Any, name: str) -> None:
+def _check_model(model: Any, schema: Any, name: str) -> None:
     if model.SubgraphsLength() < 1:
         raise _damaged(name, "it holds no subgraph")
     lengths = [model.Buffers(i).DataLength() for i in range(model.BuffersLength())]
@@ -96,7 +101,9 @@ def _check_model(model: Any, name: str) -> None:
         total += _check_tensors(graph, lengths, outside, name)
         if total > MAX_TENSORS_BYTES:
             raise _damaged(name, f"its tensors claim more than {MAX_TENSORS_BYTES} bytes")
-        _check_graph(graph, model, name)
+        _check_graph(graph, model, schema, lengths, name)
+    for index in range(model.SignatureDefsLength()):
+        _check_signature(model.SignatureDefs(index), model, name)
 
 
 def _check_tensors(graph: Any, lengths: list[int], outside: set[int], name: str) -> int:
@@ -141,10 +148,13 @@ def _check_quantization(tensor: Any, shape: list[int], *, name: str, where: str)
         raise _damaged(name, f"{where} has {scales} scales and {zeros} zero points")
     if not all(0 <= quantization.Scale(i) < math.inf for i in range(scales)):
         raise _damaged(name, f"{where} has a scale that is negative or not finite")
+    low, high = ZERO_POINT_RANGE.get(tensor.Type(), (-math.inf, math.inf))
+    if not all(low <= quantization.ZeroPoint(i) <= high for i in range(zeros)):
+        raise _damaged(name, f"{where} has a zero point outside of its type's range")
 
 
-def _check_graph(graph: Any, model: Any, name: str) -> None:
-    """Check that every index of a subgraph points at something."""
+def _check_graph(graph: Any, model: Any, schema: Any, lengths: list[int], name: str) -> None:
+    """Check that indices point at something and that an operator reads only what exists by then."""
     tensors = graph.TensorsLength()
 
     def check(indices: list[int], what: str, *, lowest: int) -> None:
@@ -152,14 +162,59 @@ def _check_graph(graph: Any, model: Any, name: str) -> None:
             if not lowest <= index < tensors:
                 raise _damaged(name, f"{what} is tensor {index} of {tensors}")
 
-    check([graph.Inputs(i) for i in range(graph.InputsLength())], "an input", lowest=0)
-    check([graph.Outputs(i) for i in range(graph.OutputsLength())], "an output", lowest=0)
-    codes = model.OperatorCodesLength()
+    graph_inputs = [graph.Inputs(i) for i in range(graph.InputsLength())]
+    graph_outputs = [graph.Outputs(i) for i in range(graph.OutputsLength())]
+    check(graph_inputs, "an input", lowest=0)
+    check(graph_outputs, "an output", lowest=0)
+    available = {OPTIONAL_TENSOR, *graph_inputs}
+    available |= {i for i in range(tensors) if _holds_a_value(graph.Tensors(i), lengths)}
     for i in range(graph.OperatorsLength()):
         operator = graph.Operators(i)
-        if operator.OpcodeIndex() >= codes:
-            raise _damaged(name, f"operator {i} has code {operator.OpcodeIndex()} of {codes}")
         inputs = [operator.Inputs(j) for j in range(operator.InputsLength())]
         outputs = [operator.Outputs(j) for j in range(operator.OutputsLength())]
         check(inputs, f"an input of operator {i}", lowest=OPTIONAL_TENSOR)
         check(outputs, f"an output of operator {i}", lowest=OPTIONAL_TENSOR)
+        for tensor in inputs:
+            if tensor not in available:
+                raise _damaged(name, f"operator {i} reads tensor {tensor}, which nothing fills")
+        available.update(outputs)
+        _check_operator(operator, f"operator {i}", model, schema, name)
+    for tensor in graph_outputs:
+        if tensor not in available:
+            raise _damaged(name, f"output tensor {tensor} is filled by nothing")
+
+
+def _holds_a_value(tensor: Any, lengths: list[int]) -> bool:
+    """Constants, variables and tensors without elements hold a value before any operator runs."""
+    empty = any(tensor.Shape(axis) == 0 for axis in range(tensor.ShapeLength()))
+    return bool(lengths[tensor.Buffer()] or tensor.IsVariable() or empty)
+
+
+def _check_operator(operator: Any, where: str, model: Any, schema: Any, name: str) -> None:
+    codes = model.OperatorCodesLength()
+    if operator.OpcodeIndex() >= codes:
+        raise _damaged(name, f"{where} has code {operator.OpcodeIndex()} of {codes}")
+    code = model.OperatorCodes(operator.OpcodeIndex())
+    kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    table = operator.BuiltinOptions()
+    if kind in SPLITS and table is not None:
+        options = getattr(schema, SPLITS[kind])()
+        options.Init(table.Bytes, table.Pos)
+        parts = options.NumSplits()
+        if parts != operator.OutputsLength():
+            raise _damaged(
+                name,
+                f"{where} has {operator.OutputsLength()} outputs and splits into {parts}",
+            )
+
+
+def _check_signature(signature: Any, model: Any, name: str) -> None:
+    if signature.SubgraphIndex() >= model.SubgraphsLength():
+        raise _damaged(name, f"a signature describes subgraph {signature.SubgraphIndex()}")
+    tensors = model.Subgraphs(signature.SubgraphIndex()).TensorsLength()
+    maps = [signature.Inputs(i) for i in range(signature.InputsLength())]
+    maps += [signature.Outputs(i) for i in range(signature.OutputsLength())]
+    for entry in maps:
+        entry.Name().decode()
+        if entry.TensorIndex() >= tensors:
+            raise _damaged(name, f"a signature names tensor {entry.TensorIndex()} of {tensors}")
