@@ -81,6 +81,7 @@ class Face:
         subsets: the subsets it is counted in ("common", "full"; "pose"; a folder's name).
         pose: float32 [3] yaw, pitch, roll in degrees (signs: asmnet_kit.pose) or None.
         detector_box: float32 [4] x0, y0, x1, y1 that came with the data, or None.
+        split: "train", "val", "test" or another public split ("private"); None = not split.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Face:
     subsets: tuple[str, ...] = ()
     pose: NDArray[np.float32] | None = None
     detector_box: NDArray[np.float32] | None = None
+    split: str | None = None
 
     @property
     def labelled(self) -> NDArray[np.bool_]:

@@ -1,0 +1,142 @@
+"""AFLW2000-3D and 300W-LP: ``NAME.jpg`` with ``NAME.mat`` beside it, 68 points and a head pose.
+
+The .mat holds ``pt3d_68`` [3, 68] (x, y in pixels of the picture, depth) and ``Pose_Para`` [1, 7]
+(pitch, yaw, roll in radians, translation, scale). 300W-LP's files have no ``pt3d_68`` but ``pt2d``
+[2, 68], which is read instead; its ``landmarks/`` folder repeats the points in ``NAME_pts.mat`` and is
+left out. Pixels are 1-based: both sets were made in MATLAB, and the script that ships with AFLW2000-3D
+plots ``pt3d_68`` over ``imshow``, whose first pixel is at (1, 1). Source: Zhu et al., "Face Alignment
+Across Large Poses: A 3D Solution" (CVPR 2016).
+
+Their rotation is R = Rx(-pitch) Ry(-yaw) Rz(-roll) with x right, y *up*, z towards the camera (3DDFA's
+RotationMatrix.m). Seen with y down and z away, that is Rx(-pitch) Ry(yaw) Rz(roll): factor by factor
+our pitch and roll and the opposite of our yaw, but multiplied in the other order. So the matrix
+is built in their order and taken apart in ours; both agree for a turn about one axis.
+
+Subsets: the three ranges of the yaw's size that papers report (``yaw_0_30``, ``yaw_30_60``,
+``yaw_60_90``), ``pose_99`` for faces whose three stored angles are all within 99 degrees (the usual
+protocol for pose errors) and the folder's name (``afw``, ``afw_flip`` ... of 300W-LP).
+"""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.datasets.base import Face, PictureFile, Problem
+from asmnet_kit.datasets.folders import (
+    Listing,
+    Reading,
+    ancestors_of,
+    require_folder,
+    split_named,
+    subset_below_split,
+    walk,
+)
+from asmnet_kit.datasets.pts import check_usable
+from asmnet_kit.errors import DatasetError
+from asmnet_kit.images import Points
+from asmnet_kit.pose import angles, rotation_matrix
+
+POINTS = 68
+YAW_RANGES = ((0, 30), (30, 60), (60, 90))
+POSE_LIMIT = 99.0
+
+
+def read(root: Path) -> Reading:
+    """All faces below ``root``; 1-based pixels become 0-based, poses our degrees.
+
+    Raises:
+        DatasetError: ``root`` is no folder.
+    """
+    require_folder(root)
+    reading = Reading(POINTS)
+    ancestors = ancestors_of(root)
+    for listing in walk(root):
+        pictures = listing.pictures_by_stem()
+        below = subset_below_split(ancestors, listing.parts)
+        for file in listing.files:
+            stem, suffix = os.path.splitext(file)
+            if suffix.lower() != ".mat" or stem.endswith("_pts"):
+                continue
+            try:
+                picture = pictures.get(stem)
+                if picture is None:
+                    raise DatasetError(f"no picture {stem}.jpg (or .png, .bmp) beside it")
+                landmarks, stored = _read_mat(listing, file)
+            except DatasetError as error:
+                reading.problems.append(Problem(listing.name_of(file), str(error)))
+                continue
+            reading.faces.append(
+                Face(
+                    name=listing.name_of(picture),
+                    picture=PictureFile(listing.folder / picture),
+                    landmarks=landmarks,
+                    subsets=(*_pose_subsets(stored), *((below.lower(),) if below else ())),
+                    pose=pose_from_stored(*stored),
+                    split=split_named((*ancestors, *listing.parts)),
+                )
+            )
+    return reading
+
+
+def pose_from_stored(pitch: float, yaw: float, roll: float) -> NDArray[np.float32]:
+    """``Pose_Para``'s radians as float32 [3] yaw, pitch, roll in degrees (signs: asmnet_kit.pose)."""
+    rotation = (
+        rotation_matrix(0.0, math.degrees(pitch), 0.0)
+        @ rotation_matrix(-math.degrees(yaw), 0.0, 0.0)
+        @ rotation_matrix(0.0, 0.0, math.degrees(roll))
+    )
+    return np.array(angles(rotation), np.float32)
+
+
+def _pose_subsets(stored: tuple[float, float, float]) -> tuple[str, ...]:
+    degrees = [abs(math.degrees(angle)) for angle in stored]
+    yaw = degrees[1]
+    subsets = [f"yaw_{low}_{high}" for low, high in YAW_RANGES if low <= yaw < high]
+    if max(degrees) <= POSE_LIMIT:
+        subsets.append("pose_99")
+    return tuple(subsets)
+
+
+def _read_mat(listing: Listing, file: str) -> tuple[Points, tuple[float, float, float]]:
+    """Landmarks (0-based) and the stored pitch, yaw, roll in radians."""
+    # scipy takes a noticeable part of a second to import, and only this format needs it.
+    from scipy.io import loadmat
+
+    try:
+        # Only the named arrays are parsed, and MATLAB objects stay raw records: no code can run.
+        content = loadmat(
+            listing.folder / file,
+            variable_names=["pt3d_68", "pt2d", "Pose_Para"],
+            struct_as_record=True,
+            verify_compressed_data_integrity=True,
+        )
+    except OSError as error:
+        raise DatasetError(f"cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # scipy's parser raises whatever a damaged file makes it stumble on
+        raise DatasetError(f"expected a MATLAB file (version 5 to 7.2): {error}") from error
+    points = content.get("pt3d_68", content.get("pt2d"))
+    if points is None:
+        raise DatasetError("expected the array pt3d_68 or pt2d, found neither")
+    points = _numbers(points, "pt3d_68 or pt2d")
+    if points.ndim != 2 or points.shape[0] < 2 or points.shape[1] != POINTS:
+        raise DatasetError(f"expected {POINTS} points in pt3d_68 or pt2d, got shape {points.shape}")
+    landmarks = (points[:2].T - 1).astype(np.float32)  # 1-based to 0-based
+    if not np.isfinite(landmarks).all():
+        raise DatasetError("a landmark is not finite")
+    check_usable(landmarks)
+    if "Pose_Para" not in content:
+        raise DatasetError("expected the array Pose_Para, found none")
+    pose = _numbers(content["Pose_Para"], "Pose_Para").ravel()
+    if len(pose) < 3 or not np.isfinite(pose[:3]).all():
+        raise DatasetError(f"expected Pose_Para of 3 or more finite numbers, got {len(pose)}")
+    return landmarks, (float(pose[0]), float(pose[1]), float(pose[2]))
+
+
+def _numbers(value: object, name: str) -> NDArray[np.float64]:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise DatasetError(f"expected numbers in {name}, got {array.dtype}")
+    return array.astype(np.float64)

@@ -1,0 +1,137 @@
+"""What every reader needs to know about folders: finding files, and which folder is which split."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from asmnet_kit.datasets.base import Face, Problem
+from asmnet_kit.errors import DatasetError
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+
+# Folder names that are splits in every format; the second three are the names of 300-W and MERL-RAV.
+SPLIT_FOLDERS = {
+    "train": "train",
+    "val": "val",
+    "test": "test",
+    "trainset": "train",
+    "valset": "val",
+    "testset": "test",
+}
+
+# How far above the given folder a split's name still counts: enough for test/SET/PART, and too
+# little for a home directory that happens to be called "test".
+ANCESTORS = 3
+
+
+@dataclass
+class Reading:
+    """What a reader found below a folder: faces and unusable files, in the order of reading."""
+
+    points: int
+    faces: list[Face] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The visible files of one folder.
+
+    Attributes:
+        folder: the folder.
+        parts: its path relative to the root of the data set; empty for the root itself.
+        files: names of its files, sorted.
+    """
+
+    folder: Path
+    parts: tuple[str, ...]
+    files: tuple[str, ...]
+
+    def name_of(self, file: str) -> str:
+        """The POSIX path of ``file`` relative to the root."""
+        return "/".join((*self.parts, file))
+
+    def pictures_by_stem(self) -> dict[str, str]:
+        """Name without suffix -> file name, for the pictures; suffixes in any case."""
+        pictures: dict[str, str] = {}
+        for file in self.files:
+            stem, suffix = os.path.splitext(file)
+            if suffix.lower() in PICTURE_SUFFIXES:
+                pictures.setdefault(stem, file)
+        return pictures
+
+
+def require_folder(root: Path) -> None:
+    """Check that ``root`` is a folder.
+
+    Raises:
+        DatasetError: it does not exist or is a file.
+    """
+    if not root.is_dir():
+        what = "a file" if root.exists() else "nothing"
+        raise DatasetError(f"{root}: expected the folder of a data set, found {what} there")
+
+
+def walk(root: Path) -> Iterator[Listing]:
+    """Every folder at and below ``root``, parents first, sorted.
+
+    Hidden files and folders are left out (``._x.jpg`` of macOS archives is no picture). Links to
+    folders are followed, each folder once, so that a link to a parent does not loop.
+    """
+    seen: set[tuple[int, int]] = set()
+    stack: list[tuple[Path, tuple[str, ...]]] = [(root, ())]
+    while stack:
+        folder, parts = stack.pop()
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        files, folders = [], []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                (folders if entry.is_dir() else files).append(entry.name)
+        yield Listing(folder, parts, tuple(sorted(files)))
+        stack += [(folder / name, (*parts, name)) for name in sorted(folders, reverse=True)]
+
+
+def ancestors_of(root: Path) -> tuple[str, ...]:
+    """Names of ``root`` and the folders just above it, outermost first."""
+    return root.resolve().parts[1:][-ANCESTORS:]
+
+
+def split_named(parts: tuple[str, ...]) -> str | None:
+    """The split that the innermost folder with a split's name stands for, if there is one."""
+    for part in reversed(parts):
+        if part.lower() in SPLIT_FOLDERS:
+            return SPLIT_FOLDERS[part.lower()]
+    return None
+
+
+def subset_below_split(ancestors: tuple[str, ...], parts: tuple[str, ...]) -> str | None:
+    """The folder just below the split (``ytf`` of ``train/ytf/x.jpg``), or, where no folder is a
+    split, the first folder below the root.
+
+    Args:
+        ancestors: of the root, its own name last.
+        parts: folders from the root to the file.
+    """
+    folders = (*ancestors, *parts)
+    for index in reversed(range(len(folders))):
+        if folders[index].lower() in SPLIT_FOLDERS:
+            below = folders[index + 1 :]
+            return below[0] if below else None
+    return parts[0] if parts else None
+
+
+def inside(name: str) -> str | None:
+    """A path written in an annotation file, normalised; None where it leaves its folder."""
+    # Windows' separators are accepted: lists are often made there. Drive letters are not relative.
+    path = PurePosixPath(name.replace("\\", "/"))
+    normal = os.path.normpath(path)
+    escapes = normal == ".." or normal.startswith("../")
+    if path.is_absolute() or escapes or normal == "." or ":" in path.parts[0]:
+        return None
+    return normal

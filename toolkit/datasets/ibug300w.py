@@ -1,0 +1,66 @@
+"""300-W: pictures with ``.pts`` files beside them, 68 points, in the public folders.
+
+| folder | split | subsets |
+|---|---|---|
+| ``helen/trainset``, ``lfpw/trainset``, ``afw`` | train (3,148 faces) | the set's name |
+| ``helen/testset``, ``lfpw/testset`` | test | common (554), full, the set's name |
+| ``ibug`` | test | challenging (135), full (689), ibug |
+| ``01_Indoor``, ``02_Outdoor`` | private | private (600), indoor or outdoor |
+
+A folder called ``train``, ``val`` or ``test`` decides the split before these names do. Mirrored
+copies (``NAME_mirror.*``), which some archives contain, are left out. In any other layout the subset
+is the folder below the split. Source: Sagonas et al., "300 Faces in-the-Wild Challenge: database and
+results" (Image and Vision Computing, 2016).
+"""
+
+from pathlib import Path
+
+from asmnet_kit.datasets.folders import Reading, split_named, subset_below_split
+from asmnet_kit.datasets.pts import read_folder
+
+POINTS = 68
+PRIVATE = {"01_indoor": "indoor", "02_outdoor": "outdoor"}
+SETS = ("helen", "lfpw", "afw", "ibug")
+
+
+def split_and_subsets(
+    ancestors: tuple[str, ...], parts: tuple[str, ...]
+) -> tuple[str | None, tuple[str, ...]]:
+    """The public rule for a folder.
+
+    Args:
+        ancestors: names of the root and the folders above it, outermost first.
+        parts: folders below the root.
+
+    Returns:
+        The split (None: not split) and the subsets.
+    """
+    folders = tuple(part.lower() for part in (*ancestors, *parts))
+    split = split_named(folders)
+    private = next((PRIVATE[part] for part in folders if part in PRIVATE), None)
+    if private is not None:
+        return split or "private", ("private", private)
+    name = next((part for part in reversed(folders) if part in SETS), None)
+    if name is None:
+        below = subset_below_split(ancestors, parts)
+        return split, (below,) if below else ()
+    split = split or {"afw": "train", "ibug": "test"}.get(name)
+    if split == "test":
+        return split, ("challenging" if name == "ibug" else "common", "full", name)
+    return split, (name,)
+
+
+def read(root: Path) -> Reading:
+    """All faces of 300-W below ``root``.
+
+    Landmarks are moved from the files' 1-based pixels to 0-based ones; ``-1 -1`` has no label.
+
+    Raises:
+        DatasetError: ``root`` is no folder.
+    """
+    return read_folder(
+        root,
+        points=POINTS,
+        rule=split_and_subsets,
+        skip_stem=lambda stem: stem.lower().endswith("_mirror"),
+    )

@@ -1,0 +1,175 @@
+"""The ``.pts`` landmark file of 300-W and MERL-RAV, and the folders of pictures beside such files.
+
+    version: 1
+    n_points: 68
+    {
+    212.716603 499.771793
+    ...
+    }
+
+Coordinates are 1-based (the annotation tools were MATLAB's; menpo's importer subtracts 1 likewise),
+so a point at 1 1 is the centre of the top-left pixel: (0, 0) here. ``-1 -1`` is a point that has no
+position.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from asmnet_kit.datasets.base import Face, PictureFile, Problem
+from asmnet_kit.datasets.folders import Listing, Reading, ancestors_of, require_folder, walk
+from asmnet_kit.errors import DatasetError
+from asmnet_kit.files import write_text
+from asmnet_kit.images import Points
+
+# A file name's folders -> its split and subsets.
+Rule = Callable[[tuple[str, ...], tuple[str, ...]], tuple[str | None, tuple[str, ...]]]
+
+
+def parse_pts(text: str, *, points: int, negative_is_occluded: bool = False) -> Points:
+    """The landmarks of a ``.pts`` file.
+
+    Args:
+        text: of the file.
+        points: how many there must be.
+        negative_is_occluded: a pair of negative numbers other than ``-1 -1`` is a position whose
+            sign says "externally occluded" (MERL-RAV); without it the numbers are taken as they
+            are (a point left of and above the picture).
+
+    Returns:
+        float32 [points, 2], pixels, 0-based; NaN where the file says ``-1 -1``.
+
+    Raises:
+        DatasetError: the reason, without the file's name.
+    """
+    opening, closing = text.find("{"), text.rfind("}")
+    if opening < 0 or closing < opening:
+        raise DatasetError("expected the points between { and }, found no such block")
+    declared = _declared_points(text[:opening])
+    tokens = text[opening + 1 : closing].split()
+    if declared is not None and declared != points:
+        raise DatasetError(f"expected n_points: {points}, got n_points: {declared}")
+    if len(tokens) != 2 * points:
+        raise DatasetError(f"expected {points} points of 2 numbers, got {len(tokens) / 2:g} points")
+    try:
+        pairs = np.array([float(token) for token in tokens]).reshape(points, 2)
+    except ValueError as error:
+        raise DatasetError(f"expected numbers between {{ and }}: {error}") from error
+    if not np.isfinite(pairs).all():
+        first = int(np.flatnonzero(~np.isfinite(pairs).all(axis=1))[0])
+        raise DatasetError(
+            f"point {first} is {pairs[first, 0]:g} {pairs[first, 1]:g}; expected finite numbers, "
+            "or -1 -1 for a point without a position"
+        )
+    missing = (pairs == -1).all(axis=1)
+    if negative_is_occluded:
+        occluded = (pairs < 0).all(axis=1)
+        pairs[occluded] = -pairs[occluded]
+    pairs -= 1  # 1-based to 0-based
+    pairs[missing] = np.nan
+    return pairs.astype(np.float32)
+
+
+def _declared_points(header: str) -> int | None:
+    """The number behind ``n_points:``, or None where the header has none (some files do not)."""
+    for line in header.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip().lower() == "n_points":
+            try:
+                return int(value)
+            except ValueError:
+                raise DatasetError(f"expected n_points: NUMBER, got {line.strip()!r}") from None
+    return None
+
+
+def format_pts(landmarks: Points) -> str:
+    """The text of a ``.pts`` file: 1-based, three decimals, ``-1 -1`` for NaN.
+
+    Args:
+        landmarks: float32 [N, 2], pixels, 0-based.
+    """
+    rows = [
+        f"{x + 1:.3f} {y + 1:.3f}" if np.isfinite(x) and np.isfinite(y) else "-1 -1"
+        for x, y in landmarks.astype(np.float64)
+    ]
+    return "\n".join(["version: 1", f"n_points: {len(rows)}", "{", *rows, "}", ""])
+
+
+def write_pts(path: Path, landmarks: Points) -> None:
+    """Write ``landmarks`` (float32 [N, 2], 0-based pixels) as a ``.pts`` file, whole or not at all."""
+    write_text(path, format_pts(landmarks))
+
+
+def read_folder(
+    root: Path,
+    *,
+    points: int,
+    rule: Rule,
+    negative_is_occluded: bool = False,
+    skip_stem: Callable[[str], bool] = lambda stem: False,
+) -> Reading:
+    """Every ``NAME.pts`` below ``root`` with the picture ``NAME.*`` beside it.
+
+    Args:
+        points: landmarks that each file must have.
+        rule: (ancestors of the root, folders below it) -> (split, subsets).
+        skip_stem: names (without suffix) that are no faces of their own.
+
+    Raises:
+        DatasetError: ``root`` is no folder.
+    """
+    require_folder(root)
+    reading = Reading(points)
+    ancestors = ancestors_of(root)
+    for listing in walk(root):
+        split, subsets = rule(ancestors, listing.parts)
+        pictures = listing.pictures_by_stem()
+        for file in listing.files:
+            stem, suffix = os.path.splitext(file)
+            if suffix.lower() != ".pts" or skip_stem(stem):
+                continue
+            try:
+                picture = pictures.get(stem)
+                if picture is None:
+                    raise DatasetError(f"no picture {stem}.jpg (or .png, .bmp) beside it")
+                landmarks = _read_points(listing, file, points, negative_is_occluded)
+            except DatasetError as error:
+                reading.problems.append(Problem(listing.name_of(file), str(error)))
+                continue
+            reading.faces.append(
+                Face(
+                    name=listing.name_of(picture),
+                    picture=PictureFile(listing.folder / picture),
+                    landmarks=landmarks,
+                    subsets=subsets,
+                    split=split,
+                )
+            )
+    return reading
+
+
+def _read_points(listing: Listing, file: str, points: int, negative_is_occluded: bool) -> Points:
+    try:
+        text = (listing.folder / file).read_text("utf-8")
+    except OSError as error:
+        raise DatasetError(f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError("expected a text file, got binary data") from error
+    landmarks = parse_pts(text, points=points, negative_is_occluded=negative_is_occluded)
+    check_usable(landmarks)
+    return landmarks
+
+
+def check_usable(landmarks: Points) -> None:
+    """Check that a face box can be made from the labelled points.
+
+    Raises:
+        DatasetError: fewer than two labelled points, or all of them in one place.
+    """
+    labelled = landmarks[np.isfinite(landmarks).all(axis=-1)]
+    if len(labelled) < 2:
+        raise DatasetError(f"expected at least 2 points with a position, got {len(labelled)}")
+    if (labelled == labelled[0]).all():
+        raise DatasetError("all points are in one place")

@@ -1,0 +1,136 @@
+"""Which formats there are, and the one way to load any of them."""
+
+import importlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import cast
+
+from asmnet_kit.datasets.base import Dataset, Problem
+from asmnet_kit.datasets.folders import Reading, ancestors_of, split_named
+from asmnet_kit.errors import DatasetError, UsageError
+from asmnet_kit.landmarks import scheme_of
+
+# Format -> module with ``read(root) -> Reading``, imported when used.
+READERS = {
+    "300w": "asmnet_kit.datasets.ibug300w",
+    "wflw": "asmnet_kit.datasets.wflw",
+    "aflw2000": "asmnet_kit.datasets.aflw2000",
+    "300w_lp": "asmnet_kit.datasets.aflw2000",
+    "merlrav": "asmnet_kit.datasets.merlrav",
+    "csv": "asmnet_kit.datasets.csv",
+    "records": "asmnet_kit.datasets.records",
+    "synthetic": "asmnet_kit.datasets.synthetic",
+}
+FORMATS = tuple(READERS)
+
+MAX_BAD_SHARE = 0.05
+SHOWN_PROBLEMS = 5  # in an error message; ``data inspect`` lists them all
+
+
+def load_dataset(
+    path: Path,
+    format: str,
+    *,
+    split: str | None = None,
+    subset: str | None = None,
+    max_bad_share: float = MAX_BAD_SHARE,
+    points: int | None = None,
+) -> Dataset:
+    """The faces of a data set, in the order of their names.
+
+    Annotation files are validated, pictures only looked for; decoding may still fail later.
+
+    Args:
+        path: the folder, at any level.
+        format: one of FORMATS.
+        split: only this split ("train"); None = all faces.
+        subset: only this subset ("common").
+        max_bad_share: of unusable files among all; more is an error. 1 accepts any number, even
+            when no face is left.
+        points: 68 or 98 for a format that has both (synthetic); elsewhere it must be what the
+            data has.
+
+    Raises:
+        UsageError: unknown format, split, subset or number of points.
+        DatasetError: nothing found, or too many bad files; the message lists the first few.
+    """
+    reading = _read(Path(path), format, points)
+    if not reading.faces and not (reading.problems and max_bad_share >= 1):
+        raise DatasetError(_nothing_found(path, format, reading.problems))
+    bad, total = len(reading.problems), len(reading.problems) + len(reading.faces)
+    if bad > max_bad_share * total:
+        raise DatasetError(
+            f"{path}: {bad} of {total} faces are unusable, more than {max_bad_share:.0%}:"
+            f"{_first(reading.problems)}"
+        )
+    faces = sorted(reading.faces, key=lambda face: face.name)
+    if split is not None:
+        present = {face.split for face in faces if face.split is not None}
+        faces = [face for face in faces if face.split == split]
+        if not faces:
+            raise UsageError(f"{path}: no split {split!r}; {_available(present, 'splits')}")
+    if subset is not None:
+        present = {name for face in faces for name in face.subsets}
+        faces = [face for face in faces if subset in face.subsets]
+        if not faces:
+            raise UsageError(f"{path}: no subset {subset!r}; {_available(present, 'subsets')}")
+    return Dataset(
+        name=Path(path).resolve().name,
+        format=format,
+        scheme=scheme_of(reading.points),
+        faces=tuple(faces),
+        problems=tuple(reading.problems),
+    )
+
+
+def splits_of(path: Path, format: str) -> tuple[str, ...]:
+    """The splits that the faces at ``path`` belong to, train, val and test first; may be empty.
+
+    Raises:
+        UsageError: unknown format.
+        DatasetError: the folder cannot be read.
+    """
+    found = {face.split for face in _read(Path(path), format, None).faces if face.split}
+    usual = ("train", "val", "test")
+    return (*(name for name in usual if name in found), *sorted(found - set(usual)))
+
+
+def split_of_path(path: Path) -> str | None:
+    """The split a folder is by its own name or that of a folder just above it.
+
+    "test" for ``.../test`` and ``.../test/ytf``, "train" for ``helen/trainset``, None elsewhere.
+    """
+    return split_named(ancestors_of(Path(path)))
+
+
+def _read(path: Path, format: str, points: int | None) -> Reading:
+    if format not in READERS:
+        raise UsageError(f"expected a format of {', '.join(FORMATS)}; got {format!r}")
+    if points is not None:
+        scheme_of(points)
+    module = importlib.import_module(READERS[format])
+    if format == "synthetic":
+        return cast(Callable[..., Reading], module.read)(path, points=points)
+    reading = cast(Callable[[Path], Reading], module.read)(path)
+    if points not in (None, reading.points):
+        raise UsageError(
+            f"{path}: asked for {points} landmarks, format {format} has {reading.points} here"
+        )
+    return reading
+
+
+def _nothing_found(path: Path, format: str, problems: list[Problem]) -> str:
+    if problems:
+        return f"{path}: no usable face, {len(problems)} bad files:{_first(problems)}"
+    return f"{path}: no faces of format {format} below this folder; is the format right?"
+
+
+def _first(problems: list[Problem]) -> str:
+    lines = [f"\n  {problem.name}: {problem.reason}" for problem in problems[:SHOWN_PROBLEMS]]
+    if len(problems) > SHOWN_PROBLEMS:
+        lines.append(f"\n  ... and {len(problems) - SHOWN_PROBLEMS} more (data inspect lists them)")
+    return "".join(lines)
+
+
+def _available(names: Iterable[str], what: str) -> str:
+    return f"its {what}: {', '.join(sorted(names))}" if names else f"it has no {what}"
