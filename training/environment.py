@@ -1,6 +1,6 @@
-"""How TensorFlow starts: set before its first import, so ``asmnet_kit.training`` imports this first.
+"""How TensorFlow starts: ``asmnet_kit.training`` sets this before any module of it imports it.
 
-It needs only the standard library, since ``--help`` passes through here too.
+This file needs only the standard library, since ``--help`` passes through here too.
 """
 
 import os

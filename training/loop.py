@@ -20,6 +20,7 @@ from asmnet_kit.errors import KitError
 from asmnet_kit.images import MEAN, SCALE
 from asmnet_kit.landmarks import Scheme
 from asmnet_kit.training.checkpoints import Checkpoints, TrainingState
+from asmnet_kit.training.shape_loss import move
 
 Batch = Mapping[str, tf.Tensor]
 Weights = list[NDArray[Any]]
@@ -33,9 +34,6 @@ class Loss(Protocol):
         self, batch: Batch, prediction: Mapping[str, tf.Tensor], alpha: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """Scalars by name, means over the batch; ``total`` is minimised, the others are logged."""
-
-    def truth(self, batch: Batch) -> tf.Tensor:
-        """float32 [B, N, 2]: the landmarks in the augmented crop, fractions of its side."""
 
 
 class TrainingData(Protocol):
@@ -212,8 +210,8 @@ def _best_nme(best: TrainingState) -> float:
 def _require_finite(weights: Weights, epoch: int) -> None:
     if not all(np.isfinite(w).all() for w in weights if w.dtype.kind == "f"):
         raise KitError(
-            f"the weights are no longer finite after epoch {epoch + 1}. The checkpoint before it is "
-            "intact: start a new run with a lower --learning-rate"
+            f"the weights are no longer finite after epoch {epoch + 1}. The checkpoint before it "
+            "is intact: start a new run with a lower --learning-rate"
         )
 
 
@@ -300,7 +298,7 @@ class _Trainer:
             gradients = self.optimizer.get_unscaled_gradients(gradients)
         self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
         self._update_average()
-        nme_sum, faces = _nme_percent(self.loss.truth(batch), batch, prediction, self.scheme)
+        nme_sum, faces = _nme_percent(batch, prediction, self.scheme)
         self.names = list(terms)
         return tf.stack([*(term / replicas for term in terms.values()), nme_sum, faces])
 
@@ -425,10 +423,13 @@ def _average_of(weight: tf.Variable) -> tf.Variable:
 
 
 def _nme_percent(
-    truth: tf.Tensor, batch: Batch, prediction: Mapping[str, tf.Tensor], scheme: Scheme
+    batch: Batch, prediction: Mapping[str, tf.Tensor], scheme: Scheme
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """(sum of the NMEs, number) of the faces with both outer eye corners labelled."""
-    visible = tf.cast(batch["visible"], tf.float32)
+    truth = move(batch["upright"], batch["transform"], batch["flipped"], scheme.mirror)
+    upright_visible = tf.cast(batch["visible"], tf.float32)
+    swapped_visible = tf.gather(upright_visible, scheme.mirror, axis=1)
+    visible = tf.where(batch["flipped"][:, None], swapped_visible, upright_visible)
     left, right = scheme.outer_eye_corners
     points = tf.reshape(prediction["landmarks"], [-1, scheme.points, 2])
     error = tf.norm(points - truth, axis=-1) * visible
@@ -443,7 +444,7 @@ def _require_finite_loss(means: Row, epoch: int, step: int) -> None:
     if not math.isfinite(means["loss"]):
         terms = ", ".join(f"{name} {value:g}" for name, value in means.items())
         raise KitError(
-            f"the loss is no longer finite in epoch {epoch + 1}, at or before step {step} ({terms}). "
-            "The checkpoint of the epoch before is intact: start a new run with a lower "
-            "--learning-rate"
+            f"the loss is no longer finite in epoch {epoch + 1}, at or before step {step} "
+            f"({terms}). The checkpoint of the epoch before is intact: start a new run with a "
+            "lower --learning-rate"
         )
