@@ -1,0 +1,172 @@
+"""One way to run a landmark model, whichever file it is in: crops in, landmarks and pose out."""
+
+import importlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.errors import ModelError, require
+from asmnet_kit.images import Image, to_float_input, to_int8_input
+from asmnet_kit.landmarks import SCHEMES, Scheme
+from asmnet_kit.modelfile import read_metadata
+from asmnet_kit.runtime import TensorInfo, dequantize, open_runtime, quantize
+
+POSE_UNIT_DEGREES = 90.0  # models predict degrees / 90
+RUN_MODEL = "model.keras"  # of a run folder
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about B crops.
+
+    Attributes:
+        landmarks: float32 [B, N, 2], fractions of the crop's side from its centre, x right, y down.
+        pose: float32 [B, 3] yaw, pitch, roll in degrees (signs: asmnet_kit.pose), or None for a
+            model without a pose output.
+    """
+
+    landmarks: NDArray[np.float32]
+    pose: NDArray[np.float32] | None
+
+
+class Predictor(Protocol):
+    """A loaded model.
+
+    Attributes:
+        name: of the file or run folder.
+        scheme: the landmarks it predicts.
+        input_size: side of its crops, pixels.
+        crop_scale: side of its crops as a multiple of the face box's longer side.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def scheme(self) -> Scheme: ...
+
+    @property
+    def input_size(self) -> int: ...
+
+    @property
+    def crop_scale(self) -> float: ...
+
+    def predict(self, crops: Image) -> Prediction:
+        """Run the model on crops, uint8 [B, input_size, input_size, 3], RGB."""
+        ...
+
+
+class TflitePredictor:
+    """A .tflite that carries the kit's metadata, run on the CPU without TensorFlow.
+
+    Raises:
+        ModelError: missing, cut off, not a .tflite, without metadata, or with tensors that do not
+            agree with its metadata.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 1) -> None:
+        metadata = read_metadata(path)
+        self.name = path.name
+        self.scheme = SCHEMES[metadata.landmarks]
+        self.input_size = metadata.input_size
+        self.crop_scale = metadata.crop_scale
+        self.runtime = open_runtime(path, threads=threads)
+        self._input = self._checked_tensors(path)
+
+    def predict(self, crops: Image) -> Prediction:
+        """One run per crop: the batch of a .tflite is fixed to 1."""
+        outputs = [self.runtime.run({"image": raw[None]}) for raw in self._raw_input(crops)]
+        landmarks = self._real("landmarks", outputs).reshape(-1, self.scheme.points, 2)
+        if "pose" not in self.runtime.outputs:
+            return Prediction(landmarks, None)
+        return Prediction(landmarks, POSE_UNIT_DEGREES * self._real("pose", outputs))
+
+    def _raw_input(self, crops: Image) -> NDArray[np.generic]:
+        return input_values(crops, self._input)
+
+    def _real(
+        self, name: str, outputs: list[dict[str, NDArray[np.generic]]]
+    ) -> NDArray[np.float32]:
+        """The values of one output for all crops: [B, its length]."""
+        info = self.runtime.outputs[name]
+        width = int(np.prod(info.shape))
+        raw = np.array([output[name] for output in outputs], info.dtype).reshape(-1, width)
+        return dequantize(raw, info)
+
+    def _checked_tensors(self, path: Path) -> TensorInfo:
+        inputs, outputs = self.runtime.inputs, self.runtime.outputs
+        expected = {"landmarks": 2 * self.scheme.points, "pose": 3}
+        if set(inputs) != {"image"} or "landmarks" not in outputs:
+            raise ModelError(
+                f"{path}: expected the input 'image' and the outputs 'landmarks' and 'pose', "
+                f"got {', '.join(inputs)} and {', '.join(outputs)}"
+            )
+        wanted = (1, self.input_size, self.input_size, 3)
+        if inputs["image"].shape != wanted:
+            raise ModelError(
+                f"{path}: its metadata says an input of {list(wanted)}, "
+                f"its graph has {list(inputs['image'].shape)}"
+            )
+        for name, width in expected.items():
+            if name in outputs and int(np.prod(outputs[name].shape)) != width:
+                raise ModelError(
+                    f"{path}: expected {width} values in the output {name!r}, "
+                    f"got {list(outputs[name].shape)}"
+                )
+        return inputs["image"]
+
+
+def input_values(crops: Image, info: TensorInfo) -> NDArray[np.generic]:
+    """Crops as the raw values of a model's input; the shape stays.
+
+    Args:
+        crops: uint8 [..., S, S, 3], RGB.
+        info: of the input, which stands for (v - 128) / 128 of a value v in 0..255.
+    """
+    if info.dtype == np.int8 and info.scale == 1 / 128 and info.zero_point == 0:
+        return to_int8_input(crops)
+    real = to_float_input(crops)
+    return real if info.dtype == np.float32 else quantize(real, info)
+
+
+def open_predictor(path: Path, *, threads: int = 1) -> Predictor:
+    """Load a model from a .tflite (without TensorFlow), a .keras file or a run folder.
+
+    Args:
+        threads: CPU threads of a .tflite; TensorFlow chooses its own.
+
+    Raises:
+        ModelError: no such file, none of these kinds, or one that cannot be used.
+        MissingDependency: a .keras or a run folder without TensorFlow installed.
+    """
+    if path.is_dir():
+        if not (path / RUN_MODEL).is_file():
+            raise ModelError(
+                f"{path}: expected a run folder with {RUN_MODEL}, found no such file in it. "
+                "A training run writes it at its end"
+            )
+        return _open_keras(path)
+    if not path.exists():
+        raise ModelError(f"{path}: no such model: expected a .tflite, a .keras or a run folder")
+    if path.suffix == ".tflite":
+        return TflitePredictor(path, threads=threads)
+    if path.suffix == ".keras":
+        if not zipfile.is_zipfile(path):
+            raise ModelError(f"{path}: not a .keras file, or a truncated one")
+        return _open_keras(path)
+    raise ModelError(
+        f"{path}: expected a .tflite, a .keras or a run folder, got a file {
+            path.suffix or path.name
+        }"
+    )
+
+
+def _open_keras(path: Path) -> Predictor:
+    require("tensorflow", extra="train")
+    # By name: the toolkit works without the training stage and never imports it itself.
+    module = importlib.import_module("asmnet_kit.training.predictor")
+    return cast(Predictor, module.KerasPredictor(path))
