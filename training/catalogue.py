@@ -1,4 +1,4 @@
-"""The names of the architectures and what they accept, known without importing TensorFlow."""
+"""The names of the architectures and losses, known without importing TensorFlow."""
 
 from types import MappingProxyType
 
@@ -9,6 +9,14 @@ ARCHITECTURES = MappingProxyType(
         "asmnet": "the paper's network: MobileNetV2 cut after block 15, six pooled taps (1.44 M)",
         "asmnet_nano": "small and quick to train, keeps positions in its head (under 0.4 M)",
         "mobilenetv2": "the paper's baseline: the whole MobileNetV2 (2.44 M)",
+    }
+)
+
+LOSSES = MappingProxyType(
+    {
+        "asm": "squared errors to the truth and to the smoothed truth (ASM-LOSS)",
+        "mse": "squared errors to the truth",
+        "smooth_l1": "absolute errors to the truth in eye distances, rounded off around 0",
     }
 )
 
