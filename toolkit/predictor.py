@@ -79,14 +79,12 @@ class TflitePredictor:
 
     def predict(self, crops: Image) -> Prediction:
         """One run per crop: the batch of a .tflite is fixed to 1."""
-        outputs = [self.runtime.run({"image": raw[None]}) for raw in self._raw_input(crops)]
+        raw_crops = input_values(crops, self._input)
+        outputs = [self.runtime.run({"image": raw[None]}) for raw in raw_crops]
         landmarks = self._real("landmarks", outputs).reshape(-1, self.scheme.points, 2)
         if "pose" not in self.runtime.outputs:
             return Prediction(landmarks, None)
         return Prediction(landmarks, POSE_UNIT_DEGREES * self._real("pose", outputs))
-
-    def _raw_input(self, crops: Image) -> NDArray[np.generic]:
-        return input_values(crops, self._input)
 
     def _real(
         self, name: str, outputs: list[dict[str, NDArray[np.generic]]]
@@ -158,11 +156,8 @@ def open_predictor(path: Path, *, threads: int = 1) -> Predictor:
         if not zipfile.is_zipfile(path):
             raise ModelError(f"{path}: not a .keras file, or a truncated one")
         return _open_keras(path)
-    raise ModelError(
-        f"{path}: expected a .tflite, a .keras or a run folder, got a file {
-            path.suffix or path.name
-        }"
-    )
+    got = path.suffix or "without a suffix"
+    raise ModelError(f"{path}: expected a .tflite, a .keras or a run folder, got a file {got}")
 
 
 def _open_keras(path: Path) -> Predictor:

@@ -1,0 +1,185 @@
+"""``asmnet-kit evaluate``: parse, measure, print."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from asmnet_kit.errors import UsageError
+from asmnet_kit.options import data_options, json_option
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from asmnet_kit.datasets.base import Dataset
+    from asmnet_kit.evaluate import Evaluation, Scores
+
+DEFAULT_SPLIT = "test"
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@data_options()
+@click.option(
+    "--split",
+    help=f"Only this split. Unless told: {DEFAULT_SPLIT!r} where the data has it, else every face.",
+)
+@click.option("--subset", help="Only this subset, for example 'common' of 300-W.")
+@click.option(
+    "--boxes",
+    type=click.Choice(("landmarks", "detector")),
+    default="landmarks",
+    show_default=True,
+    help="Crop around the labelled landmarks, or around the box of a face detector.",
+)
+@click.option("--complete-only", is_flag=True, help="Only faces on which every point is labelled.")
+@click.option(
+    "--ced",
+    "ced_path",
+    type=click.Path(path_type=Path),
+    help="Draw the cumulative error distribution into this picture.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="CPU threads of a .tflite.  [default: 1]"
+)
+@json_option
+def evaluate(
+    model: Path,
+    data: Path,
+    data_format: str,
+    split: str | None,
+    subset: str | None,
+    boxes: str,
+    complete_only: bool,
+    ced_path: Path | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Measure a model's accuracy on a data set.
+
+    MODEL is a run folder, a .keras or a .tflite (which needs no TensorFlow). NME is in percent of
+    the distance between the outer eye corners, over labelled points; faces without both corners are
+    counted as skipped. The pose is compared with the data's labels, or with the pose that a generic
+    3-D face takes to fit the landmarks.
+
+    Example:  asmnet-kit evaluate model.tflite --data faces --format 300w --ced ced.png
+    """
+    if threads is not None and model.suffix != ".tflite":
+        raise UsageError("--threads is for a .tflite; TensorFlow chooses its own: leave it out")
+    from asmnet_kit.console import progress, stderr, stdout
+    from asmnet_kit.evaluate import evaluate as measure
+    from asmnet_kit.evaluate import plot_ced
+    from asmnet_kit.predictor import open_predictor
+
+    predictor = open_predictor(model, threads=threads or 1)
+    dataset, split = _load(data, data_format, split, subset, predictor.scheme.points)
+    with progress() as bar:
+        task = bar.add_task("evaluate", total=None, note="")
+        result = measure(
+            predictor,
+            dataset,
+            boxes=boxes,
+            complete_only=complete_only,
+            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if ced_path is not None:
+        plot_ced(result, ced_path)
+    console = stderr()
+    for line in _remarks(result, dataset):
+        console.print(line, markup=False)
+    if as_json:
+        stdout().print_json(data={**result.to_json(), "split": split, "subset": subset})
+    else:
+        stdout().print(_table(result, split))
+    summary = stderr() if as_json else stdout()
+    summary.print(_summary(result, model, ced_path), markup=False)
+
+
+def _load(
+    data: Path, data_format: str, split: str | None, subset: str | None, points: int
+) -> "tuple[Dataset, str | None]":
+    """The faces to measure, and the split they are."""
+    from dataclasses import replace
+
+    from asmnet_kit.datasets.registry import load_dataset
+
+    dataset = load_dataset(
+        data,
+        data_format,
+        split=split,
+        subset=subset,
+        # Synthetic faces come with both schemes; elsewhere another number is the model's error.
+        points=points if data_format == "synthetic" else None,
+    )
+    if split is None:
+        held_back = tuple(face for face in dataset.faces if face.split == DEFAULT_SPLIT)
+        if held_back:
+            return replace(dataset, faces=held_back), DEFAULT_SPLIT
+    return dataset, split
+
+
+def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
+    """What the figures do not show."""
+    shown = 5
+    remarks = []
+    if dataset.problems:
+        remarks.append(f"{len(dataset.problems)} bad files left out: see asmnet-kit data inspect")
+    if result.problems:
+        remarks.append(f"{len(result.problems)} faces could not be read:")
+        remarks += [f"  {problem.name}: {problem.reason}" for problem in result.problems[:shown]]
+        if len(result.problems) > shown:
+            remarks.append(f"  ... and {len(result.problems) - shown} more (--json lists them)")
+    if result.faces_missed:
+        remarks.append(f"the detector missed {result.faces_missed} faces; they are in no figure")
+    if result.faces_incomplete:
+        remarks.append(f"{result.faces_incomplete} faces with missing points left out")
+    if result.pose_source == "landmarks":
+        remarks.append("no pose labels: the pose is compared with one fitted to the landmarks")
+    return remarks
+
+
+def _table(result: "Evaluation", split: str | None) -> "Table":
+    from rich.table import Table
+
+    where = f" ({split})" if split else ""
+    table = Table(title=f"{result.model} on {result.dataset}{where}, boxes from {result.boxes}")
+    table.add_column("faces of")
+    headings = ["faces", "skipped", "NME %"]
+    headings += [f"failures >{t} % (%)" for t in result.scores.failure_rate_percent]
+    headings += [f"AUC@{t}" for t in result.scores.auc]
+    headings += ["yaw °", "pitch °", "roll °"]
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    table.add_row("all", *_cells(result.scores), end_section=True)
+    for name, scores in result.per_subset.items():
+        table.add_row(name, *_cells(scores))
+    return table
+
+
+def _cells(scores: "Scores") -> list[str]:
+    mae: dict[str, Any] = scores.pose_mae_deg or {}
+    return [
+        str(scores.faces),
+        str(scores.faces_skipped),
+        _figure(scores.nme_percent, 2),
+        *(_figure(rate, 2) for rate in scores.failure_rate_percent.values()),
+        *(_figure(area, 3) for area in scores.auc.values()),
+        *(_figure(mae.get(angle), 2) for angle in ("yaw", "pitch", "roll")),
+    ]
+
+
+def _figure(value: float | None, digits: int) -> str:
+    """NaN and None, which differ from themselves or are nothing, are a dash."""
+    return "-" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def _summary(result: "Evaluation", model: Path, ced_path: Path | None) -> str:
+    drawn = f" CED: {ced_path}." if ced_path else ""
+    if model.suffix == ".tflite":
+        following = f"asmnet-kit benchmark {model} --target cpu --out results"
+    elif model.is_dir():
+        following = f"asmnet-kit quantize {model} --data ... --recipe qat_w8a8 --out models"
+    else:
+        following = "asmnet-kit quantize RUN --data ... --recipe qat_w8a8 --out models"
+    scores = result.scores
+    return f"NME {scores.nme_percent:.2f} % over {scores.faces} faces.{drawn} Next: {following}"
