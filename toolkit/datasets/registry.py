@@ -1,7 +1,7 @@
 """Which formats there are, and the one way to load any of them."""
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -61,7 +61,7 @@ def load_dataset(
     if bad > max_bad_share * total:
         raise DatasetError(
             f"{path}: {bad} of {total} faces are unusable, more than {max_bad_share:.0%}:"
-            f"{_first(reading.problems)}"
+            f"{first_problems(reading.problems)}"
         )
     faces = sorted(reading.faces, key=lambda face: face.name)
     if split is not None:
@@ -121,11 +121,12 @@ def _read(path: Path, format: str, points: int | None) -> Reading:
 
 def _nothing_found(path: Path, format: str, problems: list[Problem]) -> str:
     if problems:
-        return f"{path}: no usable face, {len(problems)} bad files:{_first(problems)}"
+        return f"{path}: no usable face, {len(problems)} bad files:{first_problems(problems)}"
     return f"{path}: no faces of format {format} below this folder; is the format right?"
 
 
-def _first(problems: list[Problem]) -> str:
+def first_problems(problems: Sequence[Problem]) -> str:
+    """The first few problems, one an indented line each, for the end of an error message."""
     lines = [f"\n  {problem.name}: {problem.reason}" for problem in problems[:SHOWN_PROBLEMS]]
     if len(problems) > SHOWN_PROBLEMS:
         lines.append(f"\n  ... and {len(problems) - SHOWN_PROBLEMS} more (data inspect lists them)")
