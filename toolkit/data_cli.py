@@ -1,0 +1,228 @@
+"""``asmnet-kit data``: look a data set over, prepare it for training, or make one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from asmnet_kit.errors import DatasetError, require
+from asmnet_kit.options import data_options, json_option, out_option, seed_option
+
+if TYPE_CHECKING:
+    from asmnet_kit.inspect import Inspection
+
+SHOWN = 20  # entries of each list on the terminal; --json has them all
+
+
+@click.group()
+def data() -> None:
+    """Inspect, prepare or synthesize landmark data sets.
+
+    Example:  asmnet-kit data inspect --data faces --format 300w --sheet sheet.png
+    """
+
+
+@data.command()
+@data_options()
+@click.option("--split", help="Only this split (train, val, test ...).")
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a contact sheet with landmarks drawn, a PNG.",
+)
+@click.option(
+    "--max-bad-share",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    help="Share of bad files above which the exit code is 1.",
+)
+@json_option
+def inspect(
+    data: Path,
+    data_format: str,
+    split: str | None,
+    sheet: Path | None,
+    max_bad_share: float,
+    as_json: bool,
+) -> None:
+    """Count faces, decode every picture, list what is wrong.
+
+    Example:  asmnet-kit data inspect --data 300W --format 300w --sheet sheet.png
+    """
+    import json
+
+    from asmnet_kit import console
+    from asmnet_kit.inspect import inspect_dataset
+
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise click.UsageError(f"--sheet: expected a .png file, got {sheet.name}")
+    with console.progress() as bar:
+        task = bar.add_task("Pictures", total=None, note="")
+        report = inspect_dataset(
+            data,
+            data_format,
+            split=split,
+            sheet=sheet,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if as_json:
+        click.echo(json.dumps(report.to_json(), indent=2, allow_nan=False))
+    else:
+        _print_inspection(report)
+    if sheet is not None and report.faces:
+        console.stderr().print(f"Contact sheet: {sheet}", markup=False)
+    if report.bad_share > max_bad_share:
+        raise DatasetError(
+            f"{data}: {len(report.problems)} of {len(report.problems) + report.faces} faces are "
+            f"unusable, more than {max_bad_share:.0%}"
+        )
+    console.stderr().print(
+        f"{report.faces} usable faces. Next: asmnet-kit train --data {data} "
+        f"--format {data_format} --out RUN",
+        markup=False,
+    )
+
+
+@data.command()
+@data_options()
+@out_option("Folder of the shards; an interrupted call is continued.")
+@click.option("--split", help="Only this split (train, val, test ...).")
+@click.option(
+    "--size",
+    type=click.IntRange(min=64),
+    default=384,
+    show_default=True,
+    help="Largest side of a face's surroundings (twice the landmark box), pixels.",
+)
+def prepare(data: Path, data_format: str, out: Path, split: str | None, size: int) -> None:
+    """Write TFRecord shards for fast training (--format records).
+
+    Example:  asmnet-kit data prepare --data 300W --format 300w --out shards
+    """
+    import importlib
+
+    from asmnet_kit import console
+    from asmnet_kit.datasets.registry import load_dataset
+
+    dataset = load_dataset(data, data_format, split=split)
+    # TensorFlow's start-up messages would stand between the user and the progress bar.
+    _quiet_tensorflow()
+    require("tensorflow", extra="train")
+    records = importlib.import_module("asmnet_kit.training.records")
+    with console.progress() as bar:
+        task = bar.add_task("Faces", total=len(dataset.faces), note="")
+        prepared = records.prepare(
+            dataset,
+            out,
+            size=size,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    for problem in prepared.problems[:SHOWN]:
+        console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
+    if len(prepared.problems) > SHOWN:
+        console.stderr().print(f"left out: {len(prepared.problems) - SHOWN} more (dataset.json)")
+    console.stdout().print(
+        f"{prepared.faces} faces in {prepared.shards} shards ({prepared.size_bytes / 1e6:.1f} MB). "
+        f"Next: asmnet-kit train --data {out} --format records --out RUN",
+        markup=False,
+    )
+
+
+@data.command()
+@click.option("--count", type=click.IntRange(min=1), required=True, help="How many faces.")
+@out_option("Folder of the faces: train, val and test with pictures, .pts files and poses.")
+@seed_option
+@click.option(
+    "--size",
+    type=click.IntRange(min=32),
+    default=128,
+    show_default=True,
+    help="Side of a picture, pixels.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; all cores unless told.")
+def synthesize(count: int, out: Path, seed: int, size: int, workers: int | None) -> None:
+    """Draw faces with exact landmarks and head poses.
+
+    Example:  asmnet-kit data synthesize --count 2000 --out faces
+    """
+    import os
+
+    from asmnet_kit import console
+    from asmnet_kit.faces3d.write import write_synthetic
+
+    with console.progress() as bar:
+        task = bar.add_task("Faces", total=count, note="")
+        write_synthetic(
+            out,
+            count=count,
+            seed=seed,
+            size=size,
+            workers=workers or os.cpu_count() or 1,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    console.stdout().print(
+        f"{count} faces in {out}. Next: asmnet-kit train --data {out} --format synthetic --out RUN",
+        markup=False,
+    )
+
+
+def _quiet_tensorflow() -> None:
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _print_inspection(report: "Inspection") -> None:
+    """The report as tables and lists on stdout."""
+    from rich.table import Table
+
+    from asmnet_kit import console
+
+    out = console.stdout()
+    table = Table(title=f"{report.dataset.name} ({report.dataset.format})", title_justify="left")
+    for column in ("split", "subset"):
+        table.add_column(column)
+    table.add_column("faces", justify="right")
+    for (split, subset), count in sorted(report.counts.items()):
+        table.add_row("" if subset else split or "all", subset, str(count))
+    out.print(table)
+    lines = [
+        f"landmarks per face: {report.dataset.scheme.points}",
+        f"faces: {report.faces} ({report.incomplete} with unlabelled points, "
+        f"{report.with_pose} with a head pose)",
+        f"pictures: {report.pictures}",
+    ]
+    for what, spread in (
+        ("picture width", report.picture_width),
+        ("picture height", report.picture_height),
+        ("face size", report.face_size),
+    ):
+        if spread is not None:
+            lines.append(
+                f"{what}: {spread.smallest:.0f} to {spread.largest:.0f} px, "
+                f"median {spread.median:.0f}"
+            )
+    for line in lines:
+        out.print(line, markup=False)
+    duplicates = [
+        ("in different splits: " if d.across_splits else "") + " = ".join(d.pictures)
+        for d in sorted(report.duplicates, key=lambda d: not d.across_splits)
+    ]
+    _print_list("bad files", [f"{p.name}: {p.reason}" for p in report.problems])
+    _print_list(
+        "faces with landmarks out of the picture",
+        [f"{o.name}: {o.points} points" for o in report.out_of_picture],
+    )
+    _print_list("duplicate pictures", duplicates)
+
+
+def _print_list(title: str, entries: list[str]) -> None:
+    from asmnet_kit import console
+
+    out = console.stdout()
+    out.print(f"{title}: {len(entries)}", markup=False)
+    for entry in entries[:SHOWN]:
+        out.print(f"  {entry}", markup=False)
+    if len(entries) > SHOWN:
+        out.print(f"  ... and {len(entries) - SHOWN} more (--json lists them all)")
