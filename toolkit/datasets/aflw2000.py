@@ -2,15 +2,16 @@
 
 The .mat holds ``pt3d_68`` [3, 68] (x, y in pixels of the picture, depth) and ``Pose_Para`` [1, 7]
 (pitch, yaw, roll in radians, translation, scale). 300W-LP's files have no ``pt3d_68`` but ``pt2d``
-[2, 68], which is read instead; its ``landmarks/`` folder repeats the points in ``NAME_pts.mat`` and is
-left out. Pixels are 1-based: both sets were made in MATLAB, and the script that ships with AFLW2000-3D
-plots ``pt3d_68`` over ``imshow``, whose first pixel is at (1, 1). Source: Zhu et al., "Face Alignment
-Across Large Poses: A 3D Solution" (CVPR 2016).
+[2, 68], which is read instead; its ``landmarks/`` folder repeats the points in ``NAME_pts.mat``
+and is left out. Pixels are 1-based: both sets were made in MATLAB, and the script that ships with
+AFLW2000-3D plots ``pt3d_68`` over ``imshow``, whose first pixel is at (1, 1). Source: Zhu et al.,
+"Face Alignment Across Large Poses: A 3D Solution" (CVPR 2016).
 
-Their rotation is R = Rx(-pitch) Ry(-yaw) Rz(-roll) with x right, y *up*, z towards the camera (3DDFA's
-RotationMatrix.m). Seen with y down and z away, that is Rx(-pitch) Ry(yaw) Rz(roll): factor by factor
-our pitch and roll and the opposite of our yaw, but multiplied in the other order. So the matrix
-is built in their order and taken apart in ours; both agree for a turn about one axis.
+Their rotation is R = Rx(-pitch) Ry(-yaw) Rz(-roll), right-handed turns with x right, y *up*, z
+towards the camera (3DDFA's RotationMatrix.m). Seen with y down and z away, that is
+Rx(-pitch) Ry(yaw) Rz(roll): factor by factor our pitch and roll and the opposite of our yaw, but
+multiplied in the other order. So the matrix is built in their order and taken apart in ours; the
+angles themselves agree for a turn about one axis only.
 
 Subsets: the three ranges of the yaw's size that papers report (``yaw_0_30``, ``yaw_30_60``,
 ``yaw_60_90``), ``pose_99`` for faces whose three stored angles are all within 99 degrees (the usual
@@ -18,7 +19,6 @@ protocol for pose errors) and the folder's name (``afw``, ``afw_flip`` ... of 30
 """
 
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from asmnet_kit.datasets.folders import (
     ancestors_of,
     require_folder,
     split_named,
+    stem_and_suffix,
     subset_below_split,
     walk,
 )
@@ -57,7 +58,7 @@ def read(root: Path) -> Reading:
         pictures = listing.pictures_by_stem()
         below = subset_below_split(ancestors, listing.parts)
         for file in listing.files:
-            stem, suffix = os.path.splitext(file)
+            stem, suffix = stem_and_suffix(file)
             if suffix.lower() != ".mat" or stem.endswith("_pts"):
                 continue
             try:
@@ -82,7 +83,7 @@ def read(root: Path) -> Reading:
 
 
 def pose_from_stored(pitch: float, yaw: float, roll: float) -> NDArray[np.float32]:
-    """``Pose_Para``'s radians as float32 [3] yaw, pitch, roll in degrees (signs: asmnet_kit.pose)."""
+    """``Pose_Para``'s radians as float32 [3] yaw, pitch, roll in our degrees and signs."""
     rotation = (
         rotation_matrix(0.0, math.degrees(pitch), 0.0)
         @ rotation_matrix(-math.degrees(yaw), 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""What every data set is once it has been read: faces with landmarks, and the files that were bad."""
+"""What every data set is once it has been read: faces with landmarks, and the bad files."""
 
 import hashlib
 from dataclasses import dataclass

@@ -5,14 +5,14 @@
 
 - The first column is the picture's path relative to the CSV's own folder. A face that shares its
   picture with others gets ``#1``, ``#2`` ... behind its name.
-- ``x0,y0`` ... ``x67,y67`` (or ``x97,y97``; numbering may also start at 1) are pixels, 0-based: (0, 0)
-  is the centre of the top-left pixel. Empty cells are a point without a label.
+- ``x0,y0`` ... ``x67,y67`` (or ``x97,y97``; numbering may also start at 1) are pixels, 0-based:
+  (0, 0) is the centre of the top-left pixel. Empty cells are a point without a label.
 - Optional columns, found by their names: ``yaw``, ``pitch``, ``roll`` (degrees, signs:
-  asmnet_kit.pose), ``box_x0``, ``box_y0``, ``box_x1``, ``box_y1`` (a detector's box), ``subset`` (several
-  with ``;`` between them) and ``split``. Other columns are ignored.
+  asmnet_kit.pose), ``box_x0``, ``box_y0``, ``box_x1``, ``box_y1`` (a detector's box), ``subset``
+  (several with ``;`` between them) and ``split``. Other columns are ignored.
 - Without a header the columns are the path and the pairs, nothing else.
-- Every ``*.csv`` below the folder is read; a file called train.csv, val.csv or test.csv is that split,
-  as a folder of that name would be. A path of a single .csv file is a data set, too.
+- Every ``*.csv`` below the folder is read; a file called train.csv, val.csv or test.csv is that
+  split, as a folder of that name would be. A path of a single .csv file is a data set, too.
 """
 
 import csv
@@ -267,9 +267,7 @@ def _numbers(cells: Sequence[str]) -> NDArray[np.float32]:
         raise DatasetError(f"expected numbers or empty cells: {error}") from error
     written = [bool(cell.strip()) for cell in cells]
     if not np.isfinite(numbers[written]).all():
-        raise DatasetError(
-            "expected finite numbers, got nan or inf (leave the cells empty instead)"
-        )
+        raise DatasetError("expected finite numbers or empty cells, got nan or inf")
     return numbers
 
 

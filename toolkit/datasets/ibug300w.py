@@ -8,9 +8,9 @@
 | ``01_Indoor``, ``02_Outdoor`` | private | private (600), indoor or outdoor |
 
 A folder called ``train``, ``val`` or ``test`` decides the split before these names do. Mirrored
-copies (``NAME_mirror.*``), which some archives contain, are left out. In any other layout the subset
-is the folder below the split. Source: Sagonas et al., "300 Faces in-the-Wild Challenge: database and
-results" (Image and Vision Computing, 2016).
+copies (``NAME_mirror.*``), which some archives contain, are left out. In any other layout the
+subset is the folder below the split. Source: Sagonas et al., "300 Faces in-the-Wild Challenge:
+database and results" (Image and Vision Computing, 2016).
 """
 
 from pathlib import Path

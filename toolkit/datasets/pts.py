@@ -12,14 +12,20 @@ so a point at 1 1 is the centre of the top-left pixel: (0, 0) here. ``-1 -1`` is
 position.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from asmnet_kit.datasets.base import Face, PictureFile, Problem
-from asmnet_kit.datasets.folders import Listing, Reading, ancestors_of, require_folder, walk
+from asmnet_kit.datasets.folders import (
+    Listing,
+    Reading,
+    ancestors_of,
+    require_folder,
+    stem_and_suffix,
+    walk,
+)
 from asmnet_kit.errors import DatasetError
 from asmnet_kit.files import write_text
 from asmnet_kit.images import Points
@@ -98,7 +104,7 @@ def format_pts(landmarks: Points) -> str:
 
 
 def write_pts(path: Path, landmarks: Points) -> None:
-    """Write ``landmarks`` (float32 [N, 2], 0-based pixels) as a ``.pts`` file, whole or not at all."""
+    """Write ``landmarks`` (float32 [N, 2], 0-based pixels) as a ``.pts`` file, all or nothing."""
     write_text(path, format_pts(landmarks))
 
 
@@ -127,7 +133,7 @@ def read_folder(
         split, subsets = rule(ancestors, listing.parts)
         pictures = listing.pictures_by_stem()
         for file in listing.files:
-            stem, suffix = os.path.splitext(file)
+            stem, suffix = stem_and_suffix(file)
             if suffix.lower() != ".pts" or skip_stem(stem):
                 continue
             try:

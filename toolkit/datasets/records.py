@@ -1,13 +1,13 @@
 """Prepared data sets: TFRecord shards, read without TensorFlow, each picture at random access.
 
-``data prepare`` writes ``SPLIT-00000.tfrecord``, ``SPLIT-00001.tfrecord`` ... (``all-...`` where there
-are no splits) and, last, ``dataset.json``. Each record is a tf.train.Example of one face:
+``data prepare`` writes ``SPLIT-00000.tfrecord``, ``SPLIT-00001.tfrecord`` ... (``all-...`` where
+there are no splits) and, last, ``dataset.json``. Each record is a tf.train.Example of one face:
 
 | feature | kind | content |
 |---|---|---|
 | ``image/encoded`` | bytes, 1 | the face and its surroundings, JPEG or PNG |
 | ``image/format`` | bytes, 1 | ``jpeg`` or ``png`` |
-| ``landmarks`` | float, 2 N | x, y of each point in that picture's pixels, 0-based; NaN = no label |
+| ``landmarks`` | float, 2 N | x, y of each point, 0-based pixels of that picture; NaN = no label |
 | ``pose`` | float, 3 or 0 | yaw, pitch, roll in degrees |
 | ``detector_box`` | float, 4 or 0 | x0, y0, x1, y1 in that picture's pixels |
 | ``name`` | bytes, 1 | of the face in its original data set |

@@ -1,10 +1,10 @@
 """TFRecord files and tf.train.Example messages, read without TensorFlow.
 
 A file is a row of records: uint64 length, uint32 masked CRC-32C of those 8 bytes, ``length`` bytes,
-uint32 masked CRC-32C of the bytes; all little-endian. The mask is rotate-right(crc, 15) + 0xa282ead8
-(tensorflow/core/lib/io/record_writer.h, tsl/lib/hash/crc32c.h). The CRC of the lengths is checked
-here, so that a damaged file is noticed before a wrong length leads astray; that of the data is not, since
-Python would need minutes for a data set (a damaged picture shows when it is decoded).
+uint32 masked CRC-32C of the bytes; all little-endian. The mask is rotate-right(crc, 15) +
+0xa282ead8 (tensorflow/core/lib/io/record_writer.h, tsl/lib/hash/crc32c.h). The CRC of each length
+is checked, so that damage is noticed before a wrong length leads astray; that of the data is not,
+since Python would need minutes for a data set (a damaged picture shows when it is decoded).
 
 A record holds an Example, of whose protocol buffer only this much is needed:
 
@@ -84,8 +84,8 @@ def record_spans(path: Path, content: bytes | mmap.mmap) -> Iterator[Span]:
         length, crc = HEADER.unpack_from(content, position)
         if masked_crc32c(content[position : position + 8]) != crc:
             raise DatasetError(
-                f"{path}: record {record} at byte {position} is damaged: the checksum of its length "
-                "does not match; remove the file and run data prepare again"
+                f"{path}: record {record} at byte {position} is damaged: the checksum of its "
+                "length does not match; remove the file and run data prepare again"
             )
         start = position + HEADER.size
         position = start + length + FOOTER_BYTES

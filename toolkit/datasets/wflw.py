@@ -1,10 +1,10 @@
 """WFLW: one line of text per face, 98 points, a face box and six attributes.
 
 ``list_98pt_rect_attr_{train,test}.txt`` has 7,500 / 2,500 lines of 207 fields separated by spaces:
-196 coordinates (x y ...), the face detector's box (x_min y_min x_max y_max), six attributes of 0 or 1
-(pose, expression, illumination, make-up, occlusion, blur) and the picture's path below
-``WFLW_images``. Each attribute that is 1 is a subset. Source: Wu et al., "Look at Boundary" (CVPR 2018)
-and the README of the annotations.
+196 coordinates (x y ...), the face detector's box (x_min y_min x_max y_max), six attributes of 0
+or 1 (pose, expression, illumination, make-up, occlusion, blur) and the picture's path below
+``WFLW_images``. Each attribute that is 1 is a subset. Source: Wu et al., "Look at Boundary" (CVPR
+2018) and the README of the annotations.
 
 Coordinates are read as 0-based: the data set states no convention, its values are fractional, and
 the public readers (HRNet's and PIPNet's among them) use them unchanged on 0-based pixels.
