@@ -1,0 +1,145 @@
+"""What must be true of a converted file before it is written.
+
+A .tflite that breaks one of these still runs somewhere, slower or with wrong numbers, and says
+nothing. It reads the file, not the model it came from.
+"""
+
+import math
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from asmnet_kit.errors import ModelError
+from asmnet_kit.images import SCALE
+from asmnet_kit.modelfile import parse_model
+from asmnet_kit.runtime import SIGNATURE
+
+INPUT = "image"
+_TYPES = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
+_OPERATORS = {
+    value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)
+}
+# int32 holds biases, shapes and axes; int8 everything else.
+_INTEGER_TYPES = {schema.TensorType.INT8, schema.TensorType.INT32}
+_FLOAT_BORDER = {schema.BuiltinOperator.QUANTIZE, schema.BuiltinOperator.DEQUANTIZE}
+
+
+def verify_contract(model: bytes, *, outputs: set[str]) -> None:
+    """Check what every file of the kit keeps: one graph, batch 1, the signature and its names.
+
+    Args:
+        outputs: names of the outputs.
+
+    Raises:
+        ModelError: naming what differs.
+    """
+    parsed = parse_model(model)
+    if len(parsed.subgraphs) != 1:
+        raise ModelError(f"expected one graph, got {len(parsed.subgraphs)}")
+    graph = parsed.subgraphs[0]
+    signature = _signature(parsed)
+    found = {_text(entry.name) for entry in signature.inputs}
+    if found != {INPUT}:
+        raise ModelError(f"expected the signature's input {INPUT!r}, got {sorted(found)}")
+    found = {_text(entry.name) for entry in signature.outputs}
+    if found != outputs:
+        raise ModelError(f"expected the signature's outputs {sorted(outputs)}, got {sorted(found)}")
+    for index in [*graph.inputs, *graph.outputs]:
+        tensor = graph.tensors[index]
+        shape = [int(length) for length in tensor.shape]
+        open_ended = tensor.shapeSignature is not None and -1 in list(tensor.shapeSignature)
+        if open_ended or not shape or shape[0] != 1:
+            raise ModelError(
+                f"{_text(tensor.name)}: expected a fixed batch of 1, got the shape {shape}"
+                f"{' with open dimensions' if open_ended else ''}"
+            )
+
+
+def verify_w8a8(model: bytes) -> None:
+    """Check that a file computes in int8 from its input to its outputs, the contract's way.
+
+    The input is int8 with scale exactly 1/128 and zero point 0; outputs are int8; no tensor is
+    float; no QUANTIZE or DEQUANTIZE stands at the border; dense weights have one scale.
+
+    Raises:
+        ModelError: naming the tensor or operator that differs.
+    """
+    parsed = parse_model(model)
+    graph = parsed.subgraphs[0]
+    for tensor in graph.tensors:
+        if tensor.type not in _INTEGER_TYPES:
+            raise ModelError(
+                f"{_text(tensor.name)}: expected int8 throughout, got a tensor of "
+                f"{_TYPES.get(tensor.type, tensor.type)}"
+            )
+    for index in [*graph.inputs, *graph.outputs]:
+        tensor = graph.tensors[index]
+        if tensor.type != schema.TensorType.INT8:
+            raise ModelError(
+                f"{_text(tensor.name)}: expected an int8 input or output, got "
+                f"{_TYPES.get(tensor.type, tensor.type)}"
+            )
+    _check_input(graph)
+    for operator in graph.operators:
+        _check_operator(operator, parsed, graph)
+
+
+def _check_input(graph: Any) -> None:
+    tensor = graph.tensors[graph.inputs[0]]
+    scales, zero_points = _quantization(tensor)
+    if scales != [1 / SCALE] or zero_points != [0]:
+        raise ModelError(
+            f"{_text(tensor.name)}: expected an input of scale 1/{SCALE} = {1 / SCALE} and zero "
+            f"point 0, got {scales} and {zero_points}: the calibration crops must hold a 0 and a "
+            "255"
+        )
+
+
+def _check_operator(operator: Any, parsed: Any, graph: Any) -> None:
+    code = parsed.operatorCodes[operator.opcodeIndex]
+    # Old files keep the operator in the deprecated field, which ends at 127.
+    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
+    name = _OPERATORS.get(builtin, str(builtin))
+    tensors = [
+        graph.tensors[index] for index in [*operator.inputs, *operator.outputs] if index >= 0
+    ]
+    where = _text(graph.tensors[operator.outputs[0]].name)
+    if builtin == schema.BuiltinOperator.DEQUANTIZE:
+        raise ModelError(f"{where}: expected no {name} in an int8 model")
+    border = {*graph.inputs, *graph.outputs}
+    if builtin in _FLOAT_BORDER and border & {*operator.inputs, *operator.outputs}:
+        raise ModelError(f"{where}: expected no {name} at the input or output of an int8 model")
+    if builtin == schema.BuiltinOperator.FULLY_CONNECTED:
+        weights = graph.tensors[operator.inputs[1]]
+        scales, _ = _quantization(weights)
+        if len(scales) != 1:
+            raise ModelError(
+                f"{_text(weights.name)}: expected dense weights with one scale, got {len(scales)}"
+            )
+    for tensor in tensors:
+        if tensor.type != schema.TensorType.INT8:
+            continue
+        scales, _ = _quantization(tensor)
+        if not scales or not all(math.isfinite(scale) and scale > 0 for scale in scales):
+            raise ModelError(
+                f"{_text(tensor.name)}: expected int8 values with a scale above 0, got {scales}"
+            )
+
+
+def _signature(parsed: Any) -> Any:
+    for signature in parsed.signatureDefs or []:
+        if _text(signature.signatureKey) == SIGNATURE:
+            return signature
+    raise ModelError(f"expected a signature {SIGNATURE!r}, the model has none of that name")
+
+
+def _quantization(tensor: Any) -> tuple[list[float], list[int]]:
+    parameters = tensor.quantization
+    if parameters is None or parameters.scale is None:
+        return [], []
+    zero_points = [] if parameters.zeroPoint is None else parameters.zeroPoint
+    return [float(scale) for scale in parameters.scale], [int(zero) for zero in zero_points]
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value or ""
