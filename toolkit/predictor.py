@@ -68,13 +68,13 @@ class TflitePredictor:
             agree with its metadata.
     """
 
-    def __init__(self, path: Path, *, threads: int = 1) -> None:
+    def __init__(self, path: Path, *, threads: int = 1, xnnpack: bool = True) -> None:
         metadata = read_metadata(path)
         self.name = path.name
         self.scheme = SCHEMES[metadata.landmarks]
         self.input_size = metadata.input_size
         self.crop_scale = metadata.crop_scale
-        self.runtime = open_runtime(path, threads=threads)
+        self.runtime = open_runtime(path, threads=threads, xnnpack=xnnpack)
         self._input = self._checked_tensors(path)
 
     def predict(self, crops: Image) -> Prediction:

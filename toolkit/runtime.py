@@ -137,7 +137,7 @@ def open_runtime(path: Path, *, threads: int = 1, xnnpack: bool = True) -> Runti
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}") from error
     check_structure(content, name=str(path))
-    distribution, module = _runtime_module()
+    distribution, module = installed_runtime()
     note = ""
     try:
         interpreter, total_ops = _interpreter(module, content, threads, xnnpack=xnnpack)
@@ -185,7 +185,12 @@ def quantize(values: NDArray[np.float32], info: TensorInfo) -> NDArray[Any]:
     return np.clip(raw, limits.min, limits.max).astype(info.dtype)
 
 
-def _runtime_module() -> tuple[str, ModuleType]:
+def installed_runtime() -> tuple[str, ModuleType]:
+    """The name of the installed runtime and its module that holds ``Interpreter``.
+
+    Raises:
+        MissingDependency: there is none.
+    """
     for distribution, module in RUNTIMES:
         try:
             version(distribution)

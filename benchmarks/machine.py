@@ -1,0 +1,257 @@
+"""Facts about the machine that a latency depends on. What is unknown is None, not guessed."""
+
+import os
+import platform
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+# Instruction sets that int8 and float kernels choose their code by: flag of /proc/cpuinfo -> name.
+X86_FLAGS = {
+    "sse4_1": "sse4.1",
+    "avx": "avx",
+    "f16c": "f16c",
+    "fma": "fma",
+    "avx2": "avx2",
+    "avx512f": "avx512f",
+    "avx512bw": "avx512bw",
+    "avx512_vnni": "avx512_vnni",
+    "avx_vnni": "avx_vnni",
+    "avx_vnni_int8": "avx_vnni_int8",
+    "avx512_fp16": "avx512_fp16",
+    "avx512_bf16": "avx512_bf16",
+    "amx_tile": "amx_tile",
+    "amx_int8": "amx_int8",
+    "amx_bf16": "amx_bf16",
+}
+ARM_FLAGS = {
+    "neon": "neon",
+    "asimd": "neon",
+    "asimdhp": "fp16",
+    "asimddp": "dotprod",
+    "i8mm": "i8mm",
+    "bf16": "bf16",
+    "sve": "sve",
+    "sve2": "sve2",
+    "sme": "sme",
+}
+
+# Linux on Arm names no CPU model: MIDR part numbers of Arm Ltd (implementer 0x41).
+ARM_PARTS = {
+    "0xd03": "Cortex-A53",
+    "0xd04": "Cortex-A35",
+    "0xd05": "Cortex-A55",
+    "0xd07": "Cortex-A57",
+    "0xd08": "Cortex-A72",
+    "0xd09": "Cortex-A73",
+    "0xd0a": "Cortex-A75",
+    "0xd0b": "Cortex-A76",
+    "0xd0c": "Neoverse-N1",
+    "0xd40": "Neoverse-V1",
+    "0xd41": "Cortex-A78",
+    "0xd46": "Cortex-A510",
+    "0xd47": "Cortex-A710",
+    "0xd49": "Neoverse-N2",
+    "0xd4f": "Neoverse-V2",
+}
+
+MAX_OTHERS_SHARE = 0.05  # of the machine's CPU time; above it other processes disturb the samples
+MAX_FREQUENCY_CHANGE = 0.05
+
+
+def machine_facts() -> dict[str, Any]:
+    """CPU, instruction sets, clock, load, memory, operating system, Python and container hints."""
+    cpuinfo = _read(Path("/proc/cpuinfo"))
+    memory = psutil.virtual_memory()
+    load = os.getloadavg()
+    return {
+        "cpu": cpu_model(cpuinfo),
+        "board": _board(),
+        "architecture": platform.machine(),
+        "cores": psutil.cpu_count(logical=True) or 1,
+        "physical_cores": psutil.cpu_count(logical=False),
+        "usable_cores": usable_cores(),
+        "instruction_sets": instruction_sets(cpuinfo),
+        "frequency_mhz": frequency_mhz(),
+        "frequency_max_mhz": _frequency_max_mhz(),
+        "governor": governor(),
+        "load_average": [round(value, 2) for value in load],
+        "memory_bytes": memory.total,
+        "memory_available_bytes": memory.available,
+        "os": _os_name(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "libc": " ".join(platform.libc_ver()).strip() or None,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "container": container_hints(cpuinfo),
+    }
+
+
+def cpu_model(cpuinfo: str) -> str | None:
+    """The CPU's name in the text of /proc/cpuinfo, or what the platform says."""
+    name = _field(cpuinfo, "model name")
+    if name:
+        return " ".join(name.split())
+    if _field(cpuinfo, "CPU implementer") == "0x41":
+        parts = re.findall(r"^CPU part\s*:\s*(\S+)", cpuinfo, flags=re.MULTILINE)
+        names = [ARM_PARTS.get(part, f"Arm part {part}") for part in dict.fromkeys(parts)]
+        if names:
+            return " + ".join(names)
+    return platform.processor() or None
+
+
+def instruction_sets(cpuinfo: str) -> list[str]:
+    """Names of the instruction sets of interest in the text of /proc/cpuinfo."""
+    x86 = set((_field(cpuinfo, "flags") or "").split())
+    arm = set((_field(cpuinfo, "Features") or "").split())
+    names = [name for flag, name in X86_FLAGS.items() if flag in x86]
+    names += [name for flag, name in ARM_FLAGS.items() if flag in arm]
+    return list(dict.fromkeys(names))
+
+
+def usable_cores() -> int:
+    """Cores this process may run on: affinity and, in a container, the CPU quota."""
+    if sys.platform == "linux":
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = psutil.cpu_count(logical=True) or 1
+    quota = cpu_quota(_read(Path("/sys/fs/cgroup/cpu.max")))
+    return max(1, min(allowed, int(quota))) if quota else allowed
+
+
+def cpu_quota(cpu_max: str) -> float | None:
+    """Cores that the text of cgroup v2's cpu.max grants, or None for no limit."""
+    fields = cpu_max.split()
+    if len(fields) != 2 or not all(field.isdigit() for field in fields) or fields[1] == "0":
+        return None
+    return int(fields[0]) / int(fields[1])
+
+
+def governor() -> str | None:
+    """The frequency governor of the first core, for example ``performance``."""
+    return _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")).strip() or None
+
+
+def frequency_mhz() -> float | None:
+    """The current clock, averaged over the cores."""
+    try:
+        frequency = psutil.cpu_freq()
+    except (OSError, NotImplementedError, RuntimeError):
+        return None
+    return round(frequency.current, 1) if frequency and frequency.current else None
+
+
+def container_hints(cpuinfo: str) -> list[str]:
+    """Signs that the machine is shared or virtual; empty when none is seen."""
+    hints = []
+    if Path("/.dockerenv").exists():
+        hints.append("docker")
+    if Path("/run/.containerenv").exists():
+        hints.append("podman")
+    if "kubepods" in _read(Path("/proc/1/cgroup")) or "KUBERNETES_SERVICE_HOST" in os.environ:
+        hints.append("kubernetes")
+    if "hypervisor" in (_field(cpuinfo, "flags") or "").split():
+        hints.append("virtual machine")
+    if "microsoft" in platform.release().lower():
+        hints.append("WSL")
+    return hints
+
+
+@dataclass(frozen=True)
+class CpuUse:
+    """CPU time so far, in seconds: of the whole machine, of this process, and the wall clock."""
+
+    machine_busy_s: float
+    process_s: float
+    wall_s: float
+    frequency_mhz: float | None
+
+    @classmethod
+    def now(cls, wall_s: float) -> "CpuUse":
+        times = psutil.cpu_times()
+        busy = times.user + times.system + getattr(times, "nice", 0.0) + getattr(times, "irq", 0.0)
+        busy += getattr(times, "softirq", 0.0) + getattr(times, "steal", 0.0)
+        own = psutil.Process().cpu_times()
+        return cls(busy, own.user + own.system, wall_s, frequency_mhz())
+
+
+def disturbances(before: CpuUse, after: CpuUse, *, threads: int) -> list[str]:
+    """What may have disturbed the samples taken between two readings, in sentences."""
+    reasons = []
+    cores = psutil.cpu_count(logical=True) or 1
+    wall = after.wall_s - before.wall_s
+    own = after.process_s - before.process_s
+    others = (after.machine_busy_s - before.machine_busy_s) - own
+    # The kernel counts in ticks of 10 ms: below half a second the share says nothing.
+    if wall > 0.5 and others / (wall * cores) > MAX_OTHERS_SHARE:
+        reasons.append(
+            f"other processes (or other guests of the host) used "
+            f"{100 * others / (wall * cores):.0f} % of the machine's CPU time during the runs"
+        )
+    if before.frequency_mhz and after.frequency_mhz:
+        change = after.frequency_mhz / before.frequency_mhz - 1
+        if abs(change) > MAX_FREQUENCY_CHANGE:
+            reasons.append(
+                f"the clock went from {before.frequency_mhz:.0f} to {after.frequency_mhz:.0f} MHz "
+                f"during the runs"
+            )
+    mode = governor()
+    if mode not in (None, "performance"):
+        reasons.append(
+            f"frequency scaling is on (governor {mode!r}; 'performance' holds the clock)"
+        )
+    usable = usable_cores()
+    if threads > usable:
+        reasons.append(f"{threads} threads were asked for, {usable} cores may be used")
+    return reasons
+
+
+def peak_rss_bytes() -> int | None:
+    """The largest resident memory this process has had.
+
+    Linux: VmHWM, which starts anew at exec. (getrusage's ru_maxrss does not: a child started by a
+    large parent would report the parent's memory.)
+    """
+    match = re.search(r"^VmHWM:\s*(\d+) kB", _read(Path("/proc/self/status")), flags=re.MULTILINE)
+    if match:
+        return int(match[1]) * 1024
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    return None
+
+
+def _board() -> str | None:
+    text = _read(Path("/proc/device-tree/model")) or _read(
+        Path("/sys/devices/virtual/dmi/id/product_name")
+    )
+    return text.strip("\0 \n") or None
+
+
+def _frequency_max_mhz() -> float | None:
+    text = _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")).strip()
+    return int(text) / 1000 if text.isdigit() else None
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", platform.platform())
+    except OSError:
+        return platform.platform()
+
+
+def _field(cpuinfo: str, key: str) -> str | None:
+    match = re.search(rf"^{re.escape(key)}\s*:\s*(.*)$", cpuinfo, flags=re.MULTILINE)
+    return match[1].strip() if match else None
+
+
+def _read(path: Path) -> str:
+    """A small file's text, or nothing: kernels and containers differ in what they show."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

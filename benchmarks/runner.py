@@ -1,0 +1,276 @@
+"""Measures models in processes of their own and turns what comes back into result files."""
+
+import hashlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+from asmnet_kit import __version__
+from asmnet_kit.benchmarks.statistics import intervals, summarise
+from asmnet_kit.benchmarks.targets.protocol import OnProgress, Request
+from asmnet_kit.errors import KitError, ModelError
+from asmnet_kit.results import SCHEMA_VERSION, Result, check_result
+
+# A worker that says nothing for this long hangs. One run of the slowest model on the slowest board
+# takes seconds, loading and compiling some tens of seconds.
+STALL_SECONDS = 120.0
+DATA_STALL_SECONDS = 1800.0  # reading a large data set tells no progress
+LOG_TAIL_CHARACTERS = 400
+NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
+
+
+class TargetError(KitError):
+    """The requested target did not run the model."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set for measuring accuracy on the target."""
+
+    path: Path
+    format: str
+    split: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"path": str(self.path), "format": self.format, "split": self.split}
+
+
+def benchmark_model(
+    request: Request, *, on_progress: OnProgress, stall_seconds: float = STALL_SECONDS
+) -> Result:
+    """Measure one model on one target.
+
+    Returns:
+        A result that the schema accepts, without accuracy.
+
+    Raises:
+        ModelError: the model cannot be loaded or run, or the runtime crashed or hung.
+        TargetError: another target than the requested one ran it (silent fallback).
+    """
+    facts = model_facts(request.model)
+    job = {"request": request.to_json(), "data": None}
+    measured = run_worker(job, on_progress=on_progress, stall_seconds=stall_seconds)
+    actual = measured["target"]["actual"]
+    if actual != request.target and actual == NO_ACCELERATOR:
+        raise TargetError(
+            f"{request.model}: {request.target} was asked for, {actual} ran the model; "
+            f"asmnet-kit doctor says what is missing"
+        )
+    samples = measured["timings_ms"]["invoke"]
+    result = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "benchmark",
+        "kit_version": __version__,
+        "command": command_line(request),
+        "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "model": facts,
+        **measured,
+        "target": {"requested": request.target, **measured["target"]},
+        "summary": summarise(samples),
+        "intervals_ms": intervals(samples),
+        "accuracy": None,
+    }
+    return check_result(result, name=str(request.model))
+
+
+def measure_accuracy(
+    request: Request,
+    data: Data,
+    *,
+    on_progress: OnProgress,
+    stall_seconds: float = DATA_STALL_SECONDS,
+) -> dict[str, Any]:
+    """The JSON of ``evaluate`` for a request's model, run by its very target and kernels.
+
+    Raises:
+        ModelError: the model cannot be used as a landmark model, or the runtime crashed or hung.
+        KitError: the data cannot be read.
+    """
+    job = {"request": request.to_json(), "data": data.to_json()}
+    accuracy = run_worker(job, on_progress=on_progress, stall_seconds=stall_seconds)
+    return {
+        **accuracy,
+        "measured_with": {
+            "target": request.target,
+            "threads": request.threads,
+            "xnnpack": request.xnnpack,
+        },
+    }
+
+
+def model_facts(path: Path) -> dict[str, Any]:
+    """The result's ``model``: name, sha256, size and, where the file has it, its metadata.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    from asmnet_kit.modelfile import read_metadata
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from error
+    try:
+        metadata = read_metadata(content).to_json()
+    except ModelError:
+        metadata = None  # any .tflite may be measured
+    return {
+        "name": path.stem,
+        "file": path.name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size_bytes": len(content),
+        "recipe": metadata and metadata["recipe"],
+        "architecture": metadata and metadata["architecture"],
+        "metadata": metadata,
+    }
+
+
+def command_line(request: Request) -> str:
+    """The command that measures this again."""
+    words = ["asmnet-kit", "benchmark", request.model.name, "--target", request.target]
+    words += ["--threads", str(request.threads), "--warmup", str(request.warmup_runs)]
+    words += ["--runs", str(request.runs), "--seconds", f"{request.min_seconds:g}"]
+    if not request.xnnpack:
+        words.append("--no-xnnpack")
+    return " ".join([*words, "--out", "results"])
+
+
+def result_file_name(result: Result, *, taken: set[str]) -> str:
+    """A file name for a result; part of the hash is added when ``taken`` has the plain one."""
+    model, target = result["model"], result["target"]
+    words = [model["name"], target["requested"]]
+    if target["threads"]:
+        words.append(f"{target['threads']}t")
+    if target["requested"] == "cpu" and target["delegate"] is None:
+        words.append("builtin")
+    plain = "_".join(words)
+    return f"{plain}_{model['sha256'][:8]}.json" if f"{plain}.json" in taken else f"{plain}.json"
+
+
+def requests_for(
+    models: list[Path], targets: list[str], threads: list[int], template: Request
+) -> list[Request]:
+    """One request for each model x target x number of threads, in that order."""
+    return [
+        replace(template, model=model, target=target, threads=count)
+        for model in dict.fromkeys(models)
+        for target in dict.fromkeys(targets)
+        for count in dict.fromkeys(threads)
+    ]
+
+
+def run_worker(
+    job: dict[str, Any], *, on_progress: OnProgress, stall_seconds: float = STALL_SECONDS
+) -> dict[str, Any]:
+    """Start a worker, feed it ``job``, follow its progress and return its result.
+
+    Raises:
+        ModelError: the worker crashed, hung or ended without a result.
+        KitError: the worker reported a domain error.
+    """
+    model = job["request"]["model"]
+    with tempfile.TemporaryFile() as log, _worker(log) as process:
+        for line in _lines(process, json.dumps(job), model, stall_seconds):
+            if "progress" in line:
+                on_progress(float(line["progress"]), str(line["note"]))
+            elif "error" in line:
+                error = KitError(line["error"])
+                error.exit_code = int(line["exit_code"])
+                raise error
+            elif "result" in line:
+                result: dict[str, Any] = line["result"]
+                return result
+        code = process.wait()
+        log.seek(0)
+        tail = log.read().decode(errors="replace").strip()[-LOG_TAIL_CHARACTERS:]
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    raise ModelError(
+        f"{model}: the runtime's process {how} without a result; "
+        f"the model is damaged or the runtime cannot take it. Its last words: {tail or 'none'}"
+    )
+
+
+@contextmanager
+def _worker(log: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
+    """A worker process that does not outlive the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "asmnet_kit.benchmarks.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                _quietly(stream.close)
+
+
+def _lines(
+    process: subprocess.Popen[str], job: str, model: str, stall_seconds: float
+) -> Iterator[dict[str, Any]]:
+    """The worker's JSON lines until its stdout ends.
+
+    Raises:
+        ModelError: nothing came for ``stall_seconds``.
+    """
+    received: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        if process.stdout is not None:
+            for text in process.stdout:
+                received.put(text)
+        received.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    if process.stdin is not None:
+        stdin = process.stdin
+        _quietly(lambda: stdin.write(job))
+        _quietly(stdin.close)
+    while True:
+        try:
+            text = received.get(timeout=stall_seconds)
+        except queue.Empty as error:
+            raise ModelError(
+                f"{model}: the runtime did nothing for {stall_seconds:.0f} s and was stopped; "
+                f"the model is damaged or far too large for this machine"
+            ) from error
+        if text is None:
+            return
+        line = _parsed(text)
+        if line is not None:
+            yield line
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    """A worker's line, or None for the runtime's own chatter."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) else None
+
+
+def _quietly(action: Callable[[], object]) -> None:
+    """Talk to a process that may be gone already; its exit code tells what happened."""
+    try:
+        action()
+    except (BrokenPipeError, ValueError):
+        return

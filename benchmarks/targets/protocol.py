@@ -1,0 +1,137 @@
+"""What a target must offer, and the registry of targets.
+
+A target is where a model is measured: this machine's CPU, a GPU, a board, a phone. To add one from
+another package, name an object with the attributes of ``Target`` in the entry point group
+``asmnet_kit.targets``; the entry point's name is what ``--target`` takes.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from asmnet_kit.errors import UsageError
+
+if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
+    from asmnet_kit.predictor import Predictor
+
+ENTRY_POINT_GROUP = "asmnet_kit.targets"
+
+# Targets of the kit, by name: "module:object", loaded when one is asked for.
+BUILTIN_TARGETS = {"cpu": "asmnet_kit.benchmarks.targets.cpu:CPU"}
+
+# Called now and then while a model is measured: share done (0..1) and what is being done.
+OnProgress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to measure and how.
+
+    Attributes:
+        model: path of the .tflite file.
+        target: name of the target.
+        threads: of the kernels.
+        warmup_runs: at least this many runs before the timed ones.
+        runs: at least this many timed runs.
+        min_seconds: timed runs go on at least this long.
+        max_seconds: after this long the timed runs stop, whatever their number.
+        xnnpack: let the CPU use the XNNPACK delegate.
+    """
+
+    model: Path
+    target: str = "cpu"
+    threads: int = 1
+    warmup_runs: int = 20
+    runs: int = 200
+    min_seconds: float = 2.0
+    max_seconds: float = 300.0
+    xnnpack: bool = True
+
+    def __post_init__(self) -> None:
+        if self.threads < 1 or self.runs < 1 or self.warmup_runs < 0:
+            raise UsageError(
+                f"expected threads >= 1, runs >= 1 and warmup >= 0, got {self.threads}, "
+                f"{self.runs} and {self.warmup_runs}"
+            )
+        if not 0 <= self.min_seconds <= self.max_seconds:
+            raise UsageError(
+                f"expected 0 <= seconds <= the limit of {self.max_seconds} s, "
+                f"got {self.min_seconds} s"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "model": str(self.model)}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Request":
+        return cls(**{**content, "model": Path(content["model"])})
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What came out, in the shapes of the result file's keys of the same names.
+
+    Attributes:
+        target: without ``requested``, which the runner adds.
+        machine: facts of the machine the model ran on.
+        warnings: why the figures may not be trusted; ``notes``: what was not measured and why.
+    """
+
+    target: dict[str, Any]
+    machine: dict[str, Any]
+    runtime: dict[str, Any]
+    protocol: dict[str, Any]
+    timings_ms: dict[str, Any]
+    memory: dict[str, Any]
+    parity: dict[str, Any] | None = None
+    profile: list[dict[str, Any]] | None = None
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Target(Protocol):
+    """A place to measure models on. ``measure`` runs in a process of its own."""
+
+    @property
+    def name(self) -> str: ...
+
+    def problem(self) -> str | None:
+        """Why it cannot work here and what to do about it, or None when it can."""
+        ...
+
+    def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
+        """Measure a model.
+
+        Raises:
+            ModelError: the model cannot be loaded or run.
+        """
+        ...
+
+    def predictor(self, request: Request) -> "Predictor":
+        """The model as a predictor that runs on this target, for measuring its accuracy."""
+        ...
+
+
+def target_names() -> list[str]:
+    """Every target there is, the kit's own first."""
+    others = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return [*BUILTIN_TARGETS, *sorted(others - BUILTIN_TARGETS.keys())]
+
+
+def load_target(name: str) -> Target:
+    """The target called ``name``.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name in BUILTIN_TARGETS:
+        module, attribute = BUILTIN_TARGETS[name].split(":")
+        target: Target = getattr(importlib.import_module(module), attribute)
+        return target
+    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        found: Target = point.load()
+        return found
+    raise UsageError(f"expected a target of {', '.join(target_names())}, got {name!r}")

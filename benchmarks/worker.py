@@ -1,0 +1,63 @@
+"""The process that measures: reads a request on stdin, writes JSON lines to stdout.
+
+One measurement, one process: its memory is its own, and a crash of the runtime harms nothing else.
+Lines: ``{"progress": 0.5, "note": "runs"}``, then ``{"result": {...}}`` or
+``{"error": "..."}``. Everything else on stdout is the runtime's chatter and is ignored.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from asmnet_kit.benchmarks.targets.protocol import Request, load_target
+from asmnet_kit.errors import KitError
+
+
+def tell(line: dict[str, Any]) -> None:
+    """One line for the parent; NaN is refused, since JSON has none."""
+    print(json.dumps(line, allow_nan=False), flush=True)
+
+
+def on_progress(done: float, note: str) -> None:
+    tell({"progress": done, "note": note})
+
+
+def measure(content: dict[str, Any]) -> dict[str, Any]:
+    """The measurement of a request, as JSON."""
+    request = Request.from_json(content)
+    return asdict(load_target(request.target).measure(request, on_progress))
+
+
+def accuracy(content: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """The accuracy of a request's model through its very target, as JSON of ``evaluate``."""
+    from asmnet_kit.datasets.registry import load_dataset
+    from asmnet_kit.evaluate import evaluate
+
+    request = Request.from_json(content)
+    on_progress(0.0, "read data")
+    dataset = load_dataset(Path(data["path"]), data["format"], split=data["split"])
+    predictor = load_target(request.target).predictor(request)
+    result = evaluate(
+        predictor,
+        dataset,
+        on_progress=lambda done, total: on_progress(done / max(total, 1), "faces"),
+    )
+    return result.to_json()
+
+
+def main() -> None:
+    """Do what stdin asks; a domain error becomes a line, any other ends with a traceback."""
+    job = json.load(sys.stdin)
+    try:
+        if job["data"] is None:
+            tell({"result": measure(job["request"])})
+        else:
+            tell({"result": accuracy(job["request"], job["data"])})
+    except KitError as error:
+        tell({"error": str(error), "exit_code": error.exit_code})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Benchmark results: one JSON file for each model on a target, checked against a schema on load.
+
+The schema ships beside this module (``results.schema.json``). A result is immutable: it holds the
+raw samples and the facts of the machine and runtime, so that what is drawn from it can be redone.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from asmnet_kit.errors import KitError, UsageError
+from asmnet_kit.files import write_json
+
+SCHEMA_VERSION = 1
+SUFFIX = ".json"
+
+Result = dict[str, Any]  # a JSON object that the schema accepts
+
+
+class ResultError(KitError):
+    """A benchmark result that cannot be read."""
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON schema of a result."""
+    text = files("asmnet_kit").joinpath("results.schema.json").read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(schema())
+
+
+def check_result(content: Any, *, name: str) -> Result:
+    """Check a parsed result against the schema.
+
+    Args:
+        name: of the file, for the message.
+
+    Raises:
+        ResultError: it is no benchmark result, of another schema version, or a key does not fit;
+            the message names the key.
+    """
+    if not isinstance(content, dict):
+        raise ResultError(f"{name}: expected a JSON object, got {type(content).__name__}")
+    version = content.get("schema_version")
+    if content.get("kind") != "benchmark":
+        raise ResultError(
+            f"{name}: expected a benchmark result (kind 'benchmark'), got kind "
+            f"{content.get('kind')!r}; asmnet-kit benchmark writes such files"
+        )
+    if version != SCHEMA_VERSION:
+        raise ResultError(
+            f"{name}: expected schema_version {SCHEMA_VERSION}, got {version!r}; "
+            f"measure again with this version of asmnet-kit, or read it with the one that wrote it"
+        )
+    # Thousands of numbers would make the general validator slow: they are checked in one go.
+    samples = content.get("timings_ms", {})
+    samples = samples.get("invoke") if isinstance(samples, dict) else None
+    if isinstance(samples, list) and samples:
+        if not all(type(v) in (int, float) and 0 <= v < math.inf for v in samples):
+            raise ResultError(
+                f"{name}: timings_ms.invoke: expected times in milliseconds, all >= 0"
+            )
+        shortened = {**content, "timings_ms": {**content["timings_ms"], "invoke": samples[:1]}}
+    else:
+        shortened = content
+    error = next(iter(_validator().iter_errors(shortened)), None)
+    if error is not None:
+        key = ".".join(str(part) for part in error.absolute_path) or "the top level"
+        raise ResultError(f"{name}: {key}: {_shortened(error.message)}")
+    return content
+
+
+def load_result(path: Path) -> Result:
+    """Read and check one result.
+
+    Raises:
+        ResultError: the file cannot be read, is no JSON (NaN included) or fails the schema.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ResultError(f"{path}: {reason}") from error
+    try:
+        content = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise ResultError(f"{path}: expected JSON, but {error}") from error
+    return check_result(content, name=str(path))
+
+
+def load_results(paths: Sequence[Path]) -> list[tuple[Path, Result]]:
+    """Read results from files and folders; a folder means every ``.json`` in it, by name.
+
+    Raises:
+        ResultError: a file fails, or a folder holds no result.
+        UsageError: no path, or a path does not exist.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.glob(f"*{SUFFIX}") if not p.name.startswith("."))
+            if not inside:
+                raise ResultError(f"{path}: expected benchmark results (*{SUFFIX}), found none")
+            found.extend(inside)
+        elif path.exists():
+            found.append(path)
+        else:
+            raise UsageError(f"{path}: no such file or folder")
+    if not found:
+        raise UsageError("expected at least one benchmark result")
+    return [(path, load_result(path)) for path in dict.fromkeys(found)]
+
+
+def save_result(path: Path, result: Result) -> None:
+    """Check ``result`` and write it whole or not at all.
+
+    Raises:
+        ResultError: it fails the schema.
+    """
+    write_json(path, check_result(result, name=str(path)))
+
+
+def _refuse_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    """A JSON number; one too large for a float is refused rather than read as infinity."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is too large")
+    return value
+
+
+def _shortened(message: str, limit: int = 300) -> str:
+    return message if len(message) <= limit else f"{message[:limit]} ..."
