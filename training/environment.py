@@ -34,8 +34,9 @@ def import_tensorflow() -> None:
     """
     apply_settings()
     with _silent_stderr():
-        require("tensorflow", extra="train")
+        tensorflow = require("tensorflow", extra="train")
         require("tf_keras", extra="train")
+        tensorflow.config.list_physical_devices()  # complains here, once, where there is no GPU
 
 
 @contextmanager

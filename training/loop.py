@@ -6,7 +6,7 @@ is saved and validated is the *average* of the weights (EMA), batch-norm statist
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,7 +20,6 @@ from asmnet_kit.errors import KitError
 from asmnet_kit.images import MEAN, SCALE
 from asmnet_kit.landmarks import Scheme
 from asmnet_kit.training.checkpoints import Checkpoints, TrainingState
-from asmnet_kit.training.shape_loss import move
 
 Batch = Mapping[str, tf.Tensor]
 Weights = list[NDArray[Any]]
@@ -35,6 +34,9 @@ class Loss(Protocol):
     ) -> dict[str, tf.Tensor]:
         """Scalars by name, means over the batch; ``total`` is minimised, the others are logged."""
 
+    def truth(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """float32 [B, N, 2] in fractions of the augmented crop, and bool [B, N], labelled."""
+
 
 class TrainingData(Protocol):
     """Batches that depend on (seed, epoch, index) alone, so that a resumed run sees the same."""
@@ -45,6 +47,10 @@ class TrainingData(Protocol):
 
     @property
     def steps_per_epoch(self) -> int: ...
+
+    @property
+    def failure(self) -> KitError | None:
+        """Why the last batch could not be made; tf.data itself only passes on a text."""
 
     def epoch(self, index: int, *, replicas: range, replica_count: int) -> tf.data.Dataset:
         """The batches of epoch ``index`` for ``replicas`` of all ``replica_count``.
@@ -59,8 +65,8 @@ class Monitor(Protocol):
     def on_step(self, epoch: int, step: int, means: Row) -> None:
         """Called about twice a second with the means of the epoch so far."""
 
-    def on_epoch_end(self, epoch: int, row: Row) -> None:
-        """Called after each epoch, before its checkpoint is written."""
+    def on_epoch_end(self, history: Sequence[Row]) -> None:
+        """Called after each epoch, once its checkpoint is written, with all epochs so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,10 +199,10 @@ def fit(
         state = trainer.state(averages, history)
         if best is None or row.get("val_nme_percent", -epoch) <= _best_nme(best):
             best = state
-        if monitor is not None:
-            monitor.on_epoch_end(epoch, row)
         if checkpoints is not None:
             checkpoints.save(state, is_best=best is state)
+        if monitor is not None:
+            monitor.on_epoch_end(history)
     if best is None:
         raise KitError("no epoch was trained: the time allowed ended before the first one began")
     model.set_weights(best.averages)
@@ -298,7 +304,8 @@ class _Trainer:
             gradients = self.optimizer.get_unscaled_gradients(gradients)
         self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
         self._update_average()
-        nme_sum, faces = _nme_percent(batch, prediction, self.scheme)
+        truth, labelled = self.loss.truth(batch)
+        nme_sum, faces = _nme_percent(truth, labelled, prediction["landmarks"], self.scheme)
         self.names = list(terms)
         return tf.stack([*(term / replicas for term in terms.values()), nme_sum, faces])
 
@@ -325,7 +332,7 @@ class _Trainer:
         alpha_tensor = tf.constant(alpha, tf.float32)
         for step in range(1, steps + 1):
             asked = time.perf_counter()
-            batch = next(batches)
+            batch = self._next(batches)
             got = time.perf_counter()
             waited_s += got - asked
             totals = self._step(batch, alpha_tensor) + totals
@@ -341,10 +348,18 @@ class _Trainer:
         learning_rate = float(self._learning_rate())
         return {"epoch": epoch + 1, "learning_rate": learning_rate, "alpha": alpha, **means}
 
+    def _next(self, batches: Iterator[Batch]) -> Batch:
+        try:
+            return next(batches)
+        except tf.errors.OpError:
+            if self.data.failure is not None:
+                raise self.data.failure from None
+            raise
+
     def _means(self, totals: tf.Tensor, steps: int) -> Row:
         *terms, nme_sum, faces = totals.numpy().tolist()
         means = {
-            "loss" if name == "total" else f"{name}_loss": value / steps
+            "loss" if name == "total" else name: value / steps
             for name, value in zip(self.names, terms, strict=True)
         }
         means["nme_percent"] = nme_sum / faces if faces else math.nan
@@ -423,15 +438,12 @@ def _average_of(weight: tf.Variable) -> tf.Variable:
 
 
 def _nme_percent(
-    batch: Batch, prediction: Mapping[str, tf.Tensor], scheme: Scheme
+    truth: tf.Tensor, labelled: tf.Tensor, points: tf.Tensor, scheme: Scheme
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """(sum of the NMEs, number) of the faces with both outer eye corners labelled."""
-    truth = move(batch["upright"], batch["transform"], batch["flipped"], scheme.mirror)
-    upright_visible = tf.cast(batch["visible"], tf.float32)
-    swapped_visible = tf.gather(upright_visible, scheme.mirror, axis=1)
-    visible = tf.where(batch["flipped"][:, None], swapped_visible, upright_visible)
     left, right = scheme.outer_eye_corners
-    points = tf.reshape(prediction["landmarks"], [-1, scheme.points, 2])
+    visible = tf.cast(labelled, tf.float32)
+    points = tf.reshape(points, [-1, scheme.points, 2])
     error = tf.norm(points - truth, axis=-1) * visible
     mean_error = tf.reduce_sum(error, axis=1) / tf.maximum(tf.reduce_sum(visible, axis=1), 1.0)
     eyes = tf.norm(truth[:, left] - truth[:, right], axis=-1)

@@ -42,6 +42,11 @@ class Targets:
     visible: NDArray[np.float32]
     pose: NDArray[np.float32]
 
+    def mean_shape(self) -> NDArray[np.float32]:
+        """float32 [N, 2]: each point's mean where it has a label, 0 where it never has one."""
+        counts = np.maximum(self.visible.sum(axis=0), 1.0)
+        return np.asarray(self.upright.sum(axis=0) / counts[:, None], np.float32)
+
 
 def crop_of(face: Face, size: int) -> Crop:
     """The un-augmented crop of a face: the landmark box x CROP_SCALE."""
@@ -103,12 +108,17 @@ class FaceBatches:
         self.seed, self.ranges = seed, ranges or AugmentRanges()
         self.targets = targets or targets_of(faces, scheme)
         self._batch_size = batch_size
-        self.failure: KitError | None = None
+        self._failure: KitError | None = None
 
     @property
     def batch_size(self) -> int:
         """Pictures of one step, over all replicas."""
         return self._batch_size
+
+    @property
+    def failure(self) -> KitError | None:
+        """The first picture that could not be read, which ``tf.data`` reports as text alone."""
+        return self._failure
 
     @property
     def steps_per_epoch(self) -> int:
@@ -166,10 +176,10 @@ class FaceBatches:
         try:
             samples = [self.sample(int(index), epoch) for index in indices]
         except KitError as error:
-            self.failure = error  # tf.data would only pass on a text; the loop raises this instead
+            self._failure = error
             raise
         except OSError as error:
-            self.failure = DatasetError(f"{error.filename}: {error.strerror}")
+            self._failure = DatasetError(f"{error.filename}: {error.strerror}")
             raise
         image, transform, flipped, pose = (
             np.stack(values) for values in zip(*samples, strict=True)
@@ -198,6 +208,7 @@ class CachedBatch:
 
     def __init__(self, source: FaceBatches, *, steps: int) -> None:
         self.batch_size, self.steps_per_epoch = source.batch_size, steps
+        self.failure: KitError | None = None
         self._batch = next(iter(source.epoch(0, replicas=range(1), replica_count=1)))
 
     def epoch(self, index: int, *, replicas: range, replica_count: int) -> tf.data.Dataset:

@@ -1,0 +1,154 @@
+"""What a training run is told, and its ``config.toml``."""
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asmnet_kit.errors import UsageError
+from asmnet_kit.files import write_text
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+STRATEGIES = ("auto", "none", "mirrored", "multiworker")
+PRECISIONS = ("auto", "float32", "mixed_float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides what a run computes; a resumed run must have the same.
+
+    Attributes:
+        data: folder of the training data.
+        format: of the data set and of ``val_data``.
+        split: train on this split only; empty = ``train`` where there is one, else everything.
+        val_data: folder to validate on; empty = the split ``val``, else a hold-out.
+        val_share: of the pictures held out where there is nothing else to validate on: enough for
+            an NME, little enough to be missed.
+        points: landmarks, 68 or 98; 0 = what the data has.
+        arch: name in ``catalogue.ARCHITECTURES``.
+        loss: name in ``shape_loss.LOSSES``.
+        alpha: weight of the ASM term by epoch, ``paper`` (Eq. 10) or ``constant:V``.
+        asm_variance: share of the shapes' variance that the shape model keeps; the paper's middle.
+        asm_aligned: bring shapes to one position, size and roll before the PCA and put them back
+            after it. Without, the shape model fails on faces that lean in the original picture
+            (25 % of the eye distance at 45 degrees), and their smoothed truth misleads.
+        input_size: side of the model's input, pixels.
+        epochs: passes over the data.
+        batch_size: pictures per step over all devices. 32 is the smallest with steady batch-norm
+            statistics; larger ones cost epochs on a CPU and gain nothing there.
+        learning_rate: peak of Adam's. 1e-3 is Adam's own default and was stable for every
+            architecture here.
+        warmup_epochs: of linear rise.
+        ema_decay: of the averaged weights, per step; 0.998 averages the last 500 steps.
+        gradient_norm: longer gradients are shortened to this.
+        init_from: file or run whose weights to start from; empty = random.
+        precision: ``auto`` is mixed_float16 on a GPU and float32 elsewhere, where float16 is slow.
+        strategy: of tf.distribute. ``auto``: multiworker with TF_CONFIG, mirrored with several
+            GPUs, else none.
+        seed: of weights, order, augmentation and dropout.
+    """
+
+    data: str
+    format: str
+    split: str = ""
+    val_data: str = ""
+    val_share: float = 0.1
+    points: int = 0
+    arch: str = "asmnet"
+    loss: str = "asm"
+    alpha: str = "paper"
+    asm_variance: float = 0.9
+    asm_aligned: bool = True
+    input_size: int = 112
+    epochs: int = 60
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    warmup_epochs: float = 1.0
+    ema_decay: float = 0.998
+    gradient_norm: float = 5.0
+    init_from: str = ""
+    precision: str = "auto"
+    strategy: str = "auto"
+    seed: int = 0
+
+    def validated(self) -> "TrainConfig":
+        """This configuration, once its values make sense together.
+
+        Raises:
+            UsageError: an unknown name or a value out of range.
+        """
+        from asmnet_kit.training.alpha_schedules import constant_value
+        from asmnet_kit.training.catalogue import check_architecture, check_input_size
+
+        check_architecture(self.arch)
+        check_input_size(self.input_size)
+        constant_value(self.alpha)
+        if self.loss != "asm" and self.alpha != type(self).alpha:
+            raise UsageError(
+                f"alpha weighs the ASM term, which the loss {self.loss!r} does not have: use "
+                "--loss asm or leave out --alpha"
+            )
+        for name, low, high in (
+            ("val_share", 0.0, 0.5),
+            ("asm_variance", 0.0, 1.0),
+            ("learning_rate", 0.0, 1.0),
+            ("gradient_norm", 0.0, float("inf")),
+        ):
+            value = getattr(self, name)
+            if not low < value <= high:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"expected {option} above {low:g}, at most {high:g}; got {value}")
+        if not 0 <= self.warmup_epochs < self.epochs and self.epochs > 1:
+            raise UsageError(
+                f"expected --warmup-epochs from 0 to less than the {self.epochs} epochs, got "
+                f"{self.warmup_epochs}"
+            )
+        return self
+
+    def save(self, path: Path) -> None:
+        """Write ``config.toml``."""
+        lines = ["# What this run was told; --resume reads it. Written by asmnet-kit train."]
+        # JSON's strings, numbers and booleans are TOML's too.
+        lines += [
+            f"{name} = {json.dumps(value)}" for name, value in dataclasses.asdict(self).items()
+        ]
+        write_text(path, "\n".join(lines) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "TrainConfig":
+        """Read ``config.toml``.
+
+        Raises:
+            UsageError: it is missing, no TOML, or holds names or types that are not this class's.
+        """
+        try:
+            values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"{path}: no such file, so there is no run to resume in {path.parent}; start one "
+                "without --resume"
+            ) from error
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{path}: not TOML ({error})") from error
+        fields = {field.name: field.type for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - set(fields))
+        if unknown:
+            raise UsageError(f"{path}: unknown settings: {', '.join(unknown)}")
+        for name, value in values.items():
+            if not isinstance(value, (int, float) if fields[name] is float else fields[name]):
+                raise UsageError(f"{path}: expected {fields[name]} for {name}, got {value!r}")
+        return cls(**values).validated()
+
+    def differences(self, other: "TrainConfig") -> list[str]:
+        """Where ``other`` differs, as text: ``epochs: 10 here, 20 asked for``."""
+        return [
+            f"{name}: {mine!r} in the run, {getattr(other, name)!r} asked for"
+            for name, mine in dataclasses.asdict(self).items()
+            if mine != getattr(other, name)
+        ]

@@ -1,0 +1,91 @@
+"""``manifest.json`` of a run folder: where a model came from and how good it is."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from asmnet_kit import __version__
+from asmnet_kit.errors import ModelError
+from asmnet_kit.files import write_json
+
+SCHEMA_VERSION = 1
+NAME = "manifest.json"
+PACKAGES = (
+    "tensorflow",
+    "tf-keras",
+    "tensorflow-model-optimization",
+    "numpy",
+    "opencv-python-headless",
+    "opencv-python",
+)
+# The weights follow from the data, so what may be done with them is the data's to say.
+LICENCE = "code: Apache-2.0; weights: as the licences of the training data allow"
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601 to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages a result depends on, as far as installed."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit() -> str | None:
+    """The commit of the kit's own source, ``+changes`` behind it where files differ from it.
+
+    None where the kit was installed without its repository.
+    """
+    source = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(source), *arguments], capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    # An installed copy may lie inside somebody else's repository, which does not know this file.
+    if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    commit = git("rev-parse", "HEAD")
+    return f"{commit}+changes" if commit and git("status", "--porcelain", "-uno") else commit
+
+
+def write_manifest(run: Path, content: dict[str, Any]) -> None:
+    """Write ``manifest.json`` with the fields that every run has first."""
+    write_json(
+        run / NAME, {"schema_version": SCHEMA_VERSION, "kit_version": __version__, **content}
+    )
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """The manifest of a run folder.
+
+    Raises:
+        ModelError: it is missing, no JSON, or of another schema version.
+    """
+    path = run / NAME
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file: expected the folder of a training run") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: not JSON ({error})") from error
+    found = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if found != SCHEMA_VERSION:
+        raise ModelError(f"{path}: expected schema_version {SCHEMA_VERSION}, got {found}")
+    return dict(manifest)

@@ -1,0 +1,107 @@
+"""Which faces a run trains on and which it is validated on. A test set is never trained on."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from asmnet_kit.datasets.base import Dataset, Face
+from asmnet_kit.datasets.registry import load_dataset, split_of_path, splits_of
+from asmnet_kit.errors import UsageError
+from asmnet_kit.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The faces of a run.
+
+    Attributes:
+        train: what is learnt.
+        val: what the epochs are compared on; no picture is in both.
+        description: where ``val`` came from, for the terminal.
+    """
+
+    train: Dataset
+    val: Dataset
+    description: str
+
+
+def choose_sources(config: TrainConfig) -> Sources:
+    """Load the data sets that ``config`` names.
+
+    Trained on: ``split``; else the split ``train`` where there is one; else everything, if the
+    folder has no splits at all. Validated on: ``val_data``; else the split ``val``; else pictures
+    held out by ``seed``.
+
+    Raises:
+        UsageError: a split called test, or splits of which none is an obvious choice.
+        DatasetError: a data set cannot be used.
+    """
+    data, points = Path(config.data), config.points or None
+    if "test" in (config.split, split_of_path(data)):
+        raise UsageError(
+            f"{data}: training on a test split is refused, since its NME would say nothing "
+            "afterwards: train on another split or folder"
+        )
+    split = config.split or _training_split(data, config.format)
+    train = load_dataset(data, config.format, split=split, points=points)
+    scheme = train.scheme.points
+    if config.val_data:
+        folder = Path(config.val_data)
+        has_val = "val" in splits_of(folder, config.format)
+        val = load_dataset(folder, config.format, split="val" if has_val else None, points=scheme)
+        return Sources(train, val, f"{folder}")
+    if split not in (None, "val") and "val" in splits_of(data, config.format):
+        val = load_dataset(data, config.format, split="val", points=scheme)
+        return Sources(train, val, "the split val")
+    return hold_out(train, share=config.val_share, seed=config.seed)
+
+
+def _training_split(data: Path, format: str) -> str | None:
+    splits = splits_of(data, format)
+    if not splits or "train" in splits:
+        return "train" if splits else None
+    raise UsageError(
+        f"{data}: expected a split called train, found {', '.join(splits)}: choose one with --split"
+    )
+
+
+def hold_out(dataset: Dataset, *, share: float, seed: int) -> Sources:
+    """Take a share of the *pictures* away for validation.
+
+    All faces of one picture, and pictures made from one photograph, stay on one side.
+
+    Raises:
+        UsageError: too few pictures for both sides.
+    """
+    photographs = sorted({photograph_of(face, dataset.format) for face in dataset.faces})
+    held = round(share * len(photographs))
+    if held < 1 or held == len(photographs):
+        raise UsageError(
+            f"expected enough pictures to hold {share:.0%} out for validation, got "
+            f"{len(photographs)}: give --val-data, or another --val-share"
+        )
+    chosen = np.random.default_rng(seed).permutation(len(photographs))[:held]
+    val = {photographs[index] for index in chosen}
+    sides: tuple[list[Face], list[Face]] = ([], [])
+    for face in dataset.faces:
+        sides[photograph_of(face, dataset.format) in val].append(face)
+    return Sources(
+        replace(dataset, faces=tuple(sides[0])),
+        replace(dataset, faces=tuple(sides[1])),
+        f"{held} of {len(photographs)} pictures, held out by the seed",
+    )
+
+
+def photograph_of(face: Face, format: str) -> str:
+    """What a picture was made from: its name without ``#2`` (second face) and ``_mirror``.
+
+    300W-LP turns one photograph into ``NAME_0.jpg`` ... ``NAME_17.jpg``, so there the number goes
+    too, and ``_Flip`` folders hold the mirrored ones.
+    """
+    name = re.sub(r"#\d+$", "", face.name)
+    name = re.sub(r"_mirror(?=\.\w+$)", "", name)
+    if format == "300w_lp":
+        name = re.sub(r"_\d+(?=\.\w+$)", "", name).replace("_Flip", "")
+    return name

@@ -1,0 +1,464 @@
+"""One training run: from a data set and a configuration to a run folder."""
+
+import dataclasses
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from asmnet_kit.console import progress, stderr
+from asmnet_kit.datasets.base import Dataset, Face
+from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.errors import DatasetError, UsageError
+from asmnet_kit.evaluate import Evaluation, evaluate
+from asmnet_kit.files import replacing
+from asmnet_kit.images import CROP_SCALE, to_float_input
+from asmnet_kit.predictor import RUN_MODEL
+from asmnet_kit.shape_model import ShapeAccumulator, ShapeModel
+from asmnet_kit.training.alpha_schedules import alpha
+from asmnet_kit.training.architectures.counting import macs, parameters
+from asmnet_kit.training.architectures.registry import build
+from asmnet_kit.training.augment import AugmentRanges
+from asmnet_kit.training.checkpoints import Checkpoints
+from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.initialise import initialise, start_at_mean_shape
+from asmnet_kit.training.loop import FitResult, Row, Schedule, fit
+from asmnet_kit.training.manifest import (
+    LICENCE,
+    git_commit,
+    now,
+    package_versions,
+    read_manifest,
+    write_manifest,
+)
+from asmnet_kit.training.manifest import NAME as MANIFEST
+from asmnet_kit.training.monitor import RunMonitor
+from asmnet_kit.training.pipeline import FaceBatches, crop_of
+from asmnet_kit.training.predictor import KerasPredictor
+from asmnet_kit.training.records import WINDOW_SCALE, prepare
+from asmnet_kit.training.shape_loss import LOSSES, AsmLoss, AsmOperator
+from asmnet_kit.training.sources import Sources, choose_sources
+
+CONFIG, SHAPE_MODEL, CHECKPOINTS, RECORDS = (
+    "config.toml",
+    "shape_model.npz",
+    "checkpoints",
+    "records",
+)
+SHAPES_AT_ONCE = 4096  # of the one-pass PCA: 4 MB
+VALIDATION_BATCH = 64
+STATISTICS = 256  # pictures that batch-norm statistics are made from, for folded weights
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        run: its folder.
+        epochs: how many are done.
+        finished: False when the time allowed ended first.
+        best_epoch: 1-based; its averaged weights are in ``model.keras``.
+        evaluation: of that model on the validation faces, original pictures.
+    """
+
+    run: Path
+    epochs: int
+    finished: bool
+    best_epoch: int
+    evaluation: Evaluation
+
+
+def train(
+    config: TrainConfig,
+    run: Path,
+    *,
+    resume: bool = False,
+    max_minutes: float | None = None,
+    command: str = "",
+) -> TrainResult:
+    """Train a model and write its run folder.
+
+    Args:
+        config: what to do.
+        run: the folder; empty or new, unless ``resume``.
+        resume: go on with the run in the folder, which must have the same configuration.
+        max_minutes: no epoch begins after this long; ``resume`` finishes the run.
+        command: how the run was started, for the manifest.
+
+    Raises:
+        UsageError: contradictory settings, or a folder that holds something else.
+        DatasetError: the data cannot be used.
+        KitError: the loss is no longer finite, or the folder cannot be written.
+    """
+    started = time.monotonic()
+    deadline = None if max_minutes is None else started + 60 * max_minutes
+    strategy = choose_strategy(config.strategy)
+    is_chief = _is_chief(strategy)
+    config = config.validated()
+    check_folder(run, config, resume=resume)
+    sources = choose_sources(config)
+    points = sources.train.scheme.points
+    dataset_facts = _dataset_facts(sources)
+    if resume:
+        _require_same_data(run, dataset_facts)
+    manifest = {
+        "command": command,
+        "seed": config.seed,
+        "started_at": _started_at(run) or now(),
+        "finished_at": None,
+        "git_commit": git_commit(),
+        "packages": package_versions(),
+        "dataset": dataset_facts,
+        "crop_scale": CROP_SCALE,
+        "licence": LICENCE,
+    }
+    if is_chief:
+        run.mkdir(parents=True, exist_ok=True)
+        config.save(run / CONFIG)
+        write_manifest(run, manifest)
+    with prepared_faces(sources, run, config, is_chief=is_chief) as (train_faces, val_faces):
+        shape_model = fit_shape_model(train_faces, points, config)
+        if is_chief and shape_model is not None:
+            shape_model.save(run / SHAPE_MODEL)
+        model, result = _fit(
+            config, run, train_faces, val_faces, shape_model, strategy, deadline=deadline
+        )
+    evaluation = evaluate(KerasPredictor(model), sources.val, batch=VALIDATION_BATCH)
+    if is_chief:
+        save_model(model, run / RUN_MODEL)
+        manifest |= {
+            "finished_at": now() if result.finished else None,
+            "architecture": {
+                "name": config.arch,
+                "parameters": parameters(model),
+                "macs": macs(model),
+                "input_size": config.input_size,
+                "landmarks": points,
+            },
+            "metrics": {
+                "epochs": len(result.history),
+                "best_epoch": result.best_epoch + 1,
+                "validation": evaluation.to_json(),
+                "validation_source": sources.description,
+            },
+        }
+        write_manifest(run, manifest)
+        if result.finished:
+            # Only an unfinished run needs its copy of the pictures again.
+            shutil.rmtree(run / RECORDS, ignore_errors=True)
+    return TrainResult(
+        run=run,
+        epochs=len(result.history),
+        finished=result.finished,
+        best_epoch=result.best_epoch + 1,
+        evaluation=evaluation,
+    )
+
+
+def _fit(
+    config: TrainConfig,
+    run: Path,
+    train_faces: Dataset,
+    val_faces: Dataset,
+    shape_model: ShapeModel | None,
+    strategy: tf.distribute.Strategy,
+    *,
+    deadline: float | None,
+) -> tuple[tf_keras.Model, FitResult]:
+    """Train; gives a float32 model, outside any strategy, with the best averaged weights."""
+    scheme = train_faces.scheme
+    data = FaceBatches(
+        train_faces.faces,
+        scheme,
+        size=config.input_size,
+        batch_size=config.batch_size,
+        seed=config.seed,
+    )
+    loss = AsmLoss(
+        config.loss,
+        scheme=scheme,
+        operator=None if shape_model is None else AsmOperator(shape_model),
+    )
+    seed_everything(config.seed)
+    final = build(config.arch, points=scheme.points, input_size=config.input_size)
+    checkpoints = Checkpoints(run / CHECKPOINTS, writes=_is_chief(strategy))
+    resume = checkpoints.path("last").exists()
+    if not resume:
+        _set_initial_weights(final, config, data)
+    with strategy.scope(), precision(config.precision):
+        model = build(config.arch, points=scheme.points, input_size=config.input_size)
+    model.set_weights(final.get_weights())
+    predictor = KerasPredictor(final)
+
+    def validate(_: tf_keras.Model) -> Row:
+        return _validation_row(evaluate(predictor, val_faces, batch=VALIDATION_BATCH))
+
+    schedule = Schedule(
+        epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        warmup_epochs=config.warmup_epochs,
+        ema_decay=config.ema_decay,
+        gradient_norm=config.gradient_norm,
+        alpha=lambda epoch, epochs: (
+            alpha(epoch, epochs, config.alpha) if LOSSES[config.loss].asm else 0.0
+        ),
+    )
+    with RunMonitor(
+        run,
+        epochs=config.epochs,
+        steps=data.steps_per_epoch,
+        writes=checkpoints.writes,
+        done=checkpoints.load("last").epoch + 1 if resume else 0,
+    ) as monitor:
+        result = fit(
+            model,
+            loss=loss,
+            data=data,
+            scheme=scheme,
+            schedule=schedule,
+            seed=config.seed,
+            validate=validate,
+            twin=final,
+            checkpoints=checkpoints,
+            resume=resume,
+            monitor=monitor,
+            strategy=strategy,
+            deadline=deadline,
+        )
+    final.set_weights(model.get_weights())
+    return final, result
+
+
+def _validation_row(evaluation: Evaluation) -> Row:
+    row = {"val_nme_percent": evaluation.scores.nme_percent}
+    for angle, error in (evaluation.scores.pose_mae_deg or {}).items():
+        row[f"val_{angle}_mae_deg"] = error
+    return row
+
+
+def _set_initial_weights(model: tf_keras.Model, config: TrainConfig, data: FaceBatches) -> None:
+    """``--init-from``, and the mean shape as the first guess of an untrained landmark output."""
+    start_at_mean_shape(model, data.targets.mean_shape())
+    if config.init_from:
+        images = np.stack(
+            [data.sample(index, 0)[0] for index in data.order(0).ravel()[:STATISTICS]]
+        )
+        taken = initialise(model, config.init_from, images=to_float_input(images))
+        stderr().print(taken.summary())
+
+
+def seed_everything(seed: int) -> None:
+    """Same seed, same machine, same weights: every source of randomness, and ordered sums."""
+    tf_keras.utils.set_random_seed(seed)
+    # Dropout then draws from generators that the loop can set anew at each epoch.
+    tf_keras.backend.experimental.enable_tf_random_generator()
+    tf.config.experimental.enable_op_determinism()
+
+
+# The folder --------------------------------------------------------------------------------------
+
+
+def check_folder(run: Path, config: TrainConfig, *, resume: bool) -> None:
+    """Refuse a folder that this run may not write to.
+
+    Raises:
+        UsageError: it holds a run and ``resume`` is off, the run in it has another configuration,
+            or it holds something else.
+    """
+    has_run = (run / CONFIG).is_file()
+    if resume:
+        differences = TrainConfig.load(run / CONFIG).differences(config)
+        if differences:
+            raise UsageError(
+                f"{run}: a resumed run keeps its settings, these differ: {'; '.join(differences)}. "
+                "Leave them out, or start a new run in another folder"
+            )
+    elif has_run:
+        raise UsageError(
+            f"{run} already holds a run: continue it with --resume, or choose another --out"
+        )
+    elif run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise UsageError(
+            f"{run}: expected an empty or new folder for the run; choose another --out"
+        )
+
+
+def _started_at(run: Path) -> str | None:
+    return read_manifest(run).get("started_at") if (run / MANIFEST).exists() else None
+
+
+def _dataset_facts(sources: Sources) -> dict[str, Any]:
+    """The manifest's ``dataset``; ``sha256`` is that of the training faces."""
+    return {
+        "name": sources.train.name,
+        "format": sources.train.format,
+        "counts": {"train": len(sources.train.faces), "val": len(sources.val.faces)},
+        "sha256": sources.train.fingerprint(),
+        "val_sha256": sources.val.fingerprint(),
+    }
+
+
+def _require_same_data(run: Path, facts: dict[str, Any]) -> None:
+    if not (run / MANIFEST).exists():
+        return  # stopped before anything was computed
+    before = read_manifest(run).get("dataset", {})
+    changed = [
+        name
+        for name, key in (("training", "sha256"), ("validation", "val_sha256"))
+        if before.get(key) != facts[key]
+    ]
+    if changed:
+        raise UsageError(
+            f"{run}: the {' and '.join(changed)} data changed since the run began (files, sizes or "
+            f"landmarks; {before.get('counts')} then, {facts['counts']} now), so it cannot be "
+            "resumed: restore the data, or start a new run"
+        )
+
+
+def save_model(model: tf_keras.Model, path: Path) -> None:
+    """Write a .keras file, whole or not at all."""
+    with replacing(path) as temporary:
+        model.save(temporary)
+
+
+# The data ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def prepared_faces(
+    sources: Sources, run: Path, config: TrainConfig, *, is_chief: bool
+) -> Iterator[tuple[Dataset, Dataset]]:
+    """Training and validation faces in record shards, where random access is quick.
+
+    Original photographs can be fifty times as large as the crop. The shards stay in ``RUN/records``
+    until the run is finished, since a resumed run needs them again; workers other than the chief
+    keep theirs in a temporary folder. Data that is prepared already is used where it is.
+    """
+    if config.format == "records":
+        yield sources.train, sources.val
+        return
+    if is_chief:
+        yield _prepare(sources, run / RECORDS, config)
+        return
+    with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as folder:
+        yield _prepare(sources, Path(folder), config)
+
+
+def _prepare(sources: Sources, folder: Path, config: TrainConfig) -> tuple[Dataset, Dataset]:
+    # The smallest augmented crop still has input_size pixels of its own.
+    smallest_crop = CROP_SCALE * AugmentRanges().scale[0]
+    size = int(np.ceil(config.input_size * WINDOW_SCALE / smallest_crop))
+    return (
+        _prepare_side(sources.train, folder / "train", size, "preparing training faces"),
+        _prepare_side(sources.val, folder / "val", size, "preparing validation faces"),
+    )
+
+
+def _prepare_side(dataset: Dataset, folder: Path, size: int, title: str) -> Dataset:
+    with progress() as bar:
+        task = bar.add_task(title, total=len(dataset.faces), note="")
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        prepare(dataset, folder, size=size, progress=advance)
+    prepared = load_dataset(folder, "records")
+    return dataclasses.replace(prepared, name=dataset.name)
+
+
+def fit_shape_model(dataset: Dataset, points: int, config: TrainConfig) -> ShapeModel | None:
+    """The ASM of the training faces' complete shapes, in fractions of their upright crops.
+
+    None, with a warning, where no shape is complete and the loss does not need it.
+
+    Raises:
+        DatasetError: too few complete shapes for the ASM loss.
+    """
+    accumulator = ShapeAccumulator(points, aligned=config.asm_aligned)
+    for shapes in _shapes(dataset.faces):
+        accumulator.update(shapes)
+    try:
+        return accumulator.fit(config.asm_variance)
+    except DatasetError as error:
+        if LOSSES[config.loss].asm:
+            raise DatasetError(f"{error}; train with --loss mse, which needs none") from error
+        stderr().print(f"[yellow]No shape model:[/yellow] {error}")
+        return None
+
+
+def _shapes(faces: Sequence[Face]) -> Iterator[np.ndarray[Any, np.dtype[np.float32]]]:
+    for start in range(0, len(faces), SHAPES_AT_ONCE):
+        part = faces[start : start + SHAPES_AT_ONCE]
+        yield np.stack([crop_of(face, 1).to_fractions(face.landmarks) for face in part])
+
+
+# The devices -------------------------------------------------------------------------------------
+
+
+def choose_strategy(name: str) -> tf.distribute.Strategy:
+    """The tf.distribute strategy for ``--strategy``.
+
+    Raises:
+        UsageError: multiworker without TF_CONFIG in the environment.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if name == "auto":
+        name = "mirrored" if len(gpus) > 1 else "none"
+        name = "multiworker" if "TF_CONFIG" in os.environ else name
+    if name == "multiworker":
+        if "TF_CONFIG" not in os.environ:
+            raise UsageError(
+                "--strategy multiworker expects TF_CONFIG in the environment of every worker, such "
+                'as {"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": '
+                '"worker", "index": 0}}'
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "mirrored":
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([_device_name(device) for device in devices])
+    return tf.distribute.get_strategy()
+
+
+def _device_name(device: Any) -> str:
+    """``GPU:0`` of a physical or logical device's long name."""
+    return ":".join(str(device.name).split(":")[-2:])
+
+
+def _is_chief(strategy: tf.distribute.Strategy) -> bool:
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.cluster_spec().as_dict():
+        return True
+    return resolver.task_type == "chief" or (
+        resolver.task_type == "worker"
+        and resolver.task_id == 0
+        and "chief" not in resolver.cluster_spec().as_dict()
+    )
+
+
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Build layers under a Keras precision policy; weights are float32 under each.
+
+    Raises:
+        UsageError: float16 was asked for without a GPU, where it is slow and saves nothing.
+    """
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    if name == "mixed_float16" and not has_gpu:
+        raise UsageError("--precision mixed_float16 needs a GPU: use auto or float32")
+    policy = "mixed_float16" if has_gpu and name == "auto" else name
+    before = tf_keras.mixed_precision.global_policy()
+    tf_keras.mixed_precision.set_global_policy("float32" if policy == "auto" else policy)
+    try:
+        yield
+    finally:
+        tf_keras.mixed_precision.set_global_policy(before)
