@@ -157,7 +157,9 @@ def surroundings(face: Face, size: int) -> Surroundings:
     scale = target / window.shape[1::-1]
     if shrink < 1.0:
         width_height = (int(target[0]), int(target[1]))
-        window = cv2.resize(window, width_height, interpolation=cv2.INTER_AREA)
+        window = np.asarray(
+            cv2.resize(window, width_height, interpolation=cv2.INTER_AREA), np.uint8
+        )
     done, jpeg = cv2.imencode(
         ".jpg", cv2.cvtColor(window, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     )
@@ -166,7 +168,7 @@ def surroundings(face: Face, size: int) -> Surroundings:
 
     def moved(points: NDArray[np.float32]) -> NDArray[np.float32]:
         # A resize by s maps the pixel centre p to (p + 0.5) s - 0.5.
-        return ((points - [left, top] + 0.5) * scale - 0.5).astype(np.float32)
+        return np.asarray((points - [left, top] + 0.5) * scale - 0.5, np.float32)
 
     box = face.detector_box
     return Surroundings(

@@ -95,8 +95,7 @@ class Face:
     @property
     def labelled(self) -> NDArray[np.bool_]:
         """bool [N]: which points have a label."""
-        labelled: NDArray[np.bool_] = np.isfinite(self.landmarks).all(axis=-1)
-        return labelled
+        return np.asarray(np.isfinite(self.landmarks).all(axis=-1), np.bool_)
 
     @property
     def complete(self) -> bool:

@@ -93,7 +93,8 @@ def walk(root: Path) -> Iterator[Listing]:
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        files, folders = [], []
+        files: list[str] = []
+        folders: list[str] = []
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
