@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from asmnet_kit.benchmarks.targets.protocol import Request
     from asmnet_kit.results import Result
 
-WIDTH_OF_A_PIPE = 140  # characters
-
 
 @click.command(short_help="Measure a .tflite model's speed on a target.")
 @click.argument(
@@ -194,7 +192,7 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
         print(json.dumps({"results": {str(path): result for path, result in written.items()}}))
     elif written:
         table = Table()
-        table.add_column("model")
+        table.add_column("model", overflow="fold")
         table.add_column("target")
         headings = ("p50 ms", "p90 ms", "p99 ms", "runs/s", "peak MB", "size KB")
         for heading in (*headings, "NME %"):
@@ -212,9 +210,7 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
                 f"{result['model']['size_bytes'] / 1000:.0f}",
                 "-" if nme is None else f"{nme:.2f}",
             )
-        console = stdout()
-        # A pipe has no width: nothing is cut there.
-        console.print(table, width=None if console.is_terminal else WIDTH_OF_A_PIPE)
+        stdout().print(table)
     messages = stderr()
     for path, result in written.items():
         for warning in result["warnings"]:

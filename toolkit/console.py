@@ -1,5 +1,7 @@
 """The terminal: progress bars and messages on stderr, results on stdout, plain text when piped."""
 
+import sys
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -12,9 +14,13 @@ from rich.progress import (
 )
 
 
+WIDTH_OF_A_PIPE = 160  # characters; a pipe has no width of its own, and tables should not be cut
+
+
 def stdout() -> Console:
     """Where results go. Colours are off when it is no terminal (rich also honours NO_COLOR)."""
-    return Console(highlight=False, soft_wrap=True)
+    width = None if sys.stdout.isatty() else WIDTH_OF_A_PIPE
+    return Console(highlight=False, soft_wrap=True, width=width)
 
 
 def stderr() -> Console:
