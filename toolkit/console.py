@@ -13,7 +13,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-
 WIDTH_OF_A_PIPE = 160  # characters; a pipe has no width of its own, and tables should not be cut
 
 
