@@ -258,10 +258,11 @@ def _write_shard(path: Path, faces: list[Face], size: int, progress: Callable[[i
             with tf.io.TFRecordWriter(str(temporary)) as writer:
                 for done, face in enumerate(faces, start=1):
                     try:
-                        record = example(face, surroundings(face, size)).SerializeToString()
+                        record = example(face, surroundings(face, size))
                     except (DatasetError, OSError):
                         continue  # _left_out gives the reason
-                    writer.write(record)
+                    # Otherwise the order of the features differs from process to process.
+                    writer.write(record.SerializeToString(deterministic=True))
                     progress(done)
         except tf.errors.OpError as error:
             raise DatasetError(f"{path}: cannot be written: {error.message}") from error

@@ -18,6 +18,7 @@ Subsets: the three ranges of the yaw's size that papers report (``yaw_0_30``, ``
 protocol for pose errors) and the folder's name (``afw``, ``afw_flip`` ... of 300W-LP).
 """
 
+import io
 import math
 from pathlib import Path
 
@@ -107,15 +108,17 @@ def _read_mat(listing: Listing, file: str) -> tuple[Points, tuple[float, float, 
     from scipy.io import loadmat
 
     try:
+        encoded = (listing.folder / file).read_bytes()
+    except OSError as error:
+        raise DatasetError(f"cannot be read: {error.strerror}") from error
+    try:
         # Only the named arrays are parsed, and MATLAB objects stay raw records: no code can run.
         content = loadmat(
-            listing.folder / file,
+            io.BytesIO(encoded),
             variable_names=["pt3d_68", "pt2d", "Pose_Para"],
             struct_as_record=True,
             verify_compressed_data_integrity=True,
         )
-    except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror or error}") from error
     except Exception as error:  # scipy's parser raises whatever a damaged file makes it stumble on
         raise DatasetError(f"expected a MATLAB file (version 5 to 7.2): {error}") from error
     points = content.get("pt3d_68", content.get("pt2d"))
