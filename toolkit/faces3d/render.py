@@ -1,0 +1,306 @@
+"""Synthetic portraits: a random 3-D face in a random scene, with exact landmarks and pose.
+
+``synthesize`` yields faces; face number i of a seed depends on (seed, i) alone, so that several
+processes can share the work and any face can be made again.
+
+What is drawn and how:
+
+* pose: yaw, pitch, roll independent and uniform over ±60, ±40, ±40 degrees (:data:`POSE_LIMITS`);
+* camera: perspective, 0.35 to 3 m from the face (log-uniform);
+* place: the landmarks' box fills 50 to 74 % of the picture's side, anywhere where a crop of
+  1.2 times the box stays inside the picture;
+* labels: the exact projections of points on the skin, hidden ones too. The jaw line follows the
+  convention of annotated photographs (300-W, WFLW): where the cheek hides it, its points lie on the
+  visible outline of the face at the same height (see :func:`_jaw_candidates`).
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.errors import UsageError
+from asmnet_kit.faces3d import head, noise, parts, scenery, skin
+from asmnet_kit.faces3d.head import COLUMNS, ROWS, Array
+from asmnet_kit.faces3d.light import Light, random_light
+from asmnet_kit.faces3d.look import Look, random_look
+from asmnet_kit.faces3d.parts import Part
+from asmnet_kit.faces3d.raster import Raster, Surface, rasterise
+from asmnet_kit.faces3d.shape import FaceShape, landmark_controls, random_shape
+from asmnet_kit.images import CROP_SCALE, Image, Points, landmark_box
+from asmnet_kit.landmarks import SCHEME_98
+from asmnet_kit.pose import angles, rotation_matrix
+
+POSE_LIMITS = (60.0, 40.0, 40.0)  # degrees: yaw, pitch, roll
+FILL = (0.50, 0.74)  # longer side of the landmarks' box as a share of the picture
+CAMERA_DISTANCES_MM = (350.0, 3000.0)
+OVERSAMPLING = 1.5  # drawn this much larger, then averaged down
+MIN_SIZE = 48
+JAW_CANDIDATES = 12
+FACE_MIDDLE = np.array([0.0, 35.0, 10.0], np.float32)  # between eyes and mouth, mm
+OCCLUDED_SHARE = 0.14
+GLASSES_SHARE = 0.22
+
+
+@dataclass(frozen=True)
+class SyntheticFace:
+    """One drawn face.
+
+    Attributes:
+        index: its number.
+        image: uint8 [size, size, 3], RGB.
+        landmarks68: float32 [68, 2], pixels, 0-based, (0, 0) the centre of the top-left pixel.
+        landmarks98: float32 [98, 2], the same face in WFLW's scheme.
+        pose: float32 [3], yaw, pitch, roll in degrees (signs: asmnet_kit.pose).
+    """
+
+    index: int
+    image: Image
+    landmarks68: Points
+    landmarks98: Points
+    pose: NDArray[np.float32]
+
+
+def synthesize(
+    count: int, *, seed: int, size: int = 112, start: int = 0
+) -> Iterator[SyntheticFace]:
+    """Yield the faces ``start`` ... ``start + count - 1`` of a seed.
+
+    Args:
+        size: side of the pictures, pixels.
+
+    Raises:
+        UsageError: a negative count, start or seed, or a size below ``MIN_SIZE``.
+    """
+    if min(count, seed, start) < 0:
+        raise UsageError(f"expected count, seed and start >= 0, got {count}, {seed}, {start}")
+    if size < MIN_SIZE:
+        raise UsageError(f"expected pictures of at least {MIN_SIZE} pixels, got {size}")
+    return (_draw(seed, index, size) for index in range(start, start + count))
+
+
+def _draw(seed: int, index: int, size: int) -> SyntheticFace:
+    rng = np.random.default_rng((seed, index))
+    pose = rng.uniform(-1, 1, 3) * POSE_LIMITS
+    shape = random_shape(rng)
+    scale = _texture_scale(size)
+    look = random_look(rng, skin.texture_columns(scale))
+
+    portrait = _portrait(shape, look, scale, rng)
+    camera = _Camera.random(rng, rotation_matrix(*pose), size)
+    landmarks68, landmarks98 = _landmarks(shape, portrait[0], camera, float(pose[2]))
+    camera = camera.framing(np.concatenate([landmarks68, landmarks98]), rng)
+    landmarks68, landmarks98 = camera.to_picture(landmarks68), camera.to_picture(landmarks98)
+
+    picture = _shoot(portrait, camera, random_light(rng), rng)
+    if rng.random() < OCCLUDED_SHARE:
+        box = (landmark_box(landmarks98) + 0.5) * OVERSAMPLING
+        scenery.occlude(picture, rng, box, look.skin)
+    image = scenery.photograph(picture, rng, size)
+    return SyntheticFace(index, image, landmarks68, landmarks98, pose.astype(np.float32))
+
+
+def _texture_scale(size: int) -> int:
+    """Texture pixels per grid cell: about one per drawn pixel where the face is nearest."""
+    return int(np.clip(round(size * 6 / 112), 4, 9))
+
+
+def _portrait(shape: FaceShape, look: Look, scale: int, rng: np.random.Generator) -> list[Part]:
+    """The head and what belongs to it; the head comes first."""
+    vertices = (head.skin_weights() @ shape.positions).reshape(ROWS, COLUMNS, 3)
+    ear_width = float(np.abs(shape.positions[[2, 30], 0]).mean()) + 3
+    vertices = _with_hair(vertices, look, scale, rng)
+    texture = skin.paint(look, shape, rng, scale)
+    follows = np.interp(head.GRID_V, (head.NECK_TOP_V, head.NECK_BASE_V), (1, 0))
+    follows = np.broadcast_to(follows[:, None, None], (ROWS, COLUMNS, 1)).astype(np.float32)
+    portrait = [Part(vertices, texture, follows, shine=look.shine), parts.body(rng)]
+    if look.headwear != "scarf":
+        portrait += parts.ears(ear_width, look.skin, rng)
+    if look.curtain is not None:
+        portrait.append(parts.long_hair(look.curtain, ear_width, rng))
+    if look.headwear == "cap":
+        portrait.append(parts.cap_brim(look.hair, rng))
+    if rng.random() < GLASSES_SHARE:
+        portrait += parts.glasses(shape.positions[:98], rng)
+    return portrait
+
+
+def _with_hair(vertices: Array, look: Look, scale: int, rng: np.random.Generator) -> Array:
+    """The skin above the hairline stands off by the hair's thickness, unevenly."""
+    above = look.hairline[::scale][None] - head.GRID_V[:, None]
+    rise = np.clip(above / 30, 0, 1) ** 0.6
+    lumps = 1 + 0.25 * noise.tile(rng, ROWS, COLUMNS, "coarse")
+    outwards = vertices - np.array((0, 0, head.AXIS_Z), np.float32)
+    outwards = outwards / np.linalg.norm(outwards, axis=2, keepdims=True)
+    thickness = (look.hair_thick * rise * lumps)[..., None].astype(np.float32)
+    return np.asarray(vertices + thickness * outwards, np.float32)
+
+
+@lru_cache(maxsize=1)
+def _jaw_candidates() -> Array:
+    """float32 [33 * C, K]: where each jaw point of the 98 may lie, as weights of the controls.
+
+    The first candidate is the point itself; the others go along the skin towards the middle of the
+    face at the same height. The farthest to the side, as the camera sees it, is on the outline.
+    Points below the mouth's corners move less and the chin not at all: an outline seen from the side
+    still passes through the chin.
+    """
+    jaw = head.controls().plane[:33]
+    beside_chin = np.clip((np.abs(np.arange(33) - 16) - 3) / 6, 0, 1)
+    share = np.linspace(0, 0.75, JAW_CANDIDATES)[None] * beside_chin[:, None]
+    plane = np.repeat(jaw[:, None], JAW_CANDIDATES, axis=1)
+    plane[..., 0] *= 1 - share
+    return head.weights_at(plane.reshape(-1, 2))
+
+
+def _landmarks(
+    shape: FaceShape, skin_part: Part, camera: "_Camera", roll: float
+) -> tuple[Array, Array]:
+    """Landmarks in the camera's image plane: float32 [68, 2] and [98, 2]."""
+    points = shape.positions[: head.LANDMARK_CONTROLS].copy()
+    for eye, pupil in enumerate((96, 97)):
+        points[pupil] = _on_grid(
+            skin_part.vertices, head.grid_position(skin.iris_centre(shape, eye))
+        )
+    plane = camera.to_plane(points)
+    jaw = camera.to_plane(_jaw_candidates() @ shape.positions).reshape(33, JAW_CANDIDATES, 2)
+    cos, sin = np.cos(np.radians(roll)), np.sin(np.radians(roll))
+    outwards = (cos * jaw[..., 0] + sin * jaw[..., 1]) * np.sign(np.arange(33) - 16)[:, None]
+    plane[:33] = jaw[np.arange(33), outwards.argmax(axis=1)]
+    in_68 = landmark_controls()
+    return plane[in_68], plane[: SCHEME_98.points]
+
+
+def _on_grid(vertices: Array, position: Array) -> Array:
+    """The skin at a fractional (column, row), bilinear as the renderer draws it."""
+    column, row = (int(value) for value in position)
+    s, t = position - (column, row)
+    corners = vertices[row : row + 2, column : column + 2]
+    top, bottom = corners[:, 0] * (1 - s) + corners[:, 1] * s
+    return np.asarray(top * (1 - t) + bottom * t, np.float32)
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """Turns head coordinates into the picture.
+
+    Attributes:
+        rotation: float32 [3, 3] of the head; the body turns by a part of it.
+        body_rotation: float32 [3, 3].
+        distance: from the face, mm.
+        size: of the picture, pixels.
+        scale: pixels per mm at the face.
+        offset: float32 [2], pixels.
+    """
+
+    rotation: Array
+    body_rotation: Array
+    distance: float
+    size: int
+    scale: float = 1.0
+    offset: Array = dataclasses.field(default_factory=lambda: np.zeros(2, np.float32))
+
+    @classmethod
+    def random(
+        cls, rng: np.random.Generator, rotation: NDArray[np.float64], size: int
+    ) -> "_Camera":
+        yaw, pitch, roll = angles(rotation)
+        body = rotation_matrix(
+            yaw * rng.uniform(0.1, 0.9), pitch * rng.uniform(0, 0.4), roll * rng.uniform(0, 0.9)
+        )
+        near, far = np.log(CAMERA_DISTANCES_MM)
+        distance = float(np.exp(rng.uniform(near, far)))
+        return cls(rotation.astype(np.float32), body.astype(np.float32), distance, size)
+
+    def turned(self, points: Array, follows_head: Array | None = None) -> Array:
+        """Points [..., 3] of the unposed head, turned about the neck; ``follows_head`` [..., 1]."""
+        centred = points - head.NECK_PIVOT
+        posed = centred @ self.rotation.T
+        if follows_head is not None:
+            resting = centred @ self.body_rotation.T
+            posed = posed * follows_head + resting * (1 - follows_head)
+        # The camera looks at the face, not at the neck.
+        return np.asarray(posed - self._face_middle(), np.float32)
+
+    def _face_middle(self) -> Array:
+        return np.asarray(self.rotation @ (FACE_MIDDLE - head.NECK_PIVOT), np.float32)
+
+    def projected(self, turned: Array) -> Array:
+        """[..., 3] -> [..., 2] mm on a plane through the face's middle."""
+        closeness = self.distance / np.maximum(self.distance + turned[..., 2:], 0.2 * self.distance)
+        return np.asarray(turned[..., :2] * closeness, np.float32)
+
+    def to_plane(self, points: Array) -> Array:
+        return self.projected(self.turned(points))
+
+    def framing(self, landmarks: Array, rng: np.random.Generator) -> "_Camera":
+        """The same camera with the face placed somewhere in the picture."""
+        low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+        share = rng.uniform(*FILL)
+        scale = share * self.size / float((high - low).max())
+        room = max(0.0, (1 - CROP_SCALE * share) / 2) * self.size
+        middle = (self.size - 1) / 2 + rng.uniform(-room, room, 2)
+        offset = middle - scale * (low + high) / 2
+        return dataclasses.replace(self, scale=scale, offset=offset.astype(np.float32))
+
+    def to_picture(self, plane: Array) -> Array:
+        return np.asarray(plane * np.float32(self.scale) + self.offset, np.float32)
+
+
+def _shoot(portrait: list[Part], camera: _Camera, light: Light, rng: np.random.Generator) -> Array:
+    """The drawn scene, float32 [S, S, 3] with S = size x OVERSAMPLING, before the camera's flaws."""
+    drawn = round(camera.size * OVERSAMPLING)
+    enlarge = drawn / camera.size
+    scale = (portrait[0].paint.shape[0] - 1) // (ROWS - 1)
+    rows = sum(part.vertices.shape[0] + 1 for part in portrait)
+    texture = np.zeros((rows * scale, (COLUMNS - 1) * scale + 1, 3), np.float32)
+    shading = np.zeros((rows, COLUMNS, 3), np.float32)
+    gloss = np.zeros((rows, COLUMNS), np.float32)
+    surfaces, first_row = [], 0
+    turned = [camera.turned(part.vertices, part.follows_head) for part in portrait]
+    shadows = light.shadow_map(turned[:1])
+    for number, (part, points) in enumerate(zip(portrait, turned, strict=True)):
+        height, width = points.shape[:2]
+        # Pixel centres: a point p of the picture is (p + 0.5) x enlarge - 0.5 of the drawing.
+        screen = (camera.to_picture(camera.projected(points)) + 0.5) * enlarge - 0.5
+        two_sided = number > 0
+        depth = points[..., 2] - part.towards_camera
+        surfaces.append(Surface(screen.astype(np.float32), depth, two_sided, first_row))
+        diffuse, specular = light.shade(points, two_sided, shadows)
+        shading[first_row : first_row + height, :width] = diffuse
+        gloss[first_row : first_row + height, :width] = part.shine * specular
+        cells = (width - 1) * scale, (height - 1) * scale
+        paint = part.paint
+        if number > 0:
+            paint = cv2.resize(paint, cells, interpolation=cv2.INTER_LINEAR)
+        at = first_row * scale
+        texture[at : at + paint.shape[0], : paint.shape[1]] = paint
+        first_row += height + 1
+    raster = rasterise(surfaces, drawn)
+    return _compose(raster, texture, shading, gloss, light, scale, scenery.background(rng, drawn))
+
+
+def _compose(
+    raster: Raster,
+    texture: Array,
+    shading: Array,
+    gloss: Array,
+    light: Light,
+    scale: int,
+    behind: Array,
+) -> Array:
+    """Read texture and shading at every covered pixel and put them over the background."""
+    column, row = raster.cells[..., 0], raster.cells[..., 1]
+    colour = cv2.remap(texture, column * scale, row * scale, cv2.INTER_LINEAR)
+    lit = cv2.remap(shading, column, row, cv2.INTER_LINEAR)
+    highlight = cv2.remap(gloss, column, row, cv2.INTER_LINEAR)
+    colour *= lit
+    colour += highlight[..., None] * light.colour * 255
+    cover = (
+        cv2.blur(raster.covered.astype(np.float32), (2, 2))[..., None] * raster.covered[..., None]
+    )
+    return np.asarray(behind + cover * (colour - behind), np.float32)
