@@ -278,7 +278,7 @@ def _left_out(faces: list[Face], kept: list[Face], size: int) -> list[Problem]:
                 surroundings(face, size)
                 reason = "could not be read when its shard was written"
             except DatasetError as error:
-                reason = str(error)
+                reason = str(error).removeprefix(f"{face.picture.name}: ")
             except OSError as error:
                 reason = f"cannot be read: {error.strerror}"
             problems.append(Problem(face.name, reason))

@@ -1,0 +1,101 @@
+"""The commands of ``asmnet-kit data``."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from asmnet_kit.cli import main
+from asmnet_kit.datasets.pts import write_pts
+from asmnet_kit.datasets.registry import FORMATS, load_dataset
+from asmnet_kit.options import FORMATS as OFFERED
+
+GRID = np.stack(np.meshgrid(np.linspace(20, 70, 17), np.linspace(15, 55, 4)), axis=-1)
+LANDMARKS = GRID.reshape(68, 2).astype(np.float32)
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, ["data", *map(str, args)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "faces"
+    for index, name in enumerate(("train/a/1.jpg", "train/a/2.jpg", "val/a/3.jpg")):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / name), np.full((60, 100, 3), 50 * index, np.uint8))
+        write_pts((root / name).with_suffix(".pts"), LANDMARKS)
+    return root
+
+
+def test_the_formats_offered_are_those_that_can_be_read() -> None:
+    assert OFFERED == FORMATS
+
+
+def test_inspect_prints_counts_and_what_to_do_next(folder: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    result = run("inspect", "--data", folder, "--format", "300w", "--sheet", sheet)
+    assert result.exit_code == 0, result.output
+    assert "faces: 3" in result.stdout
+    assert "train" in result.stdout and "val" in result.stdout
+    assert "bad files: 0" in result.stdout
+    assert "Next: asmnet-kit train" in result.stderr
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_inspect_json_is_alone_on_stdout(folder: Path) -> None:
+    result = run("inspect", "--data", folder, "--format", "300w", "--json")
+    report = json.loads(result.stdout)
+    assert report["faces"] == 3
+    assert report["splits"]["train"] == {"faces": 2, "subsets": {"a": 2}}
+    assert report["problems"] == []
+
+
+def test_inspect_lists_bad_files_and_fails_when_they_are_too_many(folder: Path) -> None:
+    cut = folder / "val/a/3.jpg"
+    cut.write_bytes(cut.read_bytes()[:100])
+    result = run("inspect", "--data", folder, "--format", "300w")
+    assert result.exit_code == 1
+    assert "val/a/3.jpg: truncated JPEG" in result.stdout
+    assert "1 of 3 faces are unusable, more than 5%" in result.stderr
+    accepted = run("inspect", "--data", folder, "--format", "300w", "--max-bad-share", 0.5)
+    assert accepted.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["--format", "300w", "--split", "night"], 2, "no split 'night'; its splits: train, val"),
+        (["--format", "600w"], 2, "'600w' is not one of"),
+        (["--format", "wflw"], 1, "list_98pt_rect_attr_train.txt"),
+        (["--format", "300w", "--sheet", "sheet.bmp"], 2, "expected a .png file"),
+    ],
+)
+def test_wrong_calls_end_with_one_line_and_their_exit_code(
+    folder: Path, arguments: list[str], exit_code: int, message: str
+) -> None:
+    result = run("inspect", "--data", folder, *arguments)
+    assert result.exit_code == exit_code
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    result = run("inspect", "--data", tmp_path, "--format", "csv")
+    assert result.exit_code == 1
+    assert "expected a .csv file at or below this folder" in result.stderr
+
+
+def test_prepare_writes_shards_that_can_be_read(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    out = tmp_path / "shards"
+    result = run("prepare", "--data", folder, "--format", "300w", "--out", out, "--split", "train")
+    assert result.exit_code == 0, result.output
+    assert "2 faces in 1 shards" in result.stdout and "--format records" in result.stdout
+    assert [face.name for face in load_dataset(out, "records").faces] == [
+        "train/a/1.jpg",
+        "train/a/2.jpg",
+    ]
