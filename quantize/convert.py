@@ -1,5 +1,6 @@
 """From a tf_keras model to the bytes of a .tflite with a fixed batch of 1 and named outputs."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from asmnet_kit.errors import ModelError
 from asmnet_kit.images import Image
 from asmnet_kit.quantize.calibrate import representative_dataset
 from asmnet_kit.quantize.recipes import Recipe
+from asmnet_kit.training.environment import silent_stderr
 from asmnet_kit.training.loop import named_outputs
 
 INPUT = "image"
@@ -34,7 +36,10 @@ def convert(model: tf_keras.Model, recipe: Recipe, *, crops: Image | None = None
             raise ValueError(f"{recipe.name} needs calibration crops")
         converter.representative_dataset = representative_dataset(crops)
     try:
-        content: bytes = converter.convert()
+        # The converter's notes concern its own deprecated parts.
+        with warnings.catch_warnings(), silent_stderr():
+            warnings.simplefilter("ignore")
+            content: bytes = converter.convert()
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()
         raise ModelError(

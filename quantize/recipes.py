@@ -3,6 +3,7 @@
 This file needs no TensorFlow, so that ``--help`` stays quick.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -28,6 +29,25 @@ class Recipe:
     calibrated: bool = False
     fine_tuned: bool = False
     integer: bool = False
+
+    def refuse_unused(self, options: Mapping[str, object]) -> None:
+        """Refuse options that this recipe would ignore.
+
+        Args:
+            options: name of the parameter -> value, None where it was not given.
+
+        Raises:
+            UsageError: naming the first one.
+        """
+        used = {
+            "calibration_faces": self.calibrated,
+            "epochs": self.fine_tuned,
+            "learning_rate": self.fine_tuned,
+        }
+        for name, value in options.items():
+            if value is not None and not used[name]:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"the recipe {self.name} has no use for {option}: leave it out")
 
 
 RECIPES = MappingProxyType(

@@ -33,14 +33,14 @@ def import_tensorflow() -> None:
         MissingDependency: TensorFlow or tf_keras is not installed.
     """
     apply_settings()
-    with _silent_stderr():
+    with silent_stderr():
         tensorflow = require("tensorflow", extra="train")
         require("tf_keras", extra="train")
         tensorflow.config.list_physical_devices()  # complains here, once, where there is no GPU
 
 
 @contextmanager
-def _silent_stderr() -> Iterator[None]:
+def silent_stderr() -> Iterator[None]:
     """Send what C++ code writes to stderr nowhere; Python's exceptions still come through."""
     kept = os.dup(2)
     try:
