@@ -255,6 +255,13 @@ class _Trainer:
     ) -> None:
         self.model, self.loss, self.data = model, loss, data
         self.scheme, self.schedule, self.strategy = scheme, schedule, strategy
+        steps = data.steps_per_epoch
+        self.learning_rate = WarmupCosine(
+            peak=schedule.learning_rate,
+            warmup=round(schedule.warmup_epochs * steps),
+            total=schedule.epochs * steps,
+            final_share=schedule.final_share,
+        )
         with strategy.scope():
             self.optimizer = self._build_optimizer()
             self.average = [_average_of(weight) for weight in model.weights]
@@ -262,15 +269,8 @@ class _Trainer:
         self._step = tf.function(self._distributed_step)
 
     def _build_optimizer(self) -> tf_keras.optimizers.Optimizer:
-        schedule, steps = self.schedule, self.data.steps_per_epoch
         optimizer = tf_keras.optimizers.Adam(
-            WarmupCosine(
-                peak=schedule.learning_rate,
-                warmup=round(schedule.warmup_epochs * steps),
-                total=schedule.epochs * steps,
-                final_share=schedule.final_share,
-            ),
-            global_clipnorm=schedule.gradient_norm,
+            self.learning_rate, global_clipnorm=self.schedule.gradient_norm
         )
         optimizer.build(self.model.trainable_variables)
         if any(layer.compute_dtype == "float16" for layer in self.model.layers):
@@ -345,7 +345,7 @@ class _Trainer:
                 means["data_wait_percent"] = 100 * waited_s / seconds
                 if monitor is not None:
                     monitor.on_step(epoch, step, means)
-        learning_rate = float(self._learning_rate())
+        learning_rate = float(self.learning_rate(tf.constant((epoch + 1) * steps - 1)))
         return {"epoch": epoch + 1, "learning_rate": learning_rate, "alpha": alpha, **means}
 
     def _next(self, batches: Iterator[Batch]) -> Batch:
@@ -364,9 +364,6 @@ class _Trainer:
         }
         means["nme_percent"] = nme_sum / faces if faces else math.nan
         return means
-
-    def _learning_rate(self) -> tf.Tensor:
-        return self.optimizer.learning_rate
 
     def _distributed_epoch(self, epoch: int) -> Any:
         def share(context: tf.distribute.InputContext) -> tf.data.Dataset:
