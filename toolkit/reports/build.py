@@ -1,0 +1,459 @@
+"""Turns benchmark results into a report: what it says is decided here and drawn in templates.
+
+The page is one file: styles and charts are inline, nothing is loaded from anywhere, no script runs.
+"""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from asmnet_kit import __version__
+from asmnet_kit.files import write_text
+from asmnet_kit.reports import text
+from asmnet_kit.reports.charts import Axis, Scatter, histogram_path, scatter
+from asmnet_kit.results import Result
+
+DEFAULT_TITLE = "Benchmark report"
+OPEN_ROWS = 24  # charts shown at once; more are there, folded
+
+# Facts that change from run to run do not make it another machine.
+VOLATILE_FACTS = ("load_average", "frequency_mhz", "memory_available_bytes", "usable_cores")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One result as the report shows it.
+
+    Attributes:
+        number: in the scatter's legend, or None without accuracy.
+        variant: target, threads and kernels: with the machine, the matrix' column.
+        stages: (name, milliseconds, percent of the longest bar in the report), pre to post.
+    """
+
+    path: Path
+    link: str
+    result: Result
+    model: str
+    variant: str
+    machine: str
+    p50: float
+    nme: float | None
+    number: int | None
+    histogram: str
+    marks: list[tuple[str, float]]
+    stages: list[tuple[str, float, float]]
+
+    @property
+    def label(self) -> str:
+        return f"{self.model} · {self.variant}" + (f" · {self.machine}" if self.machine else "")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model on one target: the newest result, how many there are, and its bar's length."""
+
+    row: Row
+    repeats: int
+    bar: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """A line of the matrix; a None among ``cells`` was not measured."""
+
+    model: str
+    facts: dict[str, Any]
+    nme: float | None
+    cells: list[Cell | None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything the templates use."""
+
+    title: str
+    created: str
+    kit_version: str
+    headline: list[str]
+    tiles: list[tuple[str, str, str]]
+    columns: list[str]
+    matrix: list[MatrixRow]
+    rows: list[Row]
+    axis: Axis
+    scatter: Scatter | None
+    ranked: list[Row]
+    warnings: list[tuple[str, list[str]]]
+    gaps: list[tuple[str, list[str]]]
+    machines: list[tuple[str, dict[str, Any]]]
+    runtimes: list[tuple[str, str, int]]
+    models: list[dict[str, Any]]
+    commands: list[str]
+    subsets: list[str]
+
+
+def write_report(
+    results: Sequence[tuple[Path, Result]], out: Path, *, title: str = DEFAULT_TITLE
+) -> tuple[Path, Path]:
+    """Write ``out`` (HTML) and the same in Markdown beside it.
+
+    Args:
+        results: as ``asmnet_kit.results.load_results`` returns them, at least one.
+
+    Returns:
+        The two paths.
+    """
+    report = build_report(results, out.parent, title=title)
+    beside = out.with_suffix(".md")
+    write_text(out, render(report, "report.html.j2"))
+    write_text(beside, render(report, "report.md.j2"))
+    return out, beside
+
+
+def render(report: Report, template: str) -> str:
+    """A report as text. HTML is escaped by default; Markdown by the filter ``md``."""
+    environment = Environment(
+        loader=PackageLoader("asmnet_kit.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "ms": text.milliseconds,
+        "size": text.size,
+        "percent": text.percent,
+        "plural": text.plural,
+        "known": text.known,
+        "md": text.markdown,
+    }
+    return environment.get_template(template).render(report=report, OPEN_ROWS=OPEN_ROWS)
+
+
+def build_report(
+    results: Sequence[tuple[Path, Result]], folder: Path, *, title: str = DEFAULT_TITLE
+) -> Report:
+    """Decide what a report says.
+
+    Args:
+        folder: where the report will be; links to the results are relative to it.
+    """
+    cleaned = [(path, text.clean(result)) for path, result in results]
+    machine_names, machines = _machines([result for _, result in cleaned])
+    axis = Axis.over([v for _, r in cleaned for v in _ends(r["timings_ms"]["invoke"])])
+    rows = _rows(cleaned, folder, machine_names, axis)
+    columns = list(dict.fromkeys(_column(row) for row in rows))
+    with_nme = [row for row in rows if row.nme is not None]
+    return Report(
+        title=str(text.clean(title)),
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        kit_version=__version__,
+        headline=_headline(rows),
+        tiles=_tiles(rows),
+        columns=columns,
+        matrix=_matrix(rows, columns),
+        rows=rows,
+        axis=axis,
+        scatter=_scatter(with_nme),
+        ranked=with_nme,
+        warnings=_grouped(rows, "warnings"),
+        gaps=_grouped(rows, "notes") + _missing(rows),
+        machines=machines,
+        runtimes=_runtimes(rows),
+        models=_models(rows),
+        commands=_commands(rows),
+        subsets=_subsets(with_nme),
+    )
+
+
+def _ends(samples: list[float]) -> tuple[float, float]:
+    """The range of the samples; a clock that read 0 ms counts as its resolution."""
+    return max(min(samples), 1e-5), max(max(samples), 1e-5)
+
+
+def _rows(
+    results: Sequence[tuple[Path, Result]], folder: Path, machine_names: dict[str, str], axis: Axis
+) -> list[Row]:
+    longest = max(sum(ms for _, ms in _stages(result)) for _, result in results)
+    rows: list[Row] = []
+    number = 0
+    for path, result in results:
+        nme = (result["accuracy"] or {}).get("nme_percent")
+        if nme is not None:
+            number += 1
+        name = machine_names[_fingerprint(result["machine"])]
+        rows.append(
+            Row(
+                path=path,
+                # "./" keeps a file named like "javascript:..." a file.
+                link="./" + quote(Path(os.path.relpath(path, folder)).as_posix()),
+                result=result,
+                model=result["model"]["name"],
+                variant=_variant(result),
+                machine=name if len(set(machine_names.values())) > 1 else "",
+                p50=result["summary"]["p50"],
+                nme=nme,
+                number=None if nme is None else number,
+                histogram=histogram_path(result["timings_ms"]["invoke"], axis),
+                marks=[(p, axis.at(result["summary"][p])) for p in ("p50", "p90", "p99")],
+                stages=[
+                    (stage, ms, round(100 * ms / longest, 2) if longest else 0.0)
+                    for stage, ms in _stages(result)
+                ],
+            )
+        )
+    return rows
+
+
+def _stages(result: Result) -> list[tuple[str, float]]:
+    """What a frame costs, in order; stages that were not measured are left out."""
+    timings = result["timings_ms"]
+    stages = [
+        ("pre", timings["pre"]),
+        ("invoke", result["summary"]["p50"]),
+        ("post", timings["post"]),
+    ]
+    return [(name, ms) for name, ms in stages if ms is not None]
+
+
+def _variant(result: Result) -> str:
+    """For example ``cpu · 1 thread · XNNPACK``."""
+    target = result["target"]
+    words = [target["requested"]]
+    if target["actual"] != target["requested"]:
+        words[0] = f"{target['requested']} (ran on {target['actual']})"
+    if target["threads"]:
+        words.append(text.plural(target["threads"], "thread"))
+    words.append(target["delegate"] or "builtin kernels")
+    return " · ".join(words)
+
+
+def _column(row: Row) -> str:
+    return f"{row.variant} · {row.machine}" if row.machine else row.variant
+
+
+def _key(row: Row) -> tuple[str, str]:
+    return row.model, row.result["model"]["sha256"]
+
+
+def _matrix(rows: Sequence[Row], columns: Sequence[str]) -> list[MatrixRow]:
+    newest: dict[tuple[tuple[str, str], str], Row] = {}
+    repeats: Counter[tuple[tuple[str, str], str]] = Counter()
+    for row in sorted(rows, key=lambda row: str(row.result.get("measured_at", ""))):
+        newest[_key(row), _column(row)] = row
+        repeats[_key(row), _column(row)] += 1
+    slowest = max(row.p50 for row in newest.values())
+    matrix = []
+    for key in dict.fromkeys(_key(row) for row in rows):
+        found = {column: newest.get((key, column)) for column in columns}
+        measured = [row for row in found.values() if row]
+        fastest = min(row.p50 for row in measured)
+        cells = [
+            Cell(
+                row=row,
+                repeats=repeats[key, column],
+                bar=round(100 * row.p50 / slowest, 2) if slowest else 0.0,
+                best=len(measured) > 1 and row.p50 == fastest,
+            )
+            if row
+            else None
+            for column, row in found.items()
+        ]
+        known = [row.nme for row in measured if row.nme is not None]
+        matrix.append(
+            MatrixRow(
+                model=key[0],
+                facts=measured[0].result["model"],
+                nme=known[0] if known else None,
+                cells=cells,
+            )
+        )
+    return matrix
+
+
+def _headline(rows: Sequence[Row]) -> list[str]:
+    """What a reader in a hurry should know, in one or two sentences."""
+    fastest = min(rows, key=lambda row: row.p50)
+    low, high = fastest.result.get("intervals_ms", {}).get("p50", (None, None))
+    between = (
+        f" (95 % interval {text.milliseconds(low)} to {text.milliseconds(high)})" if low else ""
+    )
+    speed = (
+        f"{fastest.model} takes {text.milliseconds(fastest.p50)} ms{between} for one face "
+        f"on {fastest.variant.replace(' · ', ', ')}"
+    )
+    if fastest.nme is not None:
+        speed += f", with an NME of {text.percent(fastest.nme)} %"
+    sentences = [f"{speed}."]
+    models = {_key(row) for row in rows}
+    if len(models) > 1:
+        sentences[0] = f"Fastest of {len(models)} models: {sentences[0]}"
+    ranked = [row for row in rows if row.nme is not None]
+    if ranked and len(models) > 1:
+        best = min(ranked, key=lambda row: (row.nme, row.p50))
+        if _key(best) == _key(fastest):
+            sentences.append("It is the most accurate one, too.")
+        else:
+            slower = best.p50 / fastest.p50 if fastest.p50 else 0.0
+            sentences.append(
+                f"Most accurate: {best.model} with an NME of {text.percent(best.nme or 0.0)} %, "
+                f"{text.factor(slower)} times the time."
+            )
+    if not ranked:
+        sentences.append("Accuracy was not measured (benchmark --data does).")
+    return sentences
+
+
+def _tiles(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
+    """(what, figure, whose) of the extremes."""
+    fastest = min(rows, key=lambda row: row.p50)
+    smallest = min(rows, key=lambda row: (row.result["model"]["size_bytes"], row.p50))
+    ranked = [row for row in rows if row.nme is not None]
+    tiles = [
+        ("fastest, p50", f"{text.milliseconds(fastest.p50)} ms", fastest.label),
+        (
+            "runs per second",
+            f"{fastest.result['summary']['runs_per_second']:.0f}",
+            fastest.label,
+        ),
+        ("smallest file", text.size(smallest.result["model"]["size_bytes"]), smallest.model),
+    ]
+    if ranked:
+        best = min(ranked, key=lambda row: (row.nme, row.p50))
+        tiles.append(("lowest NME", f"{text.percent(best.nme or 0.0)} %", best.label))
+    return tiles
+
+
+def _scatter(rows: Sequence[Row]) -> Scatter | None:
+    points = [(row.p50, row.nme) for row in rows if row.nme is not None]
+    return scatter(points) if len(points) > 1 else None
+
+
+def _grouped(rows: Sequence[Row], key: str) -> list[tuple[str, list[str]]]:
+    """Alike sentences as one, with the results they belong to, the commonest first."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        for sentence in row.result.get(key, []):
+            found.setdefault(text.without_numbers(sentence), []).append((sentence, row.label))
+    grouped = [
+        (
+            text.merged([sentence for sentence, _ in items]),
+            list(dict.fromkeys(label for _, label in items)),
+        )
+        for items in found.values()
+    ]
+    return sorted(grouped, key=lambda item: -len(item[1]))
+
+
+def _missing(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    """What a result can hold and these do not."""
+    absent = {
+        "accuracy on a data set (benchmark --data DIR --format F)": lambda r: r["accuracy"] is None,
+        "difference to the CPU reference (a target other than cpu)": lambda r: (
+            r["parity"] is None and r["target"]["requested"] != "cpu"
+        ),
+        "time of each operator": lambda r: r["profile"] is None,
+        "size of the model's tensor arena": lambda r: r["memory"]["model_arena_bytes"] is None,
+    }
+    gaps = []
+    for what, is_absent in absent.items():
+        labels = [row.label for row in rows if is_absent(row.result)]
+        if labels:
+            gaps.append((what, labels))
+    return gaps
+
+
+def _fingerprint(machine: dict[str, Any]) -> str:
+    fixed = {k: v for k, v in machine.items() if k not in VOLATILE_FACTS}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
+
+
+def _machines(
+    results: Sequence[Result],
+) -> tuple[dict[str, str], list[tuple[str, dict[str, Any]]]]:
+    """Names by fingerprint (A, B ...), and the facts of each machine."""
+    names: dict[str, str] = {}
+    machines = []
+    for result in results:
+        fingerprint = _fingerprint(result["machine"])
+        if fingerprint not in names:
+            names[fingerprint] = f"machine {len(names) + 1}"
+            machines.append((names[fingerprint], _shown_facts(result["machine"])))
+    return names, machines
+
+
+def _shown_facts(machine: dict[str, Any]) -> dict[str, str]:
+    """A machine's facts as text; what is unknown is left out."""
+    shown = {}
+    for key, value in machine.items():
+        if value in (None, [], ""):
+            continue
+        name = key.removesuffix("_bytes").removesuffix("_mhz").replace("_", " ")
+        if key.endswith("_bytes") and isinstance(value, (int, float)):
+            shown[name] = f"{value / 1e9:.1f} GB"
+        elif key.endswith("_mhz"):
+            shown[name] = f"{value} MHz"
+        elif isinstance(value, list):
+            shown[name] = ", ".join(str(item) for item in value)
+        else:
+            shown[name] = str(value)
+    return shown
+
+
+def _runtimes(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
+    counts = Counter(
+        (
+            f"{row.result['runtime']['name']} {row.result['runtime']['version']}",
+            row.result["runtime"]["kernels"],
+        )
+        for row in rows
+    )
+    return [(name, kernels, count) for (name, kernels), count in counts.most_common()]
+
+
+def _models(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Facts of each model file, with its metadata's figures flattened to (name, text) pairs."""
+    models: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        facts = row.result["model"]
+        metadata = facts.get("metadata") or {}
+        flat = {}
+        for key in ("landmarks", "input", "crop", "outputs", "source", "metrics", "licence"):
+            flat |= _flat(key, metadata.get(key))
+        models.setdefault(_key(row), {**facts, "flat": flat})
+    return list(models.values())
+
+
+def _flat(key: str, value: Any) -> dict[str, str]:
+    if value is None or value == {}:
+        return {}
+    if isinstance(value, dict):
+        flat: dict[str, str] = {}
+        for name, item in value.items():
+            flat |= _flat(f"{key}.{name}", item)
+        return flat
+    if isinstance(value, float):
+        return {key: f"{value:.6g}"}
+    return {key: str(value)}
+
+
+def _commands(rows: Sequence[Row]) -> list[str]:
+    commands = dict.fromkeys(str(row.result.get("command", "")) for row in rows)
+    return [command for command in commands if command]
+
+
+def _subsets(rows: Sequence[Row]) -> list[str]:
+    names: dict[str, None] = {}
+    for row in rows:
+        names |= dict.fromkeys((row.result["accuracy"] or {}).get("per_subset") or {})
+    return list(names)

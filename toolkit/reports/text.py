@@ -1,0 +1,84 @@
+"""How the report writes numbers and what the templates do with foreign text."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+NOT_MEASURED = "not measured"
+
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~])")
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+
+
+def milliseconds(value: float) -> str:
+    """Three significant digits, without an exponent: 0.0521, 2.31, 45.6, 1230."""
+    if value >= 100:
+        return f"{value:.0f}"
+    if value >= 10:
+        return f"{value:.1f}".removesuffix(".0")
+    text = f"{value:.3g}"
+    return f"{value:.7f}".rstrip("0") if "e" in text else text
+
+
+def size(value: float) -> str:
+    """Bytes as KB or MB of 1000."""
+    return f"{value / 1e6:.1f} MB" if value >= 1e6 else f"{value / 1e3:.0f} KB"
+
+
+def percent(value: float) -> str:
+    """Two decimals, as NME is customarily printed."""
+    return f"{value:.2f}"
+
+
+def known(value: float | None, digits: int = 2) -> str:
+    """A number with that many decimals, or a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def factor(value: float) -> str:
+    """A ratio, for example 1.8."""
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 model``, ``2 models``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def merged(sentences: Sequence[str]) -> str:
+    """Sentences that differ in their numbers alone as one, with each number's range."""
+    columns = [
+        list(dict.fromkeys(column))
+        for column in zip(*(_NUMBER.findall(sentence) for sentence in sentences), strict=True)
+    ]
+    ranges = iter(
+        column[0] if len(column) == 1 else f"{min(column, key=float)} to {max(column, key=float)}"
+        for column in columns
+    )
+    return _NUMBER.sub(lambda _: next(ranges), sentences[0])
+
+
+def without_numbers(sentence: str) -> str:
+    """What sentences that differ in their numbers alone have in common."""
+    return _NUMBER.sub("#", sentence)
+
+
+def clean(value: Any) -> Any:
+    """Foreign JSON without the characters that neither UTF-8 nor HTML can hold, at any depth."""
+    if isinstance(value, str):
+        text = value.encode("utf-8", "replace").decode()
+        return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+    if isinstance(value, dict):
+        return {clean(key): clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return value if value and isinstance(value[0], float) else [clean(item) for item in value]
+    return value
+
+
+def markdown(value: Any) -> Markup:
+    """Text for a Markdown table's cell: on one line, without any meaning to Markdown or HTML."""
+    text = " ".join(str(value).split())
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
+    return Markup(_MARKDOWN_SPECIAL.sub(r"\\\1", escaped))
