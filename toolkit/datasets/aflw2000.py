@@ -42,8 +42,14 @@ from asmnet_kit.images import Points
 from asmnet_kit.pose import angles, rotation_matrix
 
 POINTS = 68
+SUFFIX = ".mat"
 YAW_RANGES = ((0, 30), (30, 60), (60, 90))
 POSE_LIMIT = 99.0
+
+
+def split_of_folder(ancestors: tuple[str, ...], parts: tuple[str, ...]) -> str | None:
+    """The split that the faces of a folder belong to."""
+    return split_named((*ancestors, *parts))
 
 
 def read(root: Path) -> Reading:
@@ -60,7 +66,7 @@ def read(root: Path) -> Reading:
         below = subset_below_split(ancestors, listing.parts)
         for file in listing.files:
             stem, suffix = stem_and_suffix(file)
-            if suffix.lower() != ".mat" or stem.endswith("_pts"):
+            if suffix.lower() != SUFFIX or stem.endswith("_pts"):
                 continue
             try:
                 picture = pictures.get(stem)
@@ -77,7 +83,7 @@ def read(root: Path) -> Reading:
                     landmarks=landmarks,
                     subsets=(*_pose_subsets(stored), *((below.lower(),) if below else ())),
                     pose=pose_from_stored(*stored),
-                    split=split_named((*ancestors, *listing.parts)),
+                    split=split_of_folder(ancestors, listing.parts),
                 )
             )
     return reading

@@ -19,6 +19,7 @@ from asmnet_kit.datasets.folders import Reading, split_named, subset_below_split
 from asmnet_kit.datasets.pts import read_folder
 
 POINTS = 68
+SUFFIX = ".pts"
 PRIVATE = {"01_indoor": "indoor", "02_outdoor": "outdoor"}
 SETS = ("helen", "lfpw", "afw", "ibug")
 
@@ -48,6 +49,11 @@ def split_and_subsets(
     if split == "test":
         return split, ("challenging" if name == "ibug" else "common", "full", name)
     return split, (name,)
+
+
+def split_of_folder(ancestors: tuple[str, ...], parts: tuple[str, ...]) -> str | None:
+    """The split that the faces of a folder belong to."""
+    return split_and_subsets(ancestors, parts)[0]
 
 
 def read(root: Path) -> Reading:

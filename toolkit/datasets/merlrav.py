@@ -17,6 +17,7 @@ from asmnet_kit.datasets.folders import Reading, split_named, subset_below_split
 from asmnet_kit.datasets.pts import read_folder
 
 POINTS = 68
+SUFFIX = ".pts"
 POSES = ("frontal", "left", "lefthalf", "right", "righthalf")
 
 
@@ -29,6 +30,11 @@ def split_and_subsets(
     pose = next((part for part in folders if part in POSES), None)
     subset = pose or subset_below_split(ancestors, parts)
     return split, (subset,) if subset else ()
+
+
+def split_of_folder(ancestors: tuple[str, ...], parts: tuple[str, ...]) -> str | None:
+    """The split that the faces of a folder belong to."""
+    return split_and_subsets(ancestors, parts)[0]
 
 
 def read(root: Path) -> Reading:

@@ -3,14 +3,16 @@
 import importlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 from asmnet_kit.datasets.base import Dataset, Problem
-from asmnet_kit.datasets.folders import Reading, ancestors_of, split_named
+from asmnet_kit.datasets.folders import Reading, ancestors_of, require_folder, split_named, walk
 from asmnet_kit.errors import DatasetError, UsageError
 from asmnet_kit.landmarks import scheme_of
 
-# Format -> module with ``read(root) -> Reading``, imported when used.
+# Format -> module with ``read(root) -> Reading``, imported when used. Where folders alone decide
+# the split it also has ``split_of_folder(ancestors, parts)`` and the annotation files' ``SUFFIX``.
 READERS = {
     "300w": "asmnet_kit.datasets.ibug300w",
     "wflw": "asmnet_kit.datasets.wflw",
@@ -90,7 +92,19 @@ def splits_of(path: Path, format: str) -> tuple[str, ...]:
         UsageError: unknown format.
         DatasetError: the folder cannot be read.
     """
-    found = {face.split for face in _read(Path(path), format, None).faces if face.split}
+    path = Path(path)
+    module = _module(format)
+    if hasattr(module, "split_of_folder"):  # then the files themselves need not be read
+        require_folder(path)
+        ancestors = ancestors_of(path)
+        splits = {
+            module.split_of_folder(ancestors, listing.parts)
+            for listing in walk(path)
+            if any(file.lower().endswith(module.SUFFIX) for file in listing.files)
+        }
+    else:
+        splits = {face.split for face in _read(path, format, None).faces}
+    found = {split for split in splits if split is not None}
     usual = ("train", "val", "test")
     return (*(name for name in usual if name in found), *sorted(found - set(usual)))
 
@@ -103,12 +117,16 @@ def split_of_path(path: Path) -> str | None:
     return split_named(ancestors_of(Path(path)))
 
 
-def _read(path: Path, format: str, points: int | None) -> Reading:
+def _module(format: str) -> ModuleType:
     if format not in READERS:
         raise UsageError(f"expected a format of {', '.join(FORMATS)}; got {format!r}")
+    return importlib.import_module(READERS[format])
+
+
+def _read(path: Path, format: str, points: int | None) -> Reading:
+    module = _module(format)
     if points is not None:
         scheme_of(points)
-    module = importlib.import_module(READERS[format])
     if format == "synthetic":
         return cast(Callable[..., Reading], module.read)(path, points=points)
     reading = cast(Callable[[Path], Reading], module.read)(path)
