@@ -102,14 +102,18 @@ def prepare(
     for leftover in out.glob(f".*.part{SUFFIX}"):  # of a call that was killed
         leftover.unlink()
     total, done = len(dataset.faces), 0
-    written: list[Face] = []
+    splits: Counter[str] = Counter()
+    subsets: Counter[str] = Counter()
+    written = 0
     problems: list[Problem] = []
     sizes: dict[str, int] = {}
     for name, faces in _shards(dataset, plan["faces_per_shard"]):
         if not (out / name).exists():
             _write_shard(out / name, faces, size, _shifted(progress, done, total))
         kept = read_shard(out / name, points=dataset.scheme.points)
-        written += kept
+        written += len(kept)
+        splits.update(face.split for face in kept if face.split)
+        subsets.update(name for face in kept for name in face.subsets)
         sizes[name] = (out / name).stat().st_size
         problems += _left_out(faces, kept, size)
         done += len(faces)
@@ -121,9 +125,23 @@ def prepare(
                 f"{max_bad_share:.0%} of all {total}:{first_problems(problems)}"
             )
     problems = [*dataset.problems, *problems]
-    write_json(out / INDEX, _index(dataset, written, sizes, plan, problems))
+    index = {
+        "schema_version": SCHEMA_VERSION,
+        "kit_version": __version__,
+        "name": dataset.name,
+        "format": dataset.format,
+        "points": dataset.scheme.points,
+        "faces": written,
+        "splits": dict(sorted(splits.items())),
+        "subsets": dict(sorted(subsets.items())),
+        "fingerprint": plan["fingerprint"],
+        "shards": sizes,
+        "prepared": {key: plan[key] for key in PLAN_KEYS},
+        "problems": [{"name": p.name, "reason": p.reason} for p in problems],
+    }
+    write_json(out / INDEX, index)
     (out / PLAN).unlink(missing_ok=True)
-    return Prepared(out, len(written), len(sizes), sum(sizes.values()), tuple(problems))
+    return Prepared(out, written, len(sizes), sum(sizes.values()), tuple(problems))
 
 
 def surroundings(face: Face, size: int) -> Surroundings:
@@ -291,27 +309,3 @@ def _shifted(progress: Progress | None, done: int, total: int) -> Callable[[int]
             progress(done + count, total)
 
     return report
-
-
-def _index(
-    dataset: Dataset,
-    faces: list[Face],
-    sizes: dict[str, int],
-    plan: dict[str, Any],
-    problems: list[Problem],
-) -> dict[str, Any]:
-    """The content of ``dataset.json``."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "kit_version": __version__,
-        "name": dataset.name,
-        "format": dataset.format,
-        "points": dataset.scheme.points,
-        "faces": len(faces),
-        "splits": dict(sorted(Counter(face.split for face in faces if face.split).items())),
-        "subsets": dict(sorted(Counter(name for face in faces for name in face.subsets).items())),
-        "fingerprint": plan["fingerprint"],
-        "shards": sizes,
-        "prepared": {key: plan[key] for key in PLAN_KEYS},
-        "problems": [{"name": p.name, "reason": p.reason} for p in problems],
-    }
