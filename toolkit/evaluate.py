@@ -280,7 +280,7 @@ def plot_ced(evaluation: Evaluation, path: Path, *, limit_percent: float = 10.0)
         title=f"{evaluation.model} on {evaluation.dataset}",
     )
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize="small")
+    axes.legend(loc="best", fontsize="small")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)
 

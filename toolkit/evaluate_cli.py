@@ -145,7 +145,7 @@ def _table(result: "Evaluation", split: str | None) -> "Table":
     table = Table(title=f"{result.model} on {result.dataset}{where}, boxes from {result.boxes}")
     table.add_column("faces of")
     headings = ["faces", "skipped", "NME %"]
-    headings += [f"failures >{t} % (%)" for t in result.scores.failure_rate_percent]
+    headings += [f"FR@{t} %" for t in result.scores.failure_rate_percent]
     headings += [f"AUC@{t}" for t in result.scores.auc]
     headings += ["yaw °", "pitch °", "roll °"]
     for heading in headings:

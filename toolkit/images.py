@@ -3,8 +3,8 @@
 Pixels are 0-based and (0, 0) is the *centre* of the top-left pixel (OpenCV's convention), x right,
 y down. A face box becomes a square crop: the box's centre, side = ``scale`` x the longer side. One
 affine map takes a point p of the picture to q = k (p - centre) + (size - 1) / 2 of the crop, with
-k = size / side. Models see and predict *fractions*: (p - centre) / side, so -0.5..0.5 inside the crop.
-The phone app and the browser page repeat these formulas; golden files keep them equal.
+k = size / side. Models see and predict *fractions*: (p - centre) / side, so -0.5..0.5 inside the
+crop. The phone app and the browser page repeat these formulas; golden files keep them equal.
 """
 
 from dataclasses import dataclass
@@ -75,19 +75,21 @@ class Crop:
 
     def to_fractions(self, points: Points) -> Points:
         """Pixels of the picture to fractions of the side from the centre."""
-        return ((points - np.asarray(self.centre)) / self.side).astype(np.float32)
+        fractions: Points = ((points - np.asarray(self.centre)) / self.side).astype(np.float32)
+        return fractions
 
     def to_picture(self, fractions: Points) -> Points:
         """Fractions of the side from the centre to pixels of the picture."""
-        return (np.asarray(self.centre) + fractions * self.side).astype(np.float32)
+        points: Points = (np.asarray(self.centre) + fractions * self.side).astype(np.float32)
+        return points
 
 
 def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
     """Sample ``image`` bilinearly on a ``size`` x ``size`` grid, black outside the picture.
 
-    A map that shrinks by more than two (k < 0.5) would skip pixels, so the picture is first averaged
-    over n x n blocks with n = floor(1 / k); blocks start at the picture's top-left corner, and a
-    partial block at the right or bottom border counts what is missing as black.
+    A map that shrinks by more than two (k < 0.5) would skip pixels, so the picture is first
+    averaged over n x n blocks with n = floor(1 / k); blocks start at the picture's top-left corner,
+    and a partial block at the right or bottom border counts what is missing as black.
 
     Args:
         image: uint8 [H, W, C].
@@ -96,16 +98,16 @@ def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
     k = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if k < 0.5:
         image, matrix = _shrink(image, matrix, int(1 / k), size)
-    warped: Image = cv2.warpAffine(
+    warped = cv2.warpAffine(
         image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
     )
-    return warped
+    return np.asarray(warped, np.uint8)
 
 
 def _shrink(
     image: Image, matrix: NDArray[np.float64], n: int, size: int
 ) -> tuple[Image, NDArray[np.float64]]:
-    """Average the part of the picture that the crop sees over n x n blocks; move the map with it."""
+    """Average what the crop sees of the picture over n x n blocks; move the map with it."""
     height, width = image.shape[:2]
     corners = np.array([[-1, -1], [size, -1], [-1, size], [size, size]], np.float64)
     seen = cv2.transform(corners[None], cv2.invertAffineTransform(matrix))[0]
@@ -115,9 +117,7 @@ def _shrink(
     part = image[y0 : min(y1, height), x0 : min(x1, width)]
     if part.size == 0:
         return np.zeros((1, 1, image.shape[2]), np.uint8), matrix
-    part = cv2.copyMakeBorder(
-        part, 0, -part.shape[0] % n, 0, -part.shape[1] % n, cv2.BORDER_CONSTANT
-    )
+    part = np.pad(part, ((0, -part.shape[0] % n), (0, -part.shape[1] % n), (0, 0)))
     small = cv2.resize(part, (part.shape[1] // n, part.shape[0] // n), interpolation=cv2.INTER_AREA)
     # Small pixel s covers picture pixels x0 + n s ... x0 + n s + n - 1: its centre is
     # x0 + n s + (n - 1) / 2.
@@ -125,7 +125,7 @@ def _shrink(
     moved[:, :2] *= n
     offset = np.array([x0 + (n - 1) / 2, y0 + (n - 1) / 2])
     moved[:, 2] = matrix[:, :2] @ offset + matrix[:, 2]
-    return small, moved
+    return np.asarray(small, np.uint8), moved
 
 
 def landmark_box(landmarks: Points) -> NDArray[np.float32]:
@@ -137,12 +137,14 @@ def landmark_box(landmarks: Points) -> NDArray[np.float32]:
     labelled = landmarks[np.isfinite(landmarks).all(axis=-1)]
     if len(labelled) < 2:
         raise DatasetError(f"expected at least 2 labelled points, got {len(labelled)}")
-    return np.concatenate([labelled.min(axis=0), labelled.max(axis=0)]).astype(np.float32)
+    corners = np.concatenate([labelled.min(axis=0), labelled.max(axis=0)])
+    box: NDArray[np.float32] = corners.astype(np.float32)
+    return box
 
 
 def to_float_input(crops: Image) -> NDArray[np.float32]:
     """(v - 128) / 128 for a float model; any shape."""
-    return (crops.astype(np.float32) - MEAN) / SCALE
+    return (crops.astype(np.float32) - np.float32(MEAN)) / np.float32(SCALE)
 
 
 def to_int8_input(crops: Image) -> NDArray[np.int8]:
@@ -165,8 +167,7 @@ def decode_image(encoded: bytes, *, name: str) -> Image:
     pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
     if pixels is None:
         raise DatasetError(f"{name}: expected a picture OpenCV can read, got {len(encoded)} bytes")
-    image: Image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    return image
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def read_image(path: Path) -> Image:

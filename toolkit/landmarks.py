@@ -1,8 +1,9 @@
 """The 68- and 98-point landmark schemes: which point mirrors which, eye corners, face parts.
 
 68 points: Sagonas et al., "300 Faces in-the-Wild Challenge" (2013). 98 points: Wu et al., "Look at
-Boundary" (CVPR 2018, WFLW). Indices are 0-based; *left* and *right* are the image's, so the left eye
-is the person's right one. Point 36 (68) and 60 (98) are the outer corner of the image's left eye.
+Boundary" (CVPR 2018, WFLW). Indices are 0-based; *left* and *right* are the image's, so the left
+eye is the person's right one. Point 36 (68) and 60 (98) are the outer corner of the image's left
+eye.
 """
 
 from dataclasses import dataclass
@@ -134,6 +135,6 @@ def mirrored(landmarks: NDArray[np.float32], width: float, scheme: Scheme) -> ND
         landmarks: [..., points, 2], pixels, 0-based, (0, 0) the centre of the top-left pixel.
         width: of the picture, pixels; use 1 for fractions centred on 0.
     """
-    swapped = landmarks[..., scheme.mirror, :].copy()
+    swapped: NDArray[np.float32] = landmarks[..., scheme.mirror, :].copy()
     swapped[..., 0] = (width - 1) - swapped[..., 0]
     return swapped

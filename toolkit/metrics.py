@@ -81,7 +81,8 @@ def pose_errors(
         predicted, truth: [..., 3] yaw, pitch, roll in degrees; NaN where unknown.
     """
     difference = np.asarray(predicted, np.float64) - np.asarray(truth, np.float64)
-    return np.abs(np.asarray(wrapped(difference), np.float64))
+    errors: NDArray[np.float64] = np.abs(wrapped(difference)).astype(np.float64)
+    return errors
 
 
 def pose_mae(predicted: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -95,10 +96,10 @@ def pose_mae(predicted: NDArray[np.floating], truth: NDArray[np.floating]) -> ND
     """
     errors = pose_errors(predicted, truth)
     errors = errors[np.isfinite(errors).all(axis=-1)]
-    mean: NDArray[np.float64] = errors.mean(axis=0) if len(errors) else np.full(3, np.nan)
-    return mean
+    return np.asarray(errors.mean(axis=0)) if len(errors) else np.full(3, np.nan)
 
 
 def _measured(nme: NDArray[np.floating]) -> NDArray[np.float64]:
-    nme = np.asarray(nme, np.float64)
-    return nme[~np.isnan(nme)]
+    nme = nme.astype(np.float64)
+    measured: NDArray[np.float64] = nme[~np.isnan(nme)]
+    return measured

@@ -345,7 +345,8 @@ def similarity_from_reference(
         [np.stack([real, -imaginary], -1), np.stack([imaginary, real], -1)], axis=1
     )  # [B, 2, 2]
     shift = middle - reference_middle @ scaled_rotation.transpose(0, 2, 1)
-    return scaled_rotation, np.where(seen.any(axis=1)[:, None, None], shift, 0.0)
+    anything = np.asarray(seen.any(axis=1))
+    return scaled_rotation, np.where(anything[:, None, None], shift, 0.0)
 
 
 def generic_reference(points: int) -> NDArray[np.float32]:
@@ -356,7 +357,8 @@ def generic_reference(points: int) -> NDArray[np.float32]:
     """
     front = generic_face(points)[None, :, :2]
     fractions, _ = _box_fractions(front, np.ones((1, points), np.bool_))
-    return fractions[0].astype(np.float32)
+    reference: NDArray[np.float32] = fractions[0].astype(np.float32)
+    return reference
 
 
 def _checked(
@@ -366,7 +368,7 @@ def _checked(
     points = np.asarray(shapes, np.float64)
     if points.ndim != 3 or points.shape[1:] != (count, 2):
         raise DatasetError(f"expected shapes [B, {count}, 2], got {list(points.shape)}")
-    seen = np.isfinite(points).all(axis=-1)
+    seen = np.asarray(np.isfinite(points).all(axis=-1))
     if visible is not None:
         if np.shape(visible) != points.shape[:2]:
             raise DatasetError(
@@ -382,11 +384,12 @@ def _box_fractions(
     """Each shape as fractions of its own landmark box's crop, and whether it has such a box."""
     low = np.where(seen[..., None], points, np.inf).min(axis=1)  # [B, 2]
     high = np.where(seen[..., None], points, -np.inf).max(axis=1)
-    proper = (high - low).max(axis=1) > 0
+    proper = np.asarray((high - low).max(axis=1) > 0)
     low, high = np.where(proper[:, None], low, -0.5), np.where(proper[:, None], high, 0.5)
     side = CROP_SCALE * (high - low).max(axis=1)
     fractions = (points - ((low + high) / 2)[:, None]) / side[:, None, None]
-    return np.where(seen[..., None], fractions, 0.0), proper
+    fractions = np.where(seen[..., None], fractions, 0.0)
+    return fractions, proper
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
