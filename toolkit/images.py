@@ -144,7 +144,8 @@ def landmark_box(landmarks: Points) -> NDArray[np.float32]:
 
 def to_float_input(crops: Image) -> NDArray[np.float32]:
     """(v - 128) / 128 for a float model; any shape."""
-    return (crops.astype(np.float32) - np.float32(MEAN)) / np.float32(SCALE)
+    values: NDArray[np.float32] = (crops.astype(np.float32) - np.float32(MEAN)) / np.float32(SCALE)
+    return values
 
 
 def to_int8_input(crops: Image) -> NDArray[np.int8]:
