@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asmnet_kit.errors import DatasetError, require
+from asmnet_kit.errors import DatasetError
 from asmnet_kit.options import data_options, json_option, out_option, seed_option
 
 if TYPE_CHECKING:
@@ -106,9 +106,8 @@ def prepare(data: Path, data_format: str, out: Path, split: str | None, size: in
     from asmnet_kit.datasets.registry import load_dataset
 
     dataset = load_dataset(data, data_format, split=split)
-    # TensorFlow's start-up messages would stand between the user and the progress bar.
-    _quiet_tensorflow()
-    require("tensorflow", extra="train")
+    # By name: toolkit imports no stage, and only this command needs TensorFlow.
+    importlib.import_module("asmnet_kit.training.environment").import_tensorflow()
     records = importlib.import_module("asmnet_kit.training.records")
     with console.progress() as bar:
         task = bar.add_task("Faces", total=len(dataset.faces), note="")
@@ -165,12 +164,6 @@ def synthesize(count: int, out: Path, seed: int, size: int, workers: int | None)
         f"{count} faces in {out}. Next: asmnet-kit train --data {out} --format synthetic --out RUN",
         markup=False,
     )
-
-
-def _quiet_tensorflow() -> None:
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _print_inspection(report: "Inspection") -> None:
