@@ -125,7 +125,7 @@ def start_at_mean_shape(model: tf_keras.Model, mean: NDArray[np.floating]) -> No
     layer = names.get("landmarks_conv") or names["landmarks"]
     if layer.bias.shape != (np.size(mean),):
         raise UsageError(
-            f"expected a mean shape of {layer.bias.shape[0] // 2} points, got {list(np.shape(mean))}"
+            f"expected a mean shape of {layer.bias.shape[0] // 2} points, got {np.shape(mean)}"
         )
     layer.bias.assign(np.reshape(mean, -1).astype(np.float32))
 
