@@ -187,6 +187,7 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
     from rich.table import Table
 
     from asmnet_kit.console import stderr, stdout
+    from asmnet_kit.reports.text import grouped
 
     if as_json:
         print(json.dumps({"results": {str(path): result for path, result in written.items()}}))
@@ -212,9 +213,10 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
             )
         stdout().print(table)
     messages = stderr()
-    for path, result in written.items():
-        for warning in result["warnings"]:
-            messages.print(f"warning: {path.name}: {warning}", markup=False, style="yellow")
+    warnings = [(text, path.name) for path, r in written.items() for text in r["warnings"]]
+    for text, names in grouped(warnings):
+        whose = names[0] if len(names) == 1 else f"{len(names)} of {len(written)} results"
+        messages.print(f"warning: {text} ({whose})", markup=False, style="yellow")
     if written:
         messages.print(
             f"{len(written)} result(s) in {out}. Next: asmnet-kit report {out} --out report.html"

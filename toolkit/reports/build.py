@@ -92,6 +92,7 @@ class Report:
     axis: Axis
     scatter: Scatter | None
     ranked: list[Row]
+    accuracies: list[Row]
     warnings: list[tuple[str, list[str]]]
     gaps: list[tuple[str, list[str]]]
     machines: list[tuple[str, dict[str, Any]]]
@@ -135,6 +136,7 @@ def render(report: Report, template: str) -> str:
         "percent": text.percent,
         "plural": text.plural,
         "known": text.known,
+        "breakable": text.breakable,
         "md": text.markdown,
     }
     return environment.get_template(template).render(report=report, OPEN_ROWS=OPEN_ROWS)
@@ -166,6 +168,7 @@ def build_report(
         axis=axis,
         scatter=_scatter(with_nme),
         ranked=with_nme,
+        accuracies=_distinct_accuracies(with_nme),
         warnings=_grouped(rows, "warnings"),
         gaps=_grouped(rows, "notes") + _missing(rows),
         machines=machines,
@@ -289,7 +292,7 @@ def _headline(rows: Sequence[Row]) -> list[str]:
         f" (95 % interval {text.milliseconds(low)} to {text.milliseconds(high)})" if low else ""
     )
     speed = (
-        f"{fastest.model} takes {text.milliseconds(fastest.p50)} ms{between} for one face "
+        f"{fastest.model} takes {text.milliseconds(fastest.p50)} ms{between} for one run "
         f"on {fastest.variant.replace(' · ', ', ')}"
     )
     if fastest.nme is not None:
@@ -307,7 +310,7 @@ def _headline(rows: Sequence[Row]) -> list[str]:
             slower = best.p50 / fastest.p50 if fastest.p50 else 0.0
             sentences.append(
                 f"Most accurate: {best.model} with an NME of {text.percent(best.nme or 0.0)} %, "
-                f"{text.factor(slower)} times the time."
+                f"at {text.factor(slower)} times the latency."
             )
     if not ranked:
         sentences.append("Accuracy was not measured (benchmark --data does).")
@@ -318,13 +321,14 @@ def _tiles(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     """(what, figure, whose) of the extremes."""
     fastest = min(rows, key=lambda row: row.p50)
     smallest = min(rows, key=lambda row: (row.result["model"]["size_bytes"], row.p50))
+    busiest = max(rows, key=lambda row: row.result["summary"]["runs_per_second"])
     ranked = [row for row in rows if row.nme is not None]
     tiles = [
         ("fastest, p50", f"{text.milliseconds(fastest.p50)} ms", fastest.label),
         (
-            "runs per second",
-            f"{fastest.result['summary']['runs_per_second']:.0f}",
-            fastest.label,
+            "most runs per second",
+            f"{busiest.result['summary']['runs_per_second']:.0f}",
+            busiest.label,
         ),
         ("smallest file", text.size(smallest.result["model"]["size_bytes"]), smallest.model),
     ]
@@ -334,25 +338,22 @@ def _tiles(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     return tiles
 
 
+def _distinct_accuracies(rows: Sequence[Row]) -> list[Row]:
+    """One row for each accuracy: results that differ in threads alone share one."""
+    distinct: dict[str, Row] = {}
+    for row in rows:
+        key = json.dumps([_key(row), row.machine, row.result["accuracy"]], sort_keys=True)
+        distinct.setdefault(key, row)
+    return list(distinct.values())
+
+
 def _scatter(rows: Sequence[Row]) -> Scatter | None:
     points = [(row.p50, row.nme) for row in rows if row.nme is not None]
     return scatter(points) if len(points) > 1 else None
 
 
 def _grouped(rows: Sequence[Row], key: str) -> list[tuple[str, list[str]]]:
-    """Alike sentences as one, with the results they belong to, the commonest first."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for row in rows:
-        for sentence in row.result.get(key, []):
-            found.setdefault(text.without_numbers(sentence), []).append((sentence, row.label))
-    grouped = [
-        (
-            text.merged([sentence for sentence, _ in items]),
-            list(dict.fromkeys(label for _, label in items)),
-        )
-        for items in found.values()
-    ]
-    return sorted(grouped, key=lambda item: -len(item[1]))
+    return text.grouped([(s, row.label) for row in rows for s in row.result.get(key, [])])
 
 
 def _missing(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:

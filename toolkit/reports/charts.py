@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asmnet_kit.reports.text import milliseconds
+from asmnet_kit.reports.text import tick
 
 LOG_RATIO = 8.0  # values that span more than this share a logarithmic axis
 BINS = 72  # of a latency histogram: a bar is about 2 px wide on a phone
@@ -48,7 +48,7 @@ class Axis:
 
     def labels(self) -> list[tuple[float, str]]:
         """Position and text of each tick."""
-        return [(self.at(tick), milliseconds(tick)) for tick in self.ticks]
+        return [(self.at(value), tick(value)) for value in self.ticks]
 
 
 def _round_numbers(low: float, high: float) -> list[float]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 NOT_MEASURED = "not measured"
 
@@ -13,13 +13,21 @@ _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 
 def milliseconds(value: float) -> str:
-    """Three significant digits, without an exponent: 0.0521, 2.31, 45.6, 1230."""
+    """Three significant digits down to a tenth of a microsecond: 0.0521, 2.30, 45.6, 1230."""
     if value >= 100:
         return f"{value:.0f}"
-    if value >= 10:
-        return f"{value:.1f}".removesuffix(".0")
-    text = f"{value:.3g}"
-    return f"{value:.7f}".rstrip("0") if "e" in text else text
+    digits = 1 if value >= 10 else 2 if value >= 1 else 3 if value >= 0.1 else 4
+    return f"{value:.{digits}f}"
+
+
+def tick(value: float) -> str:
+    """A round number on an axis, without trailing zeros."""
+    return f"{value:.10f}".rstrip("0").rstrip(".")
+
+
+def breakable(value: str) -> Markup:
+    """A name that may go on in the next line after each underscore."""
+    return Markup(str(escape(value)).replace("_", "_<wbr>"))
 
 
 def size(value: float) -> str:
@@ -47,7 +55,23 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def merged(sentences: Sequence[str]) -> str:
+def grouped(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """Alike sentences as one, each with whom it is about, the commonest first.
+
+    Args:
+        pairs: (sentence, whom it is about).
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for sentence, whom in pairs:
+        found.setdefault(_NUMBER.sub("#", sentence), []).append((sentence, whom))
+    groups = [
+        (_merged([sentence for sentence, _ in items]), list(dict.fromkeys(w for _, w in items)))
+        for items in found.values()
+    ]
+    return sorted(groups, key=lambda group: -len(group[1]))
+
+
+def _merged(sentences: Sequence[str]) -> str:
     """Sentences that differ in their numbers alone as one, with each number's range."""
     columns = [
         list(dict.fromkeys(column))
@@ -58,11 +82,6 @@ def merged(sentences: Sequence[str]) -> str:
         for column in columns
     )
     return _NUMBER.sub(lambda _: next(ranges), sentences[0])
-
-
-def without_numbers(sentence: str) -> str:
-    """What sentences that differ in their numbers alone have in common."""
-    return _NUMBER.sub("#", sentence)
 
 
 def clean(value: Any) -> Any:
