@@ -140,6 +140,9 @@ class TrainConfig:
         unknown = sorted(set(values) - set(fields))
         if unknown:
             raise UsageError(f"{path}: unknown settings: {', '.join(unknown)}")
+        missing = [name for name in ("data", "format") if name not in values]
+        if missing:
+            raise UsageError(f"{path}: no {' and no '.join(missing)} in it")
         for name, value in values.items():
             if not isinstance(value, (int, float) if fields[name] is float else fields[name]):
                 raise UsageError(f"{path}: expected {fields[name]} for {name}, got {value!r}")

@@ -291,9 +291,12 @@ TWO_DEVICES = """
 
     dataset = load_dataset(Path(sys.argv[1]), "300w")
 
+    # One of each for all runs: the collectives of two mirrored strategies would share their keys.
+    strategies = {name: choose_strategy(name) for name in ("none", "mirrored")}
+
     def losses(strategy_name, normalised):
         seed_everything(0)
-        strategy = choose_strategy(strategy_name)
+        strategy = strategies[strategy_name]
         layers = tf_keras.layers
         with strategy.scope():
             image = tf_keras.Input([32, 32, 3], name="image")
