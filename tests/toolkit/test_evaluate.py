@@ -1,5 +1,6 @@
 """Evaluation: what is measured, what is left out, and that it is counted."""
 
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -254,14 +255,11 @@ def test_ced_is_drawn_and_an_unknown_picture_format_refused(make_dataset, tmp_pa
 
 
 def test_the_detector_of_the_kit_is_used_unless_another_is_given(make_dataset, monkeypatch):
-    import asmnet_kit.detect
-
     dataset = make_dataset(2)
     boxes = iter([[dataset.faces[0].box], []])
-    monkeypatch.setattr(
-        asmnet_kit.detect,
-        "detect_faces",
-        lambda picture: [SimpleNamespace(box=box) for box in next(boxes)],
+    detector = SimpleNamespace(
+        detect_faces=lambda picture: [SimpleNamespace(box=box) for box in next(boxes)]
     )
+    monkeypatch.setitem(sys.modules, "asmnet_kit.detect", detector)
     result = evaluate(Shifted(), dataset, boxes="detector")
     assert (result.scores.faces, result.faces_missed) == (1, 1)
