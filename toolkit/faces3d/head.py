@@ -260,20 +260,31 @@ def _axis_lines(marks: tuple[tuple[float, int], ...]) -> NDArray[np.float64]:
 
 _HALF_TURN = ARC_RADIUS * np.pi
 _TOP_V = EQUATOR_Y - SKULL_RADII[1] * np.pi / 2
+# Grid lines are 5 to 6 mm apart where eyes and mouth move, further apart elsewhere.
 GRID_U = _axis_lines(
     (
         (-_HALF_TURN, 0),
-        (-130.0, 5),
-        (-95.0, 4),
-        (-50.0, 7),
-        (50.0, 21),
-        (95.0, 7),
-        (130.0, 4),
-        (_HALF_TURN, 5),
+        (-130.0, 3),
+        (-95.0, 3),
+        (-48.0, 6),
+        (48.0, 17),
+        (95.0, 6),
+        (130.0, 3),
+        (_HALF_TURN, 3),
     )
 )
 GRID_V = _axis_lines(
-    ((_TOP_V, 0), (-75.0, 7), (-30.0, 6), (60.0, 19), (100.0, 9), (135.0, 6), (245.0, 7))
+    (
+        (_TOP_V, 0),
+        (-75.0, 6),
+        (-27.0, 6),
+        (-15.0, 2),
+        (15.0, 6),
+        (36.0, 3),
+        (99.0, 12),
+        (135.0, 4),
+        (245.0, 5),
+    )
 )
 ROWS, COLUMNS = len(GRID_V), len(GRID_U)
 
@@ -320,3 +331,11 @@ def skin_weights() -> Array:
     """float32 [ROWS * COLUMNS, K]: grid of the skin = weights @ control positions."""
     u, v = np.meshgrid(GRID_U, GRID_V)
     return weights_at(np.stack([u.ravel(), v.ravel()], axis=1).astype(np.float32))
+
+
+@lru_cache(maxsize=1)
+def outwards() -> Array:
+    """float32 [ROWS, COLUMNS, 3]: unit vectors away from the generic head's middle."""
+    vertices = (skin_weights() @ controls().positions).reshape(ROWS, COLUMNS, 3)
+    away = vertices - np.array((0, 0, AXIS_Z), np.float32)
+    return np.asarray(away / np.linalg.norm(away, axis=2, keepdims=True), np.float32)

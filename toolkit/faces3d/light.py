@@ -57,13 +57,13 @@ class Light:
     fill_strength: float
     hard: float
 
-    def shadow_map(self, surfaces: list[Array]) -> ShadowMap:
-        """What the key light sees of surfaces [H, W, 3]."""
+    def shadow_map(self, surface: Array) -> ShadowMap:
+        """What the key light sees of a surface [H, W, 3]."""
         helper = np.array((0, 1, 0) if abs(self.key[1]) < 0.9 else (1, 0, 0), np.float32)
         first = np.cross(self.key, helper)
         first /= np.linalg.norm(first)
         across = np.stack([first, np.cross(self.key, first)], axis=1).astype(np.float32)
-        points = np.concatenate([surface.reshape(-1, 3) for surface in surfaces])
+        points = surface.reshape(-1, 3)
         cells = np.rint(_cells(points @ across)).astype(np.int32)
         depth = -(points @ self.key)
         seen = ((cells >= 0) & (cells < SHADOW_CELLS)).all(axis=1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asmnet_kit.faces3d.head import Array
-from asmnet_kit.faces3d.noise import tile
+from asmnet_kit.faces3d.noise import pick, tile
 
 # sRGB of skin from very light to very dark under white light.
 SKIN_TONES = np.array(
@@ -87,6 +87,17 @@ class Look:
     curtain: Array | None
 
 
+STYLES = {
+    "short": 0.54,
+    "fringe": 0.17,
+    "bald": 0.06,
+    "shaved": 0.05,
+    "cap": 0.07,
+    "beanie": 0.05,
+    "scarf": 0.06,
+}
+"""How often each way of wearing the hair or something over it occurs."""
+
 # v of the hairline (mm down the face) at |u|: forehead, temple, sideburn, above the ear, nape.
 _HAIRLINE_U = (0, 25, 42, 56, 68, 78, 88, 97, 106, 122, 150, 252)
 _SHORT_HAIR_V = (-74, -75, -73, -64, -46, -20, 6, 14, -12, 20, 62, 80)
@@ -104,9 +115,9 @@ def _skin_and_hair(rng: np.random.Generator) -> tuple[Array, Array, bool]:
     skin = skin * rng.normal(1, (0.035, 0.03, 0.04)).astype(np.float32)
     dyed = rng.random() < 0.03
     if place > 2.8 and rng.random() < 0.85:  # dark skin mostly goes with dark or grey hair
-        number = int(rng.choice([0, 1, 2, 7], p=[0.5, 0.3, 0.1, 0.1]))
+        number = (0, 1, 2, 7)[pick(rng, (0.5, 0.3, 0.1, 0.1))]
     else:
-        number = int(rng.choice(len(HAIR_COLOURS), p=HAIR_SHARES))
+        number = pick(rng, HAIR_SHARES)
     hair = HAIR_COLOURS[number] * rng.normal(1, 0.12) + rng.normal(0, 4, 3)
     if dyed:
         hair = rng.uniform(20, 220, 3)
@@ -149,12 +160,7 @@ def random_look(rng: np.random.Generator, columns_u: Array) -> Look:
     skin, hair, dark = _skin_and_hair(rng)
     natural = hair
     bearded = rng.random() < 0.2
-    style = str(
-        rng.choice(
-            ["short", "fringe", "bald", "shaved", "cap", "beanie", "scarf"],
-            p=[0.54, 0.17, 0.06, 0.05, 0.07, 0.05, 0.06],
-        )
-    )
+    style = tuple(STYLES)[pick(rng, tuple(STYLES.values()))]
     headwear = style if style in ("cap", "beanie", "scarf") else "none"
     curtain = None
     if style in ("short", "fringe") and not bearded and rng.random() < 0.5:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-Kind = Literal["white", "fine", "coarse", "clouds", "strands"]
+Kind = Literal["white", "fine", "coarse", "clouds", "strands", "skin"]
 
 TILE = 512  # pixels; windows are cut from two tiles side by side, so they may be this large
 TILE_SEED = 20_201_107  # any constant: the tiles are part of the renderer, not of a face
@@ -27,6 +27,7 @@ def _tile(kind: Kind) -> Array:
         "fine": ((1.0, 1.0, 1.0),),
         "coarse": ((4.0, 4.0, 1.0), (14.0, 14.0, 1.3)),
         "clouds": ((2.0, 2.0, 0.25), (5.0, 5.0, 0.5), (12.0, 12.0, 1.0), (30.0, 30.0, 1.5)),
+        "skin": ((0.8, 0.8, 0.7), (4.0, 4.0, 0.8), (14.0, 14.0, 1.0)),
         "strands": ((0.7, 14.0, 1.0), (2.2, 24.0, 1.0), (6.0, 30.0, 0.8)),
     }
     total = np.zeros_like(white)
@@ -52,3 +53,13 @@ def tile(rng: np.random.Generator, height: int, width: int, kind: Kind) -> Array
 def strands(rng: np.random.Generator, height: int, width: int) -> Array:
     """Noise stretched along y, like hair hanging down."""
     return tile(rng, height, width, "strands")
+
+
+def pick(rng: np.random.Generator, shares: tuple[float, ...]) -> int:
+    """An index with probability proportional to its share (a fast ``rng.choice``)."""
+    left = rng.random() * sum(shares)
+    for index, share in enumerate(shares):
+        left -= share
+        if left < 0:
+            return index
+    return len(shares) - 1

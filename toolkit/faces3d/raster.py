@@ -2,8 +2,8 @@
 
 Surfaces are grids of vertices. Their quads are drawn from far to near into a picture of quad
 numbers (the painter's algorithm), then every pixel reads the texture through the affine map that
-takes its quad on the screen to its cell of the grid. A surface's *cell coordinates* (column, row) are its
-vertex indices; several surfaces share one atlas, each in its own band of rows.
+takes its quad on the screen to its cell of the grid. A surface's *cell coordinates* (column, row)
+are its vertex indices; several surfaces share one atlas, each in its own band of rows.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-# A screen quad is filled with its border pixels, so a pixel's centre may lie outside of it; further
-# than this share of a cell from the cell's middle the affine map is not followed.
-REACH = 0.75
+# A screen quad is filled with its border pixels, so a pixel's centre may lie outside of it. Where a
+# quad is seen edge-on, one pixel would be many cells: no map moves further than this per pixel.
+REACH = 1.0
 SUBPIXEL_BITS = 4  # of the fixed-point corners that OpenCV fills
 
 
@@ -95,19 +95,21 @@ def _read_cells(numbers: NDArray[np.int32], quads: Array, cells: Array, size: in
     determinant = along_column[:, 0] * along_row[:, 1] - along_column[:, 1] * along_row[:, 0]
     determinant = np.where(np.abs(determinant) < 1e-3, np.float32(np.inf), determinant)
     # Rows of the inverse of [along_column, along_row]: screen offset -> cell offset.
-    to_cell = np.stack(
-        [along_row[:, 1], -along_row[:, 0], -along_column[:, 1], along_column[:, 0]], axis=1
-    )
-    to_cell /= determinant[:, None]
+    column_step = np.stack([along_row[:, 1], -along_row[:, 0]]) / determinant
+    row_step = np.stack([-along_column[:, 1], along_column[:, 0]]) / determinant
 
-    covered = numbers < len(quads)
-    y, x = np.nonzero(covered)
-    number = numbers[y, x]
-    offset_x = x.astype(np.float32) - middle[number, 0]
-    offset_y = y.astype(np.float32) - middle[number, 1]
-    inverse = to_cell[number]
-    found = np.full((size, size, 2), -9, np.float32)
-    for axis in (0, 1):
-        offset = inverse[:, 2 * axis] * offset_x + inverse[:, 2 * axis + 1] * offset_y
-        found[y, x, axis] = cells[number, axis] + np.clip(offset, -REACH, REACH)
-    return Raster(covered, found)
+    # [quads + 1, 6]: column = a x + b y + c and row = d x + e y + f; the last is the background.
+    maps = np.full((len(quads) + 1, 6), (0, 0, -9, 0, 0, -9), np.float32)
+    for first, step, cell in ((0, column_step, cells[:, 0]), (3, row_step, cells[:, 1])):
+        step /= np.maximum(1, np.abs(step).sum(axis=0) / REACH)
+        maps[:-1, first : first + 2] = step.T
+        maps[:-1, first + 2] = cell - (step * middle.T).sum(axis=0)
+    read = np.take(maps, numbers.reshape(-1), axis=0).reshape(size, size, 6)
+    x = np.arange(size, dtype=np.float32)
+    y = x[:, None]
+    found = np.empty((size, size, 2), np.float32)
+    for axis, first in ((0, 0), (1, 3)):
+        along = read[..., first] * x
+        along += read[..., first + 1] * y
+        np.add(along, read[..., first + 2], out=found[..., axis])
+    return Raster(numbers < len(quads), found)

@@ -40,6 +40,7 @@ FILL = (0.50, 0.74)  # longer side of the landmarks' box as a share of the pictu
 CAMERA_DISTANCES_MM = (350.0, 3000.0)
 OVERSAMPLING = 1.5  # drawn this much larger, then averaged down
 MIN_SIZE = 48
+PARTS_SCALE = 3  # texture pixels per cell of everything but the head
 JAW_CANDIDATES = 12
 FACE_MIDDLE = np.array([0.0, 35.0, 10.0], np.float32)  # between eyes and mouth, mm
 OCCLUDED_SHARE = 0.14
@@ -90,13 +91,15 @@ def _draw(seed: int, index: int, size: int) -> SyntheticFace:
     scale = _texture_scale(size)
     look = random_look(rng, skin.texture_columns(scale))
 
-    portrait = _portrait(shape, look, scale, rng)
+    head_part = _head(shape, look, rng)
+    paint = skin.paint(look, shape, rng, scale)
+    scene = [head_part, *_belongings(shape, look, rng)]
     camera = _Camera.random(rng, rotation_matrix(*pose), size)
-    landmarks68, landmarks98 = _landmarks(shape, portrait[0], camera, float(pose[2]))
+    landmarks68, landmarks98 = _landmarks(shape, head_part, camera, float(pose[2]))
     camera = camera.framing(np.concatenate([landmarks68, landmarks98]), rng)
     landmarks68, landmarks98 = camera.to_picture(landmarks68), camera.to_picture(landmarks98)
 
-    picture = _shoot(portrait, camera, random_light(rng), rng)
+    picture = _shoot(scene, paint, look.hair, camera, random_light(rng), rng)
     if rng.random() < OCCLUDED_SHARE:
         box = (landmark_box(landmarks98) + 0.5) * OVERSAMPLING
         scenery.occlude(picture, rng, box, look.skin)
@@ -106,38 +109,44 @@ def _draw(seed: int, index: int, size: int) -> SyntheticFace:
 
 def _texture_scale(size: int) -> int:
     """Texture pixels per grid cell: about one per drawn pixel where the face is nearest."""
-    return int(np.clip(round(size * 6 / 112), 4, 9))
+    return int(np.clip(round(size * 4.5 / 112), 4, 12))
 
 
-def _portrait(shape: FaceShape, look: Look, scale: int, rng: np.random.Generator) -> list[Part]:
-    """The head and what belongs to it; the head comes first."""
+def _head(shape: FaceShape, look: Look, rng: np.random.Generator) -> Part:
+    """The head's skin; its paint is made apart (:mod:`asmnet_kit.faces3d.skin`)."""
     vertices = (head.skin_weights() @ shape.positions).reshape(ROWS, COLUMNS, 3)
-    ear_width = float(np.abs(shape.positions[[2, 30], 0]).mean()) + 3
-    vertices = _with_hair(vertices, look, scale, rng)
-    texture = skin.paint(look, shape, rng, scale)
     follows = np.interp(head.GRID_V, (head.NECK_TOP_V, head.NECK_BASE_V), (1, 0))
-    follows = np.broadcast_to(follows[:, None, None], (ROWS, COLUMNS, 1)).astype(np.float32)
-    portrait = [Part(vertices, texture, follows, shine=look.shine), parts.body(rng)]
+    return Part(
+        _with_hair(vertices, look, rng),
+        np.zeros((1, 1, 3), np.float32),
+        np.broadcast_to(follows[:, None, None], (ROWS, COLUMNS, 1)).astype(np.float32),
+        shine=look.shine,
+    )
+
+
+def _belongings(shape: FaceShape, look: Look, rng: np.random.Generator) -> list[Part]:
+    """What belongs to the portrait besides the head."""
+    ear_width = float(np.abs(shape.positions[[2, 30], 0]).mean()) + 3
+    belongings = [parts.body(rng)]
     if look.headwear != "scarf":
-        portrait += parts.ears(ear_width, look.skin, rng)
+        belongings += parts.ears(ear_width, look.skin, rng)
     if look.curtain is not None:
-        portrait.append(parts.long_hair(look.curtain, ear_width, rng))
+        belongings.append(parts.long_hair(look.curtain, ear_width, rng))
     if look.headwear == "cap":
-        portrait.append(parts.cap_brim(look.hair, rng))
+        belongings.append(parts.cap_brim(look.hair, rng))
     if rng.random() < GLASSES_SHARE:
-        portrait += parts.glasses(shape.positions[:98], rng)
-    return portrait
+        belongings += parts.glasses(shape.positions[:98], rng)
+    return belongings
 
 
-def _with_hair(vertices: Array, look: Look, scale: int, rng: np.random.Generator) -> Array:
+def _with_hair(vertices: Array, look: Look, rng: np.random.Generator) -> Array:
     """The skin above the hairline stands off by the hair's thickness, unevenly."""
-    above = look.hairline[::scale][None] - head.GRID_V[:, None]
+    step = (len(look.hairline) - 1) // (COLUMNS - 1)
+    above = look.hairline[::step][None] - head.GRID_V[:, None].astype(np.float32)
     rise = np.clip(above / 30, 0, 1) ** 0.6
     lumps = 1 + 0.25 * noise.tile(rng, ROWS, COLUMNS, "coarse")
-    outwards = vertices - np.array((0, 0, head.AXIS_Z), np.float32)
-    outwards = outwards / np.linalg.norm(outwards, axis=2, keepdims=True)
     thickness = (look.hair_thick * rise * lumps)[..., None].astype(np.float32)
-    return np.asarray(vertices + thickness * outwards, np.float32)
+    return np.asarray(vertices + thickness * head.outwards(), np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -146,8 +155,8 @@ def _jaw_candidates() -> Array:
 
     The first candidate is the point itself; the others go along the skin towards the middle of the
     face at the same height. The farthest to the side, as the camera sees it, is on the outline.
-    Points below the mouth's corners move less and the chin not at all: an outline seen from the side
-    still passes through the chin.
+    Points below the mouth's corners move less and the chin not at all: an outline seen from the
+    side still passes through the chin.
     """
     jaw = head.controls().plane[:33]
     beside_chin = np.clip((np.abs(np.arange(33) - 16) - 3) / 6, 0, 1)
@@ -251,56 +260,75 @@ class _Camera:
         return np.asarray(plane * np.float32(self.scale) + self.offset, np.float32)
 
 
-def _shoot(portrait: list[Part], camera: _Camera, light: Light, rng: np.random.Generator) -> Array:
-    """The drawn scene, float32 [S, S, 3] with S = size x OVERSAMPLING, before the camera's flaws."""
+def _shoot(
+    scene: list[Part],
+    paint: skin.Paint,
+    hair: Array,
+    camera: _Camera,
+    light: Light,
+    rng: np.random.Generator,
+) -> Array:
+    """The drawn scene, float32 [S, S, 3], S = size x OVERSAMPLING, without the camera's flaws.
+
+    The first part of the scene is the head, which has a texture of its own.
+    """
     drawn = round(camera.size * OVERSAMPLING)
     enlarge = drawn / camera.size
-    scale = (portrait[0].paint.shape[0] - 1) // (ROWS - 1)
-    rows = sum(part.vertices.shape[0] + 1 for part in portrait)
-    texture = np.zeros((rows * scale, (COLUMNS - 1) * scale + 1, 3), np.float32)
-    shading = np.zeros((rows, COLUMNS, 3), np.float32)
-    gloss = np.zeros((rows, COLUMNS), np.float32)
-    surfaces, first_row = [], 0
-    turned = [camera.turned(part.vertices, part.follows_head) for part in portrait]
-    shadows = light.shadow_map(turned[:1])
-    for number, (part, points) in enumerate(zip(portrait, turned, strict=True)):
+    rows = sum(part.vertices.shape[0] + 1 for part in scene)
+    atlas = np.zeros((rows * PARTS_SCALE, COLUMNS * PARTS_SCALE, 3), np.uint8)
+    shading = np.zeros((rows, COLUMNS, 4), np.float32)  # light's red, green, blue; highlight
+    surfaces: list[Surface] = []
+    first_row = 0
+    turned = [camera.turned(part.vertices, part.follows_head) for part in scene]
+    shadows = light.shadow_map(turned[0])
+    for part, points in zip(scene, turned, strict=True):
         height, width = points.shape[:2]
         # Pixel centres: a point p of the picture is (p + 0.5) x enlarge - 0.5 of the drawing.
         screen = (camera.to_picture(camera.projected(points)) + 0.5) * enlarge - 0.5
-        two_sided = number > 0
+        two_sided = first_row > 0
         depth = points[..., 2] - part.towards_camera
         surfaces.append(Surface(screen.astype(np.float32), depth, two_sided, first_row))
-        diffuse, specular = light.shade(points, two_sided, shadows)
-        shading[first_row : first_row + height, :width] = diffuse
-        gloss[first_row : first_row + height, :width] = part.shine * specular
-        cells = (width - 1) * scale, (height - 1) * scale
-        paint = part.paint
-        if number > 0:
-            paint = cv2.resize(paint, cells, interpolation=cv2.INTER_LINEAR)
-        at = first_row * scale
-        texture[at : at + paint.shape[0], : paint.shape[1]] = paint
+        diffuse, highlight = light.shade(points, two_sided, shadows)
+        shading[first_row : first_row + height, :width, :3] = diffuse
+        shading[first_row : first_row + height, :width, 3] = part.shine * highlight
+        cells = ((width - 1) * PARTS_SCALE, (height - 1) * PARTS_SCALE)
+        at = first_row * PARTS_SCALE
+        if two_sided:
+            atlas[at : at + cells[1], : cells[0]] = np.clip(cv2.resize(part.paint, cells), 0, 255)
         first_row += height + 1
     raster = rasterise(surfaces, drawn)
-    return _compose(raster, texture, shading, gloss, light, scale, scenery.background(rng, drawn))
-
-
-def _compose(
-    raster: Raster,
-    texture: Array,
-    shading: Array,
-    gloss: Array,
-    light: Light,
-    scale: int,
-    behind: Array,
-) -> Array:
-    """Read texture and shading at every covered pixel and put them over the background."""
-    column, row = raster.cells[..., 0], raster.cells[..., 1]
-    colour = cv2.remap(texture, column * scale, row * scale, cv2.INTER_LINEAR)
-    lit = cv2.remap(shading, column, row, cv2.INTER_LINEAR)
-    highlight = cv2.remap(gloss, column, row, cv2.INTER_LINEAR)
-    colour *= lit
-    colour += highlight[..., None] * light.colour * 255
-    cover = (
-        cv2.blur(raster.covered.astype(np.float32), (2, 2))[..., None] * raster.covered[..., None]
+    planes = _colours(raster, paint, hair, atlas)
+    *lit, highlight = cv2.split(
+        cv2.remap(shading, raster.cells[..., 0], raster.cells[..., 1], cv2.INTER_LINEAR)
     )
-    return np.asarray(behind + cover * (colour - behind), np.float32)
+    covered = raster.covered.astype(np.float32)
+    cover = cv2.blur(covered, (2, 2)) * covered
+    behind = cv2.split(scenery.background(rng, drawn))
+    for channel, plane in enumerate(planes):
+        plane *= lit[channel]
+        plane += highlight * np.float32(light.colour[channel] * 255)
+        plane -= behind[channel]
+        plane *= cover
+        plane += behind[channel]
+    return np.asarray(cv2.merge(planes), np.float32)
+
+
+def _colours(
+    raster: Raster, paint: skin.Paint, hair: Array, atlas: NDArray[np.uint8]
+) -> list[Array]:
+    """Colour without light at every pixel: red, green, blue, float32 [S, S] each."""
+    column, row = raster.cells[..., 0], raster.cells[..., 1]
+    scale = (paint.colour.shape[0] - 1) // (ROWS - 1)
+    x, y = cv2.convertMaps(column * scale, row * scale, cv2.CV_16SC2)
+    colour = cv2.remap(paint.colour, x, y, cv2.INTER_LINEAR)
+    cover, detail = cv2.split(cv2.remap(paint.mix, x, y, cv2.INTER_LINEAR))
+    # A cell's paint reaches from its first pixel's outer edge, half a pixel before its centre.
+    column, row = column * PARTS_SCALE - np.float32(0.5), row * PARTS_SCALE - np.float32(0.5)
+    others = row > (ROWS - 0.5) * PARTS_SCALE
+    cv2.copyTo(cv2.remap(atlas, column, row, cv2.INTER_LINEAR), others.view(np.uint8), colour)
+    cover[others], detail[others] = 0, 1
+    planes = [plane.astype(np.float32) for plane in cv2.split(colour)]
+    for plane, hair_value in zip(planes, hair, strict=True):
+        plane += cover * (hair_value - plane)
+        plane *= detail
+    return planes

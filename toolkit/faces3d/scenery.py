@@ -10,6 +10,9 @@ from asmnet_kit.images import Image
 Array = NDArray[np.float32]
 
 
+MID_GREY = 115.0  # sRGB around which contrast turns
+
+
 def _colour(rng: np.random.Generator, vivid: float) -> Array:
     """A random sRGB colour; ``vivid`` 0 is grey, 1 anything."""
     colour = rng.uniform(0, 255, 3)
@@ -29,8 +32,9 @@ def background(rng: np.random.Generator, size: int) -> Array:
         _furniture(canvas, rng)
     elif kind < 0.9:
         _lights(canvas, rng)
-    canvas += tile(rng, small, small, "clouds")[..., None] * rng.uniform(0, 14)
-    sigma = rng.choice([0.0, 1.0, 2.5, 5.0]) * small / 84
+    grain = tile(rng, small, small, "clouds") * np.float32(rng.uniform(0, 14))
+    canvas += cv2.merge((grain, grain, grain))
+    sigma = (0.0, 1.0, 2.5, 5.0)[rng.integers(4)] * small / 84
     if sigma > 0:
         canvas = cv2.GaussianBlur(canvas, (0, 0), sigma)
     return np.asarray(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
@@ -50,7 +54,7 @@ def _furniture(canvas: Array, rng: np.random.Generator) -> None:
     for _ in range(rng.integers(2, 9)):
         centre = tuple(rng.uniform(0, size, 2).tolist())
         sides = tuple((size * rng.uniform(0.04, 0.7, 2)).tolist())
-        box = cv2.boxPoints((centre, sides, tilt + rng.choice([0, 0, 0, 45])))
+        box = cv2.boxPoints((centre, sides, tilt + (45 if rng.random() < 0.25 else 0)))
         cv2.fillPoly(canvas, [box.astype(np.int32)], _colour(rng, 0.6).tolist(), cv2.LINE_AA)
     for _ in range(rng.integers(0, 4)):
         ends = rng.uniform(-0.2 * size, 1.2 * size, (2, 2)).astype(int)
@@ -190,16 +194,21 @@ def photograph(picture: Array, rng: np.random.Generator, size: int) -> Image:
         steep = rng.random() < 0.5
         kernel[length // 2] = 1 / length
         picture = cv2.filter2D(picture, -1, kernel.T.copy() if steep else kernel)
-    cast = (rng.normal(1, 0.06, 3) * rng.uniform(0.8, 1.15)).astype(np.float32)
-    picture = picture * cast
-    contrast = np.float32(rng.normal(1, 0.13))
-    picture = (picture - 115) * contrast + np.float32(115 + rng.normal(0, 10))
+    exposure = rng.normal(1, 0.06, 3) * rng.uniform(0.8, 1.15)
+    contrast = rng.normal(1, 0.13)
+    level = (1 - contrast) * MID_GREY + rng.normal(0, 10)
+    grain = np.float32(rng.uniform(0, 1) ** 2 * 13)
+    planes = list(cv2.split(picture))
     if rng.random() < 0.08:
-        picture[:] = picture.mean(axis=2, keepdims=True)
-    grain = rng.uniform(0, 1) ** 2 * 13
-    colour_noise = [tile(rng, size, size, "white") for _ in range(3)]
-    picture = picture + np.float32(grain) * np.stack(colour_noise, axis=2)
-    exposed = np.clip(picture, 0, 255).astype(np.uint8)
+        planes = [(planes[0] + planes[1] + planes[2]) / 3] * 3
+        exposure[:] = exposure.mean()
+    planes = [
+        np.float32(cast * contrast) * plane
+        + np.float32(level)
+        + grain * tile(rng, size, size, "white")
+        for cast, plane in zip(exposure, planes, strict=True)
+    ]
+    exposed = np.clip(cv2.merge(planes), 0, 255).astype(np.uint8)
     if rng.random() < 0.5:
         quality = int(rng.integers(30, 96))
         exposed = cv2.imdecode(

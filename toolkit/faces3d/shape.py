@@ -21,6 +21,7 @@ from asmnet_kit.faces3d.head import (
     mouth_open_field,
     smoothstep,
 )
+from asmnet_kit.faces3d.noise import pick
 from asmnet_kit.faces3d.points import SAME_POINTS
 
 Float = NDArray[np.float64]
@@ -194,7 +195,7 @@ def _fields() -> _Fields:
 
 def _expression(rng: np.random.Generator) -> dict[str, float]:
     """Coefficients of one expression; about a third of the faces is nearly neutral."""
-    strength = rng.choice([0.25, 0.8, 1.15], p=[0.35, 0.4, 0.25])
+    strength = (0.25, 0.8, 1.15)[pick(rng, (0.35, 0.4, 0.25))]
     jaw_open = max(0.0, rng.normal(0, 0.35)) if rng.random() < 0.6 else 0.0
     coefficients = {
         "smile": rng.uniform(-0.6, 1.25),
