@@ -188,7 +188,7 @@ def _take(
             f"{name}: none of its weights fit {model.name!r} ({first}: {reason}). Expected weights "
             f"of the same architecture or of one with the same backbone"
         )
-    normalised = [unit for unit in taken if unit.norm is not None]
+    normalised = [(unit.layer, unit.norm) for unit in taken if unit.norm is not None]
     if images is not None and normalised:
         _adopt_statistics(model, normalised, images)
     return Initialisation(name, tuple(unit.name for unit in taken), fresh)
@@ -231,37 +231,39 @@ def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:
 
 
 def _adopt_statistics(
-    model: tf_keras.Model, folded: Sequence[Unit], images: NDArray[np.float32]
+    model: tf_keras.Model,
+    folded: Sequence[tuple[tf_keras.layers.Layer, tf_keras.layers.BatchNormalization]],
+    images: NDArray[np.float32],
 ) -> None:
     """Turn biases back into batch normalisations without changing the network's function.
 
     A folded convolution z + bias equals gamma (z - mean) / sqrt(var + eps) + beta with the mean and
     variance of z over ``images``, gamma = sqrt(var + eps) and beta = mean + bias. One pass is
     enough: the function, and so every z, is the same before and after.
+
+    Args:
+        folded: convolutions, each with its batch normalisation, whose beta is the bias.
     """
-    probe = tf_keras.Model(model.input, [unit.layer.output for unit in folded])
+    probe = tf_keras.Model(model.input, [layer.output for layer, _ in folded])
 
-    @tf.function(reduce_retracing=True)
     def sums(chunk: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        # Sums in the graph: it frees each map as soon as it is summed.
-        return [
-            (tf.reduce_sum(z, axis=(0, 1, 2)), tf.reduce_sum(z**2, axis=(0, 1, 2)))
-            for z in (tf.cast(z, tf.float64) for z in tf.nest.flatten(probe(chunk)))
-        ]
+        maps = (tf.cast(z, tf.float64) for z in tf.nest.flatten(probe(chunk)))
+        return [(tf.reduce_sum(z, (0, 1, 2)), tf.reduce_sum(z**2, (0, 1, 2))) for z in maps]
 
+    compiled = tf.function(sums, reduce_retracing=True)  # frees each map as soon as it is summed
     totals = [(np.float64(0), np.float64(0))] * len(folded)
     for first in range(0, len(images), STATISTICS_CHUNK):
-        chunk = sums(tf.constant(images[first : first + STATISTICS_CHUNK]))
+        chunk = compiled(tf.constant(images[first : first + STATISTICS_CHUNK]))
         totals = [
             (total + z.numpy(), total_square + square.numpy())
             for (total, total_square), (z, square) in zip(totals, chunk, strict=True)
         ]
-    for unit, (total, total_square) in zip(folded, totals, strict=True):
-        values = len(images) * np.prod(unit.layer.output_shape[1:3])
+    for (layer, norm), (total, total_square) in zip(folded, totals, strict=True):
+        values = len(images) * np.prod(layer.output_shape[1:3])
         mean = total / values
         variance = np.maximum(total_square / values - mean**2, 0)
-        bias = unit.norm.beta.numpy()
-        unit.norm.set_weights([np.sqrt(variance + unit.norm.epsilon), mean + bias, mean, variance])
+        bias = norm.beta.numpy()
+        norm.set_weights([np.sqrt(variance + norm.epsilon), mean + bias, mean, variance])
 
 
 def _load_start(path: Path) -> tf_keras.Model:

@@ -23,10 +23,10 @@ def layer_macs(layer: tf_keras.layers.Layer) -> int:
     """Multiply-accumulates of one layer for one picture; 0 for those that do not multiply."""
     if isinstance(layer, tf_keras.layers.DepthwiseConv2D):
         height, width = layer.depthwise_kernel.shape[:2]
-        return math.prod(layer.output_shape[1:]) * height * width
+        return int(math.prod(layer.output_shape[1:]) * height * width)
     if isinstance(layer, tf_keras.layers.Conv2D):
         height, width, channels, _ = layer.kernel.shape
-        return math.prod(layer.output_shape[1:]) * height * width * channels
+        return int(math.prod(layer.output_shape[1:]) * height * width * channels)
     if isinstance(layer, tf_keras.layers.Dense):
-        return math.prod(layer.kernel.shape)
+        return int(math.prod(layer.kernel.shape))
     return 0
