@@ -1,7 +1,8 @@
 """Quantization-aware training: where int8 rounding is emulated, and how its ranges start.
 
-tensorflow-model-optimization does the wrapping; where it quantizes is decided here, layer by layer,
-so that each emulated rounding is one that the TFLite file really does:
+tensorflow-model-optimization wraps the layers; what is quantized is decided here, layer by layer,
+so that each emulated rounding is one that the TFLite file really does. (tfmot's ``quantize_apply``
+leaves the kernels of convolutions alone that a ReLU follows without batch normalisation.)
 
 - kernels: symmetric, -127..127, one scale per output channel (tfmot takes one for a whole depthwise
   kernel, so that few channels use their 255 levels); dense layers have one per tensor, since the
@@ -16,27 +17,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
-
-# After tf_keras and before tf.keras is touched: see asmnet_kit.training.environment.
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import (
     QuantizeLayer,
 )
-from tensorflow_model_optimization.quantization.keras import (
-    QuantizeConfig,
-    quantize_annotate_layer,
-    quantize_apply,
-    quantizers,
+from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import (
+    QuantizeWrapperV2,
 )
+from tensorflow_model_optimization.quantization.keras import QuantizeConfig, quantizers
 
 from asmnet_kit.errors import ModelError
 from asmnet_kit.images import MEAN, SCALE, Image
 from asmnet_kit.quantize.calibrate import Range, layer_ranges
-from asmnet_kit.quantize.deployable import consumers, kernel_of, output_layers
+from asmnet_kit.quantize.deployable import consumers, kernel_of, output_layers, sources
 
 L = tf_keras.layers
 
 INPUT_RANGE: Range = ((0 - MEAN) / SCALE, (255 - MEAN) / SCALE)
-PREFIX = "quant_"  # what tfmot puts before the name of a layer it wraps
 
 # TFLite copies or selects values here: the output has the input's scale.
 _PASS_THROUGH = (L.Reshape, L.Flatten, L.MaxPooling2D, L.GlobalMaxPooling2D, L.ZeroPadding2D)
@@ -45,7 +41,8 @@ _RESCALING = (L.ReLU, L.Add, L.Concatenate, L.GlobalAveragePooling2D, L.AverageP
 # ReLU is fused into these.
 _FUSES_RELU = (L.Conv2D, L.DepthwiseConv2D, L.Dense, L.Add)
 
-_FULL_SCALE = 127  # symmetric int8 without -128
+# A range of zero width would have a scale of 0, by which values are divided.
+_NARROWEST = float(np.finfo(np.float32).eps)
 
 
 class KernelQuantizer(quantizers.LastValueQuantizer):  # type: ignore[misc]
@@ -126,9 +123,6 @@ class Placement(QuantizeConfig):  # type: ignore[misc]
         return {"kernel": self.kernel, "axis": self.axis, "output": self.output}
 
 
-CUSTOM_OBJECTS = {"Placement": Placement, "KernelQuantizer": KernelQuantizer}
-
-
 def emulate(model: tf_keras.Model, crops: Image) -> tf_keras.Model:
     """``model`` with emulated int8 rounding, every range measured on ``crops``.
 
@@ -143,23 +137,25 @@ def emulate(model: tf_keras.Model, crops: Image) -> tf_keras.Model:
     Raises:
         ModelError: a layer that int8 is not known to work for.
     """
-    outputs = set(output_layers(model))
-    placements = {
-        layer.name: _placement(layer, model, layer.name in outputs)
-        for layer in model.layers
-        if not isinstance(layer, L.InputLayer)
-    }
-
-    def annotated(layer: L.Layer) -> L.Layer:
+    output_names = output_layers(model)
+    placements: dict[str, Placement] = {}
+    made: dict[str, Any] = {}  # name of a layer of the model -> its output in the copy
+    inputs = []
+    for layer in model.layers:
         if isinstance(layer, L.InputLayer):
-            return layer
+            inputs.append(tf_keras.Input(layer.output.shape[1:], name=layer.name))
+            made[layer.name] = _quantized_input(layer.name)(inputs[-1])
+            continue
         copy = type(layer).from_config(layer.get_config())
-        return quantize_annotate_layer(copy, placements[layer.name])
-
-    with tf_keras.utils.custom_object_scope(CUSTOM_OBJECTS):
-        marked = tf_keras.models.clone_model(model, clone_function=annotated)
-        marked.set_weights(model.get_weights())
-        emulated = quantize_apply(marked)
+        if layer.weights:
+            # Before the wrapper puts tensors in the place of its kernel.
+            copy.build(layer.input.shape)
+            copy.set_weights(layer.get_weights())
+        placements[layer.name] = _placement(layer, model, layer.name in output_names)
+        arguments = [made[source.name] for source in sources(layer)]
+        wrapper = QuantizeWrapperV2(copy, placements[layer.name])
+        made[layer.name] = wrapper(arguments if len(arguments) > 1 else arguments[0])
+    emulated = tf_keras.Model(inputs, [made[name] for name in output_names], name=model.name)
     fit_kernel_ranges(emulated)
     measured = [name for name, placement in placements.items() if placement.output]
     _assign_ranges(emulated, layer_ranges(model, measured, crops))
@@ -173,70 +169,62 @@ def fit_kernel_ranges(emulated: tf_keras.Model) -> None:
     averaged or saved weights are put in place.
     """
     for wrapper in _wrappers(emulated):
-        kind = kernel_of(wrapper.layer)
-        ranges = _variables(wrapper, "kernel")
-        if kind is None or ranges is None:
+        name = wrapper.quantize_config.kernel
+        if name is None:
             continue
-        # The attribute of the layer may hold the last traced call's tensor; the variable is here.
-        kernel = next(w for w in wrapper.weights if w.name.endswith("kernel:0")).numpy()
-        _, axes = kind
-        per_tensor = isinstance(wrapper.layer, L.Dense)
-        others = tuple(axis for axis in range(kernel.ndim) if per_tensor or axis not in axes)
-        largest = np.abs(kernel).max(axis=others).reshape(ranges[0].shape)
-        # A channel of zeros keeps a range of some width: a scale of 0 divides by it.
-        largest = np.maximum(largest, np.finfo(np.float32).eps)
-        ranges[0].assign(-largest)
-        ranges[1].assign(largest)
+        # The layer's attribute holds a tensor of the last traced call; the variable is here.
+        (kernel,) = [weight for weight in wrapper.weights if weight.name.endswith(f"{name}:0")]
+        axis = wrapper.quantize_config.axis
+        others = tuple(other for other in range(len(kernel.shape)) if other != axis)
+        largest = np.maximum(np.abs(kernel.numpy()).max(axis=others), _NARROWEST)
+        _assign(_variables(wrapper, name), (-largest, largest))
 
 
 def activation_ranges(emulated: tf_keras.Model) -> dict[str, Range]:
     """The present range of each quantized output, by name of the layer."""
     ranges = {}
     for wrapper in _wrappers(emulated):
-        variables = _variables(wrapper, "output")
-        if variables is not None:
-            low, high = (float(variable.numpy()) for variable in variables)
-            ranges[wrapper.layer.name] = (low, high)
+        if wrapper.quantize_config.output:
+            low, high = _variables(wrapper, "output")
+            ranges[wrapper.layer.name] = (float(low.numpy()), float(high.numpy()))
     return ranges
+
+
+def _quantized_input(name: str) -> QuantizeLayer:
+    """Rounds the input to the 256 values that pixels have; its range is ``_assign_ranges``' to set.
+
+    The quantizer's range only ever grows, and no input lies outside.
+    """
+    quantizer = quantizers.AllValuesQuantizer(
+        num_bits=8, per_axis=False, symmetric=False, narrow_range=False
+    )
+    return QuantizeLayer(quantizer, name=f"quantize_{name}")
 
 
 def _assign_ranges(emulated: tf_keras.Model, ranges: dict[str, Range]) -> None:
     for layer in emulated.layers:
         if isinstance(layer, QuantizeLayer):
-            # An AllValuesQuantizer: its range only ever grows, and no input lies outside.
-            _assign(layer.weights, INPUT_RANGE)
+            _assign(_variables(layer, layer.name), INPUT_RANGE)
     for wrapper in _wrappers(emulated):
-        variables = _variables(wrapper, "output")
-        if variables is not None:
+        if wrapper.quantize_config.output:
             low, high = ranges[wrapper.layer.name]
-            if high - low <= 0:
-                high = low + float(np.finfo(np.float32).eps)  # the layer gives zeros alone
-            for variable, value in zip(variables, (low, high), strict=True):
-                variable.assign(value)
+            # A layer that gives zeros alone keeps a range of some width.
+            _assign(_variables(wrapper, "output"), (low, max(high, low + _NARROWEST)))
 
 
-def _assign(weights: list[tf.Variable], ends: Range) -> None:
-    for weight in weights:
-        name = weight.name.split(":")[0]
-        if name.endswith("_min"):
-            weight.assign(ends[0])
-        elif name.endswith("_max"):
-            weight.assign(ends[1])
+def _assign(variables: tuple[tf.Variable, tf.Variable], ends: Range) -> None:
+    for variable, end in zip(variables, ends, strict=True):
+        variable.assign(end)
 
 
-def _wrappers(emulated: tf_keras.Model) -> list[Any]:
-    return [layer for layer in emulated.layers if hasattr(layer, "quantize_config")]
+def _wrappers(emulated: tf_keras.Model) -> list[QuantizeWrapperV2]:
+    return [layer for layer in emulated.layers if isinstance(layer, QuantizeWrapperV2)]
 
 
-def _variables(wrapper: Any, kind: str) -> tuple[tf.Variable, tf.Variable] | None:
-    """The (min, max) variables of a wrapper's kernel or output."""
-    found = {}
-    for weight in wrapper.weights:
-        name = weight.name.split(":")[0].split("/")[-1]
-        for end in ("min", "max"):
-            if name.endswith(f"{kind}_{end}"):
-                found[end] = weight
-    return (found["min"], found["max"]) if len(found) == 2 else None
+def _variables(layer: L.Layer, what: str) -> tuple[tf.Variable, tf.Variable]:
+    """The variables ``what_min`` and ``what_max`` of a wrapper."""
+    by_name = {weight.name.split(":")[0].split("/")[-1]: weight for weight in layer.weights}
+    return by_name[f"{what}_min"], by_name[f"{what}_max"]
 
 
 def _placement(layer: L.Layer, model: tf_keras.Model, is_output: bool) -> Placement:

@@ -1,11 +1,13 @@
 """A small network with everything that quantization meets, and crops to calibrate it on."""
 
-import asmnet_kit.quantize  # noqa: F401  (chooses Keras 2 before TensorFlow is imported)
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import tf_keras
 from numpy.typing import NDArray
+
+import asmnet_kit.quantize  # noqa: F401  (chooses Keras 2 before TensorFlow is imported)
 
 L = tf_keras.layers
 SIZE = 32
@@ -58,6 +60,12 @@ def _spread(model: tf_keras.Model, random: np.random.Generator) -> None:
             layer.moving_variance.assign(random.uniform(0.1, 0.6, size))
     late = model.get_layer("late_project")
     late.kernel.assign(late.kernel * 0.05)
+
+
+@pytest.fixture(scope="session")
+def make_network() -> Callable[[], tf_keras.Model]:
+    """Makes another, equal ``small_network`` at each call."""
+    return small_network
 
 
 @pytest.fixture

@@ -1,0 +1,111 @@
+"""Each recipe gives a file that keeps the contract and computes what the model does."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tf_keras
+from numpy.typing import NDArray
+
+from asmnet_kit.errors import ModelError
+from asmnet_kit.images import to_float_input
+from asmnet_kit.predictor import input_values
+from asmnet_kit.quantize.audit import verify_contract, verify_w8a8
+from asmnet_kit.quantize.convert import convert
+from asmnet_kit.quantize.deployable import deployable, output_names_of
+from asmnet_kit.quantize.qat import emulate
+from asmnet_kit.quantize.recipes import RECIPES
+from asmnet_kit.runtime import dequantize, open_runtime
+
+NAMES = {"landmarks", "pose"}
+
+# Largest difference to the float model, in units of the outputs' spread. fp32: the same sums in
+# another order. fp16: 11 bits of each weight, 2^-11 each, dozens of terms. w8: 8 bits of each
+# weight; ten layers of up to half a level of 255 each for the activations.
+TOLERANCES = {
+    "fp32": 1e-5,
+    "fp16": 0.005,
+    "dynamic_w8": 0.05,
+    "ptq_w8a8": 0.1,
+    "ptq_w8a16": 0.05,
+    "qat_w8a8": 0.1,
+}
+
+
+def run(content: bytes, crops: NDArray[np.uint8], folder: Path) -> dict[str, NDArray[np.float32]]:
+    """Real outputs by name, one crop at a time, as a device computes them."""
+    path = folder / "model.tflite"
+    path.write_bytes(content)
+    runtime = open_runtime(path)
+    raw = [
+        runtime.run({"image": crop[None]}) for crop in input_values(crops, runtime.inputs["image"])
+    ]
+    return {
+        name: np.concatenate([dequantize(values[name], info) for values in raw])
+        for name, info in runtime.outputs.items()
+    }
+
+
+def converted(network: tf_keras.Model, recipe: str, crops: NDArray[np.uint8]) -> bytes:
+    model = network
+    if RECIPES[recipe].calibrated:
+        model = deployable(network)
+    if RECIPES[recipe].fine_tuned:
+        model = emulate(model, crops)
+    return convert(model, RECIPES[recipe], crops=crops)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_file_keeps_the_contract_and_the_function(
+    recipe: str, network: tf_keras.Model, crops: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    content = converted(network, recipe, crops)
+    verify_contract(content, outputs=NAMES)
+    if RECIPES[recipe].integer:
+        verify_w8a8(content)
+    real = network(to_float_input(crops), training=False)
+    for name, values in run(content, crops, tmp_path).items():
+        expected = real[name].numpy()
+        spread = np.abs(expected).max()
+        np.testing.assert_allclose(values, expected, rtol=0, atol=TOLERANCES[recipe] * spread)
+
+
+def test_fp32_is_the_model_to_one_part_in_a_hundred_thousand(
+    network: tf_keras.Model, crops: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    real = network(to_float_input(crops), training=False)
+    for name, values in run(converted(network, "fp32", crops), crops, tmp_path).items():
+        np.testing.assert_allclose(values, real[name], rtol=0, atol=1e-5)
+
+
+def test_the_file_computes_what_emulated_rounding_promised(
+    network: tf_keras.Model, crops: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """Within one level nearly everywhere: halves may round either way, and may do so in a chain."""
+    emulated = emulate(deployable(network), crops)
+    promised = emulated(to_float_input(crops), training=False)
+    content = convert(emulated, RECIPES["qat_w8a8"])
+    files = run(content, crops, tmp_path)
+    runtime = open_runtime(tmp_path / "model.tflite")
+    for name, values in zip(output_names_of(network), promised, strict=True):
+        levels = np.abs(files[name] - values.numpy()) / (runtime.outputs[name].scale or 1.0)
+        assert levels.max() < 3.5
+        assert levels.mean() < 0.1
+
+
+def test_calibration_without_black_and_white_gives_another_input_scale_and_is_refused(
+    network: tf_keras.Model, crops: NDArray[np.uint8]
+) -> None:
+    content = converted(network, "ptq_w8a8", crops.clip(5, 250))
+    with pytest.raises(ModelError, match="scale 1/128"):
+        verify_w8a8(content)
+
+
+@pytest.mark.parametrize("recipe", ["ptq_w8a8", "qat_w8a8"])
+def test_the_same_model_and_crops_give_the_same_bytes(
+    recipe: str, make_network: Callable[[], tf_keras.Model], crops: NDArray[np.uint8]
+) -> None:
+    """Also within one process, where Keras counts up the names of what it builds."""
+    first, second = (converted(make_network(), recipe, crops) for _ in range(2))
+    assert first == second
