@@ -1,4 +1,4 @@
-"""Small real models and data sets for the tests of the toolkit, made without TensorFlow."""
+"""Small real data sets for the tests of the toolkit, made without TensorFlow."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,131 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
 from asmnet_kit.landmarks import scheme_of
-from asmnet_kit.modelfile import ModelMetadata, pack_model, with_metadata
 from asmnet_kit.shape_model import generic_reference
-
-
-def constant_face_model(points: int, size: int, *, int8: bool, pose: bool) -> bytes:
-    """A model that predicts the generic face for every crop, and a pose that reads one pixel.
-
-    landmarks = bias; pose = the R, G, B inputs of the crop's top-left pixel. Names are in the
-    signature alone, and pose comes before landmarks, as converters like to do.
-    """
-    inputs = size * size * 3
-    face = generic_reference(points).ravel()
-    reads = np.zeros((3, inputs))
-    reads[[0, 1, 2], [0, 1, 2]] = 1
-    heads = {"landmarks": (np.zeros((2 * points, inputs)), face, 1 / 256)}
-    if pose:
-        heads = {"pose": (reads, np.zeros(3), 1 / 128), **heads}
-
-    buffers = [schema.BufferT()]
-    tensors, operators, outputs = [], [], []
-    kinds = schema.TensorType
-
-    def tensor(name, shape, kind, scale, data=None):
-        """Append a tensor and its buffer; real value = scale x raw."""
-        if data is not None:
-            buffers.append(schema.BufferT(data=np.frombuffer(data.tobytes(), np.uint8)))
-        quantization = None
-        if int8:
-            quantization = schema.QuantizationParametersT(
-                scale=np.array([scale], np.float32), zeroPoint=np.array([0], np.int64)
-            )
-        tensors.append(
-            schema.TensorT(
-                name=name,
-                shape=list(shape),
-                type=kind,
-                buffer=0 if data is None else len(buffers) - 1,
-                quantization=quantization,
-            )
-        )
-        return len(tensors) - 1
-
-    values = kinds.INT8 if int8 else kinds.FLOAT32
-    image = tensor("in:0", (1, size, size, 3), values, 1 / 128)
-    for name, (weights, bias, output_scale) in heads.items():
-        if int8:
-            # Weights of scale 1, so the accumulator and the bias have the input's scale, 1/128;
-            # the face's bias keeps the scale of its weights at 1/64 for a finer one.
-            weight_scale = 1 / 64 if name == "landmarks" else 1.0
-            raw_weights = np.rint(weights / weight_scale).astype(np.int8)
-            raw_bias = np.rint(bias * 128 / weight_scale).astype("<i4")
-            bias_kind = kinds.INT32
-        else:
-            weight_scale = 1.0
-            raw_weights, raw_bias = weights.astype("<f4"), bias.astype("<f4")
-            bias_kind = kinds.FLOAT32
-        kernel = tensor(f"{name}/kernel", weights.shape, values, weight_scale, raw_weights)
-        offset = tensor(f"{name}/bias", bias.shape, bias_kind, weight_scale / 128, raw_bias)
-        output = tensor(f"out:{len(outputs)}", (1, len(bias)), values, output_scale)
-        outputs.append((name, output))
-        operators.append(
-            schema.OperatorT(
-                opcodeIndex=0,
-                inputs=[image, kernel, offset],
-                outputs=[output],
-                builtinOptionsType=schema.BuiltinOptions.FullyConnectedOptions,
-                builtinOptions=schema.FullyConnectedOptionsT(),
-            )
-        )
-    signature = schema.SignatureDefT(
-        signatureKey="serving_default",
-        subgraphIndex=0,
-        inputs=[schema.TensorMapT(name="image", tensorIndex=image)],
-        outputs=[schema.TensorMapT(name=name, tensorIndex=index) for name, index in outputs],
-    )
-    graph = schema.SubGraphT(
-        tensors=tensors,
-        inputs=[image],
-        outputs=[index for _, index in outputs],
-        operators=operators,
-    )
-    code = schema.OperatorCodeT(
-        deprecatedBuiltinCode=schema.BuiltinOperator.FULLY_CONNECTED,
-        builtinCode=schema.BuiltinOperator.FULLY_CONNECTED,
-        version=4,
-    )
-    return pack_model(
-        schema.ModelT(
-            version=3,
-            operatorCodes=[code],
-            subgraphs=[graph],
-            buffers=buffers,
-            signatureDefs=[signature],
-        )
-    )
-
-
-@pytest.fixture
-def make_tflite(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a model of ``constant_face_model`` with the kit's metadata and returns its path."""
-
-    def make(
-        name: str = "constant.tflite",
-        *,
-        points: int = 68,
-        size: int = 32,
-        int8: bool = False,
-        pose: bool = True,
-        metadata: bool = True,
-    ) -> Path:
-        content = constant_face_model(points, size, int8=int8, pose=pose)
-        if metadata:
-            about = ModelMetadata(
-                architecture="constant", landmarks=points, input_size=size, recipe="none"
-            )
-            content = with_metadata(content, about)
-        path = tmp_path / name
-        path.write_bytes(content)
-        return path
-
-    return make
 
 
 @pytest.fixture
