@@ -36,7 +36,7 @@ class Row:
     Attributes:
         number: in the scatter's legend, or None without accuracy.
         variant: target, threads and kernels: with the machine, the matrix' column.
-        stages: (name, milliseconds, percent of the longest bar in the report), pre to post.
+        stages: (name, milliseconds, percent of their sum), pre to post.
     """
 
     path: Path
@@ -187,13 +187,14 @@ def _ends(samples: list[float]) -> tuple[float, float]:
 def _rows(
     results: Sequence[tuple[Path, Result]], folder: Path, machine_names: dict[str, str], axis: Axis
 ) -> list[Row]:
-    longest = max(sum(ms for _, ms in _stages(result)) for _, result in results)
     rows: list[Row] = []
     number = 0
     for path, result in results:
         nme = (result["accuracy"] or {}).get("nme_percent")
         if nme is not None:
             number += 1
+        stages = _stages(result)
+        frame_ms = sum(ms for _, ms in stages)
         name = machine_names[_fingerprint(result["machine"])]
         rows.append(
             Row(
@@ -210,8 +211,8 @@ def _rows(
                 histogram=histogram_path(result["timings_ms"]["invoke"], axis),
                 marks=[(p, axis.at(result["summary"][p])) for p in ("p50", "p90", "p99")],
                 stages=[
-                    (stage, ms, round(100 * ms / longest, 2) if longest else 0.0)
-                    for stage, ms in _stages(result)
+                    (stage, ms, round(100 * ms / frame_ms, 2) if frame_ms else 0.0)
+                    for stage, ms in stages
                 ],
             )
         )
