@@ -11,6 +11,12 @@ from asmnet_kit.options import data_options, json_option, out_option, seed_optio
 if TYPE_CHECKING:
     from asmnet_kit.inspect import Inspection
 
+points_option = click.option(
+    "--points",
+    type=click.Choice(("68", "98")),
+    help="Landmarks to read where the format has both (synthetic; 68 unless told).",
+)
+
 SHOWN = 20  # entries of each list on the terminal; --json has them all
 
 
@@ -25,6 +31,7 @@ def data() -> None:
 @data.command()
 @data_options()
 @click.option("--split", help="Only this split (train, val, test ...).")
+@points_option
 @click.option(
     "--sheet",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -42,6 +49,7 @@ def inspect(
     data: Path,
     data_format: str,
     split: str | None,
+    points: str | None,
     sheet: Path | None,
     max_bad_share: float,
     as_json: bool,
@@ -63,6 +71,7 @@ def inspect(
             data,
             data_format,
             split=split,
+            points=int(points) if points else None,
             sheet=sheet,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
@@ -88,6 +97,7 @@ def inspect(
 @data_options()
 @out_option("Folder of the shards; an interrupted call is continued.")
 @click.option("--split", help="Only this split (train, val, test ...).")
+@points_option
 @click.option(
     "--size",
     type=click.IntRange(min=64),
@@ -95,7 +105,9 @@ def inspect(
     show_default=True,
     help="Largest side of a face's surroundings (twice the landmark box), pixels.",
 )
-def prepare(data: Path, data_format: str, out: Path, split: str | None, size: int) -> None:
+def prepare(
+    data: Path, data_format: str, out: Path, split: str | None, points: str | None, size: int
+) -> None:
     """Write TFRecord shards for fast training (--format records).
 
     Example:  asmnet-kit data prepare --data 300W --format 300w --out shards
@@ -105,7 +117,7 @@ def prepare(data: Path, data_format: str, out: Path, split: str | None, size: in
     from asmnet_kit import console
     from asmnet_kit.datasets.registry import load_dataset
 
-    dataset = load_dataset(data, data_format, split=split)
+    dataset = load_dataset(data, data_format, split=split, points=int(points) if points else None)
     # By name: toolkit imports no stage, and only this command needs TensorFlow.
     importlib.import_module("asmnet_kit.training.environment").import_tensorflow()
     records = importlib.import_module("asmnet_kit.training.records")

@@ -99,3 +99,26 @@ def test_prepare_writes_shards_that_can_be_read(folder: Path, tmp_path: Path) ->
         "train/a/1.jpg",
         "train/a/2.jpg",
     ]
+
+
+def test_synthesized_faces_can_be_inspected_with_68_and_98_points(tmp_path: Path) -> None:
+    out = tmp_path / "drawn"
+    made = run("synthesize", "--count", 10, "--out", out, "--seed", 3, "--size", 64, "--workers", 1)
+    assert made.exit_code == 0, made.output
+    assert "--format synthetic" in made.stdout
+    for points in (68, 98):
+        shown = run("inspect", "--data", out, "--format", "synthetic", "--points", points, "--json")
+        report = json.loads(shown.stdout)
+        assert report["points"] == points
+        assert report["faces"] == report["faces_with_pose"] == 10
+        assert {split: entry["faces"] for split, entry in report["splits"].items()} == {
+            "train": 8,
+            "val": 1,
+            "test": 1,
+        }
+
+
+def test_synthesize_refuses_a_folder_that_holds_something_else(folder: Path) -> None:
+    result = run("synthesize", "--count", 2, "--out", folder, "--workers", 1)
+    assert result.exit_code == 1
+    assert "expected a new or empty folder" in result.stderr
