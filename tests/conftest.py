@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,5 +136,65 @@ def make_tflite(tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / name
         path.write_bytes(content)
         return path
+
+    return make
+
+
+@pytest.fixture
+def make_result() -> Callable[..., dict[str, Any]]:
+    """Makes a benchmark result that the schema accepts; every figure in it is round."""
+
+    def make(
+        name: str = "model", *, p50: float = 2.0, threads: int = 1, nme: float | None = None
+    ) -> dict[str, Any]:
+        sha256 = f"{sum(name.encode('utf-8', 'replace')):064x}"
+        summary = {"min": p50, "p50": p50, "p90": p50, "p99": p50, "mean": p50, "std": 0.0}
+        accuracy = {
+            "nme_percent": nme,
+            "faces": 10,
+            "failure_rate_percent": {"8": 10.0, "10": 0.0},
+            "auc": {"8": 0.5, "10": 0.6},
+            "pose_mae_deg": {"yaw": 1.0, "pitch": 2.0, "roll": 3.0},
+            "per_subset": {},
+        }
+        return {
+            "schema_version": 1,
+            "kind": "benchmark",
+            "command": f"asmnet-kit benchmark {name}.tflite --out results",
+            "measured_at": "2026-01-01T00:00:00+00:00",
+            "model": {
+                "name": name,
+                "sha256": sha256,
+                "size_bytes": 1000,
+                "recipe": None,
+                "architecture": None,
+                "metadata": None,
+            },
+            "target": {
+                "requested": "cpu",
+                "actual": "cpu",
+                "threads": threads,
+                "delegate": "XNNPACK",
+                "proof": ["this process kept 1.00 CPU cores busy during the timed runs"],
+            },
+            "machine": {"cpu": "A CPU", "architecture": "x86_64", "cores": 2},
+            "runtime": {"name": "ai-edge-litert", "version": "2.3.0", "kernels": "XNNPACK"},
+            "protocol": {"warmup_runs": 5, "runs": 3, "min_seconds": 0.0},
+            "timings_ms": {
+                "load": 12.3,
+                "first": 4.0,
+                "invoke": [p50, p50, p50],
+                "pre": 0.31,
+                "post": 0.021,
+                "end_to_end": 2.4,
+            },
+            "summary": summary | {"runs_per_second": 1000 / p50},
+            "intervals_ms": {"p50": [p50, p50]},
+            "memory": {"peak_rss_bytes": 50_000_000, "model_arena_bytes": None},
+            "accuracy": None if nme is None else accuracy,
+            "parity": None,
+            "profile": None,
+            "warnings": [],
+        }
 
     return make
