@@ -1,6 +1,7 @@
 """``asmnet-kit benchmark``: measure .tflite models and write one result file for each."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,7 @@ def benchmark(
         raise UsageError("--split chooses a part of --data, which is not given")
     if data is not None and not data.exists():
         raise UsageError(f"{data}: no such folder")
+    _check_writable(out)
     for name in targets:
         load_target(name)  # an unknown name is refused before anything is measured
     limit = max(Request.max_seconds, seconds) if max_seconds is None else max_seconds
@@ -129,6 +131,13 @@ def benchmark(
     if failures:
         reasons = "\n".join(dict.fromkeys(failures))
         raise GateError(f"{len(failures)} of {len(requests)} measurements failed:\n{reasons}")
+
+
+def _check_writable(out: Path) -> None:
+    """Refuse a folder that cannot be written before minutes are spent on measuring."""
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise UsageError(f"--out {out}: expected a folder to write to, got {existing}")
 
 
 def _measure_all(

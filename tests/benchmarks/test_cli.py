@@ -1,0 +1,102 @@
+"""The command ``asmnet-kit benchmark``."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from asmnet_kit.cli import main
+from asmnet_kit.results import load_result
+
+QUICK = ["--warmup", "1", "--runs", "5", "--seconds", "0"]
+
+
+def _run(*arguments):
+    return CliRunner().invoke(main, ["benchmark", *map(str, arguments)])
+
+
+def test_one_file_for_each_model_and_number_of_threads_and_nothing_else(make_tflite, tmp_path):
+    out = tmp_path / "results"
+    models = [make_tflite("a.tflite"), make_tflite("b.tflite", int8=True)]
+    run = _run(*models, "--threads", 1, "--threads", 2, *QUICK, "--out", out)
+    assert run.exit_code == 0, run.output
+    names = ["a_cpu_1t.json", "a_cpu_2t.json", "b_cpu_1t.json", "b_cpu_2t.json"]
+    assert sorted(p.name for p in out.iterdir()) == names
+    assert load_result(out / "b_cpu_2t.json")["target"]["threads"] == 2
+    assert "asmnet-kit report" in run.stderr
+
+
+def test_json_on_stdout_is_all_there_is(make_tflite, tmp_path):
+    run = _run(make_tflite(), *QUICK, "--json", "--out", tmp_path / "r")
+    ((path, result),) = json.loads(run.stdout)["results"].items()
+    assert result == load_result(tmp_path / "r" / path.rsplit("/", 1)[-1])
+
+
+def test_accuracy_stands_beside_the_speed(make_tflite, make_pts_faces, tmp_path):
+    data = ["--data", make_pts_faces(), "--format", "300w"]
+    threads = ["--threads", 1, "--threads", 2]
+    run = _run(make_tflite(), *QUICK, *threads, *data, "--out", tmp_path / "r")
+    assert run.exit_code == 0, run.output
+    results = [load_result(path) for path in (tmp_path / "r").iterdir()]
+    assert [result["accuracy"]["faces"] for result in results] == [3, 3]
+
+
+def test_a_broken_model_fails_the_command_but_not_the_others(make_tflite, tmp_path):
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(make_tflite().read_bytes()[:700])
+    run = _run(broken, make_tflite("good.tflite"), *QUICK, "--out", tmp_path / "r")
+    assert run.exit_code == 1
+    assert "1 of 2 measurements failed" in run.output
+    assert "broken.tflite" in run.output
+    assert [p.name for p in (tmp_path / "r").iterdir()] == ["good_cpu_1t.json"]
+
+
+def test_a_model_that_is_no_landmark_model_keeps_its_speed(make_tflite, make_pts_faces, tmp_path):
+    data = ["--data", make_pts_faces(), "--format", "300w"]
+    run = _run(make_tflite(metadata=False), *QUICK, *data, "--out", tmp_path / "r")
+    assert run.exit_code == 1
+    result = load_result(tmp_path / "r" / "constant_cpu_1t.json")
+    assert result["accuracy"] is None
+    assert any("accuracy not measured" in warning for warning in result["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target", "abacus"], "expected a target of cpu"),
+        (["--data", "faces"], "--data and --format together"),
+        (["--split", "test"], "--split chooses a part of --data"),
+        (["--data", "nowhere", "--format", "300w"], "no such folder"),
+        (["--seconds", "9", "--max-seconds", "1"], "seconds"),
+        (["--threads", "0"], "--threads"),
+    ],
+)
+def test_wrong_calls_end_with_2_before_anything_is_measured(
+    make_tflite, tmp_path, arguments, message
+):
+    run = _run(make_tflite(), *arguments, "--out", tmp_path / "r")
+    assert run.exit_code == 2
+    assert message in run.output
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_unwritable_folder_is_one_line(make_tflite, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    command = [sys.executable, "-m", "asmnet_kit", "benchmark", str(make_tflite()), *QUICK]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "file" / "r")], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "expected a folder to write to" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_instant():
+    started = time.process_time()
+    run = CliRunner().invoke(main, ["benchmark", "--help"])
+    assert run.exit_code == 0
+    assert "Example" in run.output
+    assert time.process_time() - started < 0.3

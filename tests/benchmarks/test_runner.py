@@ -1,0 +1,205 @@
+"""Measuring real models in processes of their own, and what happens when these fail."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from asmnet_kit.benchmarks import runner
+from asmnet_kit.benchmarks.runner import (
+    Data,
+    TargetError,
+    benchmark_model,
+    measure_accuracy,
+    model_facts,
+    requests_for,
+    result_file_name,
+    run_worker,
+)
+from asmnet_kit.benchmarks.targets.protocol import Request, load_target, target_names
+from asmnet_kit.errors import KitError, ModelError, UsageError
+
+
+def _ignore(done: float, note: str) -> None:
+    return
+
+
+def _quick(model: Path, **options: object) -> Request:
+    return Request(model, warmup_runs=2, runs=20, min_seconds=0.0, **options)
+
+
+def test_a_measurement_holds_the_raw_times_and_their_summary(make_tflite):
+    seen = []
+    result = benchmark_model(
+        _quick(make_tflite(size=64, int8=True)), on_progress=lambda done, note: seen.append(note)
+    )
+    timings = result["timings_ms"]
+    assert len(timings["invoke"]) == 20 == result["protocol"]["runs"]
+    assert result["summary"]["min"] == min(timings["invoke"])
+    low, high = result["intervals_ms"]["p50"]
+    assert low <= result["summary"]["p50"] <= high
+    assert timings["load"] > 0
+    assert timings["first"] > 0
+    assert seen[0] == "load"
+
+
+def test_a_frame_costs_at_least_its_stages(make_tflite):
+    timings = benchmark_model(_quick(make_tflite(size=64)), on_progress=_ignore)["timings_ms"]
+    assert timings["pre"] > 0
+    assert timings["post"] > 0
+    # Medians of parts and of the whole are of the same frames; a tenth is left for their scatter.
+    assert timings["end_to_end"] > 0.9 * (timings["pre"] + timings["post"])
+
+
+def test_the_result_says_where_it_ran_and_how_that_is_known(make_tflite):
+    target = benchmark_model(_quick(make_tflite(), threads=2), on_progress=_ignore)["target"]
+    assert (target["requested"], target["actual"], target["threads"]) == ("cpu", "cpu", 2)
+    assert target["delegate"] == "XNNPACK"
+    assert any("2 of 2 operators" in line for line in target["proof"])
+
+
+def test_without_xnnpack_the_builtin_kernels_run(make_tflite):
+    result = benchmark_model(_quick(make_tflite(), xnnpack=False), on_progress=_ignore)
+    assert result["target"]["delegate"] is None
+    assert result["runtime"]["kernels"].startswith("builtin")
+    assert "--no-xnnpack" in result["command"]
+    assert result_file_name(result, taken=set()) == "constant_cpu_1t_builtin.json"
+
+
+def test_any_tflite_is_measured_without_metadata(make_tflite):
+    result = benchmark_model(_quick(make_tflite(metadata=False)), on_progress=_ignore)
+    assert result["model"]["metadata"] is None
+    assert result["timings_ms"]["pre"] is None
+    assert any("no metadata" in note for note in result["notes"])
+
+
+def test_memory_is_the_models_own_process(make_tflite):
+    memory = benchmark_model(_quick(make_tflite()), on_progress=_ignore)["memory"]
+    assert 1e6 < memory["rss_before_load_bytes"] <= memory["peak_rss_bytes"] < 300e6
+
+
+def test_the_time_limit_ends_the_runs_and_says_so(make_tflite):
+    request = Request(make_tflite(), warmup_runs=0, runs=10**9, min_seconds=0.0, max_seconds=0.2)
+    result = benchmark_model(request, on_progress=_ignore)
+    assert any("stopped after" in warning for warning in result["warnings"])
+
+
+def test_a_truncated_model_is_an_error_of_the_model(make_tflite, tmp_path):
+    path = tmp_path / "cut.tflite"
+    path.write_bytes(make_tflite().read_bytes()[:500])
+    with pytest.raises(KitError, match=r"cut\.tflite.*(truncated|damaged)"):
+        benchmark_model(_quick(path), on_progress=_ignore)
+
+
+def test_a_model_of_unknown_operators_is_an_error_of_the_model(shared):
+    path = shared / "data" / "edgetpu_pairs" / "dense_256_edgetpu.tflite"
+    with pytest.raises(KitError, match="edgetpu-custom-op"):
+        benchmark_model(_quick(path), on_progress=_ignore)
+
+
+def test_public_models_of_every_kind_run(shared):
+    folder = shared / "data" / "edgetpu_pairs"
+    for name in ("mobilenet_v1_0.25_128_quant", "keras_lstm_mnist_ptq", "split_concat"):
+        result = benchmark_model(_quick(folder / f"{name}.tflite"), on_progress=_ignore)
+        assert result["summary"]["p50"] > 0
+
+
+@pytest.fixture
+def worker(monkeypatch, tmp_path):
+    """Replaces the worker by a program of the test's, as a misbehaving runtime would."""
+
+    def use(program: str) -> None:
+        script = tmp_path / "worker.sh"
+        script.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{program}'\n")
+        script.chmod(0o755)
+        monkeypatch.setattr(runner.sys, "executable", str(script))
+
+    return use
+
+
+JOB = {"request": {"model": "m.tflite"}, "data": None}
+
+
+def test_a_crash_of_the_runtime_is_an_error_with_its_last_words(worker):
+    worker('import os, sys; sys.stderr.write("boom"); sys.stderr.flush(); os.abort()')
+    with pytest.raises(ModelError, match=r"m\.tflite.*killed by signal 6.*boom"):
+        run_worker(JOB, on_progress=_ignore)
+
+
+def test_an_early_end_is_an_error_with_the_exit_code(worker):
+    worker("raise SystemExit(3)")
+    with pytest.raises(ModelError, match="exit code 3"):
+        run_worker(JOB, on_progress=_ignore)
+
+
+def test_a_hang_is_stopped(worker):
+    worker("import time; time.sleep(600)")
+    with pytest.raises(ModelError, match="did nothing for 1 s"):
+        run_worker(JOB, on_progress=_ignore, stall_seconds=1.0)
+
+
+def test_chatter_of_the_runtime_is_ignored(worker):
+    worker('print("INFO: hello"); print("[1]"); print("{\\"result\\": {\\"a\\": 1}}")')
+    assert run_worker(JOB, on_progress=_ignore) == {"a": 1}
+
+
+def test_an_accelerator_that_fell_back_to_the_cpu_is_an_error(monkeypatch, make_tflite):
+    monkeypatch.setattr(runner, "run_worker", lambda *_, **__: {"target": {"actual": "cpu"}})
+    with pytest.raises(TargetError, match="gpu was asked for, cpu ran the model"):
+        benchmark_model(_quick(make_tflite(), target="gpu"), on_progress=_ignore)
+
+
+def test_accuracy_is_measured_through_the_target(make_tflite, make_pts_faces):
+    data = Data(make_pts_faces(), "300w")
+    accuracy = measure_accuracy(_quick(make_tflite(), xnnpack=False), data, on_progress=_ignore)
+    assert accuracy["faces"] == 3
+    assert accuracy["nme_percent"] >= 0
+    assert accuracy["measured_with"] == {"target": "cpu", "threads": 1, "xnnpack": False}
+
+
+def test_the_models_facts_come_from_its_metadata(make_tflite):
+    facts = model_facts(make_tflite("net.tflite"))
+    assert (facts["name"], facts["architecture"], facts["recipe"]) == ("net", "constant", "none")
+    assert len(facts["sha256"]) == 64
+    json.dumps(facts)
+
+
+def test_requests_are_the_product_without_repeats():
+    models = [Path("a"), Path("b"), Path("a")]
+    requests = requests_for(models, ["cpu"], [1, 2, 2], Request(Path("a")))
+    assert [(str(r.model), r.threads) for r in requests] == [
+        ("a", 1),
+        ("a", 2),
+        ("b", 1),
+        ("b", 2),
+    ]
+
+
+def test_a_taken_file_name_gets_part_of_the_hash(make_result):
+    result = make_result(name="net")
+    assert result_file_name(result, taken=set()) == "net_cpu_1t.json"
+    sha = result["model"]["sha256"][:8]
+    assert result_file_name(result, taken={"net_cpu_1t.json"}) == f"net_cpu_1t_{sha}.json"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threads": 0},
+        {"runs": 0},
+        {"warmup_runs": -1},
+        {"min_seconds": -1.0},
+        {"min_seconds": 10.0, "max_seconds": 5.0},
+    ],
+)
+def test_impossible_requests_are_usage_errors(options):
+    with pytest.raises(UsageError):
+        Request(Path("m"), **options)
+
+
+def test_targets_go_by_name():
+    assert target_names()[0] == "cpu"
+    assert load_target("cpu").problem() is None
+    with pytest.raises(UsageError, match="expected a target of cpu"):
+        load_target("abacus")
