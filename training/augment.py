@@ -155,14 +155,14 @@ def change_pixels(crop: Image, ranges: AugmentRanges, random: np.random.Generato
     if random.random() < ranges.colour:
         crop = _change_colours(crop, ranges, random)
     if random.random() < ranges.grey:
-        crop = cv2.transform(crop, np.tile(LUMA, (3, 1)))
+        crop = np.asarray(cv2.transform(crop, np.tile(LUMA, (3, 1))), np.uint8)
     if random.random() < ranges.occlusion:
         crop = _occlude(crop, ranges, random)
     if random.random() < ranges.low:
         crop = _lower_resolution(crop, random.uniform(*ranges.low_resolution))
     if random.random() < ranges.blur:
         sigma = random.uniform(*ranges.blur_px) * crop.shape[0] / 112
-        crop = cv2.GaussianBlur(crop, (0, 0), sigma)
+        crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma), np.uint8)
     if random.random() < ranges.noise:
         crop = _add_noise(crop, random.uniform(*ranges.noise_levels), random)
     return crop
@@ -201,7 +201,7 @@ def _occlude(crop: Image, ranges: AugmentRanges, random: np.random.Generator) ->
     size = crop.shape[0]
     width, height = (max(1, round(side * size)) for side in random.uniform(*ranges.occluder, 2))
     left, top = (int(v) for v in random.integers(0, size - np.array([width, height]) + 1))
-    covered = crop.copy()
+    covered: Image = crop.copy()
     part = covered[top : top + height, left : left + width]
     if random.random() < 0.5:
         patch = np.empty_like(part)

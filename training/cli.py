@@ -3,13 +3,14 @@
 import dataclasses
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from asmnet_kit.errors import KitError, UsageError
-from asmnet_kit.options import FORMATS, out_option, seed_option
+from asmnet_kit.options import FORMATS, Command, out_option, seed_option
 from asmnet_kit.training.catalogue import ARCHITECTURES
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
 
@@ -22,7 +23,7 @@ DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfi
 INVOCATION = ("out", "resume", "max_minutes")
 
 
-def setting(name: str, help: str, type: Any = None) -> Any:
+def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Command]:
     """An option whose field and default are ``TrainConfig``'s; "" and 0 there mean not given."""
     default = DEFAULTS[name]
     return click.option(
@@ -71,8 +72,7 @@ def setting(name: str, help: str, type: Any = None) -> Any:
 @out_option("Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with its settings.")
 @click.option("--max-minutes", type=click.FloatRange(min=0), help="Begin no epoch after this long.")
-@click.pass_context
-def train(ctx: click.Context, **parameters: Any) -> None:
+def train(**parameters: Any) -> None:
     """Train a landmark and head pose model.
 
     The run's folder gets the model with its best averaged weights (model.keras), the shape model,
@@ -84,7 +84,7 @@ def train(ctx: click.Context, **parameters: Any) -> None:
       asmnet-kit train --resume --out runs/first
     """
     run: Path = parameters["out"]
-    config = configuration(ctx, parameters)
+    config = configuration(click.get_current_context(), parameters)
     from asmnet_kit.training.environment import import_tensorflow
 
     import_tensorflow()

@@ -13,9 +13,13 @@ from asmnet_kit.files import write_text
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
+# Type of a field -> types its value may have in a file, where 1 stands for 1.0 too.
+KINDS: dict[Any, tuple[type, ...]] = {
+    str: (str,), int: (int,), float: (float, int), bool: (bool,),
+}  # fmt: skip
 PRECISIONS = ("auto", "float32", "mixed_float16")
 
 
@@ -144,8 +148,12 @@ class TrainConfig:
         if missing:
             raise UsageError(f"{path}: no {' and no '.join(missing)} in it")
         for name, value in values.items():
-            if not isinstance(value, (int, float) if fields[name] is float else fields[name]):
-                raise UsageError(f"{path}: expected {fields[name]} for {name}, got {value!r}")
+            kinds = KINDS[fields[name]]
+            if type(value) not in kinds:  # not isinstance: True is an int to Python
+                raise UsageError(
+                    f"{path}: expected {' or '.join(kind.__name__ for kind in kinds)} for {name}, "
+                    f"got {value!r}"
+                )
         return cls(**values).validated()
 
     def differences(self, other: "TrainConfig") -> list[str]:

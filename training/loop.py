@@ -174,7 +174,7 @@ def fit(
             model, to resume from; the checkpoint cannot be written.
     """
     strategy = strategy or tf.distribute.get_strategy()
-    trainer = _Trainer(model, loss, data, scheme, schedule, strategy)
+    trainer = Trainer(model, loss, data, scheme, schedule, strategy)
     history: list[Row] = []
     best: TrainingState | None = None
     if resume:
@@ -241,7 +241,7 @@ def named_outputs(outputs: Any, model: tf_keras.Model) -> dict[str, tf.Tensor]:
     }
 
 
-class _Trainer:
+class Trainer:
     """The compiled step and every variable that a checkpoint holds."""
 
     def __init__(
@@ -387,7 +387,7 @@ class _Trainer:
 
     def averages(self) -> Weights:
         """The averaged weights in the order of ``model.get_weights()``."""
-        return tf_keras.backend.batch_get_value(self.average)
+        return list(tf_keras.backend.batch_get_value(self.average))
 
     def state(self, averages: Weights, history: list[Row]) -> TrainingState:
         """Everything a resumed run needs."""

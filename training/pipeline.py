@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Face
 from asmnet_kit.errors import DatasetError, KitError, UsageError
-from asmnet_kit.images import CROP_SCALE, Crop
+from asmnet_kit.images import CROP_SCALE, Crop, Image
 from asmnet_kit.landmarks import Scheme
 from asmnet_kit.pose import pose_from_landmarks
 from asmnet_kit.training.augment import (
@@ -62,7 +62,7 @@ def targets_of(faces: Sequence[Face], scheme: Scheme) -> Targets:
         DatasetError: a face has fewer than two labelled points.
     """
     upright = np.stack([crop_of(face, 1).to_fractions(face.landmarks) for face in faces])
-    visible = np.isfinite(upright).all(axis=-1)
+    visible = np.asarray(np.isfinite(upright).all(axis=-1))
     upright[~visible] = 0.0
     pose = np.full((len(faces), 3), np.nan, np.float32)
     for index, face in enumerate(faces):
@@ -72,6 +72,19 @@ def targets_of(faces: Sequence[Face], scheme: Scheme) -> Targets:
         if known is not None:
             pose[index] = known
     return Targets(upright=upright, visible=visible.astype(np.float32), pose=pose)
+
+
+def require_batch(faces: int, batch_size: int) -> None:
+    """Check that there is at least one whole batch.
+
+    Raises:
+        UsageError: there is not.
+    """
+    if faces < batch_size:
+        raise UsageError(
+            f"expected at least one batch of {batch_size} training faces, got {faces}: "
+            "use a smaller --batch-size or more data"
+        )
 
 
 class FaceBatches:
@@ -99,11 +112,7 @@ class FaceBatches:
         Raises:
             UsageError: there are fewer faces than one batch holds.
         """
-        if len(faces) < batch_size:
-            raise UsageError(
-                f"expected at least one batch of {batch_size} training faces, got {len(faces)}: "
-                "use a smaller --batch-size or more data"
-            )
+        require_batch(len(faces), batch_size)
         self.faces, self.scheme, self.size = faces, scheme, size
         self.seed, self.ranges = seed, ranges or AugmentRanges()
         self.targets = targets or targets_of(faces, scheme)
@@ -159,7 +168,9 @@ class FaceBatches:
         dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return dataset.prefetch(tf.data.AUTOTUNE)
 
-    def sample(self, index: int, epoch: int) -> tuple[NDArray[Any], ...]:
+    def sample(
+        self, index: int, epoch: int
+    ) -> tuple[Image, NDArray[np.float32], bool, NDArray[np.float32]]:
         """Picture ``index`` as epoch ``epoch`` sees it: image, transform, flipped, pose.
 
         Raises:
@@ -170,7 +181,7 @@ class FaceBatches:
         image = cut(face.picture.read(), crop_of(face, self.size), placement.transform)
         image = change_pixels(image, self.ranges, random)
         pose = placement.pose(self.targets.pose[index])
-        return image, placement.transform, np.bool_(placement.flipped), pose
+        return image, placement.transform, placement.flipped, pose
 
     def _assemble(self, indices: NDArray[np.int64], epoch: int) -> tuple[NDArray[Any], ...]:
         try:

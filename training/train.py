@@ -42,7 +42,7 @@ from asmnet_kit.training.manifest import (
 )
 from asmnet_kit.training.manifest import NAME as MANIFEST
 from asmnet_kit.training.monitor import RunMonitor
-from asmnet_kit.training.pipeline import FaceBatches, crop_of
+from asmnet_kit.training.pipeline import FaceBatches, crop_of, require_batch
 from asmnet_kit.training.predictor import KerasPredictor
 from asmnet_kit.training.records import WINDOW_SCALE, prepare
 from asmnet_kit.training.shape_loss import LOSSES, AsmLoss, AsmOperator
@@ -108,6 +108,8 @@ def train(
     check_folder(run, config, resume=resume)
     sources = choose_sources(config)
     points = sources.train.scheme.points
+    require_batch(len(sources.train.faces), config.batch_size)
+    shape_model = fit_shape_model(sources.train, config)
     dataset_facts = _dataset_facts(sources)
     if resume:
         _require_same_data(run, dataset_facts)
@@ -122,14 +124,14 @@ def train(
         "crop_scale": CROP_SCALE,
         "licence": LICENCE,
     }
+    # Up to here nothing was written, so a call with a mistake leaves no folder behind.
     if is_chief:
         run.mkdir(parents=True, exist_ok=True)
         config.save(run / CONFIG)
         write_manifest(run, manifest)
-    with prepared_faces(sources, run, config, is_chief=is_chief) as (train_faces, val_faces):
-        shape_model = fit_shape_model(train_faces, points, config)
-        if is_chief and shape_model is not None:
+        if shape_model is not None:
             shape_model.save(run / SHAPE_MODEL)
+    with prepared_faces(sources, run, config, is_chief=is_chief) as (train_faces, val_faces):
         model, result = _fit(
             config, run, train_faces, val_faces, shape_model, strategy, deadline=deadline
         )
@@ -355,13 +357,17 @@ def prepared_faces(
 
 
 def _prepare(sources: Sources, folder: Path, config: TrainConfig) -> tuple[Dataset, Dataset]:
-    # The smallest augmented crop still has input_size pixels of its own.
-    smallest_crop = CROP_SCALE * AugmentRanges().scale[0]
-    size = int(np.ceil(config.input_size * WINDOW_SCALE / smallest_crop))
+    size = prepared_size(config.input_size)
     return (
         _prepare_side(sources.train, folder / "train", size, "preparing training faces"),
         _prepare_side(sources.val, folder / "val", size, "preparing validation faces"),
     )
+
+
+def prepared_size(input_size: int) -> int:
+    """Side of a record's window, pixels, with which no augmented crop must be enlarged."""
+    smallest_crop = CROP_SCALE * AugmentRanges().scale[0]
+    return int(np.ceil(input_size * WINDOW_SCALE / smallest_crop))
 
 
 def _prepare_side(dataset: Dataset, folder: Path, size: int, title: str) -> Dataset:
@@ -376,7 +382,7 @@ def _prepare_side(dataset: Dataset, folder: Path, size: int, title: str) -> Data
     return dataclasses.replace(prepared, name=dataset.name)
 
 
-def fit_shape_model(dataset: Dataset, points: int, config: TrainConfig) -> ShapeModel | None:
+def fit_shape_model(dataset: Dataset, config: TrainConfig) -> ShapeModel | None:
     """The ASM of the training faces' complete shapes, in fractions of their upright crops.
 
     None, with a warning, where no shape is complete and the loss does not need it.
@@ -384,7 +390,7 @@ def fit_shape_model(dataset: Dataset, points: int, config: TrainConfig) -> Shape
     Raises:
         DatasetError: too few complete shapes for the ASM loss.
     """
-    accumulator = ShapeAccumulator(points, aligned=config.asm_aligned)
+    accumulator = ShapeAccumulator(dataset.scheme.points, aligned=config.asm_aligned)
     for shapes in _shapes(dataset.faces):
         accumulator.update(shapes)
     try:

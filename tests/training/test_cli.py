@@ -79,6 +79,7 @@ def test_a_wrong_call_exits_with_2_and_says_what_was_expected(
     result = train(*filled, "--out", tmp_path / "run")
     assert result.exit_code == 2, result.output
     assert message in result.stderr
+    assert not (tmp_path / "run").exists()  # so that the mended call may use the same --out
 
 
 def test_an_empty_folder_exits_with_1(tmp_path: Path) -> None:
