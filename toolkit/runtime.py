@@ -182,7 +182,8 @@ def quantize(values: NDArray[np.float32], info: TensorInfo) -> NDArray[Any]:
         return values.astype(info.dtype)
     limits = np.iinfo(info.dtype)
     raw = np.rint(values / np.float32(info.scale)) + info.zero_point
-    return np.clip(raw, limits.min, limits.max).astype(info.dtype)
+    clipped: NDArray[Any] = np.clip(raw, limits.min, limits.max).astype(info.dtype)
+    return clipped
 
 
 def installed_runtime() -> tuple[str, ModuleType]:
