@@ -39,7 +39,7 @@ POSE_LIMITS = (60.0, 40.0, 40.0)  # degrees: yaw, pitch, roll
 FILL = (0.50, 0.74)  # longer side of the landmarks' box as a share of the picture
 CAMERA_DISTANCES_MM = (350.0, 3000.0)
 OVERSAMPLING = 1.5  # drawn this much larger, then averaged down
-MIN_SIZE = 48
+MIN_SIZE, MAX_SIZE = 32, 512  # pixels; noise tiles end at the upper one
 PARTS_SCALE = 3  # texture pixels per cell of everything but the head
 JAW_CANDIDATES = 12
 FACE_MIDDLE = np.array([0.0, 35.0, 10.0], np.float32)  # between eyes and mouth, mm
@@ -75,18 +75,27 @@ def synthesize(
         size: side of the pictures, pixels.
 
     Raises:
-        UsageError: a negative count, start or seed, or a size below ``MIN_SIZE``.
+        UsageError: a negative count, start or seed, or a size out of MIN_SIZE..MAX_SIZE.
     """
     if min(count, seed, start) < 0:
         raise UsageError(f"expected count, seed and start >= 0, got {count}, {seed}, {start}")
-    if size < MIN_SIZE:
-        raise UsageError(f"expected pictures of at least {MIN_SIZE} pixels, got {size}")
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise UsageError(f"expected pictures of {MIN_SIZE} to {MAX_SIZE} pixels, got {size}")
     return (_draw(seed, index, size) for index in range(start, start + count))
+
+
+def pose_of(seed: int, index: int) -> NDArray[np.float32]:
+    """Yaw, pitch, roll of a face in degrees, float32 [3], without drawing it."""
+    return _random_pose(np.random.default_rng((seed, index))).astype(np.float32)
+
+
+def _random_pose(rng: np.random.Generator) -> NDArray[np.float64]:
+    return rng.uniform(-1, 1, 3) * POSE_LIMITS
 
 
 def _draw(seed: int, index: int, size: int) -> SyntheticFace:
     rng = np.random.default_rng((seed, index))
-    pose = rng.uniform(-1, 1, 3) * POSE_LIMITS
+    pose = _random_pose(rng)
     shape = random_shape(rng)
     scale = _texture_scale(size)
     look = random_look(rng, skin.texture_columns(scale))
@@ -159,7 +168,7 @@ def _jaw_candidates() -> Array:
     side still passes through the chin.
     """
     jaw = head.controls().plane[:33]
-    beside_chin = np.clip((np.abs(np.arange(33) - 16) - 3) / 6, 0, 1)
+    beside_chin = np.clip((np.abs(np.arange(33) - 16) - 1.5) / 5, 0, 1)
     share = np.linspace(0, 0.75, JAW_CANDIDATES)[None] * beside_chin[:, None]
     plane = np.repeat(jaw[:, None], JAW_CANDIDATES, axis=1)
     plane[..., 0] *= 1 - share

@@ -14,15 +14,16 @@ MID_GREY = 115.0  # sRGB around which contrast turns
 
 
 def _colour(rng: np.random.Generator, vivid: float) -> Array:
-    """A random sRGB colour; ``vivid`` 0 is grey, 1 anything."""
+    """A random sRGB colour; ``vivid`` 0 is grey, 1 up to anything."""
     colour = rng.uniform(0, 255, 3)
+    vivid = vivid * rng.random()  # most surfaces are near grey
     return np.asarray(colour.mean() + vivid * (colour - colour.mean()), np.float32)
 
 
 def background(rng: np.random.Generator, size: int) -> Array:
     """An out-of-focus room, wall, sky or bush, float32 [size, size, 3] sRGB 0..255."""
     small = size // 2
-    top, bottom = _colour(rng, 0.5), _colour(rng, 0.5)
+    top, bottom = _colour(rng, 0.7), _colour(rng, 0.7)
     down = np.linspace(0, 1, small, dtype=np.float32)[:, None, None]
     canvas = np.broadcast_to(top + (bottom - top) * down, (small, small, 3)).copy()
     kind = rng.random()

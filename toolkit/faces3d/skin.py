@@ -307,7 +307,7 @@ def _base(plan: _Plan, look: Look, rng: np.random.Generator) -> Array:
             -np.array((22, 26, 20)) * rng.uniform(0.2, 1.1),
             np.array((12, 11, 10)) * rng.uniform(0, 1),
             -look.skin * (0.24 + 0.1 * dark),
-            (look.hair * 0.6 + 15 - look.skin) * look.stubble,
+            (look.beard_hair * 0.6 + 15 - look.skin) * look.stubble,
         ]
     ).astype(np.float32)
     u, v = _axes(BASE_SCALE)
@@ -325,7 +325,7 @@ def _beard(colour: NDArray[np.uint8], plan: _Plan, look: Look, strand: Array) ->
     region = plan.beard.masks[1 if look.moustache_only else 0]
     cover = np.clip((region * (1.35 + 0.25 * strand_here) - 0.3) * 1.8, 0, 1)
     painted = _planes(window)
-    shade = _rgb(*look.hair) * np.float32(0.9) + 10 * strand_here
+    shade = _rgb(*look.beard_hair) * np.float32(0.9) + 10 * strand_here
     _blend(painted, shade, look.beard * cover)
     _store(painted, window)
 
