@@ -243,9 +243,7 @@ def marked(monkeypatch, controls, colour=(255, 0, 255)):
     monkeypatch.setattr(render.skin, "paint", with_marks)
 
 
-@pytest.mark.parametrize(
-    ("in_68", "in_98"), [(28, 52), (36, 60), (45, 72), (8, 16), (48, 76), (20, 36)]
-)
+@pytest.mark.parametrize(("in_68", "in_98"), [(36, 60), (45, 72), (8, 16), (48, 76), (20, 36)])
 @pytest.mark.parametrize("pose", [(0, 0, 0), (25, -15, 20), (-30, 20, -35)])
 def test_landmarks_lie_where_the_renderer_draws_them(plain, monkeypatch, pose, in_68, in_98):
     """A disc painted on the skin at a landmark has its centroid at the label.

@@ -260,30 +260,30 @@ def _axis_lines(marks: tuple[tuple[float, int], ...]) -> NDArray[np.float64]:
 
 _HALF_TURN = ARC_RADIUS * np.pi
 _TOP_V = EQUATOR_Y - SKULL_RADII[1] * np.pi / 2
-# Grid lines are 5 to 6 mm apart where eyes and mouth move, further apart elsewhere.
+# Grid lines are 5 to 7 mm apart where eyes and mouth move, further apart elsewhere.
 GRID_U = _axis_lines(
     (
         (-_HALF_TURN, 0),
-        (-130.0, 3),
-        (-95.0, 3),
-        (-48.0, 6),
-        (48.0, 17),
-        (95.0, 6),
-        (130.0, 3),
-        (_HALF_TURN, 3),
+        (-130.0, 2),
+        (-95.0, 2),
+        (-48.0, 4),
+        (48.0, 16),
+        (95.0, 4),
+        (130.0, 2),
+        (_HALF_TURN, 2),
     )
 )
 GRID_V = _axis_lines(
     (
         (_TOP_V, 0),
-        (-75.0, 6),
-        (-27.0, 6),
+        (-75.0, 5),
+        (-27.0, 4),
         (-15.0, 2),
         (15.0, 6),
         (36.0, 3),
-        (99.0, 12),
+        (99.0, 11),
         (135.0, 4),
-        (245.0, 5),
+        (245.0, 4),
     )
 )
 ROWS, COLUMNS = len(GRID_V), len(GRID_U)
@@ -318,6 +318,16 @@ def _spline() -> NDArray[np.float64]:
     return inverse
 
 
+def skin_points(weights: Array, positions: Array) -> Array:
+    """float32 [M, 3]: weights [M, K] times control positions [K, 3].
+
+    einsum and not a matrix product: products of this size wake BLAS' threads, which costs more
+    than it saves and may round differently on another machine.
+    """
+    product = np.einsum("mk,ck->mc", weights, np.ascontiguousarray(positions.T))
+    return np.asarray(product, np.float32)
+
+
 def weights_at(plane: NDArray[np.float32]) -> Array:
     """float32 [M, K]: points of the skin at (u, v) [M, 2] = weights @ control positions."""
     wanted = plane.astype(np.float64) / PLANE_SCALE
@@ -336,6 +346,6 @@ def skin_weights() -> Array:
 @lru_cache(maxsize=1)
 def outwards() -> Array:
     """float32 [ROWS, COLUMNS, 3]: unit vectors away from the generic head's middle."""
-    vertices = (skin_weights() @ controls().positions).reshape(ROWS, COLUMNS, 3)
+    vertices = skin_points(skin_weights(), controls().positions).reshape(ROWS, COLUMNS, 3)
     away = vertices - np.array((0, 0, AXIS_Z), np.float32)
     return np.asarray(away / np.linalg.norm(away, axis=2, keepdims=True), np.float32)

@@ -75,13 +75,16 @@ def _quads(surface: Surface, size: int) -> tuple[NDArray[np.bool_], Array, Array
     """(visible [K], corners [K, 4, 2], cell middles [K, 2], depth [K]) of a surface's quads."""
     p, z = surface.screen, surface.depth
     rows, columns = z.shape[0] - 1, z.shape[1] - 1
-    quads = np.stack([p[:-1, :-1], p[:-1, 1:], p[1:, 1:], p[1:, :-1]], axis=2).reshape(-1, 4, 2)
-    depth = ((z[:-1, :-1] + z[1:, 1:] + z[:-1, 1:] + z[1:, :-1]) / 4).reshape(-1)
-    diagonals = quads[:, 2] - quads[:, 0], quads[:, 3] - quads[:, 1]
-    area = diagonals[0][:, 0] * diagonals[1][:, 1] - diagonals[0][:, 1] * diagonals[1][:, 0]
-    low, high = quads.min(axis=1), quads.max(axis=1)
-    inside = (high >= 0).all(axis=1) & (low < size).all(axis=1)
-    visible = inside & ((area != 0) if surface.two_sided else (area > 0))
+    a, b, c, d = p[:-1, :-1], p[:-1, 1:], p[1:, 1:], p[1:, :-1]  # the corners, clockwise
+    quads = np.stack([a, b, c, d], axis=2).reshape(-1, 4, 2)
+    depth = (z[:-1, :-1] + z[1:, 1:] + z[:-1, 1:] + z[1:, :-1]).reshape(-1) / 4
+    first, second = c - a, d - b
+    area = (first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]).reshape(-1)
+    low = np.minimum(np.minimum(a, b), np.minimum(c, d))
+    high = np.maximum(np.maximum(a, b), np.maximum(c, d))
+    inside = (high[..., 0] >= 0) & (high[..., 1] >= 0)
+    inside &= (low[..., 0] < size) & (low[..., 1] < size)
+    visible = inside.reshape(-1) & ((area != 0) if surface.two_sided else (area > 0))
     column, row = np.meshgrid(np.arange(columns), np.arange(rows))
     cells = np.stack([column + 0.5, row + 0.5 + surface.first_row], axis=2).reshape(-1, 2)
     return visible, quads, cells.astype(np.float32), depth
@@ -89,7 +92,7 @@ def _quads(surface: Surface, size: int) -> tuple[NDArray[np.bool_], Array, Array
 
 def _read_cells(numbers: NDArray[np.int32], quads: Array, cells: Array, size: int) -> Raster:
     """Turn quad numbers into atlas coordinates by each quad's affine map screen -> cell."""
-    middle = quads.mean(axis=1)
+    middle = (quads[:, 0] + quads[:, 1] + quads[:, 2] + quads[:, 3]) / 4
     along_column = (quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3]) / 2
     along_row = (quads[:, 3] - quads[:, 0] + quads[:, 2] - quads[:, 1]) / 2
     determinant = along_column[:, 0] * along_row[:, 1] - along_column[:, 1] * along_row[:, 0]

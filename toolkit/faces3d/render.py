@@ -38,7 +38,7 @@ from asmnet_kit.pose import angles, rotation_matrix
 POSE_LIMITS = (60.0, 40.0, 40.0)  # degrees: yaw, pitch, roll
 FILL = (0.50, 0.74)  # longer side of the landmarks' box as a share of the picture
 CAMERA_DISTANCES_MM = (350.0, 3000.0)
-OVERSAMPLING = 1.5  # drawn this much larger, then averaged down
+OVERSAMPLING = 1.4  # drawn this much larger, then averaged down
 MIN_SIZE, MAX_SIZE = 32, 512  # pixels; noise tiles end at the upper one
 PARTS_SCALE = 3  # texture pixels per cell of everything but the head
 JAW_CANDIDATES = 12
@@ -118,12 +118,12 @@ def _draw(seed: int, index: int, size: int) -> SyntheticFace:
 
 def _texture_scale(size: int) -> int:
     """Texture pixels per grid cell: about one per drawn pixel where the face is nearest."""
-    return int(np.clip(round(size * 4.5 / 112), 4, 12))
+    return int(np.clip(round(size * 5.5 / 112), 5, 14))
 
 
 def _head(shape: FaceShape, look: Look, rng: np.random.Generator) -> Part:
     """The head's skin; its paint is made apart (:mod:`asmnet_kit.faces3d.skin`)."""
-    vertices = (head.skin_weights() @ shape.positions).reshape(ROWS, COLUMNS, 3)
+    vertices = head.skin_points(head.skin_weights(), shape.positions).reshape(ROWS, COLUMNS, 3)
     follows = np.interp(head.GRID_V, (head.NECK_TOP_V, head.NECK_BASE_V), (1, 0))
     return Part(
         _with_hair(vertices, look, rng),
@@ -185,7 +185,9 @@ def _landmarks(
             skin_part.vertices, head.grid_position(skin.iris_centre(shape, eye))
         )
     plane = camera.to_plane(points)
-    jaw = camera.to_plane(_jaw_candidates() @ shape.positions).reshape(33, JAW_CANDIDATES, 2)
+    jaw = camera.to_plane(head.skin_points(_jaw_candidates(), shape.positions)).reshape(
+        33, JAW_CANDIDATES, 2
+    )
     cos, sin = np.cos(np.radians(roll)), np.sin(np.radians(roll))
     outwards = (cos * jaw[..., 0] + sin * jaw[..., 1]) * np.sign(np.arange(33) - 16)[:, None]
     plane[:33] = jaw[np.arange(33), outwards.argmax(axis=1)]

@@ -277,7 +277,8 @@ def _blend(target: Array, colour: Array, mask: Array) -> None:
 def paint(look: Look, shape: FaceShape, rng: np.random.Generator, scale: int) -> Paint:
     """Paint a head's texture with ``scale`` pixels per cell of its grid."""
     plan = _plan(scale)
-    base = np.clip(_base(plan, look, rng), 0, 255).astype(np.uint8)
+    planes = np.clip(_base(plan, look, rng), 0, 255).astype(np.uint8)
+    base = cv2.merge(tuple(planes))
     colour = cv2.resize(base, (plan.width, plan.height), interpolation=cv2.INTER_LINEAR)
     strand = strands(rng, plan.height, plan.width)
     if look.beard > 0:
@@ -298,7 +299,7 @@ def paint(look: Look, shape: FaceShape, rng: np.random.Generator, scale: int) ->
 
 
 def _base(plan: _Plan, look: Look, rng: np.random.Generator) -> Array:
-    """Skin without features, float32 [h, w, 3] at BASE_SCALE."""
+    """Skin without features, float32 [3, h, w] at BASE_SCALE."""
     dark = 1 - look.skin.mean() / 255
     weights = np.stack(
         [
@@ -311,12 +312,12 @@ def _base(plan: _Plan, look: Look, rng: np.random.Generator) -> Array:
         ]
     ).astype(np.float32)
     u, v = _axes(BASE_SCALE)
-    texture = (plan.tints.T @ weights).reshape(len(v), len(u), 3)
+    planes = np.einsum("tc,tp->cp", weights, plan.tints).reshape(3, len(v), len(u))
     if look.freckles > 0:
         spots = np.clip(tile(rng, len(v), len(u), "fine") - 1.0, 0, 1)
         where = (plan.tints[1] + 0.2).reshape(spots.shape)
-        texture -= (40 * look.freckles * spots * where)[..., None]
-    return np.asarray(texture, np.float32)
+        planes -= 40 * look.freckles * spots * where
+    return planes
 
 
 def _beard(colour: NDArray[np.uint8], plan: _Plan, look: Look, strand: Array) -> None:
