@@ -150,8 +150,8 @@ def quantize(
         GateError: the NME rose too much; the file is kept under another name.
     """
     recipe = recipe_of(config.recipe)
-    run_config = TrainConfig.load(run / CONFIG)
     manifest = read_manifest(run)
+    run_config = TrainConfig.load(run / CONFIG)
     before_predictor = KerasPredictor(run)
     sources = _sources(run, run_config, before_predictor, data, format, split)
     _seed_everything(config.seed)
