@@ -12,26 +12,26 @@ from asmnet_kit.training.architectures.mobilenet_v2_blocks import (
 )
 
 STEM_CHANNELS = 16
-# At 112 px the maps are 56, 28, 14 and 7 pixels wide. Most of a training step's time goes into the
-# batch normalisation and ReLU6 of wide maps, so little is expanded at 56 x 56.
+# Measured at 64 px, 600 steps on real faces: ending at S/8 rather than S/16 with two more blocks
+# lowered the NME from 11.2 % to 9.1 % and made a step about twice as fast. Few layers lie between a
+# pixel and a landmark, and nothing is expanded at S/2, where normalising costs most.
 BLOCKS = (
-    Block(1, 16, 1),
-    Block(3, 24, 2),
+    Block(1, 24, 2),
     Block(3, 24, 1),
-    Block(4, 32, 2),
-    Block(4, 32, 1),
-    Block(4, 32, 1),
-    Block(4, 64, 2),
-    Block(4, 64, 1),
-    Block(4, 64, 1),
+    Block(3, 48, 2),
+    Block(3, 48, 1),
+    Block(3, 48, 1),
+    Block(3, 48, 1),
 )
-HEAD_CHANNELS = 16
+# Every pixel of the last map has its weights in the head: 8 channels keep that below 0.4 M weights
+# at 112 px, and were no worse than 16 at 64 px.
+HEAD_CHANNELS = 8
 
 
 def asmnet_nano(image: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
-    """Nine inverted residuals down to S/16; a head that knows where in the map a feature is.
+    """Six inverted residuals down to S/8; a head that knows where in the map a feature is.
 
-    Global pooling, as in ``asmnet``, throws positions away; here the last map is narrowed to 16
+    Global pooling, as in ``asmnet``, throws positions away; here the last map is narrowed to a few
     bounded channels, and every output weighs each of its pixels.
 
     Args:
@@ -43,5 +43,5 @@ def asmnet_nano(image: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
     """
     x = backbone(image, BLOCKS, stem_channels=STEM_CHANNELS)[-1]
     x = tf_keras.layers.Conv2D(HEAD_CHANNELS, 1, use_bias=False, name="narrow")(x)
-    x = relu6(normalise(x, name="narrow_BN"), name="narrow_relu")  # [B, S/16, S/16, 16]
+    x = relu6(normalise(x, name="narrow_BN"), name="narrow_relu")  # [B, S/8, S/8, 8]
     return positional_outputs(x, points=points)
