@@ -2,6 +2,7 @@
 
 Folders ``train``, ``val`` and ``test`` hold ``NAME.jpg``, ``NAME.pts`` (68 landmarks),
 ``NAME.pts98`` and one ``pose.csv`` (name, yaw, pitch, roll in degrees; signs: asmnet_kit.pose).
+Subsets: the range of the yaw's size (``yaw_0_30``, ``yaw_30_60``, ``yaw_60_90``).
 """
 
 import csv
@@ -12,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.datasets.base import Problem
+from asmnet_kit.datasets.base import Face, Problem
 from asmnet_kit.datasets.folders import Reading, split_named, walk
 from asmnet_kit.datasets.pts import read_folder
+from asmnet_kit.datasets.subsets import yaw_subsets
 from asmnet_kit.errors import DatasetError
 
 SUFFIX = ".pts"
@@ -54,8 +56,14 @@ def read(root: Path, *, points: int | None = None) -> Reading:
                 reading.problems.append(Problem(listing.name_of(POSE_FILE), str(error)))
             else:
                 poses |= {listing.name_of(name): pose for name, pose in found.items()}
-    reading.faces = [dataclasses.replace(face, pose=poses.get(face.name)) for face in reading.faces]
+    reading.faces = [_with_pose(face, poses.get(face.name)) for face in reading.faces]
     return reading
+
+
+def _with_pose(face: Face, pose: NDArray[np.float32] | None) -> Face:
+    if pose is None:
+        return face
+    return dataclasses.replace(face, pose=pose, subsets=(*face.subsets, *yaw_subsets(pose[0])))
 
 
 def _require_complete(root: Path) -> None:
