@@ -3,6 +3,7 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -66,7 +67,7 @@ def quantize(
       asmnet-kit quantize runs/first --data faces --format 300w --recipe qat_w8a8 --out models
     """
     chosen = RECIPES[recipe]
-    options = {
+    options: dict[str, Any] = {
         "epochs": epochs,
         "learning_rate": learning_rate,
         "calibration_faces": calibration_faces,

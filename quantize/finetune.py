@@ -99,7 +99,8 @@ def finetune(
         scores = evaluate(predictor, val_faces, batch=VALIDATION_BATCH).scores
         return {"val_nme_percent": scores.nme_percent}
 
-    with _RangeMonitor(emulated, epochs=settings.epochs, steps=data.steps_per_epoch) as monitor:
+    monitor = _RangeMonitor(emulated, epochs=settings.epochs, steps=data.steps_per_epoch)
+    with monitor:
         result = fit(
             emulated,
             loss=loss,
