@@ -49,7 +49,7 @@ COMMANDS: dict[str, LazyCommand] = {
         "asmnet_kit.predict_cli:predict", "Find landmarks and head pose in a photograph."
     ),
     "doctor": LazyCommand(
-        "asmnet_kit.doctor:doctor", "Say what works on this machine and how to mend the rest."
+        "asmnet_kit.doctor_cli:doctor", "Say what works on this machine and how to mend the rest."
     ),
 }
 

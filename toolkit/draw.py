@@ -32,8 +32,9 @@ OUTLINE: Colour = (16, 16, 16)  # under every line, so that it shows on skin and
 BOX_COLOUR: Colour = (160, 255, 96)
 AXIS_COLOURS: tuple[Colour, Colour, Colour] = ((255, 64, 64), (80, 220, 80), (80, 128, 255))
 
-MIN_SIDE = 480  # pixels: smaller pictures are enlarged, or lines would hide the face
-FACE_PER_LINE = 160.0  # lines are one pixel wide for each so many pixels of the face
+MIN_FACE = 192.0  # pixels: smaller faces are enlarged, or lines would hide them ...
+MAX_SIDE = 1920  # ... as long as the picture stays a screen's size
+FACE_PER_LINE = 200.0  # lines are one pixel wide for each so many pixels of the face
 AXIS_SHARE = 0.5  # of the face's longer side
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
 
@@ -41,8 +42,8 @@ SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
 def draw_faces(image: Image, faces: Sequence[FacePrediction], scheme: Scheme) -> Image:
     """A copy of a picture with its faces drawn upon it.
 
-    A picture whose longer side is below ``MIN_SIDE`` is enlarged first; lines grow with the face.
-    The axes start between the eyes and nose: red towards the face's side at the image's right,
+    A picture with small faces is enlarged by a whole number first; lines grow with the face. The
+    axes start between the eyes and nose: red towards the face's side at the image's right,
     green to its chin, blue where the nose points.
 
     Args:
@@ -50,11 +51,19 @@ def draw_faces(image: Image, faces: Sequence[FacePrediction], scheme: Scheme) ->
         faces: in pixels of ``image``.
         scheme: of their landmarks.
     """
-    factor = max(1, int(np.ceil(MIN_SIDE / max(image.shape[:2]))))
+    factor = _enlargement(image, faces)
     canvas: Image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     for face in faces:
         _draw_face(canvas, face, factor, scheme)
     return canvas
+
+
+def _enlargement(image: Image, faces: Sequence[FacePrediction]) -> int:
+    smallest = min(
+        (float(np.ptp(face.box.reshape(2, 2), axis=0).max()) for face in faces), default=MIN_FACE
+    )
+    wanted, allowed = np.ceil(MIN_FACE / smallest), MAX_SIDE // max(image.shape[:2])
+    return max(1, int(min(wanted, allowed)))
 
 
 def _draw_face(canvas: Image, face: FacePrediction, factor: int, scheme: Scheme) -> None:
@@ -69,7 +78,7 @@ def _draw_face(canvas: Image, face: FacePrediction, factor: int, scheme: Scheme)
         _line(canvas, landmarks[list(indices)], _colour(part), width, closed=part in scheme.closed)
     for part, indices in scheme.parts.items():
         for point in landmarks[list(indices)]:
-            _dot(canvas, point, _colour(part), width + 1)
+            _dot(canvas, point, _colour(part), 1.5 * width)
     if face.pose is not None:
         _draw_axes(canvas, face.pose, landmarks, scheme, AXIS_SHARE * size, width + 1)
 
@@ -108,14 +117,14 @@ def _line(
             cv2.line(canvas, start, end, tone, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def _dot(canvas: Image, point: Points, colour: Colour, radius: int) -> None:
+def _dot(canvas: Image, point: Points, colour: Colour, radius: float) -> None:
     if not np.isfinite(point).all():
         return
     for tone, size in ((OUTLINE, radius + 1), (colour, radius)):
         cv2.circle(
             canvas,
             _fixed(point),
-            size << SUBPIXEL_BITS,
+            round(size * 2**SUBPIXEL_BITS),
             tone,
             cv2.FILLED,
             cv2.LINE_AA,

@@ -122,7 +122,7 @@ def predict(
             }
         )
     elif faces:
-        stdout().print(_table(faces, image))
+        stdout().print(_table(faces, image), soft_wrap=False)
     (stderr() if as_json else stdout()).print(_summary(len(faces), image, out), markup=False)
 
 
