@@ -12,6 +12,7 @@ Frame and units: :mod:`asmnet_kit.faces3d.points`.
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,12 +139,14 @@ def _frame_points() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         positions.append(ring)
         v = np.full(len(around), EQUATOR_Y - radius_y * np.radians(elevation))
         plane.append(np.stack([ARC_RADIUS * np.radians(around), v], axis=1))
-    for y, rx, rz, z in ((-30, 75, 97, 75), (5, 73, 92, 75), (40, 64, 72, 78), (75, 57, 52, 82)):
-        positions.append(_ring(behind, y, rx, rz, z))
+    back = ((-30, 75, 97, 75), (5, 73, 92, 75), (40, 64, 72, 78), (75, 57, 52, 82))
+    for y, half_width, half_depth, z in back:
+        positions.append(_ring(behind, y, half_width, half_depth, z))
         plane.append(np.stack([ARC_RADIUS * np.radians(behind), np.full(6, y)], axis=1))
-    for y, v, rx, rz, z in ((118, 158, 50, 46, 82), (150, 185, 51, 45, 86), (230, 250, 60, 48, 90)):
-        positions.append(_ring(around, y, rx, rz, z))
-        plane.append(np.stack([ARC_RADIUS * np.radians(around), np.full(len(around), v)], axis=1))
+    neck = ((118, 158, 50, 46, 82), (150, 185, 51, 45, 86), (230, 250, 60, 48, 90))
+    for y, row, half_width, half_depth, z in neck:
+        positions.append(_ring(around, y, half_width, half_depth, z))
+        plane.append(np.stack([ARC_RADIUS * np.radians(around), np.full(13, row)], axis=1))
     return np.concatenate(positions), np.concatenate(plane)
 
 
@@ -205,6 +208,11 @@ _LIP_FOLLOWS_JAW = {
     **dict.fromkeys((88, 92), 0.45),
     **dict.fromkeys((83, 84, 85, 86, 87, 93, 94, 95), 1.0),
 }
+
+
+def unit(values: NDArray[Any]) -> Array:
+    """Values limited to 0..1, float32; on small arrays much faster than numpy.clip."""
+    return np.asarray(np.minimum(np.maximum(values, 0), 1), np.float32)
 
 
 def smoothstep(x: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
@@ -308,14 +316,14 @@ def _kernel(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float6
 @lru_cache(maxsize=1)
 def _spline() -> NDArray[np.float64]:
     """[K + 3, K]: spline coefficients = spline @ control positions."""
-    plane = controls().plane.astype(np.float64) / PLANE_SCALE
+    plane: NDArray[np.float64] = np.asarray(controls().plane, np.float64) / PLANE_SCALE
     count = len(plane)
     affine = np.concatenate([np.ones((count, 1)), plane], axis=1)
     system = np.zeros((count + 3, count + 3))
     system[:count, :count] = _kernel(plane, plane)
-    system[:count, count:], system[count:, :count] = affine, affine.T
-    inverse: NDArray[np.float64] = np.linalg.inv(system)[:, :count]
-    return inverse
+    system[:count, count:] = affine
+    system[count:, :count] = affine.T
+    return np.asarray(np.linalg.inv(system)[:, :count], np.float64)
 
 
 def skin_points(weights: Array, positions: Array) -> Array:

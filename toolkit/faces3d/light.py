@@ -1,16 +1,19 @@
 """Light on a scene: sky and ground, a key light with soft shadows, a fill light, highlights."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from asmnet_kit.faces3d.head import Array
+from asmnet_kit.faces3d.head import Array, unit
 
 SHADOW_CELLS = 44
 SHADOW_EXTENT_MM = 145.0  # half the width of the shadow map around the face's middle
 SHADOW_BIAS_MM = 7.0  # what lies less deep than this behind a lit point is lit too
 SHADOW_SOFT_MM = 9.0
+NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class ShadowMap:
             borderMode=cv2.BORDER_REPLICATE,
         )
         behind = -(points @ towards) - first
-        return np.asarray(1 - np.clip((behind - SHADOW_BIAS_MM) / SHADOW_SOFT_MM, 0, 1), np.float32)
+        return np.asarray(1 - unit((behind - SHADOW_BIAS_MM) / SHADOW_SOFT_MM), np.float32)
 
 
 def _cells(across: Array) -> Array:
@@ -72,10 +75,11 @@ class Light:
         far = float(depth.max(initial=0.0))
         nearest = np.full((SHADOW_CELLS, SHADOW_CELLS), far, np.float32)
         nearest[cells[order, 1], cells[order, 0]] = depth[order]
-        closed = cv2.erode(cv2.dilate(nearest, None), None)
+        closed = cv2.erode(cv2.dilate(nearest, NEIGHBOURS), NEIGHBOURS)
         holes = nearest >= far
-        nearest[holes] = cv2.erode(nearest, np.ones((3, 3), np.uint8))[holes]
-        return ShadowMap(across, cv2.blur(np.minimum(nearest, closed), (2, 2)))
+        nearest[holes] = cv2.erode(nearest, NEIGHBOURS)[holes]
+        soft = cv2.blur(np.minimum(nearest, closed), (2, 2))
+        return ShadowMap(across, np.asarray(soft, np.float32))
 
     def shade(self, points: Array, two_sided: bool, shadows: ShadowMap) -> tuple[Array, Array]:
         """(light [H, W, 3] that multiplies colours, highlight [H, W]) of a grid of points."""
@@ -83,14 +87,14 @@ class Light:
         if two_sided:
             normals = np.where(normals[..., 2:] > 0, -normals, normals)
         upwards = (0.5 - 0.5 * normals[..., 1:2]).astype(np.float32)
-        light = self.ground + upwards * (self.sky - self.ground)
+        light: NDArray[Any] = self.ground + upwards * (self.sky - self.ground)
         facing = normals @ self.key
-        lit = np.clip(facing, 0, 1) * (1 - self.hard * (1 - shadows.lit(points, self.key)))
+        lit = unit(facing) * (1 - self.hard * (1 - shadows.lit(points, self.key)))
         light = light + lit[..., None] * self.colour
-        light = light + (self.fill_strength * np.clip(normals @ self.fill, 0, 1))[..., None]
+        light = light + (self.fill_strength * unit(normals @ self.fill))[..., None]
         halfway = self.key - np.array((0, 0, 1), np.float32)
         halfway = halfway / max(float(np.linalg.norm(halfway)), 1e-6)
-        highlight = np.clip(normals @ halfway, 0, 1) ** 24 * lit
+        highlight = unit(normals @ halfway) ** 24 * lit
         return np.asarray(light, np.float32), np.asarray(0.35 * highlight, np.float32)
 
 

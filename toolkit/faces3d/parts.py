@@ -34,7 +34,11 @@ class Part:
 
 
 def _grid(*axes: NDArray[np.float64]) -> Array:
-    return np.stack(np.broadcast_arrays(*axes), axis=-1).astype(np.float32)
+    shape: tuple[int, ...] = np.broadcast(*axes).shape
+    vertices: Array = np.empty((*shape, len(axes)), np.float32)
+    for number, axis in enumerate(axes):
+        vertices[..., number] = axis
+    return vertices
 
 
 def _plain(colour: Array, rows: int = 2, columns: int = 2) -> Array:
@@ -159,13 +163,14 @@ def glasses(landmarks: Array, rng: np.random.Generator) -> list[Part]:
         x = middle[0] + (half_width + ring) * unit_x
         y = middle[1] + (half_height + ring) * unit_y
         rim = _grid(x, y, front_z + 0.22 * np.abs(x) - 3)
-        parts.append(Part(rim, _plain(colour), _with_head(rim), towards_camera=5, shine=0.5))
+        parts.append(Part(rim, _plain(colour), _with_head(rim), towards_camera=10, shine=0.5))
         if dark:
             disc = np.linspace(0.02, 1, 4)[:, None]
             x, y = middle[0] + half_width * disc * unit_x, middle[1] + half_height * disc * unit_y
             lens = _grid(x, y, front_z + 0.22 * np.abs(x) - 2)
             tint = np.clip(rng.uniform(8, 60) + rng.normal(0, 8, 3), 0, 255)
-            parts.append(Part(lens, _plain(tint), _with_head(lens), towards_camera=4, shine=0.9))
+            paint = _plain(tint.astype(np.float32))
+            parts.append(Part(lens, paint, _with_head(lens), towards_camera=9, shine=0.9))
         along = np.linspace(0, 1, 6)[None]
         edge = middle[0] + side * half_width
         arm = _grid(
@@ -182,5 +187,5 @@ def glasses(landmarks: Array, rng: np.random.Generator) -> list[Part]:
         left[1] - 4 - 2 * np.sin(np.pi * along) + np.array([[0.0], [max(1.5, thick)]]),
         np.full_like(along, front_z - 1),
     )
-    parts.append(Part(bridge, _plain(colour), _with_head(bridge), towards_camera=9, shine=0.5))
+    parts.append(Part(bridge, _plain(colour), _with_head(bridge), towards_camera=11, shine=0.5))
     return parts

@@ -17,6 +17,8 @@ Array = NDArray[np.float32]
 # A screen quad is filled with its border pixels, so a pixel's centre may lie outside of it. Where a
 # quad is seen edge-on, one pixel would be many cells: no map moves further than this per pixel.
 REACH = 1.0
+# Twice a quad's area, pixels; what is smaller is covered by its neighbours' border pixels.
+MIN_AREA = 0.2
 SUBPIXEL_BITS = 4  # of the fixed-point corners that OpenCV fills
 
 
@@ -84,10 +86,10 @@ def _quads(surface: Surface, size: int) -> tuple[NDArray[np.bool_], Array, Array
     high = np.maximum(np.maximum(a, b), np.maximum(c, d))
     inside = (high[..., 0] >= 0) & (high[..., 1] >= 0)
     inside &= (low[..., 0] < size) & (low[..., 1] < size)
-    visible = inside.reshape(-1) & ((area != 0) if surface.two_sided else (area > 0))
+    visible = inside.reshape(-1) & ((np.abs(area) if surface.two_sided else area) > MIN_AREA)
     column, row = np.meshgrid(np.arange(columns), np.arange(rows))
     cells = np.stack([column + 0.5, row + 0.5 + surface.first_row], axis=2).reshape(-1, 2)
-    return visible, quads, cells.astype(np.float32), depth
+    return visible, quads, cells.astype(np.float32), depth.astype(np.float32)
 
 
 def _read_cells(numbers: NDArray[np.int32], quads: Array, cells: Array, size: int) -> Raster:

@@ -38,7 +38,7 @@ from asmnet_kit.pose import angles, rotation_matrix
 POSE_LIMITS = (60.0, 40.0, 40.0)  # degrees: yaw, pitch, roll
 FILL = (0.50, 0.74)  # longer side of the landmarks' box as a share of the picture
 CAMERA_DISTANCES_MM = (350.0, 3000.0)
-OVERSAMPLING = 1.4  # drawn this much larger, then averaged down
+OVERSAMPLING = 1.25  # drawn this much larger, then averaged down
 MIN_SIZE, MAX_SIZE = 32, 512  # pixels; noise tiles end at the upper one
 PARTS_SCALE = 3  # texture pixels per cell of everything but the head
 JAW_CANDIDATES = 12
@@ -118,7 +118,7 @@ def _draw(seed: int, index: int, size: int) -> SyntheticFace:
 
 def _texture_scale(size: int) -> int:
     """Texture pixels per grid cell: about one per drawn pixel where the face is nearest."""
-    return int(np.clip(round(size * 5.5 / 112), 5, 14))
+    return int(np.clip(round(size * 4.5 / 112), 4, 12))
 
 
 def _head(shape: FaceShape, look: Look, rng: np.random.Generator) -> Part:
@@ -305,19 +305,19 @@ def _shoot(
         cells = ((width - 1) * PARTS_SCALE, (height - 1) * PARTS_SCALE)
         at = first_row * PARTS_SCALE
         if two_sided:
-            atlas[at : at + cells[1], : cells[0]] = np.clip(cv2.resize(part.paint, cells), 0, 255)
+            painted = np.clip(cv2.resize(part.paint, cells), 0, 255)
+            atlas[at : at + cells[1], : cells[0]] = painted
         first_row += height + 1
     raster = rasterise(surfaces, drawn)
     planes = _colours(raster, paint, hair, atlas)
-    *lit, highlight = cv2.split(
-        cv2.remap(shading, raster.cells[..., 0], raster.cells[..., 1], cv2.INTER_LINEAR)
-    )
+    column, row = raster.cells[..., 0], raster.cells[..., 1]
+    red, green, blue, gloss = cv2.split(cv2.remap(shading, column, row, cv2.INTER_LINEAR))
     covered = raster.covered.astype(np.float32)
     cover = cv2.blur(covered, (2, 2)) * covered
     behind = cv2.split(scenery.background(rng, drawn))
-    for channel, plane in enumerate(planes):
-        plane *= lit[channel]
-        plane += highlight * np.float32(light.colour[channel] * 255)
+    for channel, (plane, lit) in enumerate(zip(planes, (red, green, blue), strict=True)):
+        plane *= np.asarray(lit, np.float32)
+        plane += gloss * np.float32(light.colour[channel] * 255)
         plane -= behind[channel]
         plane *= cover
         plane += behind[channel]
@@ -332,12 +332,15 @@ def _colours(
     scale = (paint.colour.shape[0] - 1) // (ROWS - 1)
     x, y = cv2.convertMaps(column * scale, row * scale, cv2.CV_16SC2)
     colour = cv2.remap(paint.colour, x, y, cv2.INTER_LINEAR)
-    cover, detail = cv2.split(cv2.remap(paint.mix, x, y, cv2.INTER_LINEAR))
+    # Everything but the head lies below the head's texture: no hair, plain brightness there.
+    mix = cv2.remap(
+        paint.mix, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 1)
+    )
+    cover, detail = cv2.split(mix)
     # A cell's paint reaches from its first pixel's outer edge, half a pixel before its centre.
     column, row = column * PARTS_SCALE - np.float32(0.5), row * PARTS_SCALE - np.float32(0.5)
     others = row > (ROWS - 0.5) * PARTS_SCALE
     cv2.copyTo(cv2.remap(atlas, column, row, cv2.INTER_LINEAR), others.view(np.uint8), colour)
-    cover[others], detail[others] = 0, 1
     planes = [plane.astype(np.float32) for plane in cv2.split(colour)]
     for plane, hair_value in zip(planes, hair, strict=True):
         plane += cover * (hair_value - plane)

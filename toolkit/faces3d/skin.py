@@ -6,15 +6,27 @@ parts) is made once per scale; a face mixes it with its own colours.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.faces3d.head import COLUMNS, GRID_U, GRID_V, ROWS, Array, controls, grid_position
+from asmnet_kit.faces3d.head import (
+    COLUMNS,
+    GRID_U,
+    GRID_V,
+    ROWS,
+    Array,
+    controls,
+    grid_position,
+    unit,
+)
 from asmnet_kit.faces3d.look import Look
 from asmnet_kit.faces3d.noise import strands, tile
 from asmnet_kit.faces3d.shape import FaceShape
+
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 # Upper and lower borders of eye openings and mouth, as controls (98 landmarks + extra lid points).
 LEFT_LIDS = ((60, 61, 98, 62, 99, 63, 64), (64, 65, 100, 66, 101, 67, 60))
@@ -44,7 +56,7 @@ class _Window:
     x: int
     masks: tuple[Array, ...]
 
-    def of(self, texture: NDArray[np.generic]) -> NDArray[np.generic]:
+    def of(self, texture: NDArray[Pixel]) -> NDArray[Pixel]:
         height, width = self.masks[0].shape
         return texture[self.y : self.y + height, self.x : self.x + width]
 
@@ -89,7 +101,7 @@ def _bump(u: Array, v: Array, cu: float, cv: float, ru: float, rv: float) -> Arr
 def _polygon(height: int, width: int, points: Array, blur: float) -> Array:
     mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return _blurred(mask.astype(np.float32) / 255, blur)
+    return _blurred(np.float32(1 / 255) * mask, blur)
 
 
 def _blurred(mask: Array, sigma: float) -> Array:
@@ -107,7 +119,7 @@ def _curve(height: int, width: int, points: Array, thickness: float, blur: float
         cv2.LINE_AA,
         4,
     )
-    return _blurred(mask.astype(np.float32) / 255, blur)
+    return _blurred(np.float32(1 / 255) * mask, blur)
 
 
 def _smooth_rim(points: Array) -> Array:
@@ -233,7 +245,7 @@ def _plan(scale: int) -> _Plan:
         axes = (round(4.0 * mm * 16), round(2.0 * mm * 16))
         centre = np.rint(at * 16).astype(int).tolist()
         cv2.ellipse(nostrils, centre, axes, side * 18, 0, 360, 255, -1, cv2.LINE_AA, 4)
-    nostril_mask = _blurred(nostrils.astype(np.float32) / 255, 0.7 * mm)
+    nostril_mask = _blurred(np.float32(1 / 255) * nostrils, 0.7 * mm)
     return _Plan(
         width,
         height,
@@ -317,14 +329,14 @@ def _base(plan: _Plan, look: Look, rng: np.random.Generator) -> Array:
         spots = np.clip(tile(rng, len(v), len(u), "fine") - 1.0, 0, 1)
         where = (plan.tints[1] + 0.2).reshape(spots.shape)
         planes -= 40 * look.freckles * spots * where
-    return planes
+    return np.asarray(planes, np.float32)
 
 
 def _beard(colour: NDArray[np.uint8], plan: _Plan, look: Look, strand: Array) -> None:
     window = plan.beard.of(colour)
     strand_here = plan.beard.of(strand)
     region = plan.beard.masks[1 if look.moustache_only else 0]
-    cover = np.clip((region * (1.35 + 0.25 * strand_here) - 0.3) * 1.8, 0, 1)
+    cover = unit((region * (1.35 + 0.25 * strand_here) - 0.3) * 1.8)
     painted = _planes(window)
     shade = _rgb(*look.beard_hair) * np.float32(0.9) + 10 * strand_here
     _blend(painted, shade, look.beard * cover)
@@ -430,13 +442,13 @@ def _eye(
     down = ((y - centre[1]) / stretch_y).astype(np.float32)
     radius = np.sqrt(across**2 + down**2)
     edge = 0.9  # mm over which a border fades
-    _blend(eyeball, look.iris * 0.45, np.clip((6.3 - radius) / edge, 0, 1))
-    _blend(eyeball, look.iris, np.clip((5.3 - radius) / edge, 0, 1))
-    _blend(eyeball, _rgb(12, 12, 12), np.clip((2.6 - radius) / edge, 0, 1))
+    _blend(eyeball, look.iris * 0.45, unit((6.3 - radius) / edge))
+    _blend(eyeball, look.iris, unit((5.3 - radius) / edge))
+    _blend(eyeball, _rgb(12, 12, 12), unit((2.6 - radius) / edge))
     glint = np.sqrt((across + 1.8) ** 2 + (down + 2.0) ** 2)
-    _blend(eyeball, _rgb(250, 250, 250), np.clip(1.5 - glint, 0, 1))
+    _blend(eyeball, _rgb(250, 250, 250), unit(1.5 - glint))
     # The upper lid shades the first 5 mm of the ball.
-    eyeball *= 1 - 0.55 * np.clip(1 - opening.below_upper / np.float32(5 * stretch_y), 0, 1)
+    eyeball *= 1 - 0.55 * unit(1 - opening.below_upper / np.float32(5 * stretch_y))
     _blend(window, eyeball, opening.mask)
     dark = look.brow * 0.35
     thick = (0.18 + 0.25 * look.makeup) * scale
@@ -449,8 +461,8 @@ def _face_mask(colour: NDArray[np.uint8], plan: _Plan, look: Look) -> None:
     """A cloth from the nose to below the chin, pleated across, with straps to the ears."""
     u, v = plan.u[None], plan.v[:, None]
     down = v - (np.float32(look.mask_top or 0) + np.minimum(np.abs(u) / 95, 1) ** 2 * 12)
-    inside = np.clip(down / 1.5, 0, 1) * np.clip((132 - v) / 2, 0, 1)
-    inside = inside * np.clip((70 - np.abs(u)) / 2, 0, 1)
+    inside = unit(down / 1.5) * unit((132 - v) / 2)
+    inside = inside * unit((70 - np.abs(u)) / 2)
     pleats = (1 - 0.12 * (np.abs(down % 22 - 2) < 1.6)).astype(np.float32)
     strap = (np.abs(down - 4) < 1.3) & (np.abs(u) < 100)
     cover = np.maximum(inside, strap).astype(np.float32)
