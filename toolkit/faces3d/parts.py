@@ -35,7 +35,7 @@ class Part:
 
 def _grid(*axes: NDArray[np.float64]) -> Array:
     shape: tuple[int, ...] = np.broadcast(*axes).shape
-    vertices: Array = np.empty((*shape, len(axes)), np.float32)
+    vertices = np.empty((*shape, len(axes)), np.float32)
     for number, axis in enumerate(axes):
         vertices[..., number] = axis
     return vertices
