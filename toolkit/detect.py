@@ -48,11 +48,11 @@ SAME_FACE = 0.3  # intersection over union; MediaPipe's own threshold
 
 # From key points to the landmark box (landmark_boxes): least squares on 2,000 faces of four sets of
 # development pictures, yaw up to profile. Shares of the network's box.
-SHIFT_X = np.float32([0.08, 0.64])  # nose x, middle of the ears x
+SHIFT_X = np.array([0.08, 0.64], np.float32)  # nose x, middle of the ears x
 # eyes y, mouth y, distance of the eyes, distance of the ears, 1:
-SHIFT_Y = np.float32([-0.64, 1.01, 0.17, -0.12, -0.23])
-WIDTH = np.float32([3.25, -2.74, -4.28, 3.10, 1.25])
-HEIGHT = np.float32([0.85, -1.54, -1.47, 0.92, 1.22])
+SHIFT_Y = np.array([-0.64, 1.01, 0.17, -0.12, -0.23], np.float32)
+WIDTH = np.array([3.25, -2.74, -4.28, 3.10, 1.25], np.float32)
+HEIGHT = np.array([0.85, -1.54, -1.47, 0.92, 1.22], np.float32)
 EXTENT_LIMITS = (0.6, 1.7)  # all 2,000 faces lie within; keeps an odd pose from making an odd box
 
 
@@ -204,7 +204,10 @@ def _overlaps(box: Box, others: NDArray[np.float32]) -> NDArray[np.float32]:
     high = np.minimum(box[2:], others[:, 2:])
     shared = np.clip(high - low, 0, None).prod(axis=1)
     union = _area(box) + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    ratio: NDArray[np.float32] = np.divide(
+        shared, union, out=np.zeros_like(shared), where=union > 0
+    )
+    return ratio
 
 
 _loaded = threading.local()

@@ -59,4 +59,6 @@ def _summary(diagnosis: "Diagnosis") -> str:
         return f"Broken: {', '.join(broken)}. The table says how to mend it."
     missing = sum(check.status == "missing" for check in diagnosis.checks)
     rest = f"; {missing} optional parts are missing" if missing else ""
-    return f"The kit works here{rest}. Next: asmnet-kit quickstart --out quickstart"
+    trains = any(check.name == "TensorFlow" and check.status == "ok" for check in diagnosis.checks)
+    step = "asmnet-kit quickstart --out quickstart" if trains else "pip install 'asmnet-kit[train]'"
+    return f"The kit works here{rest}. Next: {step}"

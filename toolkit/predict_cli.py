@@ -1,7 +1,7 @@
 """``asmnet-kit predict``: parse, predict, print."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,21 +19,21 @@ PICTURES = (".png", ".jpg", ".jpeg")
 BoxOption = tuple[float, float, float, float]
 
 
-class BoxType(click.ParamType):
-    """x0,y0,x1,y1 in pixels."""
-
-    name = "x0,y0,x1,y1"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> BoxOption:
+def _parse_boxes(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> tuple[BoxOption, ...]:
+    boxes = []
+    for value in values:
         try:
-            x0, y0, x1, y1 = (float(part) for part in str(value).split(","))
+            x0, y0, x1, y1 = (float(part) for part in value.split(","))
         except ValueError:
-            self.fail(f"expected four numbers x0,y0,x1,y1 in pixels, got {value!r}", param, ctx)
-        if not (x0 < x1 and y0 < y1):
-            self.fail(f"expected x0 < x1 and y0 < y1, got {value!r}", param, ctx)
-        return x0, y0, x1, y1
+            raise click.BadParameter(
+                f"expected four numbers x0,y0,x1,y1 in pixels, got {value!r}"
+            ) from None
+        if not (x0 < x1 and y0 < y1):  # also refuses NaN
+            raise click.BadParameter(f"expected x0 < x1 and y0 < y1, got {value!r}")
+        boxes.append((x0, y0, x1, y1))
+    return tuple(boxes)
 
 
 @click.command()
@@ -44,7 +44,8 @@ class BoxType(click.ParamType):
 @click.option(
     "--box",
     "boxes",
-    type=BoxType(),
+    metavar="X0,Y0,X1,Y1",
+    callback=_parse_boxes,
     multiple=True,
     help="Where a face is, in pixels; repeat it for more. Without it a detector looks for faces.",
 )
