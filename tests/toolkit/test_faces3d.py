@@ -237,13 +237,12 @@ def marked(monkeypatch, controls, colour=(255, 0, 255)):
 
     def with_marks(look, shape, rng, scale):
         painted = paint(look, shape, rng, scale)
-        painted.colour[:] = 0
-        painted.mix[:] = (0, 1)
+        painted[:] = 0
         for control in controls:
             place = head.grid_position(head.controls().plane[control]) * scale
             centre = np.rint(place * 16).astype(int).tolist()
             radius = round(16 * 0.5 * scale)
-            cv2.circle(painted.colour, centre, radius, colour, -1, cv2.LINE_AA, 4)
+            cv2.circle(painted, centre, radius, colour, -1, cv2.LINE_AA, 4)
         return painted
 
     monkeypatch.setattr(render.skin, "paint", with_marks)

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from asmnet_kit.faces3d.head import COLUMNS, Array
 from asmnet_kit.faces3d.parts import Part
 
-PAINT_SCALE = 3  # texture pixels per cell of everything but the head
-
 
 @dataclass(frozen=True)
 class Mesh:
@@ -28,7 +26,8 @@ class Mesh:
         shine: float32 [H, 1].
         two_sided: bool [H, 1], seen from behind too: everything but the head.
         quads: bool [H - 1, COLUMNS - 1], which cells are part of a surface.
-        paint: uint8 [H * PAINT_SCALE, COLUMNS * PAINT_SCALE, 3], empty where the head is.
+        paint: uint8 [H * scale, COLUMNS * scale, 3]; the vertex in row r and column c is at pixel
+            (c * scale, r * scale).
     """
 
     vertices: Array
@@ -40,14 +39,14 @@ class Mesh:
     paint: NDArray[np.uint8]
 
 
-def join(head: Part, belongings: Sequence[Part]) -> Mesh:
-    """Put a head and what belongs to it into one grid."""
+def join(head: Part, belongings: Sequence[Part], *, scale: int) -> Mesh:
+    """Put a head and what belongs to it into one grid, with ``scale`` texture pixels per cell."""
     rows = sum(len(part.vertices) + 2 for part in (head, *belongings))
     vertices = np.zeros((3, rows, COLUMNS), np.float32)
     follows_head = np.zeros((rows, COLUMNS), np.float32)
     per_row = np.zeros((2, rows, 1), np.float32)  # towards_camera, shine
     quads = np.zeros((rows - 1, COLUMNS - 1), np.bool_)
-    paint = np.zeros((rows * PAINT_SCALE, COLUMNS * PAINT_SCALE, 3), np.uint8)
+    paint = np.zeros((rows * scale, COLUMNS * scale, 3), np.uint8)
     first = 0
     for part in (head, *belongings):
         height, width = part.vertices.shape[:2]
@@ -59,10 +58,11 @@ def join(head: Part, belongings: Sequence[Part]) -> Mesh:
         vertices[:, last + 1] = 2 * vertices[:, last] - vertices[:, last - 1]
         if first > 0:
             vertices[:, first - 1] = 2 * vertices[:, first] - vertices[:, first + 1]
-            cells = ((width - 1) * PAINT_SCALE, (height - 1) * PAINT_SCALE)
-            at = first * PAINT_SCALE
-            stretched = np.clip(cv2.resize(part.paint, cells), 0, 255)
-            paint[at : at + cells[1], : cells[0]] = stretched
+        across, down = (width - 1) * scale + 1, (height - 1) * scale + 1
+        stretched = part.paint
+        if stretched.shape[:2] != (down, across):
+            stretched = np.asarray(cv2.resize(stretched, (across, down)), np.uint8)
+        paint[first * scale : first * scale + down, :across] = stretched
         follows_head[first : last + 1, :width] = part.follows_head[..., 0]
         per_row[0, first : last + 1], per_row[1, first : last + 1] = part.towards_camera, part.shine
         quads[first:last, : width - 1] = True

@@ -28,9 +28,9 @@ from asmnet_kit.faces3d import head, noise, parts, scenery, skin
 from asmnet_kit.faces3d.head import COLUMNS, ROWS, Array
 from asmnet_kit.faces3d.light import Light, random_light
 from asmnet_kit.faces3d.look import Look, random_look
-from asmnet_kit.faces3d.mesh import PAINT_SCALE, Mesh, join
+from asmnet_kit.faces3d.mesh import Mesh, join
 from asmnet_kit.faces3d.parts import Part
-from asmnet_kit.faces3d.raster import Grid, Raster, rasterise
+from asmnet_kit.faces3d.raster import Grid, rasterise
 from asmnet_kit.faces3d.shape import FaceShape, landmark_controls, random_shape
 from asmnet_kit.images import CROP_SCALE, Image, Points, landmark_box
 from asmnet_kit.landmarks import SCHEME_98
@@ -41,7 +41,7 @@ FILL = (0.50, 0.74)  # longer side of the landmarks' box as a share of the pictu
 CAMERA_DISTANCES_MM = (350.0, 3000.0)
 OVERSAMPLING = 1.25  # drawn this much larger, then averaged down
 MIN_SIZE, MAX_SIZE = 32, 512  # pixels; noise tiles end at the upper one
-JAW_CANDIDATES = 12
+JAW_CANDIDATES = 9
 FACE_MIDDLE = np.array([0.0, 35.0, 10.0], np.float32)  # between eyes and mouth, mm
 OCCLUDED_SHARE = 0.14
 GLASSES_SHARE = 0.22
@@ -100,15 +100,14 @@ def _draw(seed: int, index: int, size: int) -> SyntheticFace:
     scale = _texture_scale(size)
     look = random_look(rng, skin.texture_columns(scale))
 
-    head_part = _head(shape, look, rng)
-    paint = skin.paint(look, shape, rng, scale)
-    mesh = join(head_part, _belongings(shape, look, rng))
+    head_part = _head(shape, look, scale, rng)
+    mesh = join(head_part, _belongings(shape, look, rng), scale=scale)
     camera = _Camera.random(rng, rotation_matrix(*pose), size)
     landmarks68, landmarks98 = _landmarks(shape, head_part, camera, float(pose[2]))
     camera = camera.framing(np.concatenate([landmarks68, landmarks98]), rng)
     landmarks68, landmarks98 = camera.to_picture(landmarks68), camera.to_picture(landmarks98)
 
-    picture = _shoot(mesh, paint, look.hair, camera, random_light(rng), rng)
+    picture = _shoot(mesh, camera, random_light(rng), rng)
     if rng.random() < OCCLUDED_SHARE:
         box = (landmark_box(landmarks98) + 0.5) * OVERSAMPLING
         scenery.occlude(picture, rng, box, look.skin)
@@ -121,13 +120,13 @@ def _texture_scale(size: int) -> int:
     return int(np.clip(round(size * 4.5 / 112), 4, 12))
 
 
-def _head(shape: FaceShape, look: Look, rng: np.random.Generator) -> Part:
-    """The head's skin; its paint is made apart (:mod:`asmnet_kit.faces3d.skin`)."""
+def _head(shape: FaceShape, look: Look, scale: int, rng: np.random.Generator) -> Part:
+    """The head with its hair."""
     vertices = head.skin_points(head.skin_weights(), shape.positions).reshape(ROWS, COLUMNS, 3)
     follows = np.interp(head.GRID_V, (head.NECK_TOP_V, head.NECK_BASE_V), (1, 0))
     return Part(
         _with_hair(vertices, look, rng),
-        np.zeros((1, 1, 3), np.float32),
+        skin.paint(look, shape, rng, scale),
         np.broadcast_to(follows[:, None, None], (ROWS, COLUMNS, 1)).astype(np.float32),
         shine=look.shine,
     )
@@ -277,20 +276,8 @@ class _Camera:
         return np.asarray(plane * np.float32(self.scale) + self.offset, np.float32)
 
 
-def _shoot(
-    mesh: Mesh,
-    paint: skin.Paint,
-    hair: Array,
-    camera: _Camera,
-    light: Light,
-    rng: np.random.Generator,
-) -> Array:
-    """The drawn scene, float32 [S, S, 3], S = size x OVERSAMPLING, without the camera's flaws.
-
-    Args:
-        mesh: the head, whose texture is ``paint``, and what belongs to it.
-        hair: float32 [3], its colour.
-    """
+def _shoot(mesh: Mesh, camera: _Camera, light: Light, rng: np.random.Generator) -> Array:
+    """The drawn scene, float32 [S, S, 3], S = size x OVERSAMPLING, without the camera's flaws."""
     drawn = round(camera.size * OVERSAMPLING)
     points = camera.turned_planes(mesh.vertices, mesh.follows_head)
     # Pixel centres: a point p of the picture is (p + 0.5) x enlarge - 0.5 of the drawing.
@@ -306,40 +293,18 @@ def _shoot(
         points, mesh.two_sided, light.shadow_map(points[:, :ROWS])
     )
     shading = cv2.merge((*light_planes, highlight * mesh.shine))
-    planes = _colours(raster, paint, hair, mesh.paint)
     column, row = raster.cells[..., 0], raster.cells[..., 1]
-    red, green, blue, gloss = cv2.split(cv2.remap(shading, column, row, cv2.INTER_LINEAR))
+    scale = mesh.paint.shape[1] // COLUMNS
+    colour = cv2.remap(mesh.paint, column * scale, row * scale, cv2.INTER_LINEAR)
+    planes = [np.asarray(plane, np.float32) for plane in cv2.split(colour)]
+    *lit, gloss = cv2.split(cv2.remap(shading, column, row, cv2.INTER_LINEAR))
     covered = raster.covered.astype(np.float32)
     cover = cv2.blur(covered, (2, 2)) * covered
     behind = cv2.split(scenery.background(rng, drawn))
-    for channel, (plane, lit) in enumerate(zip(planes, (red, green, blue), strict=True)):
-        plane *= np.asarray(lit, np.float32)
+    for channel, plane in enumerate(planes):
+        plane *= np.asarray(lit[channel], np.float32)
         plane += gloss * np.float32(light.colour[channel] * 255)
         plane -= behind[channel]
         plane *= cover
         plane += behind[channel]
     return np.asarray(cv2.merge(planes), np.float32)
-
-
-def _colours(
-    raster: Raster, paint: skin.Paint, hair: Array, atlas: NDArray[np.uint8]
-) -> list[Array]:
-    """Colour without light at every pixel: red, green, blue, float32 [S, S] each."""
-    column, row = raster.cells[..., 0], raster.cells[..., 1]
-    scale = (paint.colour.shape[0] - 1) // (ROWS - 1)
-    x, y = cv2.convertMaps(column * scale, row * scale, cv2.CV_16SC2)
-    colour = cv2.remap(paint.colour, x, y, cv2.INTER_LINEAR)
-    # Everything but the head lies below the head's texture: no hair, plain brightness there.
-    mix = cv2.remap(
-        paint.mix, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 1)
-    )
-    cover, detail = cv2.split(mix)
-    # A cell's paint reaches from its first pixel's outer edge, half a pixel before its centre.
-    column, row = column * PAINT_SCALE - np.float32(0.5), row * PAINT_SCALE - np.float32(0.5)
-    others = row > (ROWS - 0.5) * PAINT_SCALE
-    cv2.copyTo(cv2.remap(atlas, column, row, cv2.INTER_LINEAR), others.view(np.uint8), colour)
-    planes = [plane.astype(np.float32) for plane in cv2.split(colour)]
-    for plane, hair_value in zip(planes, hair, strict=True):
-        plane += cover * (hair_value - plane)
-        plane *= detail
-    return planes
