@@ -18,9 +18,10 @@ photographs at each size; found = overlap above 0.5 with the landmarks' box):
     found, web photographs           0.87   0.93   1.00   1.00   1.00
 
 and 0.01 false faces per scene; ten public photographs without people gave none, where the one
-network alone gave up to fifteen on one of them and the other up to six. Boxes against the landmarks' own, 499 held-back faces: the
-centre is off by 2.5 % of the longer side in x and 2.0 % in y, the longer side by 4.5 % (mean
-absolute). About 70 ms for a 512 x 512 picture and 0.3 s for 1 megapixel on one x86-64 core.
+network alone gave up to fifteen on one of them and the other up to six. Boxes against the
+landmarks' own, 499 held-back faces: the centre is off by 2.5 % of the longer side in x and 2.0 % in
+y, the longer side by 4.5 % (mean absolute). About 70 ms for a 512 x 512 picture and 0.3 s for
+1 megapixel on a busy 2-core x86-64 machine.
 """
 
 import threading
