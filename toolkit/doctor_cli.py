@@ -24,12 +24,12 @@ def doctor(as_json: bool) -> None:
 
     Example:  asmnet-kit doctor --json
     """
-    from asmnet_kit.console import stderr, stdout
+    from asmnet_kit.console import print_json, stderr, stdout
     from asmnet_kit.doctor import diagnose
 
     diagnosis = diagnose()
     if as_json:
-        stdout().print_json(data=diagnosis.to_json())
+        print_json(diagnosis.to_json())
     else:
         stdout().print(_table(diagnosis), soft_wrap=False)
     (stderr() if as_json else stdout()).print(_summary(diagnosis), markup=False)

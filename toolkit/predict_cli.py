@@ -1,5 +1,6 @@
 """``asmnet-kit predict``: parse, predict, print."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,9 @@ def _parse_boxes(
             raise click.BadParameter(
                 f"expected four numbers x0,y0,x1,y1 in pixels, got {value!r}"
             ) from None
-        if not (x0 < x1 and y0 < y1):  # also refuses NaN
-            raise click.BadParameter(f"expected x0 < x1 and y0 < y1, got {value!r}")
+        finite = all(map(math.isfinite, (x0, y0, x1, y1)))
+        if not (finite and x0 < x1 and y0 < y1):
+            raise click.BadParameter(f"expected finite x0 < x1 and y0 < y1, got {value!r}")
         boxes.append((x0, y0, x1, y1))
     return tuple(boxes)
 
@@ -93,7 +95,7 @@ def predict(
         _check_output(out, image)
     import numpy as np
 
-    from asmnet_kit.console import stderr, stdout
+    from asmnet_kit.console import print_json, stderr, stdout
     from asmnet_kit.detect import MIN_SCORE
     from asmnet_kit.images import read_image
     from asmnet_kit.predict import predict_image
@@ -114,8 +116,8 @@ def predict(
         write_picture(out, draw_faces(picture, faces, predictor.scheme))
     if as_json:
         height, width = picture.shape[:2]
-        stdout().print_json(
-            data={
+        print_json(
+            {
                 "schema_version": SCHEMA_VERSION,
                 "image": {"path": str(image), "width": width, "height": height},
                 "model": predictor.name,

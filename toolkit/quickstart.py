@@ -4,6 +4,7 @@ Each step is a process of its own that runs a public command, so what the quicks
 repeated line by line, and no step inherits the memory of the one before.
 """
 
+import importlib
 import json
 import shlex
 import subprocess
@@ -14,11 +15,12 @@ from pathlib import Path
 
 import click
 
-from asmnet_kit.errors import KitError, UsageError
+from asmnet_kit.errors import KitError, UsageError, require_installed
 from asmnet_kit.options import seed_option
 
 STAMP = "quickstart.json"
 ARCHITECTURE = "asmnet_nano"
+TRAINING_PACKAGES = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "matplotlib")
 
 
 @dataclass(frozen=True)
@@ -120,20 +122,29 @@ def begin(out: Path, plan: Plan) -> None:
     """Claim ``out`` for ``plan``; a folder of the same plan goes on where it stopped.
 
     Raises:
-        UsageError: the folder holds something else.
+        UsageError: the folder holds something else, or an input size that no network takes.
+        MissingDependency: what training needs is not installed.
     """
     from asmnet_kit.files import write_json
 
+    # By name: toolkit imports no stage. Both checks spare the minutes that drawing faces takes.
+    importlib.import_module("asmnet_kit.training.catalogue").check_input_size(plan.input_size)
+    require_installed(*TRAINING_PACKAGES, extra="train")
     stamp = out / STAMP
     if stamp.exists():
-        earlier = json.loads(stamp.read_text(encoding="utf-8"))
+        try:
+            earlier = json.loads(stamp.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UsageError(
+                f"{stamp}: not JSON ({error}); choose another folder with --out"
+            ) from error
         if earlier != asdict(plan):
             raise UsageError(
                 f"{out} holds a quickstart with other options ({earlier}); "
                 "give these, or choose another folder with --out"
             )
         return
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is not empty and holds no quickstart; choose another with --out")
     write_json(stamp, asdict(plan))
 
