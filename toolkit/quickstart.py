@@ -20,6 +20,10 @@ from asmnet_kit.options import seed_option
 
 STAMP = "quickstart.json"
 ARCHITECTURE = "asmnet_nano"
+# The highest rate that still helped the small network, which starts from nothing: with 3e-3 the
+# NME after 6 epochs was 10.4 %, with 1e-3 12.6 %.
+LEARNING_RATE = 6e-3
+FINE_TUNING_EPOCHS = 2
 TRAINING_PACKAGES = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "matplotlib")
 
 
@@ -31,10 +35,15 @@ class Plan:
     two cores.
     """
 
-    faces: int = 12_000
+    faces: int = 8_000
     epochs: int = 24
     input_size: int = 64  # pixels
     seed: int = 0
+
+    @property
+    def picture_size(self) -> int:
+        """Pixels. A drawn face fills 50 to 74 % of its picture, its crop 1.2 times as much."""
+        return self.input_size * 3 // 2
 
 
 @dataclass(frozen=True)
@@ -78,14 +87,20 @@ def steps(out: Path, plan: Plan) -> list[Step]:
     seed = ("--seed", str(plan.seed))
 
     def quantize(recipe: str) -> Step:
-        arguments = ("quantize", str(run), *source, "--recipe", recipe, *seed, "--out", str(models))
+        arguments = (
+            *("quantize", str(run), *source, "--recipe", recipe, *seed, "--out", str(models)),
+            *(("--epochs", str(FINE_TUNING_EPOCHS)) if recipe == "qat_w8a8" else ()),
+        )
         return Step(f"quantize ({recipe})", arguments, quantized[recipe])
 
     resume = ("--resume",) if (run / "config.toml").exists() else ()
     return [
         Step(
             "draw faces",
-            ("data", "synthesize", "--count", str(plan.faces), *seed, "--out", str(data)),
+            (
+                *("data", "synthesize", "--count", str(plan.faces)),
+                *("--size", str(plan.picture_size), *seed, "--out", str(data)),
+            ),
             None,
         ),
         Step(
@@ -93,6 +108,7 @@ def steps(out: Path, plan: Plan) -> list[Step]:
             (
                 *("train", *source, "--arch", ARCHITECTURE, "--loss", "asm"),
                 *("--epochs", str(plan.epochs), "--input-size", str(plan.input_size)),
+                *("--learning-rate", str(LEARNING_RATE), "--augmentation", "light"),
                 *(*seed, "--out", str(run), *resume),
             ),
             run / "model.keras",

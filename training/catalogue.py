@@ -1,4 +1,4 @@
-"""The names of the architectures and losses, known without importing TensorFlow."""
+"""The names of architectures, losses and augmentations, known without importing TensorFlow."""
 
 from types import MappingProxyType
 
@@ -17,6 +17,14 @@ LOSSES = MappingProxyType(
         "asm": "squared errors to the truth and to the smoothed truth (ASM-LOSS)",
         "mse": "squared errors to the truth",
         "smooth_l1": "absolute errors to the truth in eye distances, rounded off around 0",
+    }
+)
+
+AUGMENTATIONS = MappingProxyType(
+    {
+        "full": "for photographs: pose, colour, blur, low resolution, noise, occluders",
+        "light": "small moves and colours: for data that varies by itself, as drawn faces do",
+        "none": "every picture as it is",
     }
 )
 

@@ -11,7 +11,7 @@ import click
 
 from asmnet_kit.errors import Interrupted, UsageError
 from asmnet_kit.options import FORMATS, Command, out_option, seed_option
-from asmnet_kit.training.catalogue import ARCHITECTURES, LOSSES
+from asmnet_kit.training.catalogue import ARCHITECTURES, AUGMENTATIONS, LOSSES
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
 
 FOLDER = click.Path(path_type=Path)
@@ -47,6 +47,11 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 @setting("arch", "The network.", click.Choice(list(ARCHITECTURES)))
 @setting("loss", "asm is ASM-LOSS, the others leave the ASM out.", click.Choice(list(LOSSES)))
 @setting("alpha", "Weight of the ASM term: paper (2, 1, 0.5 by thirds) or constant:V.")
+@setting(
+    "augmentation",
+    "How much training pictures are changed: full for photographs, light for drawn faces.",
+    click.Choice(list(AUGMENTATIONS)),
+)
 @setting("asm_variance", "Share of the shapes' variance that the shape model keeps.")
 @click.option(
     "--asm-aligned/--asm-upright",

@@ -27,7 +27,7 @@ from asmnet_kit.shape_model import ShapeAccumulator, ShapeModel
 from asmnet_kit.training.alpha_schedules import alpha
 from asmnet_kit.training.architectures.counting import macs, parameters
 from asmnet_kit.training.architectures.registry import build
-from asmnet_kit.training.augment import AugmentRanges
+from asmnet_kit.training.augment import AUGMENTATIONS, AugmentRanges
 from asmnet_kit.training.checkpoints import Checkpoints
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.initialise import initialise, open_source, start_at_mean_shape
@@ -188,6 +188,7 @@ def _fit(
         size=config.input_size,
         batch_size=config.batch_size,
         seed=config.seed,
+        ranges=AUGMENTATIONS[config.augmentation],
     )
     loss = AsmLoss(
         config.loss,
