@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from asmnet_kit.console import progress, stderr
-from asmnet_kit.errors import require
+from asmnet_kit.errors import KitError, require
 from asmnet_kit.files import replacing, write_text
 from asmnet_kit.training.loop import Row
 
@@ -84,11 +85,25 @@ class RunMonitor:
         )
 
     def on_epoch_end(self, history: Sequence[Row]) -> None:
-        """Print one line and bring every log up to date."""
-        row = history[-1]
-        self.console.print(self._line(row))
+        """Print one line and bring every log up to date.
+
+        Raises:
+            KitError: a log cannot be written (a full disk, no permission).
+        """
+        self.console.print(self._line(history[-1]))
         if not self.writes:
             return
+        try:
+            self._write_logs(history)
+        except (OSError, tf.errors.OpError) as error:
+            raise KitError(
+                f"{self.run}: the logs of epoch {len(history)} could not be written ({error}). "
+                "Its checkpoint is intact: make room or mend the permissions, then go on with "
+                f"asmnet-kit train --resume --out {shlex.quote(str(self.run))}"
+            ) from error
+
+    def _write_logs(self, history: Sequence[Row]) -> None:
+        row = history[-1]
         write_history(self.run / HISTORY, history)
         plot_curves(self.run / CURVES, history)
         with self.tensorboard.as_default(step=int(row["epoch"])):

@@ -15,6 +15,7 @@ import csv
 import io
 import json
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,13 +128,17 @@ def _map(work: Callable[[_Chunk], int], chunks: list[_Chunk], workers: int) -> I
         return
     # Fresh interpreters rather than forks: the caller may have threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
-    with context.Pool(min(workers, len(chunks)), initializer=_one_thread) as pool:
+    with context.Pool(min(workers, len(chunks)), initializer=_begin_worker) as pool:
         yield from pool.imap_unordered(work, chunks)
 
 
-def _one_thread() -> None:
-    """One process a core: OpenCV's own threads would only get in each other's way."""
+def _begin_worker() -> None:
+    """One process a core: OpenCV's own threads would only get in each other's way.
+
+    Ctrl-C reaches every process of a terminal; the parent alone answers it and ends the workers.
+    """
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _claim(out: Path, plan: _Plan) -> None:
