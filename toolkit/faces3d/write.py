@@ -31,7 +31,7 @@ from asmnet_kit.files import write_bytes, write_json, write_text
 SCHEMA_VERSION = 1
 FORMAT = "synthetic"
 JPEG_QUALITY = 95
-RENDERER = 1  # raised when a seed draws other faces, so that an old folder is not continued
+RENDERER = 2  # raised when a seed draws other faces, so that an old folder is not continued
 CHUNK = 50  # faces drawn by a worker at a time
 
 
