@@ -222,8 +222,9 @@ def _needed_by_bias(wrapper: QuantizeWrapperV2) -> NDArray[np.float64]:
         return np.zeros(1)
     low, high = _input_range(wrapper)
     input_scale = (high - low) / _STEPS
-    bias = np.abs(wrapper.layer.bias.numpy()).astype(np.float64)
-    return _KERNEL_STEPS * bias / (_LARGEST_BIAS * input_scale)
+    bias: NDArray[np.float64] = np.abs(wrapper.layer.bias.numpy()).astype(np.float64)
+    needed: NDArray[np.float64] = _KERNEL_STEPS * bias / (_LARGEST_BIAS * input_scale)
+    return needed
 
 
 def _input_range(layer: tf_keras.layers.Layer) -> Range:
