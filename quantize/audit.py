@@ -7,6 +7,7 @@ nothing. It reads the file, not the model it came from.
 import math
 from typing import Any
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from asmnet_kit.errors import ModelError
@@ -21,6 +22,12 @@ _OPERATORS = {
 }
 # int32 holds biases, shapes and axes; int8 everything else.
 _INTEGER_TYPES = {schema.TensorType.INT8, schema.TensorType.INT32}
+_WITH_BIAS = {
+    schema.BuiltinOperator.CONV_2D,
+    schema.BuiltinOperator.DEPTHWISE_CONV_2D,
+    schema.BuiltinOperator.FULLY_CONNECTED,
+}
+_BIAS = 2  # which of their inputs it is
 _FLOAT_BORDER = {schema.BuiltinOperator.QUANTIZE, schema.BuiltinOperator.DEQUANTIZE}
 
 
@@ -59,7 +66,8 @@ def verify_w8a8(model: bytes) -> None:
     """Check that a file computes in int8 from its input to its outputs, the contract's way.
 
     The input is int8 with scale exactly 1/128 and zero point 0; outputs are int8; no tensor is
-    float; no QUANTIZE or DEQUANTIZE stands at the border; dense weights have one scale.
+    float; no QUANTIZE or DEQUANTIZE stands at the border; dense weights have one scale; no bias is
+    cut off at the ends of int32.
 
     Raises:
         ModelError: naming the tensor or operator that differs.
@@ -116,6 +124,8 @@ def _check_operator(operator: Any, parsed: Any, graph: Any) -> None:
             raise ModelError(
                 f"{_text(weights.name)}: expected dense weights with one scale, got {len(scales)}"
             )
+    if builtin in _WITH_BIAS and len(operator.inputs) > _BIAS and operator.inputs[_BIAS] >= 0:
+        _check_bias(graph.tensors[operator.inputs[_BIAS]], parsed)
     for tensor in tensors:
         if tensor.type != schema.TensorType.INT8:
             continue
@@ -124,6 +134,20 @@ def _check_operator(operator: Any, parsed: Any, graph: Any) -> None:
             raise ModelError(
                 f"{_text(tensor.name)}: expected int8 values with a scale above 0, got {scales}"
             )
+
+
+def _check_bias(tensor: Any, parsed: Any) -> None:
+    """A bias at an end of int32 was larger than its scale allows, and its value is lost."""
+    data = parsed.buffers[tensor.buffer].data
+    if data is None or tensor.type != schema.TensorType.INT32:
+        return
+    values = np.frombuffer(np.asarray(data, np.uint8).tobytes(), "<i4").astype(np.int64)
+    cut = np.flatnonzero(np.abs(values) >= np.iinfo(np.int32).max)
+    if cut.size:
+        raise ModelError(
+            f"{_text(tensor.name)}: expected biases that fit their scale, got channel {cut[0]} cut "
+            "off at the end of int32: the scale of its kernel is too small"
+        )
 
 
 def _signature(parsed: Any) -> Any:

@@ -6,7 +6,8 @@ leaves the kernels of convolutions alone that a ReLU follows without batch norma
 
 - kernels: symmetric, -127..127, one scale per output channel (tfmot takes one for a whole depthwise
   kernel, so that few channels use their 255 levels); dense layers have one per tensor, since the
-  Edge TPU and older runtimes know no other.
+  Edge TPU and older runtimes know no other. Never so small that the bias, which is stored in steps
+  of input scale x kernel scale, exceeds its 32 bits.
 - activations: after the ReLU or addition that TFLite fuses, never before it.
 - inputs of a concatenation: not on their own, they share the scale of its output.
 - the input: fixed to -1 .. 127/128, which makes its scale exactly 1/128 and its zero point 0.
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from numpy.typing import NDArray
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import (
     QuantizeLayer,
 )
@@ -41,8 +43,17 @@ _RESCALING = (L.ReLU, L.Add, L.Concatenate, L.GlobalAveragePooling2D, L.AverageP
 # ReLU is fused into these.
 _FUSES_RELU = (L.Conv2D, L.DepthwiseConv2D, L.Dense, L.Add)
 
-# A range of zero width would have a scale of 0, by which values are divided.
-_NARROWEST = float(np.finfo(np.float32).eps)
+# Kernels and activations have 255 steps of one scale, kernels 127 on each side of 0.
+_STEPS = 255
+_KERNEL_STEPS = 127
+
+# The largest bias, in its steps: half of int32. The other half is for what is added to it: up to
+# 2^30 / (255 * 127) = 33,000 products of an int8 activation and an int8 weight.
+_LARGEST_BIAS = 2**30
+
+# A range of zero width would have a scale of 0, by which values are divided. The converter widens
+# what is narrower than this.
+_NARROWEST = 1e-6
 
 
 class KernelQuantizer(quantizers.LastValueQuantizer):  # type: ignore[misc]
@@ -162,17 +173,18 @@ def emulate(model: tf_keras.Model, crops: Image) -> tf_keras.Model:
         wrapper = QuantizeWrapperV2(copy, placements[layer.name])
         made[layer.name] = wrapper(arguments if len(arguments) > 1 else arguments[0])
     emulated = tf_keras.Model(inputs, [made[name] for name in output_names], name=model.name)
-    fit_kernel_ranges(emulated)
     measured = [name for name, placement in placements.items() if placement.output]
     _assign_ranges(emulated, layer_ranges(model, measured, crops))
+    fit_kernel_ranges(emulated)  # depends on the ranges of the activations
     return emulated
 
 
 def fit_kernel_ranges(emulated: tf_keras.Model) -> None:
-    """Set the range of each kernel to its present values.
+    """Set the range of each kernel to its present values, or wider where the bias needs it.
 
-    Training does it at every step; needed when kernels change otherwise: at the start, and when
-    averaged or saved weights are put in place.
+    Needed at the start, when averaged or saved weights are put in place, and before conversion.
+    (Training sets the range to the values alone at every step; where that is too narrow for the
+    file, the kernel is next to nothing and so is the difference.)
     """
     for wrapper in _wrappers(emulated):
         name = wrapper.quantize_config.kernel
@@ -182,7 +194,9 @@ def fit_kernel_ranges(emulated: tf_keras.Model) -> None:
         (kernel,) = [weight for weight in wrapper.weights if weight.name.endswith(f"{name}:0")]
         axis = wrapper.quantize_config.axis
         others = tuple(other for other in range(len(kernel.shape)) if other != axis)
-        largest = np.maximum(np.abs(kernel.numpy()).max(axis=others), _NARROWEST)
+        largest = np.abs(kernel.numpy()).max(axis=others)
+        needed = np.maximum(_needed_by_bias(wrapper), _NARROWEST)  # one per output channel
+        largest = np.maximum(largest, needed.max() if axis is None else needed)
         _assign(_variables(wrapper, name), (-largest, largest))
 
 
@@ -194,6 +208,34 @@ def activation_ranges(emulated: tf_keras.Model) -> dict[str, Range]:
             low, high = _variables(wrapper, "output")
             ranges[wrapper.layer.name] = (float(low.numpy()), float(high.numpy()))
     return ranges
+
+
+def _needed_by_bias(wrapper: QuantizeWrapperV2) -> NDArray[np.float64]:
+    """The least range of a kernel with which TFLite can store the bias, by output channel.
+
+    A channel whose kernel died in training gives a constant, the bias (MobileNetV2 trained on
+    ImageNet has several), and later layers count on it. With a scale fitted to a kernel of 1e-20
+    the converter cuts the bias off at the ends of int32, silently. Where it calibrates it widens
+    such ranges itself; from emulated rounding it takes them as they are.
+    """
+    if not wrapper.layer.use_bias:
+        return np.zeros(1)
+    low, high = _input_range(wrapper)
+    input_scale = (high - low) / _STEPS
+    bias: NDArray[np.float64] = np.abs(wrapper.layer.bias.numpy()).astype(np.float64)
+    needed: NDArray[np.float64] = _KERNEL_STEPS * bias / (_LARGEST_BIAS * input_scale)
+    return needed
+
+
+def _input_range(layer: tf_keras.layers.Layer) -> Range:
+    """The present range of what a layer of the emulated model reads."""
+    source = sources(layer)[0]
+    if isinstance(source, QuantizeLayer):
+        return INPUT_RANGE
+    if not source.quantize_config.output:
+        return _input_range(source)  # it passes values through
+    low, high = _variables(source, "output")
+    return float(low.numpy()), float(high.numpy())
 
 
 def _quantized_input(name: str) -> QuantizeLayer:

@@ -62,6 +62,33 @@ def _spread(model: tf_keras.Model, random: np.random.Generator) -> None:
     late.kernel.assign(late.kernel * 0.05)
 
 
+def kill_channels(model: tf_keras.Model) -> None:
+    """Leave some channels nothing but their constant, in each kind of layer, as training may do.
+
+    MobileNetV2's ImageNet weights have kernels of 1e-20 beside biases of 2.
+    """
+    for layer, attribute, channel in (
+        ("stem", "kernel", (..., 3)),
+        ("depthwise", "depthwise_kernel", (..., 1, 0)),
+        ("late", "kernel", (..., 2)),
+        ("late_project", "kernel", (..., 5)),
+    ):
+        variable = getattr(model.get_layer(layer), attribute)
+        kernel = variable.numpy()
+        kernel[channel] *= 1e-20
+        variable.assign(kernel)
+    for layer, attribute, channel, constant in (
+        ("stem_BN", "beta", 3, 2.0),
+        ("depthwise_BN", "beta", 1, 1.5),
+        ("late", "bias", 2, 2.3),
+        ("late_project", "bias", 5, -0.1),
+    ):
+        variable = getattr(model.get_layer(layer), attribute)
+        values = variable.numpy()
+        values[channel] = constant
+        variable.assign(values)
+
+
 @pytest.fixture(scope="session")
 def make_network() -> Callable[[], tf_keras.Model]:
     """Makes another, equal ``small_network`` at each call."""
@@ -72,6 +99,14 @@ def make_network() -> Callable[[], tf_keras.Model]:
 def network() -> tf_keras.Model:
     """A fresh ``small_network``."""
     return small_network()
+
+
+@pytest.fixture
+def network_with_dead_channels() -> tf_keras.Model:
+    """A fresh ``small_network`` some channels of which give a constant."""
+    model = small_network()
+    kill_channels(model)
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,16 @@ def no_scale(model: Any) -> None:
     model.subgraphs[0].tensors[operator.outputs[0]].quantization = None
 
 
+def cut_bias(model: Any) -> None:
+    """The second channel of the first convolution gets a bias beyond its scale."""
+    graph = model.subgraphs[0]
+    bias = graph.tensors[graph.operators[0].inputs[2]]
+    buffer = model.buffers[bias.buffer]
+    values = np.frombuffer(np.asarray(buffer.data, np.uint8).tobytes(), np.int32).copy()
+    values[1] = -np.iinfo(np.int32).max
+    buffer.data = values.view(np.uint8)
+
+
 def test_a_converted_file_passes(good: bytes) -> None:
     verify_contract(good, outputs=OUTPUTS)
     verify_w8a8(good)
@@ -102,6 +112,7 @@ def test_a_broken_contract_is_named(
         (per_channel_dense, "dense weights with one scale, got 136|got 3"),
         (float_tensor, "int8 throughout, got a tensor of FLOAT32"),
         (no_scale, "a scale above 0"),
+        (cut_bias, "channel 1 cut off at the end of int32"),
     ],
 )
 def test_a_file_that_is_not_int8_throughout_is_refused(

@@ -34,11 +34,13 @@ TOLERANCES = {
 }
 
 
-def run(content: bytes, crops: NDArray[np.uint8], folder: Path) -> dict[str, NDArray[np.float32]]:
+def run(
+    content: bytes, crops: NDArray[np.uint8], folder: Path, *, xnnpack: bool = True
+) -> dict[str, NDArray[np.float32]]:
     """Real outputs by name, one crop at a time, as a device computes them."""
     path = folder / "model.tflite"
     path.write_bytes(content)
-    runtime = open_runtime(path)
+    runtime = open_runtime(path, xnnpack=xnnpack)
     raw = [
         runtime.run({"image": crop[None]}) for crop in input_values(crops, runtime.inputs["image"])
     ]
@@ -95,21 +97,30 @@ def test_fp32_is_the_model_to_one_part_in_a_hundred_thousand(
         np.testing.assert_allclose(values, real[name], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["network", "network_with_dead_channels"])
 def test_the_file_computes_what_emulated_rounding_promised(
-    network: tf_keras.Model,
-    files: Callable[[str], bytes],
+    kind: str,
     crops: NDArray[np.uint8],
+    request: pytest.FixtureRequest,
     tmp_path: Path,
 ) -> None:
-    """Within one level nearly everywhere: halves may round either way, and may do so in a chain."""
+    """Within one level nearly everywhere: halves may round either way, and may do so in a chain.
+
+    A level is one step of the output's scale. The network has an addition, global pooling, a
+    concatenation and dense layers, and in the second case channels without a kernel.
+    """
+    network = request.getfixturevalue(kind)
     emulated = emulate(deployable(network), crops)
     promised = emulated(to_float_input(crops), training=False)
-    computed = run(files("qat_w8a8"), crops, tmp_path)
-    runtime = open_runtime(tmp_path / "model.tflite")
-    for name, values in zip(output_names_of(network), promised, strict=True):
-        levels = np.abs(computed[name] - values.numpy()) / (runtime.outputs[name].scale or 1.0)
-        assert levels.max() < 3.5
-        assert levels.mean() < 0.1
+    content = convert(emulated, RECIPES["qat_w8a8"])
+    verify_w8a8(content)
+    for xnnpack in (True, False):
+        computed = run(content, crops, tmp_path, xnnpack=xnnpack)
+        runtime = open_runtime(tmp_path / "model.tflite")
+        for name, values in zip(output_names_of(network), promised, strict=True):
+            levels = np.abs(computed[name] - values.numpy()) / (runtime.outputs[name].scale or 1.0)
+            assert levels.max() < 3.5
+            assert levels.mean() < 0.1
 
 
 def test_calibration_without_black_and_white_gives_another_input_scale_and_is_refused(

@@ -101,6 +101,18 @@ def test_kernel_ranges_follow_kernels_that_were_put_in_place(
     np.testing.assert_allclose(variable(emulated, "quant_project", "kernel_min"), -2 * before)
 
 
+def test_a_kernel_that_died_keeps_a_range_wide_enough_for_its_bias(
+    network_with_dead_channels: tf_keras.Model, crops: NDArray[np.uint8]
+) -> None:
+    """TFLite stores a bias in steps of input scale x kernel scale; it must fit half of int32."""
+    emulated = emulate(deployable(network_with_dead_channels), crops)
+    low, high = activation_ranges(emulated)["add"]  # what ``late`` reads
+    step = (high - low) / 255 * variable(emulated, "quant_late", "kernel_max") / 127
+    steps = np.abs(variable(emulated, "quant_late", "bias")) / step
+    assert steps[2] == pytest.approx(2**30, rel=1e-6)  # the dead one, without a bit to spare
+    assert np.delete(steps, 2).max() < 2**24  # the others, whose kernels decide
+
+
 def test_a_layer_that_int8_is_not_known_to_work_for_is_named(crops: NDArray[np.uint8]) -> None:
     image = tf_keras.Input((32, 32, 3))
     x = L.LayerNormalization(name="odd")(L.Conv2D(4, 1)(image))
