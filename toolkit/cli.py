@@ -39,6 +39,10 @@ COMMANDS: dict[str, LazyCommand] = {
     "quantize": LazyCommand(
         "asmnet_kit.quantize.cli:quantize", "Turn a training run into a .tflite model."
     ),
+    "check": LazyCommand(
+        "asmnet_kit.benchmarks.check_cli:check",
+        "Predict what an Edge TPU or a GPU would run of a .tflite model.",
+    ),
     "benchmark": LazyCommand(
         "asmnet_kit.benchmarks.cli:benchmark", "Measure a .tflite model's speed on a target."
     ),
