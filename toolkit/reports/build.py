@@ -26,7 +26,14 @@ DEFAULT_TITLE = "Benchmark report"
 OPEN_ROWS = 24  # charts shown at once; more are there, folded
 
 # Facts that change from run to run do not make it another machine.
-VOLATILE_FACTS = ("load_average", "frequency_mhz", "memory_available_bytes", "usable_cores")
+VOLATILE_FACTS = (
+    "load_average",
+    "frequency_mhz",
+    "memory_available_bytes",
+    "usable_cores",
+    "temperature_celsius",
+    "battery",
+)
 
 
 @dataclass(frozen=True)
