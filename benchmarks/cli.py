@@ -74,6 +74,21 @@ if TYPE_CHECKING:
     show_default=True,
     help="Let the CPU target use the XNNPACK kernels, or the builtin ones alone.",
 )
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    help="Which device, where the target has several (usb:0, pci:0 for edgetpu); may be given "
+    "several times.",
+)
+@click.option(
+    "--edgetpu-compiler",
+    help="The program edgetpu_compiler.  [default: $EDGETPU_COMPILER, then the PATH]",
+)
+@click.option(
+    "--edgetpu-library",
+    help="The library of the Edge TPU's delegate.  [default: libedgetpu.so.1]",
+)
 @data_options(required=False)
 @click.option("--split", help="Folder of the data set to take (train, val, test); all by default.")
 @json_option
@@ -87,6 +102,9 @@ def benchmark(
     seconds: float,
     max_seconds: float | None,
     xnnpack: bool,
+    devices: tuple[str, ...],
+    edgetpu_compiler: str | None,
+    edgetpu_library: str | None,
     data: Path | None,
     data_format: str | None,
     split: str | None,
@@ -116,6 +134,7 @@ def benchmark(
     for name in targets:
         load_target(name)  # an unknown name is refused before anything is measured
     limit = max(Request.max_seconds, seconds) if max_seconds is None else max_seconds
+    told = {"edgetpu_compiler": edgetpu_compiler, "edgetpu_library": edgetpu_library}
     template = Request(
         model=models[0],
         warmup_runs=warmup,
@@ -123,9 +142,12 @@ def benchmark(
         min_seconds=seconds,
         max_seconds=limit,
         xnnpack=xnnpack,
+        options={name: value for name, value in told.items() if value},
     )
     dataset = Data(data, data_format, split) if data and data_format else None
-    requests = requests_for(list(models), list(targets), list(threads), template)
+    requests = requests_for(
+        list(models), list(targets), list(threads), template, devices=list(devices)
+    )
     written, failures = _measure_all(requests, dataset, out)
     _print(written, out, as_json=as_json)
     if failures:
@@ -151,7 +173,7 @@ def _measure_all(
 
     written: dict[Path, Result] = {}
     failures: list[str] = []
-    accuracies: dict[tuple[Path, str], dict[str, object] | str] = {}
+    accuracies: dict[tuple[Path, str, str], dict[str, object] | str] = {}
     with progress() as bar:
         for request in requests:
             title = f"{request.model.name}, {request.target}, {request.threads} thread(s)"
@@ -160,7 +182,7 @@ def _measure_all(
             def on_progress(done: float, note: str, task: "TaskID" = task) -> None:
                 bar.update(task, completed=100 * done, note=note)
 
-            problem = load_target(request.target).problem()
+            problem = load_target(request.target).problem(request)
             if problem:
                 failures.append(f"{request.model}: target {request.target}: {problem}")
                 continue
@@ -172,7 +194,7 @@ def _measure_all(
                 continue
             if data is not None:
                 # Threads change no output: one measurement for each target is enough.
-                key = (request.model, request.target)
+                key = (request.model, request.target, request.device)
                 if key not in accuracies:
                     try:
                         accuracies[key] = measure_accuracy(request, data, on_progress=on_progress)

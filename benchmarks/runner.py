@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -27,6 +27,9 @@ STALL_SECONDS = 120.0
 DATA_STALL_SECONDS = 1800.0  # reading a large data set tells no progress
 LOG_TAIL_CHARACTERS = 400
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
+
+
+WITHOUT_DEVICES = ("cpu", "gpu")  # targets of which this machine has one
 
 
 class TargetError(KitError):
@@ -140,6 +143,8 @@ def command_line(request: Request) -> str:
     words = ["asmnet-kit", "benchmark", request.model.name, "--target", request.target]
     words += ["--threads", str(request.threads), "--warmup", str(request.warmup_runs)]
     words += ["--runs", str(request.runs), "--seconds", f"{request.min_seconds:g}"]
+    if request.device:
+        words += ["--device", request.device]
     if not request.xnnpack:
         words.append("--no-xnnpack")
     return " ".join([*words, "--out", "results"])
@@ -149,6 +154,8 @@ def result_file_name(result: Result, *, taken: set[str]) -> str:
     """A file name for a result; part of the hash is added when ``taken`` has the plain one."""
     model, target = result["model"], result["target"]
     words = [model["name"], target["requested"]]
+    if target.get("device"):
+        words.append("".join(c if c.isalnum() or c in "-." else "-" for c in target["device"]))
     if target["threads"]:
         words.append(f"{target['threads']}t")
     if target["requested"] == "cpu" and target["delegate"] is None:
@@ -158,13 +165,22 @@ def result_file_name(result: Result, *, taken: set[str]) -> str:
 
 
 def requests_for(
-    models: list[Path], targets: list[str], threads: list[int], template: Request
+    models: list[Path],
+    targets: list[str],
+    threads: list[int],
+    template: Request,
+    *,
+    devices: Sequence[str] = (),
 ) -> list[Request]:
-    """One request for each model x target x number of threads, in that order."""
+    """One request for each model x target x device x number of threads, in that order.
+
+    Devices are of the targets that have some: ``cpu`` and ``gpu`` are measured once.
+    """
     return [
-        replace(template, model=model, target=target, threads=count)
+        replace(template, model=model, target=target, device=device, threads=count)
         for model in dict.fromkeys(models)
         for target in dict.fromkeys(targets)
+        for device in ([""] if target in WITHOUT_DEVICES else dict.fromkeys(devices or [""]))
         for count in dict.fromkeys(threads)
     ]
 

@@ -92,12 +92,18 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """The main graph, operators in the order of execution."""
+    """The main graph, operators in the order of execution.
+
+    Attributes:
+        subgraphs: how many graphs the model has; more than one means control flow.
+        signature: (a tensor's own name, its name in the first signature).
+    """
 
     ops: tuple[Op, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     subgraphs: int
+    signature: tuple[tuple[str, str], ...]
 
     @property
     def parameter_bytes(self) -> int:
@@ -145,7 +151,17 @@ def _graph(model: Any, content: bytes) -> Graph:
         inputs=tuple(tensors[graph.Inputs(i)] for i in range(graph.InputsLength())),
         outputs=tuple(tensors[graph.Outputs(i)] for i in range(graph.OutputsLength())),
         subgraphs=model.SubgraphsLength(),
+        signature=_signature(model, tensors),
     )
+
+
+def _signature(model: Any, tensors: list[Tensor]) -> tuple[tuple[str, str], ...]:
+    if not model.SignatureDefsLength() or model.SignatureDefs(0).SubgraphIndex() != 0:
+        return ()
+    first = model.SignatureDefs(0)
+    entries = [first.Inputs(i) for i in range(first.InputsLength())]
+    entries += [first.Outputs(i) for i in range(first.OutputsLength())]
+    return tuple((tensors[e.TensorIndex()].name, e.Name().decode()) for e in entries)
 
 
 def _tensor(index: int, tensor: Any, model: Any, content: bytes) -> Tensor:

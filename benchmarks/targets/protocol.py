@@ -20,7 +20,10 @@ if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
 ENTRY_POINT_GROUP = "asmnet_kit.targets"
 
 # Targets of the kit, by name: "module:object", loaded when one is asked for.
-BUILTIN_TARGETS = {"cpu": "asmnet_kit.benchmarks.targets.cpu:CPU"}
+BUILTIN_TARGETS = {
+    "cpu": "asmnet_kit.benchmarks.targets.cpu:CPU",
+    "edgetpu": "asmnet_kit.benchmarks.targets.edgetpu:EDGETPU",
+}
 
 MODES = ("standard", "single-stream")
 
