@@ -49,6 +49,10 @@ COMMANDS: dict[str, LazyCommand] = {
     "report": LazyCommand(
         "asmnet_kit.reports.cli:report", "Write one HTML page from benchmark results."
     ),
+    "compare": LazyCommand(
+        "asmnet_kit.benchmarks.compare_cli:compare",
+        "Fail when new benchmark results are worse than old ones.",
+    ),
     "predict": LazyCommand(
         "asmnet_kit.predict_cli:predict", "Find landmarks and head pose in a photograph."
     ),
