@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from asmnet_kit.benchmarks.targets.protocol import Request
     from asmnet_kit.results import Result
 
+# MLPerf Mobile's single-stream scenario.
+SINGLE_STREAM_RUNS = 1024
+SINGLE_STREAM_SECONDS = 60.0
+
 
 @click.command(short_help="Measure a .tflite model's speed on a target.")
 @click.argument(
@@ -75,6 +79,27 @@ if TYPE_CHECKING:
     help="Let the CPU target use the XNNPACK kernels, or the builtin ones alone.",
 )
 @click.option(
+    "--single-stream",
+    is_flag=True,
+    help="As MLPerf Mobile's single stream: at least 1,024 runs and 60 seconds, judged by p90.",
+)
+@click.option(
+    "--sustained",
+    "sustained_minutes",
+    metavar="MINUTES",
+    default=0.0,
+    type=click.FloatRange(min=0),
+    help="Run on for this long without a pause and record the curve: heat shows there.",
+)
+@click.option(
+    "--profile", is_flag=True, help="Measure the time of each operator, too (CPU with XNNPACK)."
+)
+@click.option(
+    "--max-nme",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Accuracy target: end with 1 when the NME through the target is above it; needs --data.",
+)
+@click.option(
     "--device",
     "devices",
     multiple=True,
@@ -102,6 +127,10 @@ def benchmark(
     seconds: float,
     max_seconds: float | None,
     xnnpack: bool,
+    single_stream: bool,
+    sustained_minutes: float,
+    profile: bool,
+    max_nme: float | None,
     devices: tuple[str, ...],
     edgetpu_compiler: str | None,
     edgetpu_library: str | None,
@@ -124,6 +153,11 @@ def benchmark(
     from asmnet_kit.benchmarks.runner import Data, requests_for
     from asmnet_kit.benchmarks.targets.protocol import Request, load_target
 
+    if single_stream:
+        _refuse_with_single_stream()
+        runs, seconds = SINGLE_STREAM_RUNS, SINGLE_STREAM_SECONDS
+    if max_nme is not None and data is None:
+        raise UsageError("--max-nme is about accuracy: it needs --data and --format")
     if (data is None) != (data_format is None):
         raise UsageError("expected --data and --format together, got one of them")
     if split is not None and data is None:
@@ -142,6 +176,9 @@ def benchmark(
         min_seconds=seconds,
         max_seconds=limit,
         xnnpack=xnnpack,
+        mode="single-stream" if single_stream else "standard",
+        sustained_minutes=sustained_minutes,
+        profile=profile,
         options={name: value for name, value in told.items() if value},
     )
     dataset = Data(data, data_format, split) if data and data_format else None
@@ -150,9 +187,31 @@ def benchmark(
     )
     written, failures = _measure_all(requests, dataset, out)
     _print(written, out, as_json=as_json)
+    failures += _above(max_nme, written)
     if failures:
         reasons = "\n".join(dict.fromkeys(failures))
         raise GateError(f"{len(failures)} of {len(requests)} measurements failed:\n{reasons}")
+
+
+def _refuse_with_single_stream() -> None:
+    """Options that --single-stream sets itself must not be given beside it."""
+    context = click.get_current_context()
+    for name in ("runs", "seconds"):
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise UsageError(f"--single-stream sets --{name} itself: give one of the two")
+
+
+def _above(max_nme: float | None, written: "dict[Path, Result]") -> list[str]:
+    """Results that miss the accuracy target."""
+    if max_nme is None:
+        return []
+    missed = []
+    for path, result in written.items():
+        nme = (result["accuracy"] or {}).get("nme_percent")
+        if nme is None or nme > max_nme:
+            got = "none was measured" if nme is None else f"got {nme:.3f} %"
+            missed.append(f"{path}: expected an NME of at most {max_nme:g} %, {got}")
+    return missed
 
 
 def _check_writable(out: Path) -> None:

@@ -145,6 +145,10 @@ def command_line(request: Request) -> str:
     words += ["--runs", str(request.runs), "--seconds", f"{request.min_seconds:g}"]
     if request.device:
         words += ["--device", request.device]
+    if request.profile:
+        words.append("--profile")
+    if request.sustained_minutes:
+        words += ["--sustained", f"{request.sustained_minutes:g}"]
     if not request.xnnpack:
         words.append("--no-xnnpack")
     return " ".join([*words, "--out", "results"])

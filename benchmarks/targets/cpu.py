@@ -1,9 +1,10 @@
 """This machine's CPU through ai-edge-litert (or tflite-runtime): XNNPACK or the builtin kernels."""
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from asmnet_kit.benchmarks.machine import CpuUse
 from asmnet_kit.benchmarks.measuring import measure_session
+from asmnet_kit.benchmarks.profile import ProfileError, profile_model
 from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.errors import MissingDependency
 from asmnet_kit.runtime import Runtime, installed_runtime, open_runtime
@@ -32,6 +33,7 @@ class CpuTarget:
 
         session, timed = measure_session(open_session, request, on_progress)
         runtime = cast(Runtime, session)
+        profile, unprofiled = _profile(request, on_progress)
         return Measurement(
             target={
                 "actual": "cpu",
@@ -50,9 +52,10 @@ class CpuTarget:
             ),
             timings_ms=timed.timings_ms,
             memory=timed.memory,
+            profile=profile,
             sustained=timed.sustained,
             warnings=[*runtime.notes, *timed.warnings],
-            notes=timed.notes,
+            notes=[*timed.notes, *unprofiled],
         )
 
     def predictor(self, request: Request) -> "Predictor":
@@ -62,6 +65,21 @@ class CpuTarget:
 
 
 CPU = CpuTarget()
+
+
+def _profile(
+    request: Request, on_progress: OnProgress
+) -> tuple[list[dict[str, Any]] | None, list[str]]:
+    """The time of each operator, or why there is none."""
+    if not request.profile:
+        return None, []
+    if not request.xnnpack:
+        return None, ["operators not profiled: the profiler runs the XNNPACK kernels"]
+    on_progress(1.0, "profile")
+    try:
+        return profile_model(request.model), []
+    except ProfileError as error:
+        return None, [f"operators not profiled: {error}"]
 
 
 def _proof(runtime: Runtime, before: CpuUse, after: CpuUse) -> list[str]:
