@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -107,6 +107,11 @@ SINGLE_STREAM_SECONDS = 60.0
     "several times.",
 )
 @click.option(
+    "--gpu-precision",
+    type=click.Choice(["fp32", "fp16"]),
+    help="Arithmetic of the GPU; fp16 is faster and less exact.  [default: fp32]",
+)
+@click.option(
     "--edgetpu-compiler",
     help="The program edgetpu_compiler.  [default: $EDGETPU_COMPILER, then the PATH]",
 )
@@ -132,6 +137,7 @@ def benchmark(
     profile: bool,
     max_nme: float | None,
     devices: tuple[str, ...],
+    gpu_precision: str | None,
     edgetpu_compiler: str | None,
     edgetpu_library: str | None,
     data: Path | None,
@@ -168,7 +174,11 @@ def benchmark(
     for name in targets:
         load_target(name)  # an unknown name is refused before anything is measured
     limit = max(Request.max_seconds, seconds) if max_seconds is None else max_seconds
-    told = {"edgetpu_compiler": edgetpu_compiler, "edgetpu_library": edgetpu_library}
+    told = {
+        "gpu_precision": gpu_precision,
+        "edgetpu_compiler": edgetpu_compiler,
+        "edgetpu_library": edgetpu_library,
+    }
     template = Request(
         model=models[0],
         warmup_runs=warmup,
@@ -272,6 +282,13 @@ def _measure_all(
     return written, failures
 
 
+def _where(target: "dict[str, Any]") -> str:
+    """For example ``cpu x1 XNNPACK``."""
+    threads = f"x{target['threads']}" if target["threads"] else ""
+    words = (target["actual"], target.get("device"), threads, target["delegate"] or "builtin")
+    return " ".join(word for word in words if word)
+
+
 def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
     """The results as a table or JSON on stdout; warnings and the next step on stderr."""
     from rich.table import Table
@@ -294,7 +311,7 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
             nme = (result["accuracy"] or {}).get("nme_percent")
             table.add_row(
                 result["model"]["name"],
-                f"{target['actual']} x{target['threads']} {target['delegate'] or 'builtin'}",
+                _where(target),
                 *(f"{summary[name]:.2f}" for name in ("p50", "p90", "p99")),
                 f"{summary['runs_per_second']:.0f}",
                 "-" if peak is None else f"{peak / 1e6:.0f}",

@@ -30,6 +30,7 @@ NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the 
 
 
 WITHOUT_DEVICES = ("cpu", "gpu")  # targets of which this machine has one
+WITHOUT_THREADS = ("gpu", "edgetpu")  # targets for which CPU threads are not what counts
 
 
 class TargetError(KitError):
@@ -185,7 +186,7 @@ def requests_for(
         for model in dict.fromkeys(models)
         for target in dict.fromkeys(targets)
         for device in ([""] if target in WITHOUT_DEVICES else dict.fromkeys(devices or [""]))
-        for count in dict.fromkeys(threads)
+        for count in (threads[:1] if target in WITHOUT_THREADS else dict.fromkeys(threads))
     ]
 
 

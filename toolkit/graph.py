@@ -37,7 +37,8 @@ class Tensor:
         type: for example ``int8``, ``float32``.
         constant: the file holds its values; ``data`` are their bytes.
         variable: state kept from run to run.
-        scales: of the quantization, one or one for each channel; empty for real values.
+        scales, zero_points: of the quantization, one or one for each channel; empty for real
+            values.
     """
 
     index: int
@@ -47,6 +48,7 @@ class Tensor:
     constant: bool
     variable: bool
     scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
     data: bytes = field(repr=False, compare=False)
 
     @property
@@ -168,8 +170,11 @@ def _tensor(index: int, tensor: Any, model: Any, content: bytes) -> Tensor:
     data = _buffer(model.Buffers(tensor.Buffer()), content)
     quantization = tensor.Quantization()
     scales: tuple[float, ...] = ()
+    zero_points: tuple[int, ...] = ()
     if quantization is not None and quantization.ScaleLength():
         scales = tuple(float(s) for s in quantization.ScaleAsNumpy())
+        if quantization.ZeroPointLength():
+            zero_points = tuple(int(z) for z in quantization.ZeroPointAsNumpy())
     kind = int(tensor.Type())
     name = tensor.Name()
     return Tensor(
@@ -180,6 +185,7 @@ def _tensor(index: int, tensor: Any, model: Any, content: bytes) -> Tensor:
         constant=bool(data),
         variable=bool(tensor.IsVariable()),
         scales=scales,
+        zero_points=zero_points,
         data=data,
     )
 

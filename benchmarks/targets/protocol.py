@@ -22,6 +22,7 @@ ENTRY_POINT_GROUP = "asmnet_kit.targets"
 # Targets of the kit, by name: "module:object", loaded when one is asked for.
 BUILTIN_TARGETS = {
     "cpu": "asmnet_kit.benchmarks.targets.cpu:CPU",
+    "gpu": "asmnet_kit.benchmarks.targets.gpu:GPU",
     "edgetpu": "asmnet_kit.benchmarks.targets.edgetpu:EDGETPU",
 }
 
