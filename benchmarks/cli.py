@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +13,11 @@ from asmnet_kit.errors import GateError, KitError, UsageError
 from asmnet_kit.options import data_options, json_option, out_option
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from asmnet_kit.benchmarks.runner import Data
     from asmnet_kit.benchmarks.targets.protocol import Request
     from asmnet_kit.results import Result
+
+OTHER_MACHINES = ("android", "linux")  # targets that do not use this one
 
 # MLPerf Mobile's single-stream scenario.
 SINGLE_STREAM_RUNS = 1024
@@ -36,7 +38,8 @@ SINGLE_STREAM_SECONDS = 60.0
     multiple=True,
     default=["cpu"],
     show_default=True,
-    help="Where to run; may be given several times.",
+    help="Where to run: cpu, gpu, edgetpu, android, android:gpu, android:nnapi, linux, linux:gpu, "
+    "linux:edgetpu or another package's target; may be given several times.",
 )
 @click.option(
     "--threads",
@@ -103,8 +106,8 @@ SINGLE_STREAM_SECONDS = 60.0
     "--device",
     "devices",
     multiple=True,
-    help="Which device, where the target has several (usb:0, pci:0 for edgetpu); may be given "
-    "several times.",
+    help="Which device, where the target has several (usb:0, pci:0 for edgetpu; a serial number "
+    "for android; user@host for linux); may be given several times.",
 )
 @click.option(
     "--gpu-precision",
@@ -243,43 +246,56 @@ def _measure_all(
     written: dict[Path, Result] = {}
     failures: list[str] = []
     accuracies: dict[tuple[Path, str, str], dict[str, object] | str] = {}
-    with progress() as bar:
-        for request in requests:
-            title = f"{request.model.name}, {request.target}, {request.threads} thread(s)"
-            task = bar.add_task(title, total=100, note="")
+    lock = threading.Lock()
 
-            def on_progress(done: float, note: str, task: "TaskID" = task) -> None:
-                bar.update(task, completed=100 * done, note=note)
+    def measure(request: "Request") -> None:
+        title = f"{request.model.name}, {request.target}, {request.device or request.threads}"
+        task = bar.add_task(title, total=100, note="")
 
-            problem = load_target(request.target).problem(request)
-            if problem:
-                failures.append(f"{request.model}: target {request.target}: {problem}")
-                continue
-            try:
-                result = benchmark_model(request, on_progress=on_progress)
-            except KitError as error:
-                failures.append(str(error))
-                bar.update(task, note="failed")
-                continue
-            if data is not None:
-                # Threads change no output: one measurement for each target is enough.
-                key = (request.model, request.target, request.device)
-                if key not in accuracies:
-                    try:
-                        accuracies[key] = measure_accuracy(request, data, on_progress=on_progress)
-                    except KitError as error:
-                        accuracies[key] = str(error)
-                        failures.append(str(error))
-                accuracy = accuracies[key]
-                if isinstance(accuracy, str):
-                    result["warnings"].append(f"accuracy not measured: {accuracy}")
-                else:
-                    result["accuracy"] = accuracy
+        def on_progress(done: float, note: str) -> None:
+            bar.update(task, completed=100 * done, note=note)
+
+        problem = load_target(request.target).problem(request)
+        if problem:
+            failures.append(f"{request.model}: target {request.target}: {problem}")
+            return
+        try:
+            result = benchmark_model(request, on_progress=on_progress)
+        except KitError as error:
+            failures.append(str(error))
+            bar.update(task, note="failed")
+            return
+        if data is not None:
+            # Threads change no output: one measurement for each target is enough.
+            key = (request.model, request.target, request.device)
+            if key not in accuracies:
+                try:
+                    accuracies[key] = measure_accuracy(request, data, on_progress=on_progress)
+                except KitError as error:
+                    accuracies[key] = str(error)
+                    failures.append(str(error))
+            accuracy = accuracies[key]
+            if isinstance(accuracy, str):
+                result["warnings"].append(f"accuracy not measured: {accuracy}")
+            else:
+                result["accuracy"] = accuracy
+        with lock:
             path = out / result_file_name(result, taken={p.name for p in written})
             save_result(path, result)
             written[path] = result
-            bar.update(task, completed=100, note=f"p50 {result['summary']['p50']:.2f} ms")
-    return written, failures
+        bar.update(task, completed=100, note=f"p50 {result['summary']['p50']:.2f} ms")
+
+    # Machines work side by side; what shares one goes one after the other.
+    lanes: dict[str, list[Request]] = {}
+    for request in requests:
+        elsewhere = request.target.partition(":")[0] in OTHER_MACHINES
+        lanes.setdefault(request.device if elsewhere else "", []).append(request)
+    with progress() as bar, ThreadPoolExecutor(max_workers=len(lanes)) as pool:
+        for done in [
+            pool.submit(lambda lane=lane: [*map(measure, lane)]) for lane in lanes.values()
+        ]:
+            done.result()
+    return dict(sorted(written.items())), failures
 
 
 def _where(target: "dict[str, Any]") -> str:

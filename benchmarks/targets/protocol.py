@@ -24,6 +24,12 @@ BUILTIN_TARGETS = {
     "cpu": "asmnet_kit.benchmarks.targets.cpu:CPU",
     "gpu": "asmnet_kit.benchmarks.targets.gpu:GPU",
     "edgetpu": "asmnet_kit.benchmarks.targets.edgetpu:EDGETPU",
+    "android": "asmnet_kit.benchmarks.targets.android:ANDROID",
+    "android:gpu": "asmnet_kit.benchmarks.targets.android:ANDROID_GPU",
+    "android:nnapi": "asmnet_kit.benchmarks.targets.android:ANDROID_NNAPI",
+    "linux": "asmnet_kit.benchmarks.targets.linux:LINUX",
+    "linux:gpu": "asmnet_kit.benchmarks.targets.linux:LINUX_GPU",
+    "linux:edgetpu": "asmnet_kit.benchmarks.targets.linux:LINUX_EDGETPU",
 }
 
 MODES = ("standard", "single-stream")
