@@ -1,6 +1,5 @@
 """``asmnet-kit check``: what an accelerator would run of a model, without having one."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,10 +35,11 @@ def check(model: Path, target: str, as_json: bool) -> None:
       asmnet-kit check model.tflite --target gpu --json
     """
     from asmnet_kit.benchmarks.check import check_model
+    from asmnet_kit.console import print_json
 
     outcome = check_model(model, target=target)
     if as_json:
-        print(json.dumps(outcome.to_json(), allow_nan=False))
+        print_json(outcome.to_json())
     else:
         _print(outcome)
     _summarise(outcome)

@@ -1,7 +1,6 @@
 """``asmnet-kit benchmark``: measure .tflite models and write one result file for each."""
 
-import json
-import os
+import shlex
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -161,6 +160,8 @@ def benchmark(
     """
     from asmnet_kit.benchmarks.runner import Data, requests_for
     from asmnet_kit.benchmarks.targets.protocol import Request, load_target
+    from asmnet_kit.datasets.registry import load_dataset
+    from asmnet_kit.files import require_writable
 
     if single_stream:
         _refuse_with_single_stream()
@@ -171,11 +172,12 @@ def benchmark(
         raise UsageError("expected --data and --format together, got one of them")
     if split is not None and data is None:
         raise UsageError("--split chooses a part of --data, which is not given")
-    if data is not None and not data.exists():
-        raise UsageError(f"{data}: no such folder")
-    _check_writable(out)
+    # A mistake is refused before anything is measured.
+    require_writable(out)
     for name in targets:
-        load_target(name)  # an unknown name is refused before anything is measured
+        load_target(name)
+    if data is not None and data_format is not None:
+        load_dataset(data, data_format, split=split)
     limit = max(Request.max_seconds, seconds) if max_seconds is None else max_seconds
     told = {
         "gpu_precision": gpu_precision,
@@ -225,13 +227,6 @@ def _above(max_nme: float | None, written: "dict[Path, Result]") -> list[str]:
             got = "none was measured" if nme is None else f"got {nme:.3f} %"
             missed.append(f"{path}: expected an NME of at most {max_nme:g} %, {got}")
     return missed
-
-
-def _check_writable(out: Path) -> None:
-    """Refuse a folder that cannot be written before minutes are spent on measuring."""
-    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise UsageError(f"--out {out}: expected a folder to write to, got {existing}")
 
 
 def _measure_all(
@@ -309,11 +304,11 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
     """The results as a table or JSON on stdout; warnings and the next step on stderr."""
     from rich.table import Table
 
-    from asmnet_kit.console import stderr, stdout
+    from asmnet_kit.console import print_json, stderr, stdout
     from asmnet_kit.reports.text import grouped
 
     if as_json:
-        print(json.dumps({"results": {str(path): result for path, result in written.items()}}))
+        print_json({"results": {str(path): result for path, result in written.items()}})
     elif written:
         table = Table()
         table.add_column("model", overflow="fold")
@@ -342,5 +337,7 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
         messages.print(f"warning: {text} ({whose})", markup=False, style="yellow")
     if written:
         messages.print(
-            f"{len(written)} result(s) in {out}. Next: asmnet-kit report {out} --out report.html"
+            f"{len(written)} result(s) in {out}. Next: asmnet-kit report {shlex.quote(str(out))} "
+            "--out report.html",
+            markup=False,
         )

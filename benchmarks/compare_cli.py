@@ -1,6 +1,5 @@
 """``asmnet-kit compare``: did a change make a model slower or less accurate?"""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +70,7 @@ def compare(
     """
     from asmnet_kit.benchmarks.compare import compare as compare_results
     from asmnet_kit.benchmarks.compare_output import github_lines, write_junit
-    from asmnet_kit.console import stderr
+    from asmnet_kit.console import print_json, stderr
     from asmnet_kit.results import load_results
 
     if github and as_json:
@@ -87,7 +86,7 @@ def compare(
     if junit is not None:
         write_junit(outcome, junit)
     if as_json:
-        print(json.dumps(outcome.to_json(), allow_nan=False))
+        print_json(outcome.to_json())
     elif github:
         print("\n".join(github_lines(outcome)))
     else:

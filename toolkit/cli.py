@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from asmnet_kit import __version__
-from asmnet_kit.errors import KitError, UsageError
+from asmnet_kit.errors import Interrupted, KitError
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,11 @@ USER_ERRNOS = {
 
 
 class KitFailure(click.ClickException):
-    """A ``KitError`` on its way to the terminal."""
+    """An error on its way to the terminal: one line, no traceback."""
 
-    exit_code = 1
-
-
-class KitMisuse(KitFailure):
-    """A ``UsageError`` on its way to the terminal."""
-
-    exit_code = UsageError.exit_code
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads the instance's
 
 
 class KitGroup(click.Group):
@@ -106,15 +102,15 @@ class KitGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except UsageError as error:
-            raise KitMisuse(str(error)) from error
         except KitError as error:
-            raise KitFailure(str(error)) from error
+            raise KitFailure(str(error), error.exit_code) from error
+        except KeyboardInterrupt as error:
+            raise KitFailure("interrupted", Interrupted.exit_code) from error
         except OSError as error:
             if error.errno not in USER_ERRNOS:
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            raise KitFailure(f"{where}{error.strerror}") from error
+            raise KitFailure(f"{where}{error.strerror}", KitError.exit_code) from error
 
 
 @click.group(cls=KitGroup, context_settings={"help_option_names": ["-h", "--help"]})

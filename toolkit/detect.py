@@ -17,10 +17,11 @@ photographs at each size; found = overlap above 0.5 with the landmarks' box):
     found, video frames              1.00   1.00   1.00   1.00   1.00
     found, web photographs           0.87   0.93   1.00   1.00   1.00
 
-and 0.01 false faces per scene; eleven public photographs without people gave none, where either
-network alone gave up to fifteen on one. Boxes against the landmarks' own, 499 held-back faces: the
-centre is off by 2.5 % of the longer side in x and 2.0 % in y, the longer side by 4.5 % (mean
-absolute). About 70 ms for a 512 x 512 picture and 0.3 s for 1 megapixel on one x86-64 core.
+and 0.01 false faces per scene; ten public photographs without people gave none, where the one
+network alone gave up to fifteen on one of them and the other up to six. Boxes against the
+landmarks' own, 499 held-back faces: the centre is off by 2.5 % of the longer side in x and 2.0 % in
+y, the longer side by 4.5 % (mean absolute). About 70 ms for a 512 x 512 picture and 0.3 s for
+1 megapixel on a busy 2-core x86-64 machine.
 """
 
 import threading
@@ -47,12 +48,12 @@ CONFIRM_WINDOW = 4.0  # x the candidate's longer side: where the full-range netw
 SAME_FACE = 0.3  # intersection over union; MediaPipe's own threshold
 
 # From key points to the landmark box (landmark_boxes): least squares on 2,000 faces of four sets of
-# development pictures, yaw up to profile. Shares of the network's box.
-SHIFT_X = np.float32([0.08, 0.64])  # nose x, middle of the ears x
+# development pictures, wide poses among them. Shares of the network's box.
+SHIFT_X = np.array([0.08, 0.64], np.float32)  # nose x, middle of the ears x
 # eyes y, mouth y, distance of the eyes, distance of the ears, 1:
-SHIFT_Y = np.float32([-0.64, 1.01, 0.17, -0.12, -0.23])
-WIDTH = np.float32([3.25, -2.74, -4.28, 3.10, 1.25])
-HEIGHT = np.float32([0.85, -1.54, -1.47, 0.92, 1.22])
+SHIFT_Y = np.array([-0.64, 1.01, 0.17, -0.12, -0.23], np.float32)
+WIDTH = np.array([3.25, -2.74, -4.28, 3.10, 1.25], np.float32)
+HEIGHT = np.array([0.85, -1.54, -1.47, 0.92, 1.22], np.float32)
 EXTENT_LIMITS = (0.6, 1.7)  # all 2,000 faces lie within; keeps an odd pose from making an odd box
 
 
@@ -204,7 +205,10 @@ def _overlaps(box: Box, others: NDArray[np.float32]) -> NDArray[np.float32]:
     high = np.minimum(box[2:], others[:, 2:])
     shared = np.clip(high - low, 0, None).prod(axis=1)
     union = _area(box) + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    ratio: NDArray[np.float32] = np.divide(
+        shared, union, out=np.zeros_like(shared), where=union > 0
+    )
+    return ratio
 
 
 _loaded = threading.local()

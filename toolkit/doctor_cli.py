@@ -24,12 +24,12 @@ def doctor(as_json: bool) -> None:
 
     Example:  asmnet-kit doctor --json
     """
-    from asmnet_kit.console import stderr, stdout
+    from asmnet_kit.console import print_json, stderr, stdout
     from asmnet_kit.doctor import diagnose
 
     diagnosis = diagnose()
     if as_json:
-        stdout().print_json(data=diagnosis.to_json())
+        print_json(diagnosis.to_json())
     else:
         stdout().print(_table(diagnosis), soft_wrap=False)
     (stderr() if as_json else stdout()).print(_summary(diagnosis), markup=False)
@@ -59,4 +59,6 @@ def _summary(diagnosis: "Diagnosis") -> str:
         return f"Broken: {', '.join(broken)}. The table says how to mend it."
     missing = sum(check.status == "missing" for check in diagnosis.checks)
     rest = f"; {missing} optional parts are missing" if missing else ""
-    return f"The kit works here{rest}. Next: asmnet-kit quickstart --out quickstart"
+    trains = any(check.name == "TensorFlow" and check.status == "ok" for check in diagnosis.checks)
+    step = "asmnet-kit quickstart --out quickstart" if trains else "pip install 'asmnet-kit[train]'"
+    return f"The kit works here{rest}. Next: {step}"

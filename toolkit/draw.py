@@ -52,7 +52,9 @@ def draw_faces(image: Image, faces: Sequence[FacePrediction], scheme: Scheme) ->
         scheme: of their landmarks.
     """
     factor = _enlargement(image, faces)
-    canvas: Image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    height, width = image.shape[:2]
+    size = (factor * width, factor * height)
+    canvas = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     for face in faces:
         _draw_face(canvas, face, factor, scheme)
     return canvas

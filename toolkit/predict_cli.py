@@ -1,7 +1,8 @@
 """``asmnet-kit predict``: parse, predict, print."""
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,21 +20,22 @@ PICTURES = (".png", ".jpg", ".jpeg")
 BoxOption = tuple[float, float, float, float]
 
 
-class BoxType(click.ParamType):
-    """x0,y0,x1,y1 in pixels."""
-
-    name = "x0,y0,x1,y1"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> BoxOption:
+def _parse_boxes(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> tuple[BoxOption, ...]:
+    boxes = []
+    for value in values:
         try:
-            x0, y0, x1, y1 = (float(part) for part in str(value).split(","))
+            x0, y0, x1, y1 = (float(part) for part in value.split(","))
         except ValueError:
-            self.fail(f"expected four numbers x0,y0,x1,y1 in pixels, got {value!r}", param, ctx)
-        if not (x0 < x1 and y0 < y1):
-            self.fail(f"expected x0 < x1 and y0 < y1, got {value!r}", param, ctx)
-        return x0, y0, x1, y1
+            raise click.BadParameter(
+                f"expected four numbers x0,y0,x1,y1 in pixels, got {value!r}"
+            ) from None
+        finite = all(map(math.isfinite, (x0, y0, x1, y1)))
+        if not (finite and x0 < x1 and y0 < y1):
+            raise click.BadParameter(f"expected finite x0 < x1 and y0 < y1, got {value!r}")
+        boxes.append((x0, y0, x1, y1))
+    return tuple(boxes)
 
 
 @click.command()
@@ -44,7 +46,8 @@ class BoxType(click.ParamType):
 @click.option(
     "--box",
     "boxes",
-    type=BoxType(),
+    metavar="X0,Y0,X1,Y1",
+    callback=_parse_boxes,
     multiple=True,
     help="Where a face is, in pixels; repeat it for more. Without it a detector looks for faces.",
 )
@@ -92,7 +95,7 @@ def predict(
         _check_output(out, image)
     import numpy as np
 
-    from asmnet_kit.console import stderr, stdout
+    from asmnet_kit.console import print_json, stderr, stdout
     from asmnet_kit.detect import MIN_SCORE
     from asmnet_kit.images import read_image
     from asmnet_kit.predict import predict_image
@@ -113,8 +116,8 @@ def predict(
         write_picture(out, draw_faces(picture, faces, predictor.scheme))
     if as_json:
         height, width = picture.shape[:2]
-        stdout().print_json(
-            data={
+        print_json(
+            {
                 "schema_version": SCHEMA_VERSION,
                 "image": {"path": str(image), "width": width, "height": height},
                 "model": predictor.name,

@@ -1,5 +1,6 @@
 """The generic 3-D face and the renderer of synthetic faces."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from asmnet_kit.errors import DatasetError, UsageError
 from asmnet_kit.faces3d import head, render, skin, speed
 from asmnet_kit.faces3d.points import GENERIC_FACE_68, GENERIC_FACE_98, SAME_POINTS
-from asmnet_kit.faces3d.raster import Surface, rasterise
+from asmnet_kit.faces3d.raster import Grid, rasterise
 from asmnet_kit.faces3d.render import POSE_LIMITS, pose_of, synthesize
 from asmnet_kit.faces3d.shape import random_shape
 from asmnet_kit.faces3d.write import write_synthetic
@@ -108,28 +109,33 @@ def test_a_shut_eye_is_nearly_a_line_and_a_relaxed_one_is_10_mm_tall():
 # --- the rasteriser -----------------------------------------------------------------------------
 
 
-def flat_surface(x0, x1, depth, *, first_row=0):
-    """A 2 x 2 grid from (x0, 2) to (x1, 18) on the screen."""
-    screen = np.array([[[x0, 2], [x1, 2]], [[x0, 18], [x1, 18]]], np.float32)
-    return Surface(screen, np.full((2, 2), depth, np.float32), False, first_row)
+def flat_grid(*quads):
+    """Quads from (x0, 2) to (x1, 18) at a depth, each in two rows of its own."""
+    x = np.array([[x0, x1] for x0, x1, _ in quads for _ in range(2)], np.float32)
+    y = np.array([[row, row] for _ in quads for row in (2, 18)], np.float32)
+    depth = np.repeat([[depth] * 2 for _, _, depth in quads], 2, axis=0).astype(np.float32)
+    drawn = (np.arange(len(x) - 1) % 2 == 0)[:, None]
+    return Grid(x, y, depth, drawn, np.zeros((len(x), 1), bool))
 
 
-def test_a_pixel_shows_the_nearest_surface():
-    near = flat_surface(8, 16, 1.0, first_row=10)
-    raster = rasterise([near, flat_surface(2, 18, 5.0)], 20)
-    assert raster.cells[10, 12, 1] > 10  # the near one, in front
-    assert raster.cells[10, 4, 1] < 1  # the far one beside it
+def test_a_pixel_shows_the_nearest_quad():
+    raster = rasterise(flat_grid((8, 16, 1.0), (2, 18, 5.0)), 20)
+    assert raster.cells[10, 12, 1] < 1  # the near one, row 0, in front
+    assert raster.cells[10, 4, 1] > 2  # the far one, row 2, beside it
     assert not raster.covered[0, 0]
 
 
 def test_cell_coordinates_are_affine_in_the_pixel():
     """x = 2 is column 0, x = 18 column 1: x = 6 is column 0.25; y = 14 is row 0.75."""
-    raster = rasterise([flat_surface(2, 18, 1.0)], 20)
+    raster = rasterise(flat_grid((2, 18, 1.0)), 20)
     np.testing.assert_allclose(raster.cells[14, 6], (0.25, 0.75), atol=1e-5)
 
 
 def test_a_closed_surface_is_not_seen_from_behind():
-    assert not rasterise([flat_surface(18, 2, 1.0)], 20).covered.any()
+    from_behind = flat_grid((18, 2, 1.0))
+    assert not rasterise(from_behind, 20).covered.any()
+    both = dataclasses.replace(from_behind, two_sided=np.ones((2, 1), bool))
+    assert rasterise(both, 20).covered.any()
 
 
 # --- synthetic faces ----------------------------------------------------------------------------
@@ -231,13 +237,12 @@ def marked(monkeypatch, controls, colour=(255, 0, 255)):
 
     def with_marks(look, shape, rng, scale):
         painted = paint(look, shape, rng, scale)
-        painted.colour[:] = 0
-        painted.mix[:] = (0, 1)
+        painted[:] = 0
         for control in controls:
             place = head.grid_position(head.controls().plane[control]) * scale
             centre = np.rint(place * 16).astype(int).tolist()
             radius = round(16 * 0.5 * scale)
-            cv2.circle(painted.colour, centre, radius, colour, -1, cv2.LINE_AA, 4)
+            cv2.circle(painted, centre, radius, colour, -1, cv2.LINE_AA, 4)
         return painted
 
     monkeypatch.setattr(render.skin, "paint", with_marks)

@@ -35,20 +35,6 @@ OUTER_LIP, INNER_LIP = tuple(range(76, 88)), tuple(range(88, 96))
 
 
 @dataclass(frozen=True)
-class Paint:
-    """A head's texture.
-
-    Attributes:
-        colour: uint8 [H, W, 3], sRGB without light or shadow.
-        mix: float32 [H, W, 2]: how much of the hair's colour lies over it, 0..1; then the
-            brightness that multiplies both, around 1.
-    """
-
-    colour: NDArray[np.uint8]
-    mix: Array
-
-
-@dataclass(frozen=True)
 class _Window:
     """A rectangle of the texture with masks of what is painted there, float32 [h, w] in 0..1."""
 
@@ -286,28 +272,46 @@ def _blend(target: Array, colour: Array, mask: Array) -> None:
     target += mask * (colour.reshape(3, 1, 1) if colour.ndim == 1 else colour) - mask * target
 
 
-def paint(look: Look, shape: FaceShape, rng: np.random.Generator, scale: int) -> Paint:
-    """Paint a head's texture with ``scale`` pixels per cell of its grid."""
+def paint(look: Look, shape: FaceShape, rng: np.random.Generator, scale: int) -> NDArray[np.uint8]:
+    """A head's texture with ``scale`` pixels per cell of its grid, without light or shadow.
+
+    Returns:
+        uint8 [(ROWS - 1) * scale + 1, (COLUMNS - 1) * scale + 1, 3], sRGB; the vertex in row r and
+        column c is at pixel (c * scale, r * scale).
+    """
     plan = _plan(scale)
     planes = np.clip(_base(plan, look, rng), 0, 255).astype(np.uint8)
     base = cv2.merge(tuple(planes))
-    colour = cv2.resize(base, (plan.width, plan.height), interpolation=cv2.INTER_LINEAR)
+    texture = np.asarray(
+        cv2.resize(base, (plan.width, plan.height), interpolation=cv2.INTER_LINEAR), np.uint8
+    )
     strand = strands(rng, plan.height, plan.width)
     if look.beard > 0:
-        _beard(colour, plan, look, strand)
-    _features(colour, plan, look, shape, strand, scale)
+        _beard(texture, plan, look, strand)
+    _features(texture, plan, look, shape, strand, scale)
     if look.mask_top is not None:
-        _face_mask(colour, plan, look)
+        _face_mask(texture, plan, look)
+    return _with_hair(texture, plan, look, strand, rng)
 
+
+def _with_hair(
+    texture: NDArray[np.uint8], plan: _Plan, look: Look, strand: Array, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Hair above the hairline; strands and the skin's unevenness make brightness vary."""
     cover = strand * np.float32(0.45)
     cover += np.float32(0.5) + look.hairline / np.float32(look.hair_soft)
     cover -= (plan.v / np.float32(look.hair_soft))[:, None]
-    np.clip(cover, 0, 1, out=cover)
-    detail = strand * cover
-    detail *= np.float32(0.3 * look.hair_contrast)
+    cover = unit(cover)
+    brightness = strand * cover
+    brightness *= np.float32(0.3 * look.hair_contrast)
     uneven = tile(rng, plan.height, plan.width, "skin")
-    detail += 1 + np.float32(rng.uniform(0.015, 0.05)) * uneven
-    return Paint(colour, cv2.merge((cover, detail)))
+    brightness += 1 + np.float32(rng.uniform(0.015, 0.05)) * uneven
+    planes = _planes(texture)
+    for plane, hair in zip(planes, look.hair, strict=True):
+        plane += cover * (hair - plane)
+        plane *= brightness
+    _store(planes, texture)
+    return texture
 
 
 def _base(plan: _Plan, look: Look, rng: np.random.Generator) -> Array:
@@ -414,6 +418,19 @@ def iris_centre(shape: FaceShape, eye: int) -> Array:
     return np.asarray(middle + np.multiply(shape.gaze, half), np.float32)
 
 
+RINGS_PER_MM = 5  # of an eyeball's colours, by distance from the pupil's centre
+
+
+def _eyeball_rings(iris: Array) -> Array:
+    """float32 [3, rings]: pupil, iris, its dark rim, the white; borders fade over 0.9 mm."""
+    radius = np.arange(9 * RINGS_PER_MM + 1, dtype=np.float32) / RINGS_PER_MM
+    rings = np.empty((3, len(radius)), np.float32)
+    rings[:] = np.array([[228], [222], [216]])
+    for reach, colour in ((6.3, iris * 0.45), (5.3, iris), (2.6, np.full(3, 12.0))):
+        rings += unit((reach - radius) / 0.9) * (colour[:, None] - rings)
+    return rings
+
+
 def _eye(
     texture: Array,
     origin: tuple[int, int],
@@ -434,21 +451,16 @@ def _eye(
     plane_gap = float(opening.rim[1][:, 1].max() - opening.rim[0][:, 1].min())
     stretch_y = plane_gap / max(_gap(shape, upper, lower), 0.8)
     stretch_x = (opening.rim[0][-1, 0] - opening.rim[0][0, 0]) / 29.0
-    eyeball = np.empty_like(window)
-    eyeball[:] = _rgb(228, 222, 216)
     centre = grid_position(iris_centre(shape, eye)) * scale - (opening.x, opening.y)
-    y, x = np.ogrid[:height, :width]
-    across = ((x - centre[0]) / stretch_x).astype(np.float32)
-    down = ((y - centre[1]) / stretch_y).astype(np.float32)
+    across = (np.arange(width, dtype=np.float32) - centre[0]) / np.float32(stretch_x)
+    down = ((np.arange(height, dtype=np.float32) - centre[1]) / np.float32(stretch_y))[:, None]
     radius = np.sqrt(across**2 + down**2)
-    edge = 0.9  # mm over which a border fades
-    _blend(eyeball, look.iris * 0.45, unit((6.3 - radius) / edge))
-    _blend(eyeball, look.iris, unit((5.3 - radius) / edge))
-    _blend(eyeball, _rgb(12, 12, 12), unit((2.6 - radius) / edge))
-    glint = np.sqrt((across + 1.8) ** 2 + (down + 2.0) ** 2)
-    _blend(eyeball, _rgb(250, 250, 250), unit(1.5 - glint))
+    ring = np.minimum(radius * RINGS_PER_MM, 9 * RINGS_PER_MM).astype(np.int32)
+    eyeball = _eyeball_rings(look.iris)[:, ring]
+    glint = np.sqrt((across + np.float32(1.8)) ** 2 + (down + np.float32(2.0)) ** 2)
+    _blend(eyeball, _rgb(250, 250, 250), unit(np.float32(1.5) - glint))
     # The upper lid shades the first 5 mm of the ball.
-    eyeball *= 1 - 0.55 * unit(1 - opening.below_upper / np.float32(5 * stretch_y))
+    eyeball *= 1 - np.float32(0.55) * unit(1 - opening.below_upper / np.float32(5 * stretch_y))
     _blend(window, eyeball, opening.mask)
     dark = look.brow * 0.35
     thick = (0.18 + 0.25 * look.makeup) * scale
