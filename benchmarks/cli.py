@@ -285,11 +285,13 @@ def _measure_all(
     for request in requests:
         elsewhere = request.target.partition(":")[0] in OTHER_MACHINES
         lanes.setdefault(request.device if elsewhere else "", []).append(request)
+
+    def measure_lane(lane: "list[Request]") -> None:
+        for request in lane:
+            measure(request)
+
     with progress() as bar, ThreadPoolExecutor(max_workers=len(lanes)) as pool:
-        for done in [
-            pool.submit(lambda lane=lane: [*map(measure, lane)]) for lane in lanes.values()
-        ]:
-            done.result()
+        list(pool.map(measure_lane, lanes.values()))
     return dict(sorted(written.items())), failures
 
 

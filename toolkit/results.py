@@ -99,11 +99,9 @@ def _plain_operator(entry: Any) -> bool:
     if not isinstance(entry, dict):
         return False
     time = entry.get("microseconds")
-    return (
-        all(type(entry.get(key)) is str for key in ("op", "name", "target"))
-        and type(time) in (int, float)
-        and 0 <= time < math.inf
-    )
+    if isinstance(time, bool) or not isinstance(time, (int, float)) or not 0 <= time < math.inf:
+        return False
+    return all(isinstance(entry.get(key), str) for key in ("op", "name", "target"))
 
 
 def load_result(path: Path) -> Result:
