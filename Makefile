@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help dev quickstart test lint format types docs bench-train bench-synthetic clean
+.PHONY: help dev quickstart test lint format types docs bench-harness bench-train bench-synthetic clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ types: $(INSTALLED) ## mypy, strict
 
 docs: $(INSTALLED) ## write docs/commands.md from the commands' own help
 	@$(BIN)/python docs/commands.py
+
+bench-harness: $(INSTALLED) ## the benchmark against Google's litert-benchmark on the same file
+	@$(BIN)/python -m asmnet_kit.benchmarks.harness $(MODEL)
 
 bench-train: $(INSTALLED) ## pictures/s of training and its share of time spent waiting for data
 	@$(BIN)/python -m asmnet_kit.training.bench

@@ -1,8 +1,10 @@
 """``asmnet-kit benchmark``: measure .tflite models and write one result file for each."""
 
 import shlex
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,11 +12,15 @@ from asmnet_kit.errors import GateError, KitError, UsageError
 from asmnet_kit.options import data_options, json_option, out_option
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from asmnet_kit.benchmarks.runner import Data
     from asmnet_kit.benchmarks.targets.protocol import Request
     from asmnet_kit.results import Result
+
+OTHER_MACHINES = ("android", "linux")  # targets that do not use this one
+
+# MLPerf Mobile's single-stream scenario.
+SINGLE_STREAM_RUNS = 1024
+SINGLE_STREAM_SECONDS = 60.0
 
 
 @click.command(short_help="Measure a .tflite model's speed on a target.")
@@ -31,7 +37,8 @@ if TYPE_CHECKING:
     multiple=True,
     default=["cpu"],
     show_default=True,
-    help="Where to run; may be given several times.",
+    help="Where to run: cpu, gpu, edgetpu, android, android:gpu, android:nnapi, linux, linux:gpu, "
+    "linux:edgetpu or another package's target; may be given several times.",
 )
 @click.option(
     "--threads",
@@ -73,6 +80,47 @@ if TYPE_CHECKING:
     show_default=True,
     help="Let the CPU target use the XNNPACK kernels, or the builtin ones alone.",
 )
+@click.option(
+    "--single-stream",
+    is_flag=True,
+    help="As MLPerf Mobile's single stream: at least 1,024 runs and 60 seconds, judged by p90.",
+)
+@click.option(
+    "--sustained",
+    "sustained_minutes",
+    metavar="MINUTES",
+    default=0.0,
+    type=click.FloatRange(min=0),
+    help="Run on for this long without a pause and record the curve: heat shows there.",
+)
+@click.option(
+    "--profile", is_flag=True, help="Measure the time of each operator, too (CPU with XNNPACK)."
+)
+@click.option(
+    "--max-nme",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Accuracy target: end with 1 when the NME through the target is above it; needs --data.",
+)
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    help="Which device, where the target has several (usb:0, pci:0 for edgetpu; a serial number "
+    "for android; user@host for linux); may be given several times.",
+)
+@click.option(
+    "--gpu-precision",
+    type=click.Choice(["fp32", "fp16"]),
+    help="Arithmetic of the GPU; fp16 is faster and less exact.  [default: fp32]",
+)
+@click.option(
+    "--edgetpu-compiler",
+    help="The program edgetpu_compiler.  [default: $EDGETPU_COMPILER, then the PATH]",
+)
+@click.option(
+    "--edgetpu-library",
+    help="The library of the Edge TPU's delegate.  [default: libedgetpu.so.1]",
+)
 @data_options(required=False)
 @click.option("--split", help="Folder of the data set to take (train, val, test); all by default.")
 @json_option
@@ -86,6 +134,14 @@ def benchmark(
     seconds: float,
     max_seconds: float | None,
     xnnpack: bool,
+    single_stream: bool,
+    sustained_minutes: float,
+    profile: bool,
+    max_nme: float | None,
+    devices: tuple[str, ...],
+    gpu_precision: str | None,
+    edgetpu_compiler: str | None,
+    edgetpu_library: str | None,
     data: Path | None,
     data_format: str | None,
     split: str | None,
@@ -107,6 +163,11 @@ def benchmark(
     from asmnet_kit.datasets.registry import load_dataset
     from asmnet_kit.files import require_writable
 
+    if single_stream:
+        _refuse_with_single_stream()
+        runs, seconds = SINGLE_STREAM_RUNS, SINGLE_STREAM_SECONDS
+    if max_nme is not None and data is None:
+        raise UsageError("--max-nme is about accuracy: it needs --data and --format")
     if (data is None) != (data_format is None):
         raise UsageError("expected --data and --format together, got one of them")
     if split is not None and data is None:
@@ -118,6 +179,11 @@ def benchmark(
     if data is not None and data_format is not None:
         load_dataset(data, data_format, split=split)
     limit = max(Request.max_seconds, seconds) if max_seconds is None else max_seconds
+    told = {
+        "gpu_precision": gpu_precision,
+        "edgetpu_compiler": edgetpu_compiler,
+        "edgetpu_library": edgetpu_library,
+    }
     template = Request(
         model=models[0],
         warmup_runs=warmup,
@@ -125,14 +191,42 @@ def benchmark(
         min_seconds=seconds,
         max_seconds=limit,
         xnnpack=xnnpack,
+        mode="single-stream" if single_stream else "standard",
+        sustained_minutes=sustained_minutes,
+        profile=profile,
+        options={name: value for name, value in told.items() if value},
     )
     dataset = Data(data, data_format, split) if data and data_format else None
-    requests = requests_for(list(models), list(targets), list(threads), template)
+    requests = requests_for(
+        list(models), list(targets), list(threads), template, devices=list(devices)
+    )
     written, failures = _measure_all(requests, dataset, out)
     _print(written, out, as_json=as_json)
+    failures += _above(max_nme, written)
     if failures:
         reasons = "\n".join(dict.fromkeys(failures))
         raise GateError(f"{len(failures)} of {len(requests)} measurements failed:\n{reasons}")
+
+
+def _refuse_with_single_stream() -> None:
+    """Options that --single-stream sets itself must not be given beside it."""
+    context = click.get_current_context()
+    for name in ("runs", "seconds"):
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise UsageError(f"--single-stream sets --{name} itself: give one of the two")
+
+
+def _above(max_nme: float | None, written: "dict[Path, Result]") -> list[str]:
+    """Results that miss the accuracy target."""
+    if max_nme is None:
+        return []
+    missed = []
+    for path, result in written.items():
+        nme = (result["accuracy"] or {}).get("nme_percent")
+        if nme is None or nme > max_nme:
+            got = "none was measured" if nme is None else f"got {nme:.3f} %"
+            missed.append(f"{path}: expected an NME of at most {max_nme:g} %, {got}")
+    return missed
 
 
 def _measure_all(
@@ -146,44 +240,66 @@ def _measure_all(
 
     written: dict[Path, Result] = {}
     failures: list[str] = []
-    accuracies: dict[tuple[Path, str], dict[str, object] | str] = {}
-    with progress() as bar:
-        for request in requests:
-            title = f"{request.model.name}, {request.target}, {request.threads} thread(s)"
-            task = bar.add_task(title, total=100, note="")
+    accuracies: dict[tuple[Path, str, str], dict[str, object] | str] = {}
+    lock = threading.Lock()
 
-            def on_progress(done: float, note: str, task: "TaskID" = task) -> None:
-                bar.update(task, completed=100 * done, note=note)
+    def measure(request: "Request") -> None:
+        title = f"{request.model.name}, {request.target}, {request.device or request.threads}"
+        task = bar.add_task(title, total=100, note="")
 
-            problem = load_target(request.target).problem()
-            if problem:
-                failures.append(f"{request.model}: target {request.target}: {problem}")
-                continue
-            try:
-                result = benchmark_model(request, on_progress=on_progress)
-            except KitError as error:
-                failures.append(str(error))
-                bar.update(task, note="failed")
-                continue
-            if data is not None:
-                # Threads change no output: one measurement for each target is enough.
-                key = (request.model, request.target)
-                if key not in accuracies:
-                    try:
-                        accuracies[key] = measure_accuracy(request, data, on_progress=on_progress)
-                    except KitError as error:
-                        accuracies[key] = str(error)
-                        failures.append(str(error))
-                accuracy = accuracies[key]
-                if isinstance(accuracy, str):
-                    result["warnings"].append(f"accuracy not measured: {accuracy}")
-                else:
-                    result["accuracy"] = accuracy
+        def on_progress(done: float, note: str) -> None:
+            bar.update(task, completed=100 * done, note=note)
+
+        problem = load_target(request.target).problem(request)
+        if problem:
+            failures.append(f"{request.model}: target {request.target}: {problem}")
+            return
+        try:
+            result = benchmark_model(request, on_progress=on_progress)
+        except KitError as error:
+            failures.append(str(error))
+            bar.update(task, note="failed")
+            return
+        if data is not None:
+            # Threads change no output: one measurement for each target is enough.
+            key = (request.model, request.target, request.device)
+            if key not in accuracies:
+                try:
+                    accuracies[key] = measure_accuracy(request, data, on_progress=on_progress)
+                except KitError as error:
+                    accuracies[key] = str(error)
+                    failures.append(str(error))
+            accuracy = accuracies[key]
+            if isinstance(accuracy, str):
+                result["warnings"].append(f"accuracy not measured: {accuracy}")
+            else:
+                result["accuracy"] = accuracy
+        with lock:
             path = out / result_file_name(result, taken={p.name for p in written})
             save_result(path, result)
             written[path] = result
-            bar.update(task, completed=100, note=f"p50 {result['summary']['p50']:.2f} ms")
-    return written, failures
+        bar.update(task, completed=100, note=f"p50 {result['summary']['p50']:.2f} ms")
+
+    # Machines work side by side; what shares one goes one after the other.
+    lanes: dict[str, list[Request]] = {}
+    for request in requests:
+        elsewhere = request.target.partition(":")[0] in OTHER_MACHINES
+        lanes.setdefault(request.device if elsewhere else "", []).append(request)
+
+    def measure_lane(lane: "list[Request]") -> None:
+        for request in lane:
+            measure(request)
+
+    with progress() as bar, ThreadPoolExecutor(max_workers=len(lanes)) as pool:
+        list(pool.map(measure_lane, lanes.values()))
+    return dict(sorted(written.items())), failures
+
+
+def _where(target: "dict[str, Any]") -> str:
+    """For example ``cpu x1 XNNPACK``."""
+    threads = f"x{target['threads']}" if target["threads"] else ""
+    words = (target["actual"], target.get("device"), threads, target["delegate"] or "builtin")
+    return " ".join(word for word in words if word)
 
 
 def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
@@ -208,7 +324,7 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
             nme = (result["accuracy"] or {}).get("nme_percent")
             table.add_row(
                 result["model"]["name"],
-                f"{target['actual']} x{target['threads']} {target['delegate'] or 'builtin'}",
+                _where(target),
                 *(f"{summary[name]:.2f}" for name in ("p50", "p90", "p99")),
                 f"{summary['runs_per_second']:.0f}",
                 "-" if peak is None else f"{peak / 1e6:.0f}",

@@ -59,6 +59,10 @@ ARM_PARTS = {
     "0xd4f": "Neoverse-V2",
 }
 
+# Names that Linux gives to sensors of processors.
+CPU_SENSORS = ("coretemp", "k10temp", "cpu_thermal", "cpu-thermal", "soc_thermal", "acpitz")
+HOT_CELSIUS = 85.0  # processors throttle from 85 (Raspberry Pi) to 100 degrees
+
 MAX_OTHERS_SHARE = 0.05  # of the machine's CPU time; above it other processes disturb the samples
 MAX_FREQUENCY_CHANGE = 0.05
 
@@ -79,6 +83,8 @@ def machine_facts() -> dict[str, Any]:
         "frequency_mhz": frequency_mhz(),
         "frequency_max_mhz": _frequency_max_mhz(),
         "governor": governor(),
+        "temperature_celsius": temperature_celsius(),
+        "battery": battery(),
         "load_average": [round(value, 2) for value in load],
         "memory_bytes": memory.total,
         "memory_available_bytes": memory.available,
@@ -144,6 +150,27 @@ def frequency_mhz() -> float | None:
     return round(frequency.current, 1) if frequency and frequency.current else None
 
 
+def temperature_celsius() -> float | None:
+    """The hottest sensor of the processor, where the machine tells."""
+    try:
+        sensors = psutil.sensors_temperatures()
+    except (AttributeError, OSError):  # psutil has none on macOS and Windows
+        return None
+    known = [entry.current for name in CPU_SENSORS for entry in sensors.get(name, [])]
+    return round(max(known), 1) if known else None
+
+
+def battery() -> str | None:
+    """For example ``80 %, plugged in``; None on machines without one."""
+    try:
+        state = psutil.sensors_battery()
+    except (AttributeError, OSError):
+        return None
+    if state is None:
+        return None
+    return f"{state.percent:.0f} %, {'plugged in' if state.power_plugged else 'discharging'}"
+
+
 def container_hints(cpuinfo: str) -> list[str]:
     """Signs that the machine is shared or virtual; empty when none is seen."""
     hints = []
@@ -198,6 +225,12 @@ def disturbances(before: CpuUse, after: CpuUse, *, threads: int) -> list[str]:
                 f"the clock went from {before.frequency_mhz:.0f} to {after.frequency_mhz:.0f} MHz "
                 f"during the runs"
             )
+    temperature = temperature_celsius()
+    if temperature is not None and temperature >= HOT_CELSIUS:
+        reasons.append(f"the processor is at {temperature:.0f} degrees Celsius and may throttle")
+    power = battery()
+    if power is not None and "discharging" in power:
+        reasons.append(f"the machine runs on its battery ({power})")
     mode = governor()
     if mode not in (None, "performance"):
         reasons.append(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -24,9 +24,17 @@ from asmnet_kit.results import SCHEMA_VERSION, Result, check_result
 # A worker that says nothing for this long hangs. One run of the slowest model on the slowest board
 # takes seconds, loading and compiling some tens of seconds.
 STALL_SECONDS = 120.0
+COMPILE_SECONDS = 200.0
+PROFILE_SECONDS = 120.0
+REMOTE_SECONDS = 600.0  # copying a model over a slow link and starting Python on a small board
 DATA_STALL_SECONDS = 1800.0  # reading a large data set tells no progress
 LOG_TAIL_CHARACTERS = 400
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
+
+
+CPU_ELSEWHERE = ("android", "linux")  # targets that mean another machine's CPU
+WITHOUT_DEVICES = ("cpu", "gpu")  # targets of which this machine has one
+WITHOUT_THREADS = ("gpu", "edgetpu")  # targets for which CPU threads are not what counts
 
 
 class TargetError(KitError):
@@ -46,7 +54,7 @@ class Data:
 
 
 def benchmark_model(
-    request: Request, *, on_progress: OnProgress, stall_seconds: float = STALL_SECONDS
+    request: Request, *, on_progress: OnProgress, stall_seconds: float | None = None
 ) -> Result:
     """Measure one model on one target.
 
@@ -59,9 +67,11 @@ def benchmark_model(
     """
     facts = model_facts(request.model)
     job = {"request": request.to_json(), "data": None}
-    measured = run_worker(job, on_progress=on_progress, stall_seconds=stall_seconds)
+    measured = run_worker(
+        job, on_progress=on_progress, stall_seconds=stall_seconds or patience(request)
+    )
     actual = measured["target"]["actual"]
-    if actual != request.target and actual == NO_ACCELERATOR:
+    if fell_back(request.target, actual):
         raise TargetError(
             f"{request.model}: {request.target} was asked for, {actual} ran the model; "
             f"asmnet-kit doctor says what is missing"
@@ -81,6 +91,26 @@ def benchmark_model(
         "accuracy": None,
     }
     return check_result(result, name=str(request.model))
+
+
+def patience(request: Request) -> float:
+    """How long a worker may say nothing: compiling, profiling and other machines tell nothing."""
+    seconds = STALL_SECONDS
+    if request.target.startswith("edgetpu"):
+        seconds += COMPILE_SECONDS
+    if request.target.startswith("linux"):
+        seconds += REMOTE_SECONDS + request.max_seconds + 60 * request.sustained_minutes
+    return seconds + (PROFILE_SECONDS if request.profile else 0.0)
+
+
+def fell_back(requested: str, actual: str) -> bool:
+    """Did the CPU run what an accelerator was asked for?
+
+    Targets on other machines are ``android:gpu``, ``linux:cpu``; without a kind they mean the CPU.
+    """
+    kind = requested.rpartition(":")[2]
+    wants_cpu = kind == NO_ACCELERATOR or requested in CPU_ELSEWHERE
+    return not wants_cpu and actual.rpartition(":")[2] == NO_ACCELERATOR
 
 
 def measure_accuracy(
@@ -140,6 +170,12 @@ def command_line(request: Request) -> str:
     words = ["asmnet-kit", "benchmark", request.model.name, "--target", request.target]
     words += ["--threads", str(request.threads), "--warmup", str(request.warmup_runs)]
     words += ["--runs", str(request.runs), "--seconds", f"{request.min_seconds:g}"]
+    if request.device:
+        words += ["--device", request.device]
+    if request.profile:
+        words.append("--profile")
+    if request.sustained_minutes:
+        words += ["--sustained", f"{request.sustained_minutes:g}"]
     if not request.xnnpack:
         words.append("--no-xnnpack")
     return " ".join([*words, "--out", "results"])
@@ -148,7 +184,9 @@ def command_line(request: Request) -> str:
 def result_file_name(result: Result, *, taken: set[str]) -> str:
     """A file name for a result; part of the hash is added when ``taken`` has the plain one."""
     model, target = result["model"], result["target"]
-    words = [model["name"], target["requested"]]
+    words = [model["name"], target["requested"].replace(":", "-")]
+    if target.get("device"):
+        words.append("".join(c if c.isalnum() or c in "-." else "-" for c in target["device"]))
     if target["threads"]:
         words.append(f"{target['threads']}t")
     if target["requested"] == "cpu" and target["delegate"] is None:
@@ -158,14 +196,23 @@ def result_file_name(result: Result, *, taken: set[str]) -> str:
 
 
 def requests_for(
-    models: list[Path], targets: list[str], threads: list[int], template: Request
+    models: list[Path],
+    targets: list[str],
+    threads: list[int],
+    template: Request,
+    *,
+    devices: Sequence[str] = (),
 ) -> list[Request]:
-    """One request for each model x target x number of threads, in that order."""
+    """One request for each model x target x device x number of threads, in that order.
+
+    Devices are of the targets that have some: ``cpu`` and ``gpu`` are measured once.
+    """
     return [
-        replace(template, model=model, target=target, threads=count)
+        replace(template, model=model, target=target, device=device, threads=count)
         for model in dict.fromkeys(models)
         for target in dict.fromkeys(targets)
-        for count in dict.fromkeys(threads)
+        for device in ([""] if target in WITHOUT_DEVICES else dict.fromkeys(devices or [""]))
+        for count in (threads[:1] if target in WITHOUT_THREADS else dict.fromkeys(threads))
     ]
 
 

@@ -15,7 +15,7 @@ from asmnet_kit.errors import ModelError
 from asmnet_kit.images import Crop, Image, Points
 from asmnet_kit.modelfile import read_metadata
 from asmnet_kit.predictor import POSE_UNIT_DEGREES, input_values
-from asmnet_kit.runtime import Runtime, dequantize
+from asmnet_kit.runtime import Session, dequantize
 
 FRAME_WIDTH, FRAME_HEIGHT = 640, 480  # pixels; the preview size of many phones and webcams
 FACE_BOX = (210.0, 100.0, 430.0, 340.0)  # x0, y0, x1, y1: a face half as high as the frame
@@ -27,12 +27,12 @@ WARMUP_FRAMES = 5
 class FrameStages:
     """Pre- and post-processing of a model that carries the kit's metadata."""
 
-    runtime: Runtime
+    runtime: Session
     input_size: int
     crop_scale: float
 
     @classmethod
-    def of(cls, runtime: Runtime, model: Path) -> "FrameStages":
+    def of(cls, runtime: Session, model: Path) -> "FrameStages":
         """The stages as the model's metadata describes them.
 
         Raises:
@@ -74,7 +74,10 @@ def camera_frame(seed: int = 0) -> Image:
 
 
 def time_stages(stages: FrameStages, *, frames: int = FRAMES) -> dict[str, float]:
-    """Medians over ``frames`` frames, milliseconds: ``pre``, ``post`` and ``end_to_end``."""
+    """Medians of frames on one thread, milliseconds: ``pre``, ``post`` and ``end_to_end``."""
+    import cv2
+
+    cv2.setNumThreads(1)  # handing such small pictures to other threads costs more than it saves
     frame = camera_frame()
     times: dict[str, list[float]] = {"pre": [], "post": [], "end_to_end": []}
     for index in range(WARMUP_FRAMES + frames):

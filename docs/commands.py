@@ -30,7 +30,14 @@ def page() -> str:
     """The whole page, Markdown."""
     parts = [INTRODUCTION]
     for path, command in leaves(main, "asmnet-kit"):
-        context = click.Context(command, info_name=path, max_content_width=98, terminal_width=98)
+        # A command keeps the help option of its first context; below ``main`` that has two names.
+        context = click.Context(
+            command,
+            info_name=path,
+            max_content_width=98,
+            terminal_width=98,
+            help_option_names=["-h", "--help"],
+        )
         parts.append(f"## `{path}`\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 

@@ -39,11 +39,19 @@ COMMANDS: dict[str, LazyCommand] = {
     "quantize": LazyCommand(
         "asmnet_kit.quantize.cli:quantize", "Turn a training run into a .tflite model."
     ),
+    "check": LazyCommand(
+        "asmnet_kit.benchmarks.check_cli:check",
+        "Predict what an Edge TPU or a GPU would run of a .tflite model.",
+    ),
     "benchmark": LazyCommand(
         "asmnet_kit.benchmarks.cli:benchmark", "Measure a .tflite model's speed on a target."
     ),
     "report": LazyCommand(
         "asmnet_kit.reports.cli:report", "Write one HTML page from benchmark results."
+    ),
+    "compare": LazyCommand(
+        "asmnet_kit.benchmarks.compare_cli:compare",
+        "Fail when new benchmark results are worse than old ones.",
     ),
     "predict": LazyCommand(
         "asmnet_kit.predict_cli:predict", "Find landmarks and head pose in a photograph."

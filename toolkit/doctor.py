@@ -38,6 +38,16 @@ VULKAN_DRIVER_FOLDERS = (
     "/usr/local/share/vulkan/icd.d",
     "/etc/vulkan/icd.d",
 )
+# Browsers bring SwiftShader, a Vulkan driver on the CPU, and beside it a Vulkan loader.
+VULKAN_LOADER = "libvulkan.so.1"
+SOFTWARE_VULKAN_DRIVER = "vk_swiftshader_icd.json"
+BROWSER_FOLDERS = (
+    Path("/usr/lib/chromium"),
+    Path("/usr/lib/chromium-browser"),
+    Path("/usr/lib64/chromium-browser"),
+    Path("/opt/google/chrome"),
+    Path("/opt/chromium.org/chromium"),
+)
 # USB vendor and product of a Coral accelerator, before and after it got its firmware.
 CORAL_USB_IDS = {("1a6e", "089a"), ("18d1", "9302")}
 USB_DEVICES = Path("/sys/bus/usb/devices")
@@ -228,18 +238,24 @@ def check_gpu() -> Check:
     name, needed_for = "GPU: Vulkan", "--target gpu"
     if platform.system() == "Darwin":
         return Check(name, MISSING, "macOS has Metal, not Vulkan", needed_for, "use --target cpu")
-    install = "sudo apt-get install libvulkan1 mesa-vulkan-drivers (or your GPU vendor's driver)"
-    if ctypes.util.find_library("vulkan") is None:
+    install = (
+        "sudo apt-get install libvulkan1 mesa-vulkan-drivers (or your GPU vendor's driver); to try "
+        "it in software: sudo apt-get install libvulkan1 chromium-common"
+    )
+    software = software_vulkan()
+    if ctypes.util.find_library("vulkan") is None and software is None:
         return Check(name, MISSING, "no libvulkan.so.1 on the library path", needed_for, install)
-    drivers = _vulkan_drivers()
-    if not drivers:
+    drivers = vulkan_drivers()
+    if not drivers and software is None:
         return Check(name, MISSING, "the Vulkan loader finds no driver", needed_for, install)
     if not _has_gpu_accelerator():
         return Check(
             name, MISSING, "this ai-edge-litert has no GPU accelerator", needed_for,
             "pip install --upgrade ai-edge-litert",
         )  # fmt: skip
-    return Check(name, OK, f"drivers: {', '.join(drivers)}", needed_for)
+    if drivers:
+        return Check(name, OK, f"drivers: {', '.join(drivers)}", needed_for)
+    return Check(name, OK, f"software only: SwiftShader in {software}, not a GPU", needed_for)
 
 
 def check_adb() -> Check:
@@ -282,13 +298,24 @@ def _usb_ids(devices: Path) -> Iterable[tuple[str, str]]:
             continue
 
 
-def _vulkan_drivers() -> list[str]:
+def vulkan_drivers() -> list[str]:
     """Names of the driver manifests that the Vulkan loader would read."""
     told = os.environ.get("VK_DRIVER_FILES") or os.environ.get("VK_ICD_FILENAMES")
     if told:
         return [Path(part).stem for part in told.split(os.pathsep) if Path(part).is_file()]
     files = [file for folder in VULKAN_DRIVER_FOLDERS for file in Path(folder).glob("*.json")]
     return sorted(file.stem for file in files)
+
+
+def software_vulkan() -> Path | None:
+    """A browser's folder with SwiftShader and, where the system has none, a Vulkan loader."""
+    needs_loader = ctypes.util.find_library("vulkan") is None
+    for folder in BROWSER_FOLDERS:
+        if (folder / SOFTWARE_VULKAN_DRIVER).is_file():
+            if needs_loader and not (folder / VULKAN_LOADER).is_file():
+                continue
+            return folder
+    return None
 
 
 def _has_gpu_accelerator() -> bool:

@@ -9,6 +9,7 @@ crop. The phone app and the browser page repeat these formulas; golden files kee
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,10 @@ Points = NDArray[np.float32]  # [..., N, 2], x right, y down; NaN where there is
 CROP_SCALE = 1.2
 MEAN = 128
 SCALE = 128
+
+# Pictures of at most this many times the crop's pixels are sampled with four channels: adding one
+# costs 0.4 ns a pixel, and sampling with it saves 3.5 ns for each pixel of the crop.
+FOUR_CHANNELS_BELOW = 4
 
 
 @dataclass(frozen=True)
@@ -98,10 +103,20 @@ def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
     k = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if k < 0.5:
         image, matrix = _shrink(image, matrix, int(1 / k), size)
-    warped = cv2.warpAffine(
+    # OpenCV samples four channels 2.6 times as fast as three, and to the same bits; that pays for
+    # adding and removing one as long as the picture is not much larger than the crop.
+    if image.shape[2] == 3 and image.shape[0] * image.shape[1] <= FOUR_CHANNELS_BELOW * size**2:
+        return np.asarray(
+            cv2.cvtColor(_sample(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), matrix, size),
+                         cv2.COLOR_RGBA2RGB), np.uint8,
+        )  # fmt: skip
+    return np.asarray(_sample(image, matrix, size), np.uint8)
+
+
+def _sample(image: Any, matrix: NDArray[np.float64], size: int) -> Any:
+    return cv2.warpAffine(
         image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
     )
-    return np.asarray(warped, np.uint8)
 
 
 def _shrink(
@@ -117,7 +132,8 @@ def _shrink(
     part = image[y0 : min(y1, height), x0 : min(x1, width)]
     if part.size == 0:
         return np.zeros((1, 1, image.shape[2]), np.uint8), matrix
-    part = np.pad(part, ((0, -part.shape[0] % n), (0, -part.shape[1] % n), (0, 0)))
+    if part.shape[0] % n or part.shape[1] % n:
+        part = np.pad(part, ((0, -part.shape[0] % n), (0, -part.shape[1] % n), (0, 0)))
     small = cv2.resize(part, (part.shape[1] // n, part.shape[0] // n), interpolation=cv2.INTER_AREA)
     # Small pixel s covers picture pixels x0 + n s ... x0 + n s + n - 1: its centre is
     # x0 + n s + (n - 1) / 2.

@@ -13,7 +13,7 @@ from asmnet_kit.errors import ModelError, require
 from asmnet_kit.images import Image, to_float_input, to_int8_input
 from asmnet_kit.landmarks import SCHEMES, Scheme
 from asmnet_kit.modelfile import read_metadata
-from asmnet_kit.runtime import TensorInfo, dequantize, open_runtime, quantize
+from asmnet_kit.runtime import Session, TensorInfo, dequantize, open_runtime, quantize
 
 POSE_UNIT_DEGREES = 90.0  # models predict degrees / 90
 RUN_MODEL = "model.keras"  # of a run folder
@@ -61,20 +61,30 @@ class Predictor(Protocol):
 
 
 class TflitePredictor:
-    """A .tflite that carries the kit's metadata, run on the CPU without TensorFlow.
+    """A .tflite that carries the kit's metadata, run without TensorFlow.
+
+    Args:
+        session: the model opened on another target; on the CPU unless given.
 
     Raises:
         ModelError: missing, cut off, not a .tflite, without metadata, or with tensors that do not
             agree with its metadata.
     """
 
-    def __init__(self, path: Path, *, threads: int = 1, xnnpack: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int = 1,
+        xnnpack: bool = True,
+        session: Session | None = None,
+    ) -> None:
         metadata = read_metadata(path)
         self.name = path.name
         self.scheme = SCHEMES[metadata.landmarks]
         self.input_size = metadata.input_size
         self.crop_scale = metadata.crop_scale
-        self.runtime = open_runtime(path, threads=threads, xnnpack=xnnpack)
+        self.runtime: Session = session or open_runtime(path, threads=threads, xnnpack=xnnpack)
         self._input = self._checked_tensors(path)
 
     def predict(self, crops: Image) -> Prediction:

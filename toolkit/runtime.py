@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,20 @@ class TensorInfo:
     dtype: np.dtype[Any]
     scale: float | None
     zero_point: int
+
+
+class Session(Protocol):
+    """A loaded model that runs, on whatever target; a ``Runtime`` is one on the CPU."""
+
+    @property
+    def inputs(self) -> Mapping[str, TensorInfo]: ...
+
+    @property
+    def outputs(self) -> Mapping[str, TensorInfo]: ...
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Raw inputs to raw outputs, both by name."""
+        ...
 
 
 class Runtime:

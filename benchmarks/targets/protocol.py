@@ -6,7 +6,7 @@ another package, name an object with the attributes of ``Target`` in the entry p
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,7 +20,19 @@ if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
 ENTRY_POINT_GROUP = "asmnet_kit.targets"
 
 # Targets of the kit, by name: "module:object", loaded when one is asked for.
-BUILTIN_TARGETS = {"cpu": "asmnet_kit.benchmarks.targets.cpu:CPU"}
+BUILTIN_TARGETS = {
+    "cpu": "asmnet_kit.benchmarks.targets.cpu:CPU",
+    "gpu": "asmnet_kit.benchmarks.targets.gpu:GPU",
+    "edgetpu": "asmnet_kit.benchmarks.targets.edgetpu:EDGETPU",
+    "android": "asmnet_kit.benchmarks.targets.android:ANDROID",
+    "android:gpu": "asmnet_kit.benchmarks.targets.android:ANDROID_GPU",
+    "android:nnapi": "asmnet_kit.benchmarks.targets.android:ANDROID_NNAPI",
+    "linux": "asmnet_kit.benchmarks.targets.linux:LINUX",
+    "linux:gpu": "asmnet_kit.benchmarks.targets.linux:LINUX_GPU",
+    "linux:edgetpu": "asmnet_kit.benchmarks.targets.linux:LINUX_EDGETPU",
+}
+
+MODES = ("standard", "single-stream")
 
 # Called now and then while a model is measured: share done (0..1) and what is being done.
 OnProgress = Callable[[float, str], None]
@@ -39,6 +51,12 @@ class Request:
         min_seconds: timed runs go on at least this long.
         max_seconds: after this long the timed runs stop, whatever their number.
         xnnpack: let the CPU use the XNNPACK delegate.
+        mode: ``standard`` or ``single-stream`` (MLPerf Mobile's: one query after the other).
+        sustained_minutes: run on for this long after the timed runs; 0 for not at all.
+        profile: measure the time of each operator, where the target can.
+        device: which one of several: ``usb:0`` or ``pci:0`` (edgetpu), a serial number (android),
+            ``user@host`` (linux); empty for the only one.
+        options: what a single target understands, by name.
     """
 
     model: Path
@@ -49,12 +67,22 @@ class Request:
     min_seconds: float = 2.0
     max_seconds: float = 300.0
     xnnpack: bool = True
+    mode: str = "standard"
+    sustained_minutes: float = 0.0
+    profile: bool = False
+    device: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.threads < 1 or self.runs < 1 or self.warmup_runs < 0:
             raise UsageError(
                 f"expected threads >= 1, runs >= 1 and warmup >= 0, got {self.threads}, "
                 f"{self.runs} and {self.warmup_runs}"
+            )
+        if self.mode not in MODES or self.sustained_minutes < 0:
+            raise UsageError(
+                f"expected a mode of {', '.join(MODES)} and minutes >= 0, got {self.mode!r} and "
+                f"{self.sustained_minutes}"
             )
         if not 0 <= self.min_seconds <= self.max_seconds:
             raise UsageError(
@@ -63,7 +91,7 @@ class Request:
             )
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "model": str(self.model)}
+        return {**asdict(self), "model": str(self.model), "options": dict(self.options)}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Request":
@@ -77,6 +105,7 @@ class Measurement:
     Attributes:
         target: without ``requested``, which the runner adds.
         machine: facts of the machine the model ran on.
+        sustained: the curve of a sustained run, or None.
         warnings: why the figures may not be trusted; ``notes``: what was not measured and why.
     """
 
@@ -88,6 +117,7 @@ class Measurement:
     memory: dict[str, Any]
     parity: dict[str, Any] | None = None
     profile: list[dict[str, Any]] | None = None
+    sustained: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -98,8 +128,12 @@ class Target(Protocol):
     @property
     def name(self) -> str: ...
 
-    def problem(self) -> str | None:
-        """Why it cannot work here and what to do about it, or None when it can."""
+    def problem(self, request: Request | None = None) -> str | None:
+        """Why it cannot work here and what to do about it, or None when it can.
+
+        Args:
+            request: what is to be measured, for what depends on the model or the device.
+        """
         ...
 
     def measure(self, request: Request, on_progress: OnProgress) -> Measurement:

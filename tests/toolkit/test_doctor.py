@@ -109,6 +109,11 @@ def test_vulkan_needs_a_driver_besides_its_loader(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "VULKAN_DRIVER_FOLDERS", (str(tmp_path),))
     for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(doctor, "BROWSER_FOLDERS", ())
     assert "no driver" in doctor.check_gpu().detail
+    (tmp_path / "browser").mkdir()
+    (tmp_path / "browser" / "vk_swiftshader_icd.json").write_text("{}")
+    monkeypatch.setattr(doctor, "BROWSER_FOLDERS", (tmp_path / "browser",))
+    assert doctor.check_gpu().detail.startswith("software only: SwiftShader")
     (tmp_path / "lvp_icd.x86_64.json").write_text("{}")
     assert doctor.check_gpu().detail == "drivers: lvp_icd.x86_64"

@@ -252,3 +252,19 @@ def test_a_missing_picture_is_refused_with_its_path(tmp_path):
 
 def test_the_crop_scale_is_the_contracts():
     assert CROP_SCALE == 1.2
+
+
+def test_sampling_with_a_fourth_channel_changes_no_bit():
+    """The short cut for small pictures against OpenCV's own three channels."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        height, width = (int(v) for v in rng.integers(2, 90, 2))
+        size = int(rng.integers(48, 80))
+        picture = rng.integers(0, 256, (height, width, 3), np.uint8)
+        angle, k = rng.uniform(-3, 3), rng.uniform(0.55, 2.5)
+        turn = k * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = np.concatenate([turn, rng.uniform(-30, 60, (2, 1))], axis=1)
+        expected = cv2.warpAffine(
+            picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        )
+        assert np.array_equal(warp(picture, matrix, size), expected)

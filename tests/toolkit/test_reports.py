@@ -12,7 +12,7 @@ from asmnet_kit.cli import main
 from asmnet_kit.reports.build import build_report, write_report
 from asmnet_kit.reports.charts import Axis, histogram_path, pareto_front, scatter
 from asmnet_kit.reports.text import grouped, markdown, milliseconds, tick
-from asmnet_kit.results import save_result
+from asmnet_kit.results import ResultError, check_result, save_result
 
 ATTACK = "<script>alert(1)</script>\"'|`*\ud800\x00"
 
@@ -265,3 +265,52 @@ def test_the_scatter_puts_faster_left_and_more_accurate_down():
     assert quick.y < exact.y  # y grows downwards
     assert quick.on_front
     assert exact.on_front
+
+
+def _with_details(result):
+    result["profile"] = [
+        {"op": "Conv", "name": f"Conv #{i}", "microseconds": float(i), "target": "xnnpack"}
+        for i in range(1, 13)
+    ]
+    result["sustained"] = {
+        "minutes": 5.0,
+        "slowdown": 1.5,
+        "windows": [
+            {"seconds": 5.0, "p50": 2.0, "temperature_celsius": 50.0},
+            {"seconds": 10.0, "p50": 3.0, "temperature_celsius": 81.0},
+        ],
+    }
+    result["parity"] = {"max": 0.5, "mean": 0.1, "identical": False}
+    result["target"]["edgetpu"] = {
+        "subgraphs": 1,
+        "cached_parameter_bytes": 766720,
+        "streamed_parameter_bytes": 0,
+        "cycles": None,
+        "cpu_ops": ["ARG_MAX", ATTACK],
+    }
+    return result
+
+
+def test_operators_curves_placement_and_parity_are_shown(written, make_result):
+    html, md = written(_with_details(make_result()))
+    page = Page(html).text
+    assert "Conv #12" in page
+    assert "2 others" in page  # twelve operators, ten of them shown
+    assert "Conv #2 " not in page
+    assert "x1.500 after 5.0 min · up to 81 °C" in page
+    assert "766720" in page
+    assert "ARG_MAX" in page
+    assert "0.5000" in page
+    assert "<script" not in html
+    for section in ("Where the time goes", "Sustained", "On the Edge TPU", "Same answers"):
+        assert section in md
+
+
+def test_a_result_with_a_damaged_profile_or_curve_is_refused_by_name(make_result):
+    for change in (
+        {"profile": [{"op": "Conv"}]},
+        {"sustained": {"minutes": 1, "slowdown": 1, "windows": []}},
+        {"parity": {"max": "far"}},
+    ):
+        with pytest.raises(ResultError, match=next(iter(change))):
+            check_result(make_result() | change, name="r")

@@ -20,13 +20,21 @@ from asmnet_kit import __version__
 from asmnet_kit.files import write_text
 from asmnet_kit.reports import text
 from asmnet_kit.reports.charts import Axis, Scatter, histogram_path, scatter
+from asmnet_kit.reports.details import Profile, Sustained, profiles, sustained_runs
 from asmnet_kit.results import Result
 
 DEFAULT_TITLE = "Benchmark report"
 OPEN_ROWS = 24  # charts shown at once; more are there, folded
 
 # Facts that change from run to run do not make it another machine.
-VOLATILE_FACTS = ("load_average", "frequency_mhz", "memory_available_bytes", "usable_cores")
+VOLATILE_FACTS = (
+    "load_average",
+    "frequency_mhz",
+    "memory_available_bytes",
+    "usable_cores",
+    "temperature_celsius",
+    "battery",
+)
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,10 @@ class Report:
     models: list[dict[str, Any]]
     commands: list[str]
     subsets: list[str]
+    profiles: list[Profile]
+    sustained: list[Sustained]
+    parities: list[tuple[str, dict[str, Any]]]
+    placements: list[tuple[str, dict[str, Any]]]
 
 
 def write_report(
@@ -156,6 +168,7 @@ def build_report(
     rows = _rows(cleaned, folder, machine_names, axis)
     columns = list(dict.fromkeys(_column(row) for row in rows))
     with_nme = [row for row in rows if row.nme is not None]
+    labelled = [(row.label, row.result) for row in rows]
     return Report(
         title=str(text.clean(title)),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -176,6 +189,12 @@ def build_report(
         models=_models(rows),
         commands=_commands(rows),
         subsets=_subsets(with_nme),
+        profiles=profiles(labelled),
+        sustained=sustained_runs(labelled),
+        parities=[(label, r["parity"]) for label, r in labelled if r["parity"]],
+        placements=[
+            (label, r["target"]["edgetpu"]) for label, r in labelled if r["target"].get("edgetpu")
+        ],
     )
 
 
@@ -364,7 +383,7 @@ def _missing(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
         "difference to the CPU reference (a target other than cpu)": lambda r: (
             r["parity"] is None and r["target"]["requested"] != "cpu"
         ),
-        "time of each operator": lambda r: r["profile"] is None,
+        "time of each operator (benchmark --profile)": lambda r: r["profile"] is None,
         "size of the model's tensor arena": lambda r: r["memory"]["model_arena_bytes"] is None,
     }
     gaps = []

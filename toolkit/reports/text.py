@@ -87,6 +87,8 @@ def _merged(sentences: Sequence[str]) -> str:
 def clean(value: Any) -> Any:
     """Foreign JSON without the characters that neither UTF-8 nor HTML can hold, at any depth."""
     if isinstance(value, str):
+        if value.isascii() and value.isprintable():
+            return value  # nearly all; this is the report's innermost loop
         text = value.encode("utf-8", "replace").decode()
         return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
     if isinstance(value, dict):

@@ -1,0 +1,181 @@
+"""Finds and runs Google's ``edgetpu_compiler``, and believes only what it left on the disk."""
+
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from asmnet_kit.benchmarks.edgetpu.executable import Compiled, read_compiled
+from asmnet_kit.benchmarks.edgetpu.log import CompilerLog, ModelLog, parse_log
+from asmnet_kit.errors import KitError, ModelError, UsageError
+from asmnet_kit.files import write_bytes
+
+PROGRAM = "edgetpu_compiler"
+ENVIRONMENT = "EDGETPU_COMPILER"
+IMAGE_ENVIRONMENT = "EDGETPU_COMPILER_IMAGE"
+SUFFIX = "_edgetpu.tflite"
+# The compiler stops itself after 180 s; -d tries many times over.
+TIMEOUT_S = 200.0
+SEARCH_TIMEOUT_S = 3600.0
+MAX_SEGMENTS = 100
+
+
+class CompilerMissing(KitError):
+    """There is no compiler on this machine."""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A way to run the compiler.
+
+    Attributes:
+        command: its first words.
+        image: a docker image that holds it; the model's folder is mounted as ``/model``.
+        found: how it was found, for messages.
+    """
+
+    command: tuple[str, ...]
+    found: str
+    image: str | None = None
+
+    def arguments(self, folder: Path, options: list[str], model: str) -> list[str]:
+        """The whole command line for a model of ``folder``; outputs go there, too."""
+        if self.image is None:
+            return [*self.command, *options, "-o", str(folder), str(folder / model)]
+        mount = ["-v", f"{folder}:/model", "-w", "/model", self.image]
+        return [*self.command, "run", "--rm", *mount, PROGRAM, *options, "-o", "/model", model]
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A compiled model: its file, what the compiler said and what the file holds."""
+
+    path: Path
+    log: CompilerLog
+    compiled: Compiled
+
+    @property
+    def model(self) -> ModelLog:
+        return self.log.models[-1] if self.log.models else ModelLog()
+
+
+def find_compiler(told: str | None = None) -> Compiler:
+    """The compiler: as told, $EDGETPU_COMPILER, the PATH, then $EDGETPU_COMPILER_IMAGE in docker.
+
+    Args:
+        told: path or name of the program.
+
+    Raises:
+        CompilerMissing: there is none; the message says how to get it.
+        UsageError: what was told is no program.
+    """
+    for where, name in (("as told", told), (f"${ENVIRONMENT}", os.environ.get(ENVIRONMENT))):
+        if name:
+            path = shutil.which(name)
+            if path is None:
+                raise UsageError(f"{name}: expected the program {PROGRAM} ({where}), found none")
+            return Compiler((path,), where)
+    path = shutil.which(PROGRAM)
+    if path is not None:
+        return Compiler((path,), "on the PATH")
+    image, docker = os.environ.get(IMAGE_ENVIRONMENT), shutil.which("docker")
+    if image and docker:
+        return Compiler((docker,), f"docker image {image}", image)
+    raise CompilerMissing(f"{PROGRAM} is not on this machine. {how_to_get()}")
+
+
+def how_to_get() -> str:
+    """How to come by the compiler here."""
+    other = f"or set {IMAGE_ENVIRONMENT} to a docker image that has it"
+    if (platform.system(), platform.machine()) == ("Linux", "x86_64"):
+        return (
+            "Install edgetpu-compiler from Coral's Debian packages "
+            f"(coral.ai/docs/edgetpu/compiler), set {ENVIRONMENT} to its path, {other}"
+        )
+    return (
+        f"It exists for x86-64 Linux only: compile there and give the {SUFFIX} file to "
+        f"asmnet-kit benchmark --target edgetpu, {other}"
+    )
+
+
+def compile_model(
+    model: Path,
+    out: Path,
+    *,
+    compiler: Compiler,
+    min_runtime_version: int | None = None,
+    num_segments: int | None = None,
+    search_delegate: bool = False,
+    several_subgraphs: bool = False,
+    timeout_s: float | None = None,
+) -> Compilation:
+    """Compile ``model`` and write ``out/<name>_edgetpu.tflite`` whole or not at all.
+
+    Args:
+        min_runtime_version: oldest runtime that the result must run on (``-m``).
+        num_segments: must be 1 or None here: segments are several models.
+        search_delegate: let the compiler search for a place to cut when it fails (``-d``).
+        several_subgraphs: allow more than one Edge TPU subgraph (``-a``).
+
+    Raises:
+        ModelError: the compiler refused the model, failed, crashed, hung or left no usable file.
+        UsageError: options that exclude one another.
+    """
+    if num_segments not in (None, 1):
+        raise UsageError(f"expected 1 segment, got {num_segments}: several are several models")
+    if search_delegate and several_subgraphs:
+        raise UsageError("search_delegate and several_subgraphs exclude each other")
+    options = ["-s"]
+    if min_runtime_version is not None:
+        options += ["-m", str(min_runtime_version)]
+    if search_delegate:
+        options.append("-d")
+    if several_subgraphs:
+        options.append("-a")
+    limit = timeout_s or (SEARCH_TIMEOUT_S if search_delegate else TIMEOUT_S)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            shutil.copyfile(model, folder / model.name)
+        except OSError as error:
+            raise ModelError(f"{model}: {error.strerror}") from error
+        text, code = _run(compiler.arguments(folder, options, model.name), model, limit)
+        log = parse_log(text)
+        made = folder / f"{model.stem}{SUFFIX}"
+        # Some versions end with 0 after a failure, some leave a stub of 1 KB: all must agree.
+        if code != 0 or not log.succeeded or not made.is_file():
+            raise ModelError(f"{model}: {_failure(log, code, text)}")
+        compiled = read_compiled(made)
+        target = out / made.name
+        write_bytes(target, made.read_bytes())
+    return Compilation(target, log, compiled)
+
+
+def _run(arguments: list[str], model: Path, limit: float) -> tuple[str, int]:
+    try:
+        done = subprocess.run(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(
+            f"{model}: {PROGRAM} did not end within {limit:.0f} s and was stopped"
+        ) from error
+    except OSError as error:
+        raise CompilerMissing(f"{arguments[0]}: cannot be run: {error.strerror}") from error
+    return done.stdout.decode(errors="replace"), done.returncode
+
+
+def _failure(log: CompilerLog, code: int, text: str) -> str:
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    if log.failures:
+        return f"{PROGRAM} refused the model: {log.reason}; asmnet-kit check says which operator"
+    last = text.strip().splitlines()[-1:] or ["nothing"]
+    return f"{PROGRAM} {how} without a compiled model; its last words: {last[0]}"

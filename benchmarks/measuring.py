@@ -1,0 +1,283 @@
+"""Times an opened model: load, first run, warm-up, timed runs, the stages of a frame, parity.
+
+One way for every target whose model runs in this process; the targets say what ran it.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.benchmarks.machine import (
+    CpuUse,
+    disturbances,
+    frequency_mhz,
+    machine_facts,
+    peak_rss_bytes,
+    temperature_celsius,
+)
+from asmnet_kit.benchmarks.statistics import instability
+from asmnet_kit.benchmarks.targets.protocol import OnProgress, Request
+from asmnet_kit.errors import ModelError
+from asmnet_kit.runtime import Session, TensorInfo, dequantize
+
+REPORT_EVERY_S = 0.1  # how often progress is told; each telling costs some microseconds
+SAMPLE_DIGITS = 5  # of milliseconds: 10 ns, finer than the clock's own overhead
+MIN_WARMUP_S = 0.2  # caches, page tables and the clock settle at least this long
+STEADY_RUNS = 10  # the warm-up is over when two medians of this many runs agree ...
+STEADY_SHARE = 0.02  # ... within this share ...
+MAX_WARMUP_FACTOR = 5  # ... or after this many times the asked runs
+WINDOW_S = 5.0  # of the sustained curve; each point is the median of a window
+PARITY_INPUTS = 8
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What was measured, in the shapes of the result file's keys of the same names."""
+
+    machine: dict[str, Any]
+    warmup_runs: int
+    timings_ms: dict[str, Any]
+    memory: dict[str, Any]
+    sustained: dict[str, Any] | None
+    before: CpuUse
+    after: CpuUse
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def protocol(self, request: Request, *, load: str, timed: str) -> dict[str, Any]:
+        """The result's ``protocol``; ``load`` and ``timed`` say what these times hold."""
+        return {
+            "mode": request.mode,
+            "warmup_runs": self.warmup_runs,
+            "runs": len(self.timings_ms["invoke"]),
+            "min_seconds": request.min_seconds,
+            "requested_runs": request.runs,
+            "input": "random values over the input's range, seed 0",
+            "timed": timed,
+            "load": load,
+        }
+
+
+def measure_session(
+    open_session: Callable[[], Session], request: Request, on_progress: OnProgress
+) -> tuple[Session, Timed]:
+    """Load a model and time it.
+
+    Args:
+        open_session: loads the model; imports of the runtime should be done before.
+
+    Raises:
+        ModelError: the model cannot be loaded or run.
+    """
+    machine = machine_facts()
+    on_progress(0.0, "load")
+    before_load = peak_rss_bytes()
+    started = time.perf_counter()
+    session = open_session()
+    load_ms = 1e3 * (time.perf_counter() - started)
+    inputs = {name: random_input(info) for name, info in session.inputs.items()}
+    started = time.perf_counter()
+    session.run(inputs)
+    first_ms = 1e3 * (time.perf_counter() - started)
+
+    warmup_runs = _warm_up(session, inputs, request, on_progress)
+    before = CpuUse.now(time.perf_counter())
+    samples = _timed_runs(session, inputs, request, on_progress)
+    after = CpuUse.now(time.perf_counter())
+    peak = peak_rss_bytes()  # before the stages: they bring OpenCV into this process
+    warnings = [*instability(samples), *disturbances(before, after, threads=request.threads)]
+    if len(samples) < request.runs:
+        warnings.append(
+            f"stopped after {request.max_seconds:.0f} s with {len(samples)} of {request.runs} runs"
+        )
+    sustained = _sustained(session, inputs, request, on_progress)
+    on_progress(1.0, "frames")
+    stages, missing = _stages(session, request)
+    return session, Timed(
+        machine=machine,
+        warmup_runs=warmup_runs,
+        timings_ms={"load": load_ms, "first": first_ms, "invoke": samples, **stages},
+        memory={
+            "peak_rss_bytes": peak,
+            "rss_before_load_bytes": before_load,
+            "model_arena_bytes": None,
+        },
+        sustained=sustained,
+        before=before,
+        after=after,
+        warnings=warnings,
+        notes=missing,
+    )
+
+
+def random_input(info: TensorInfo, seed: int = 0) -> NDArray[Any]:
+    """Values an input may meet: the whole range of an integer type, -1..1 for floats.
+
+    Raises:
+        ModelError: an input of text or of another type without numbers.
+    """
+    rng = np.random.default_rng(seed)
+    if info.dtype.kind == "f":
+        return rng.uniform(-1, 1, info.shape).astype(info.dtype)
+    if info.dtype.kind == "b":
+        return rng.integers(0, 2, info.shape).astype(info.dtype)
+    if info.dtype.kind in "iu" and info.dtype.itemsize <= 2:
+        limits = np.iinfo(info.dtype)
+        return rng.integers(limits.min, limits.max, info.shape, info.dtype, endpoint=True)
+    if info.dtype.kind in "iu":
+        # Wide integers are mostly indices or lengths: zero is valid for all of them.
+        return np.zeros(info.shape, info.dtype)
+    raise ModelError(
+        f"expected inputs of numbers, got {info.name!r} of {info.dtype}: "
+        f"this model cannot be fed with made-up values"
+    )
+
+
+def parity(session: Session, reference: Session, *, model: Path) -> dict[str, Any] | None:
+    """How far a target's outputs are from the CPU's for the same inputs.
+
+    Returns:
+        ``max`` and ``mean`` difference of the landmarks in pixels of the crop, and ``identical``
+        (every bit, which an accelerator hardly does); None for a model that is no landmark model.
+    """
+    from asmnet_kit.modelfile import read_metadata
+
+    try:
+        metadata = read_metadata(model)
+    except ModelError:
+        return None
+    if "landmarks" not in session.outputs or "landmarks" not in reference.outputs:
+        return None
+    differences = []
+    identical = True
+    for seed in range(PARITY_INPUTS):
+        inputs = {name: random_input(info, seed) for name, info in reference.inputs.items()}
+        ours = session.run(inputs)["landmarks"]
+        theirs = reference.run(inputs)["landmarks"]
+        identical &= bool(np.array_equal(ours, theirs))
+        a = dequantize(ours, session.outputs["landmarks"])
+        b = dequantize(theirs, reference.outputs["landmarks"])
+        differences.append(metadata.input_size * np.abs(a.ravel() - b.ravel()))
+    return {
+        "max": float(np.max(differences)),
+        "mean": float(np.mean(differences)),
+        "identical": identical,
+        "inputs": PARITY_INPUTS,
+        "unit": f"pixels of the {metadata.input_size} px crop",
+        "reference": "the same model on the CPU",
+    }
+
+
+def _warm_up(
+    session: Session, inputs: dict[str, NDArray[Any]], request: Request, on_progress: OnProgress
+) -> int:
+    """Run until the asked runs and a minimum time are over and the times are steady."""
+    if not request.warmup_runs:
+        return 0
+    started = told = before = time.perf_counter()
+    times: list[float] = []
+    while True:
+        session.run(inputs)
+        now = time.perf_counter()
+        times.append(now - before)
+        before = now
+        if now - started > request.max_seconds:
+            break
+        enough = len(times) >= request.warmup_runs and now - started >= MIN_WARMUP_S
+        if enough and (_steady(times) or len(times) >= MAX_WARMUP_FACTOR * request.warmup_runs):
+            break
+        if now - told > REPORT_EVERY_S:
+            on_progress(0.0, "warm-up")
+            told = now
+    return len(times)
+
+
+def _steady(times: list[float]) -> bool:
+    """Do the last runs take as long as those before them?"""
+    if len(times) < 2 * STEADY_RUNS:
+        return True
+    last = float(np.median(times[-STEADY_RUNS:]))
+    earlier = float(np.median(times[-2 * STEADY_RUNS : -STEADY_RUNS]))
+    return abs(last - earlier) <= STEADY_SHARE * earlier
+
+
+def _timed_runs(
+    session: Session, inputs: dict[str, NDArray[Any]], request: Request, on_progress: OnProgress
+) -> list[float]:
+    """Milliseconds of each run, in order, none left out."""
+    samples: list[float] = []
+    started = told = time.perf_counter()
+    while True:
+        before = time.perf_counter()
+        session.run(inputs)
+        after = time.perf_counter()
+        samples.append(round(1e3 * (after - before), SAMPLE_DIGITS))
+        elapsed = after - started
+        if elapsed >= request.max_seconds:
+            return samples
+        if len(samples) >= request.runs and elapsed >= request.min_seconds:
+            return samples
+        if after - told > REPORT_EVERY_S:
+            shares = [len(samples) / request.runs]
+            if request.min_seconds:
+                shares.append(elapsed / request.min_seconds)
+            on_progress(min(1.0, *shares), "runs")
+            told = after
+
+
+def _sustained(
+    session: Session, inputs: dict[str, NDArray[Any]], request: Request, on_progress: OnProgress
+) -> dict[str, Any] | None:
+    """Run without a pause for minutes: a curve of window medians, with clock and temperature."""
+    if not request.sustained_minutes:
+        return None
+    total = 60 * request.sustained_minutes
+    width = min(WINDOW_S, total / 2)
+    windows: list[dict[str, Any]] = []
+    started = time.perf_counter()
+    now = started
+    while now - started < total:
+        samples: list[float] = []
+        begun = now
+        while now - begun < width:
+            before = time.perf_counter()
+            session.run(inputs)
+            now = time.perf_counter()
+            samples.append(1e3 * (now - before))
+        on_progress(min(1.0, (now - started) / total), "sustained")
+        windows.append(
+            {
+                "seconds": round(now - started, 2),
+                "runs": len(samples),
+                "p50": float(np.median(samples)),
+                "p90": float(np.percentile(samples, 90)),
+                "frequency_mhz": frequency_mhz(),
+                "temperature_celsius": temperature_celsius(),
+            }
+        )
+    return {"minutes": request.sustained_minutes, "windows": windows, **sustained_summary(windows)}
+
+
+def sustained_summary(windows: list[dict[str, Any]]) -> dict[str, float]:
+    """The median of the first and the last fifth of the windows, and how much slower that is."""
+    fifth = max(1, len(windows) // 5)
+    first = float(np.median([w["p50"] for w in windows[:fifth]]))
+    last = float(np.median([w["p50"] for w in windows[-fifth:]]))
+    return {"first_p50": first, "last_p50": last, "slowdown": last / first if first else 1.0}
+
+
+def _stages(session: Session, request: Request) -> tuple[dict[str, float | None], list[str]]:
+    """Times of the frame stages, or why they were not measured."""
+    from asmnet_kit.benchmarks.stages import FrameStages, time_stages
+
+    nothing: dict[str, float | None] = {"pre": None, "post": None, "end_to_end": None}
+    try:
+        stages = FrameStages.of(session, request.model)
+    except ModelError:
+        return nothing, ["pre- and post-processing not measured: the model carries no metadata"]
+    return {**nothing, **time_stages(stages)}, []

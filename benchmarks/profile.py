@@ -1,0 +1,299 @@
+"""The time of each operator on the CPU, from the profiler inside ai-edge-litert's own library.
+
+The library's C interface is no public promise: its shape is that of the versions in
+``KNOWN_VERSIONS``, every call is checked, and everything runs in a process of its own (``python -m
+asmnet_kit.benchmarks.profile``), so that another version costs a message and not the benchmark.
+"""
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from asmnet_kit.errors import KitError, MissingDependency, ModelError
+from asmnet_kit.tflite_structure import check_structure
+
+PACKAGE = "ai-edge-litert"
+KNOWN_VERSIONS = ("2.3.",)  # beginnings
+LIBRARY = "libLiteRt.so"
+
+RUNS = 50
+WARMUP_RUNS = 10
+TIMEOUT_S = 120.0
+
+CPU_ACCELERATOR = 1  # kLiteRtHwAcceleratorCpu
+LOCK_READ, LOCK_WRITE = 0, 1
+# Events of TensorFlow Lite's profiler: an operator's own kernel, and one inside of a delegate.
+OPERATOR_EVENT, DELEGATE_EVENT = 2, 8
+RANKED_TENSOR_TYPE_BYTES = 128  # LiteRtRankedTensorType: 80 bytes, with room to spare
+MAX_EVENTS = 1_000_000
+
+
+class ProfileError(KitError):
+    """No profile; the message says why."""
+
+
+class _Memory(ctypes.Structure):
+    _fields_ = [
+        ("allocated", ctypes.c_size_t),
+        ("in_use", ctypes.c_size_t),
+        ("private", ctypes.c_size_t),
+    ]
+
+
+class _Event(ctypes.Structure):
+    """``ProfiledEventData`` of litert/c/litert_profiler_event.h."""
+
+    _fields_ = [
+        ("tag", ctypes.c_char_p),
+        ("type", ctypes.c_int),
+        ("start_us", ctypes.c_uint64),
+        ("elapsed_us", ctypes.c_uint64),
+        ("begin_memory", _Memory),
+        ("end_memory", _Memory),
+        ("metadata1", ctypes.c_uint64),  # number of the operator
+        ("metadata2", ctypes.c_uint64),
+        ("source", ctypes.c_int),
+    ]
+
+
+def profile_model(model: Path, *, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any]]:
+    """Usual time of each operator over some runs on one CPU, in the order of execution.
+
+    Returns:
+        Dicts of ``op`` (the kernel), ``name`` (kernel and number), ``microseconds``, ``share`` of
+        the sum, ``target`` (``xnnpack`` or ``builtin``).
+
+    Raises:
+        ProfileError: not to be had here; the message says why.
+    """
+    command = [sys.executable, "-m", "asmnet_kit.benchmarks.profile", str(model)]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ProfileError(f"the profiler did not end within {timeout_s:.0f} s") from error
+    for line in done.stdout.decode(errors="replace").splitlines():
+        if line.startswith('{"error"'):
+            raise ProfileError(str(json.loads(line)["error"]))
+        if line.startswith('{"profile"'):
+            profile: list[dict[str, Any]] = json.loads(line)["profile"]
+            return profile
+    how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+    raise ProfileError(f"the profiler of {PACKAGE} {_version()} ended with {how} and no result")
+
+
+def summarised(events: Sequence[tuple[str, int, int, int]]) -> list[dict[str, Any]]:
+    """Events as the result's ``profile``.
+
+    Args:
+        events: (kernel, type, number of the operator, microseconds).
+    """
+    times: dict[tuple[str, int, int], list[int]] = {}
+    for tag, kind, number, elapsed in events:
+        delegate_node = kind == OPERATOR_EVENT and "delegate" in tag.lower()
+        if kind in (OPERATOR_EVENT, DELEGATE_EVENT) and not delegate_node:
+            times.setdefault((tag, kind, number), []).append(elapsed)
+    means = {key: _middle_mean(values) for key, values in times.items()}
+    total = sum(means.values()) or 1.0
+    return [
+        {
+            "op": tag,
+            "name": f"{tag} #{number}",
+            "microseconds": round(mean, 3),
+            "share": round(mean / total, 5),
+            "target": "xnnpack" if kind == DELEGATE_EVENT else "builtin",
+        }
+        for (tag, kind, number), mean in means.items()
+    ]
+
+
+def _middle_mean(values: Sequence[int]) -> float:
+    """The mean of the middle half.
+
+    The profiler counts whole microseconds, so a median would be coarse; and a run during which
+    another process had the CPU counts a thousand times what the operator takes.
+    """
+    ordered = sorted(values)
+    quarter = len(ordered) // 4
+    middle = ordered[quarter : len(ordered) - quarter]
+    return sum(middle) / len(middle)
+
+
+class _LiteRt:
+    """The calls of the C interface that a profile needs, each one checked."""
+
+    def __init__(self) -> None:
+        spec = find_spec("ai_edge_litert")
+        if spec is None or spec.origin is None:
+            raise MissingDependency(f"a profile needs {PACKAGE}: pip install {PACKAGE}")
+        path = Path(spec.origin).with_name(LIBRARY)
+        try:
+            self._library = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise ProfileError(f"{LIBRARY} cannot be loaded: {error}") from error
+
+    def call(self, name: str, *arguments: Any) -> None:
+        try:
+            function = getattr(self._library, name)
+        except AttributeError as error:
+            raise ProfileError(
+                f"{PACKAGE} {_version()} has no {name}; profiles are known to work with "
+                f"{', '.join(v + 'x' for v in KNOWN_VERSIONS)}"
+            ) from error
+        function.restype = ctypes.c_int
+        status = function(*arguments)
+        if status:
+            raise ProfileError(f"{name} of {PACKAGE} {_version()} failed with status {status}")
+
+    def handle(self, name: str, *arguments: Any) -> ctypes.c_void_p:
+        """Call a function whose last argument returns a handle."""
+        made = ctypes.c_void_p()
+        self.call(name, *arguments, ctypes.byref(made))
+        return made
+
+
+def _profile_here(model: Path) -> list[dict[str, Any]]:
+    """Profile in this process, which may not survive it."""
+    litert = _LiteRt()
+    environment = litert.handle("LiteRtCreateEnvironment", ctypes.c_int(0), None)
+    loaded = litert.handle("LiteRtCreateModelFromFile", environment, str(model).encode())
+    options = litert.handle("LiteRtCreateOptions")
+    litert.call("LiteRtSetOptionsHardwareAccelerators", options, ctypes.c_int(CPU_ACCELERATOR))
+    _enable_profiling(litert, options)
+    compiled = litert.handle("LiteRtCreateCompiledModel", environment, loaded, options)
+    profiler = litert.handle("LiteRtCompiledModelGetProfiler", compiled)
+    inputs = _buffers(litert, environment, loaded, compiled, "Input")
+    outputs = _buffers(litert, environment, loaded, compiled, "Output")
+    for buffer in inputs:
+        _fill(litert, buffer)
+
+    def run() -> None:
+        litert.call(
+            "LiteRtRunCompiledModel", compiled, ctypes.c_size_t(0),
+            ctypes.c_size_t(len(inputs)), (ctypes.c_void_p * len(inputs))(*inputs),
+            ctypes.c_size_t(len(outputs)), (ctypes.c_void_p * len(outputs))(*outputs),
+        )  # fmt: skip
+
+    for _ in range(WARMUP_RUNS):
+        run()
+    litert.call("LiteRtStartProfiler", profiler)
+    for _ in range(RUNS):
+        run()
+    litert.call("LiteRtStopProfiler", profiler)
+    return summarised(_events(litert, profiler))
+
+
+def _enable_profiling(litert: _LiteRt, options: ctypes.c_void_p) -> None:
+    """Options travel as text that the library frees with the function it is given."""
+    libc = ctypes.CDLL(None)
+    libc.strdup.restype = ctypes.c_void_p
+    text = ctypes.c_void_p(libc.strdup(b"enable_profiling = true\n"))
+    free = ctypes.cast(libc.free, ctypes.c_void_p)
+    opaque = litert.handle("LiteRtCreateOpaqueOptions", b"runtime_options_string", text, free)
+    litert.call("LiteRtAddOpaqueOptions", options, opaque)
+
+
+def _buffers(
+    litert: _LiteRt,
+    environment: ctypes.c_void_p,
+    model: ctypes.c_void_p,
+    compiled: ctypes.c_void_p,
+    which: str,
+) -> list[ctypes.c_void_p]:
+    """A buffer for each input or output of the first signature."""
+    graph = litert.handle("LiteRtGetModelSubgraph", model, ctypes.c_size_t(0))
+    count = ctypes.c_size_t()
+    litert.call(f"LiteRtGetNumSubgraph{which}s", graph, ctypes.byref(count))
+    buffers = []
+    for index in range(count.value):
+        place = ctypes.c_size_t(index)
+        tensor = litert.handle(f"LiteRtGetSubgraph{which}", graph, place)
+        kind = (ctypes.c_int32 * (RANKED_TENSOR_TYPE_BYTES // 4))()
+        litert.call("LiteRtGetRankedTensorType", tensor, ctypes.byref(kind))
+        needed = litert.handle(
+            f"LiteRtGetCompiledModel{which}BufferRequirements", compiled, ctypes.c_size_t(0), place
+        )
+        buffers.append(
+            litert.handle(
+                "LiteRtCreateManagedTensorBufferFromRequirements",
+                environment,
+                ctypes.byref(kind),
+                needed,
+            )
+        )
+    return buffers
+
+
+def _fill(litert: _LiteRt, buffer: ctypes.c_void_p) -> None:
+    """Bytes of 1: small numbers in every type of tensor."""
+    size = ctypes.c_size_t()
+    litert.call("LiteRtGetTensorBufferPackedSize", buffer, ctypes.byref(size))
+    memory = ctypes.c_void_p()
+    litert.call("LiteRtLockTensorBuffer", buffer, ctypes.byref(memory), ctypes.c_int(LOCK_WRITE))
+    if memory.value:
+        ctypes.memset(memory.value, 1, size.value)
+    litert.call("LiteRtUnlockTensorBuffer", buffer)
+
+
+def _events(litert: _LiteRt, profiler: ctypes.c_void_p) -> list[tuple[str, int, int, int]]:
+    count = ctypes.c_int()
+    litert.call("LiteRtGetNumProfilerEvents", profiler, ctypes.byref(count))
+    if not 0 <= count.value <= MAX_EVENTS:
+        raise ProfileError(f"{PACKAGE} {_version()} reports {count.value} events")
+    events = (_Event * count.value)()
+    litert.call("LiteRtGetProfilerEvents", profiler, ctypes.c_int(count.value), events)
+    return [
+        (
+            (event.tag or b"?").decode(errors="replace"),
+            int(event.type),
+            int(event.metadata1),
+            int(event.elapsed_us),
+        )
+        for event in events
+    ]
+
+
+def _version() -> str:
+    try:
+        return version(PACKAGE)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _refuse_unknown_version() -> None:
+    found = _version()
+    if not found.startswith(KNOWN_VERSIONS):
+        raise ProfileError(
+            f"a profile needs {PACKAGE} {' or '.join(v + 'x' for v in KNOWN_VERSIONS)}, "
+            f"got {found}: the library's interface may differ"
+        )
+
+
+def main() -> None:
+    """Print the profile of ``sys.argv[1]`` as one line of JSON, or ``{"error": ...}``."""
+    model = Path(sys.argv[1])
+    try:
+        _refuse_unknown_version()
+        try:
+            content = model.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{model}: {error.strerror}") from error
+        check_structure(content, name=str(model))
+        line = json.dumps({"profile": _profile_here(model)})
+    except KitError as error:
+        line = json.dumps({"error": str(error)})
+    print(line, flush=True)
+    # The library's own clean-up at the end of a process is not safe after profiling.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Phones over adb, with the benchmark activity of the sample app (contract: docs/android.md).
+
+The app measures and writes the kit's own result format; this end pushes the model, starts the
+activity without the screen being touched, and reads the result back.
+"""
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
+from asmnet_kit.benchmarks.targets.remote import (
+    RemoteError,
+    checked_result,
+    measurement,
+    no_accuracy,
+    run_tool,
+    tail,
+)
+
+if TYPE_CHECKING:
+    from asmnet_kit.predictor import Predictor
+
+PROGRAM = "adb"
+ENVIRONMENT = "ADB"
+PACKAGE = "org.asmnetkit.demo"
+ACTIVITY = f"{PACKAGE}/.BenchmarkActivity"
+FILES = f"/sdcard/Android/data/{PACKAGE}/files"
+INSTALL = "adb install -r build/android/asmnet-kit-demo.apk (make android builds it)"
+
+COMMAND_TIMEOUT_S = 60.0
+PUSH_TIMEOUT_S = 300.0
+START_S = 60.0  # from the start of the activity to the first run, the GPU's shaders included
+POLL_S = 0.5
+SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+STATES = {
+    "unauthorized": "allow USB debugging on its screen",
+    "offline": "plug it in again, or: adb reconnect",
+    "no permissions": "allow the user to use it (udev rules), then: adb kill-server",
+}
+
+
+@dataclass(frozen=True)
+class AndroidTarget:
+    """``--target android`` (CPU), ``android:gpu`` and ``android:nnapi``."""
+
+    name: str
+    delegate: str
+
+    def problem(self, request: Request | None = None) -> str | None:
+        if _adb() is None:
+            return f"{PROGRAM} is not on the PATH; sudo apt-get install adb, or set ${ENVIRONMENT}"
+        return None
+
+    def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
+        phone = Phone.choose(request.device)
+        phone.require_app()
+        content = request.model.read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", request.model.name)
+        run_id = f"kit-{uuid.uuid4().hex[:16]}"
+        on_progress(0.0, f"push to {phone.serial}")
+        phone.push(request, name)
+        try:
+            phone.start(request, run_id=run_id, model=name, delegate=self.delegate)
+            written = phone.wait(request, run_id, on_progress)
+        finally:
+            phone.remove(run_id, name)
+        result = checked_result(written, sha256=sha256, where=phone.serial)
+        if result.get("run_id") != run_id:
+            raise RemoteError(f"{phone.serial}: the result is of another run")
+        proof = f"measured on {phone.serial} by {PACKAGE} over adb"
+        return measurement(result, device=phone.serial, proof=proof)
+
+    def predictor(self, request: Request) -> "Predictor":
+        raise no_accuracy(request)
+
+
+ANDROID = AndroidTarget("android", "cpu")
+ANDROID_GPU = AndroidTarget("android:gpu", "gpu")
+ANDROID_NNAPI = AndroidTarget("android:nnapi", "nnapi")
+
+
+@dataclass(frozen=True)
+class Phone:
+    """One phone; every method may raise ``RemoteError``."""
+
+    adb: str
+    serial: str
+
+    @classmethod
+    def choose(cls, serial: str) -> "Phone":
+        """The phone of that serial number, or the only one."""
+        adb = _adb()
+        if adb is None:
+            raise RemoteError(f"{PROGRAM} is not on the PATH")
+        out, error, code = run_tool(
+            [adb, "devices"], timeout_s=COMMAND_TIMEOUT_S, what="adb devices"
+        )
+        if code:
+            raise RemoteError(f"adb devices failed: {tail(out, error)}")
+        found = parse_devices(out.decode(errors="replace"))
+        if serial and serial not in found:
+            raise RemoteError(f"expected a phone {serial!r}, adb sees {', '.join(found) or 'none'}")
+        ready = [name for name, state in found.items() if state == "device"]
+        if not serial and len(ready) > 1:
+            raise RemoteError(f"choose with --device one or more of {', '.join(ready)}")
+        chosen = serial or next(iter(ready or found), "")
+        if not chosen:
+            raise RemoteError("adb sees no phone: plug one in and allow USB debugging")
+        state = found[chosen]
+        if state != "device":
+            cure = next((c for s, c in STATES.items() if state.startswith(s)), "adb reconnect")
+            raise RemoteError(f"the phone {chosen} is {state}: {cure}")
+        return cls(adb, chosen)
+
+    def require_app(self) -> None:
+        out, error, _ = self._adb("shell", "pm", "path", PACKAGE, what="look for the app")
+        if not out.strip().startswith(b"package:"):
+            raise RemoteError(
+                f"{self.serial}: the app {PACKAGE} is not installed ({tail(out, error)}); {INSTALL}"
+            )
+
+    def push(self, request: Request, name: str) -> None:
+        self._shell("mkdir", "-p", f"{FILES}/models", what="make the models' folder")
+        out, error, code = self._adb(
+            "push", str(request.model.absolute()), f"{FILES}/models/{name}",
+            what="push the model", timeout_s=PUSH_TIMEOUT_S,
+        )  # fmt: skip
+        if code:
+            raise RemoteError(f"{self.serial}: the model was not taken: {tail(out, error)}")
+
+    def start(self, request: Request, *, run_id: str, model: str, delegate: str) -> None:
+        words = ["am", "start", "-S", "-W", "-n", ACTIVITY]
+        words += ["--es", "run_id", run_id, "--es", "model", model, "--es", "delegate", delegate]
+        words += ["--ei", "threads", str(request.threads)]
+        words += ["--ei", "warmup", str(request.warmup_runs), "--ei", "runs", str(request.runs)]
+        words += ["--ef", "seconds", f"{request.min_seconds:g}"]
+        out, error, code = self._shell(*words, what="start the benchmark")
+        said = tail(out, error)
+        if code or "Error" in said or "Exception" in said:
+            raise RemoteError(f"{self.serial}: the benchmark did not start: {said}")
+
+    def wait(self, request: Request, run_id: str, on_progress: OnProgress) -> bytes:
+        """Poll until the app has written the result or an error; its bytes."""
+        limit = START_S + request.max_seconds
+        started = time.monotonic()
+        while True:
+            result = self._read(f"{run_id}.json")
+            if result is not None:
+                return result
+            failed = self._read(f"{run_id}.error.json")
+            if failed is not None:
+                raise RemoteError(f"{self.serial}: the app failed: {tail(failed)}")
+            elapsed = time.monotonic() - started
+            if elapsed > limit:
+                raise RemoteError(
+                    f"{self.serial}: no result within {limit:.0f} s; keep the screen unlocked and "
+                    f"look at: adb -s {self.serial} logcat -s asmnet-kit"
+                )
+            on_progress(min(0.99, elapsed / limit), f"runs on {self.serial}")
+            time.sleep(POLL_S)
+
+    def remove(self, run_id: str, model: str) -> None:
+        """Tidy up; what fails here is no failure of the measurement."""
+        names = [f"{FILES}/benchmarks/{run_id}{end}" for end in (".json", ".error.json")]
+        try:
+            self._shell("rm", "-f", *names, f"{FILES}/models/{model}", what="tidy up")
+        except RemoteError:
+            return
+
+    def _read(self, name: str) -> bytes | None:
+        """A file of the app's, or None while it is not there. It appears whole or not at all."""
+        out, _, code = self._adb(
+            "exec-out", "cat", f"{FILES}/benchmarks/{name}", what="read the result"
+        )
+        # Old versions of adb give 0 for a missing file and cat's complaint on stdout.
+        return out if code == 0 and out.lstrip().startswith(b"{") else None
+
+    def _shell(self, *words: str, what: str) -> tuple[bytes, str, int]:
+        # adb joins the words with spaces for the phone's shell.
+        return self._adb("shell", " ".join(map(shlex.quote, words)), what=what)
+
+    def _adb(
+        self, *words: str, what: str, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> tuple[bytes, str, int]:
+        arguments = [self.adb, "-s", self.serial, *words]
+        return run_tool(arguments, timeout_s=timeout_s, what=f"{self.serial}: {what}")
+
+
+def parse_devices(text: str) -> dict[str, str]:
+    """``adb devices``: serial -> state. Lines of another form (the daemon's) are left out."""
+    found = {}
+    for line in text.splitlines():
+        serial, tab, state = line.partition("\t")
+        if tab and SERIAL.fullmatch(serial) and state.strip():
+            found[serial] = state.strip()
+    return found
+
+
+def _adb() -> str | None:
+    return shutil.which(os.environ.get(ENVIRONMENT) or PROGRAM)

@@ -1,0 +1,311 @@
+"""A Coral Edge TPU through libedgetpu's delegate. Compiles the model first where that is needed.
+
+Everything here runs in the worker's own process: a libedgetpu that does not match the runtime, or a
+USB fault, ends that process and nothing else.
+"""
+
+import ctypes
+import importlib
+import platform
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from asmnet_kit.benchmarks.edgetpu.compiler import (
+    Compilation,
+    compile_model,
+    find_compiler,
+)
+from asmnet_kit.benchmarks.edgetpu.executable import Compiled, read_compiled
+from asmnet_kit.benchmarks.measuring import measure_session, parity
+from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
+from asmnet_kit.errors import KitError, MissingDependency, ModelError, UsageError
+from asmnet_kit.graph import Graph, Tensor, read_graph
+from asmnet_kit.op_rules import COMPILED
+from asmnet_kit.runtime import Runtime, TensorInfo, open_runtime
+
+if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
+    from asmnet_kit.predictor import Predictor
+
+LIBRARIES = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
+# libedgetpu 16.0 is built against the TensorFlow Lite of tflite-runtime's era: that comes first.
+RUNTIMES = (
+    ("tflite-runtime", "tflite_runtime.interpreter"),
+    ("ai-edge-litert", "ai_edge_litert.interpreter"),
+)
+DELEGATE = "EdgeTpuDelegateForCustomOp"  # the name of libedgetpu's node
+COMPILER_OPTION, LIBRARY_OPTION = "edgetpu_compiler", "edgetpu_library"
+DEVICE_KINDS = ("usb", "pci", "")  # of "usb", "usb:0", "pci:1", ":0" or nothing
+
+NO_DEVICE = (
+    "libedgetpu found no Edge TPU{which}: plug one in, pass /dev/bus/usb or /dev/apex_0 into a "
+    "container, and allow the user to use it (group plugdev or apex)"
+)
+NO_LIBRARY = (
+    "{library} cannot be loaded ({reason}): install libedgetpu1-std from Coral's Debian packages "
+    "(coral.ai/software)"
+)
+MISMATCH = (
+    "; libedgetpu and the runtime do not belong together: libedgetpu 16.0 wants "
+    "tflite-runtime 2.14 or older (pip install 'asmnet-kit[edgetpu]', Python 3.11 or older)"
+)
+MISMATCH_SIGNS = ("Unsupported data type in custom op", "unresolved custom op")
+
+
+class EdgeTpuTarget:
+    """``--target edgetpu``."""
+
+    name = "edgetpu"
+
+    def problem(self, request: Request | None = None) -> str | None:
+        from asmnet_kit.doctor import OK, check_edgetpu_device, check_edgetpu_library
+
+        missing = []
+        if not (request and request.options.get(LIBRARY_OPTION)):
+            checks = [check_edgetpu_library()]
+            checks += [check_edgetpu_device()] if platform.system() == "Linux" else []
+            missing += [f"{c.detail} ({c.fix})" for c in checks if c.status != OK]
+        try:
+            _runtime_module()
+        except MissingDependency as error:
+            missing.append(str(error))
+        if request is not None and not _is_compiled(request.model):
+            try:
+                find_compiler(request.options.get(COMPILER_OPTION))
+            except KitError as error:
+                missing.append(str(error))
+        if not missing:
+            return None
+        return "; ".join([*missing, *([_prospects(request.model)] if request else [])])
+
+    def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
+        _check_device(request.device)
+        with tempfile.TemporaryDirectory() as folder:
+            compilation = None
+            path = request.model
+            if not _is_compiled(path):
+                on_progress(0.0, "compile")
+                compilation = _compiled(request, Path(folder))
+                path = compilation.path
+            inside = compilation.compiled if compilation else read_compiled(path)
+            source = read_graph(request.model) if compilation else None
+            session, timed = measure_session(
+                lambda: open_edgetpu(path, request, source=source), request, on_progress
+            )
+            difference = None
+            if compilation is not None:
+                difference = parity(session, open_runtime(request.model), model=request.model)
+        if not isinstance(session, EdgeTpuSession):
+            raise ModelError(f"{request.model}: expected an Edge TPU session")
+        total, mapped = _counts(compilation)
+        return Measurement(
+            target={
+                "actual": "edgetpu" if session.runtime.delegated_ops else "cpu",
+                "threads": request.threads,
+                "delegate": session.delegate,
+                "device": request.device,
+                "delegated_ops": mapped,
+                "total_ops": total,
+                "proof": [*session.proof, *_inside(inside)],
+                "edgetpu": inside.to_json(),
+            },
+            machine=timed.machine,
+            runtime={
+                "name": session.runtime.name,
+                "version": session.runtime.version,
+                "kernels": f"Edge TPU ({mapped} of {total} ops)",
+            },
+            protocol=timed.protocol(
+                request,
+                load="open the delegate and the compiled model; compiling is not in it",
+                timed="copy the input in, invoke, copy every output out",
+            ),
+            timings_ms=timed.timings_ms,
+            memory=timed.memory,
+            sustained=timed.sustained,
+            parity=difference,
+            warnings=timed.warnings,
+            notes=timed.notes,
+        )
+
+    def predictor(self, request: Request) -> "Predictor":
+        from asmnet_kit.predictor import TflitePredictor
+
+        if _is_compiled(request.model):
+            raise ModelError(
+                f"{request.model}: a compiled model keeps no metadata, so its accuracy cannot be "
+                f"measured; give the model that it was compiled from"
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            compilation = _compiled(request, Path(folder))
+            source = read_graph(request.model)
+            session = open_edgetpu(compilation.path, request, source=source)
+        return TflitePredictor(request.model, session=session)
+
+
+EDGETPU = EdgeTpuTarget()
+
+
+class EdgeTpuSession:
+    """A compiled model on an Edge TPU, by the names of the model that it was compiled from.
+
+    Attributes:
+        inputs, outputs: by name.
+        delegate: name of the delegate's node.
+        proof: evidence that the Edge TPU runs it.
+    """
+
+    def __init__(self, runtime: Runtime, names: dict[str, str], *, delegate: str, proof: list[str]):
+        self.runtime = runtime
+        self.delegate = delegate
+        self.proof = proof
+        self._own = {name: own for own, name in names.items()}
+        self._names = names
+        self.inputs: dict[str, TensorInfo] = {names[k]: v for k, v in runtime.inputs.items()}
+        self.outputs: dict[str, TensorInfo] = {names[k]: v for k, v in runtime.outputs.items()}
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        raw = self.runtime.run({self._own[name]: value for name, value in inputs.items()})
+        return {self._names[name]: value for name, value in raw.items()}
+
+
+def open_edgetpu(path: Path, request: Request, *, source: Graph | None) -> EdgeTpuSession:
+    """Open a compiled model on the Edge TPU.
+
+    Args:
+        source: the graph it was compiled from, for the names of its tensors.
+
+    Raises:
+        ModelError: no library, no device, or one that does not match the runtime; the message says
+            which and what to do.
+    """
+    name, module = _runtime_module()
+    library = request.options.get(LIBRARY_OPTION) or LIBRARIES.get(platform.system(), "")
+    options = {"device": request.device} if request.device else {}
+    try:
+        ctypes.CDLL(library)  # the runtime's own wrapper leaves a traceback when this fails
+        delegate = module.load_delegate(library, options)
+    except OSError as error:
+        raise ModelError(NO_LIBRARY.format(library=library, reason=_one_line(error))) from error
+    except ValueError as error:
+        which = f" at {request.device!r}" if request.device else ""
+        raise ModelError(f"{NO_DEVICE.format(which=which)} ({_one_line(error)})") from error
+    try:
+        interpreter = module.Interpreter(model_path=str(path), experimental_delegates=[delegate])
+        total = len(read_graph(path).ops)
+        interpreter.allocate_tensors()
+        runtime = Runtime(
+            interpreter,
+            name=name,
+            version=version(name),
+            model=str(path),
+            total_ops=total,
+            note="",
+        )
+    except (RuntimeError, ValueError) as error:
+        text = _one_line(error)
+        hint = MISMATCH if any(sign in text for sign in MISMATCH_SIGNS) else ""
+        raise ModelError(f"{path.name}: the Edge TPU refused the model: {text}{hint}") from error
+    nodes = [str(op["op_name"]) for op in interpreter._get_ops_details()[total:]]
+    proof = [
+        f"{library} loaded as a delegate"
+        + (f" for the device {request.device!r}" if request.device else ""),
+        f"delegate nodes in the execution plan: {', '.join(nodes) or 'none'}",
+    ]
+    names = _names(read_graph(path), source, runtime)
+    delegate_name = DELEGATE if nodes else "none"
+    return EdgeTpuSession(runtime, names, delegate=delegate_name, proof=proof)
+
+
+def _names(compiled: Graph, source: Graph | None, runtime: Runtime) -> dict[str, str]:
+    """The runtime's names -> the source model's. The compiler drops the signature."""
+    if source is None:
+        return {name: name for name in (*runtime.inputs, *runtime.outputs)}
+    signature = dict(source.signature)
+    names: dict[str, str] = {}
+    for own, theirs in ((compiled.inputs, source.inputs), (compiled.outputs, source.outputs)):
+        for number, tensor in enumerate(own):
+            match = _same_tensor(tensor, theirs, number)
+            names[tensor.name] = signature.get(match.name, match.name)
+    return {name: names.get(name, name) for name in (*runtime.inputs, *runtime.outputs)}
+
+
+def _same_tensor(tensor: Tensor, candidates: tuple[Tensor, ...], number: int) -> Tensor:
+    """By name, else by a shape that only one has, else by order."""
+    for candidate in candidates:
+        if candidate.name == tensor.name:
+            return candidate
+    alike = [c for c in candidates if c.shape == tensor.shape]
+    return alike[0] if len(alike) == 1 else candidates[number]
+
+
+def _compiled(request: Request, folder: Path) -> Compilation:
+    compiler = find_compiler(request.options.get(COMPILER_OPTION))
+    return compile_model(request.model, folder, compiler=compiler)
+
+
+def _is_compiled(path: Path) -> bool:
+    try:
+        return any(op.name == COMPILED for op in read_graph(path).ops)
+    except ModelError:
+        return False  # measuring it says what is the matter
+
+
+def _prospects(model: Path) -> str:
+    """What the checker expects, for a user who does not have the hardware yet."""
+    from asmnet_kit.benchmarks.check import check_model
+
+    try:
+        outcome = check_model(model, target="edgetpu")
+    except ModelError as error:
+        return str(error)
+    said = (
+        f"not measured; prediction: {outcome.verdict}, {outcome.mapped} of {len(outcome.ops)} ops"
+    )
+    if outcome.estimate is not None:
+        estimate = outcome.estimate
+        said += f", {estimate['milliseconds']:.2f} ms on {estimate['host']} ({estimate['label']})"
+    return said
+
+
+def _runtime_module() -> tuple[str, Any]:
+    for distribution, module in RUNTIMES:
+        try:
+            version(distribution)
+        except PackageNotFoundError:
+            continue
+        return distribution, importlib.import_module(module)
+    raise MissingDependency(
+        "the Edge TPU needs tflite-runtime, which is not installed. It wants numpy < 2 and Python "
+        "3.11 or older: python3.11 -m venv coral && coral/bin/pip install 'asmnet-kit[edgetpu]'"
+    )
+
+
+def _check_device(device: str) -> None:
+    kind, _, number = device.partition(":")
+    if kind not in DEVICE_KINDS or (number and not number.isdigit()):
+        raise UsageError(f"expected --device usb, usb:N, pci, pci:N or :N, got {device!r}")
+
+
+def _counts(compilation: Compilation | None) -> tuple[int | None, int | None]:
+    """Operators of the source model, in all and on the Edge TPU; None where nobody knows."""
+    model = compilation.model if compilation else None
+    if model is None or model.total_ops is None:
+        return None, None
+    return model.total_ops, model.tpu_ops
+
+
+def _inside(inside: Compiled) -> list[str]:
+    return [
+        f"compiled model: {len(inside.packages)} Edge TPU subgraph(s), "
+        f"{inside.cached_bytes} bytes of parameters cached, {inside.streamed_bytes} streamed; "
+        f"on the CPU: {', '.join(inside.cpu_ops) or 'nothing'}"
+    ]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or "no reason given"

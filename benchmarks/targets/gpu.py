@@ -1,0 +1,305 @@
+"""A GPU through LiteRT's CompiledModel and its accelerator on Vulkan, or a software Vulkan driver.
+
+The model runs on the GPU in full or not at all: the GPU alone is asked for, and LiteRT then refuses
+a model of which it would leave a part to the CPU. Without a GPU the same code runs on a software
+driver (SwiftShader comes with Chromium); that is labelled software and is no GPU's speed.
+"""
+
+import ctypes
+import ctypes.util
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.benchmarks.measuring import measure_session, parity
+from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
+from asmnet_kit.errors import ModelError, UsageError
+from asmnet_kit.graph import Graph, Tensor, read_graph
+from asmnet_kit.runtime import TensorInfo, open_runtime
+
+if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
+    from asmnet_kit.predictor import Predictor
+
+PACKAGE = "ai-edge-litert"
+PRECISION_OPTION = "gpu_precision"
+PRECISIONS = ("fp32", "fp16")
+
+HARDWARE, SOFTWARE, CPU = "gpu", "software GPU", "cpu"
+
+DRIVER_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")  # the second is the older name
+
+ADAPTER = re.compile(r"Selected adapter: (.+)$", re.MULTILINE)
+SOFTWARE_SIGNS = ("swiftshader", "llvmpipe", "lavapipe", "softwar", "adaptertype=cpu")
+# Files of Vulkan drivers as they are mapped into a process.
+DRIVER_FILE = re.compile(
+    r"/([^/\s]*(?:vk_swiftshader|libvulkan_|libGLX_nvidia|nvidia-vulkan|amdvlk|powervr)[^/\s]*)$"
+)
+LOG_CHARACTERS = 300
+
+
+class GpuTarget:
+    """``--target gpu``."""
+
+    name = "gpu"
+
+    def problem(self, request: Request | None = None) -> str | None:
+        try:
+            version(PACKAGE)
+        except PackageNotFoundError:
+            return f"it needs {PACKAGE}: pip install {PACKAGE}"
+        from asmnet_kit.doctor import OK, check_gpu
+
+        found = check_gpu()
+        return None if found.status == OK else f"{found.detail} ({found.fix})"
+
+    def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
+        use_software_where_needed()
+        _import_runtime()
+        session, timed = measure_session(lambda: open_gpu(request), request, on_progress)
+        if not isinstance(session, GpuSession):
+            raise ModelError(f"{request.model}: expected a GPU session")
+        difference = parity(session, open_runtime(request.model), model=request.model)
+        warnings = list(timed.warnings)
+        if session.actual == SOFTWARE:
+            warnings.append(
+                f"software: {session.adapter} is a Vulkan driver on the CPU; these are not the "
+                f"times of a GPU"
+            )
+        if difference is not None and difference["identical"]:
+            warnings.append("the outputs are the CPU's to the last bit: suspicious for a GPU")
+        return Measurement(
+            target={
+                "actual": session.actual,
+                "threads": None,
+                "delegate": f"WebGPU {session.precision}",
+                "adapter": session.adapter,
+                "software": session.actual == SOFTWARE,
+                "delegated_ops": session.ops if session.actual != CPU else 0,
+                "total_ops": session.ops,
+                "proof": session.proof,
+            },
+            machine=timed.machine,
+            runtime={
+                "name": PACKAGE,
+                "version": version(PACKAGE),
+                "kernels": f"WebGPU {session.precision} ({session.ops} of {session.ops} ops)",
+            },
+            protocol=timed.protocol(
+                request,
+                load="read and check the file, compile the shaders; without imports",
+                timed="write the input, run, read every output back from the GPU",
+            ),
+            timings_ms=timed.timings_ms,
+            memory=timed.memory,
+            parity=difference,
+            sustained=timed.sustained,
+            warnings=warnings,
+            notes=timed.notes,
+        )
+
+    def predictor(self, request: Request) -> "Predictor":
+        from asmnet_kit.predictor import TflitePredictor
+
+        use_software_where_needed()
+        return TflitePredictor(request.model, session=open_gpu(request))
+
+
+GPU = GpuTarget()
+
+
+class GpuSession:
+    """A model compiled for the GPU alone.
+
+    Attributes:
+        inputs, outputs: by the names of the signature.
+        adapter: what LiteRT says it selected.
+        actual: ``gpu``, ``software GPU``, or ``cpu`` without evidence of either.
+        proof: the evidence.
+    """
+
+    def __init__(self, compiled: Any, graph: Graph, *, precision: str) -> None:
+        self._compiled = compiled
+        self.precision = precision
+        self.ops = len(graph.ops)
+        self.signature, names = next(iter(compiled.get_signature_list().items()))
+        self.inputs = _infos(names["inputs"], graph.inputs, graph)
+        self.outputs = _infos(names["outputs"], graph.outputs, graph)
+        create_in, create_out = (
+            compiled.create_input_buffer_by_name,
+            compiled.create_output_buffer_by_name,
+        )
+        self._in = {name: create_in(self.signature, name) for name in self.inputs}
+        self._out = {name: create_out(self.signature, name) for name in self.outputs}
+        self.adapter: str | None = None
+        self._drivers = loaded_drivers()
+
+    @property
+    def actual(self) -> str:
+        if self.adapter is None or not self._drivers:
+            return CPU
+        told = f"{self.adapter} {' '.join(self._drivers)}".lower()
+        return SOFTWARE if any(sign in told for sign in SOFTWARE_SIGNS) else HARDWARE
+
+    @property
+    def proof(self) -> list[str]:
+        return [
+            "the GPU alone was asked for: LiteRT refuses a model that it cannot place there whole",
+            f"selected adapter: {self.adapter or 'none in the log'}",
+            f"Vulkan drivers in this process: {', '.join(self._drivers) or 'none'}",
+        ]
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Write, run and read back; reading waits for the GPU."""
+        if inputs.keys() != self.inputs.keys():
+            raise ModelError(f"expected the inputs {sorted(self.inputs)}, got {sorted(inputs)}")
+        try:
+            for name, values in inputs.items():
+                self._in[name].write(np.ascontiguousarray(values))
+            self._compiled.run_by_name(self.signature, self._in, self._out)
+            return {
+                name: np.asarray(
+                    self._out[name].read(int(np.prod(info.shape)), info.dtype.type)
+                ).reshape(info.shape)
+                for name, info in self.outputs.items()
+            }
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"the GPU failed to run the model: {_one_line(error)}") from error
+
+
+def open_gpu(request: Request) -> GpuSession:
+    """Compile a model for the GPU alone.
+
+    Raises:
+        ModelError: it cannot run on the GPU in full, or there is none; the message says which
+            operators the checker blames.
+    """
+    precision = request.options.get(PRECISION_OPTION, PRECISIONS[0])
+    if precision not in PRECISIONS:
+        raise UsageError(f"expected a precision of {', '.join(PRECISIONS)}, got {precision!r}")
+    graph = read_graph(request.model)
+    compiled_model, hardware, options = _import_runtime()
+    wanted = options.Options(
+        hardware_accelerators=hardware.HardwareAccelerator.GPU,
+        gpu_options=options.GpuOptions(enforce_f32=precision == "fp32"),
+    )
+    with tempfile.TemporaryFile() as log:
+        try:
+            with _stderr_into(log.fileno()):
+                compiled = compiled_model.CompiledModel.from_file(
+                    str(request.model), options=wanted
+                )
+                session = GpuSession(compiled, graph, precision=precision)
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(
+                f"{request.model}: the GPU did not take the model: {_one_line(error)}. "
+                f"{_blame(request.model)}{_said(_read(log.fileno()))}"
+            ) from error
+        text = _read(log.fileno())
+    found = ADAPTER.findall(text)
+    session.adapter = found[-1].strip() if found else None
+    return session
+
+
+def use_software_where_needed() -> None:
+    """Without any Vulkan driver of the system, take the software one that a browser brings.
+
+    The loader reads the variable when it is loaded, and a library that is loaded already is found
+    by its name, so a loader beside the driver serves where the system has none.
+    """
+    from asmnet_kit.doctor import (
+        SOFTWARE_VULKAN_DRIVER,
+        VULKAN_LOADER,
+        software_vulkan,
+        vulkan_drivers,
+    )
+
+    folder = software_vulkan()
+    if folder is not None and not vulkan_drivers():
+        for variable in DRIVER_VARIABLES:
+            os.environ[variable] = str(folder / SOFTWARE_VULKAN_DRIVER)
+    if ctypes.util.find_library("vulkan") is None and folder is not None:
+        loader = folder / VULKAN_LOADER
+        if loader.is_file():
+            ctypes.CDLL(str(loader), mode=ctypes.RTLD_GLOBAL)
+
+
+def loaded_drivers() -> list[str]:
+    """File names of the Vulkan drivers that are mapped into this process."""
+    try:
+        lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    found = [match[1] for line in lines if (match := DRIVER_FILE.search(line))]
+    return sorted(set(found))
+
+
+def _import_runtime() -> tuple[Any, Any, Any]:
+    from ai_edge_litert import compiled_model, hardware_accelerator, options
+
+    return compiled_model, hardware_accelerator, options
+
+
+def _infos(names: list[str], tensors: tuple[Tensor, ...], graph: Graph) -> dict[str, TensorInfo]:
+    """Facts of each tensor by the compiled model's name for it."""
+    own = {theirs: mine for mine, theirs in graph.signature}
+    by_name = {tensor.name: tensor for tensor in tensors}
+    infos = {}
+    for number, name in enumerate(names):
+        tensor = by_name.get(own.get(name, name), tensors[min(number, len(tensors) - 1)])
+        scale = tensor.scales[0] if tensor.scales else 0.0
+        zero_point = tensor.zero_points[0] if tensor.zero_points else 0
+        infos[name] = TensorInfo(
+            name, tensor.shape, np.dtype(tensor.type), scale or None, zero_point
+        )
+    return infos
+
+
+@contextmanager
+def _stderr_into(descriptor: int) -> Iterator[None]:
+    """Send what C++ writes to stderr elsewhere for a while."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(descriptor, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _read(descriptor: int) -> str:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    parts = []
+    while part := os.read(descriptor, 1 << 16):
+        parts.append(part)
+    return b"".join(parts).decode(errors="replace")
+
+
+def _blame(model: Path) -> str:
+    """Which operators the checker thinks are to blame."""
+    from asmnet_kit.benchmarks.check import check_model
+
+    blocked = [v for v in check_model(model, target="gpu").ops if not v.mapped]
+    if not blocked:
+        return "asmnet-kit check --target gpu sees no reason for it"
+    names = list(dict.fromkeys(f"{v.op.name}: {v.reason}" for v in blocked))
+    return f"asmnet-kit check --target gpu blames {'; '.join(names)}"
+
+
+def _said(log: str) -> str:
+    """What LiteRT says about single operators, where it does."""
+    _, sign, rest = log.partition("Following operations are not supported")
+    return f" (log:{rest[:LOG_CHARACTERS].rstrip()})".replace("\n", " ") if sign else ""
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

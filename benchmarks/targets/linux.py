@@ -1,0 +1,155 @@
+"""Another Linux board over ssh: copy the model, run asmnet-kit there, fetch its result."""
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
+from asmnet_kit.benchmarks.targets.remote import (
+    RemoteError,
+    checked_result,
+    measurement,
+    no_accuracy,
+    run_tool,
+    tail,
+)
+from asmnet_kit.errors import UsageError
+
+if TYPE_CHECKING:
+    from asmnet_kit.predictor import Predictor
+
+PROGRAM = "ssh"
+ENVIRONMENT = "ASMNET_KIT_SSH"
+# No password prompts: nobody sits there. A board that does not answer should not take minutes.
+OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
+HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*")  # never an option
+REMOTE_COMMAND = "asmnet-kit"
+
+COMMAND_TIMEOUT_S = 60.0
+COPY_TIMEOUT_S = 300.0
+START_S = 180.0  # imports and loading on a slow card, the profile and the stages
+EXIT_SSH_FAILED = 255
+EXIT_NOT_FOUND = 127
+
+
+@dataclass(frozen=True)
+class LinuxTarget:
+    """``--target linux`` (the board's CPU), ``linux:gpu`` and ``linux:edgetpu``."""
+
+    name: str
+    remote_target: str
+
+    def problem(self, request: Request | None = None) -> str | None:
+        if _ssh() is None:
+            return f"{PROGRAM} is not on the PATH; sudo apt-get install openssh-client"
+        if request is not None and not request.device:
+            return "which board? --device user@host"
+        return None
+
+    def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
+        board = Board.of(request.device)
+        content = request.model.read_bytes()
+        on_progress(0.0, f"copy to {board.host}")
+        folder = board.make_folder()
+        try:
+            model = f"{folder}/{re.sub(r'[^A-Za-z0-9._-]', '_', request.model.name)}"
+            board.write(model, content)
+            on_progress(0.1, f"runs on {board.host}")
+            board.benchmark(request, model=model, out=f"{folder}/out", target=self.remote_target)
+            written = board.read_results(f"{folder}/out")
+        finally:
+            board.remove(folder)
+        sha256 = hashlib.sha256(content).hexdigest()
+        result = checked_result(written, sha256=sha256, where=board.host)
+        target = result["target"]
+        target["requested"] = f"linux:{target['requested']}"
+        target["actual"] = f"linux:{target['actual']}"
+        proof = f"measured on {board.host} by its own {REMOTE_COMMAND} over ssh"
+        return measurement(result, device=board.host, proof=proof)
+
+    def predictor(self, request: Request) -> "Predictor":
+        raise no_accuracy(request)
+
+
+LINUX = LinuxTarget("linux", "cpu")
+LINUX_GPU = LinuxTarget("linux:gpu", "gpu")
+LINUX_EDGETPU = LinuxTarget("linux:edgetpu", "edgetpu")
+
+
+@dataclass(frozen=True)
+class Board:
+    """Another machine; every method may raise ``RemoteError``."""
+
+    ssh: str
+    host: str
+
+    @classmethod
+    def of(cls, host: str) -> "Board":
+        if not HOST.fullmatch(host):
+            raise UsageError(f"expected --device user@host, got {host!r}")
+        ssh = _ssh()
+        if ssh is None:
+            raise RemoteError(f"{PROGRAM} is not on the PATH")
+        return cls(ssh, host)
+
+    def make_folder(self) -> str:
+        out = self._run("make a folder", "mktemp -d /tmp/asmnet-kit.XXXXXXXX")
+        folder = out.decode(errors="replace").strip()
+        if not re.fullmatch(r"/tmp/asmnet-kit\.[A-Za-z0-9]{8}", folder):
+            raise RemoteError(f"{self.host}: expected a folder's name, got {tail(out)!r}")
+        return folder
+
+    def write(self, path: str, content: bytes) -> None:
+        self._run(
+            "copy the model", f"cat > {shlex.quote(path)}", stdin=content, timeout_s=COPY_TIMEOUT_S
+        )
+
+    def benchmark(self, request: Request, *, model: str, out: str, target: str) -> None:
+        words = [REMOTE_COMMAND, "benchmark", model, "--target", target]
+        words += ["--threads", str(request.threads), "--warmup", str(request.warmup_runs)]
+        words += ["--runs", str(request.runs), "--seconds", f"{request.min_seconds:g}"]
+        words += ["--max-seconds", f"{request.max_seconds:g}", "--out", out]
+        words += [] if request.xnnpack else ["--no-xnnpack"]
+        words += ["--profile"] if request.profile else []
+        if request.sustained_minutes:
+            words += ["--sustained", f"{request.sustained_minutes:g}"]
+        limit = START_S + request.max_seconds + 60 * request.sustained_minutes
+        self._run("benchmark", " ".join(map(shlex.quote, words)), timeout_s=limit)
+
+    def read_results(self, folder: str) -> bytes:
+        return self._run("fetch the result", f"cat {shlex.quote(folder)}/*.json")
+
+    def remove(self, folder: str) -> None:
+        """Tidy up; what fails here is no failure of the measurement."""
+        try:
+            self._run("tidy up", f"rm -rf {shlex.quote(folder)}")
+        except RemoteError:
+            return
+
+    def _run(
+        self, what: str, command: str, *, stdin: bytes = b"", timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> bytes:
+        out, error, code = run_tool(
+            [self.ssh, *OPTIONS, self.host, command],
+            timeout_s=timeout_s,
+            stdin=stdin,
+            what=f"{self.host}: {what}",
+        )
+        if code == EXIT_SSH_FAILED:
+            raise RemoteError(f"{self.host}: no connection: {tail(error)}")
+        if code == EXIT_NOT_FOUND:
+            raise RemoteError(
+                f"{self.host}: {what}: {tail(error)}; install it there: pip install asmnet-kit, "
+                f"and see that a shell without a terminal finds {REMOTE_COMMAND}"
+            )
+        if code:
+            raise RemoteError(f"{self.host}: {what} ended with {code}: {tail(out, error)}")
+        return out
+
+
+def _ssh() -> str | None:
+    return shutil.which(os.environ.get(ENVIRONMENT) or PROGRAM)

@@ -1,0 +1,96 @@
+"""What targets on other machines have in common: running a tool, and a result that came from afar.
+
+Whatever comes back is checked before it is believed: JSON, schema, the model's own hash.
+"""
+
+import json
+import subprocess
+from typing import Any
+
+from asmnet_kit.benchmarks.targets.protocol import Measurement, Request
+from asmnet_kit.errors import KitError, ModelError
+from asmnet_kit.results import check_result
+
+MAX_RESULT_BYTES = 50_000_000  # a million raw samples and all facts stay far below
+TAIL_CHARACTERS = 300
+
+
+class RemoteError(KitError):
+    """The other machine, or the way to it, failed."""
+
+
+def run_tool(
+    arguments: list[str], *, timeout_s: float, stdin: bytes = b"", what: str
+) -> tuple[bytes, str, int]:
+    """Run a program of this machine that talks to another.
+
+    Args:
+        what: is being done, for messages.
+
+    Returns:
+        Its stdout, its stderr as text and its exit code.
+
+    Raises:
+        RemoteError: it is missing, or did not end in time.
+    """
+    try:
+        done = subprocess.run(
+            arguments, input=stdin, capture_output=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RemoteError(f"{what}: no end within {timeout_s:.0f} s") from error
+    except OSError as error:
+        raise RemoteError(f"{what}: {arguments[0]} cannot be run: {error.strerror}") from error
+    return done.stdout, done.stderr.decode(errors="replace").strip(), done.returncode
+
+
+def tail(*texts: str | bytes) -> str:
+    """The end of what a program said, on one line."""
+    joined = " ".join(t.decode(errors="replace") if isinstance(t, bytes) else t for t in texts)
+    return " ".join(joined.split())[-TAIL_CHARACTERS:] or "nothing"
+
+
+def checked_result(content: bytes, *, sha256: str, where: str) -> dict[str, Any]:
+    """A result file's bytes as a result of the model that was sent.
+
+    Raises:
+        RemoteError: it is no result, or one of another model.
+    """
+    if len(content) > MAX_RESULT_BYTES:
+        raise RemoteError(f"{where}: expected a result, got {len(content)} bytes")
+    try:
+        result = check_result(json.loads(content), name=f"the result of {where}")
+    except (ValueError, RecursionError) as error:
+        raise RemoteError(
+            f"{where}: expected a benchmark result in JSON, got {tail(content[:TAIL_CHARACTERS])!r}"
+        ) from error
+    if result["model"]["sha256"] != sha256:
+        raise RemoteError(f"{where}: the result is of another model than the one that was sent")
+    return result
+
+
+def measurement(result: dict[str, Any], *, device: str, proof: str) -> Measurement:
+    """A result from another machine as a measurement; the machine is the other one's."""
+    target = dict(result["target"])
+    target |= {"device": device, "proof": [proof, *target["proof"]]}
+    return Measurement(
+        target=target,
+        machine=result["machine"],
+        runtime=result["runtime"],
+        protocol=result["protocol"],
+        timings_ms=result["timings_ms"],
+        memory=result["memory"],
+        parity=result["parity"],
+        profile=result["profile"],
+        sustained=result.get("sustained"),
+        warnings=result["warnings"],
+        notes=result.get("notes", []),
+    )
+
+
+def no_accuracy(request: Request) -> ModelError:
+    """Why ``--data`` does not work with a target on another machine."""
+    return ModelError(
+        f"{request.model}: target {request.target}: accuracy is not measured on other machines; "
+        f"run asmnet-kit evaluate there"
+    )

@@ -1,0 +1,97 @@
+"""The Edge TPU as a target on a machine that has none: what is missing, and nothing pretended."""
+
+import pytest
+from click.testing import CliRunner
+
+from asmnet_kit.benchmarks.targets import edgetpu
+from asmnet_kit.benchmarks.targets.edgetpu import EDGETPU, open_edgetpu
+from asmnet_kit.benchmarks.targets.protocol import Request
+from asmnet_kit.cli import main
+from asmnet_kit.errors import ModelError, UsageError
+from asmnet_kit.graph import read_graph
+from asmnet_kit.runtime import open_runtime
+
+SHAPE = (1, 8, 8, 4)
+
+
+@pytest.fixture
+def compiled(shared):
+    name = "model_padding_stride_128x128x3_edgetpu.tflite"
+    return shared / "data" / "edgetpu_pairs" / name
+
+
+def test_what_is_missing_is_named_with_a_prediction_in_place_of_a_measurement(
+    make_tflite, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    model = make_tflite(int8=True)
+    run = CliRunner().invoke(
+        main, ["benchmark", str(model), "--target", "edgetpu", "--out", str(tmp_path / "r")]
+    )
+    assert run.exit_code == 1
+    assert "not measured; prediction: full, 2 of 2 ops" in run.output
+    assert "estimate, up to 2x off" in run.output
+    assert "edgetpu_compiler is not on this machine" in run.output
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_compiled_model_needs_no_compiler(compiled, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "edgetpu_compiler" not in (EDGETPU.problem(Request(compiled)) or "")
+
+
+def test_without_the_library_the_message_says_how_to_install_it(compiled, tmp_path):
+    request = Request(
+        compiled, target="edgetpu", options={"edgetpu_library": str(tmp_path / "none.so")}
+    )
+    with pytest.raises(ModelError, match=r"none\.so cannot be loaded.*libedgetpu1-std"):
+        open_edgetpu(compiled, request, source=None)
+
+
+class _Module:
+    """The runtime's module with a delegate that fails the way libedgetpu does."""
+
+    def __init__(self, delegate_error=None, interpreter_error=None):
+        self._errors = (delegate_error, interpreter_error)
+
+    def load_delegate(self, library, options):
+        if self._errors[0]:
+            raise self._errors[0]
+        return object()
+
+    def Interpreter(self, **_):
+        raise self._errors[1]
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (_Module(ValueError("Failed to load delegate from libedgetpu.so.1\n")), "no Edge TPU"),
+        (_Module(None, RuntimeError("Unsupported data type in custom op handler")), "tflite-runt"),
+        (
+            _Module(None, RuntimeError("Encountered unresolved custom op: edgetpu-custom-op.")),
+            "do not belong together",
+        ),
+    ],
+)
+def test_failures_of_the_delegate_are_told_apart(compiled, monkeypatch, module, message):
+    monkeypatch.setattr(edgetpu, "_runtime_module", lambda: ("ai-edge-litert", module))
+    monkeypatch.setattr(edgetpu.ctypes, "CDLL", lambda library: None)
+    with pytest.raises(ModelError, match=message):
+        open_edgetpu(compiled, Request(compiled, target="edgetpu"), source=None)
+
+
+def test_a_device_is_usb_or_pci(compiled):
+    with pytest.raises(UsageError, match="expected --device usb, usb:N"):
+        EDGETPU.measure(Request(compiled, target="edgetpu", device="gpu:0"), lambda *_: None)
+
+
+def test_tensors_of_a_compiled_model_get_the_names_of_the_sources_signature(make_tflite):
+    # The compiler keeps the tensors' own names and drops the signature.
+    path = make_tflite(int8=True)
+    source = read_graph(path)
+    runtime = open_runtime(path)
+    own = {t.name for t in (*source.inputs, *source.outputs)}
+    runtime.inputs, runtime.outputs = ({n: None for n in own if n.startswith(p)} for p in "io")
+    names = edgetpu._names(source, source, runtime)
+    assert set(names.values()) == {"image", "landmarks", "pose"}

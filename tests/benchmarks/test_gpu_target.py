@@ -1,0 +1,130 @@
+"""The GPU target: for real on a software Vulkan driver where a browser brings one."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from asmnet_kit.benchmarks.runner import benchmark_model
+from asmnet_kit.benchmarks.targets import gpu
+from asmnet_kit.benchmarks.targets.gpu import (
+    ADAPTER,
+    CPU,
+    GPU,
+    HARDWARE,
+    SOFTWARE,
+    GpuSession,
+    open_gpu,
+)
+from asmnet_kit.benchmarks.targets.protocol import Request
+from asmnet_kit.cli import main
+from asmnet_kit.doctor import software_vulkan, vulkan_drivers
+from asmnet_kit.errors import UsageError
+from asmnet_kit.results import load_result
+
+SHAPE = (1, 8, 8, 4)
+QUICK = ["--warmup", "1", "--runs", "3", "--seconds", "0"]
+
+
+@pytest.fixture
+def software():
+    """Skips where no software Vulkan driver is, or where the system's own would be taken."""
+    if software_vulkan() is None:
+        pytest.skip("no SwiftShader on this machine (apt-get install chromium-common)")
+    if vulkan_drivers():
+        pytest.skip("this machine has Vulkan drivers of its own")
+
+
+def test_a_model_runs_in_software_with_proof_and_never_as_a_gpu(software, make_tflite):
+    request = Request(
+        make_tflite(size=32), target="gpu", warmup_runs=1, runs=3, min_seconds=0.0, threads=1
+    )
+    result = benchmark_model(request, on_progress=lambda *_: None)
+    target = result["target"]
+    assert (target["requested"], target["actual"], target["software"]) == ("gpu", SOFTWARE, True)
+    assert "SwiftShader" in target["adapter"]
+    assert any("libvk_swiftshader" in line for line in target["proof"])
+    assert any("not the times of a GPU" in warning for warning in result["warnings"])
+    assert target["delegated_ops"] == target["total_ops"] == 2
+    # float32 on both: sums in another order, far below a thousandth of a pixel.
+    assert result["parity"]["max"] < 1e-3
+    assert result["protocol"]["timed"].endswith("read every output back from the GPU")
+
+
+def test_accuracy_goes_through_the_gpu(software, make_tflite, make_pts_faces, tmp_path):
+    data = ["--data", str(make_pts_faces()), "--format", "300w"]
+    arguments = [str(make_tflite()), "--target", "gpu", *QUICK, *data, "--out", str(tmp_path / "r")]
+    run = CliRunner().invoke(main, ["benchmark", *arguments])
+    assert run.exit_code == 0, run.output
+    accuracy = load_result(tmp_path / "r" / "constant_gpu.json")["accuracy"]
+    assert accuracy["measured_with"]["target"] == "gpu"
+    assert accuracy["faces"] == 3
+
+
+def test_a_model_that_does_not_fit_the_gpu_fails_and_names_the_operator(
+    software, make_op_model, tmp_path
+):
+    path = make_op_model(
+        {"op": "RELU", "into": SHAPE, "into_type": "float32", "shape": SHAPE, "type": "float32"},
+        {
+            "op": "ARG_MAX",
+            "shape": SHAPE[:3],
+            "type": "int64",
+            "constants": [np.array([3], np.int32)],
+            "options": ("ArgMaxOptions", {"outputType": 4}),
+        },
+    )
+    run = CliRunner().invoke(
+        main, ["benchmark", str(path), "--target", "gpu", *QUICK, "--out", str(tmp_path / "r")]
+    )
+    assert run.exit_code == 1
+    assert "ARG_MAX" in run.output
+    assert not (tmp_path / "r").exists()
+
+
+class _Compiled:
+    def get_signature_list(self):
+        return {"serving_default": {"inputs": [], "outputs": []}}
+
+    def create_input_buffer_by_name(self, *_):
+        raise AssertionError
+
+    create_output_buffer_by_name = create_input_buffer_by_name
+
+
+@pytest.mark.parametrize(
+    ("adapter", "drivers", "actual"),
+    [
+        ("NVIDIA H100, arch=hopper, backend=Vulkan", ["libGLX_nvidia.so.0"], HARDWARE),
+        ("llvmpipe (LLVM 15), backend=Vulkan", ["libvulkan_lvp.so"], SOFTWARE),
+        ("Odd, backend=Vulkan, adapterType=CPU / Software", ["libvulkan_odd.so"], SOFTWARE),
+        ("NVIDIA H100", [], CPU),
+        (None, ["libGLX_nvidia.so.0"], CPU),
+    ],
+)
+def test_without_evidence_of_adapter_and_driver_it_counts_as_the_cpu(
+    make_tflite, monkeypatch, adapter, drivers, actual
+):
+    monkeypatch.setattr(gpu, "loaded_drivers", lambda: drivers)
+    session = GpuSession(_Compiled(), gpu.read_graph(make_tflite()), precision="fp32")
+    session.adapter = adapter
+    assert session.actual == actual
+
+
+def test_the_adapter_is_read_from_the_runtimes_log():
+    log = "I0000 environment.cc:532] Selected adapter: Mali-G78, arch=valhall\nother\n"
+    assert ADAPTER.findall(log) == ["Mali-G78, arch=valhall"]
+
+
+def test_unknown_precisions_are_refused(make_tflite):
+    with pytest.raises(UsageError, match="expected a precision of fp32, fp16"):
+        open_gpu(Request(make_tflite(), target="gpu", options={"gpu_precision": "fp64"}))
+
+
+def test_without_any_vulkan_the_message_says_what_to_install(monkeypatch):
+    from asmnet_kit import doctor
+
+    monkeypatch.setattr(doctor, "BROWSER_FOLDERS", ())
+    monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: None)
+    assert "chromium-common" in GPU.problem()
+    monkeypatch.setattr(doctor, "vulkan_drivers", list)
+    assert "libvulkan1" in GPU.problem()
