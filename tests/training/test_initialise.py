@@ -70,16 +70,16 @@ def test_heads_of_another_scheme_stay_fresh_and_are_named(tmp_path: Path) -> Non
     model = nano(98)
     head = model.get_layer("landmarks_conv").get_weights()[0]
     done = initialise(model, tmp_path / "model.keras")
-    assert done.fresh == {"landmarks_conv": "expected 8x8x8x196 + 196, got 8x8x8x136 + 136"}
+    assert done.fresh == {"landmarks_conv": "expected 1x1x256x196 + 196, got 1x1x256x136 + 136"}
     assert "pose_conv" in done.taken
     np.testing.assert_array_equal(model.get_layer("landmarks_conv").get_weights()[0], head)
-    assert "untrained: landmarks_conv (expected 8x8x8x196" in done.summary()
+    assert "untrained: landmarks_conv (expected 1x1x256x196" in done.summary()
 
 
-def test_an_input_size_changes_only_heads_that_know_positions(tmp_path: Path) -> None:
+def test_an_input_size_changes_only_the_layer_that_knows_positions(tmp_path: Path) -> None:
     nano(input_size=96).save(tmp_path / "model.keras")
     done = initialise(nano(), tmp_path / "model.keras")
-    assert set(done.fresh) == {"landmarks_conv", "pose_conv"}
+    assert set(done.fresh) == {"whole"}
 
 
 def test_a_batch_norm_never_comes_without_its_convolution(tmp_path: Path) -> None:
