@@ -11,7 +11,7 @@ from asmnet_kit.errors import ModelError
 from asmnet_kit.images import Image
 from asmnet_kit.quantize.calibrate import representative_dataset
 from asmnet_kit.quantize.recipes import Recipe
-from asmnet_kit.training.environment import silent_stderr
+from asmnet_kit.quiet import silent_stderr
 from asmnet_kit.training.loop import named_outputs
 
 INPUT = "image"

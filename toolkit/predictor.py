@@ -9,7 +9,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.errors import ModelError, require
+from asmnet_kit.errors import ModelError
 from asmnet_kit.images import Image, to_float_input, to_int8_input
 from asmnet_kit.landmarks import SCHEMES, Scheme
 from asmnet_kit.modelfile import read_metadata
@@ -171,7 +171,7 @@ def open_predictor(path: Path, *, threads: int = 1) -> Predictor:
 
 
 def _open_keras(path: Path) -> Predictor:
-    require("tensorflow", extra="train")
     # By name: the toolkit works without the training stage and never imports it itself.
+    importlib.import_module("asmnet_kit.training.environment").import_tensorflow()
     module = importlib.import_module("asmnet_kit.training.predictor")
     return cast(Predictor, module.KerasPredictor(path))

@@ -4,11 +4,9 @@ This file needs only the standard library, since ``--help`` passes through here 
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from asmnet_kit.errors import require
+from asmnet_kit.quiet import silent_stderr
 
 SETTINGS = {
     # TensorFlow leaves oneDNN off on x86 without AVX-512; a training step is 1.6x faster with it.
@@ -41,16 +39,3 @@ def import_tensorflow() -> None:
         tensorflow = require("tensorflow", extra="train")
         require("tf_keras", extra="train")
         tensorflow.config.list_physical_devices()  # complains here, once, where there is no GPU
-
-
-@contextmanager
-def silent_stderr() -> Iterator[None]:
-    """Send what C++ code writes to stderr nowhere; Python's exceptions still come through."""
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
