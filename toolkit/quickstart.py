@@ -20,10 +20,11 @@ from asmnet_kit.options import seed_option
 
 STAMP = "quickstart.json"
 ARCHITECTURE = "asmnet_nano"
-# The highest rate that still helped the small network, which starts from nothing: with 3e-3 the
-# NME after 6 epochs was 10.4 %, with 1e-3 12.6 %.
-LEARNING_RATE = 6e-3
-FINE_TUNING_EPOCHS = 2
+# High for Adam: the small network starts from nothing. After 6 epochs of 6,400 faces (even poses,
+# |yaw| up to 30 degrees, one seed) the NME was 12.6 % with 1e-3, 10.4 % with 3e-3; with a hidden
+# layer 8.6 % with 4e-3 and 8.3 % with 8e-3.
+LEARNING_RATE = 8e-3
+FINE_TUNING_EPOCHS = 3
 NEAR_FRONTAL = "yaw_0_30"
 TRAINING_PACKAGES = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "matplotlib")
 
@@ -37,7 +38,7 @@ class Plan:
     """
 
     faces: int = 8_000
-    epochs: int = 24
+    epochs: int = 32
     input_size: int = 64  # pixels
     seed: int = 0
 
@@ -82,9 +83,7 @@ def steps(out: Path, plan: Plan) -> list[Step]:
     data, run, models, results = (out / name for name in ("data", "run", "models", "results"))
     source = ("--data", str(data), "--format", "synthetic")
     stem = f"{ARCHITECTURE}_68_{plan.input_size}"
-    quantized = {
-        recipe: models / f"{stem}_{recipe}.tflite" for recipe in ("fp32", "ptq_w8a8", "qat_w8a8")
-    }
+    quantized = {recipe: models / f"{stem}_{recipe}.tflite" for recipe in ("fp32", "qat_w8a8")}
     seed = ("--seed", str(plan.seed))
 
     def quantize(recipe: str) -> Step:
@@ -107,7 +106,8 @@ def steps(out: Path, plan: Plan) -> list[Step]:
         Step(
             "train",
             (
-                *("train", *source, "--arch", ARCHITECTURE, "--loss", "asm"),
+                *("train", *source, "--arch", ARCHITECTURE),
+                *("--loss", "asm_smooth_l1", "--alpha", "constant:0.2"),
                 *("--epochs", str(plan.epochs), "--input-size", str(plan.input_size)),
                 *("--learning-rate", str(LEARNING_RATE), "--augmentation", "light"),
                 *(*seed, "--out", str(run), *resume),

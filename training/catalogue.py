@@ -17,13 +17,15 @@ LOSSES = MappingProxyType(
         "asm": "squared errors to the truth and to the smoothed truth (ASM-LOSS)",
         "mse": "squared errors to the truth",
         "smooth_l1": "absolute errors to the truth in eye distances, rounded off around 0",
+        "asm_smooth_l1": "the same to the truth and to the smoothed truth",
     }
 )
+ASM_LOSSES = frozenset({"asm", "asm_smooth_l1"})  # those with a term that alpha weighs
 
 AUGMENTATIONS = MappingProxyType(
     {
         "full": "for photographs: pose, colour, blur, low resolution, noise, occluders",
-        "light": "small moves and colours: for data that varies by itself, as drawn faces do",
+        "light": "mirrors, small moves, colours: for data that varies by itself, as drawn faces do",
         "none": "every picture as it is",
     }
 )

@@ -45,7 +45,11 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     click.Choice(["68", "98"]),
 )
 @setting("arch", "The network.", click.Choice(list(ARCHITECTURES)))
-@setting("loss", "asm is ASM-LOSS, the others leave the ASM out.", click.Choice(list(LOSSES)))
+@setting(
+    "loss",
+    "asm is the paper's ASM-LOSS; mse and smooth_l1 leave the ASM out.",
+    click.Choice(list(LOSSES)),
+)
 @setting("alpha", "Weight of the ASM term: paper (2, 1, 0.5 by thirds) or constant:V.")
 @setting(
     "augmentation",

@@ -91,6 +91,7 @@ class TrainConfig:
         """
         from asmnet_kit.training.alpha_schedules import constant_value
         from asmnet_kit.training.catalogue import (
+            ASM_LOSSES,
             AUGMENTATIONS,
             LOSSES,
             check_architecture,
@@ -106,10 +107,10 @@ class TrainConfig:
                     f"got {getattr(self, name)!r}"
                 )
         constant_value(self.alpha)
-        if self.loss != "asm" and self.alpha != type(self).alpha:
+        if self.loss not in ASM_LOSSES and self.alpha != type(self).alpha:
             raise UsageError(
                 f"alpha weighs the ASM term, which the loss {self.loss!r} does not have: use "
-                "--loss asm or leave out --alpha"
+                f"--loss {' or '.join(sorted(ASM_LOSSES))}, or leave out --alpha"
             )
         for name, low, high in (
             ("val_share", 0.0, 0.5),

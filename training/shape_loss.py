@@ -189,6 +189,7 @@ LOSSES = {
     "asm": LossKind(_squared, asm=True),
     "mse": LossKind(_squared, asm=False),
     "smooth_l1": LossKind(_smooth_l1, asm=False),
+    "asm_smooth_l1": LossKind(_smooth_l1, asm=True),
 }
 
 

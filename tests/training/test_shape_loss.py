@@ -373,7 +373,9 @@ def test_terms_are_the_same_inside_a_function() -> None:
 
 
 def test_wrong_choices_are_refused() -> None:
-    with pytest.raises(UsageError, match="expected a loss of asm, mse, smooth_l1; got 'wing'"):
+    with pytest.raises(
+        UsageError, match="expected a loss of asm, mse, smooth_l1, asm_smooth_l1; got 'wing'"
+    ):
         AsmLoss("wing", scheme=SCHEME_68)
     with pytest.raises(UsageError, match="'asm' needs a shape model"):
         AsmLoss("asm", scheme=SCHEME_68)
