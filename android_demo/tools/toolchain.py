@@ -88,8 +88,8 @@ def kotlinc(
         friends: classes whose ``internal`` members the sources may use (tests of a module).
     """
     shutil.rmtree(out, ignore_errors=True)
-    options = ["-jvm-target", "1.8", "-Xlambdas=class", "-Xsam-conversions=class"]
-    options += ["-Xstring-concat=inline", "-no-stdlib", "-no-reflect", "-no-jdk", "-Werror"]
+    options = ["-jvm-target", "1.8", "-Xjdk-release=1.8", "-Xlambdas=class", "-Xsam-conversions=class"]
+    options += ["-Xstring-concat=inline", "-no-stdlib", "-no-reflect", "-Werror"]
     if friends is not None:
         options.append(f"-Xfriend-paths={friends}")
     java(

@@ -2,7 +2,7 @@ package org.asmnetkit.core
 
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
-import kotlin.math.rint
+import kotlin.math.round
 
 /** Types that inputs and outputs of the kit's models have. */
 enum class ElementType(val bytes: Int, val lowest: Int, val highest: Int) {
@@ -38,7 +38,7 @@ class TensorInfo(
 /** A real value as a tensor's raw one: rounded to nearest (ties to even), clipped to the type's range. */
 fun quantize(real: Float, info: TensorInfo): Int {
     val scale = requireNotNull(info.scale) { "tensor '${info.name}' is not quantized" }
-    val raw = rint((real / scale).toDouble()) + info.zeroPoint
+    val raw = round((real / scale).toDouble()) + info.zeroPoint
     return raw.coerceIn(info.type.lowest.toDouble(), info.type.highest.toDouble()).toInt()
 }
 

@@ -1,0 +1,90 @@
+"""Make an int8 model to build and test the app with while none is trained: asmnet_nano, untrained.
+
+    python android_demo/tools/make_test_model.py OUT_FOLDER
+
+Writes the model and, beside it, what the kit's own runtime answers to a few crops (JSON), which the
+JVM test compares with. Its landmarks mean nothing; its operators, types and metadata are those of a
+trained model.
+"""
+
+import base64
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import asmnet_kit.quantize  # noqa: F401  (chooses Keras 2 before TensorFlow is imported)
+from asmnet_kit.files import write_bytes, write_json
+from asmnet_kit.golden import picture_of_shapes
+from asmnet_kit.images import Crop, Image
+from asmnet_kit.modelfile import ModelMetadata, with_metadata
+from asmnet_kit.predictor import input_values
+from asmnet_kit.quantize.convert import convert
+from asmnet_kit.quantize.deployable import deployable
+from asmnet_kit.quantize.recipes import recipe_of
+from asmnet_kit.runtime import open_runtime
+from asmnet_kit.training.architectures.registry import build
+
+POINTS, SIZE = 68, 112
+CASES = 8
+
+
+def main(folder: Path) -> None:
+    import tf_keras
+
+    tf_keras.utils.set_random_seed(0)
+    network = build("asmnet_nano", points=POINTS, input_size=SIZE)
+    spread_outputs(network)
+    content = convert(deployable(network), recipe_of("ptq_w8a8"), crops=crops(32))
+    metadata = ModelMetadata(
+        architecture="asmnet_nano",
+        landmarks=POINTS,
+        input_size=SIZE,
+        recipe="untrained_w8a8",
+        licence="Apache-2.0",
+    )
+    path = folder / metadata.file_name
+    write_bytes(path, with_metadata(content, metadata))
+    write_json(path.with_suffix(".expected.json"), expected(path))
+    print(path)
+
+
+def spread_outputs(network: object) -> None:
+    """Output layers start near zero; larger weights make all of int8's range come up."""
+    rng = np.random.default_rng(0)
+    for name in ("landmarks", "pose"):
+        kernel, bias = network.get_layer(name).get_weights()  # type: ignore[attr-defined]
+        weights = [rng.normal(0, 0.2, kernel.shape), rng.normal(0, 0.1, bias.shape)]
+        network.get_layer(name).set_weights(weights)  # type: ignore[attr-defined]
+
+
+def crops(count: int) -> Image:
+    """uint8 [count, SIZE, SIZE, 3]: windows of a picture of shapes, with noise of growing strength."""
+    rng = np.random.default_rng(0)
+    picture = picture_of_shapes()
+    cut = []
+    for index in range(count):
+        box = np.array([rng.uniform(0, 20), rng.uniform(0, 15), rng.uniform(35, 60), 46], np.float32)
+        crop = Crop.from_box(box, size=SIZE).cut(picture).astype(np.float64)
+        cut.append(crop + rng.normal(0, 60 * index / count, crop.shape))
+    return np.clip(np.stack(cut), 0, 255).astype(np.uint8)
+
+
+def expected(path: Path) -> dict[str, object]:
+    """Crops and raw outputs of the builtin kernels and of XNNPACK."""
+    cases = []
+    runtimes = {"xnnpack": open_runtime(path), "builtin": open_runtime(path, xnnpack=False)}
+    info = runtimes["builtin"].inputs["image"]
+    for crop in crops(CASES):
+        raw = {"image": input_values(crop[None], info)}
+        outputs = {
+            kernels: {name: values.ravel().tolist() for name, values in runtime.run(raw).items()}
+            for kernels, runtime in runtimes.items()
+        }
+        cases.append({"crop": base64.b64encode(crop.tobytes()).decode("ascii"), **outputs})
+    return {"cases": cases}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
