@@ -205,21 +205,26 @@ def expect(fine: bool, message: str) -> None:
         raise GateFailed(message)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("apk", type=Path, nargs="?", default=build.APK)
-    parser.add_argument("--model", type=Path, action="append", help="a model that was bundled")
-    arguments = parser.parse_args()
-    apk = Apk(arguments.apk, arguments.model or build.default_models())
+def check(path: Path, models: Sequence[Path]) -> int:
+    """Print one line per gate; returns how many failed."""
+    apk = Apk(path, models)
     failed = 0
-    print(f"{apk.path}: {apk.path.stat().st_size / 2**20:.1f} MiB")
+    print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
     for name, gate in GATES.items():
         try:
             print(f"  ok    {name:<11} {gate(apk)}")
         except (GateFailed, BuildError) as error:
             failed += 1
             print(f"  FAIL  {name:<11} {error}")
-    return 1 if failed else 0
+    return failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("apk", type=Path, nargs="?", default=build.APK)
+    parser.add_argument("--model", type=Path, action="append", help="a model that was bundled")
+    arguments = parser.parse_args()
+    return 1 if check(arguments.apk, arguments.model or build.default_models()) else 0
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def ensure_programs() -> None:
 
 def files(profile: str) -> list[Path]:
     """The files of one profile of pom.xml; Maven downloads what ~/.m2 does not have yet."""
-    fingerprint = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
+    fingerprint = hashlib.sha256(profile_text(profile).encode()).hexdigest()[:12]
     listing = BUILD / "classpaths" / f"{profile}-{fingerprint}.txt"
     if listing.exists():
         found = [Path(line) for line in listing.read_text().split(os.pathsep)]
@@ -65,6 +65,13 @@ def files(profile: str) -> list[Path]:
     goal = f"{DEPENDENCY_PLUGIN}:build-classpath"
     run(["mvn", "-q", "-B", "-f", POM, "-P", profile, goal, f"-Dmdep.outputFile={listing}"])
     return [Path(line) for line in listing.read_text().strip().split(os.pathsep)]
+
+
+def profile_text(profile: str) -> str:
+    """What pom.xml says about a profile, and the versions at its top."""
+    text = POM.read_text(encoding="utf-8")
+    top, *profiles = text.split("<profile>")
+    return top + next(part for part in profiles if f"<id>{profile}</id>" in part)
 
 
 def file(profile: str) -> Path:

@@ -12,8 +12,8 @@ import org.asmnetkit.core.ArgbPicture
 import org.asmnetkit.core.Backend
 import org.asmnetkit.core.Box
 import org.asmnetkit.core.BoxTracker
-import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.Engine
+import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.Face
 import org.asmnetkit.core.FaceModel
 import org.asmnetkit.core.ModelException
@@ -43,9 +43,7 @@ class DemoController(
     private val thread = HandlerThread("faces").apply { start() }
     private val handler = Handler(thread.looper)
     private val main = Handler(Looper.getMainLooper())
-    private val camera = CameraSource(context, handler, ::onFrame) { reason ->
-        publish(state.copy(mode = if (camera().hasAny()) Mode.CameraError(reason) else Mode.NoCamera))
-    }
+    private val camera: CameraSource = CameraSource(context, handler, ::onFrame, ::onCameraError)
     private val tracker = BoxTracker()
     private val filter = OneEuroFilter()
     private val pre = RunningMean(SHOWN_FRAMES)
@@ -68,9 +66,10 @@ class DemoController(
     private var nextBitmap = 0
     private var pending = false
 
-    private fun camera() = camera
-
     private fun CameraSource.hasAny() = has(true) || has(false)
+
+    private fun onCameraError(reason: String) =
+        publish(state.copy(mode = if (camera.hasAny()) Mode.CameraError(reason) else Mode.NoCamera))
 
     /** Load a model and choose what runs it. */
     fun use(modelName: String, backend: Backend) = onThread {

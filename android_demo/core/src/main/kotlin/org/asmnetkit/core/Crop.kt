@@ -172,15 +172,9 @@ private class Blocks(
                     blue += colour and 255
                 }
             }
-            return rgb(rounded(red, n * n), rounded(green, n * n), rounded(blue, n * n))
-        }
-
-        /** sum / count rounded to nearest, ties to even as OpenCV does. */
-        private fun rounded(sum: Int, count: Int): Int {
-            val below = sum / count
-            val twiceRest = 2 * (sum % count)
-            val up = twiceRest > count || (twiceRest == count && below % 2 == 1)
-            return if (up) below + 1 else below
+            val area = n * n
+            val half = area / 2
+            return rgb((red + half) / area, (green + half) / area, (blue + half) / area)
         }
     }
 }

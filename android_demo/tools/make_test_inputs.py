@@ -1,10 +1,10 @@
-"""Make an int8 model to build and test the app with while none is trained: asmnet_nano, untrained.
+"""Make what the app is built and tested with: an untrained int8 model and a drawn face.
 
-    python android_demo/tools/make_test_model.py OUT_FOLDER
+    python android_demo/tools/make_test_inputs.py OUT_FOLDER
 
-Writes the model and, beside it, what the kit's own runtime answers to a few crops (JSON), which the
-JVM test compares with. Its landmarks mean nothing; its operators, types and metadata are those of a
-trained model.
+Writes asmnet_nano, converted untrained, and beside it what the kit's own runtime answers to a few
+crops (JSON), which the JVM test compares with. Its landmarks mean nothing; its operators, types and
+metadata are those of a trained model. Writes a synthetic face with its landmarks and pose too.
 """
 
 import base64
@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import asmnet_kit.quantize  # noqa: F401  (chooses Keras 2 before TensorFlow is imported)
+import tf_keras  # isort: skip
+from asmnet_kit.faces3d.render import synthesize
 from asmnet_kit.files import write_bytes, write_json
 from asmnet_kit.golden import picture_of_shapes
 from asmnet_kit.images import Crop, Image
@@ -28,11 +30,10 @@ from asmnet_kit.training.architectures.registry import build
 
 POINTS, SIZE = 68, 112
 CASES = 8
+FACE_SEED, FACE_SIZE = 3, 480
 
 
 def main(folder: Path) -> None:
-    import tf_keras
-
     tf_keras.utils.set_random_seed(0)
     network = build("asmnet_nano", points=POINTS, input_size=SIZE)
     spread_outputs(network)
@@ -47,16 +48,17 @@ def main(folder: Path) -> None:
     path = folder / metadata.file_name
     write_bytes(path, with_metadata(content, metadata))
     write_json(path.with_suffix(".expected.json"), expected(path))
+    write_json(folder / "face.json", face())
     print(path)
 
 
-def spread_outputs(network: object) -> None:
+def spread_outputs(network: tf_keras.Model) -> None:
     """Output layers start near zero; larger weights make all of int8's range come up."""
     rng = np.random.default_rng(0)
-    for name in ("landmarks", "pose"):
-        kernel, bias = network.get_layer(name).get_weights()  # type: ignore[attr-defined]
-        weights = [rng.normal(0, 0.2, kernel.shape), rng.normal(0, 0.1, bias.shape)]
-        network.get_layer(name).set_weights(weights)  # type: ignore[attr-defined]
+    for layer in network.layers:
+        if layer.name.startswith(("landmarks", "pose")) and layer.get_weights():
+            shapes = [weights.shape for weights in layer.get_weights()]
+            layer.set_weights([rng.normal(0, 0.1, shape) for shape in shapes])
 
 
 def crops(count: int) -> Image:
@@ -69,6 +71,18 @@ def crops(count: int) -> Image:
         crop = Crop.from_box(box, size=SIZE).cut(picture).astype(np.float64)
         cut.append(crop + rng.normal(0, 60 * index / count, crop.shape))
     return np.clip(np.stack(cut), 0, 255).astype(np.uint8)
+
+
+def face() -> dict[str, object]:
+    """A drawn face with its true 68 landmarks, pixels, and pose, degrees."""
+    drawn = next(iter(synthesize(1, seed=FACE_SEED, size=FACE_SIZE)))
+    return {
+        "width": FACE_SIZE,
+        "height": FACE_SIZE,
+        "rgb": base64.b64encode(drawn.image.tobytes()).decode("ascii"),
+        "landmarks": [float(value) for value in drawn.landmarks68.ravel()],
+        "pose": [float(value) for value in drawn.pose],
+    }
 
 
 def expected(path: Path) -> dict[str, object]:
