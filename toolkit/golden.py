@@ -1,8 +1,8 @@
 """Golden files: what the kit's formulas give for known inputs, for code in other languages.
 
 The phone app repeats the crop, the tensors' arithmetic, the pose axes and the statistics in Kotlin.
-Its tests read these files, so neither side can drift: ``make golden`` writes them anew, a test fails
-where they are not what this module writes.
+Its tests read these files, so neither side can drift: ``make golden`` writes them anew, and a test
+fails where they are not what this module writes.
 """
 
 import base64

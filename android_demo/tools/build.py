@@ -2,8 +2,9 @@
 
     python3 android_demo/tools/build.py [--model MODEL.tflite ...]
 
-aapt2 links the resources, kotlinc compiles, ProGuard shrinks, dx makes Dalvik code, Python's zipfile
-packs with aligned entries, apksigner signs. Ends with the path of an APK signed with a debug key.
+aapt2 links the resources, kotlinc compiles, ProGuard shrinks, dx makes Dalvik code, Python's
+zipfile packs with aligned entries, apksigner signs. Ends with the path of an APK signed with a
+debug key.
 Gradle builds the same sources with Google's own tools (docs/android.md).
 """
 
@@ -40,7 +41,9 @@ WORD_BYTES = 4
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", type=Path, action="append", help="a .tflite to bundle, repeatable")
+    parser.add_argument(
+        "--model", type=Path, action="append", help="a .tflite to bundle, repeatable"
+    )
     arguments = parser.parse_args()
     try:
         print(build(arguments.model or default_models()))
@@ -146,8 +149,8 @@ def shrink() -> Path:
 def make_dex(jar: Path) -> Path:
     out = BUILD / "classes.dex"
     java(
-        "com.android.dx.command.Main", "--dex", f"--min-sdk-version={MIN_SDK}", f"--output={out}", jar,
-        cp=classpath(files("dx")), heap="1g",
+        "com.android.dx.command.Main", "--dex", f"--min-sdk-version={MIN_SDK}",
+        f"--output={out}", jar, cp=classpath(files("dx")), heap="1g",
     )  # fmt: skip
     return out
 
@@ -158,8 +161,9 @@ def pack(dex: Path, models: Sequence[Path]) -> Path:
     with zipfile.ZipFile(unsigned, "w") as apk:
         with zipfile.ZipFile(RESOURCES) as resources:
             for entry in resources.infolist():
-                # resources.arsc must be mapped since Android 11.
-                method = zipfile.ZIP_STORED if entry.filename == "resources.arsc" else zipfile.ZIP_DEFLATED
+                # Since Android 11 the table of resources must be stored, so that it can be mapped.
+                mapped = entry.filename == "resources.arsc"
+                method = zipfile.ZIP_STORED if mapped else zipfile.ZIP_DEFLATED
                 add(apk, entry.filename, resources.read(entry), method)
         add(apk, "classes.dex", dex.read_bytes(), zipfile.ZIP_DEFLATED)
         for aar in files("tflite"):
@@ -167,8 +171,8 @@ def pack(dex: Path, models: Sequence[Path]) -> Path:
                 for name in library.namelist():
                     parts = name.split("/")
                     if len(parts) == 3 and parts[0] == "jni" and parts[1] in ABIS:
-                        content = library.read(name)
-                        add(apk, f"lib/{parts[1]}/{parts[2]}", content, zipfile.ZIP_STORED, PAGE_BYTES)
+                        path = f"lib/{parts[1]}/{parts[2]}"
+                        add(apk, path, library.read(name), zipfile.ZIP_STORED, PAGE_BYTES)
         for model in models:
             name = f"assets/models/{model.name}"
             add(apk, name, model.read_bytes(), zipfile.ZIP_STORED, PAGE_BYTES)
@@ -191,7 +195,7 @@ def add(
 
 
 def sign(unsigned: Path) -> Path:
-    """Sign with a debug key that is made once for this checkout (APK signature schemes v2 and v3)."""
+    """Sign by schemes v2 and v3 with a debug key that is made once for this checkout."""
     keystore = BUILD / "debug.keystore"
     if not keystore.exists():
         run(

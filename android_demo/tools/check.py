@@ -1,4 +1,4 @@
-"""Test the phone app on this machine: JUnit, a real model on the JVM, Robolectric, and the APK gates.
+"""Test the phone app on this machine: JUnit, a model on the JVM, Robolectric, and the APK gates.
 
     python3 android_demo/tools/check.py [--model MODEL.tflite ...] [--skip-robolectric]
 
@@ -12,11 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import build
 import gates
 import toolchain
-from build import CLASSES, RESOURCES
 from toolchain import BUILD, DEMO, BuildError, classpath, file, files, java, say, unzip
+
+import build
+from build import CLASSES, RESOURCES
 
 REPORTS = BUILD / "reports"
 PICTURES = BUILD / "pictures"
@@ -51,11 +52,16 @@ def jvm_tests() -> str:
     """The core against golden files, and a real int8 model through it against Python's runtime."""
     junit, stdlib, tflite = files("junit"), files("stdlib"), files("tflite-jvm")
     sources = toolchain.sources("core/src/test", "jvm-test")
-    toolchain.kotlinc(sources, libraries=classpath(CLASSES, stdlib, junit, tflite), out=TEST_CLASSES)
+    toolchain.kotlinc(
+        sources, libraries=classpath(CLASSES, stdlib, junit, tflite), out=TEST_CLASSES
+    )
     return run_junit(
         TEST_CLASSES,
         classpath(CLASSES, TEST_CLASSES, DEMO / "core/src/test/resources", stdlib, junit, tflite),
-        [f"-Dasmnetkit.model={build.TEST_MODEL}", f"-Dorg.bytedeco.javacpp.cachedir={BUILD}/javacpp"],
+        [
+            f"-Dasmnetkit.model={build.TEST_MODEL}",
+            f"-Dorg.bytedeco.javacpp.cachedir={BUILD}/javacpp",
+        ],
     )
 
 
@@ -95,7 +101,8 @@ def robolectric_tests() -> str:
         runtime,
         ["-Drobolectric.offline=true", f"-Drobolectric.dependency.dir={framework}",
          f"-Dasmnetkit.inputs={INPUTS}", f"-Dasmnetkit.pictures={PICTURES}",
-         "--add-opens=java.base/java.lang=ALL-UNNAMED", "--add-opens=java.base/java.util=ALL-UNNAMED"],
+         "--add-opens=java.base/java.lang=ALL-UNNAMED",
+         "--add-opens=java.base/java.util=ALL-UNNAMED"],
     )  # fmt: skip
 
 

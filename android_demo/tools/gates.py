@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from toolchain import BUILD, BuildError, classpath, files, java, run
+
 import build
 from build import ABIS, MIN_SDK, PACKAGE, PAGE_BYTES, TARGET_SDK
-from toolchain import BUILD, BuildError, classpath, files, java, run
 
 PERMISSIONS = ["android.permission.CAMERA"]
 ACTIVITIES = {f"{PACKAGE}.MainActivity", f"{PACKAGE}.BenchmarkActivity"}
@@ -64,7 +65,9 @@ def badging(apk: Apk) -> str:
         ("sdkVersion:", str(MIN_SDK)),
         ("targetSdkVersion:", str(TARGET_SDK)),
     ):
-        expect(re.search(rf"{key}=?'{re.escape(value)}'", said) is not None, f"expected {key} {value}")
+        expect(
+            re.search(rf"{key}=?'{re.escape(value)}'", said) is not None, f"expected {key} {value}"
+        )
     permissions = re.findall(r"uses-permission: name='([^']+)'", said)
     expect(permissions == PERMISSIONS, f"expected the permissions {PERMISSIONS}, got {permissions}")
     return f"{PACKAGE}, API {MIN_SDK} to {TARGET_SDK}, permissions: {', '.join(permissions)}"
@@ -81,7 +84,9 @@ def activities(apk: Apk) -> str:
             exported = re.search(r"android:exported\([^)]*\)=\(type 0x12\)(0x\w+)", block)
             full = name[1] if not name[1].startswith(".") else PACKAGE + name[1]
             found[full] = (kind, exported is not None and int(exported[1], 16) != 0)
-    expect({name for name, (kind, _) in found.items() if kind == "activity"} == ACTIVITIES, str(found))
+    expect(
+        {name for name, (kind, _) in found.items() if kind == "activity"} == ACTIVITIES, str(found)
+    )
     for name, (kind, exported) in found.items():
         expect(exported == (kind == "activity"), f"{name}: exported is {exported}")
     return ", ".join(name.rsplit(".", 1)[1] for name in sorted(found))
@@ -97,7 +102,7 @@ def code(apk: Apk) -> str:
 
 
 def api_level(apk: Apk) -> str:
-    """No call of Android classes that minSdk does not have, but for those behind a version check."""
+    """No call of an Android class that minSdk lacks, but for those behind a version check."""
     (signatures,) = [path for path in files("api26") if path.suffix == ".signature"]
     jars = [path for path in files("api26") if path.suffix == ".jar"]
     try:
@@ -109,7 +114,9 @@ def api_level(apk: Apk) -> str:
         said = str(error)
     missing = set()
     for line in said.splitlines():
-        name = re.search(r"Undefined reference: (?:\S+ )?((?:android|java|javax|dalvik)\.[\w.$]+)", line)
+        name = re.search(
+            r"Undefined reference: (?:\S+ )?((?:android|java|javax|dalvik)\.[\w.$]+)", line
+        )
         if name and name[1] not in GUARDED:
             missing.add(name[1])
     expect(not missing, f"expected API {MIN_SDK} alone, got {sorted(missing)}")
@@ -154,7 +161,9 @@ def load_alignment(library: bytes) -> int:
     for index in range(count):
         (kind,) = struct.unpack_from("<I", library, table + index * entry_bytes)
         if kind == PT_LOAD:
-            alignments.append(struct.unpack_from("<Q", library, table + index * entry_bytes + 48)[0])
+            alignments.append(
+                struct.unpack_from("<Q", library, table + index * entry_bytes + 48)[0]
+            )
     return min(alignments)
 
 

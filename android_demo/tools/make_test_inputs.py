@@ -8,14 +8,14 @@ metadata are those of a trained model. Writes a synthetic face with its landmark
 """
 
 import base64
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 
-import asmnet_kit.quantize  # noqa: F401  (chooses Keras 2 before TensorFlow is imported)
+import asmnet_kit.quantize  # noqa: F401  # isort: skip  (chooses Keras 2 before TensorFlow starts)
 import tf_keras  # isort: skip
+
 from asmnet_kit.faces3d.render import synthesize
 from asmnet_kit.files import write_bytes, write_json
 from asmnet_kit.golden import picture_of_shapes
@@ -62,12 +62,14 @@ def spread_outputs(network: tf_keras.Model) -> None:
 
 
 def crops(count: int) -> Image:
-    """uint8 [count, SIZE, SIZE, 3]: windows of a picture of shapes, with noise of growing strength."""
+    """uint8 [count, SIZE, SIZE, 3]: windows of a picture of shapes under growing noise."""
     rng = np.random.default_rng(0)
     picture = picture_of_shapes()
     cut = []
     for index in range(count):
-        box = np.array([rng.uniform(0, 20), rng.uniform(0, 15), rng.uniform(35, 60), 46], np.float32)
+        box = np.array(
+            [rng.uniform(0, 20), rng.uniform(0, 15), rng.uniform(35, 60), 46], np.float32
+        )
         crop = Crop.from_box(box, size=SIZE).cut(picture).astype(np.float64)
         cut.append(crop + rng.normal(0, 60 * index / count, crop.shape))
     return np.clip(np.stack(cut), 0, 255).astype(np.uint8)

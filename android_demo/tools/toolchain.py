@@ -41,12 +41,16 @@ def ensure_programs() -> None:
     Raises:
         BuildError: programs are missing and this user cannot install them.
     """
-    missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
+    missing = sorted(
+        {package for program, package in PROGRAMS.items() if not shutil.which(program)}
+    )
     if not missing:
         return
     command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise BuildError(f"these packages are missing; install them with:\n  sudo {' '.join(command)}")
+        raise BuildError(
+            f"these packages are missing; install them with:\n  sudo {' '.join(command)}"
+        )
     say(f"installing {', '.join(missing)}")
     run(["apt-get", "update", "-q"])
     run(command)
@@ -95,7 +99,13 @@ def kotlinc(
         friends: classes whose ``internal`` members the sources may use (tests of a module).
     """
     shutil.rmtree(out, ignore_errors=True)
-    options = ["-jvm-target", "1.8", "-Xjdk-release=1.8", "-Xlambdas=class", "-Xsam-conversions=class"]
+    options = [
+        "-jvm-target",
+        "1.8",
+        "-Xjdk-release=1.8",
+        "-Xlambdas=class",
+        "-Xsam-conversions=class",
+    ]
     options += ["-Xstring-concat=inline", "-no-stdlib", "-no-reflect", "-Werror"]
     if friends is not None:
         options.append(f"-Xfriend-paths={friends}")
@@ -134,7 +144,12 @@ def run(command: Sequence[object], *, cwd: Path | None = None) -> str:
     """
     words = [str(word) for word in command]
     done = subprocess.run(
-        words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        words,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     )
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-60:])

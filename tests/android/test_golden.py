@@ -50,7 +50,9 @@ def test_golden_files_are_written_whole(tmp_path: Path) -> None:
 def test_the_core_imports_nothing_of_android() -> None:
     for path in CORE.rglob("*.kt"):
         imports = re.findall(r"^import (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
-        outside = [name for name in imports if not name.startswith(("java.", "kotlin.", "org.junit."))]
+        outside = [
+            name for name in imports if not name.startswith(("java.", "kotlin.", "org.junit."))
+        ]
         assert outside == [], path
 
 
