@@ -9,6 +9,7 @@ import argparse
 import re
 import shutil
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,19 +74,19 @@ def robolectric_tests() -> str:
         else path
         for path in files("robolectric")
     ]
-    junit, stdlib = files("junit"), files("stdlib")
+    junit = files("junit")
     sources = toolchain.sources("app/src/test")
-    libraries = [*robolectric, file("android"), *stdlib, *build.tflite_jars()]
+    libraries = [*robolectric, *files("stdlib"), *build.tflite_jars(), file("android")]
     toolchain.kotlinc(sources, libraries=classpath(CLASSES, libraries), out=APP_TEST_CLASSES)
     configuration = APP_TEST_CLASSES / "com/android/tools/test_config.properties"
-    configuration.parent.mkdir(parents=True)
-    assets = BUILD / "test-assets"
-    (assets / "models").mkdir(parents=True, exist_ok=True)
-    shutil.copy(build.TEST_MODEL, assets / "models")
+    configuration.parent.mkdir(parents=True, exist_ok=True)
+    resources = BUILD / "robolectric" / "resources.apk"
+    shutil.copy(RESOURCES, resources)
+    with zipfile.ZipFile(resources, "a") as apk:
+        apk.write(build.TEST_MODEL, f"assets/models/{build.TEST_MODEL.name}")
     configuration.write_text(
         f"android_merged_manifest={build.GENERATED / 'AndroidManifest.xml'}\n"
-        f"android_resource_apk={RESOURCES}\n"
-        f"android_merged_assets={assets}\n"
+        f"android_resource_apk={resources}\n"
         f"android_custom_package={build.PACKAGE}\n"
     )
     framework = BUILD / "robolectric" / "framework"
@@ -94,8 +95,8 @@ def robolectric_tests() -> str:
     link = framework / jar.name
     if not link.exists():
         link.symlink_to(jar)
-    # The order matters: Android's classes come from Robolectric's own instrumented jar at run time.
-    runtime = classpath(APP_TEST_CLASSES, CLASSES, robolectric, stdlib, build.tflite_jars(), junit)
+    # Tests are found with the plain classes of Android, and run with Robolectric's own.
+    runtime = classpath(APP_TEST_CLASSES, CLASSES, libraries, junit)
     return run_junit(
         APP_TEST_CLASSES,
         runtime,

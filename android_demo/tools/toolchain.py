@@ -117,14 +117,14 @@ def kotlinc(
 
 
 def java(
-    main: str,
+    main: object,
     *arguments: object,
     cp: str,
     heap: str = "512m",
     options: Sequence[str] = (),
     cwd: Path | None = None,
 ) -> str:
-    """Run a Java program to its end and return what it printed."""
+    """Run a Java class, or a source file, to its end and return what it printed."""
     return run(["java", f"-Xmx{heap}", *SHORT_RUN, *options, "-cp", cp, main, *arguments], cwd=cwd)
 
 

@@ -63,11 +63,9 @@ class BenchmarkActivity : Activity() {
 
     private fun measure(runId: String, intent: Intent) {
         val folder = File(getExternalFilesDir(null) ?: filesDir, FOLDER)
-        var safeId: String? = null
         try {
             val models = Models(this)
             val request = requestOf(runId, intent, models)
-            safeId = runId
             tell(0.0, request)
             val model = models.open(request.modelName)
             val version = packageManager.getPackageInfo(packageName, 0).versionName.orEmpty()
@@ -77,11 +75,11 @@ class BenchmarkActivity : Activity() {
             Log.i(TAG, "$runId: wrote $file")
             runOnUiThread { show(report, file) }
         } catch (error: ModelException) {
-            fail(folder, safeId, error)
+            fail(folder, runId, error)
         } catch (error: IllegalArgumentException) { // extras out of range
-            fail(folder, safeId, error)
+            fail(folder, runId, error)
         } catch (error: IOException) {
-            fail(folder, safeId, error)
+            fail(folder, runId, error)
         }
     }
 
@@ -100,10 +98,10 @@ class BenchmarkActivity : Activity() {
         )
     }
 
-    private fun fail(folder: File, runId: String?, error: Exception) {
+    private fun fail(folder: File, runId: String, error: Exception) {
         val reason = error.message ?: error.javaClass.simpleName
-        Log.e(TAG, "${runId ?: "invalid run"}: $reason")
-        if (runId != null) {
+        Log.e(TAG, "$runId: $reason")
+        if (BenchmarkRequest.isRunId(runId)) { // else it must not become a file name
             try {
                 writeWhole(File(folder, "$runId.error.json"), Json.write(mapOf("run_id" to runId, "error" to reason)))
             } catch (second: IOException) {

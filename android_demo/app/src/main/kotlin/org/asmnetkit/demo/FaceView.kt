@@ -33,7 +33,8 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
             invalidate()
         }
 
-    private val density = resources.displayMetrics.density
+    // Not called density: inside drawing functions that would be the canvas's own, in dots per inch.
+    private val pixelsPerDp = resources.displayMetrics.density
     private val toView = Matrix()
     private val picturePaint = Paint(Paint.FILTER_BITMAP_FLAG)
     private val linePaint = stroke(Color.argb(200, 53, 199, 208), 1.5f)
@@ -70,7 +71,7 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
             if (part.closed) path.close()
             drawPath(path, linePaint)
         }
-        for (point in 0 until scheme.points) drawCircle(x(point), y(point), 1.5f * density, pointPaint)
+        for (point in 0 until scheme.points) drawCircle(x(point), y(point), 1.5f * pixelsPerDp, pointPaint)
     }
 
     /** Red: the face's right side of the picture; green: its chin; blue: where the nose points. */
@@ -118,7 +119,7 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
     private fun stroke(colour: Int, widthDp: Float) = Paint(Paint.ANTI_ALIAS_FLAG).apply {
         color = colour
         style = Paint.Style.STROKE
-        strokeWidth = widthDp * resources.displayMetrics.density
+        strokeWidth = widthDp * pixelsPerDp
         strokeCap = Paint.Cap.ROUND
         strokeJoin = Paint.Join.ROUND
     }

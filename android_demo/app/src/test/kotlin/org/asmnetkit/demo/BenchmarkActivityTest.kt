@@ -18,7 +18,7 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 
 @RunWith(RobolectricTestRunner::class)
-@Config(sdk = [34])
+@Config(sdk = [35])
 class BenchmarkActivityTest {
     private val folder get() = File(RuntimeEnvironment.getApplication().getExternalFilesDir(null), BenchmarkActivity.FOLDER)
 
@@ -77,6 +77,21 @@ class BenchmarkActivityTest {
         val result = Json.parse(file.readText()) as Map<*, *>
         assertEquals("bad-1", result["run_id"])
         assertTrue("none.tflite" in result["error"] as String)
+    }
+
+    @Test
+    fun `a run id that is no file name is refused without a file`() {
+        val intent = Intent().putExtra(BenchmarkActivity.RUN_ID, "../escape")
+        val activity = Robolectric.buildActivity(BenchmarkActivity::class.java, intent).setup().get()
+        val outcome = activity.findViewById<TextView>(R.id.outcome)
+        val end = System.currentTimeMillis() + 20_000
+        while ("failed" !in outcome.text) {
+            check(System.currentTimeMillis() < end) { "it says ${outcome.text}" }
+            Thread.sleep(10)
+            shadowOf(Looper.getMainLooper()).idle()
+        }
+        assertTrue(folder.list().isNullOrEmpty())
+        assertTrue(folder.parentFile?.list().orEmpty().none { "escape" in it })
     }
 
     @Test

@@ -17,7 +17,7 @@ import org.robolectric.annotation.GraphicsMode
 
 @RunWith(RobolectricTestRunner::class)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
-@Config(sdk = [34])
+@Config(sdk = [35])
 class FaceViewTest {
     private val width = 720
     private val height = 900
@@ -53,12 +53,21 @@ class FaceViewTest {
                 val x = placement.viewX(TestFace.landmarks[2 * point].toDouble()).toInt()
                 val y = placement.viewY(TestFace.landmarks[2 * point + 1].toDouble()).toInt()
                 val colour = bitmap.getPixel(x, y)
-                if (Color.red(colour) > 200 && Color.green(colour) > 200 && Color.blue(colour) > 200) white++
+                if (isWhite(colour)) white++
             }
             // An axis is drawn over a few of them.
             assertTrue("only $white of 68 points are white", white >= 60)
+            // 68 dots of 1.5 dp radius at 1 px per dp are 480 pixels, 0.1 % of the picture.
+            val pixels = IntArray(width * height).also { bitmap.getPixels(it, 0, width, 0, 0, width, height) }
+            val before = IntArray(width * height).also {
+                drawn(scene(mirrored, landmarks = false)).getPixels(it, 0, width, 0, 0, width, height)
+            }
+            val added = pixels.indices.count { isWhite(pixels[it]) && !isWhite(before[it]) }
+            assertTrue("dots and lines whiten $added pixels", added < 0.01 * width * height)
         }
     }
+
+    private fun isWhite(colour: Int) = Color.red(colour) > 200 && Color.green(colour) > 200 && Color.blue(colour) > 200
 
     @Test
     fun `a mirrored picture is the plain one's mirror image`() {

@@ -28,7 +28,7 @@ import org.robolectric.annotation.GraphicsMode
 
 @RunWith(RobolectricTestRunner::class)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
-@Config(sdk = [34], qualifiers = "w411dp-h891dp-xhdpi")
+@Config(sdk = [35], qualifiers = "w411dp-h891dp-xhdpi")
 class MainActivityTest {
     private lateinit var activity: ActivityController<MainActivity>
 

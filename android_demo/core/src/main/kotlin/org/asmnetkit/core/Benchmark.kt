@@ -16,7 +16,7 @@ data class BenchmarkRequest(
     val maxSeconds: Double = 300.0,
 ) {
     init {
-        require(RUN_ID.matches(runId)) { "expected a run_id of letters, digits, '.', '_' and '-', got '$runId'" }
+        require(isRunId(runId)) { "expected a run_id of letters, digits, '.', '_' and '-', got '$runId'" }
         require(backend.threads in 1..MAX_THREADS) { "expected 1 to $MAX_THREADS threads, got ${backend.threads}" }
         require(warmupRuns in 0..MAX_RUNS && runs in 1..MAX_RUNS) {
             "expected 0 to $MAX_RUNS warm-up runs and 1 to $MAX_RUNS runs, got $warmupRuns and $runs"
@@ -27,7 +27,9 @@ data class BenchmarkRequest(
     }
 
     companion object {
-        // It becomes a file name.
+        /** Whether [text] may name a run: it becomes a file name. */
+        fun isRunId(text: String): Boolean = RUN_ID.matches(text)
+
         private val RUN_ID = Regex("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
         private const val MAX_THREADS = 16
         private const val MAX_RUNS = 1_000_000
