@@ -1,7 +1,6 @@
 """``asmnet-kit benchmark``: measure .tflite models and write one result file for each."""
 
-import json
-import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,16 +104,19 @@ def benchmark(
     """
     from asmnet_kit.benchmarks.runner import Data, requests_for
     from asmnet_kit.benchmarks.targets.protocol import Request, load_target
+    from asmnet_kit.datasets.registry import load_dataset
+    from asmnet_kit.files import require_writable
 
     if (data is None) != (data_format is None):
         raise UsageError("expected --data and --format together, got one of them")
     if split is not None and data is None:
         raise UsageError("--split chooses a part of --data, which is not given")
-    if data is not None and not data.exists():
-        raise UsageError(f"{data}: no such folder")
-    _check_writable(out)
+    # A mistake is refused before anything is measured.
+    require_writable(out)
     for name in targets:
-        load_target(name)  # an unknown name is refused before anything is measured
+        load_target(name)
+    if data is not None and data_format is not None:
+        load_dataset(data, data_format, split=split)
     limit = max(Request.max_seconds, seconds) if max_seconds is None else max_seconds
     template = Request(
         model=models[0],
@@ -131,13 +133,6 @@ def benchmark(
     if failures:
         reasons = "\n".join(dict.fromkeys(failures))
         raise GateError(f"{len(failures)} of {len(requests)} measurements failed:\n{reasons}")
-
-
-def _check_writable(out: Path) -> None:
-    """Refuse a folder that cannot be written before minutes are spent on measuring."""
-    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise UsageError(f"--out {out}: expected a folder to write to, got {existing}")
 
 
 def _measure_all(
@@ -195,11 +190,11 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
     """The results as a table or JSON on stdout; warnings and the next step on stderr."""
     from rich.table import Table
 
-    from asmnet_kit.console import stderr, stdout
+    from asmnet_kit.console import print_json, stderr, stdout
     from asmnet_kit.reports.text import grouped
 
     if as_json:
-        print(json.dumps({"results": {str(path): result for path, result in written.items()}}))
+        print_json({"results": {str(path): result for path, result in written.items()}})
     elif written:
         table = Table()
         table.add_column("model", overflow="fold")
@@ -228,5 +223,7 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
         messages.print(f"warning: {text} ({whose})", markup=False, style="yellow")
     if written:
         messages.print(
-            f"{len(written)} result(s) in {out}. Next: asmnet-kit report {out} --out report.html"
+            f"{len(written)} result(s) in {out}. Next: asmnet-kit report {shlex.quote(str(out))} "
+            "--out report.html",
+            markup=False,
         )

@@ -1,12 +1,13 @@
 """``asmnet-kit quantize``: parse, convert, print."""
 
-import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
 from asmnet_kit.errors import require
+from asmnet_kit.files import require_writable
 from asmnet_kit.options import data_options, json_option, out_option, seed_option
 from asmnet_kit.quantize.recipes import RECIPES
 
@@ -66,17 +67,18 @@ def quantize(
       asmnet-kit quantize runs/first --data faces --format 300w --recipe qat_w8a8 --out models
     """
     chosen = RECIPES[recipe]
-    options = {
+    options: dict[str, Any] = {
         "epochs": epochs,
         "learning_rate": learning_rate,
         "calibration_faces": calibration_faces,
     }
     chosen.refuse_unused(options)
+    require_writable(out)
     from asmnet_kit.training.environment import import_tensorflow
 
     import_tensorflow()
     require("tensorflow_model_optimization", extra="train")
-    from asmnet_kit.console import stderr, stdout
+    from asmnet_kit.console import print_json, stderr, stdout
     from asmnet_kit.quantize.run import QuantizeConfig
     from asmnet_kit.quantize.run import quantize as quantize_run
 
@@ -92,7 +94,7 @@ def quantize(
     )
     before, after = result.before.scores, result.after.scores
     if as_json:
-        click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))
+        print_json(result.to_json())
     else:
         console = stdout()
         console.print(f"{result.path}  {result.size_bytes / 1000:.0f} kB", markup=False)

@@ -12,6 +12,7 @@ from asmnet_kit.quantize.calibrate import Range
 from asmnet_kit.quantize.qat import activation_ranges, fit_kernel_ranges
 from asmnet_kit.shape_model import ShapeModel
 from asmnet_kit.training.alpha_schedules import alpha
+from asmnet_kit.training.augment import AUGMENTATIONS
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.loop import FitResult, Row, Schedule, fit
 from asmnet_kit.training.monitor import RunMonitor
@@ -81,6 +82,7 @@ def finetune(
         size=run_config.input_size,
         batch_size=min(run_config.batch_size, len(train_faces.faces)),
         seed=seed,
+        ranges=AUGMENTATIONS[run_config.augmentation],
     )
     loss = AsmLoss(
         run_config.loss,
@@ -99,7 +101,8 @@ def finetune(
         scores = evaluate(predictor, val_faces, batch=VALIDATION_BATCH).scores
         return {"val_nme_percent": scores.nme_percent}
 
-    with _RangeMonitor(emulated, epochs=settings.epochs, steps=data.steps_per_epoch) as monitor:
+    monitor = _RangeMonitor(emulated, epochs=settings.epochs, steps=data.steps_per_epoch)
+    with monitor:
         result = fit(
             emulated,
             loss=loss,

@@ -95,22 +95,28 @@ class Placement(QuantizeConfig):  # type: ignore[misc]
     def __init__(self, kernel: str | None, axis: int | None, output: bool) -> None:
         self.kernel, self.axis, self.output = kernel, axis, output
 
-    def get_weights_and_quantizers(self, layer: L.Layer) -> list[tuple[tf.Variable, Any]]:
+    def get_weights_and_quantizers(
+        self, layer: tf_keras.layers.Layer
+    ) -> list[tuple[tf.Variable, Any]]:
         if self.kernel is None:
             return []
         return [(getattr(layer, self.kernel), KernelQuantizer(self.axis))]
 
-    def set_quantize_weights(self, layer: L.Layer, quantize_weights: list[tf.Tensor]) -> None:
+    def set_quantize_weights(
+        self, layer: tf_keras.layers.Layer, quantize_weights: list[tf.Tensor]
+    ) -> None:
         if self.kernel is not None:
             setattr(layer, self.kernel, quantize_weights[0])
 
-    def get_activations_and_quantizers(self, layer: L.Layer) -> list[tuple[Any, Any]]:
+    def get_activations_and_quantizers(self, layer: tf_keras.layers.Layer) -> list[tuple[Any, Any]]:
         return []  # the output is quantized instead: the same place for all layers
 
-    def set_quantize_activations(self, layer: L.Layer, quantize_activations: list[Any]) -> None:
+    def set_quantize_activations(
+        self, layer: tf_keras.layers.Layer, quantize_activations: list[Any]
+    ) -> None:
         pass
 
-    def get_output_quantizers(self, layer: L.Layer) -> list[Any]:
+    def get_output_quantizers(self, layer: tf_keras.layers.Layer) -> list[Any]:
         if not self.output:
             return []
         return [
@@ -221,13 +227,13 @@ def _wrappers(emulated: tf_keras.Model) -> list[QuantizeWrapperV2]:
     return [layer for layer in emulated.layers if isinstance(layer, QuantizeWrapperV2)]
 
 
-def _variables(layer: L.Layer, what: str) -> tuple[tf.Variable, tf.Variable]:
+def _variables(layer: tf_keras.layers.Layer, what: str) -> tuple[tf.Variable, tf.Variable]:
     """The variables ``what_min`` and ``what_max`` of a wrapper."""
     by_name = {weight.name.split(":")[0].split("/")[-1]: weight for weight in layer.weights}
     return by_name[f"{what}_min"], by_name[f"{what}_max"]
 
 
-def _placement(layer: L.Layer, model: tf_keras.Model, is_output: bool) -> Placement:
+def _placement(layer: tf_keras.layers.Layer, model: tf_keras.Model, is_output: bool) -> Placement:
     """Where the TFLite file will round what ``layer`` computes."""
     readers = consumers(layer, model)
     fused = (

@@ -28,6 +28,7 @@ from asmnet_kit.quantize.finetune import FineTuning, finetune
 from asmnet_kit.quantize.qat import emulate
 from asmnet_kit.quantize.recipes import Recipe, recipe_of
 from asmnet_kit.shape_model import ShapeModel
+from asmnet_kit.training.augment import AUGMENTATIONS, AugmentRanges
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.manifest import read_manifest
 from asmnet_kit.training.pipeline import FaceBatches
@@ -150,8 +151,8 @@ def quantize(
         GateError: the NME rose too much; the file is kept under another name.
     """
     recipe = recipe_of(config.recipe)
-    run_config = TrainConfig.load(run / CONFIG)
     manifest = read_manifest(run)
+    run_config = TrainConfig.load(run / CONFIG)
     before_predictor = KerasPredictor(run)
     sources = _sources(run, run_config, before_predictor, data, format, split)
     _seed_everything(config.seed)
@@ -251,7 +252,12 @@ def _convert(
         return _Converted(convert(model, recipe))
     size = int(model.inputs[0].shape[1])
     crops = collect_crops(
-        _calibration_batches(sources.train, size=size, seed=config.seed),
+        _calibration_batches(
+            sources.train,
+            size=size,
+            seed=config.seed,
+            ranges=AUGMENTATIONS[run_config.augmentation],
+        ),
         config.calibration_faces,
         input_size=size,
     )
@@ -291,7 +297,7 @@ def _equalise(model: tf_keras.Model, crops: Image) -> dict[str, float]:
 
 
 def _calibration_batches(
-    dataset: Dataset, *, size: int, seed: int
+    dataset: Dataset, *, size: int, seed: int, ranges: AugmentRanges
 ) -> Iterator[dict[str, tf.Tensor]]:
     """Augmented training batches, epoch after epoch, without an end."""
     data = FaceBatches(
@@ -300,6 +306,7 @@ def _calibration_batches(
         size=size,
         batch_size=min(32, len(dataset.faces)),
         seed=seed,
+        ranges=ranges,
     )
     epoch = 0
     while True:

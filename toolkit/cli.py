@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from asmnet_kit import __version__
-from asmnet_kit.errors import KitError
+from asmnet_kit.errors import Interrupted, KitError
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ COMMANDS: dict[str, LazyCommand] = {
         "asmnet_kit.predict_cli:predict", "Find landmarks and head pose in a photograph."
     ),
     "doctor": LazyCommand(
-        "asmnet_kit.doctor:doctor", "Say what works on this machine and how to mend the rest."
+        "asmnet_kit.doctor_cli:doctor", "Say what works on this machine and how to mend the rest."
     ),
 }
 
@@ -70,11 +70,11 @@ USER_ERRNOS = {
 
 
 class KitFailure(click.ClickException):
-    """A ``KitError`` on its way to the terminal."""
+    """An error on its way to the terminal: one line, no traceback."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads the instance's
 
 
 class KitGroup(click.Group):
@@ -96,11 +96,13 @@ class KitGroup(click.Group):
             return super().invoke(ctx)
         except KitError as error:
             raise KitFailure(str(error), error.exit_code) from error
+        except KeyboardInterrupt as error:
+            raise KitFailure("interrupted", Interrupted.exit_code) from error
         except OSError as error:
             if error.errno not in USER_ERRNOS:
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            raise KitFailure(f"{where}{error.strerror}", 1) from error
+            raise KitFailure(f"{where}{error.strerror}", KitError.exit_code) from error
 
 
 @click.group(cls=KitGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,7 +1,10 @@
 """The terminal: progress bars and messages on stderr, results on stdout, plain text when piped."""
 
+import json
 import sys
+from typing import Any
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,6 +23,11 @@ def stdout() -> Console:
     """Where results go. Colours are off when it is no terminal (rich also honours NO_COLOR)."""
     width = None if sys.stdout.isatty() else WIDTH_OF_A_PIPE
     return Console(highlight=False, soft_wrap=True, width=width)
+
+
+def print_json(content: Any) -> None:
+    """Write ``content`` to stdout as indented JSON; NaN is refused, since JSON has none."""
+    click.echo(json.dumps(content, indent=2, allow_nan=False))
 
 
 def stderr() -> Console:

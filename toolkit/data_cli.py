@@ -1,5 +1,6 @@
 """``asmnet-kit data``: look a data set over, prepare it for training, or make one."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,6 @@ def inspect(
 
     Example:  asmnet-kit data inspect --data 300W --format 300w --sheet sheet.png
     """
-    import json
-
     from asmnet_kit import console
     from asmnet_kit.inspect import inspect_dataset
 
@@ -76,7 +75,7 @@ def inspect(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     if as_json:
-        click.echo(json.dumps(report.to_json(), indent=2, allow_nan=False))
+        console.print_json(report.to_json())
     else:
         _print_inspection(report)
     if sheet is not None and report.faces:
@@ -87,7 +86,7 @@ def inspect(
             f"unusable, more than {max_bad_share:.0%}"
         )
     console.stderr().print(
-        f"{report.faces} usable faces. Next: asmnet-kit train --data {data} "
+        f"{report.faces} usable faces. Next: asmnet-kit train --data {shlex.quote(str(data))} "
         f"--format {data_format} --out RUN",
         markup=False,
     )
@@ -135,7 +134,7 @@ def prepare(
         console.stderr().print(f"left out: {len(prepared.problems) - SHOWN} more (dataset.json)")
     console.stdout().print(
         f"{prepared.faces} faces in {prepared.shards} shards ({prepared.size_bytes / 1e6:.1f} MB). "
-        f"Next: asmnet-kit train --data {out} --format records --out RUN",
+        f"Next: asmnet-kit train --data {shlex.quote(str(out))} --format records --out RUN",
         markup=False,
     )
 
@@ -173,7 +172,8 @@ def synthesize(count: int, out: Path, seed: int, size: int, workers: int | None)
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     console.stdout().print(
-        f"{count} faces in {out}. Next: asmnet-kit train --data {out} --format synthetic --out RUN",
+        f"{count} faces in {out}. Next: asmnet-kit train --data {shlex.quote(str(out))} "
+        "--format synthetic --out RUN",
         markup=False,
     )
 
@@ -181,16 +181,18 @@ def synthesize(count: int, out: Path, seed: int, size: int, workers: int | None)
 def _print_inspection(report: "Inspection") -> None:
     """The report as tables and lists on stdout."""
     from rich.table import Table
+    from rich.text import Text
 
     from asmnet_kit import console
 
     out = console.stdout()
-    table = Table(title=f"{report.dataset.name} ({report.dataset.format})", title_justify="left")
+    title = Text(f"{report.dataset.name} ({report.dataset.format})")  # [x] in it is no markup
+    table = Table(title=title, title_justify="left")
     for column in ("split", "subset"):
         table.add_column(column)
     table.add_column("faces", justify="right")
     for (split, subset), count in sorted(report.counts.items()):
-        table.add_row("" if subset else split or "all", subset, str(count))
+        table.add_row("" if subset else split or "all", Text(subset), str(count))
     out.print(table)
     lines = [
         f"landmarks per face: {report.dataset.scheme.points}",

@@ -1,6 +1,7 @@
 """Errors that a user can act on. The library raises them; only the command line prints them."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 
@@ -31,6 +32,12 @@ class GateError(KitError):
     """A limit the user set (accuracy, size, speed) was missed."""
 
 
+class Interrupted(KitError):
+    """The user pressed Ctrl-C; the exit code is the one that shells give a process so ended."""
+
+    exit_code = 130  # 128 + SIGINT
+
+
 class MissingDependency(KitError):
     """A package of an optional extra is not installed."""
 
@@ -46,7 +53,22 @@ def require(module: str, *, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not module.startswith(error.name.split(".")[0]):
             raise
-        raise MissingDependency(
-            f"this needs the package {error.name!r}, which is not installed. "
-            f"Install it with: pip install 'asmnet-kit[{extra}]'"
-        ) from error
+        raise _missing(error.name, extra) from error
+
+
+def require_installed(*modules: str, extra: str) -> None:
+    """Check that top-level ``modules`` of the extra ``extra`` are there, without importing them.
+
+    Raises:
+        MissingDependency: one is not; the message names the command that installs it.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise _missing(module, extra)
+
+
+def _missing(module: str, extra: str) -> MissingDependency:
+    return MissingDependency(
+        f"this needs the package {module!r}, which is not installed. "
+        f"Install it with: pip install 'asmnet-kit[{extra}]'"
+    )

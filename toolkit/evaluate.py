@@ -243,6 +243,23 @@ def evaluate(
     )
 
 
+def check_plot(path: Path) -> None:
+    """Check that ``plot_ced`` can write a picture of this name.
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+        UsageError: matplotlib cannot write such a file, or there is a folder of that name.
+    """
+    require("matplotlib", extra="train")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    suffixes = sorted(FigureCanvasAgg.filetypes)
+    if path.suffix.lstrip(".").lower() not in suffixes:
+        raise UsageError(f"{path}: expected a picture name ending in {', '.join(suffixes)}")
+    if path.is_dir():
+        raise UsageError(f"{path}: expected the name of a picture, got a folder")
+
+
 def plot_ced(evaluation: Evaluation, path: Path, *, limit_percent: float = 10.0) -> None:
     """Draw the cumulative error distribution of all faces and of each subset.
 
@@ -253,14 +270,10 @@ def plot_ced(evaluation: Evaluation, path: Path, *, limit_percent: float = 10.0)
         MissingDependency: matplotlib is not installed.
         UsageError: matplotlib cannot write such a file.
     """
-    require("matplotlib", extra="train")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    check_plot(path)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
-    suffixes = sorted(FigureCanvasAgg(figure).get_supported_filetypes())
-    if path.suffix.lstrip(".").lower() not in suffixes:
-        raise UsageError(f"{path}: expected a picture name ending in {', '.join(suffixes)}")
     axes = figure.add_subplot()
     everything = np.ones(len(evaluation.nme), np.bool_)
     for name, members in {"all faces": everything, **evaluation.in_subset}.items():

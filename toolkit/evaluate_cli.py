@@ -1,5 +1,6 @@
 """``asmnet-kit evaluate``: parse, measure, print."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,11 +67,13 @@ def evaluate(
     """
     if threads is not None and model.suffix != ".tflite":
         raise UsageError("--threads is for a .tflite; TensorFlow chooses its own: leave it out")
-    from asmnet_kit.console import progress, stderr, stdout
+    from asmnet_kit.console import print_json, progress, stderr, stdout
+    from asmnet_kit.evaluate import check_plot, plot_ced
     from asmnet_kit.evaluate import evaluate as measure
-    from asmnet_kit.evaluate import plot_ced
     from asmnet_kit.predictor import open_predictor
 
+    if ced_path is not None:
+        check_plot(ced_path)  # rather now than after minutes of measuring
     predictor = open_predictor(model, threads=threads or 1)
     dataset, split = _load(data, data_format, split, subset, predictor.scheme.points)
     with progress() as bar:
@@ -88,7 +91,7 @@ def evaluate(
     for line in _remarks(result, dataset):
         console.print(line, markup=False)
     if as_json:
-        stdout().print_json(data={**result.to_json(), "split": split, "subset": subset})
+        print_json({**result.to_json(), "split": split, "subset": subset})
     else:
         stdout().print(_table(result, split))
     summary = stderr() if as_json else stdout()
@@ -140,9 +143,11 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
 
 def _table(result: "Evaluation", split: str | None) -> "Table":
     from rich.table import Table
+    from rich.text import Text
 
     where = f" ({split})" if split else ""
-    table = Table(title=f"{result.model} on {result.dataset}{where}, boxes from {result.boxes}")
+    title = f"{result.model} on {result.dataset}{where}, boxes from {result.boxes}"
+    table = Table(title=Text(title))  # as text: a folder called [x] is no markup
     table.add_column("faces of")
     headings = ["faces", "skipped", "NME %"]
     headings += [f"FR@{t} %" for t in result.scores.failure_rate_percent]
@@ -152,7 +157,7 @@ def _table(result: "Evaluation", split: str | None) -> "Table":
         table.add_column(heading, justify="right")
     table.add_row("all", *_cells(result.scores), end_section=True)
     for name, scores in result.per_subset.items():
-        table.add_row(name, *_cells(scores))
+        table.add_row(Text(name), *_cells(scores))
     return table
 
 
@@ -175,10 +180,11 @@ def _figure(value: float | None, digits: int) -> str:
 
 def _summary(result: "Evaluation", model: Path, ced_path: Path | None) -> str:
     drawn = f" CED: {ced_path}." if ced_path else ""
+    quoted = shlex.quote(str(model))
     if model.suffix == ".tflite":
-        following = f"asmnet-kit benchmark {model} --target cpu --out results"
+        following = f"asmnet-kit benchmark {quoted} --target cpu --out results"
     elif model.is_dir():
-        following = f"asmnet-kit quantize {model} --data ... --recipe qat_w8a8 --out models"
+        following = f"asmnet-kit quantize {quoted} --data ... --recipe qat_w8a8 --out models"
     else:
         following = "asmnet-kit quantize RUN --data ... --recipe qat_w8a8 --out models"
     scores = result.scores

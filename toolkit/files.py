@@ -1,11 +1,14 @@
 """Writing files so that a crash or a full disk never leaves half of one."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from asmnet_kit.errors import UsageError
 
 
 @contextmanager
@@ -14,14 +17,48 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The temporary name keeps the suffix, since some writers choose the format by it. When the block
     raises, the temporary file is removed and what was at ``path`` stays as it was.
+
+    Raises:
+        OSError: it cannot be written; the error names ``path``, not the temporary file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        if error.filename in (None, temporary, str(temporary)):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` and those above it, where they are missing.
+
+    Raises:
+        OSError: it cannot be made; NotADirectoryError where a file is in the way.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(
+            errno.ENOTDIR, "expected a folder, found a file there", str(folder)
+        ) from error
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that files could not be written to, before minutes are spent on making them.
+
+    Raises:
+        UsageError: ``folder``, or what there is of its path, is a file or may not be written.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UsageError(f"{folder}: expected a folder to write to, but {existing} is a file")
+    if not os.access(existing, os.W_OK):
+        raise UsageError(f"{folder}: expected a folder to write to, {existing} is read-only")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

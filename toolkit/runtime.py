@@ -16,9 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.errors import MissingDependency, ModelError, UsageError
+from asmnet_kit.quiet import silent_stderr
 from asmnet_kit.tflite_structure import check_structure
 
 SIGNATURE = "serving_default"
+
+# No CPU that runs these models has more cores, and the runtime starts every thread it is asked for:
+# with a million it takes the process down.
+MAX_THREADS = 256
 
 # Tried in this order: (distribution, module that holds Interpreter).
 RUNTIMES = (
@@ -122,7 +127,7 @@ def open_runtime(path: Path, *, threads: int = 1, xnnpack: bool = True) -> Runti
 
     Args:
         path: of the .tflite file.
-        threads: of the kernels, at least 1.
+        threads: of the kernels, 1 to MAX_THREADS.
         xnnpack: let the XNNPACK delegate run what it can; without it the builtin kernels run all.
 
     Raises:
@@ -130,8 +135,8 @@ def open_runtime(path: Path, *, threads: int = 1, xnnpack: bool = True) -> Runti
             that the runtime does not have.
         MissingDependency: neither ai-edge-litert nor tflite-runtime is installed.
     """
-    if threads < 1:
-        raise UsageError(f"expected at least 1 thread, got {threads}")
+    if not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"expected 1 to {MAX_THREADS} threads, got {threads}")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -182,7 +187,8 @@ def quantize(values: NDArray[np.float32], info: TensorInfo) -> NDArray[Any]:
         return values.astype(info.dtype)
     limits = np.iinfo(info.dtype)
     raw = np.rint(values / np.float32(info.scale)) + info.zero_point
-    return np.clip(raw, limits.min, limits.max).astype(info.dtype)
+    clipped: NDArray[Any] = np.clip(raw, limits.min, limits.max).astype(info.dtype)
+    return clipped
 
 
 def installed_runtime() -> tuple[str, ModuleType]:
@@ -217,7 +223,8 @@ def _interpreter(
     )
     # Delegates are applied at allocation: until then the list holds the model's own operators.
     total_ops = len(interpreter._get_ops_details())
-    interpreter.allocate_tensors()
+    with silent_stderr():  # each process would note that it made the XNNPACK delegate
+        interpreter.allocate_tensors()
     return interpreter, total_ops
 
 

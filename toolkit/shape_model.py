@@ -403,7 +403,11 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such shape model") from error
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise ModelError(f"{path}: expected a shape model (.npz), got {error}") from error
+        # NumPy's own words would advise to load it as a pickle.
+        raise ModelError(
+            f"{path}: expected a shape model (the shape_model.npz of a training run), got a file "
+            "of another kind, a damaged one, or one with pickled objects, which are never loaded"
+        ) from error
 
 
 def _problems(arrays: dict[str, NDArray[Any]]) -> list[str]:

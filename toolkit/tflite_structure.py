@@ -9,6 +9,8 @@ import math
 import struct
 from typing import Any
 
+import numpy as np
+
 from asmnet_kit.errors import ModelError
 
 IDENTIFIER = b"TFL3"  # bytes 4..7 of every file with the TensorFlow Lite schema
@@ -146,10 +148,12 @@ def _check_quantization(tensor: Any, shape: list[int], *, name: str, where: str)
         raise _damaged(name, f"{where} of shape {shape} has {scales} scales along axis {axis}")
     if zeros not in (0, 1, scales):
         raise _damaged(name, f"{where} has {scales} scales and {zeros} zero points")
-    if not all(0 <= quantization.Scale(i) < math.inf for i in range(scales)):
+    scale = quantization.ScaleAsNumpy()
+    if not np.all((scale >= 0) & (scale < math.inf)):  # NaN is neither
         raise _damaged(name, f"{where} has a scale that is negative or not finite")
     low, high = ZERO_POINT_RANGE.get(tensor.Type(), (-math.inf, math.inf))
-    if not all(low <= quantization.ZeroPoint(i) <= high for i in range(zeros)):
+    zero_point = quantization.ZeroPointAsNumpy() if zeros else np.zeros(1)
+    if not np.all((zero_point >= low) & (zero_point <= high)):
         raise _damaged(name, f"{where} has a zero point outside of its type's range")
 
 

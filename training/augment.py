@@ -77,10 +77,17 @@ class AugmentRanges:
     occlusion: float = 0.3
 
 
+LIGHT = AugmentRanges(
+    rotation=0.3, scale=(0.93, 1.1), shift=0.04, colour=0.5, grey=0.0, blur=0.0, low=0.0, noise=0.0,
+    occlusion=0.0,
+)  # fmt: skip
 NO_AUGMENTATION = AugmentRanges(
     flip=0.0, rotation=0.0, scale=(1.0, 1.0), shift=0.0, colour=0.0, grey=0.0, blur=0.0, low=0.0,
     noise=0.0, occlusion=0.0,
 )  # fmt: skip
+
+# By the names of ``catalogue.AUGMENTATIONS``.
+AUGMENTATIONS = {"full": AugmentRanges(), "light": LIGHT, "none": NO_AUGMENTATION}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The names of the architectures and losses, known without importing TensorFlow."""
+"""The names of architectures, losses and augmentations, known without importing TensorFlow."""
 
 from types import MappingProxyType
 
@@ -7,7 +7,7 @@ from asmnet_kit.errors import UsageError
 ARCHITECTURES = MappingProxyType(
     {
         "asmnet": "the paper's network: MobileNetV2 cut after block 15, six pooled taps (1.44 M)",
-        "asmnet_nano": "small and quick to train, keeps positions in its head (under 0.4 M)",
+        "asmnet_nano": "small and quick to train, keeps positions in its head (0.28 M at 112 px)",
         "mobilenetv2": "the paper's baseline: the whole MobileNetV2 (2.44 M)",
     }
 )
@@ -17,6 +17,14 @@ LOSSES = MappingProxyType(
         "asm": "squared errors to the truth and to the smoothed truth (ASM-LOSS)",
         "mse": "squared errors to the truth",
         "smooth_l1": "absolute errors to the truth in eye distances, rounded off around 0",
+    }
+)
+
+AUGMENTATIONS = MappingProxyType(
+    {
+        "full": "for photographs: pose, colour, blur, low resolution, noise, occluders",
+        "light": "small moves and colours: for data that varies by itself, as drawn faces do",
+        "none": "every picture as it is",
     }
 )
 

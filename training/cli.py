@@ -9,12 +9,10 @@ from typing import Any
 
 import click
 
-from asmnet_kit.errors import KitError, UsageError
+from asmnet_kit.errors import Interrupted, UsageError
 from asmnet_kit.options import FORMATS, Command, out_option, seed_option
-from asmnet_kit.training.catalogue import ARCHITECTURES
+from asmnet_kit.training.catalogue import ARCHITECTURES, AUGMENTATIONS, LOSSES
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
-
-LOSSES = ("asm", "mse", "smooth_l1")  # shape_loss's names; a test compares them
 
 FOLDER = click.Path(path_type=Path)
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
@@ -47,8 +45,13 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     click.Choice(["68", "98"]),
 )
 @setting("arch", "The network.", click.Choice(list(ARCHITECTURES)))
-@setting("loss", "asm is ASM-LOSS, the others leave the ASM out.", click.Choice(LOSSES))
+@setting("loss", "asm is ASM-LOSS, the others leave the ASM out.", click.Choice(list(LOSSES)))
 @setting("alpha", "Weight of the ASM term: paper (2, 1, 0.5 by thirds) or constant:V.")
+@setting(
+    "augmentation",
+    "How much training pictures are changed: full for photographs, light for drawn faces.",
+    click.Choice(list(AUGMENTATIONS)),
+)
 @setting("asm_variance", "Share of the shapes' variance that the shape model keeps.")
 @click.option(
     "--asm-aligned/--asm-upright",
@@ -100,7 +103,7 @@ def train(**parameters: Any) -> None:
             command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         )
     except KeyboardInterrupt:
-        raise KitError(
+        raise Interrupted(
             f"interrupted; go on with: asmnet-kit train --resume --out {shlex.quote(str(run))}"
         ) from None
     scores = result.evaluation.scores
@@ -115,12 +118,14 @@ def train(**parameters: Any) -> None:
     if not result.finished:
         stderr().print(
             f"Stopped after {result.epochs} of {config.epochs} epochs. "
-            f"Next: asmnet-kit train --resume --out {quoted}"
+            f"Next: asmnet-kit train --resume --out {quoted}",
+            markup=False,
         )
         return
     stderr().print(
         f"Done: {run / 'model.keras'}. Next: asmnet-kit quantize {quoted} --data "
-        f"{shlex.quote(config.data)} --format {config.format} --recipe qat_w8a8 --out models"
+        f"{shlex.quote(config.data)} --format {config.format} --recipe qat_w8a8 --out models",
+        markup=False,
     )
 
 
@@ -128,7 +133,7 @@ def configuration(ctx: click.Context, parameters: dict[str, Any]) -> TrainConfig
     """The run's settings: those given, and of a resumed run its own for the rest.
 
     Raises:
-        UsageError: --data or --format is missing.
+        UsageError: --data or --format is missing, or a value is out of range.
     """
     given = {
         name: _plain(name, value)
@@ -137,11 +142,12 @@ def configuration(ctx: click.Context, parameters: dict[str, Any]) -> TrainConfig
         and ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     }
     if parameters["resume"]:
-        return dataclasses.replace(TrainConfig.load(parameters["out"] / "config.toml"), **given)
+        config = TrainConfig.load(parameters["out"] / "config.toml")
+        return dataclasses.replace(config, **given).validated()
     missing = [f"--{name}" for name in ("data", "format") if name not in given]
     if missing:
         raise UsageError(f"expected {' and '.join(missing)}: what to train on")
-    return TrainConfig(**given)
+    return TrainConfig(**given).validated()
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -38,6 +38,7 @@ class TrainConfig:
         arch: name in ``catalogue.ARCHITECTURES``.
         loss: name in ``shape_loss.LOSSES``.
         alpha: weight of the ASM term by epoch, ``paper`` (Eq. 10) or ``constant:V``.
+        augmentation: name in ``catalogue.AUGMENTATIONS``.
         asm_variance: share of the shapes' variance that the shape model keeps; the paper's middle.
         asm_aligned: bring shapes to one position, size and roll before the PCA and put them back
             after it. Without, the shape model fails on faces that lean in the original picture
@@ -67,6 +68,7 @@ class TrainConfig:
     arch: str = "asmnet"
     loss: str = "asm"
     alpha: str = "paper"
+    augmentation: str = "full"
     asm_variance: float = 0.9
     asm_aligned: bool = True
     input_size: int = 112
@@ -88,10 +90,21 @@ class TrainConfig:
             UsageError: an unknown name or a value out of range.
         """
         from asmnet_kit.training.alpha_schedules import constant_value
-        from asmnet_kit.training.catalogue import check_architecture, check_input_size
+        from asmnet_kit.training.catalogue import (
+            AUGMENTATIONS,
+            LOSSES,
+            check_architecture,
+            check_input_size,
+        )
 
         check_architecture(self.arch)
         check_input_size(self.input_size)
+        for name, known in (("loss", LOSSES), ("augmentation", AUGMENTATIONS)):
+            if getattr(self, name) not in known:
+                raise UsageError(
+                    f"expected --{name} to be one of {', '.join(known)}; "
+                    f"got {getattr(self, name)!r}"
+                )
         constant_value(self.alpha)
         if self.loss != "asm" and self.alpha != type(self).alpha:
             raise UsageError(

@@ -15,6 +15,10 @@ SETTINGS = {
     "TF_ENABLE_ONEDNN_OPTS": "1",
     # tensorflow-model-optimization works on tf_keras (Keras 2) alone.
     "TF_USE_LEGACY_KERAS": "1",
+    # One operation after the other, each on all cores. Side by side, 5 of 40 gradients of asmnet
+    # differed in their last bits on two busy cores, from layers on where several gradients meet and
+    # are added; with this 0 of 100, at the same speed. Same seed, same weights needs it.
+    "TF_NUM_INTEROP_THREADS": "1",
     # Errors only: the rest is about hardware that the user did not ask for.
     "TF_CPP_MIN_LOG_LEVEL": "2",
 }

@@ -97,16 +97,27 @@ def initialise(
         ModelError: the source cannot be read, or no layer of it fits.
         KitError: ``imagenet`` could not be downloaded.
     """
+    if images is None and Path(source).suffix == ".npz":
+        raise UsageError(f"{source}: folded weights need a batch of pictures for batch statistics")
+    opened = open_source(source)
+    is_folded = isinstance(opened, _FoldedSource)
+    return _take(model, opened, str(source), images=images if is_folded else None)
+
+
+def open_source(source: str | Path) -> Source:
+    """Read the weights to start from; also to find out, before a run is begun, that they are there.
+
+    Raises:
+        UsageError: a source of an unknown kind.
+        ModelError: it cannot be read.
+        KitError: ``imagenet`` could not be downloaded.
+    """
     if str(source) == IMAGENET:
-        return _take(model, _ModelSource(_download_imagenet()), IMAGENET)
+        return _ModelSource(_download_imagenet())
     path = Path(source)
     if path.suffix == ".npz":
-        if images is None:
-            raise UsageError(
-                f"{path}: folded weights need a batch of pictures for batch statistics"
-            )
-        return _take(model, _FoldedSource(_read_folded(path)), str(path), images=images)
-    return _take(model, _ModelSource(_load_start(path)), str(path))
+        return _FoldedSource(_read_folded(path))
+    return _ModelSource(_load_start(path))
 
 
 def start_at_mean_shape(model: tf_keras.Model, mean: NDArray[np.floating]) -> None:

@@ -81,7 +81,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
     path = run / NAME
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(f"{path}: no such file: expected the folder of a training run") from error
     except ValueError as error:
         raise ModelError(f"{path}: not JSON ({error})") from error

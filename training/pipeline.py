@@ -4,6 +4,7 @@ A batch depends on (seed, epoch, index) alone. Each is put together by one threa
 on the next ones (OpenCV releases Python's lock), so the step never waits for a picture.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -166,7 +167,10 @@ class FaceBatches:
 
         dataset = tf.data.Dataset.from_tensor_slices(shares)
         dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return dataset.prefetch(tf.data.AUTOTUNE)
+        # Threads of its own: those of TensorFlow's operations are one (environment.SETTINGS).
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = os.cpu_count() or 1
+        return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
     def sample(
         self, index: int, epoch: int

@@ -24,7 +24,7 @@ from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.datasets.records import INDEX, SCHEMA_VERSION, SUFFIX, read_index, read_shard
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE, first_problems
 from asmnet_kit.errors import DatasetError
-from asmnet_kit.files import replacing, write_json
+from asmnet_kit.files import make_folder, replacing, write_json
 from asmnet_kit.images import Points, decode_image
 
 PLAN = "prepare.json"
@@ -97,7 +97,7 @@ def prepare(
             pictures cannot be decoded, or a shard cannot be written (no space).
         OSError: the folder cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     plan = _resume_or_plan(dataset, out, size, shard_bytes)
     for leftover in out.glob(f".*.part{SUFFIX}"):  # of a call that was killed
         leftover.unlink()
@@ -240,8 +240,8 @@ def _resume_or_plan(dataset: Dataset, out: Path, size: int, shard_bytes: int) ->
                 "choose another --out or remove the folder"
             )
         return earlier
-    if next(out.glob(f"*{SUFFIX}"), None) is not None:
-        raise DatasetError(f"{out}: holds shards of unknown origin; choose another --out")
+    if any(not path.name.startswith(".") for path in out.iterdir()):  # hidden: a killed call's
+        raise DatasetError(f"{out}: expected a new or empty folder; choose another --out")
     faces_per_shard = max(1, int(shard_bytes / _mean_record_bytes(dataset, size)))
     plan = {**asked, "faces_per_shard": faces_per_shard}
     write_json(out / PLAN, {"schema_version": SCHEMA_VERSION, "prepared": plan})

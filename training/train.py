@@ -27,10 +27,10 @@ from asmnet_kit.shape_model import ShapeAccumulator, ShapeModel
 from asmnet_kit.training.alpha_schedules import alpha
 from asmnet_kit.training.architectures.counting import macs, parameters
 from asmnet_kit.training.architectures.registry import build
-from asmnet_kit.training.augment import AugmentRanges
+from asmnet_kit.training.augment import AUGMENTATIONS, AugmentRanges
 from asmnet_kit.training.checkpoints import Checkpoints
 from asmnet_kit.training.config import TrainConfig
-from asmnet_kit.training.initialise import initialise, start_at_mean_shape
+from asmnet_kit.training.initialise import initialise, open_source, start_at_mean_shape
 from asmnet_kit.training.loop import FitResult, Row, Schedule, fit
 from asmnet_kit.training.manifest import (
     LICENCE,
@@ -106,6 +106,9 @@ def train(
     is_chief = _is_chief(strategy)
     config = config.validated()
     check_folder(run, config, resume=resume)
+    check_precision(config.precision)
+    if config.init_from and not resume:
+        open_source(config.init_from)
     sources = choose_sources(config)
     points = sources.train.scheme.points
     require_batch(len(sources.train.faces), config.batch_size)
@@ -185,6 +188,7 @@ def _fit(
         size=config.input_size,
         batch_size=config.batch_size,
         seed=config.seed,
+        ranges=AUGMENTATIONS[config.augmentation],
     )
     loss = AsmLoss(
         config.loss,
@@ -451,16 +455,25 @@ def _is_chief(strategy: tf.distribute.Strategy) -> bool:
     )
 
 
+def check_precision(name: str) -> None:
+    """Refuse float16 without a GPU, where it is slow and saves nothing.
+
+    Raises:
+        UsageError: it was asked for.
+    """
+    if name == "mixed_float16" and not tf.config.list_physical_devices("GPU"):
+        raise UsageError("--precision mixed_float16 needs a GPU: use auto or float32")
+
+
 @contextmanager
 def precision(name: str) -> Iterator[None]:
     """Build layers under a Keras precision policy; weights are float32 under each.
 
     Raises:
-        UsageError: float16 was asked for without a GPU, where it is slow and saves nothing.
+        UsageError: see ``check_precision``.
     """
+    check_precision(name)
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
-    if name == "mixed_float16" and not has_gpu:
-        raise UsageError("--precision mixed_float16 needs a GPU: use auto or float32")
     policy = "mixed_float16" if has_gpu and name == "auto" else name
     before = tf_keras.mixed_precision.global_policy()
     tf_keras.mixed_precision.set_global_policy("float32" if policy == "auto" else policy)

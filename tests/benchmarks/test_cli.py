@@ -69,7 +69,6 @@ def test_a_model_that_is_no_landmark_model_keeps_its_speed(make_tflite, make_pts
         (["--target", "abacus"], "expected a target of cpu"),
         (["--data", "faces"], "--data and --format together"),
         (["--split", "test"], "--split chooses a part of --data"),
-        (["--data", "nowhere", "--format", "300w"], "no such folder"),
         (["--seconds", "9", "--max-seconds", "1"], "seconds"),
         (["--threads", "0"], "--threads"),
     ],
@@ -80,6 +79,14 @@ def test_wrong_calls_end_with_2_before_anything_is_measured(
     run = _run(make_tflite(), *arguments, "--out", tmp_path / "r")
     assert run.exit_code == 2
     assert message in run.output
+    assert not (tmp_path / "r").exists()
+
+
+def test_data_that_cannot_be_read_is_told_before_anything_is_measured(make_tflite, tmp_path):
+    arguments = ("--data", tmp_path / "nowhere", "--format", "300w")
+    run = _run(make_tflite(), *arguments, "--out", tmp_path / "r")
+    assert run.exit_code == 1
+    assert "found nothing there" in run.output
     assert not (tmp_path / "r").exists()
 
 

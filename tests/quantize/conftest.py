@@ -23,10 +23,10 @@ def conv_bn_relu(x: object, name: str, channels: int | None) -> object:
     return L.ReLU(6.0, name=f"{name}_relu")(x)
 
 
-def small_network(seed: int = 0) -> tf_keras.Model:
+def small_network(seed: int = 0, size: int = SIZE) -> tf_keras.Model:
     """Two linear taps of very different range, one of them behind an addition; 68 landmarks."""
     tf_keras.utils.set_random_seed(seed)
-    image = tf_keras.Input((SIZE, SIZE, 3), name="image")
+    image = tf_keras.Input((size, size, 3), name="image")
     x = conv_bn_relu(image, "stem", 8)
     x = conv_bn_relu(x, "depthwise", None)
     tap = L.BatchNormalization(name="project_BN")(L.Conv2D(8, 1, name="project")(x))

@@ -1,6 +1,7 @@
 """Each recipe gives a file that keeps the contract and computes what the model does."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +57,23 @@ def converted(network: tf_keras.Model, recipe: str, crops: NDArray[np.uint8]) ->
     return convert(model, RECIPES[recipe], crops=crops)
 
 
+@pytest.fixture(scope="module")
+def files(
+    make_network: Callable[[], tf_keras.Model], crops: NDArray[np.uint8]
+) -> Callable[[str], bytes]:
+    """The converted small network by recipe, made once."""
+    return lru_cache(lambda recipe: converted(make_network(), recipe, crops))
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_file_keeps_the_contract_and_the_function(
-    recipe: str, network: tf_keras.Model, crops: NDArray[np.uint8], tmp_path: Path
+    recipe: str,
+    network: tf_keras.Model,
+    files: Callable[[str], bytes],
+    crops: NDArray[np.uint8],
+    tmp_path: Path,
 ) -> None:
-    content = converted(network, recipe, crops)
+    content = files(recipe)
     verify_contract(content, outputs=NAMES)
     if RECIPES[recipe].integer:
         verify_w8a8(content)
@@ -72,24 +85,29 @@ def test_a_file_keeps_the_contract_and_the_function(
 
 
 def test_fp32_is_the_model_to_one_part_in_a_hundred_thousand(
-    network: tf_keras.Model, crops: NDArray[np.uint8], tmp_path: Path
+    network: tf_keras.Model,
+    files: Callable[[str], bytes],
+    crops: NDArray[np.uint8],
+    tmp_path: Path,
 ) -> None:
     real = network(to_float_input(crops), training=False)
-    for name, values in run(converted(network, "fp32", crops), crops, tmp_path).items():
+    for name, values in run(files("fp32"), crops, tmp_path).items():
         np.testing.assert_allclose(values, real[name], rtol=0, atol=1e-5)
 
 
 def test_the_file_computes_what_emulated_rounding_promised(
-    network: tf_keras.Model, crops: NDArray[np.uint8], tmp_path: Path
+    network: tf_keras.Model,
+    files: Callable[[str], bytes],
+    crops: NDArray[np.uint8],
+    tmp_path: Path,
 ) -> None:
     """Within one level nearly everywhere: halves may round either way, and may do so in a chain."""
     emulated = emulate(deployable(network), crops)
     promised = emulated(to_float_input(crops), training=False)
-    content = convert(emulated, RECIPES["qat_w8a8"])
-    files = run(content, crops, tmp_path)
+    computed = run(files("qat_w8a8"), crops, tmp_path)
     runtime = open_runtime(tmp_path / "model.tflite")
     for name, values in zip(output_names_of(network), promised, strict=True):
-        levels = np.abs(files[name] - values.numpy()) / (runtime.outputs[name].scale or 1.0)
+        levels = np.abs(computed[name] - values.numpy()) / (runtime.outputs[name].scale or 1.0)
         assert levels.max() < 3.5
         assert levels.mean() < 0.1
 
@@ -104,8 +122,10 @@ def test_calibration_without_black_and_white_gives_another_input_scale_and_is_re
 
 @pytest.mark.parametrize("recipe", ["ptq_w8a8", "qat_w8a8"])
 def test_the_same_model_and_crops_give_the_same_bytes(
-    recipe: str, make_network: Callable[[], tf_keras.Model], crops: NDArray[np.uint8]
+    recipe: str,
+    network: tf_keras.Model,
+    files: Callable[[str], bytes],
+    crops: NDArray[np.uint8],
 ) -> None:
     """Also within one process, where Keras counts up the names of what it builds."""
-    first, second = (converted(make_network(), recipe, crops) for _ in range(2))
-    assert first == second
+    assert files(recipe) == converted(network, recipe, crops)

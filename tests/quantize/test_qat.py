@@ -1,5 +1,7 @@
 """Emulated rounding stands where TFLite rounds, with ranges that need no settling."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,9 +17,15 @@ from asmnet_kit.quantize.qat import activation_ranges, emulate, fit_kernel_range
 L = tf_keras.layers
 
 
-@pytest.fixture
-def folded(network: tf_keras.Model) -> tf_keras.Model:
-    return deployable(network)
+@pytest.fixture(scope="module")
+def folded(make_network: Callable[[], tf_keras.Model]) -> tf_keras.Model:
+    return deployable(make_network())
+
+
+@pytest.fixture(scope="module")
+def emulated(folded: tf_keras.Model, crops: NDArray[np.uint8]) -> tf_keras.Model:
+    """For tests that change nothing of it."""
+    return emulate(folded, crops)
 
 
 def variable(model: tf_keras.Model, layer: str, name: str) -> NDArray[np.float32]:
@@ -26,10 +34,10 @@ def variable(model: tf_keras.Model, layer: str, name: str) -> NDArray[np.float32
 
 
 def test_rounding_stands_after_what_tflite_fuses_and_never_inside(
-    folded: tf_keras.Model, crops: NDArray[np.uint8]
+    emulated: tf_keras.Model,
 ) -> None:
     """Not before a ReLU, and not on pooled taps, which share the concatenation's scale."""
-    assert set(activation_ranges(emulate(folded, crops))) == {
+    assert set(activation_ranges(emulated)) == {
         *("stem_relu", "depthwise_relu", "late_relu"),  # fused into the convolution before
         *("project", "branch", "late_project"),  # linear
         *("add", "taps", "landmarks", "pose"),
@@ -37,10 +45,10 @@ def test_rounding_stands_after_what_tflite_fuses_and_never_inside(
 
 
 def test_every_range_starts_where_calibration_found_it(
-    folded: tf_keras.Model, crops: NDArray[np.uint8]
+    folded: tf_keras.Model, emulated: tf_keras.Model, crops: NDArray[np.uint8]
 ) -> None:
     """tfmot would start at -6..6 and need thousands of steps."""
-    ranges = activation_ranges(emulate(folded, crops))
+    ranges = activation_ranges(emulated)
     measured = layer_ranges(folded, list(ranges), crops)
     for name, ends in ranges.items():
         np.testing.assert_allclose(ends, measured[name], rtol=1e-6)
@@ -59,9 +67,8 @@ def test_the_input_range_is_fixed_also_while_training(
 
 
 def test_each_channel_of_a_depthwise_kernel_has_its_own_scale(
-    folded: tf_keras.Model, crops: NDArray[np.uint8]
+    folded: tf_keras.Model, emulated: tf_keras.Model
 ) -> None:
-    emulated = emulate(folded, crops)
     kernel = folded.get_layer("depthwise").depthwise_kernel.numpy()  # [3, 3, 8, 1]
     largest = np.abs(kernel).max(axis=(0, 1, 3))
     np.testing.assert_allclose(

@@ -6,10 +6,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
+from asmnet_kit.faces3d.render import synthesize
+from asmnet_kit.images import Image, landmark_box
 from asmnet_kit.landmarks import scheme_of
 from asmnet_kit.shape_model import generic_reference
+
+
+@pytest.fixture(scope="session")
+def frontal_face() -> tuple[Image, NDArray[np.float32]]:
+    """A drawn face of 128 x 128 pixels, turned by less than 20 degrees, and its landmark box."""
+    face = next(f for f in synthesize(500, seed=5, size=128) if np.abs(f.pose).max() < 20)
+    return face.image, landmark_box(face.landmarks68)
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_wrong_inputs_are_refused_with_what_was_expected(make_tflite, inputs, me
 
 
 def test_no_threads_is_a_usage_error(make_tflite):
-    with pytest.raises(UsageError, match="at least 1 thread"):
+    with pytest.raises(UsageError, match="expected 1 to 256 threads, got 0"):
         open_runtime(make_tflite(), threads=0)
 
 

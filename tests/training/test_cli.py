@@ -37,13 +37,15 @@ def test_a_run_killed_in_the_middle_resumes_to_the_weights_of_an_undisturbed_one
     source = ("--data", str(data), "--format", "300w", *SMALL)
     killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     command = [sys.executable, "-m", "asmnet_kit", "train", *source, "--out", str(killed)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = tmp_path / "killed.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
     checkpoint = killed / "checkpoints" / "last.npz"
     deadline = time.monotonic() + 300
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    assert process.wait() == -signal.SIGKILL, log.read_text()
 
     resumed = train("--resume", "--out", killed)
     assert resumed.exit_code == 0, resumed.output

@@ -70,10 +70,10 @@ def test_heads_of_another_scheme_stay_fresh_and_are_named(tmp_path: Path) -> Non
     model = nano(98)
     head = model.get_layer("landmarks_conv").get_weights()[0]
     done = initialise(model, tmp_path / "model.keras")
-    assert done.fresh == {"landmarks_conv": "expected 4x4x16x196 + 196, got 4x4x16x136 + 136"}
+    assert done.fresh == {"landmarks_conv": "expected 8x8x8x196 + 196, got 8x8x8x136 + 136"}
     assert "pose_conv" in done.taken
     np.testing.assert_array_equal(model.get_layer("landmarks_conv").get_weights()[0], head)
-    assert "untrained: landmarks_conv (expected 4x4x16x196" in done.summary()
+    assert "untrained: landmarks_conv (expected 8x8x8x196" in done.summary()
 
 
 def test_an_input_size_changes_only_heads_that_know_positions(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_folded_weights_keep_the_function_and_get_the_statistics_of_the_batch(
     np.savez(tmp_path / "folded.npz", **folded(trained))
     done = initialise(model, tmp_path / "folded.npz", images=images)
     assert set(done.fresh) == {"landmarks_conv", "pose_conv"}
-    # About 30 float32 layers of numbers up to 6: a few 1e-7 each.
+    # About 20 float32 layers of numbers up to 6: a few 1e-7 each.
     np.testing.assert_allclose(
         before_heads(model, images), before_heads(trained, images), atol=1e-4
     )

@@ -218,7 +218,7 @@ def test_a_folder_of_other_data_is_not_mixed(dataset: Dataset, tmp_path: Path) -
         prepare(dataset, out, size=256)
     (tmp_path / "strange").mkdir()
     (tmp_path / "strange" / "x.tfrecord").write_bytes(b"")
-    with pytest.raises(DatasetError, match="unknown origin"):
+    with pytest.raises(DatasetError, match="expected a new or empty folder"):
         prepare(dataset, tmp_path / "strange")
 
 

@@ -210,7 +210,7 @@ def test_settings_survive_their_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("data = 1\n", "expected .* for data, got 1"),
+        ('data = 1\nformat = "300w"\n', "expected str for data, got 1"),
         ("unheard_of = 1\n", "unknown settings: unheard_of"),
         ("data = \n", "not TOML"),
         ('data = "x"\n', "no format in it"),

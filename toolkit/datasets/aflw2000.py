@@ -37,13 +37,13 @@ from asmnet_kit.datasets.folders import (
     walk,
 )
 from asmnet_kit.datasets.pts import check_usable
+from asmnet_kit.datasets.subsets import yaw_subsets
 from asmnet_kit.errors import DatasetError
 from asmnet_kit.images import Points
 from asmnet_kit.pose import angles, rotation_matrix
 
 POINTS = 68
 SUFFIX = ".mat"
-YAW_RANGES = ((0, 30), (30, 60), (60, 90))
 POSE_LIMIT = 99.0
 
 
@@ -101,11 +101,8 @@ def pose_from_stored(pitch: float, yaw: float, roll: float) -> NDArray[np.float3
 
 def _pose_subsets(stored: tuple[float, float, float]) -> tuple[str, ...]:
     degrees = [abs(math.degrees(angle)) for angle in stored]
-    yaw = degrees[1]
-    subsets = [f"yaw_{low}_{high}" for low, high in YAW_RANGES if low <= yaw < high]
-    if max(degrees) <= POSE_LIMIT:
-        subsets.append("pose_99")
-    return tuple(subsets)
+    subsets = yaw_subsets(degrees[1])
+    return (*subsets, "pose_99") if max(degrees) <= POSE_LIMIT else subsets
 
 
 def _read_mat(listing: Listing, file: str) -> tuple[Points, tuple[float, float, float]]:

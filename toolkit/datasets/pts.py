@@ -113,6 +113,7 @@ def read_folder(
     *,
     points: int,
     rule: Rule,
+    suffix: str = ".pts",
     negative_is_occluded: bool = False,
     skip_stem: Callable[[str], bool] = lambda stem: False,
 ) -> Reading:
@@ -121,6 +122,7 @@ def read_folder(
     Args:
         points: landmarks that each file must have.
         rule: (ancestors of the root, folders below it) -> (split, subsets).
+        suffix: of the landmark files, lower case.
         skip_stem: names (without suffix) that are no faces of their own.
 
     Raises:
@@ -133,8 +135,8 @@ def read_folder(
         split, subsets = rule(ancestors, listing.parts)
         pictures = listing.pictures_by_stem()
         for file in listing.files:
-            stem, suffix = stem_and_suffix(file)
-            if suffix.lower() != ".pts" or skip_stem(stem):
+            stem, found_suffix = stem_and_suffix(file)
+            if found_suffix.lower() != suffix or skip_stem(stem):
                 continue
             try:
                 picture = pictures.get(stem)

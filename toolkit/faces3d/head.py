@@ -12,6 +12,7 @@ Frame and units: :mod:`asmnet_kit.faces3d.points`.
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,12 +139,14 @@ def _frame_points() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         positions.append(ring)
         v = np.full(len(around), EQUATOR_Y - radius_y * np.radians(elevation))
         plane.append(np.stack([ARC_RADIUS * np.radians(around), v], axis=1))
-    for y, rx, rz, z in ((-30, 75, 97, 75), (5, 73, 92, 75), (40, 64, 72, 78), (75, 57, 52, 82)):
-        positions.append(_ring(behind, y, rx, rz, z))
+    back = ((-30, 75, 97, 75), (5, 73, 92, 75), (40, 64, 72, 78), (75, 57, 52, 82))
+    for y, half_width, half_depth, z in back:
+        positions.append(_ring(behind, y, half_width, half_depth, z))
         plane.append(np.stack([ARC_RADIUS * np.radians(behind), np.full(6, y)], axis=1))
-    for y, v, rx, rz, z in ((118, 158, 50, 46, 82), (150, 185, 51, 45, 86), (230, 250, 60, 48, 90)):
-        positions.append(_ring(around, y, rx, rz, z))
-        plane.append(np.stack([ARC_RADIUS * np.radians(around), np.full(len(around), v)], axis=1))
+    neck = ((118, 158, 50, 46, 82), (150, 185, 51, 45, 86), (230, 250, 60, 48, 90))
+    for y, row, half_width, half_depth, z in neck:
+        positions.append(_ring(around, y, half_width, half_depth, z))
+        plane.append(np.stack([ARC_RADIUS * np.radians(around), np.full(13, row)], axis=1))
     return np.concatenate(positions), np.concatenate(plane)
 
 
@@ -207,6 +210,11 @@ _LIP_FOLLOWS_JAW = {
 }
 
 
+def unit(values: NDArray[Any]) -> Array:
+    """Values limited to 0..1, float32; on small arrays much faster than numpy.clip."""
+    return np.asarray(np.minimum(np.maximum(values, 0), 1), np.float32)
+
+
 def smoothstep(x: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
     t = np.clip((x - low) / (high - low), 0, 1)
     eased: NDArray[np.float64] = t * t * (3 - 2 * t)
@@ -260,30 +268,30 @@ def _axis_lines(marks: tuple[tuple[float, int], ...]) -> NDArray[np.float64]:
 
 _HALF_TURN = ARC_RADIUS * np.pi
 _TOP_V = EQUATOR_Y - SKULL_RADII[1] * np.pi / 2
-# Grid lines are 5 to 6 mm apart where eyes and mouth move, further apart elsewhere.
+# Grid lines are 5 to 7 mm apart where eyes and mouth move, further apart elsewhere.
 GRID_U = _axis_lines(
     (
         (-_HALF_TURN, 0),
-        (-130.0, 3),
-        (-95.0, 3),
-        (-48.0, 6),
-        (48.0, 17),
-        (95.0, 6),
-        (130.0, 3),
-        (_HALF_TURN, 3),
+        (-130.0, 2),
+        (-95.0, 2),
+        (-48.0, 4),
+        (48.0, 16),
+        (95.0, 4),
+        (130.0, 2),
+        (_HALF_TURN, 2),
     )
 )
 GRID_V = _axis_lines(
     (
         (_TOP_V, 0),
-        (-75.0, 6),
-        (-27.0, 6),
+        (-75.0, 5),
+        (-27.0, 4),
         (-15.0, 2),
         (15.0, 6),
         (36.0, 3),
-        (99.0, 12),
+        (99.0, 11),
         (135.0, 4),
-        (245.0, 5),
+        (245.0, 4),
     )
 )
 ROWS, COLUMNS = len(GRID_V), len(GRID_U)
@@ -308,14 +316,24 @@ def _kernel(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float6
 @lru_cache(maxsize=1)
 def _spline() -> NDArray[np.float64]:
     """[K + 3, K]: spline coefficients = spline @ control positions."""
-    plane = controls().plane.astype(np.float64) / PLANE_SCALE
+    plane: NDArray[np.float64] = np.asarray(controls().plane, np.float64) / PLANE_SCALE
     count = len(plane)
     affine = np.concatenate([np.ones((count, 1)), plane], axis=1)
     system = np.zeros((count + 3, count + 3))
     system[:count, :count] = _kernel(plane, plane)
-    system[:count, count:], system[count:, :count] = affine, affine.T
-    inverse: NDArray[np.float64] = np.linalg.inv(system)[:, :count]
-    return inverse
+    system[:count, count:] = affine
+    system[count:, :count] = affine.T
+    return np.asarray(np.linalg.inv(system)[:, :count], np.float64)
+
+
+def skin_points(weights: Array, positions: Array) -> Array:
+    """float32 [M, 3]: weights [M, K] times control positions [K, 3].
+
+    einsum and not a matrix product: products of this size wake BLAS' threads, which costs more
+    than it saves and may round differently on another machine.
+    """
+    product = np.einsum("mk,ck->mc", weights, np.ascontiguousarray(positions.T))
+    return np.asarray(product, np.float32)
 
 
 def weights_at(plane: NDArray[np.float32]) -> Array:
@@ -336,6 +354,6 @@ def skin_weights() -> Array:
 @lru_cache(maxsize=1)
 def outwards() -> Array:
     """float32 [ROWS, COLUMNS, 3]: unit vectors away from the generic head's middle."""
-    vertices = (skin_weights() @ controls().positions).reshape(ROWS, COLUMNS, 3)
+    vertices = skin_points(skin_weights(), controls().positions).reshape(ROWS, COLUMNS, 3)
     away = vertices - np.array((0, 0, AXIS_Z), np.float32)
     return np.asarray(away / np.linalg.norm(away, axis=2, keepdims=True), np.float32)

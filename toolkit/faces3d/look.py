@@ -47,7 +47,7 @@ class Look:
     """Colours and hair of one person.
 
     Attributes:
-        skin, hair, brow, iris, lip: float32 [3] sRGB 0..255.
+        skin, hair, brow, beard_hair, iris, lip: float32 [3] sRGB 0..255.
         brow_strength, beard, stubble, freckles, flush, lines, lashes: 0..1.
         moustache_only: the beard is a moustache.
         makeup: 0..1, lines the lids and darkens the lashes.
@@ -65,6 +65,7 @@ class Look:
     skin: Array
     hair: Array
     brow: Array
+    beard_hair: Array
     iris: Array
     lip: Array
     brow_strength: float
@@ -186,6 +187,7 @@ def random_look(rng: np.random.Generator, columns_u: Array) -> Look:
         skin=skin,
         hair=hair,
         brow=np.clip(natural * np.float32(0.75), 8, 150).astype(np.float32),
+        beard_hair=natural,
         iris=np.clip(iris * rng.normal(1, 0.15), 8, 220).astype(np.float32),
         lip=np.clip(lip, 15, 240).astype(np.float32),
         brow_strength=float(rng.uniform(0.25, 0.95)),

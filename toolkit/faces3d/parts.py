@@ -5,6 +5,7 @@ A part is a grid of vertices in the unposed head's frame (millimetres, see
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ class Part:
 
     Attributes:
         vertices: float32 [H, W, 3].
-        paint: float32 [h, w, 3] sRGB 0..255, stretched over the part's cells.
+        paint: uint8 [h, w, 3] sRGB, stretched over the part's cells.
         follows_head: float32 [H, W, 1]: 1 turns with the head, 0 with the body.
         towards_camera: mm by which the part is drawn as if it were nearer than it is, so that thin
             things lying on the skin stay visible.
@@ -27,18 +28,26 @@ class Part:
     """
 
     vertices: Array
-    paint: Array
+    paint: NDArray[np.uint8]
     follows_head: Array
     towards_camera: float = 0.0
     shine: float = 0.0
 
 
 def _grid(*axes: NDArray[np.float64]) -> Array:
-    return np.stack(np.broadcast_arrays(*axes), axis=-1).astype(np.float32)
+    shape: tuple[int, ...] = np.broadcast(*axes).shape
+    vertices: Array = np.empty([*shape, len(axes)], np.float32)
+    for number, axis in enumerate(axes):
+        vertices[..., number] = axis
+    return vertices
 
 
-def _plain(colour: Array, rows: int = 2, columns: int = 2) -> Array:
-    return np.broadcast_to(np.asarray(colour, np.float32), (rows, columns, 3)).copy()
+def _pixels(colours: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.asarray(np.minimum(np.maximum(colours, 0), 255), np.uint8)
+
+
+def _plain(colour: NDArray[Any]) -> NDArray[np.uint8]:
+    return _pixels(colour).reshape(1, 1, 3)
 
 
 def _with_head(vertices: Array, share: float = 1.0) -> Array:
@@ -56,7 +65,7 @@ def ears(width: float, skin: Array, rng: np.random.Generator) -> list[Part]:
     out = width - 3 + flare * across**0.7 * outline
     shell = np.linspace(0.55, 1.0, 5)[None, :, None] * np.ones((7, 1, 1))
     shell[2:5, 1:4] *= 0.8
-    paint = (skin * shell + np.array((10, -6, -6))).astype(np.float32)
+    paint = _pixels(skin * shell + np.array((10, -6, -6)))
     parts = []
     for side in (-1, 1):
         vertices = _grid(side * out, y, z)
@@ -89,7 +98,8 @@ def body(rng: np.random.Generator) -> Part:
     base = rng.uniform(15, 235, 3).astype(np.float32)
     if rng.random() < 0.5:  # most garments are near grey
         base = base.mean() + 0.25 * (base - base.mean())
-    paint = _plain(base, 24, 56)
+    paint = np.empty((24, 56, 3), np.float32)
+    paint[:] = base
     pattern = rng.random()
     other = rng.uniform(10, 245, 3).astype(np.float32)
     period = int(rng.integers(3, 12))
@@ -100,7 +110,7 @@ def body(rng: np.random.Generator) -> Part:
     elif pattern < 0.4:  # an open jacket over something else
         paint[:, 22:34] = other
     paint += 7 * tile(rng, 24, 56, "coarse")[..., None]
-    return Part(vertices, paint, _with_head(vertices, 0.0))
+    return Part(vertices, _pixels(paint), _with_head(vertices, 0.0))
 
 
 def long_hair(colour: Array, head_width: float, rng: np.random.Generator) -> Part:
@@ -116,7 +126,7 @@ def long_hair(colour: Array, head_width: float, rng: np.random.Generator) -> Par
     y = -88 + (length + 88) * down + 10 * np.abs(sides) * (down > 0.9)
     vertices = _grid(volume * sides, y, 78 - volume * 1.12 * back)
     streaks = tile(rng, 40, 60, "coarse") * 0.12 + tile(rng, 1, 60, "white") * 0.1
-    paint = np.clip(colour * (1 + streaks[..., None]), 0, 255).astype(np.float32)
+    paint = _pixels(colour * (1 + streaks[..., None]))
     follows = np.clip(1.1 - 0.6 * np.clip((y - 60) / 150, 0, 1), 0, 1) + 0 * azimuth
     return Part(vertices, paint, follows[..., None].astype(np.float32), shine=0.2)
 
@@ -159,13 +169,13 @@ def glasses(landmarks: Array, rng: np.random.Generator) -> list[Part]:
         x = middle[0] + (half_width + ring) * unit_x
         y = middle[1] + (half_height + ring) * unit_y
         rim = _grid(x, y, front_z + 0.22 * np.abs(x) - 3)
-        parts.append(Part(rim, _plain(colour), _with_head(rim), towards_camera=5, shine=0.5))
+        parts.append(Part(rim, _plain(colour), _with_head(rim), towards_camera=10, shine=0.5))
         if dark:
             disc = np.linspace(0.02, 1, 4)[:, None]
             x, y = middle[0] + half_width * disc * unit_x, middle[1] + half_height * disc * unit_y
             lens = _grid(x, y, front_z + 0.22 * np.abs(x) - 2)
             tint = np.clip(rng.uniform(8, 60) + rng.normal(0, 8, 3), 0, 255)
-            parts.append(Part(lens, _plain(tint), _with_head(lens), towards_camera=4, shine=0.9))
+            parts.append(Part(lens, _plain(tint), _with_head(lens), towards_camera=9, shine=0.9))
         along = np.linspace(0, 1, 6)[None]
         edge = middle[0] + side * half_width
         arm = _grid(
@@ -182,5 +192,5 @@ def glasses(landmarks: Array, rng: np.random.Generator) -> list[Part]:
         left[1] - 4 - 2 * np.sin(np.pi * along) + np.array([[0.0], [max(1.5, thick)]]),
         np.full_like(along, front_z - 1),
     )
-    parts.append(Part(bridge, _plain(colour), _with_head(bridge), towards_camera=9, shine=0.5))
+    parts.append(Part(bridge, _plain(colour), _with_head(bridge), towards_camera=11, shine=0.5))
     return parts

@@ -28,8 +28,9 @@ from asmnet_kit.faces3d import head, noise, parts, scenery, skin
 from asmnet_kit.faces3d.head import COLUMNS, ROWS, Array
 from asmnet_kit.faces3d.light import Light, random_light
 from asmnet_kit.faces3d.look import Look, random_look
+from asmnet_kit.faces3d.mesh import Mesh, join
 from asmnet_kit.faces3d.parts import Part
-from asmnet_kit.faces3d.raster import Raster, Surface, rasterise
+from asmnet_kit.faces3d.raster import Grid, rasterise
 from asmnet_kit.faces3d.shape import FaceShape, landmark_controls, random_shape
 from asmnet_kit.images import CROP_SCALE, Image, Points, landmark_box
 from asmnet_kit.landmarks import SCHEME_98
@@ -38,10 +39,9 @@ from asmnet_kit.pose import angles, rotation_matrix
 POSE_LIMITS = (60.0, 40.0, 40.0)  # degrees: yaw, pitch, roll
 FILL = (0.50, 0.74)  # longer side of the landmarks' box as a share of the picture
 CAMERA_DISTANCES_MM = (350.0, 3000.0)
-OVERSAMPLING = 1.5  # drawn this much larger, then averaged down
-MIN_SIZE = 48
-PARTS_SCALE = 3  # texture pixels per cell of everything but the head
-JAW_CANDIDATES = 12
+OVERSAMPLING = 1.25  # drawn this much larger, then averaged down
+MIN_SIZE, MAX_SIZE = 32, 512  # pixels; noise tiles end at the upper one
+JAW_CANDIDATES = 9
 FACE_MIDDLE = np.array([0.0, 35.0, 10.0], np.float32)  # between eyes and mouth, mm
 OCCLUDED_SHARE = 0.14
 GLASSES_SHARE = 0.22
@@ -75,31 +75,39 @@ def synthesize(
         size: side of the pictures, pixels.
 
     Raises:
-        UsageError: a negative count, start or seed, or a size below ``MIN_SIZE``.
+        UsageError: a negative count, start or seed, or a size out of MIN_SIZE..MAX_SIZE.
     """
     if min(count, seed, start) < 0:
         raise UsageError(f"expected count, seed and start >= 0, got {count}, {seed}, {start}")
-    if size < MIN_SIZE:
-        raise UsageError(f"expected pictures of at least {MIN_SIZE} pixels, got {size}")
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise UsageError(f"expected pictures of {MIN_SIZE} to {MAX_SIZE} pixels, got {size}")
     return (_draw(seed, index, size) for index in range(start, start + count))
+
+
+def pose_of(seed: int, index: int) -> NDArray[np.float32]:
+    """Yaw, pitch, roll of a face in degrees, float32 [3], without drawing it."""
+    return _random_pose(np.random.default_rng((seed, index))).astype(np.float32)
+
+
+def _random_pose(rng: np.random.Generator) -> NDArray[np.float64]:
+    return rng.uniform(-1, 1, 3) * POSE_LIMITS
 
 
 def _draw(seed: int, index: int, size: int) -> SyntheticFace:
     rng = np.random.default_rng((seed, index))
-    pose = rng.uniform(-1, 1, 3) * POSE_LIMITS
+    pose = _random_pose(rng)
     shape = random_shape(rng)
     scale = _texture_scale(size)
     look = random_look(rng, skin.texture_columns(scale))
 
-    head_part = _head(shape, look, rng)
-    paint = skin.paint(look, shape, rng, scale)
-    scene = [head_part, *_belongings(shape, look, rng)]
+    head_part = _head(shape, look, scale, rng)
+    mesh = join(head_part, _belongings(shape, look, rng), scale=scale)
     camera = _Camera.random(rng, rotation_matrix(*pose), size)
     landmarks68, landmarks98 = _landmarks(shape, head_part, camera, float(pose[2]))
     camera = camera.framing(np.concatenate([landmarks68, landmarks98]), rng)
     landmarks68, landmarks98 = camera.to_picture(landmarks68), camera.to_picture(landmarks98)
 
-    picture = _shoot(scene, paint, look.hair, camera, random_light(rng), rng)
+    picture = _shoot(mesh, camera, random_light(rng), rng)
     if rng.random() < OCCLUDED_SHARE:
         box = (landmark_box(landmarks98) + 0.5) * OVERSAMPLING
         scenery.occlude(picture, rng, box, look.skin)
@@ -112,13 +120,13 @@ def _texture_scale(size: int) -> int:
     return int(np.clip(round(size * 4.5 / 112), 4, 12))
 
 
-def _head(shape: FaceShape, look: Look, rng: np.random.Generator) -> Part:
-    """The head's skin; its paint is made apart (:mod:`asmnet_kit.faces3d.skin`)."""
-    vertices = (head.skin_weights() @ shape.positions).reshape(ROWS, COLUMNS, 3)
+def _head(shape: FaceShape, look: Look, scale: int, rng: np.random.Generator) -> Part:
+    """The head with its hair."""
+    vertices = head.skin_points(head.skin_weights(), shape.positions).reshape(ROWS, COLUMNS, 3)
     follows = np.interp(head.GRID_V, (head.NECK_TOP_V, head.NECK_BASE_V), (1, 0))
     return Part(
         _with_hair(vertices, look, rng),
-        np.zeros((1, 1, 3), np.float32),
+        skin.paint(look, shape, rng, scale),
         np.broadcast_to(follows[:, None, None], (ROWS, COLUMNS, 1)).astype(np.float32),
         shine=look.shine,
     )
@@ -159,7 +167,7 @@ def _jaw_candidates() -> Array:
     side still passes through the chin.
     """
     jaw = head.controls().plane[:33]
-    beside_chin = np.clip((np.abs(np.arange(33) - 16) - 3) / 6, 0, 1)
+    beside_chin = np.clip((np.abs(np.arange(33) - 16) - 1.5) / 5, 0, 1)
     share = np.linspace(0, 0.75, JAW_CANDIDATES)[None] * beside_chin[:, None]
     plane = np.repeat(jaw[:, None], JAW_CANDIDATES, axis=1)
     plane[..., 0] *= 1 - share
@@ -176,7 +184,9 @@ def _landmarks(
             skin_part.vertices, head.grid_position(skin.iris_centre(shape, eye))
         )
     plane = camera.to_plane(points)
-    jaw = camera.to_plane(_jaw_candidates() @ shape.positions).reshape(33, JAW_CANDIDATES, 2)
+    jaw = camera.to_plane(head.skin_points(_jaw_candidates(), shape.positions)).reshape(
+        33, JAW_CANDIDATES, 2
+    )
     cos, sin = np.cos(np.radians(roll)), np.sin(np.radians(roll))
     outwards = (cos * jaw[..., 0] + sin * jaw[..., 1]) * np.sign(np.arange(33) - 16)[:, None]
     plane[:33] = jaw[np.arange(33), outwards.argmax(axis=1)]
@@ -225,26 +235,32 @@ class _Camera:
         distance = float(np.exp(rng.uniform(near, far)))
         return cls(rotation.astype(np.float32), body.astype(np.float32), distance, size)
 
-    def turned(self, points: Array, follows_head: Array | None = None) -> Array:
-        """Points [..., 3] of the unposed head, turned about the neck; ``follows_head`` [..., 1]."""
-        centred = points - head.NECK_PIVOT
-        posed = centred @ self.rotation.T
-        if follows_head is not None:
-            resting = centred @ self.body_rotation.T
-            posed = posed * follows_head + resting * (1 - follows_head)
-        # The camera looks at the face, not at the neck.
-        return np.asarray(posed - self._face_middle(), np.float32)
+    def turned_planes(self, points: Array, follows_head: Array) -> Array:
+        """Points [3, H, W] of the unposed head, turned; ``follows_head`` [H, W].
 
-    def _face_middle(self) -> Array:
-        return np.asarray(self.rotation @ (FACE_MIDDLE - head.NECK_PIVOT), np.float32)
+        They are turned about the neck, then moved so that the origin is the middle of the face: the
+        camera looks at it.
+        """
+        flat = points.reshape(3, -1) - head.NECK_PIVOT[:, None]
+        weight = follows_head.reshape(-1)
+        turned = self.body_rotation @ flat
+        turned += weight * (self.rotation @ flat - turned)
+        turned -= (self.rotation @ (FACE_MIDDLE - head.NECK_PIVOT))[:, None]
+        return np.asarray(turned.reshape(points.shape), np.float32)
 
-    def projected(self, turned: Array) -> Array:
-        """[..., 3] -> [..., 2] mm on a plane through the face's middle."""
-        closeness = self.distance / np.maximum(self.distance + turned[..., 2:], 0.2 * self.distance)
-        return np.asarray(turned[..., :2] * closeness, np.float32)
+    def projected_planes(self, turned: Array) -> tuple[Array, Array]:
+        """Turned points [3, ...] to x and y, mm on a plane through the face's middle."""
+        distance = np.float32(self.distance)
+        closeness = distance / np.maximum(distance + turned[2], np.float32(0.2) * distance)
+        return turned[0] * closeness, turned[1] * closeness
 
     def to_plane(self, points: Array) -> Array:
-        return self.projected(self.turned(points))
+        """Points [N, 3] of the unposed head to [N, 2] mm on a plane through the face's middle."""
+        planes = np.ascontiguousarray(points.T)[:, None]
+        x, y = self.projected_planes(
+            self.turned_planes(planes, np.ones(planes.shape[1:], np.float32))
+        )
+        return np.stack([x[0], y[0]], axis=1)
 
     def framing(self, landmarks: Array, rng: np.random.Generator) -> "_Camera":
         """The same camera with the face placed somewhere in the picture."""
@@ -260,75 +276,35 @@ class _Camera:
         return np.asarray(plane * np.float32(self.scale) + self.offset, np.float32)
 
 
-def _shoot(
-    scene: list[Part],
-    paint: skin.Paint,
-    hair: Array,
-    camera: _Camera,
-    light: Light,
-    rng: np.random.Generator,
-) -> Array:
-    """The drawn scene, float32 [S, S, 3], S = size x OVERSAMPLING, without the camera's flaws.
-
-    The first part of the scene is the head, which has a texture of its own.
-    """
+def _shoot(mesh: Mesh, camera: _Camera, light: Light, rng: np.random.Generator) -> Array:
+    """The drawn scene, float32 [S, S, 3], S = size x OVERSAMPLING, without the camera's flaws."""
     drawn = round(camera.size * OVERSAMPLING)
-    enlarge = drawn / camera.size
-    rows = sum(part.vertices.shape[0] + 1 for part in scene)
-    atlas = np.zeros((rows * PARTS_SCALE, COLUMNS * PARTS_SCALE, 3), np.uint8)
-    shading = np.zeros((rows, COLUMNS, 4), np.float32)  # light's red, green, blue; highlight
-    surfaces: list[Surface] = []
-    first_row = 0
-    turned = [camera.turned(part.vertices, part.follows_head) for part in scene]
-    shadows = light.shadow_map(turned[0])
-    for part, points in zip(scene, turned, strict=True):
-        height, width = points.shape[:2]
-        # Pixel centres: a point p of the picture is (p + 0.5) x enlarge - 0.5 of the drawing.
-        screen = (camera.to_picture(camera.projected(points)) + 0.5) * enlarge - 0.5
-        two_sided = first_row > 0
-        depth = points[..., 2] - part.towards_camera
-        surfaces.append(Surface(screen.astype(np.float32), depth, two_sided, first_row))
-        diffuse, highlight = light.shade(points, two_sided, shadows)
-        shading[first_row : first_row + height, :width, :3] = diffuse
-        shading[first_row : first_row + height, :width, 3] = part.shine * highlight
-        cells = ((width - 1) * PARTS_SCALE, (height - 1) * PARTS_SCALE)
-        at = first_row * PARTS_SCALE
-        if two_sided:
-            atlas[at : at + cells[1], : cells[0]] = np.clip(cv2.resize(part.paint, cells), 0, 255)
-        first_row += height + 1
-    raster = rasterise(surfaces, drawn)
-    planes = _colours(raster, paint, hair, atlas)
-    *lit, highlight = cv2.split(
-        cv2.remap(shading, raster.cells[..., 0], raster.cells[..., 1], cv2.INTER_LINEAR)
+    points = camera.turned_planes(mesh.vertices, mesh.follows_head)
+    # Pixel centres: a point p of the picture is (p + 0.5) x enlarge - 0.5 of the drawing.
+    enlarge = np.float32(drawn / camera.size)
+    x, y = camera.projected_planes(points)
+    x, y = (
+        (plane * np.float32(camera.scale) + (offset + np.float32(0.5))) * enlarge - np.float32(0.5)
+        for plane, offset in zip((x, y), camera.offset, strict=True)
     )
+    depth = points[2] - mesh.towards_camera
+    raster = rasterise(Grid(x, y, depth, mesh.quads, mesh.two_sided), drawn)
+    light_planes, highlight = light.shade(
+        points, mesh.two_sided, light.shadow_map(points[:, :ROWS])
+    )
+    shading = cv2.merge((*light_planes, highlight * mesh.shine))
+    column, row = raster.cells[..., 0], raster.cells[..., 1]
+    scale = mesh.paint.shape[1] // COLUMNS
+    colour = cv2.remap(mesh.paint, column * scale, row * scale, cv2.INTER_LINEAR)
+    planes = [np.asarray(plane, np.float32) for plane in cv2.split(colour)]
+    *lit, gloss = cv2.split(cv2.remap(shading, column, row, cv2.INTER_LINEAR))
     covered = raster.covered.astype(np.float32)
     cover = cv2.blur(covered, (2, 2)) * covered
     behind = cv2.split(scenery.background(rng, drawn))
     for channel, plane in enumerate(planes):
-        plane *= lit[channel]
-        plane += highlight * np.float32(light.colour[channel] * 255)
+        plane *= np.asarray(lit[channel], np.float32)
+        plane += gloss * np.float32(light.colour[channel] * 255)
         plane -= behind[channel]
         plane *= cover
         plane += behind[channel]
     return np.asarray(cv2.merge(planes), np.float32)
-
-
-def _colours(
-    raster: Raster, paint: skin.Paint, hair: Array, atlas: NDArray[np.uint8]
-) -> list[Array]:
-    """Colour without light at every pixel: red, green, blue, float32 [S, S] each."""
-    column, row = raster.cells[..., 0], raster.cells[..., 1]
-    scale = (paint.colour.shape[0] - 1) // (ROWS - 1)
-    x, y = cv2.convertMaps(column * scale, row * scale, cv2.CV_16SC2)
-    colour = cv2.remap(paint.colour, x, y, cv2.INTER_LINEAR)
-    cover, detail = cv2.split(cv2.remap(paint.mix, x, y, cv2.INTER_LINEAR))
-    # A cell's paint reaches from its first pixel's outer edge, half a pixel before its centre.
-    column, row = column * PARTS_SCALE - np.float32(0.5), row * PARTS_SCALE - np.float32(0.5)
-    others = row > (ROWS - 0.5) * PARTS_SCALE
-    cv2.copyTo(cv2.remap(atlas, column, row, cv2.INTER_LINEAR), others.view(np.uint8), colour)
-    cover[others], detail[others] = 0, 1
-    planes = [plane.astype(np.float32) for plane in cv2.split(colour)]
-    for plane, hair_value in zip(planes, hair, strict=True):
-        plane += cover * (hair_value - plane)
-        plane *= detail
-    return planes

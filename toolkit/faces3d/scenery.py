@@ -1,5 +1,7 @@
 """Everything flat: backgrounds behind the head, things held before it, and the camera's flaws."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +16,17 @@ MID_GREY = 115.0  # sRGB around which contrast turns
 
 
 def _colour(rng: np.random.Generator, vivid: float) -> Array:
-    """A random sRGB colour; ``vivid`` 0 is grey, 1 anything."""
+    """A random sRGB colour; ``vivid`` 0 is grey, 1 up to anything."""
     colour = rng.uniform(0, 255, 3)
-    return np.asarray(colour.mean() + vivid * (colour - colour.mean()), np.float32)
+    vivid = vivid * rng.random()  # most surfaces are near grey
+    grey = (colour[0] + colour[1] + colour[2]) / 3
+    return np.asarray(grey + vivid * (colour - grey), np.float32)
 
 
 def background(rng: np.random.Generator, size: int) -> Array:
     """An out-of-focus room, wall, sky or bush, float32 [size, size, 3] sRGB 0..255."""
     small = size // 2
-    top, bottom = _colour(rng, 0.5), _colour(rng, 0.5)
+    top, bottom = _colour(rng, 0.7), _colour(rng, 0.7)
     down = np.linspace(0, 1, small, dtype=np.float32)[:, None, None]
     canvas = np.broadcast_to(top + (bottom - top) * down, (small, small, 3)).copy()
     kind = rng.random()
@@ -42,7 +46,7 @@ def background(rng: np.random.Generator, size: int) -> Array:
 
 def _clouds(canvas: Array, rng: np.random.Generator) -> None:
     """Leaves, stone, a crowd: two colours mixed by noise."""
-    mix = tile(rng, *canvas.shape[:2], "clouds") * rng.uniform(0.3, 2.5)
+    mix = tile(rng, canvas.shape[0], canvas.shape[1], "clouds") * rng.uniform(0.3, 2.5)
     share = 1 / (1 + np.exp(-mix))
     canvas += share[..., None] * (_colour(rng, 0.7) - canvas)
 
@@ -180,25 +184,25 @@ def photograph(picture: Array, rng: np.random.Generator, size: int) -> Image:
     Returns:
         uint8 [size, size, 3].
     """
-    picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+    seen: NDArray[Any] = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.25:  # enlarged from a small picture
         small = max(24, int(size * rng.uniform(0.35, 0.9)))
-        picture = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
-        picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR)
+        seen = cv2.resize(seen, (small, small), interpolation=cv2.INTER_AREA)
+        seen = cv2.resize(seen, (size, size), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.4:
         sigma = rng.uniform(0.3, 1.1) * size / 112
-        picture = cv2.GaussianBlur(picture, (0, 0), sigma)
+        seen = cv2.GaussianBlur(seen, (0, 0), sigma)
     if rng.random() < 0.1:
         length = max(2, int(size * rng.uniform(0.02, 0.05)))
         kernel = np.zeros((length, length), np.float32)
         steep = rng.random() < 0.5
         kernel[length // 2] = 1 / length
-        picture = cv2.filter2D(picture, -1, kernel.T.copy() if steep else kernel)
+        seen = cv2.filter2D(seen, -1, kernel.T.copy() if steep else kernel)
     exposure = rng.normal(1, 0.06, 3) * rng.uniform(0.8, 1.15)
     contrast = rng.normal(1, 0.13)
     level = (1 - contrast) * MID_GREY + rng.normal(0, 10)
     grain = np.float32(rng.uniform(0, 1) ** 2 * 13)
-    planes = list(cv2.split(picture))
+    planes = list(cv2.split(seen))
     if rng.random() < 0.08:
         planes = [(planes[0] + planes[1] + planes[2]) / 3] * 3
         exposure[:] = exposure.mean()
@@ -211,7 +215,6 @@ def photograph(picture: Array, rng: np.random.Generator, size: int) -> Image:
     exposed = np.clip(cv2.merge(planes), 0, 255).astype(np.uint8)
     if rng.random() < 0.5:
         quality = int(rng.integers(30, 96))
-        exposed = cv2.imdecode(
-            cv2.imencode(".jpg", exposed, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1
-        )
+        _, encoded = cv2.imencode(".jpg", exposed, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        exposed = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
     return exposed

@@ -57,6 +57,9 @@ def _bump(x: Float, y: Float, cx: float, cy: float, rx: float, ry: float) -> Flo
     return bump
 
 
+WOBBLE_MODES = 48  # of the control points' unevenness; they hold nearly all of its variance
+WOBBLE_MM = 1.1  # its standard deviation
+
 # name: field(x, y, z) -> (dx, dy, dz) for one standard deviation.
 _IDENTITY: dict[str, Field] = {
     "width": lambda x, y, z: (0.045 * x, 0, 0),
@@ -154,7 +157,7 @@ _RIMS: dict[str, tuple[tuple[int, ...], tuple[float, float, float]]] = {
 class _Fields:
     identity: Array  # [identity traits, K * 3]
     expression: dict[str, Array]  # [K * 3] each
-    wobble: Array  # [K, K] Cholesky factor of a smooth random field, 1 mm strong
+    wobble: Array  # [WOBBLE_MODES, K]: times normal numbers, a smooth random field, 1 mm strong
 
 
 def _evaluate(field: Field, positions: Float) -> Array:
@@ -189,8 +192,10 @@ def _fields() -> _Fields:
     expression["blink_left"], expression["blink_right"] = (_blink(positions, eye) for eye in (0, 1))
     length_mm = 38.0  # over which unevenness of real faces is alike
     distance = np.linalg.norm(positions[:, None] - positions[None], axis=2)
-    kernel = np.exp(-((distance / length_mm) ** 2)) + 1e-5 * np.eye(len(positions))
-    return _Fields(np.stack(identity), expression, np.linalg.cholesky(kernel).astype(np.float32))
+    strengths, modes = np.linalg.eigh(np.exp(-((distance / length_mm) ** 2)))
+    strongest = modes[:, -WOBBLE_MODES:] * np.sqrt(strengths[-WOBBLE_MODES:])
+    wobble = np.ascontiguousarray(strongest.T, np.float32)
+    return _Fields(np.stack(identity), expression, wobble)
 
 
 def _expression(rng: np.random.Generator) -> dict[str, float]:
@@ -232,7 +237,7 @@ def random_shape(rng: np.random.Generator) -> FaceShape:
     """One face with a random identity and expression."""
     rest, fields = controls().positions, _fields()
     traits = np.clip(rng.standard_normal(len(fields.identity)), -2.3, 2.3).astype(np.float32)
-    moved = traits @ fields.identity
+    moved = np.einsum("t,tm->m", traits, fields.identity)
     expression = _expression(rng)
     for name, coefficient in expression.items():
         moved = moved + np.float32(coefficient) * fields.expression[name]
@@ -242,8 +247,8 @@ def random_shape(rng: np.random.Generator) -> FaceShape:
     wide = max(0.0, -min(closed))
     moved = moved + np.float32(wide) * fields.expression["lids_open"]
     positions = rest + moved.reshape(-1, 3)
-    wobble = fields.wobble @ rng.standard_normal((len(rest), 3), dtype=np.float32)
-    positions = positions + np.float32(1.1) * wobble
+    amounts = rng.standard_normal((WOBBLE_MODES, 3), dtype=np.float32)
+    positions += np.float32(WOBBLE_MM) * np.einsum("wk,wc->kc", fields.wobble, amounts)
     gaze = (
         float(np.clip(rng.normal(0, 0.22), -0.5, 0.5)),
         float(np.clip(rng.normal(0, 0.1), -0.25, 0.25)),

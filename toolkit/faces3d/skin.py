@@ -6,34 +6,32 @@ parts) is made once per scale; a face mixes it with its own colours.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.faces3d.head import COLUMNS, GRID_U, GRID_V, ROWS, Array, controls, grid_position
+from asmnet_kit.faces3d.head import (
+    COLUMNS,
+    GRID_U,
+    GRID_V,
+    ROWS,
+    Array,
+    controls,
+    grid_position,
+    unit,
+)
 from asmnet_kit.faces3d.look import Look
 from asmnet_kit.faces3d.noise import strands, tile
 from asmnet_kit.faces3d.shape import FaceShape
+
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 # Upper and lower borders of eye openings and mouth, as controls (98 landmarks + extra lid points).
 LEFT_LIDS = ((60, 61, 98, 62, 99, 63, 64), (64, 65, 100, 66, 101, 67, 60))
 RIGHT_LIDS = ((68, 69, 102, 70, 103, 71, 72), (72, 73, 104, 74, 105, 75, 68))
 OUTER_LIP, INNER_LIP = tuple(range(76, 88)), tuple(range(88, 96))
-
-
-@dataclass(frozen=True)
-class Paint:
-    """A head's texture.
-
-    Attributes:
-        colour: uint8 [H, W, 3], sRGB without light or shadow.
-        mix: float32 [H, W, 2]: how much of the hair's colour lies over it, 0..1; then the
-            brightness that multiplies both, around 1.
-    """
-
-    colour: NDArray[np.uint8]
-    mix: Array
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class _Window:
     x: int
     masks: tuple[Array, ...]
 
-    def of(self, texture: NDArray[np.generic]) -> NDArray[np.generic]:
+    def of(self, texture: NDArray[Pixel]) -> NDArray[Pixel]:
         height, width = self.masks[0].shape
         return texture[self.y : self.y + height, self.x : self.x + width]
 
@@ -89,7 +87,7 @@ def _bump(u: Array, v: Array, cu: float, cv: float, ru: float, rv: float) -> Arr
 def _polygon(height: int, width: int, points: Array, blur: float) -> Array:
     mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return _blurred(mask.astype(np.float32) / 255, blur)
+    return _blurred(np.float32(1 / 255) * mask, blur)
 
 
 def _blurred(mask: Array, sigma: float) -> Array:
@@ -107,7 +105,7 @@ def _curve(height: int, width: int, points: Array, thickness: float, blur: float
         cv2.LINE_AA,
         4,
     )
-    return _blurred(mask.astype(np.float32) / 255, blur)
+    return _blurred(np.float32(1 / 255) * mask, blur)
 
 
 def _smooth_rim(points: Array) -> Array:
@@ -233,7 +231,7 @@ def _plan(scale: int) -> _Plan:
         axes = (round(4.0 * mm * 16), round(2.0 * mm * 16))
         centre = np.rint(at * 16).astype(int).tolist()
         cv2.ellipse(nostrils, centre, axes, side * 18, 0, 360, 255, -1, cv2.LINE_AA, 4)
-    nostril_mask = _blurred(nostrils.astype(np.float32) / 255, 0.7 * mm)
+    nostril_mask = _blurred(np.float32(1 / 255) * nostrils, 0.7 * mm)
     return _Plan(
         width,
         height,
@@ -274,31 +272,50 @@ def _blend(target: Array, colour: Array, mask: Array) -> None:
     target += mask * (colour.reshape(3, 1, 1) if colour.ndim == 1 else colour) - mask * target
 
 
-def paint(look: Look, shape: FaceShape, rng: np.random.Generator, scale: int) -> Paint:
-    """Paint a head's texture with ``scale`` pixels per cell of its grid."""
+def paint(look: Look, shape: FaceShape, rng: np.random.Generator, scale: int) -> NDArray[np.uint8]:
+    """A head's texture with ``scale`` pixels per cell of its grid, without light or shadow.
+
+    Returns:
+        uint8 [(ROWS - 1) * scale + 1, (COLUMNS - 1) * scale + 1, 3], sRGB; the vertex in row r and
+        column c is at pixel (c * scale, r * scale).
+    """
     plan = _plan(scale)
-    base = np.clip(_base(plan, look, rng), 0, 255).astype(np.uint8)
-    colour = cv2.resize(base, (plan.width, plan.height), interpolation=cv2.INTER_LINEAR)
+    planes = np.clip(_base(plan, look, rng), 0, 255).astype(np.uint8)
+    base = cv2.merge(tuple(planes))
+    texture = np.asarray(
+        cv2.resize(base, (plan.width, plan.height), interpolation=cv2.INTER_LINEAR), np.uint8
+    )
     strand = strands(rng, plan.height, plan.width)
     if look.beard > 0:
-        _beard(colour, plan, look, strand)
-    _features(colour, plan, look, shape, strand, scale)
+        _beard(texture, plan, look, strand)
+    _features(texture, plan, look, shape, strand, scale)
     if look.mask_top is not None:
-        _face_mask(colour, plan, look)
+        _face_mask(texture, plan, look)
+    return _with_hair(texture, plan, look, strand, rng)
 
+
+def _with_hair(
+    texture: NDArray[np.uint8], plan: _Plan, look: Look, strand: Array, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Hair above the hairline; strands and the skin's unevenness make brightness vary."""
     cover = strand * np.float32(0.45)
     cover += np.float32(0.5) + look.hairline / np.float32(look.hair_soft)
     cover -= (plan.v / np.float32(look.hair_soft))[:, None]
-    np.clip(cover, 0, 1, out=cover)
-    detail = strand * cover
-    detail *= np.float32(0.3 * look.hair_contrast)
+    cover = unit(cover)
+    brightness = strand * cover
+    brightness *= np.float32(0.3 * look.hair_contrast)
     uneven = tile(rng, plan.height, plan.width, "skin")
-    detail += 1 + np.float32(rng.uniform(0.015, 0.05)) * uneven
-    return Paint(colour, cv2.merge((cover, detail)))
+    brightness += 1 + np.float32(rng.uniform(0.015, 0.05)) * uneven
+    planes = _planes(texture)
+    for plane, hair in zip(planes, look.hair, strict=True):
+        plane += cover * (hair - plane)
+        plane *= brightness
+    _store(planes, texture)
+    return texture
 
 
 def _base(plan: _Plan, look: Look, rng: np.random.Generator) -> Array:
-    """Skin without features, float32 [h, w, 3] at BASE_SCALE."""
+    """Skin without features, float32 [3, h, w] at BASE_SCALE."""
     dark = 1 - look.skin.mean() / 255
     weights = np.stack(
         [
@@ -307,25 +324,25 @@ def _base(plan: _Plan, look: Look, rng: np.random.Generator) -> Array:
             -np.array((22, 26, 20)) * rng.uniform(0.2, 1.1),
             np.array((12, 11, 10)) * rng.uniform(0, 1),
             -look.skin * (0.24 + 0.1 * dark),
-            (look.hair * 0.6 + 15 - look.skin) * look.stubble,
+            (look.beard_hair * 0.6 + 15 - look.skin) * look.stubble,
         ]
     ).astype(np.float32)
     u, v = _axes(BASE_SCALE)
-    texture = (plan.tints.T @ weights).reshape(len(v), len(u), 3)
+    planes = np.einsum("tc,tp->cp", weights, plan.tints).reshape(3, len(v), len(u))
     if look.freckles > 0:
         spots = np.clip(tile(rng, len(v), len(u), "fine") - 1.0, 0, 1)
         where = (plan.tints[1] + 0.2).reshape(spots.shape)
-        texture -= (40 * look.freckles * spots * where)[..., None]
-    return np.asarray(texture, np.float32)
+        planes -= 40 * look.freckles * spots * where
+    return np.asarray(planes, np.float32)
 
 
 def _beard(colour: NDArray[np.uint8], plan: _Plan, look: Look, strand: Array) -> None:
     window = plan.beard.of(colour)
     strand_here = plan.beard.of(strand)
     region = plan.beard.masks[1 if look.moustache_only else 0]
-    cover = np.clip((region * (1.35 + 0.25 * strand_here) - 0.3) * 1.8, 0, 1)
+    cover = unit((region * (1.35 + 0.25 * strand_here) - 0.3) * 1.8)
     painted = _planes(window)
-    shade = _rgb(*look.hair) * np.float32(0.9) + 10 * strand_here
+    shade = _rgb(*look.beard_hair) * np.float32(0.9) + 10 * strand_here
     _blend(painted, shade, look.beard * cover)
     _store(painted, window)
 
@@ -401,6 +418,19 @@ def iris_centre(shape: FaceShape, eye: int) -> Array:
     return np.asarray(middle + np.multiply(shape.gaze, half), np.float32)
 
 
+RINGS_PER_MM = 5  # of an eyeball's colours, by distance from the pupil's centre
+
+
+def _eyeball_rings(iris: Array) -> Array:
+    """float32 [3, rings]: pupil, iris, its dark rim, the white; borders fade over 0.9 mm."""
+    radius = np.arange(9 * RINGS_PER_MM + 1, dtype=np.float32) / RINGS_PER_MM
+    rings = np.empty((3, len(radius)), np.float32)
+    rings[:] = np.array([[228], [222], [216]])
+    for reach, colour in ((6.3, iris * 0.45), (5.3, iris), (2.6, np.full(3, 12.0))):
+        rings += unit((reach - radius) / 0.9) * (colour[:, None] - rings)
+    return rings
+
+
 def _eye(
     texture: Array,
     origin: tuple[int, int],
@@ -421,21 +451,16 @@ def _eye(
     plane_gap = float(opening.rim[1][:, 1].max() - opening.rim[0][:, 1].min())
     stretch_y = plane_gap / max(_gap(shape, upper, lower), 0.8)
     stretch_x = (opening.rim[0][-1, 0] - opening.rim[0][0, 0]) / 29.0
-    eyeball = np.empty_like(window)
-    eyeball[:] = _rgb(228, 222, 216)
     centre = grid_position(iris_centre(shape, eye)) * scale - (opening.x, opening.y)
-    y, x = np.ogrid[:height, :width]
-    across = ((x - centre[0]) / stretch_x).astype(np.float32)
-    down = ((y - centre[1]) / stretch_y).astype(np.float32)
+    across = (np.arange(width, dtype=np.float32) - centre[0]) / np.float32(stretch_x)
+    down = ((np.arange(height, dtype=np.float32) - centre[1]) / np.float32(stretch_y))[:, None]
     radius = np.sqrt(across**2 + down**2)
-    edge = 0.9  # mm over which a border fades
-    _blend(eyeball, look.iris * 0.45, np.clip((6.3 - radius) / edge, 0, 1))
-    _blend(eyeball, look.iris, np.clip((5.3 - radius) / edge, 0, 1))
-    _blend(eyeball, _rgb(12, 12, 12), np.clip((2.6 - radius) / edge, 0, 1))
-    glint = np.sqrt((across + 1.8) ** 2 + (down + 2.0) ** 2)
-    _blend(eyeball, _rgb(250, 250, 250), np.clip(1.5 - glint, 0, 1))
+    ring = np.minimum(radius * RINGS_PER_MM, 9 * RINGS_PER_MM).astype(np.int32)
+    eyeball = _eyeball_rings(look.iris)[:, ring]
+    glint = np.sqrt((across + np.float32(1.8)) ** 2 + (down + np.float32(2.0)) ** 2)
+    _blend(eyeball, _rgb(250, 250, 250), unit(np.float32(1.5) - glint))
     # The upper lid shades the first 5 mm of the ball.
-    eyeball *= 1 - 0.55 * np.clip(1 - opening.below_upper / np.float32(5 * stretch_y), 0, 1)
+    eyeball *= 1 - np.float32(0.55) * unit(1 - opening.below_upper / np.float32(5 * stretch_y))
     _blend(window, eyeball, opening.mask)
     dark = look.brow * 0.35
     thick = (0.18 + 0.25 * look.makeup) * scale
@@ -448,8 +473,8 @@ def _face_mask(colour: NDArray[np.uint8], plan: _Plan, look: Look) -> None:
     """A cloth from the nose to below the chin, pleated across, with straps to the ears."""
     u, v = plan.u[None], plan.v[:, None]
     down = v - (np.float32(look.mask_top or 0) + np.minimum(np.abs(u) / 95, 1) ** 2 * 12)
-    inside = np.clip(down / 1.5, 0, 1) * np.clip((132 - v) / 2, 0, 1)
-    inside = inside * np.clip((70 - np.abs(u)) / 2, 0, 1)
+    inside = unit(down / 1.5) * unit((132 - v) / 2)
+    inside = inside * unit((70 - np.abs(u)) / 2)
     pleats = (1 - 0.12 * (np.abs(down % 22 - 2) < 1.6)).astype(np.float32)
     strap = (np.abs(down - 4) < 1.3) & (np.abs(u) < 100)
     cover = np.maximum(inside, strap).astype(np.float32)

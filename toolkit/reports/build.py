@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -123,7 +123,7 @@ def write_report(
 def render(report: Report, template: str) -> str:
     """A report as text. HTML is escaped by default; Markdown by the filter ``md``."""
     environment = Environment(
-        loader=PackageLoader("asmnet_kit.reports"),
+        loader=PackageLoader("asmnet_kit.reports", package_path=""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -359,7 +359,7 @@ def _grouped(rows: Sequence[Row], key: str) -> list[tuple[str, list[str]]]:
 
 def _missing(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
     """What a result can hold and these do not."""
-    absent = {
+    absent: dict[str, Callable[[Result], bool]] = {
         "accuracy on a data set (benchmark --data DIR --format F)": lambda r: r["accuracy"] is None,
         "difference to the CPU reference (a target other than cpu)": lambda r: (
             r["parity"] is None and r["target"]["requested"] != "cpu"
@@ -429,7 +429,7 @@ def _models(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for row in rows:
         facts = row.result["model"]
         metadata = facts.get("metadata") or {}
-        flat = {}
+        flat: dict[str, str] = {}
         for key in ("landmarks", "input", "crop", "outputs", "source", "metrics", "licence"):
             flat |= _flat(key, metadata.get(key))
         models.setdefault(_key(row), {**facts, "flat": flat})

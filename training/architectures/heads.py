@@ -3,6 +3,8 @@
 import tensorflow as tf
 import tf_keras
 
+from asmnet_kit.training.architectures.mobilenet_v2_blocks import normalise, relu6
+
 POSE_ANGLES = 3  # yaw, pitch, roll
 
 # Features are linear and unbounded: with Glorot's weights those of ImageNet would throw the first
@@ -30,6 +32,17 @@ def dense_outputs(features: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
         )(features)
         for name, width in output_widths(points).items()
     }
+
+
+def whole_map(features: tf.Tensor, *, channels: int, name: str) -> tf.Tensor:
+    """A hidden layer that sees every position: [B, H, W, C] -> [B, 1, 1, channels].
+
+    Where a landmark lies depends on the pose and on what is seen *together*, which a linear output
+    over the map cannot express.
+    """
+    window = features.shape[1:3]
+    x = tf_keras.layers.Conv2D(channels, window, use_bias=False, name=name)(features)
+    return relu6(normalise(x, name=f"{name}_BN"), name=f"{name}_relu")
 
 
 def positional_outputs(features: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:

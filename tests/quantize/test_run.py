@@ -1,0 +1,206 @@
+"""``asmnet-kit quantize`` from a run folder to a file, with real faces, losses and runtimes."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tf_keras
+from click.testing import CliRunner, Result
+
+from asmnet_kit.cli import main
+from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.evaluate import Evaluation
+from asmnet_kit.faces3d.points import GENERIC_FACE_68, GENERIC_FACE_98
+from asmnet_kit.modelfile import read_metadata
+from asmnet_kit.pose import rotation_matrix
+from asmnet_kit.quantize import run as run_module
+from asmnet_kit.shape_model import ShapeAccumulator
+from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.manifest import write_manifest
+from asmnet_kit.training.pipeline import targets_of
+
+SIDE = 96  # pixels of a drawn picture
+SIZE = 64  # pixels of the network's input
+NAME = "small_68_64_{}.tflite"
+
+
+def draw_faces(folder: Path, generic: np.ndarray, counts: dict[str, int]) -> Path:
+    """A keypoint CSV and pictures with the points of turned generic faces as dots."""
+    random = np.random.default_rng(3)
+    for split, count in counts.items():
+        (folder / split).mkdir(parents=True)
+        rows = []
+        for index in range(count):
+            turned = generic @ rotation_matrix(*random.uniform(-20, 20, 3)).T
+            turned = turned + random.normal(0, 1.0, turned.shape)  # millimetres: identity
+            points = 0.42 * (turned[:, :2] - turned[:, :2].mean(axis=0)) + SIDE / 2
+            image = random.integers(0, 90, (SIDE, SIDE, 3)).astype(np.uint8)
+            for x, y in points:
+                cv2.circle(image, (round(x), round(y)), 2, (220, 230, 240), cv2.FILLED)
+            name = f"{split}/{index}.jpg"
+            cv2.imwrite(str(folder / name), image)
+            rows.append(",".join([name, *(f"{v:.2f}" for v in points.ravel())]))
+        (folder / f"{split}.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quantize") / "faces"
+    return draw_faces(folder, GENERIC_FACE_68, {"train": 12, "val": 6})
+
+
+@pytest.fixture(scope="module")
+def run_folder(
+    faces: Path,
+    make_network: Callable[..., tf_keras.Model],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """What training leaves behind, with the small network as its model."""
+    run = tmp_path_factory.mktemp("quantize") / "run"
+    run.mkdir()
+    config = TrainConfig(
+        data=str(faces), format="csv", input_size=SIZE, epochs=3, batch_size=4, warmup_epochs=0
+    )
+    config.save(run / "config.toml")
+    model = make_network(size=SIZE)
+    model.save(run / "model.keras")
+    train = load_dataset(faces, "csv", split="train")
+    shapes = ShapeAccumulator(68, aligned=True)
+    shapes.update(targets_of(train.faces, train.scheme).upright)
+    shapes.fit(0.9).save(run / "shape_model.npz")
+    facts = {"architecture": {"name": "small"}, "dataset": {"sha256": train.fingerprint()}}
+    write_manifest(run, {**facts, "crop_scale": 1.2, "licence": "for tests alone"})
+    return run
+
+
+def call(run: Path, data: Path, out: Path, *options: str) -> Result:
+    arguments = ["quantize", str(run), "--data", str(data), "--format", "csv", "--out", str(out)]
+    return CliRunner().invoke(main, [*arguments, *options])
+
+
+def refused(result: Result, code: int) -> str:
+    """The message of a call that must end with ``code`` and no traceback."""
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return " ".join(result.output.split())
+
+
+def test_ptq_writes_a_named_file_that_says_what_it_is(
+    run_folder: Path, faces: Path, tmp_path: Path
+) -> None:
+    options = ("--recipe", "ptq_w8a8", "--calibration-faces", "16", "--json")
+    result = call(run_folder, faces, tmp_path, *options)
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    path = tmp_path / NAME.format("ptq_w8a8")
+    assert content["file"] == str(path) and content["size_bytes"] == path.stat().st_size
+    metadata = read_metadata(path)
+    assert (metadata.architecture, metadata.landmarks, metadata.input_size) == ("small", 68, SIZE)
+    assert metadata.licence == "for tests alone"
+    measured = metadata.metrics["validation"]
+    assert measured["faces"] == 6
+    assert measured["nme_percent"] == content["nme_percent"] == content["quantized"]["nme_percent"]
+    assert measured["float_nme_percent"] == content["float_nme_percent"]
+    assert len(metadata.source["model_sha256"]) == 64
+
+    before = path.read_bytes()
+    assert call(run_folder, faces, tmp_path, *options).exit_code == 0
+    assert path.read_bytes() == before  # same run, recipe and seed: same file
+
+
+def test_qat_fine_tunes_with_the_runs_losses_and_leaves_the_run_as_it_was(
+    run_folder: Path, faces: Path, tmp_path: Path
+) -> None:
+    before = {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()}
+    options = ("--epochs", "2", "--calibration-faces", "16", "--learning-rate", "0.001")
+    result = call(run_folder, faces, tmp_path, "--recipe", "qat_w8a8", *options)
+    assert result.exit_code == 0, result.output
+    assert f"{NAME.format('qat_w8a8')}" in result.stdout
+    assert "ranges settled" in result.stdout
+    assert {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()} == before
+    metadata = read_metadata(tmp_path / NAME.format("qat_w8a8"))
+    assert metadata.source["settings"]["epochs"] == 2
+    measured = metadata.metrics["validation"]
+    # An untrained network gains by any training: rounding must not have stopped it.
+    assert measured["nme_percent"] < measured["float_nme_percent"]
+
+
+def test_a_missed_gate_keeps_the_file_under_another_name_and_what_was_there(
+    run_folder: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The conversion is made to look one percentage point worse than it is."""
+    measure = run_module.evaluate
+
+    def worse(predictor: object, dataset: object) -> Evaluation:
+        evaluation = measure(predictor, dataset)
+        worsened = 1.0 if isinstance(predictor, run_module.TflitePredictor) else 0.0
+        nme = evaluation.scores.nme_percent + worsened
+        return dataclasses.replace(
+            evaluation, scores=dataclasses.replace(evaluation.scores, nme_percent=nme)
+        )
+
+    monkeypatch.setattr(run_module, "evaluate", worse)
+    earlier = tmp_path / NAME.format("fp32")
+    earlier.write_bytes(b"earlier")
+    gate = ("--recipe", "fp32", "--max-nme-increase")
+    message = refused(call(run_folder, faces, tmp_path, *gate, "0.5"), 1)
+    assert "1.000 percentage points" in message and "--max-nme-increase allows 0.5" in message
+    assert earlier.read_bytes() == b"earlier"
+    assert [path.name for path in tmp_path.glob("*.tflite")] == [earlier.name]
+    assert (tmp_path / f"{earlier.name}.rejected").exists()
+    assert call(run_folder, faces, tmp_path, *gate, "1.5").exit_code == 0
+    assert read_metadata(earlier).recipe == "fp32"
+
+
+def test_data_with_another_number_of_landmarks_is_refused(run_folder: Path, tmp_path: Path) -> None:
+    other = draw_faces(tmp_path / "other", GENERIC_FACE_98, {"train": 8, "val": 4})
+    message = refused(call(run_folder, other, tmp_path / "out", "--recipe", "fp32"), 1)
+    assert "predicts 68 landmarks" in message and "has 98" in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--recipe", "int4"), 2, "'int4' is not one of"),
+        (("--recipe", "fp32", "--epochs", "3"), 2, "no use for --epochs"),
+        (("--recipe", "fp16", "--calibration-faces", "9"), 2, "no use for --calibration-faces"),
+        (("--recipe", "fp32", "--split", "test"), 2, "test split is refused"),
+    ],
+)
+def test_calls_that_make_no_sense_are_refused(
+    options: tuple[str, ...], code: int, message: str, run_folder: Path, faces: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert message in refused(call(run_folder, faces, out, *options), code)
+    assert not out.exists()
+
+
+def test_a_folder_that_is_no_run_is_named(faces: Path, tmp_path: Path) -> None:
+    message = refused(call(tmp_path, faces, tmp_path / "out", "--recipe", "fp32"), 1)
+    assert "expected the folder of a training run" in message
+
+
+def test_a_damaged_model_is_named(run_folder: Path, faces: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "run"
+    broken.mkdir()
+    for path in run_folder.iterdir():
+        content = path.read_bytes()
+        half = len(content) // 2 if path.name == "model.keras" else len(content)
+        (broken / path.name).write_bytes(content[:half])
+    message = refused(call(broken, faces, tmp_path / "out", "--recipe", "fp32"), 1)
+    assert "model.keras: not a .keras model that can be loaded" in message
+
+
+def test_without_the_extra_the_command_says_what_to_install(
+    run_folder: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow_model_optimization", None)
+    message = refused(call(run_folder, faces, tmp_path, "--recipe", "fp32"), 1)
+    assert "pip install 'asmnet-kit[train]'" in message

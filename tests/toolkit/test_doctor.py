@@ -1,0 +1,114 @@
+"""``asmnet-kit doctor``: tells the truth about this machine and, for faults, how to mend them."""
+
+import json
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from asmnet_kit import doctor
+from asmnet_kit.cli import main
+
+BASE = ("Python", "OpenCV", "CPU runtime", "face detector")
+
+
+def test_everything_the_base_install_needs_works_here():
+    """These tests run in such an installation."""
+    checks = {check.name: check for check in doctor.diagnose().checks}
+    assert [checks[name].status for name in BASE] == ["ok"] * 4
+
+
+def test_every_check_that_is_not_ok_says_what_to_do():
+    for check in doctor.diagnose().checks:
+        assert check.status in (doctor.OK, doctor.MISSING, doctor.BROKEN)
+        assert check.detail and check.needed_for
+        assert bool(check.fix) == (check.status != doctor.OK)
+
+
+def test_json_is_alone_on_stdout():
+    result = CliRunner().invoke(main, ["doctor", "--json"])
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert found["schema_version"] == 1
+    assert {"name", "status", "detail", "needed_for", "fix"} == set(found["checks"][0])
+    assert "Next: " in result.stderr
+
+
+def test_the_table_shows_each_check_and_the_next_step():
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == 0
+    for check in doctor.diagnose().checks:
+        assert check.name in result.stdout
+    assert "Next: " in result.stdout
+
+
+def test_without_tensorflow_the_next_step_is_to_install_it(monkeypatch):
+    """quickstart would train."""
+    monkeypatch.setattr(doctor, "TRAIN_PACKAGES", ("no-such-package",))
+    result = CliRunner().invoke(main, ["doctor"])
+    assert "Next: pip install 'asmnet-kit[train]'" in result.stdout
+
+
+def test_an_opencv_that_cannot_be_imported_is_broken_and_the_kit_still_answers(monkeypatch):
+    """As opencv-python does on a machine without a desktop: an ImportError that names libGL."""
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    check = doctor.check_opencv()
+    assert check.status == doctor.BROKEN
+    assert "opencv-python-headless" in check.fix
+    assert doctor.check_python().status == doctor.OK
+
+
+def test_two_opencv_packages_are_broken(monkeypatch):
+    monkeypatch.setattr(doctor, "_version", lambda package: "4.11")
+    check = doctor.check_opencv()
+    assert check.status == doctor.BROKEN
+    assert check.fix.startswith("pip uninstall -y opencv-python opencv-python-headless")
+
+
+def test_missing_training_packages_are_named(monkeypatch):
+    monkeypatch.setattr(doctor, "_version", lambda package: None)
+    check = doctor.check_training()
+    assert check.status == doctor.MISSING
+    assert "tensorflow" in check.detail
+    assert check.fix == "pip install 'asmnet-kit[train]'"
+
+
+@pytest.mark.parametrize(("python", "command"), [((3, 12), "python3.11"), ((3, 11), "python -m")])
+def test_the_coral_runtime_asks_for_a_python_that_has_it(monkeypatch, python, command):
+    monkeypatch.setattr(doctor, "_version", lambda package: None)
+    monkeypatch.setattr(sys, "version_info", (*python, 0, "final", 0))
+    assert doctor.check_tflite_runtime().fix.startswith(command)
+
+
+def test_a_coral_stick_is_known_by_its_usb_ids(monkeypatch, tmp_path):
+    for folder, vendor, product in (("1-1", "1d6b", "0002"), ("1-2", "18d1", "9302")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "idVendor").write_text(f"{vendor}\n")
+        (tmp_path / folder / "idProduct").write_text(f"{product}\n")
+    monkeypatch.setattr(doctor, "CORAL_PCIE", tmp_path / "apex_0")
+    monkeypatch.setattr(doctor, "USB_DEVICES", tmp_path)
+    assert doctor.check_edgetpu_device().status == doctor.OK
+    monkeypatch.setattr(doctor, "USB_DEVICES", tmp_path / "none")
+    assert doctor.check_edgetpu_device().status == doctor.MISSING
+
+
+def test_the_compiler_is_found_by_the_variable_then_the_path(monkeypatch, tmp_path):
+    program = tmp_path / "edgetpu_compiler"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("EDGETPU_COMPILER", raising=False)
+    assert doctor.check_edgetpu_compiler().detail == str(program)
+    monkeypatch.setenv("EDGETPU_COMPILER", str(tmp_path / "gone"))
+    assert doctor.check_edgetpu_compiler().status == doctor.BROKEN
+
+
+def test_vulkan_needs_a_driver_besides_its_loader(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: f"lib{name}.so.1")
+    monkeypatch.setattr(doctor.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(doctor, "VULKAN_DRIVER_FOLDERS", (str(tmp_path),))
+    for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
+        monkeypatch.delenv(name, raising=False)
+    assert "no driver" in doctor.check_gpu().detail
+    (tmp_path / "lvp_icd.x86_64.json").write_text("{}")
+    assert doctor.check_gpu().detail == "drivers: lvp_icd.x86_64"

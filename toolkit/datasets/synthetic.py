@@ -1,0 +1,105 @@
+"""Synthetic faces as ``asmnet-kit data synthesize`` writes them (:mod:`asmnet_kit.faces3d.write`).
+
+Folders ``train``, ``val`` and ``test`` hold ``NAME.jpg``, ``NAME.pts`` (68 landmarks),
+``NAME.pts98`` and one ``pose.csv`` (name, yaw, pitch, roll in degrees; signs: asmnet_kit.pose).
+Subsets: the range of the yaw's size (``yaw_0_30``, ``yaw_30_60``, ``yaw_60_90``).
+"""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.datasets.base import Face, Problem
+from asmnet_kit.datasets.folders import Reading, split_named, walk
+from asmnet_kit.datasets.pts import read_folder
+from asmnet_kit.datasets.subsets import yaw_subsets
+from asmnet_kit.errors import DatasetError
+
+SUFFIX = ".pts"
+SUFFIXES = {68: ".pts", 98: ".pts98"}
+DEFAULT_POINTS = 68
+POSE_FILE = "pose.csv"
+POSE_COLUMNS = ("name", "yaw", "pitch", "roll")
+
+Poses = dict[str, NDArray[np.float32]]
+
+
+def split_of_folder(ancestors: tuple[str, ...], parts: tuple[str, ...]) -> str | None:
+    """The split that the faces of a folder belong to."""
+    return split_named((*ancestors, *parts))
+
+
+def read(root: Path, *, points: int | None = None) -> Reading:
+    """All synthetic faces below ``root`` with 68 (unless told otherwise) or 98 landmarks.
+
+    Raises:
+        DatasetError: ``root`` is no folder, or drawing it was interrupted.
+    """
+    points = points or DEFAULT_POINTS
+    _require_complete(root)
+    reading = read_folder(
+        root,
+        points=points,
+        rule=lambda ancestors, parts: (split_of_folder(ancestors, parts), ()),
+        suffix=SUFFIXES[points],
+    )
+    poses: Poses = {}
+    for listing in walk(root):
+        if POSE_FILE in listing.files:
+            try:
+                found = _read_poses(listing.folder / POSE_FILE)
+            except DatasetError as error:
+                reading.problems.append(Problem(listing.name_of(POSE_FILE), str(error)))
+            else:
+                poses |= {listing.name_of(name): pose for name, pose in found.items()}
+    reading.faces = [_with_pose(face, poses.get(face.name)) for face in reading.faces]
+    return reading
+
+
+def _with_pose(face: Face, pose: NDArray[np.float32] | None) -> Face:
+    if pose is None:
+        return face
+    return dataclasses.replace(face, pose=pose, subsets=(*face.subsets, *yaw_subsets(pose[0])))
+
+
+def _require_complete(root: Path) -> None:
+    """Refuse a folder whose ``dataset.json`` says that faces are missing."""
+    description = root / "dataset.json"
+    if not description.is_file():
+        return
+    try:
+        complete = json.loads(description.read_text("utf-8")).get("complete", True)
+    except (ValueError, AttributeError) as error:
+        raise DatasetError(f"{description}: expected a JSON object: {error}") from error
+    if not complete:
+        raise DatasetError(
+            f"{root}: drawing these faces was interrupted; "
+            "run the same asmnet-kit data synthesize again to finish"
+        )
+
+
+def _read_poses(path: Path) -> Poses:
+    """Name -> float32 [3] yaw, pitch, roll in degrees.
+
+    Raises:
+        DatasetError: the reason, without the file's name.
+    """
+    poses: Poses = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            missing = set(POSE_COLUMNS) - set(rows.fieldnames or ())
+            if missing:
+                raise DatasetError(f"expected the columns {', '.join(POSE_COLUMNS)}")
+            for row in rows:
+                pose = np.array([float(row[axis]) for axis in POSE_COLUMNS[1:]], np.float32)
+                if not np.isfinite(pose).all():
+                    raise DatasetError(f"line {rows.line_num}: expected finite angles")
+                poses[row["name"]] = pose
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"line {rows.line_num}: expected three angles: {error}") from error
+    return poses

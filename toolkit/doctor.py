@@ -1,0 +1,299 @@
+"""What works on this machine and, for what does not, why and what to do.
+
+Every check is independent, changes nothing, needs no network and imports nothing heavy (TensorFlow
+is looked up, not imported).
+"""
+
+import ctypes.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from typing import Any
+
+from asmnet_kit import __version__
+from asmnet_kit.errors import KitError
+
+SCHEMA_VERSION = 1
+OK, MISSING, BROKEN = "ok", "missing", "broken"
+
+SUPPORTED_PYTHON = ((3, 10), (3, 13))
+EDGETPU_PYTHON = (3, 11)  # tflite-runtime 2.14 has no wheels for later ones
+
+# Packages that own the same folder cv2: with two of them the last installed wins.
+OPENCV_PACKAGES = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
+TRAIN_PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "matplotlib")
+
+VULKAN_DRIVER_FOLDERS = (
+    "/usr/share/vulkan/icd.d",
+    "/usr/local/share/vulkan/icd.d",
+    "/etc/vulkan/icd.d",
+)
+# USB vendor and product of a Coral accelerator, before and after it got its firmware.
+CORAL_USB_IDS = {("1a6e", "089a"), ("18d1", "9302")}
+USB_DEVICES = Path("/sys/bus/usb/devices")
+CORAL_PCIE = Path("/dev/apex_0")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that works or not.
+
+    Attributes:
+        name: what was looked at.
+        status: ``ok``, ``missing`` (not there; fine unless wanted) or ``broken`` (there but
+            unusable).
+        detail: what was found, or why it does not work.
+        needed_for: what does not work without it.
+        fix: what to do; empty where it works.
+    """
+
+    name: str
+    status: str
+    detail: str
+    needed_for: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The state of a machine: ``checks`` in the order a new user meets them."""
+
+    checks: tuple[Check, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kit_version": __version__,
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            "machine": platform.machine(),
+            "checks": [asdict(check) for check in self.checks],
+        }
+
+
+def diagnose() -> Diagnosis:
+    """Look at everything the kit can use."""
+    return Diagnosis(tuple(check() for check in CHECKS))
+
+
+def check_python() -> Check:
+    lowest, highest = SUPPORTED_PYTHON
+    span = f"{lowest[0]}.{lowest[1]} to {highest[0]}.{highest[1]}"
+    found = platform.python_version()
+    if lowest <= sys.version_info[:2] <= highest:
+        return Check("Python", OK, found, "everything")
+    return Check(
+        "Python", BROKEN, f"{found}; the kit is tested on {span}", "everything",
+        f"make a virtual environment with Python {span}",
+    )  # fmt: skip
+
+
+def check_opencv() -> Check:
+    name, needed_for = "OpenCV", "pictures"
+    installed = [package for package in OPENCV_PACKAGES if _version(package)]
+    headless = "pip install --force-reinstall opencv-python-headless"
+    if len(installed) > 1:
+        return Check(
+            name, BROKEN, f"{' and '.join(installed)} overwrite each other's files", needed_for,
+            f"pip uninstall -y {' '.join(installed)} && {headless}",
+        )  # fmt: skip
+    try:
+        import cv2
+    except ImportError as error:
+        # opencv-python links the libraries of a desktop; the message names the first it misses.
+        without = f"pip uninstall -y {installed[0]} && " if installed else ""
+        return Check(name, BROKEN, str(error), needed_for, without + headless)
+    return Check(name, OK, f"{installed[0] if installed else 'cv2'} {cv2.__version__}", needed_for)
+
+
+def check_runtime() -> Check:
+    """Runs a network that ships with the kit."""
+    name, needed_for = "CPU runtime", "--target cpu, predict, evaluating a .tflite"
+    try:
+        import numpy as np
+
+        from asmnet_kit.blazeface import SHORT_RANGE
+        from asmnet_kit.runtime import open_runtime
+
+        runtime = open_runtime(SHORT_RANGE.path)
+        runtime.run({key: np.zeros(info.shape, info.dtype) for key, info in runtime.inputs.items()})
+    except (ImportError, KitError) as error:
+        fix = "pip install --force-reinstall ai-edge-litert"
+        return Check(name, BROKEN, str(error), needed_for, fix)
+    return Check(name, OK, f"{runtime.name} {runtime.version}, {runtime.kernels}", needed_for)
+
+
+def check_detector() -> Check:
+    """Looks for faces in a grey picture: there are none."""
+    name, needed_for = "face detector", "predict without --box"
+    try:
+        import numpy as np
+
+        from asmnet_kit.detect import detect_faces
+
+        found = detect_faces(np.full((128, 128, 3), 128, np.uint8))
+    except (ImportError, KitError) as error:
+        return Check(name, BROKEN, str(error), needed_for, "mend the lines above first")
+    if found:
+        return Check(
+            name, BROKEN, f"sees {len(found)} faces in a grey picture", needed_for,
+            "pip install --force-reinstall asmnet-kit ai-edge-litert",
+        )  # fmt: skip
+    return Check(name, OK, "BlazeFace, ships with the kit", needed_for)
+
+
+def check_training() -> Check:
+    name, needed_for = "TensorFlow", "train, quantize, quickstart"
+    missing = [package for package in TRAIN_PACKAGES if not _version(package)]
+    if missing:
+        detail = f"not installed: {', '.join(missing)}"
+        return Check(name, MISSING, detail, needed_for, "pip install 'asmnet-kit[train]'")
+    return Check(name, OK, f"TensorFlow {_version('tensorflow')} with tf-keras", needed_for)
+
+
+def check_tflite_runtime() -> Check:
+    name, needed_for = "Edge TPU: tflite-runtime", "--target edgetpu"
+    found = _version("tflite-runtime")
+    if found:
+        return Check(name, OK, found, needed_for)
+    latest = ".".join(map(str, EDGETPU_PYTHON))
+    if sys.version_info[:2] > EDGETPU_PYTHON:
+        return Check(
+            name, MISSING, f"has no wheel for Python {platform.python_version()}", needed_for,
+            f"python{latest} -m venv coral && coral/bin/pip install 'asmnet-kit[edgetpu]'",
+        )  # fmt: skip
+    return Check(
+        name, MISSING, "not installed; it needs numpy < 2, so give it its own environment",
+        needed_for, "python -m venv coral && coral/bin/pip install 'asmnet-kit[edgetpu]'",
+    )  # fmt: skip
+
+
+def check_edgetpu_library() -> Check:
+    name, needed_for = "Edge TPU: libedgetpu", "--target edgetpu"
+    found = ctypes.util.find_library("edgetpu")
+    if found:
+        return Check(name, OK, found, needed_for)
+    return Check(
+        name, MISSING, "no libedgetpu.so.1 on the library path", needed_for,
+        "install libedgetpu1-std from Coral's Debian packages (coral.ai/software)",
+    )  # fmt: skip
+
+
+def check_edgetpu_device() -> Check:
+    name, needed_for = "Edge TPU: device", "--target edgetpu"
+    if CORAL_PCIE.exists():
+        return Check(name, OK, f"PCIe, {CORAL_PCIE}", needed_for)
+    if CORAL_USB_IDS & set(_usb_ids(USB_DEVICES)):
+        return Check(name, OK, "USB", needed_for)
+    return Check(
+        name, MISSING, "no Coral accelerator on USB or PCIe", needed_for,
+        "plug one in; in a container pass /dev/bus/usb or /dev/apex_0 through",
+    )  # fmt: skip
+
+
+def check_edgetpu_compiler() -> Check:
+    name, needed_for = "Edge TPU: compiler", "compiling for --target edgetpu"
+    told = os.environ.get("EDGETPU_COMPILER")
+    if told and shutil.which(told) is None:
+        return Check(
+            name, BROKEN, f"EDGETPU_COMPILER={told} is no program", needed_for,
+            "set it to the path of edgetpu_compiler, or unset it",
+        )  # fmt: skip
+    found = shutil.which(told or "edgetpu_compiler")
+    if found:
+        return Check(name, OK, found, needed_for)
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        return Check(
+            name, MISSING, f"exists for x86-64 Linux only, this is {platform.machine()}",
+            needed_for, "compile on another machine and copy the model over",
+        )  # fmt: skip
+    return Check(
+        name, MISSING, "edgetpu_compiler is not on the PATH", needed_for,
+        "install edgetpu-compiler from Coral's Debian packages, or set EDGETPU_COMPILER",
+    )  # fmt: skip
+
+
+def check_gpu() -> Check:
+    """The GPU delegate of ai-edge-litert runs on Vulkan: a loader and at least one driver."""
+    name, needed_for = "GPU: Vulkan", "--target gpu"
+    if platform.system() == "Darwin":
+        return Check(name, MISSING, "macOS has Metal, not Vulkan", needed_for, "use --target cpu")
+    install = "sudo apt-get install libvulkan1 mesa-vulkan-drivers (or your GPU vendor's driver)"
+    if ctypes.util.find_library("vulkan") is None:
+        return Check(name, MISSING, "no libvulkan.so.1 on the library path", needed_for, install)
+    drivers = _vulkan_drivers()
+    if not drivers:
+        return Check(name, MISSING, "the Vulkan loader finds no driver", needed_for, install)
+    if not _has_gpu_accelerator():
+        return Check(
+            name, MISSING, "this ai-edge-litert has no GPU accelerator", needed_for,
+            "pip install --upgrade ai-edge-litert",
+        )  # fmt: skip
+    return Check(name, OK, f"drivers: {', '.join(drivers)}", needed_for)
+
+
+def check_adb() -> Check:
+    name, needed_for = "Android: adb", "--target android"
+    found = shutil.which("adb")
+    if found:
+        return Check(name, OK, found, needed_for)
+    return Check(name, MISSING, "adb is not on the PATH", needed_for, "sudo apt-get install adb")
+
+
+CHECKS: tuple[Callable[[], Check], ...] = (
+    check_python,
+    check_opencv,
+    check_runtime,
+    check_detector,
+    check_training,
+    check_gpu,
+    check_tflite_runtime,
+    check_edgetpu_library,
+    check_edgetpu_device,
+    check_edgetpu_compiler,
+    check_adb,
+)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _usb_ids(devices: Path) -> Iterable[tuple[str, str]]:
+    """(vendor, product) of what is plugged in; nothing on systems without /sys."""
+    for vendor in devices.glob("*/idVendor"):
+        try:
+            product = vendor.with_name("idProduct").read_text().strip()
+            yield vendor.read_text().strip(), product
+        except OSError:  # unplugged while being read
+            continue
+
+
+def _vulkan_drivers() -> list[str]:
+    """Names of the driver manifests that the Vulkan loader would read."""
+    told = os.environ.get("VK_DRIVER_FILES") or os.environ.get("VK_ICD_FILENAMES")
+    if told:
+        return [Path(part).stem for part in told.split(os.pathsep) if Path(part).is_file()]
+    files = [file for folder in VULKAN_DRIVER_FOLDERS for file in Path(folder).glob("*.json")]
+    return sorted(file.stem for file in files)
+
+
+def _has_gpu_accelerator() -> bool:
+    try:
+        files = distribution("ai-edge-litert").files or []
+    except PackageNotFoundError:
+        return False
+    return any("GpuAccelerator" in file.name for file in files)
