@@ -35,6 +35,19 @@ android {
         jvmTarget = "1.8"
     }
 
+    testOptions {
+        unitTests {
+            isIncludeAndroidResources = true
+            all {
+                // What make android-test makes: run that first, or make_test_inputs.py.
+                val built = rootDir.resolve("../build/android")
+                it.systemProperty("asmnetkit.inputs", built.resolve("models").path)
+                it.systemProperty("asmnetkit.pictures", built.resolve("pictures").path)
+                it.systemProperty("asmnetkit.reports", built.resolve("reports").path)
+            }
+        }
+    }
+
     // Models are mapped into memory: they stay uncompressed. Put yours into src/main/assets/models/.
     androidResources {
         noCompress += "tflite"
@@ -46,4 +59,6 @@ dependencies {
     implementation(libs.litert)
     implementation(libs.litert.gpu)
     implementation(libs.litert.gpu.api)
+    testImplementation(libs.junit4)
+    testImplementation(libs.robolectric)
 }

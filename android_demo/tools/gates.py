@@ -106,8 +106,8 @@ def api_level(apk: Apk) -> str:
     (signatures,) = [path for path in files("api26") if path.suffix == ".signature"]
     checker = classpath([path for path in files("api26") if path.suffix == ".jar"])
     said = java(DEMO / "tools" / "ApiCheck.java", signatures, BUILD / "shrunk.jar", cp=checker)
-    # Lines end with "Undefined reference: TYPE OWNER.MEMBER(ARGUMENTS)". The signatures have neither
-    # Kotlin's nor TensorFlow Lite's classes, which are in the APK.
+    # Lines end with "Undefined reference: TYPE OWNER.MEMBER(ARGUMENTS)". Of what is in the APK, the
+    # signatures lack the classes of Kotlin, TensorFlow Lite and the app.
     references = re.findall(r"Undefined reference: (?:\S+ )?([\w.$]+)(?:\(|$)", said, re.MULTILINE)
     newer = {name for name in references if name.startswith(("android.", "dalvik.", "java"))}
     expect(newer == set(GUARDED), f"expected {sorted(GUARDED)}, got {sorted(newer)}")
