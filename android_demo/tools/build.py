@@ -137,7 +137,10 @@ def shrink() -> Path:
         for jar in [*files("stdlib"), *tflite_jars()]
     ]
     rules += [f"-outjars {out}", f"-libraryjars {file('android')}"]
-    rules += ["-libraryjars <java.home>/jmods/java.base.jmod(!**.jar;!module-info.class)"]
+    rules += [
+        f"-libraryjars <java.home>/jmods/{module}.jmod(!**.jar;!module-info.class)"
+        for module in ("java.base", "java.logging")
+    ]
     rules += [(DEMO / "app" / "proguard-rules.pro").read_text(), "-target 1.7"]
     configuration = BUILD / "proguard.pro"
     configuration.write_text("\n".join(rules) + "\n")
