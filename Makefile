@@ -9,6 +9,7 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test lint format types docs bench-harness bench-train bench-synthetic clean
+.PHONY: golden android android-test
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -60,6 +61,25 @@ bench-train: $(INSTALLED) ## pictures/s of training and its share of time spent 
 
 bench-synthetic: $(INSTALLED) ## drawn faces per second and core
 	@$(BIN)/python -m asmnet_kit.faces3d.speed
+
+golden: $(INSTALLED) ## write the golden files that the phone app's tests compare with
+	@$(BIN)/python -m asmnet_kit.golden
+
+# The app's tests need a drawn face and a model with known answers; the app itself bundles the models
+# of toolkit/models, or this one while there are none. MODEL=file.tflite bundles another.
+ANDROID_TOOLS := android_demo/tools
+ANDROID_INPUTS := build/android/models/face.json
+ANDROID_MODEL := $(if $(MODEL),--model $(MODEL))
+
+$(ANDROID_INPUTS): $(ANDROID_TOOLS)/make_test_inputs.py | $(INSTALLED)
+	@$(BIN)/python $(ANDROID_TOOLS)/make_test_inputs.py $(@D)
+
+android: $(ANDROID_INPUTS) ## build the phone app: a signed APK, from Maven Central and Debian alone
+	@$(BIN)/python $(ANDROID_TOOLS)/build.py $(ANDROID_MODEL)
+
+android-test: android ## test the phone app: JUnit, a model on the JVM, Robolectric, APK gates
+	@$(BIN)/python $(ANDROID_TOOLS)/check.py $(ANDROID_MODEL)
+	@$(BIN)/python -m pytest -q tests/android
 
 clean: ## remove the environment and what was built
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

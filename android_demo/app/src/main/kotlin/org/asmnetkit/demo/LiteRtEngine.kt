@@ -1,0 +1,149 @@
+package org.asmnetkit.demo
+
+import android.os.Build
+import java.nio.ByteBuffer
+import org.asmnetkit.core.Accelerator
+import org.asmnetkit.core.Backend
+import org.asmnetkit.core.ElementType
+import org.asmnetkit.core.Engine
+import org.asmnetkit.core.EngineFactory
+import org.asmnetkit.core.ModelException
+import org.asmnetkit.core.ModelFile
+import org.asmnetkit.core.TensorInfo
+import org.tensorflow.lite.DataType
+import org.tensorflow.lite.Delegate
+import org.tensorflow.lite.Interpreter
+import org.tensorflow.lite.Tensor
+import org.tensorflow.lite.TensorFlowLite
+import org.tensorflow.lite.gpu.CompatibilityList
+import org.tensorflow.lite.gpu.GpuDelegate
+import org.tensorflow.lite.nnapi.NnApiDelegate
+
+/**
+ * TensorFlow Lite (LiteRT) on the CPU, the GPU or through NNAPI. To be made, run and closed on one
+ * thread: the GPU delegate belongs to the thread that made it.
+ */
+class LiteRtEngine private constructor(
+    private val interpreter: Interpreter,
+    private val delegate: Delegate?,
+    override val requested: Backend,
+    override val actual: Accelerator,
+    override val refusal: String?,
+) : Engine {
+    override val runtimeName = "TensorFlow Lite"
+    override val runtimeVersion: String = TensorFlowLite.runtimeVersion()
+    override val kernels = when (actual) {
+        Accelerator.CPU -> "CPU, XNNPACK where it can, ${requested.threads} threads"
+        Accelerator.GPU -> "GPU delegate; operators it does not take run on the CPU"
+        Accelerator.NNAPI -> "NNAPI delegate without its own CPU driver; operators it does not take run on the CPU"
+    }
+    override val input: TensorInfo
+    override val outputs: Map<String, TensorInfo>
+
+    init {
+        val inputs = interpreter.getSignatureInputs(SIGNATURE).toList()
+        if (inputs != listOf(INPUT)) throw ModelException("expected the input '$INPUT', got $inputs")
+        input = info(INPUT, interpreter.getInputTensorFromSignature(INPUT, SIGNATURE))
+        outputs = interpreter.getSignatureOutputs(SIGNATURE).associateWith {
+            info(it, interpreter.getOutputTensorFromSignature(it, SIGNATURE))
+        }
+    }
+
+    override fun run(input: ByteBuffer, outputs: Map<String, ByteBuffer>) {
+        input.rewind()
+        for (buffer in outputs.values) buffer.rewind()
+        try {
+            interpreter.runSignature(mapOf(INPUT to input), outputs, SIGNATURE)
+        } catch (error: RuntimeException) {
+            throw ModelException("the model failed to run: ${oneLine(error)}", error)
+        }
+    }
+
+    override fun close() {
+        interpreter.close()
+        delegate?.close()
+    }
+
+    /** Opens models as asked, or on the CPU with the reason for that. */
+    object Factory : EngineFactory {
+        override fun open(model: ModelFile, backend: Backend): Engine {
+            if (backend.accelerator == Accelerator.CPU) return onCpu(model, backend, refusal = null)
+            val refusal = refusalOf(backend.accelerator)
+            if (refusal != null) return onCpu(model, backend, refusal)
+            return try {
+                make(model, backend, backend.accelerator, delegateOf(backend.accelerator), refusal = null)
+            } catch (error: RuntimeException) {
+                onCpu(model, backend, "${backend.accelerator.id} refused this model: ${oneLine(error)}")
+            } catch (error: LinkageError) { // the vendor's library is missing or another version
+                onCpu(model, backend, "${backend.accelerator.id} cannot be loaded: ${oneLine(error)}")
+            }
+        }
+
+        private fun onCpu(model: ModelFile, backend: Backend, refusal: String?): Engine = try {
+            make(model, backend, Accelerator.CPU, delegate = null, refusal)
+        } catch (error: RuntimeException) {
+            throw ModelException("${model.name}: cannot be loaded: ${oneLine(error)}", error)
+        } catch (error: LinkageError) {
+            throw ModelException("TensorFlow Lite cannot be loaded on this device: ${oneLine(error)}", error)
+        }
+
+        private fun make(
+            model: ModelFile,
+            backend: Backend,
+            actual: Accelerator,
+            delegate: Delegate?,
+            refusal: String?,
+        ): Engine {
+            val options = Interpreter.Options().setNumThreads(backend.threads).setUseXNNPACK(true)
+            if (delegate != null) options.addDelegate(delegate)
+            var interpreter: Interpreter? = null
+            try {
+                interpreter = Interpreter(model.content, options)
+                interpreter.allocateTensors()
+                return LiteRtEngine(interpreter, delegate, backend, actual, refusal)
+            } catch (error: Throwable) { // whatever it is, native memory must not leak
+                interpreter?.close()
+                delegate?.close()
+                throw error
+            }
+        }
+
+        private fun refusalOf(accelerator: Accelerator): String? = when (accelerator) {
+            Accelerator.CPU -> null
+            Accelerator.GPU -> try {
+                val supported = CompatibilityList().use { it.isDelegateSupportedOnThisDevice }
+                if (supported) null else "gpu: TensorFlow Lite's list of tested devices does not have this one"
+            } catch (error: LinkageError) {
+                "gpu cannot be loaded: ${oneLine(error)}"
+            }
+            Accelerator.NNAPI ->
+                if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.O_MR1) null else "nnapi: needs Android 8.1 or newer"
+        }
+
+        private fun delegateOf(accelerator: Accelerator): Delegate = when (accelerator) {
+            Accelerator.GPU -> CompatibilityList().use { GpuDelegate(it.bestOptionsForThisDevice) }
+            // Without its CPU driver NNAPI refuses instead of running slowly where no accelerator is.
+            else -> NnApiDelegate(NnApiDelegate.Options().setUseNnapiCpu(false))
+        }
+    }
+
+    private companion object {
+        const val SIGNATURE = "serving_default"
+        const val INPUT = "image"
+
+        fun info(name: String, tensor: Tensor): TensorInfo {
+            val type = when (val kind = tensor.dataType()) {
+                DataType.INT8 -> ElementType.INT8
+                DataType.UINT8 -> ElementType.UINT8
+                DataType.INT16 -> ElementType.INT16
+                DataType.FLOAT32 -> ElementType.FLOAT32
+                else -> throw ModelException("expected tensor '$name' of int8, uint8, int16 or float32, got $kind")
+            }
+            val quantization = tensor.quantizationParams()
+            val scale = quantization.scale.takeIf { it != 0f && type != ElementType.FLOAT32 }
+            return TensorInfo(name, tensor.shape().toList(), type, scale, quantization.zeroPoint)
+        }
+
+        fun oneLine(error: Throwable): String = (error.message ?: error.javaClass.simpleName).lines().joinToString(" ").take(300)
+    }
+}

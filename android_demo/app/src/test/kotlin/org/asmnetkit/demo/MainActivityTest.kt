@@ -1,0 +1,111 @@
+package org.asmnetkit.demo
+
+import android.Manifest
+import android.app.Application
+import android.content.Intent
+import android.graphics.Bitmap
+import android.graphics.Canvas
+import android.net.Uri
+import android.os.Looper
+import android.view.View
+import android.widget.TextView
+import java.io.ByteArrayInputStream
+import java.io.ByteArrayOutputStream
+import org.junit.After
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNotNull
+import org.junit.Assert.assertTrue
+import org.junit.Before
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.Robolectric
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.android.controller.ActivityController
+import org.robolectric.annotation.Config
+import org.robolectric.annotation.GraphicsMode
+
+@RunWith(RobolectricTestRunner::class)
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+@Config(sdk = [35], qualifiers = "w411dp-h891dp-xhdpi")
+class MainActivityTest {
+    private lateinit var activity: ActivityController<MainActivity>
+
+    @Before
+    fun `use an engine without native code`() {
+        MainActivity.engines = FakeEngine.Factory
+    }
+
+    @After
+    fun close() {
+        activity.pause().stop().destroy()
+        MainActivity.engines = LiteRtEngine.Factory
+    }
+
+    private fun start(): MainActivity {
+        activity = Robolectric.buildActivity(MainActivity::class.java).setup()
+        return activity.get()
+    }
+
+    private fun statusOf(main: MainActivity) = main.findViewById<TextView>(R.id.status).text.toString()
+
+    /** The controller works on a thread of its own and answers on this one. */
+    private fun waitFor(what: String, done: () -> Boolean) {
+        val end = System.currentTimeMillis() + 20_000
+        while (!done()) {
+            check(System.currentTimeMillis() < end) { "waited in vain for $what" }
+            Thread.sleep(10)
+            shadowOf(Looper.getMainLooper()).idle()
+        }
+    }
+
+    private fun screenshotOf(main: MainActivity): Bitmap {
+        val root = main.window.decorView
+        return Bitmap.createBitmap(root.width, root.height, Bitmap.Config.ARGB_8888).also { root.draw(Canvas(it)) }
+    }
+
+    @Test
+    fun `without permission it says what can be done`() {
+        val main = start()
+        assertEquals(listOf(Manifest.permission.CAMERA), shadowOf(main).lastRequestedPermission.requestedPermissions.toList())
+        main.onRequestPermissionsResult(0, arrayOf(Manifest.permission.CAMERA), intArrayOf(-1))
+        waitFor("the explanation") { "permission" in statusOf(main) }
+    }
+
+    @Test
+    fun `a device without a camera offers a photo`() {
+        shadowOf(RuntimeEnvironment.getApplication() as Application).grantPermissions(Manifest.permission.CAMERA)
+        val main = start()
+        waitFor("the explanation") { "no camera" in statusOf(main) }
+    }
+
+    @Test
+    fun `a photo shows landmarks, pose and times`() {
+        val main = start()
+        val uri = Uri.parse("content://photos/face")
+        val png = ByteArrayOutputStream().also { TestFace.bitmap.compress(Bitmap.CompressFormat.PNG, 100, it) }.toByteArray()
+        shadowOf(main.contentResolver).registerInputStreamSupplier(uri) { ByteArrayInputStream(png) }
+        main.findViewById<View>(R.id.photo).performClick()
+        val asked = shadowOf(main).nextStartedActivityForResult
+        assertEquals(Intent.ACTION_OPEN_DOCUMENT, asked.intent.action)
+        shadowOf(main).receiveResult(asked.intent, android.app.Activity.RESULT_OK, Intent().setData(uri))
+        val view = main.findViewById<FaceView>(R.id.face)
+        waitFor("the photo") { view.scene != null }
+        // Android's face detector is native code that a PC does not have: point at the face instead.
+        view.onTouched?.invoke(TestFace.box.centreX, TestFace.box.centreY)
+        waitFor("the face") { view.scene?.landmarks != null && "yaw" in statusOf(main) }
+        assertNotNull(view.scene?.pose)
+        assertTrue(statusOf(main), "invoke" in statusOf(main))
+        shadowOf(Looper.getMainLooper()).idle()
+        TestFace.save(screenshotOf(main), "main.png")
+    }
+
+    @Test
+    fun `every button has a label for screen readers`() {
+        val main = start()
+        for (id in listOf(R.id.switch_camera, R.id.photo, R.id.model, R.id.backend, R.id.benchmark, R.id.share)) {
+            assertTrue(main.findViewById<View>(id).contentDescription.isNotEmpty())
+        }
+    }
+}

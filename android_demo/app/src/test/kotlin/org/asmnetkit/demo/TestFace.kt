@@ -1,0 +1,81 @@
+package org.asmnetkit.demo
+
+import android.graphics.Bitmap
+import java.io.File
+import java.nio.ByteBuffer
+import java.util.Base64
+import org.asmnetkit.core.Accelerator
+import org.asmnetkit.core.Backend
+import org.asmnetkit.core.Box
+import org.asmnetkit.core.Crop
+import org.asmnetkit.core.ElementType
+import org.asmnetkit.core.Engine
+import org.asmnetkit.core.EngineFactory
+import org.asmnetkit.core.Json
+import org.asmnetkit.core.ModelFile
+import org.asmnetkit.core.Pose
+import org.asmnetkit.core.TensorInfo
+
+/** A synthetic face that Python drew, with its true landmarks and pose. */
+object TestFace {
+    private val folder = File(System.getProperty("asmnetkit.inputs"))
+
+    @Suppress("UNCHECKED_CAST")
+    private val about = Json.parse(File(folder, "face.json").readText()) as Map<String, Any?>
+
+    val width = (about["width"] as Long).toInt()
+    val height = (about["height"] as Long).toInt()
+    private val rgb: ByteArray = Base64.getDecoder().decode(about["rgb"] as String)
+    val landmarks = floats("landmarks")
+    val pose = floats("pose").let { Pose(it[0], it[1], it[2]) }
+    val box = Box.around(landmarks)
+
+    val bitmap: Bitmap by lazy {
+        val pixels = IntArray(width * height) { i ->
+            (0xFF shl 24) or (byte(3 * i) shl 16) or (byte(3 * i + 1) shl 8) or byte(3 * i + 2)
+        }
+        Bitmap.createBitmap(pixels, width, height, Bitmap.Config.ARGB_8888)
+    }
+
+    val pictures = File(System.getProperty("asmnetkit.pictures")).apply { mkdirs() }
+
+    private fun byte(at: Int) = rgb[at].toInt() and 255
+
+    private fun floats(key: String) = (about[key] as List<*>).map { (it as Number).toFloat() }.toFloatArray()
+
+    fun save(bitmap: Bitmap, name: String) =
+        File(pictures, name).outputStream().use { check(bitmap.compress(Bitmap.CompressFormat.PNG, 100, it)) }
+}
+
+/**
+ * Answers every crop with the test face's landmarks, as fractions of its box's crop: no native
+ * library for Android runs on a PC.
+ */
+class FakeEngine(model: ModelFile, override val requested: Backend) : Engine {
+    override val actual = Accelerator.CPU
+    override val refusal = if (requested.accelerator == Accelerator.CPU) null else "gpu refused this model: a test has none"
+    override val runtimeName = "fake"
+    override val runtimeVersion = "0"
+    override val kernels = "none: a fake for tests"
+    private val size = model.metadata.inputSize
+    override val input = TensorInfo("image", listOf(1, size, size, 3), ElementType.INT8, 1 / 128f, 0)
+    override val outputs = mapOf(
+        "landmarks" to TensorInfo("landmarks", listOf(1, 136), ElementType.FLOAT32, null, 0),
+        "pose" to TensorInfo("pose", listOf(1, 3), ElementType.FLOAT32, null, 0),
+    )
+    private val fractions = Crop.of(TestFace.box, size, model.metadata.cropScale).toFractions(TestFace.landmarks)
+
+    override fun run(input: ByteBuffer, outputs: Map<String, ByteBuffer>) {
+        check(input.capacity() == size * size * 3)
+        outputs.getValue("landmarks").apply { rewind() }.let { out -> fractions.forEach { out.putFloat(it) } }
+        outputs.getValue("pose").apply { rewind() }.let { out ->
+            listOf(TestFace.pose.yaw, TestFace.pose.pitch, TestFace.pose.roll).forEach { out.putFloat(it / Pose.UNIT_DEGREES) }
+        }
+    }
+
+    override fun close() = Unit
+
+    object Factory : EngineFactory {
+        override fun open(model: ModelFile, backend: Backend): Engine = FakeEngine(model, backend)
+    }
+}

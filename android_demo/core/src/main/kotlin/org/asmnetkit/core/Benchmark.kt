@@ -1,0 +1,219 @@
+package org.asmnetkit.core
+
+import java.nio.ByteBuffer
+import java.util.Locale
+import java.util.Random
+import kotlin.math.max
+
+/** What to measure. A run ends after [runs] and [minSeconds], or after [maxSeconds] whatever its runs. */
+data class BenchmarkRequest(
+    val runId: String,
+    val modelName: String,
+    val backend: Backend,
+    val warmupRuns: Int = 20,
+    val runs: Int = 200,
+    val minSeconds: Double = 2.0,
+    val maxSeconds: Double = 300.0,
+) {
+    init {
+        require(isRunId(runId)) { "expected a run_id of letters, digits, '.', '_' and '-', got '$runId'" }
+        require(backend.threads in 1..MAX_THREADS) { "expected 1 to $MAX_THREADS threads, got ${backend.threads}" }
+        require(warmupRuns in 0..MAX_RUNS && runs in 1..MAX_RUNS) {
+            "expected 0 to $MAX_RUNS warm-up runs and 1 to $MAX_RUNS runs, got $warmupRuns and $runs"
+        }
+        require(minSeconds >= 0 && minSeconds <= maxSeconds) {
+            "expected 0 to $maxSeconds seconds, got $minSeconds"
+        }
+    }
+
+    companion object {
+        /** Whether [text] may name a run: it becomes a file name. */
+        fun isRunId(text: String): Boolean = RUN_ID.matches(text)
+
+        private val RUN_ID = Regex("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+        private const val MAX_THREADS = 16
+        private const val MAX_RUNS = 1_000_000
+    }
+}
+
+/** What only the device can tell. */
+interface Device {
+    /** Facts of the machine for the result file. */
+    fun facts(): Map<String, Any?>
+
+    /** CPU time this process has used, milliseconds. */
+    fun processCpuMs(): Long
+
+    fun peakRssBytes(): Long?
+
+    /** Reasons not to trust what was measured between now and [facts], for example heat. */
+    fun disturbances(): List<String>
+}
+
+/** Measures a model; the result file's numbers. */
+class Benchmark(private val factory: EngineFactory, private val device: Device, private val appVersion: String) {
+    /**
+     * Load the model, warm up, time runs, then time whole frames.
+     *
+     * @param onProgress share done, 0..1.
+     * @throws ModelException the model cannot be loaded or run.
+     */
+    fun measure(
+        request: BenchmarkRequest,
+        model: ModelFile,
+        measuredAt: String,
+        onProgress: (Double) -> Unit,
+    ): BenchmarkReport {
+        val before = device.facts()
+        val started = System.nanoTime()
+        return factory.open(model, request.backend).use { engine ->
+            val loadMs = ms(System.nanoTime() - started)
+            val input = noise(engine.input)
+            val outputs = engine.outputs.mapValues { it.value.allocate() }
+            val firstMs = time { engine.run(input, outputs) }
+            val warmedUp = warmUp(request) { engine.run(input, outputs) }
+
+            val cpuBefore = device.processCpuMs()
+            val wallBefore = System.nanoTime()
+            val samples = timedRuns(request, onProgress) { engine.run(input, outputs) }
+            val busy = (device.processCpuMs() - cpuBefore) / max(ms(System.nanoTime() - wallBefore), 1e-9)
+            val peak = device.peakRssBytes()
+
+            val faceModel = FaceModel(model, engine)
+            val frames = List(WARMUP_FRAMES + FRAMES) { faceModel.look(FRAME, FACE).times }.drop(WARMUP_FRAMES)
+            val stopped = "stopped after %.0f s with %d of %d runs".format(
+                Locale.ROOT, request.maxSeconds, samples.size, request.runs,
+            ).takeIf { samples.size < request.runs }
+            BenchmarkReport(
+                runId = request.runId,
+                appVersion = appVersion,
+                measuredAt = measuredAt,
+                model = model,
+                target = targetFacts(engine, model, busy),
+                machine = device.facts() + ("before" to before.filterKeys { it in CHANGING_FACTS }),
+                runtimeName = engine.runtimeName,
+                runtimeVersion = engine.runtimeVersion,
+                kernels = engine.kernels,
+                protocol = Protocol(
+                    warmupRuns = warmedUp,
+                    runs = samples.size,
+                    minSeconds = request.minSeconds,
+                    requestedRuns = request.runs,
+                    input = "random values over the input's range, seed 0",
+                ),
+                timings = Timings(
+                    load = loadMs,
+                    first = firstMs,
+                    invoke = samples,
+                    pre = median(frames) { it.preMs },
+                    post = median(frames) { it.postMs },
+                    endToEnd = median(frames) { it.totalMs },
+                ),
+                peakRssBytes = peak,
+                warnings = listOfNotNull(engine.refusal, stopped) + device.disturbances(),
+                notes = listOf(
+                    "the runtime's Java API does not tell how many operators a delegate took",
+                    "pre, post and end_to_end: medians of $FRAMES made-up frames of $FRAME_WIDTH x $FRAME_HEIGHT",
+                ),
+            )
+        }
+    }
+
+    private fun targetFacts(engine: Engine, model: ModelFile, busyCores: Double) = TargetFacts(
+        requested = "$TARGET:${engine.requested.accelerator.id}",
+        actual = "$TARGET:${engine.actual.id}",
+        threads = engine.requested.threads,
+        delegate = if (engine.actual == Accelerator.CPU) "XNNPACK" else engine.actual.id.uppercase(Locale.ROOT),
+        totalOps = model.totalOps,
+        proof = listOf(
+            "the interpreter was made with: ${engine.kernels}",
+            "this process kept %.2f CPU cores busy during the timed runs".format(Locale.ROOT, busyCores),
+        ),
+        refusal = engine.refusal,
+    )
+
+    private fun warmUp(request: BenchmarkRequest, run: () -> Unit): Int {
+        if (request.warmupRuns == 0) return 0
+        val started = System.nanoTime()
+        var runs = 0
+        while (runs < request.warmupRuns || ms(System.nanoTime() - started) < MIN_WARMUP_MS) {
+            run()
+            runs++
+            if (ms(System.nanoTime() - started) > 1000 * request.maxSeconds) break
+        }
+        return runs
+    }
+
+    private fun timedRuns(request: BenchmarkRequest, onProgress: (Double) -> Unit, run: () -> Unit): DoubleArray {
+        val samples = ArrayList<Double>(request.runs)
+        val started = System.nanoTime()
+        var told = started
+        while (true) {
+            samples += time(run)
+            val now = System.nanoTime()
+            val seconds = (now - started) / 1e9
+            val enough = samples.size >= request.runs && seconds >= request.minSeconds
+            if (enough || seconds >= request.maxSeconds) return samples.toDoubleArray()
+            if (now - told > TELL_EVERY_NS) {
+                val share = samples.size.toDouble() / request.runs
+                onProgress(minOf(1.0, share, if (request.minSeconds > 0) seconds / request.minSeconds else 1.0))
+                told = now
+            }
+        }
+    }
+
+    private inline fun time(run: () -> Unit): Double {
+        val started = System.nanoTime()
+        run()
+        return ms(System.nanoTime() - started)
+    }
+
+    private fun median(frames: List<StageTimes>, stage: (StageTimes) -> Double): Double =
+        percentile(frames.map(stage).toDoubleArray(), 50.0)
+
+    /** Every raw value of a whole-number type is allowed; floats are -1..1. */
+    private fun noise(info: TensorInfo): ByteBuffer {
+        val random = Random(0)
+        val buffer = info.allocate()
+        if (info.type == ElementType.FLOAT32) {
+            repeat(info.elements) { buffer.putFloat(2 * random.nextFloat() - 1) }
+        } else {
+            val bytes = ByteArray(buffer.capacity())
+            random.nextBytes(bytes)
+            buffer.put(bytes)
+        }
+        buffer.rewind()
+        return buffer
+    }
+
+    private companion object {
+        const val TARGET = "android"
+        const val MIN_WARMUP_MS = 200.0 // caches, page tables and the clock settle at least this long
+        const val TELL_EVERY_NS = 100_000_000L
+        const val FRAMES = 100
+        const val WARMUP_FRAMES = 5
+
+        // The frame and face box of the desktop benchmark (benchmarks/stages.py).
+        const val FRAME_WIDTH = 640
+        const val FRAME_HEIGHT = 480
+        val FACE = Box(210.0, 100.0, 430.0, 340.0)
+        val FRAME: Picture by lazy {
+            val random = Random(0)
+            fun plane(width: Int, height: Int): Plane {
+                val bytes = ByteBuffer.allocateDirect(width * height)
+                repeat(width * height) { bytes.put(it, random.nextInt().toByte()) }
+                return Plane(bytes, width, 1)
+            }
+            val chromaWidth = FRAME_WIDTH / 2
+            val chromaHeight = FRAME_HEIGHT / 2
+            YuvPicture(
+                FRAME_WIDTH,
+                FRAME_HEIGHT,
+                plane(FRAME_WIDTH, FRAME_HEIGHT),
+                plane(chromaWidth, chromaHeight),
+                plane(chromaWidth, chromaHeight),
+            )
+        }
+        val CHANGING_FACTS = setOf("thermal_status", "battery_percent", "battery_celsius", "memory_available_bytes")
+    }
+}

@@ -1,0 +1,45 @@
+package org.asmnetkit.core
+
+import java.nio.ByteBuffer
+
+/** What may run a model. [id] is what extras and result files call it. */
+enum class Accelerator(val id: String) {
+    CPU("cpu"),
+    GPU("gpu"),
+    NNAPI("nnapi");
+
+    companion object {
+        fun of(id: String): Accelerator? = entries.find { it.id == id }
+    }
+}
+
+/** Where a model is asked to run; [threads] are the CPU kernels'. */
+data class Backend(val accelerator: Accelerator, val threads: Int)
+
+/**
+ * A model that is loaded and ready to run, on one thread: the one that opened it.
+ *
+ * An engine says what it became: [actual] differs from the request where that was refused, and then
+ * [refusal] says why.
+ */
+interface Engine : AutoCloseable {
+    val requested: Backend
+    val actual: Accelerator
+    val refusal: String?
+    val runtimeName: String
+    val runtimeVersion: String
+
+    /** Whose kernels run the operators, for people. */
+    val kernels: String
+    val input: TensorInfo
+    val outputs: Map<String, TensorInfo>
+
+    /** Run once: [input] and [outputs] hold raw values from their start. @throws ModelException */
+    fun run(input: ByteBuffer, outputs: Map<String, ByteBuffer>)
+}
+
+/** Opens engines; tests have their own. */
+fun interface EngineFactory {
+    /** @throws ModelException the model cannot run at all; a refused accelerator falls back to the CPU. */
+    fun open(model: ModelFile, backend: Backend): Engine
+}

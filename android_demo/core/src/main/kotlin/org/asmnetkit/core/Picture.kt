@@ -1,0 +1,113 @@
+package org.asmnetkit.core
+
+import java.nio.ByteBuffer
+
+/**
+ * A picture to sample from. (0, 0) is the *centre* of the top-left pixel, x right, y down, as in
+ * every file and formula of the kit.
+ */
+interface Picture {
+    val width: Int
+    val height: Int
+
+    /** The colour of a pixel inside the picture as 0xRRGGBB. */
+    fun rgb(x: Int, y: Int): Int
+}
+
+/** Packed bytes R, G, B, row by row, without padding. */
+class RgbPicture(override val width: Int, override val height: Int, private val bytes: ByteArray) : Picture {
+    init {
+        require(bytes.size == width * height * 3) {
+            "expected ${width * height * 3} bytes for $width x $height pixels, got ${bytes.size}"
+        }
+    }
+
+    override fun rgb(x: Int, y: Int): Int {
+        val at = (y * width + x) * 3
+        return rgb(bytes[at].toInt() and 255, bytes[at + 1].toInt() and 255, bytes[at + 2].toInt() and 255)
+    }
+}
+
+/** 0xAARRGGBB integers row by row, as Android's Bitmap gives them; alpha is ignored. */
+class ArgbPicture(override val width: Int, override val height: Int, private val pixels: IntArray) : Picture {
+    init {
+        require(pixels.size >= width * height) {
+            "expected ${width * height} pixels for $width x $height, got ${pixels.size}"
+        }
+    }
+
+    override fun rgb(x: Int, y: Int): Int = pixels[y * width + x] and 0xFFFFFF
+}
+
+/** One plane of a YUV 4:2:0 frame; a row or a pixel may be followed by bytes that are not its own. */
+class Plane(val bytes: ByteBuffer, val rowStride: Int, val pixelStride: Int) {
+    /** The value 0..255 at column [x] of row [y] of this plane. */
+    operator fun get(x: Int, y: Int): Int = bytes.get(y * rowStride + x * pixelStride).toInt() and 255
+}
+
+/** A camera's YUV_420_888 frame; the chroma planes [u] and [v] have half the width and height. */
+class YuvPicture(
+    override val width: Int,
+    override val height: Int,
+    private val y: Plane,
+    private val u: Plane,
+    private val v: Plane,
+) : Picture {
+    override fun rgb(x: Int, y: Int): Int {
+        val chromaX = x shr 1
+        val chromaY = y shr 1
+        return yuvToRgb(this.y[x, y], u[chromaX, chromaY], v[chromaX, chromaY])
+    }
+}
+
+/** [source] turned clockwise by 0, 90, 180 or 270 degrees; no pixel is copied. */
+class TurnedPicture(private val source: Picture, private val clockwiseDegrees: Int) : Picture {
+    init {
+        requireQuarterTurn(clockwiseDegrees)
+    }
+
+    private val swapped = clockwiseDegrees % 180 != 0
+    override val width = if (swapped) source.height else source.width
+    override val height = if (swapped) source.width else source.height
+
+    override fun rgb(x: Int, y: Int): Int = when (clockwiseDegrees) {
+        90 -> source.rgb(y, source.height - 1 - x)
+        180 -> source.rgb(source.width - 1 - x, source.height - 1 - y)
+        270 -> source.rgb(source.width - 1 - y, x)
+        else -> source.rgb(x, y)
+    }
+}
+
+/** All pixels of the picture as 0xFFRRGGBB, row by row, into [pixels]. */
+fun Picture.copyArgb(pixels: IntArray) {
+    require(pixels.size >= width * height) { "expected room for ${width * height} pixels, got ${pixels.size}" }
+    var at = 0
+    for (y in 0 until height) for (x in 0 until width) pixels[at++] = rgb(x, y) or OPAQUE
+}
+
+/**
+ * Full-range BT.601 (JFIF), which is what cameras deliver as YUV_420_888:
+ * R = Y + 1.402 (V - 128), G = Y - 0.344136 (U - 128) - 0.714136 (V - 128), B = Y + 1.772 (U - 128),
+ * rounded and clipped to 0..255. Coefficients are multiplied by 2^16.
+ */
+fun yuvToRgb(y: Int, u: Int, v: Int): Int {
+    val luma = (y shl 16) + HALF
+    val blue = u - 128
+    val red = v - 128
+    return rgb(
+        clip((luma + 91881 * red) shr 16),
+        clip((luma - 22553 * blue - 46802 * red) shr 16),
+        clip((luma + 116130 * blue) shr 16),
+    )
+}
+
+internal fun rgb(red: Int, green: Int, blue: Int): Int = (red shl 16) or (green shl 8) or blue
+
+internal fun requireQuarterTurn(degrees: Int) =
+    require(degrees in QUARTER_TURNS) { "expected a turn of 0, 90, 180 or 270 degrees, got $degrees" }
+
+private fun clip(value: Int): Int = if (value < 0) 0 else if (value > 255) 255 else value
+
+private const val HALF = 1 shl 15
+private const val OPAQUE = 0xFF shl 24
+private val QUARTER_TURNS = setOf(0, 90, 180, 270)

@@ -1,0 +1,86 @@
+package org.asmnetkit.core
+
+import java.util.Locale
+import kotlin.math.abs
+import kotlin.math.ceil
+import kotlin.math.floor
+import kotlin.math.sqrt
+
+private val PERCENTILES = mapOf("p50" to 50.0, "p90" to 90.0, "p99" to 99.0)
+private const val CONFIDENCE_Z = 1.96 // two-sided 95 % of a normal distribution
+private const val MAX_SPREAD = 1.25 // p90 / p50
+private const val MAX_DRIFT = 0.10 // of the median, between the first and the last third
+private const val MIN_DRIFT_RUNS = 30
+
+/** The [percent] percentile, interpolated linearly between the two nearest samples. */
+fun percentile(samples: DoubleArray, percent: Double): Double {
+    require(samples.isNotEmpty()) { "expected at least one sample" }
+    val sorted = samples.sortedArray()
+    val position = (sorted.size - 1) * percent / 100
+    val below = floor(position).toInt()
+    val above = minOf(below + 1, sorted.size - 1)
+    return sorted[below] + (sorted[above] - sorted[below]) * (position - below)
+}
+
+/** The result file's `summary`: milliseconds, and runs per second. No sample is dropped. */
+fun summarise(samplesMs: DoubleArray): Map<String, Double> {
+    val mean = samplesMs.average()
+    val summary = linkedMapOf("min" to samplesMs.min())
+    for ((name, percent) in PERCENTILES) summary[name] = percentile(samplesMs, percent)
+    summary["mean"] = mean
+    summary["std"] = sqrt(samplesMs.sumOf { (it - mean) * (it - mean) } / samplesMs.size)
+    val total = samplesMs.sum()
+    summary["runs_per_second"] = if (total > 0) 1000 * samplesMs.size / total else 0.0
+    return summary
+}
+
+/** 95 % intervals of the percentiles: the samples of rank n q -+ 1.96 sqrt(n q (1 - q)). */
+fun intervals(samplesMs: DoubleArray): Map<String, List<Double>> {
+    val sorted = samplesMs.sortedArray()
+    val n = sorted.size
+    return PERCENTILES.mapValues { (_, percent) ->
+        val q = percent / 100
+        val half = CONFIDENCE_Z * sqrt(n * q * (1 - q))
+        val low = floor(n * q - half).toInt().coerceIn(0, n - 1)
+        val high = ceil(n * q + half).toInt().coerceIn(0, n - 1)
+        listOf(sorted[low], sorted[high])
+    }
+}
+
+/** Reasons, in sentences, why these samples may not repeat; empty when there are none. */
+fun instability(samplesMs: DoubleArray): List<String> {
+    val reasons = ArrayList<String>()
+    val p50 = percentile(samplesMs, 50.0)
+    val p90 = percentile(samplesMs, 90.0)
+    if (p50 > 0 && p90 / p50 > MAX_SPREAD) {
+        reasons += "unstable: p90 is %.0f %% above p50; close other programs and measure again"
+            .format(Locale.ROOT, 100 * (p90 / p50 - 1))
+    }
+    if (samplesMs.size >= MIN_DRIFT_RUNS) {
+        val third = samplesMs.size / 3
+        val first = percentile(samplesMs.copyOfRange(0, third), 50.0)
+        val last = percentile(samplesMs.copyOfRange(samplesMs.size - third, samplesMs.size), 50.0)
+        if (first > 0 && abs(last / first - 1) > MAX_DRIFT) {
+            reasons += (
+                "drifting: the median of the last third of the runs is %+.0f %% off the first third's; " +
+                    "the clock frequency or the load changed"
+                ).format(Locale.ROOT, 100 * (last / first - 1))
+        }
+    }
+    return reasons
+}
+
+/** Means over the last [size] values: what a display shows without flicker. */
+class RunningMean(private val size: Int) {
+    private val values = ArrayDeque<Double>()
+
+    fun add(value: Double) {
+        values.addLast(value)
+        if (values.size > size) values.removeFirst()
+    }
+
+    fun clear() = values.clear()
+
+    /** null before the first value. */
+    val mean: Double? get() = if (values.isEmpty()) null else values.average()
+}

@@ -1,0 +1,55 @@
+package org.asmnetkit.core
+
+import org.junit.jupiter.api.Assertions.assertArrayEquals
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Test
+
+class FaceTest {
+    @Test
+    fun `rotations and drawn axes are Python's`() {
+        val golden = Golden.read("poses")
+        val (x, y) = golden["origin"].doubles.toList()
+        for (case in golden["cases"].list) {
+            val (yaw, pitch, roll) = case["angles"].floats.toList()
+            val pose = Pose(yaw, pitch, roll)
+            for ((expected, row) in case["rotation"].list.zip(pose.rotation())) {
+                assertArrayEquals(expected.doubles, row, 1e-12)
+            }
+            // Python's axes are float32 near 150 pixels: half a unit in the last place is 8e-6.
+            for ((expected, end) in case["axes"].list.zip(pose.axes(x, y, golden["length"].double))) {
+                assertArrayEquals(expected.doubles, end, 1e-4)
+            }
+        }
+    }
+
+    @Test
+    fun `a face from the front points at the viewer`() {
+        val (right, chin, nose) = Pose(0f, 0f, 0f).axes(10.0, 20.0, 5.0)
+        assertArrayEquals(doubleArrayOf(15.0, 20.0), right, 1e-12)
+        assertArrayEquals(doubleArrayOf(10.0, 25.0), chin, 1e-12)
+        assertArrayEquals(doubleArrayOf(10.0, 20.0), nose, 1e-12)
+    }
+
+    @Test
+    fun `both schemes have Python's parts`() {
+        for ((points, expected) in Golden.read("schemes").entries) {
+            val scheme = Scheme.of(points.toInt())!!
+            assertEquals(expected["outer_eye_corners"].ints, scheme.outerEyeCorners.toList())
+            assertEquals(
+                expected["parts"].list.map { Triple(it["name"].text, it["points"].ints, it["closed"].boolean) },
+                scheme.parts.map { Triple(it.name, it.points.toList(), it.closed) },
+            )
+        }
+    }
+
+    @Test
+    fun `eyes alone give nearly the landmark box of the generic face`() {
+        val golden = Golden.read("eyes")
+        val (middleX, middleY) = golden["middle"].doubles.toList()
+        val expected = golden["box"].box
+        val box = boxFromEyes(middleX, middleY, golden["distance"].double)
+        assertEquals(expected.longerSide, box.longerSide, 0.01 * expected.longerSide)
+        assertEquals(expected.centreX, box.centreX, 0.01 * expected.longerSide)
+        assertEquals(expected.centreY, box.centreY, 0.01 * expected.longerSide)
+    }
+}

@@ -1,0 +1,87 @@
+package org.asmnetkit.core
+
+import java.nio.ByteBuffer
+import java.security.MessageDigest
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertThrows
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+
+class ModelFileTest {
+    private val golden = Golden.read("model_file")
+    private val bytes = golden["model"].bytes
+
+    private fun read(content: ByteArray) = ModelFile.read("model.tflite", ByteBuffer.wrap(content))
+
+    @Suppress("UNCHECKED_CAST")
+    private fun changed(vararg changes: Pair<String, Any?>) =
+        ModelMetadata.of((golden["metadata"].json as Map<String, Any?>) + changes)
+
+    @Test
+    fun `a model file says what Python wrote`() {
+        val file = read(bytes)
+        assertEquals(golden["metadata"].json, file.metadata.json)
+        assertEquals("asmnet_nano", file.metadata.architecture)
+        assertEquals(98, file.metadata.scheme.points)
+        assertEquals(112, file.metadata.inputSize)
+        assertEquals(1.25, file.metadata.cropScale)
+        assertEquals("Größe: example ✓", file.metadata.licence)
+        assertTrue(file.metadata.hasPose)
+        assertEquals(golden["operators"].int, file.totalOps)
+    }
+
+    @Test
+    fun `the hash is the whole file's`() {
+        val expected = MessageDigest.getInstance("SHA-256").digest(bytes).joinToString("") { "%02x".format(it) }
+        assertEquals(expected, read(bytes).sha256)
+    }
+
+    @Test
+    fun `a model without metadata says how to get some`() {
+        val error = assertThrows(ModelException::class.java) { read(golden["without_metadata"].bytes) }
+        assertTrue("asmnet-kit quantize" in error.message!!)
+    }
+
+    @Test
+    fun `a file cut off anywhere is refused with a message`() {
+        for (length in bytes.indices) {
+            val error = runCatching { read(bytes.copyOf(length)) }.exceptionOrNull()
+            assertTrue(error == null || error is ModelException) { "cut at $length: $error" }
+        }
+    }
+
+    @Test
+    fun `flipped bits never do worse than a message`() {
+        for (at in bytes.indices) for (bit in 0..7) {
+            val broken = bytes.copyOf().also { it[at] = (it[at].toInt() xor (1 shl bit)).toByte() }
+            val error = runCatching { read(broken) }.exceptionOrNull()
+            assertTrue(error == null || error is ModelException) { "byte $at bit $bit: $error" }
+        }
+    }
+
+    @Test
+    fun `metadata outside the contract is refused`() {
+        changed() // as it is, it is fine
+        val input = mapOf("size" to 112L, "colour" to "RGB", "mean" to 128L, "scale" to 128L)
+        for (change in listOf(
+            "schema_version" to 2L,
+            "landmarks" to 5L,
+            "landmarks" to "68",
+            "input" to null,
+            "input" to input + ("colour" to "BGR"),
+            "input" to input + ("mean" to 127.5),
+            "input" to input + ("size" to 0L),
+            "crop" to mapOf("scale" to 0.0),
+            "outputs" to mapOf("pose" to "degrees / 90"),
+            "outputs" to mapOf("landmarks" to "pixels"),
+            "architecture" to null,
+        )) {
+            assertThrows(ModelException::class.java, { changed(change) }) { "accepted $change" }
+        }
+    }
+
+    @Test
+    fun `a model without pose is fine`() {
+        assertEquals(false, changed("outputs" to mapOf("landmarks" to "fraction of crop side from centre")).hasPose)
+    }
+}

@@ -1,0 +1,61 @@
+package org.asmnetkit.core
+
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Test
+import org.junit.jupiter.params.ParameterizedTest
+import org.junit.jupiter.params.provider.CsvSource
+
+class OrientationTest {
+    @ParameterizedTest(name = "sensor {0}, display {1}, front {2}: turn {3}")
+    @CsvSource(
+        // A usual phone: back sensor at 90, front at 270. Held upright both need their own angle;
+        // turned to its left (ROTATION_90) the sensors' rows are level with the horizon.
+        "90, 0, false, 90", "90, 90, false, 0", "90, 180, false, 270", "90, 270, false, 180",
+        "270, 0, true, 270", "270, 90, true, 0", "270, 180, true, 90", "270, 270, true, 180",
+        // A tablet whose sensor is mounted along its natural landscape.
+        "0, 0, false, 0", "0, 90, false, 270",
+    )
+    fun `frames are turned upright`(sensor: Int, display: Int, front: Boolean, turn: Int) {
+        assertEquals(turn, uprightTurn(sensor, display, front))
+    }
+
+    @Test
+    fun `a turned box keeps its corners sorted`() {
+        assertEquals(Box(5.0, 1.0, 7.0, 2.0), Box(1.0, 2.0, 2.0, 4.0).turned(20, 10, 90))
+    }
+
+    @Test
+    fun `a stream of another shape is the middle of the sensor`() {
+        // 4000 x 3000 array, 1600 x 900 stream: 2.5 array pixels each, 375 rows cut off above.
+        val box = activeArrayToStream(Box(1000.0, 1375.0, 1250.0, 1625.0), 4000, 3000, 1600, 900)
+        assertEquals(Box(399.5, 399.5, 499.5, 499.5), box)
+    }
+
+    @Test
+    fun `a picture fits in the middle of a view`() {
+        val placement = Placement(640, 480, 1080, 1920, mirrored = false)
+        assertEquals(1080.0 / 640, placement.scale)
+        assertEquals(0.0, placement.left)
+        assertEquals((1920 - 810) / 2.0, placement.top)
+        // The middle between the two middle pixels is the middle of the view.
+        assertEquals(540.0, placement.viewX(319.5), 1e-9)
+        assertEquals(960.0, placement.viewY(239.5), 1e-9)
+    }
+
+    @Test
+    fun `a mirrored picture swaps left and right only`() {
+        val plain = Placement(640, 480, 640, 480, mirrored = false)
+        val mirrored = plain.copy(mirrored = true)
+        assertEquals(plain.viewX(0.0), mirrored.viewX(639.0), 1e-9)
+        assertEquals(plain.viewY(7.0), mirrored.viewY(7.0), 1e-9)
+    }
+
+    @Test
+    fun `a touch finds the pixel below it`() {
+        for (mirrored in listOf(false, true)) {
+            val placement = Placement(480, 640, 1080, 1794, mirrored)
+            assertEquals(123.0, placement.pictureX(placement.viewX(123.0)), 1e-9)
+            assertEquals(45.0, placement.pictureY(placement.viewY(45.0)), 1e-9)
+        }
+    }
+}

@@ -1,0 +1,77 @@
+package org.asmnetkit.core
+
+import java.nio.ByteBuffer
+import kotlin.math.abs
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertThrows
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+
+class PictureTest {
+    /** Pixels 0xAABBCC... of a 3 x 2 picture, numbered row by row: 0 1 2 / 3 4 5. */
+    private val numbered = ArgbPicture(3, 2, IntArray(6) { it })
+
+    private fun rows(picture: Picture) =
+        List(picture.height) { y -> List(picture.width) { x -> picture.rgb(x, y) } }
+
+    @Test
+    fun `YUV becomes Python's colours`() {
+        for (colour in Golden.read("yuv")["colours"].list) {
+            val (y, u, v, red, green) = colour.ints
+            val got = yuvToRgb(y, u, v)
+            val parts = listOf(got shr 16, (got shr 8) and 255, got and 255)
+            // 2^-17 per coefficient times 128 is far below half a level: only ties differ.
+            for ((a, b) in parts.zip(listOf(red, green, colour.ints[5]))) {
+                assertTrue(abs(a - b) <= 1) { "$y $u $v: expected ${colour.ints.drop(3)}, got $parts" }
+            }
+        }
+    }
+
+    @Test
+    fun `grey needs no chroma`() {
+        for (y in 0..255) assertEquals(y * 0x010101, yuvToRgb(y, 128, 128))
+    }
+
+    @Test
+    fun `planes with padding and interleaved chroma are read`() {
+        // 4 x 2 pixels; rows of Y are 6 bytes apart; U and V share one buffer, two bytes a pixel.
+        val luma = ByteBuffer.wrap(byteArrayOf(10, 20, 30, 40, 99, 99, 50, 60, 70, 80))
+        val chroma = byteArrayOf(-128, -128, -128, -128) // 128: grey
+        val picture = YuvPicture(
+            4,
+            2,
+            Plane(luma, 6, 1),
+            Plane(ByteBuffer.wrap(chroma), 4, 2),
+            Plane(ByteBuffer.wrap(chroma, 1, 3).slice(), 4, 2),
+        )
+        assertEquals(listOf(10, 20, 30, 40), List(4) { picture.rgb(it, 0) and 255 })
+        assertEquals(listOf(50, 60, 70, 80), List(4) { picture.rgb(it, 1) and 255 })
+    }
+
+    @Test
+    fun `a quarter turn clockwise puts the left column on top`() {
+        assertEquals(listOf(listOf(3, 0), listOf(4, 1), listOf(5, 2)), rows(TurnedPicture(numbered, 90)))
+        assertEquals(listOf(listOf(5, 4, 3), listOf(2, 1, 0)), rows(TurnedPicture(numbered, 180)))
+        assertEquals(listOf(listOf(2, 5), listOf(1, 4), listOf(0, 3)), rows(TurnedPicture(numbered, 270)))
+        assertEquals(rows(numbered), rows(TurnedPicture(numbered, 0)))
+        assertThrows(IllegalArgumentException::class.java) { TurnedPicture(numbered, 45) }
+    }
+
+    @Test
+    fun `a turned point shows the pixel it showed before`() {
+        for (turn in listOf(0, 90, 180, 270)) {
+            val turned = TurnedPicture(numbered, turn)
+            for (y in 0..1) for (x in 0..2) {
+                val (u, v) = turnedPoint(x.toDouble(), y.toDouble(), 3, 2, turn)
+                assertEquals(numbered.rgb(x, y), turned.rgb(u.toInt(), v.toInt()), "turned by $turn")
+            }
+        }
+    }
+
+    @Test
+    fun `copied pixels are opaque`() {
+        val pixels = IntArray(6)
+        numbered.copyArgb(pixels)
+        assertEquals(List(6) { 0xFF000000.toInt() or it }, pixels.toList())
+    }
+}

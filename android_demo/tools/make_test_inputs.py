@@ -1,0 +1,106 @@
+"""Make what the app is built and tested with: an untrained int8 model and a drawn face.
+
+    python android_demo/tools/make_test_inputs.py OUT_FOLDER
+
+Writes asmnet_nano, converted untrained, and beside it what the kit's own runtime answers to a few
+crops (JSON), which the JVM test compares with. Its landmarks mean nothing; its operators, types and
+metadata are those of a trained model. Writes a synthetic face with its landmarks and pose too.
+"""
+
+import base64
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import asmnet_kit.quantize  # noqa: F401  # isort: skip  (chooses Keras 2 before TensorFlow starts)
+import tf_keras  # isort: skip
+
+from asmnet_kit.faces3d.render import synthesize
+from asmnet_kit.files import write_bytes, write_json
+from asmnet_kit.golden import picture_of_shapes
+from asmnet_kit.images import Crop, Image
+from asmnet_kit.modelfile import ModelMetadata, with_metadata
+from asmnet_kit.predictor import input_values
+from asmnet_kit.quantize.convert import convert
+from asmnet_kit.quantize.deployable import deployable
+from asmnet_kit.quantize.recipes import recipe_of
+from asmnet_kit.runtime import open_runtime
+from asmnet_kit.training.architectures.registry import build
+
+POINTS, SIZE = 68, 112
+CASES = 8
+FACE_SEED, FACE_SIZE = 3, 480
+
+
+def main(folder: Path) -> None:
+    tf_keras.utils.set_random_seed(0)
+    network = build("asmnet_nano", points=POINTS, input_size=SIZE)
+    spread_outputs(network)
+    content = convert(deployable(network), recipe_of("ptq_w8a8"), crops=crops(32))
+    metadata = ModelMetadata(
+        architecture="asmnet_nano",
+        landmarks=POINTS,
+        input_size=SIZE,
+        recipe="untrained_w8a8",
+        licence="Apache-2.0",
+    )
+    path = folder / metadata.file_name
+    write_bytes(path, with_metadata(content, metadata))
+    write_json(path.with_suffix(".expected.json"), expected(path))
+    write_json(folder / "face.json", face())
+    print(path)
+
+
+def spread_outputs(network: tf_keras.Model) -> None:
+    """Output layers start near zero; larger weights make all of int8's range come up."""
+    rng = np.random.default_rng(0)
+    for layer in network.layers:
+        if layer.name.startswith(("landmarks", "pose")) and layer.get_weights():
+            shapes = [weights.shape for weights in layer.get_weights()]
+            layer.set_weights([rng.normal(0, 0.1, shape) for shape in shapes])
+
+
+def crops(count: int) -> Image:
+    """uint8 [count, SIZE, SIZE, 3]: windows of a picture of shapes under growing noise."""
+    rng = np.random.default_rng(0)
+    picture = picture_of_shapes()
+    cut = []
+    for index in range(count):
+        box = np.array(
+            [rng.uniform(0, 20), rng.uniform(0, 15), rng.uniform(35, 60), 46], np.float32
+        )
+        crop = Crop.from_box(box, size=SIZE).cut(picture).astype(np.float64)
+        cut.append(crop + rng.normal(0, 60 * index / count, crop.shape))
+    return np.clip(np.stack(cut), 0, 255).astype(np.uint8)
+
+
+def face() -> dict[str, object]:
+    """A drawn face with its true 68 landmarks, pixels, and pose, degrees."""
+    drawn = next(iter(synthesize(1, seed=FACE_SEED, size=FACE_SIZE)))
+    return {
+        "width": FACE_SIZE,
+        "height": FACE_SIZE,
+        "rgb": base64.b64encode(drawn.image.tobytes()).decode("ascii"),
+        "landmarks": [float(value) for value in drawn.landmarks68.ravel()],
+        "pose": [float(value) for value in drawn.pose],
+    }
+
+
+def expected(path: Path) -> dict[str, object]:
+    """Crops and raw outputs of the builtin kernels and of XNNPACK."""
+    cases = []
+    runtimes = {"xnnpack": open_runtime(path), "builtin": open_runtime(path, xnnpack=False)}
+    info = runtimes["builtin"].inputs["image"]
+    for crop in crops(CASES):
+        raw = {"image": input_values(crop[None], info)}
+        outputs = {
+            kernels: {name: values.ravel().tolist() for name, values in runtime.run(raw).items()}
+            for kernels, runtime in runtimes.items()
+        }
+        cases.append({"crop": base64.b64encode(crop.tobytes()).decode("ascii"), **outputs})
+    return {"cases": cases}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,168 @@
+"""The programs and libraries an Android build needs, from Maven Central and Debian alone."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+DEMO = Path(__file__).resolve().parents[1]
+ROOT = DEMO.parent
+BUILD = ROOT / "build" / "android"
+POM = DEMO / "tools" / "pom.xml"
+DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
+
+# Program -> the Debian or Ubuntu package that has it.
+PROGRAMS = {
+    "java": "openjdk-17-jdk-headless",
+    "javac": "openjdk-17-jdk-headless",
+    "keytool": "openjdk-17-jdk-headless",
+    "mvn": "maven",
+    "aapt": "aapt",
+    "zipalign": "zipalign",
+    "apksigner": "apksigner",
+    "dexdump": "dexdump",
+}
+
+# These programs end before the optimising compiler and parallel collectors pay for themselves.
+SHORT_RUN = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
+
+
+class BuildError(Exception):
+    """A step failed; the message is all a reader needs."""
+
+
+def ensure_programs() -> None:
+    """Install the Debian packages of missing programs, or say which they are.
+
+    Raises:
+        BuildError: programs are missing and this user cannot install them.
+    """
+    missing = sorted(
+        {package for program, package in PROGRAMS.items() if not shutil.which(program)}
+    )
+    if not missing:
+        return
+    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise BuildError(
+            f"these packages are missing; install them with:\n  sudo {' '.join(command)}"
+        )
+    say(f"installing {', '.join(missing)}")
+    run(["apt-get", "update", "-q"])
+    run(command)
+
+
+def files(profile: str) -> list[Path]:
+    """The files of one profile of pom.xml; Maven downloads what ~/.m2 does not have yet."""
+    fingerprint = hashlib.sha256(profile_text(profile).encode()).hexdigest()[:12]
+    listing = BUILD / "classpaths" / f"{profile}-{fingerprint}.txt"
+    if listing.exists():
+        found = [Path(line) for line in listing.read_text().split(os.pathsep)]
+        if all(path.exists() for path in found):
+            return found
+    say(f"asking Maven for '{profile}'")
+    listing.parent.mkdir(parents=True, exist_ok=True)
+    goal = f"{DEPENDENCY_PLUGIN}:build-classpath"
+    run(["mvn", "-q", "-B", "-f", POM, "-P", profile, goal, f"-Dmdep.outputFile={listing}"])
+    return [Path(line) for line in listing.read_text().strip().split(os.pathsep)]
+
+
+def profile_text(profile: str) -> str:
+    """What pom.xml says about a profile, and the versions at its top."""
+    text = POM.read_text(encoding="utf-8")
+    top, *profiles = text.split("<profile>")
+    return top + next(part for part in profiles if f"<id>{profile}</id>" in part)
+
+
+def file(profile: str) -> Path:
+    """The file of a profile that names just one."""
+    (found,) = files(profile)
+    return found
+
+
+def classpath(*parts: Path | Sequence[Path]) -> str:
+    """A class path of files and lists of files."""
+    flat = [path for part in parts for path in ([part] if isinstance(part, Path) else part)]
+    return os.pathsep.join(str(path) for path in flat)
+
+
+def kotlinc(
+    sources: Sequence[Path], *, libraries: str, out: Path, friends: Path | None = None
+) -> None:
+    """Compile Kotlin to class files that dx takes: no invokedynamic, Java 8.
+
+    Args:
+        friends: classes whose ``internal`` members the sources may use (tests of a module).
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    options = [
+        "-jvm-target",
+        "1.8",
+        "-Xjdk-release=1.8",
+        "-Xlambdas=class",
+        "-Xsam-conversions=class",
+    ]
+    options += ["-Xstring-concat=inline", "-no-stdlib", "-no-reflect", "-Werror"]
+    if friends is not None:
+        options.append(f"-Xfriend-paths={friends}")
+    java(
+        "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
+        *options, "-cp", libraries, "-d", out, *sources,
+        cp=classpath(files("kotlinc")), heap="1g",
+    )  # fmt: skip
+
+
+def java(
+    main: object,
+    *arguments: object,
+    cp: str,
+    heap: str = "512m",
+    options: Sequence[str] = (),
+    cwd: Path | None = None,
+) -> str:
+    """Run a Java class, or a source file, to its end and return what it printed."""
+    return run(["java", f"-Xmx{heap}", *SHORT_RUN, *options, "-cp", cp, main, *arguments], cwd=cwd)
+
+
+def unzip(archive: Path, member: str, out: Path) -> Path:
+    """One member of an archive as the file ``out``."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive) as source:
+        out.write_bytes(source.read(member))
+    return out
+
+
+def run(command: Sequence[object], *, cwd: Path | None = None) -> str:
+    """Run a command and return its output.
+
+    Raises:
+        BuildError: it failed; the message ends with its last lines.
+    """
+    words = [str(word) for word in command]
+    done = subprocess.run(
+        words,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    if done.returncode:
+        tail = "\n".join(done.stdout.splitlines()[-60:])
+        shown = " ".join(words)
+        raise BuildError(f"{shown[:300]} ...\nended with {done.returncode}:\n{tail}")
+    return done.stdout
+
+
+def say(message: str) -> None:
+    print(f"  {message}", file=sys.stderr, flush=True)
+
+
+def sources(*folders: str) -> list[Path]:
+    """Kotlin and Java files below folders of the demo."""
+    found = [p for folder in folders for p in sorted((DEMO / folder).rglob("*")) if p.is_file()]
+    return [path for path in found if path.suffix in {".kt", ".java"}]

@@ -1,0 +1,65 @@
+"""The golden files are what the kit's code gives today, and the phone's core stays plain Kotlin."""
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asmnet_kit.golden import FOLDER, MAKERS, write_golden
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "android_demo" / "core" / "src"
+
+# Older OpenCV versions interpolate with weights in steps of 1/32: where neighbours differ by 200
+# levels, that is up to 200 / 64 = 3 levels along each axis.
+MAX_LEVELS = 6
+
+
+@pytest.mark.parametrize("name", sorted(set(MAKERS) - {"crops", "poses"}))
+def test_golden_files_are_what_the_kit_gives(name: str) -> None:
+    stored = json.loads((ROOT / FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    assert stored == json.loads(json.dumps(MAKERS[name]())), "run: make golden"
+
+
+def test_golden_poses_agree_but_for_the_last_bits_of_sine_and_cosine() -> None:
+    stored = json.loads((ROOT / FOLDER / "poses.json").read_text(encoding="utf-8"))
+    for old, new in zip(stored["cases"], MAKERS["poses"]()["cases"], strict=True):
+        assert np.allclose(old["rotation"], new["rotation"], atol=1e-12)
+        assert np.allclose(old["axes"], new["axes"], atol=1e-4)  # float32 near 150
+
+
+def test_golden_crops_agree_but_for_the_interpolation_of_older_opencv() -> None:
+    stored = json.loads((ROOT / FOLDER / "crops.json").read_text(encoding="utf-8"))
+    made = json.loads(json.dumps(MAKERS["crops"]()))
+    assert _without_pixels(stored) == _without_pixels(made), "run: make golden"
+    for old, new in zip(stored["cases"], made["cases"], strict=True):
+        levels = np.abs(_pixels(old["crop"]) - _pixels(new["crop"]))
+        assert levels.max() <= MAX_LEVELS, old["name"]
+
+
+def test_golden_files_are_written_whole(tmp_path: Path) -> None:
+    paths = write_golden(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
+    assert {path.stem for path in paths} == {p.stem for p in (ROOT / FOLDER).glob("*.json")}
+
+
+def test_the_core_imports_nothing_of_android() -> None:
+    for path in CORE.rglob("*.kt"):
+        imports = re.findall(r"^import (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        outside = [
+            name for name in imports if not name.startswith(("java.", "kotlin.", "org.junit."))
+        ]
+        assert outside == [], path
+
+
+def _without_pixels(crops: dict[str, Any]) -> dict[str, Any]:
+    cases = [{k: v for k, v in case.items() if k != "crop"} for case in crops["cases"]]
+    return {**crops, "cases": cases}
+
+
+def _pixels(text: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.frombuffer(base64.b64decode(text), np.uint8).astype(np.int64)
