@@ -59,7 +59,8 @@ def picture_of_shapes() -> Image:
     red = 4.1 * x + 10 * (x > 30)
     green = 127 + 90 * np.sin(x / 5) * np.cos(y / 4)
     blue = np.where((x - 24) ** 2 + (y - 20) ** 2 < 80, 20.0, 200.0) + y
-    return np.clip(np.stack([red, green, blue], axis=-1), 0, 255).astype(np.uint8)
+    pixels: Image = np.clip(np.stack([red, green, blue], axis=-1), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def crops() -> dict[str, Any]:
