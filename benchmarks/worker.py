@@ -32,13 +32,18 @@ def measure(content: dict[str, Any]) -> dict[str, Any]:
 
 def accuracy(content: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     """The accuracy of a request's model through its very target, as JSON of ``evaluate``."""
-    from asmnet_kit.datasets.registry import load_dataset
+    from asmnet_kit.datasets.registry import load_dataset, points_to_read
     from asmnet_kit.evaluate import evaluate
 
     request = Request.from_json(content)
     on_progress(0.0, "read data")
-    dataset = load_dataset(Path(data["path"]), data["format"], split=data["split"])
     predictor = load_target(request.target).predictor(request)
+    dataset = load_dataset(
+        Path(data["path"]),
+        data["format"],
+        split=data["split"],
+        points=points_to_read(data["format"], predictor.scheme.points),
+    )
     result = evaluate(
         predictor,
         dataset,

@@ -104,15 +104,14 @@ def _load(
     """The faces to measure, and the split they are."""
     from dataclasses import replace
 
-    from asmnet_kit.datasets.registry import load_dataset
+    from asmnet_kit.datasets.registry import load_dataset, points_to_read
 
     dataset = load_dataset(
         data,
         data_format,
         split=split,
         subset=subset,
-        # Synthetic faces come with both schemes; elsewhere another number is the model's error.
-        points=points if data_format == "synthetic" else None,
+        points=points_to_read(data_format, points),
     )
     if split is None:
         held_back = tuple(face for face in dataset.faces if face.split == DEFAULT_SPLIT)

@@ -29,6 +29,15 @@ MAX_BAD_SHARE = 0.05
 SHOWN_PROBLEMS = 5  # in an error message; ``data inspect`` lists them all
 
 
+def points_to_read(format: str, model_points: int) -> int | None:
+    """``points`` of ``load_dataset`` for measuring a model with ``model_points`` landmarks.
+
+    Synthetic faces come with both schemes; elsewhere another number is the data's to say, and the
+    measurement refuses it.
+    """
+    return model_points if format == "synthetic" else None
+
+
 def load_dataset(
     path: Path,
     format: str,
