@@ -120,7 +120,9 @@ def test_the_file_computes_what_emulated_rounding_promised(
         for name, values in zip(output_names_of(network), promised, strict=True):
             levels = np.abs(computed[name] - values.numpy()) / (runtime.outputs[name].scale or 1.0)
             assert levels.max() < 3.5
-            assert levels.mean() < 0.1
+            # 0.03 to 0.10 were seen, by the order in which a machine adds; a lost bias or scale
+            # moved the worst output by 5 to 74 levels.
+            assert levels.mean() < 0.25
 
 
 def test_calibration_without_black_and_white_gives_another_input_scale_and_is_refused(
