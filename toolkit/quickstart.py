@@ -24,7 +24,7 @@ ARCHITECTURE = "asmnet_nano"
 # |yaw| up to 30 degrees, one seed) the NME was 12.6 % with 1e-3, 10.4 % with 3e-3; with a hidden
 # layer 8.6 % with 4e-3 and 8.3 % with 8e-3.
 LEARNING_RATE = 8e-3
-FINE_TUNING_EPOCHS = 3
+FINE_TUNING_EPOCHS = 4
 NEAR_FRONTAL = "yaw_0_30"
 TRAINING_PACKAGES = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "matplotlib")
 
@@ -38,7 +38,7 @@ class Plan:
     """
 
     faces: int = 8_000
-    epochs: int = 32
+    epochs: int = 44
     input_size: int = 64  # pixels
     seed: int = 0
 
