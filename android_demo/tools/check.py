@@ -13,12 +13,11 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import build
 import gates
 import toolchain
-from toolchain import BUILD, DEMO, BuildError, classpath, file, files, java, say, unzip
-
-import build
 from build import CLASSES, RESOURCES
+from toolchain import BUILD, DEMO, BuildError, classpath, file, files, java, say, unzip
 
 REPORTS = BUILD / "reports"
 PICTURES = BUILD / "pictures"

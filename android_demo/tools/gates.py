@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from toolchain import BUILD, DEMO, BuildError, classpath, files, java, run
-
 import build
 from build import ABIS, MIN_SDK, PACKAGE, PAGE_BYTES, TARGET_SDK
+from toolchain import BUILD, DEMO, BuildError, classpath, files, java, run
 
 PERMISSIONS = ["android.permission.CAMERA"]
 ACTIVITIES = {f"{PACKAGE}.MainActivity", f"{PACKAGE}.BenchmarkActivity"}
