@@ -40,7 +40,7 @@ from asmnet_kit.pose import angles, rotation_matrix
 POSE_LIMITS = (60.0, 40.0, 40.0)  # degrees: yaw, pitch, roll
 FILL = (0.50, 0.74)  # longer side of the landmarks' box as a share of the picture
 CAMERA_DISTANCES_MM = (350.0, 3000.0)
-OVERSAMPLING = 1.25  # drawn this much larger, then averaged down
+OVERSAMPLING = 1.1  # drawn this much larger, then averaged down
 MIN_SIZE, MAX_SIZE = 32, 512  # pixels; noise tiles end at the upper one
 JAW_CANDIDATES = 9
 FACE_MIDDLE = np.array([0.0, 35.0, 10.0], np.float32)  # between eyes and mouth, mm
