@@ -30,6 +30,7 @@ from asmnet_kit.datasets.folders import (
     Listing,
     Reading,
     ancestors_of,
+    picture_named,
     require_folder,
     split_named,
     stem_and_suffix,
@@ -69,9 +70,7 @@ def read(root: Path) -> Reading:
             if suffix.lower() != SUFFIX or stem.endswith("_pts"):
                 continue
             try:
-                picture = pictures.get(stem)
-                if picture is None:
-                    raise DatasetError(f"no picture {stem}.jpg (or .png, .bmp) beside it")
+                picture = picture_named(pictures, stem)
                 landmarks, stored = _read_mat(listing, file)
             except DatasetError as error:
                 reading.problems.append(Problem(listing.name_of(file), str(error)))

@@ -62,6 +62,20 @@ class Listing:
         return pictures
 
 
+def picture_named(pictures: dict[str, str], stem: str) -> str:
+    """The file name of the picture that an annotation of that stem belongs to.
+
+    Args:
+        pictures: from ``Listing.pictures_by_stem``.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    if stem not in pictures:
+        raise DatasetError(f"no picture {stem}.jpg (or .png, .bmp) beside it")
+    return pictures[stem]
+
+
 def stem_and_suffix(file: str) -> tuple[str, str]:
     """``a b.jpg`` is ("a b", ".jpg"). A Path would say the same ten times slower, file by file."""
     stem, dot, suffix = file.rpartition(".")

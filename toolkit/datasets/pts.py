@@ -22,6 +22,7 @@ from asmnet_kit.datasets.folders import (
     Listing,
     Reading,
     ancestors_of,
+    picture_named,
     require_folder,
     stem_and_suffix,
     walk,
@@ -139,9 +140,7 @@ def read_folder(
             if found_suffix.lower() != suffix or skip_stem(stem):
                 continue
             try:
-                picture = pictures.get(stem)
-                if picture is None:
-                    raise DatasetError(f"no picture {stem}.jpg (or .png, .bmp) beside it")
+                picture = picture_named(pictures, stem)
                 landmarks = _read_points(listing, file, points, negative_is_occluded)
             except DatasetError as error:
                 reading.problems.append(Problem(listing.name_of(file), str(error)))
