@@ -23,8 +23,10 @@ ARCHITECTURE = "asmnet_nano"
 # High for Adam: the small network starts from nothing. After 6 epochs of 6,400 faces (even poses,
 # |yaw| up to 30 degrees, one seed) the NME was 12.6 % with 1e-3, 10.4 % with 3e-3; with a hidden
 # layer 8.6 % with 4e-3 and 8.3 % with 8e-3.
-LEARNING_RATE = 8e-3
-FINE_TUNING_EPOCHS = 4
+LEARNING_RATE = 1.1e-2
+# Half as many steps as with 32 pictures, each 1.5 times as long, and as good a model after 16 epochs.
+BATCH_SIZE = 64
+FINE_TUNING_EPOCHS = 3
 NEAR_FRONTAL = "yaw_0_30"
 TRAINING_PACKAGES = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "matplotlib")
 
@@ -38,8 +40,8 @@ class Plan:
     """
 
     faces: int = 8_000
-    epochs: int = 44
-    input_size: int = 64  # pixels
+    epochs: int = 32
+    input_size: int = 80  # pixels
     seed: int = 0
 
     @property
@@ -109,7 +111,8 @@ def steps(out: Path, plan: Plan) -> list[Step]:
                 *("train", *source, "--arch", ARCHITECTURE),
                 *("--loss", "asm_smooth_l1", "--alpha", "constant:0.2"),
                 *("--epochs", str(plan.epochs), "--input-size", str(plan.input_size)),
-                *("--learning-rate", str(LEARNING_RATE), "--augmentation", "light"),
+                *("--batch-size", str(BATCH_SIZE), "--learning-rate", str(LEARNING_RATE)),
+                *("--augmentation", "light"),
                 *(*seed, "--out", str(run), *resume),
             ),
             run / "model.keras",

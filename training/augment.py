@@ -78,7 +78,7 @@ class AugmentRanges:
 
 
 LIGHT = AugmentRanges(
-    rotation=0.0, scale=(0.93, 1.1), shift=0.04, colour=0.5, grey=0.0, blur=0.0, low=0.0, noise=0.0,
+    rotation=0.0, scale=(0.96, 1.05), shift=0.02, colour=0.3, grey=0.0, blur=0.0, low=0.0, noise=0.0,
     occlusion=0.0,
 )  # fmt: skip
 NO_AUGMENTATION = AugmentRanges(
