@@ -1,10 +1,12 @@
 """Fine-tuning with emulated rounding: the training loop, losses and data of the float run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import tf_keras
+from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.evaluate import evaluate
@@ -12,11 +14,10 @@ from asmnet_kit.quantize.calibrate import Range
 from asmnet_kit.quantize.qat import activation_ranges, fit_kernel_ranges
 from asmnet_kit.shape_model import ShapeModel
 from asmnet_kit.training.alpha_schedules import alpha
-from asmnet_kit.training.augment import AUGMENTATIONS
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.loop import FitResult, Row, Schedule, fit
 from asmnet_kit.training.monitor import RunMonitor
-from asmnet_kit.training.pipeline import FaceBatches
+from asmnet_kit.training.pipeline import batches_for
 from asmnet_kit.training.predictor import KerasPredictor
 from asmnet_kit.training.shape_loss import LOSSES, AsmLoss, AsmOperator
 
@@ -59,6 +60,7 @@ def finetune(
     *,
     run_config: TrainConfig,
     shape_model: ShapeModel | None,
+    label_weights: Mapping[str, NDArray[np.float32]],
     settings: FineTuning,
     seed: int,
 ) -> FineTuned:
@@ -76,13 +78,12 @@ def finetune(
         UsageError: fewer faces than one batch holds, or a loss without its shape model.
         KitError: the loss is no longer finite.
     """
-    data = FaceBatches(
-        train_faces.faces,
-        train_faces.scheme,
-        size=run_config.input_size,
+    data = batches_for(
+        run_config,
+        train_faces,
+        label_weights,
         batch_size=min(run_config.batch_size, len(train_faces.faces)),
         seed=seed,
-        ranges=AUGMENTATIONS[run_config.augmentation],
     )
     loss = AsmLoss(
         run_config.loss,

@@ -278,6 +278,7 @@ def _convert(
             val_faces,
             run_config=replace(run_config, input_size=size),
             shape_model=ShapeModel.load(shape_path) if shape_path.exists() else None,
+            label_weights=sources.label_weights,
             settings=FineTuning(epochs=config.epochs, learning_rate=config.learning_rate),
             seed=config.seed,
         )

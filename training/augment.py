@@ -78,8 +78,8 @@ class AugmentRanges:
 
 
 LIGHT = AugmentRanges(
-    rotation=0.0, scale=(0.96, 1.05), shift=0.02, colour=0.3, grey=0.0, blur=0.0, low=0.0, noise=0.0,
-    occlusion=0.0,
+    rotation=0.0, scale=(0.96, 1.05), shift=0.02, colour=0.3, grey=0.0, blur=0.0, low=0.0,
+    noise=0.0, occlusion=0.0,
 )  # fmt: skip
 NO_AUGMENTATION = AugmentRanges(
     flip=0.0, rotation=0.0, scale=(1.0, 1.0), shift=0.0, colour=0.0, grey=0.0, blur=0.0, low=0.0,

@@ -13,12 +13,13 @@ from asmnet_kit.errors import Interrupted, UsageError
 from asmnet_kit.options import FORMATS, Command, out_option, seed_option
 from asmnet_kit.training.catalogue import ARCHITECTURES, AUGMENTATIONS, LOSSES
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
+from asmnet_kit.training.recipe_files import read_recipe, shipped
 
 FOLDER = click.Path(path_type=Path)
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
 # Parameters of the command that are not settings of the run.
-INVOCATION = ("out", "resume", "max_minutes")
+INVOCATION = ("out", "resume", "max_minutes", "recipe")
 
 
 def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Command]:
@@ -36,6 +37,11 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 @click.command()
 @click.option("--data", type=FOLDER, help="Folder of the data set, at any level.")
 @click.option("--format", type=click.Choice(FORMATS), help="How the data set is laid out.")
+@click.option(
+    "--recipe",
+    metavar="NAME|FILE",
+    help=f"Settings to start from: {', '.join(shipped())}, or a .toml. Options given here win.",
+)
 @setting("split", "Train on this split only.  [default: train, if there are splits]")
 @setting("val_data", "Folder to validate on.  [default: the split val, else a hold-out]")
 @setting("val_share", "Share of the pictures to hold out when there is no other validation data.")
@@ -63,6 +69,11 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     show_default=True,
     help="Align shapes before the PCA, or take them as their upright crops have them (the paper).",
 )
+@setting("teacher", "An .npz of a larger network's landmarks: names [F], points [F, N, 2].", FOLDER)
+@setting("teacher_share", "Share of the teacher in labels: SUBSET=SHARE,...  [default: 0]")
+@setting("fill_weight", "What the teacher's points count where there is no label.")
+@setting("sampling", "How often an epoch shows a picture: SUBSET=WEIGHT,...  [default: 1]")
+@setting("clips", "Subsets of video frames (NAME_10, NAME_11): one a clip and epoch.")
 @setting("input_size", "Side of the model's input, pixels; a multiple of 16.")
 @setting("epochs", "Passes over the training data.", click.IntRange(min=1))
 @setting("batch_size", "Pictures per step, over all devices.", click.IntRange(min=2))
@@ -146,8 +157,12 @@ def configuration(ctx: click.Context, parameters: dict[str, Any]) -> TrainConfig
         and ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     }
     if parameters["resume"]:
+        if parameters["recipe"]:
+            raise UsageError("a resumed run keeps its settings: leave out --recipe")
         config = TrainConfig.load(parameters["out"] / "config.toml")
         return dataclasses.replace(config, **given).validated()
+    if parameters["recipe"]:
+        given = read_recipe(parameters["recipe"]).settings | given
     missing = [f"--{name}" for name in ("data", "format") if name not in given]
     if missing:
         raise UsageError(f"expected {' and '.join(missing)}: what to train on")
@@ -158,6 +173,6 @@ def _plain(name: str, value: Any) -> Any:
     """A parameter as ``TrainConfig`` keeps it: folders absolute, for a resume from elsewhere."""
     if name == "points":
         return int(value)
-    if name in ("data", "val_data") or (name == "init_from" and value != "imagenet"):
+    if name in ("data", "val_data", "teacher") or (name == "init_from" and value != "imagenet"):
         return str(Path(value).expanduser().resolve())
     return value

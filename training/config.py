@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ class TrainConfig:
             after it. Without, the shape model fails on faces that lean in the original picture
             (25 % of the eye distance at 45 degrees), and their smoothed truth misleads.
         input_size: side of the model's input, pixels.
+        teacher: .npz of a larger network's landmarks (``labels.Teacher``); empty = none.
+        teacher_share: ``SUBSET=SHARE,...`` of the teacher in labels; see ``labels.relabel``.
+        fill_weight: of points without a label that get the teacher's.
+        sampling: ``SUBSET=WEIGHT,...``, how often an epoch shows its pictures; 1 unless told.
+        clips: ``SUBSET,...`` of video frames, of which an epoch shows one per clip.
         epochs: passes over the data.
         batch_size: pictures per step over all devices. 32 is the smallest with steady batch-norm
             statistics; larger ones cost epochs on a CPU and gain nothing there.
@@ -72,6 +78,11 @@ class TrainConfig:
     asm_variance: float = 0.9
     asm_aligned: bool = True
     input_size: int = 112
+    teacher: str = ""
+    teacher_share: str = ""
+    fill_weight: float = 0.2
+    sampling: str = ""
+    clips: str = ""
     epochs: int = 60
     batch_size: int = 32
     learning_rate: float = 1e-3
@@ -97,6 +108,7 @@ class TrainConfig:
             check_architecture,
             check_input_size,
         )
+        from asmnet_kit.training.sampling import subset_values
 
         check_architecture(self.arch)
         check_input_size(self.input_size)
@@ -112,6 +124,12 @@ class TrainConfig:
                 f"alpha weighs the ASM term, which the loss {self.loss!r} does not have: use "
                 f"--loss {' or '.join(sorted(ASM_LOSSES))}, or leave out --alpha"
             )
+        for name in ("teacher_share", "sampling"):
+            subset_values(getattr(self, name), option="--" + name.replace("_", "-"))
+        if self.teacher_share and not self.teacher:
+            raise UsageError("--teacher-share says how to use a teacher: give --teacher too")
+        if not 0 <= self.fill_weight <= 1:
+            raise UsageError(f"expected --fill-weight from 0 to 1, got {self.fill_weight}")
         for name, low, high in (
             ("val_share", 0.0, 0.5),
             ("asm_variance", 0.0, 1.0),
@@ -146,28 +164,16 @@ class TrainConfig:
             UsageError: it is missing, no TOML, or holds names or types that are not this class's.
         """
         try:
-            values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = read_toml(path)
         except FileNotFoundError as error:
             raise UsageError(
                 f"{path}: no such file, so there is no run to resume in {path.parent}; start one "
                 "without --resume"
             ) from error
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{path}: not TOML ({error})") from error
-        fields = {field.name: field.type for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - set(fields))
-        if unknown:
-            raise UsageError(f"{path}: unknown settings: {', '.join(unknown)}")
         missing = [name for name in ("data", "format") if name not in values]
         if missing:
             raise UsageError(f"{path}: no {' and no '.join(missing)} in it")
-        for name, value in values.items():
-            kinds = KINDS[fields[name]]
-            if type(value) not in kinds:  # not isinstance: True is an int to Python
-                raise UsageError(
-                    f"{path}: expected {' or '.join(kind.__name__ for kind in kinds)} for {name}, "
-                    f"got {value!r}"
-                )
+        check_settings(values, where=str(path))
         return cls(**values).validated()
 
     def differences(self, other: "TrainConfig") -> list[str]:
@@ -177,3 +183,35 @@ class TrainConfig:
             for name, mine in dataclasses.asdict(self).items()
             if mine != getattr(other, name)
         ]
+
+
+def check_settings(values: Mapping[str, Any], *, where: str) -> None:
+    """Refuse names that ``TrainConfig`` has no field of, and values of another type.
+
+    Raises:
+        UsageError: naming them and ``where`` they are.
+    """
+    fields = {field.name: field.type for field in dataclasses.fields(TrainConfig)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise UsageError(f"{where}: unknown settings: {', '.join(unknown)}")
+    for name, value in values.items():
+        kinds = KINDS[fields[name]]
+        if type(value) not in kinds:  # not isinstance: True is an int to Python
+            raise UsageError(
+                f"{where}: expected {' or '.join(kind.__name__ for kind in kinds)} for {name}, "
+                f"got {value!r}"
+            )
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file's content.
+
+    Raises:
+        FileNotFoundError: it is missing.
+        UsageError: it is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not TOML ({error})") from error

@@ -5,7 +5,7 @@ on the next ones (OpenCV releases Python's lock), so the step never waits for a 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +13,21 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from asmnet_kit.datasets.base import Face
+from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.errors import DatasetError, KitError, UsageError
 from asmnet_kit.images import CROP_SCALE, Crop, Image
 from asmnet_kit.landmarks import Scheme
 from asmnet_kit.pose import pose_from_landmarks
 from asmnet_kit.training.augment import (
+    AUGMENTATIONS,
     AugmentRanges,
     change_pixels,
     cut,
     draw_placement,
     generator,
 )
+from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.sampling import Sampling, sampling_of, subset_values
 
 ORDER_STREAM = 2**32 - 1  # the "index" whose random numbers shuffle an epoch: no picture has it
 
@@ -35,7 +38,7 @@ class Targets:
 
     Attributes:
         upright: float32 [F, N, 2], fractions of the un-augmented crop; 0 where there is no label.
-        visible: float32 [F, N], 1 where there is a label.
+        visible: float32 [F, N], 0 where there is no label, else what an error counts there.
         pose: float32 [F, 3] yaw, pitch, roll in degrees; NaN where it is not known.
     """
 
@@ -45,7 +48,8 @@ class Targets:
 
     def mean_shape(self) -> NDArray[np.float32]:
         """float32 [N, 2]: each point's mean where it has a label, 0 where it never has one."""
-        counts = np.maximum(self.visible.sum(axis=0), 1.0)
+        labelled = self.visible > 0
+        counts = np.maximum(labelled.sum(axis=0), 1)
         return np.asarray(self.upright.sum(axis=0) / counts[:, None], np.float32)
 
 
@@ -54,10 +58,15 @@ def crop_of(face: Face, size: int) -> Crop:
     return Crop.from_box(face.box, size=size, scale=CROP_SCALE)
 
 
-def targets_of(faces: Sequence[Face], scheme: Scheme) -> Targets:
+def targets_of(
+    faces: Sequence[Face], scheme: Scheme, weights: Mapping[str, NDArray[np.float32]] | None = None
+) -> Targets:
     """Landmarks and poses of ``faces`` as training targets.
 
     The data set's pose label is used where there is one, else the pose that the landmarks imply.
+
+    Args:
+        weights: face's name -> float32 [N], what its labels count; 1 where it is not in it.
 
     Raises:
         DatasetError: a face has fewer than two labelled points.
@@ -72,7 +81,11 @@ def targets_of(faces: Sequence[Face], scheme: Scheme) -> Targets:
             known = pose_from_landmarks(face.landmarks, scheme)
         if known is not None:
             pose[index] = known
-    return Targets(upright=upright, visible=visible.astype(np.float32), pose=pose)
+    counts = visible.astype(np.float32)
+    for index, face in enumerate(faces):
+        if weights and face.name in weights:
+            counts[index] *= weights[face.name]
+    return Targets(upright=upright, visible=counts, pose=pose)
 
 
 def require_batch(faces: int, batch_size: int) -> None:
@@ -107,13 +120,17 @@ class FaceBatches:
         seed: int,
         ranges: AugmentRanges | None = None,
         targets: Targets | None = None,
+        sampling: Sampling | None = None,
     ) -> None:
         """Batches of ``faces``; the last, smaller part of a shuffled epoch is dropped.
 
+        Without ``sampling`` an epoch shows each face once.
+
         Raises:
-            UsageError: there are fewer faces than one batch holds.
+            UsageError: there are fewer faces in an epoch than one batch holds.
         """
-        require_batch(len(faces), batch_size)
+        self._sampling = sampling or sampling_of(faces, weights={}, clips=())
+        require_batch(self._sampling.epoch_size, batch_size)
         self.faces, self.scheme, self.size = faces, scheme, size
         self.seed, self.ranges = seed, ranges or AugmentRanges()
         self.targets = targets or targets_of(faces, scheme)
@@ -133,11 +150,11 @@ class FaceBatches:
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches in an epoch."""
-        return len(self.faces) // self._batch_size
+        return self._sampling.epoch_size // self._batch_size
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """int64 [steps, batch]: indices of the faces of each step."""
-        shuffled = generator(self.seed, epoch, ORDER_STREAM).permutation(len(self.faces))
+        shuffled = self._sampling.draw(generator(self.seed, epoch, ORDER_STREAM))
         whole = self.steps_per_epoch * self._batch_size
         return shuffled[:whole].reshape(self.steps_per_epoch, self._batch_size)
 
@@ -216,6 +233,36 @@ class FaceBatches:
             name: tf.ensure_shape(value, shape)
             for (name, shape), value in zip(shapes.items(), values, strict=True)
         }
+
+
+def batches_for(
+    config: TrainConfig,
+    faces: Dataset,
+    label_weights: Mapping[str, NDArray[np.float32]],
+    *,
+    batch_size: int,
+    seed: int,
+) -> FaceBatches:
+    """The batches that a run's configuration asks for.
+
+    Raises:
+        UsageError: fewer faces than one batch holds, or a subset that the data does not have.
+    """
+    sampling = sampling_of(
+        faces.faces,
+        weights=subset_values(config.sampling, option="--sampling"),
+        clips=[name.strip() for name in config.clips.split(",") if name.strip()],
+    )
+    return FaceBatches(
+        faces.faces,
+        faces.scheme,
+        size=config.input_size,
+        batch_size=batch_size,
+        seed=seed,
+        ranges=AUGMENTATIONS[config.augmentation],
+        targets=targets_of(faces.faces, faces.scheme, label_weights),
+        sampling=sampling,
+    )
 
 
 class CachedBatch:

@@ -193,7 +193,7 @@ LOSSES = {
 }
 
 
-def mean_over_labels(values: tf.Tensor, labelled: tf.Tensor) -> tf.Tensor:
+def mean_over_labels(values: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     """Each picture's mean over its labelled values, then the mean over all pictures of the batch.
 
     A picture without any label counts as 0. So the result is the same however a batch is divided
@@ -201,9 +201,10 @@ def mean_over_labels(values: tf.Tensor, labelled: tf.Tensor) -> tf.Tensor:
 
     Args:
         values: float32 [B, M], finite everywhere.
-        labelled: bool [B, M].
+        weight: [B, M], what each value counts beside the others of its picture; 0 or False = no
+            label.
     """
-    weight = tf.cast(labelled, values.dtype)
+    weight = tf.cast(weight, values.dtype)
     count = tf.maximum(tf.reduce_sum(weight, axis=1), 1.0)
     return tf.reduce_mean(tf.reduce_sum(weight * values, axis=1) / count)
 
@@ -285,13 +286,16 @@ class AsmLoss:
         G, labelled = self.truth(batch)
         P = tf.reshape(tf.cast(prediction["landmarks"], tf.float32), tf.shape(G))
         A = G if self.operator is None else self.smoothed(batch)
+        visible = tf.cast(batch["visible"], tf.float32)
+        weight = swap_pairs(visible, batch["flipped"], self.scheme.mirror)
+        weight = tf.where(labelled, weight, 0.0)
         unit = _eye_distance(batch["transform"])
-        mse = _landmark_term(_squared, P - G, labelled, unit)
-        asm = _landmark_term(_squared, P - A, labelled, unit) if self.operator else 0.0 * mse
+        mse = _landmark_term(_squared, P - G, weight, unit)
+        asm = _landmark_term(_squared, P - A, weight, unit) if self.operator else 0.0 * mse
         distance = self.kind.distance
-        landmark = _landmark_term(distance, P - G, labelled, unit)
+        landmark = _landmark_term(distance, P - G, weight, unit)
         if self.kind.asm:  # Eq. 9
-            pull = _landmark_term(distance, P - A, labelled, unit)
+            pull = _landmark_term(distance, P - A, weight, unit)
             landmark += tf.cast(alpha, tf.float32) * pull
         pose = pose_term(batch["pose"], prediction["pose"])
         return {
@@ -338,9 +342,9 @@ def _eye_distance(transform: tf.Tensor) -> tf.Tensor:
 def _landmark_term(
     distance: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     error: tf.Tensor,
-    labelled: tf.Tensor,
+    weight: tf.Tensor,
     eye_distance: tf.Tensor,
 ) -> tf.Tensor:
-    """The mean distance per coordinate, over labelled points and pictures."""
+    """The weighted mean distance per coordinate, over labelled points and pictures."""
     per_point = tf.reduce_mean(distance(error, eye_distance), axis=-1)  # [B, N]
-    return mean_over_labels(per_point, labelled)
+    return mean_over_labels(per_point, weight)

@@ -1,15 +1,19 @@
 """Which faces a run trains on and which it is validated on. A test set is never trained on."""
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.registry import load_dataset, split_of_path, splits_of
 from asmnet_kit.errors import UsageError
 from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.labels import Teacher, relabel
+from asmnet_kit.training.sampling import subset_values
 
 
 @dataclass(frozen=True)
@@ -20,15 +24,18 @@ class Sources:
         train: what is learnt.
         val: what the epochs are compared on; no picture is in both.
         description: where ``val`` came from, for the terminal.
+        label_weights: name of a training face -> float32 [N], what an error at each of its points
+            counts; a face that is not in it counts 1 at each.
     """
 
     train: Dataset
     val: Dataset
     description: str
+    label_weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def choose_sources(config: TrainConfig) -> Sources:
-    """Load the data sets that ``config`` names.
+    """Load the data sets that ``config`` names; its teacher improves the training labels.
 
     Trained on: ``split``; else the split ``train`` where there is one; else everything, if the
     folder has no splits at all. Validated on: ``val_data``; else the split ``val``; else pictures
@@ -36,8 +43,22 @@ def choose_sources(config: TrainConfig) -> Sources:
 
     Raises:
         UsageError: a split called test, or splits of which none is an obvious choice.
-        DatasetError: a data set cannot be used.
+        DatasetError: a data set or the teacher cannot be used.
     """
+    sources = _chosen_faces(config)
+    if not config.teacher:
+        return sources
+    shares = subset_values(config.teacher_share, option="--teacher-share")
+    taught = relabel(
+        sources.train,
+        Teacher.load(Path(config.teacher)),
+        shares=shares,
+        fill_weight=config.fill_weight,
+    )
+    return replace(sources, train=taught.dataset, label_weights=taught.weights)
+
+
+def _chosen_faces(config: TrainConfig) -> Sources:
     data, points = Path(config.data), config.points or None
     if "test" in (config.split, split_of_path(data)):
         raise UsageError(

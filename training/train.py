@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from numpy.typing import NDArray
 
 from asmnet_kit.console import progress, stderr
 from asmnet_kit.datasets.base import Dataset, Face
@@ -27,7 +28,7 @@ from asmnet_kit.shape_model import ShapeAccumulator, ShapeModel
 from asmnet_kit.training.alpha_schedules import alpha
 from asmnet_kit.training.architectures.counting import macs, parameters
 from asmnet_kit.training.architectures.registry import build
-from asmnet_kit.training.augment import AUGMENTATIONS, AugmentRanges
+from asmnet_kit.training.augment import AugmentRanges
 from asmnet_kit.training.checkpoints import Checkpoints
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.initialise import initialise, open_source, start_at_mean_shape
@@ -42,7 +43,7 @@ from asmnet_kit.training.manifest import (
 )
 from asmnet_kit.training.manifest import NAME as MANIFEST
 from asmnet_kit.training.monitor import RunMonitor
-from asmnet_kit.training.pipeline import FaceBatches, crop_of, require_batch
+from asmnet_kit.training.pipeline import FaceBatches, batches_for, crop_of, require_batch
 from asmnet_kit.training.predictor import KerasPredictor
 from asmnet_kit.training.records import WINDOW_SCALE, prepare
 from asmnet_kit.training.shape_loss import LOSSES, AsmLoss, AsmOperator
@@ -136,7 +137,14 @@ def train(
             shape_model.save(run / SHAPE_MODEL)
     with prepared_faces(sources, run, config, is_chief=is_chief) as (train_faces, val_faces):
         model, result = _fit(
-            config, run, train_faces, val_faces, shape_model, strategy, deadline=deadline
+            config,
+            run,
+            train_faces,
+            val_faces,
+            shape_model,
+            strategy,
+            label_weights=sources.label_weights,
+            deadline=deadline,
         )
     evaluation = evaluate(KerasPredictor(model), sources.val, batch=VALIDATION_BATCH)
     if is_chief:
@@ -178,17 +186,13 @@ def _fit(
     shape_model: ShapeModel | None,
     strategy: tf.distribute.Strategy,
     *,
+    label_weights: Mapping[str, NDArray[np.float32]],
     deadline: float | None,
 ) -> tuple[tf_keras.Model, FitResult]:
     """Train; gives a float32 model, outside any strategy, with the best averaged weights."""
     scheme = train_faces.scheme
-    data = FaceBatches(
-        train_faces.faces,
-        scheme,
-        size=config.input_size,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        ranges=AUGMENTATIONS[config.augmentation],
+    data = batches_for(
+        config, train_faces, label_weights, batch_size=config.batch_size, seed=config.seed
     )
     loss = AsmLoss(
         config.loss,

@@ -1,0 +1,109 @@
+"""A teacher's landmarks in the place of noisy and missing labels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asmnet_kit.datasets.base import Dataset, Face, PictureFile
+from asmnet_kit.errors import DatasetError, UsageError
+from asmnet_kit.landmarks import SCHEMES
+from asmnet_kit.training.labels import Teacher, relabel
+
+N = 68
+
+
+def dataset(*faces: Face, format: str = "300w") -> Dataset:
+    return Dataset("faces", format, SCHEMES[N], faces)
+
+
+def face(name: str, subset: str, landmarks: np.ndarray) -> Face:
+    return Face(name, PictureFile(Path(name)), landmarks.astype(np.float32), (subset,))
+
+
+def ones() -> np.ndarray:
+    return np.ones((N, 2), np.float32)
+
+
+def test_labels_of_a_named_subset_are_averaged_others_kept() -> None:
+    faces = dataset(face("t/a.jpg", "noisy", ones()), face("t/b.jpg", "clean", ones()))
+    teacher = Teacher({"t/a": 5 * ones(), "t/b": 5 * ones()})
+    taught = relabel(faces, teacher, shares={"noisy": 0.25}, fill_weight=0.2)
+    assert (taught.dataset.faces[0].landmarks == 2.0).all()  # 0.75 x 1 + 0.25 x 5
+    assert (taught.dataset.faces[1].landmarks == 1.0).all()
+    assert (taught.averaged, taught.filled, taught.weights) == (1, 0, {})
+
+
+def test_missing_points_are_filled_and_count_less() -> None:
+    landmarks = ones()
+    landmarks[3] = np.nan
+    taught = relabel(
+        dataset(face("a.jpg", "s", landmarks)),
+        Teacher({"a": 7 * ones()}),
+        shares={},
+        fill_weight=0.2,
+    )
+    filled = taught.dataset.faces[0].landmarks
+    assert (filled[3] == 7).all() and (np.delete(filled, 3, axis=0) == 1).all()
+    weights = taught.weights["a.jpg"]
+    assert weights[3] == np.float32(0.2) and (np.delete(weights, 3) == 1).all()
+    assert taught.filled == 1
+
+
+def test_without_a_weight_missing_points_stay_missing() -> None:
+    landmarks = ones()
+    landmarks[3] = np.nan
+    taught = relabel(
+        dataset(face("a.jpg", "s", landmarks)), Teacher({"a": ones()}), shares={}, fill_weight=0
+    )
+    assert np.isnan(taught.dataset.faces[0].landmarks[3]).all() and not taught.weights
+
+
+def test_faces_that_the_teacher_does_not_know_are_kept() -> None:
+    faces = dataset(face("a.jpg", "s", ones()), face("b.jpg", "s", ones()))
+    taught = relabel(faces, Teacher({"a": 3 * ones()}), shares={"s": 1}, fill_weight=0)
+    assert [f.landmarks[0, 0] for f in taught.dataset.faces] == [3, 1]
+
+
+def test_a_teacher_of_other_pictures_is_refused() -> None:
+    with pytest.raises(DatasetError, match="knows none of the 1 faces .*'z'.*'a'"):
+        relabel(
+            dataset(face("a.jpg", "s", ones())), Teacher({"z": ones()}), shares={}, fill_weight=0
+        )
+
+
+def test_prepared_pictures_are_refused() -> None:
+    faces = dataset(face("a.jpg", "s", ones()), format="records")
+    with pytest.raises(UsageError, match="original data"):
+        relabel(faces, Teacher({"a": ones()}), shares={}, fill_weight=0)
+
+
+def test_a_file_is_read_with_and_without_file_endings(tmp_path: Path) -> None:
+    path = tmp_path / "teacher.npz"
+    np.savez(path, names=np.array(["t/a.jpg", "t/b.c"]), points=np.ones((2, N, 2)))
+    teacher = Teacher.load(path)
+    assert teacher.of(face("t/a.png", "s", ones())) is not None
+    assert teacher.of(face("t/x.png", "s", ones())) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"names": np.array(["a"])}, "expected an .npz with arrays"),
+        ({"names": np.array(["a"]), "points": np.ones((2, N, 2))}, r"expected names \[F\]"),
+        ({"names": np.array(["a"]), "points": np.full((1, N, 2), np.nan)}, "finite"),
+    ],
+)
+def test_another_layout_is_refused(tmp_path: Path, content: dict, message: str) -> None:
+    path = tmp_path / "teacher.npz"
+    np.savez(path, **content)
+    with pytest.raises(DatasetError, match=message):
+        Teacher.load(path)
+
+
+def test_a_missing_or_damaged_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no such file"):
+        Teacher.load(tmp_path / "none.npz")
+    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 truncated")
+    with pytest.raises(DatasetError, match="expected an .npz"):
+        Teacher.load(tmp_path / "bad.npz")

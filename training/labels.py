@@ -1,0 +1,142 @@
+"""Better labels than a data set's own: a larger network's, averaged in where labels are noisy and
+filled in where there are none.
+
+The teacher is a file, not a network: it was run once, on mirror images and several crops, and a
+small student learns from what it said (distillation without its cost).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.datasets.base import Dataset, Face
+from asmnet_kit.errors import DatasetError, UsageError
+from asmnet_kit.images import Points
+
+PREPARED = "records"
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Landmarks that a larger network predicted.
+
+    Attributes:
+        points: face's name without its file ending -> float32 [N, 2], pixels of the original
+            picture, 0-based, x right, y down.
+    """
+
+    points: Mapping[str, Points]
+
+    @classmethod
+    def load(cls, path: Path) -> "Teacher":
+        """Read an .npz of ``names`` [F] (as the data set names its faces, with or without the file
+        ending) and ``points`` float [F, N, 2].
+
+        Raises:
+            DatasetError: missing, damaged, or another layout.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                names, points = archive["names"], archive["points"]
+        except FileNotFoundError:
+            raise DatasetError(f"{path}: no such file: expected a teacher's .npz") from None
+        except Exception as error:  # whatever zipfile, zlib and NumPy make of a damaged file
+            raise DatasetError(
+                f"{path}: expected an .npz with arrays 'names' and 'points', got {error}"
+            ) from error
+        if names.ndim != 1 or points.ndim != 3 or points.shape != (len(names), points.shape[1], 2):
+            raise DatasetError(
+                f"{path}: expected names [F] and points [F, N, 2], got {names.shape} and "
+                f"{points.shape}"
+            )
+        if not np.isfinite(points).all():
+            raise DatasetError(f"{path}: expected finite points, some are NaN or infinite")
+        return cls(
+            {
+                _stem(str(name)): shape
+                for name, shape in zip(names, points.astype(np.float32), strict=True)
+            }
+        )
+
+    def of(self, face: Face) -> Points | None:
+        """float32 [N, 2] for ``face``, pixels of its picture; None where it was not asked."""
+        return self.points.get(_stem(face.name))
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """What ``relabel`` gives.
+
+    Attributes:
+        dataset: with other landmarks.
+        weights: name of each face that has filled points -> float32 [N], what an error at each
+            point counts: 1, or the weight of filled points.
+        averaged, filled: number of faces whose labels were averaged, and of points filled in.
+    """
+
+    dataset: Dataset
+    weights: dict[str, NDArray[np.float32]]
+    averaged: int
+    filled: int
+
+
+def relabel(
+    dataset: Dataset, teacher: Teacher, *, shares: Mapping[str, float], fill_weight: float
+) -> Relabelled:
+    """Average a teacher into labels, and fill in points without one.
+
+    Args:
+        shares: subset -> share of the teacher in its labels: 0 keeps them, 0.5 averages, 1 takes
+            the teacher's. Other subsets keep theirs.
+        fill_weight: of points that have no label and get the teacher's; 0 leaves them out.
+
+    Raises:
+        DatasetError: the teacher knows none of the faces, or has another number of points.
+        UsageError: prepared data, whose pictures are cut out of the ones the teacher saw.
+    """
+    if dataset.format == PREPARED:
+        raise UsageError(
+            "a teacher's points are in pixels of the original pictures: train on the original data "
+            "set, not on prepared records"
+        )
+    faces: list[Face] = []
+    weights: dict[str, NDArray[np.float32]] = {}
+    averaged = filled = known = 0
+    for face in dataset.faces:
+        taught = teacher.of(face)
+        if taught is None:
+            faces.append(face)
+            continue
+        if taught.shape != face.landmarks.shape:
+            raise DatasetError(
+                f"{face.name}: expected {len(face.landmarks)} points of the teacher, got "
+                f"{len(taught)}"
+            )
+        known += 1
+        share = max((shares.get(subset, 0.0) for subset in face.subsets), default=0.0)
+        labelled = face.labelled
+        points = np.where(
+            labelled[:, None], (1 - share) * face.landmarks + share * taught, np.float32(np.nan)
+        ).astype(np.float32)
+        averaged += share > 0
+        if fill_weight > 0 and not labelled.all():
+            points[~labelled] = taught[~labelled]
+            weights[face.name] = np.where(labelled, 1.0, fill_weight).astype(np.float32)
+            filled += int((~labelled).sum())
+        faces.append(dataclasses.replace(face, landmarks=points))
+    if not known:
+        raise DatasetError(
+            f"the teacher knows none of the {len(faces)} faces of {dataset.name}; it names them "
+            f"like {next(iter(teacher.points), 'nothing')!r}, the data set like "
+            f"{_stem(faces[0].name)!r}"
+        )
+    return Relabelled(dataclasses.replace(dataset, faces=tuple(faces)), weights, averaged, filled)
+
+
+def _stem(name: str) -> str:
+    head, dot, ending = name.rpartition(".")
+    return head if dot and "/" not in ending else name

@@ -1,0 +1,104 @@
+"""How often an epoch shows each picture: by subset, and one frame of each clip."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.datasets.base import Face
+from asmnet_kit.errors import UsageError
+
+# Frames of a clip are numbered behind its name: Ann_10, Ann_11, Ann_12.
+FRAME = re.compile(r"\d(?=\.\w+$|$)")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What to draw in an epoch.
+
+    Attributes:
+        weights: float64 [G], how often a group is shown, on average; above 1 it repeats.
+        groups: per group the indices of its pictures, one of which is shown: a single picture, or
+            the frames of a clip.
+    """
+
+    weights: NDArray[np.float64]
+    groups: tuple[NDArray[np.int64], ...]
+
+    @property
+    def epoch_size(self) -> int:
+        """Pictures of an epoch; the same for each."""
+        return int(np.floor(self.weights.sum() + 1e-9))
+
+    def draw(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """int64 [epoch_size]: shuffled indices.
+
+        A group of weight w appears floor(w) or ceil(w) times (systematic sampling over a shuffled
+        order, so that chance adds as little as it can).
+        """
+        order = random.permutation(len(self.groups))
+        ends = np.floor(np.cumsum(self.weights[order]) + random.random())
+        times = np.diff(ends, prepend=0.0).astype(np.int64)
+        drawn = np.repeat(order, times)
+        picked = np.array([random.choice(self.groups[group]) for group in drawn], np.int64)
+        return random.permutation(picked)[: self.epoch_size]
+
+
+def sampling_of(
+    faces: Sequence[Face], *, weights: Mapping[str, float], clips: Sequence[str]
+) -> Sampling:
+    """How an epoch draws from ``faces``.
+
+    Args:
+        weights: subset -> how often each of its pictures is shown in an epoch; 1 where not named.
+        clips: subsets of clips, whose frames have names that differ in their last digit alone. An
+            epoch counts a clip as one picture and shows one of its frames.
+
+    Raises:
+        UsageError: a subset that no face is in, or nothing left to show.
+    """
+    known = {subset for face in faces for subset in face.subsets}
+    unknown = sorted(({*weights} | {*clips}) - known)
+    if unknown:
+        raise UsageError(
+            f"expected subsets of the training data ({', '.join(sorted(known)) or 'it has none'}); "
+            f"got {', '.join(unknown)}"
+        )
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, face in enumerate(faces):
+        is_frame = any(subset in clips for subset in face.subsets)
+        members[FRAME.sub("", face.name) if is_frame else face.name].append(index)
+    group_weights = [
+        max((weights[s] for s in faces[indices[0]].subsets if s in weights), default=1.0)
+        for indices in members.values()
+    ]
+    sampling = Sampling(
+        np.array(group_weights, np.float64),
+        tuple(np.array(indices, np.int64) for indices in members.values()),
+    )
+    if sampling.epoch_size < 1:
+        raise UsageError("expected sampling weights that leave something to show, got all zeros")
+    return sampling
+
+
+def subset_values(text: str, *, option: str) -> dict[str, float]:
+    """``"ytf=0.5,aflw=1.5"`` as a dictionary.
+
+    Raises:
+        UsageError: another form, or a number below 0.
+    """
+    values: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, number = part.partition("=")
+        try:
+            values[name.strip()] = float(number)
+        except ValueError:
+            equals = ""
+        if not equals or not values[name.strip()] >= 0 or values[name.strip()] == float("inf"):
+            raise UsageError(
+                f"expected {option} as SUBSET=NUMBER,SUBSET=NUMBER, numbers from 0, got {text!r}"
+            )
+    return values
