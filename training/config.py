@@ -170,10 +170,10 @@ class TrainConfig:
                 f"{path}: no such file, so there is no run to resume in {path.parent}; start one "
                 "without --resume"
             ) from error
+        check_settings(values, where=str(path))
         missing = [name for name in ("data", "format") if name not in values]
         if missing:
             raise UsageError(f"{path}: no {' and no '.join(missing)} in it")
-        check_settings(values, where=str(path))
         return cls(**values).validated()
 
     def differences(self, other: "TrainConfig") -> list[str]:
