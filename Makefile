@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help dev quickstart test lint format types docs bench-harness bench-train bench-synthetic clean
+.PHONY: help dev quickstart test lint format types docs bench-harness bench-train asm-study bench-synthetic clean
 .PHONY: golden android android-test
 
 help: ## list the targets
@@ -58,6 +58,9 @@ bench-harness: $(INSTALLED) ## the benchmark against Google's litert-benchmark o
 
 bench-train: $(INSTALLED) ## pictures/s of training and its share of time spent waiting for data
 	@$(BIN)/python -m asmnet_kit.training.bench
+
+asm-study: $(INSTALLED) ## with and without ASM-LOSS, several seeds: ARGS='--data DIR --format F --out DIR'
+	@$(BIN)/python -m asmnet_kit.training.asm_study $(ARGS)
 
 bench-synthetic: $(INSTALLED) ## drawn faces per second and core
 	@$(BIN)/python -m asmnet_kit.faces3d.speed

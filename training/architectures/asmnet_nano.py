@@ -1,15 +1,9 @@
 """A small network of the kit's own, for the quickstart and for the slowest devices."""
 
 import tensorflow as tf
-import tf_keras
 
-from asmnet_kit.training.architectures.heads import positional_outputs, whole_map
-from asmnet_kit.training.architectures.mobilenet_v2_blocks import (
-    Block,
-    backbone,
-    normalise,
-    relu6,
-)
+from asmnet_kit.training.architectures.heads import narrowed, positional_outputs, whole_map
+from asmnet_kit.training.architectures.mobilenet_v2_blocks import Block, backbone
 
 STEM_CHANNELS = 16
 # Maps of S/4, S/8 and S/16. Nothing is expanded at S/2, where normalising costs most of a training
@@ -43,7 +37,6 @@ def asmnet_nano(image: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
         ``landmarks`` [B, 2 points] and ``pose`` [B, 3]; see ``heads``.
     """
     x = backbone(image, BLOCKS, stem_channels=STEM_CHANNELS)[-1]
-    x = tf_keras.layers.Conv2D(HEAD_CHANNELS, 1, use_bias=False, name="narrow")(x)
-    x = relu6(normalise(x, name="narrow_BN"), name="narrow_relu")  # [B, S/16, S/16, 16]
+    x = narrowed(x, channels=HEAD_CHANNELS, name="narrow")
     x = whole_map(x, channels=HIDDEN_CHANNELS, name="whole")
     return positional_outputs(x, points=points)

@@ -34,40 +34,52 @@ def dense_outputs(features: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
     }
 
 
+def narrowed(features: tf.Tensor, *, channels: int, name: str) -> tf.Tensor:
+    """Fewer, bounded channels at every position: [B, H, W, C] -> [B, H, W, channels]."""
+    x = tf_keras.layers.Conv2D(channels, 1, use_bias=False, name=name)(features)
+    return relu6(normalise(x, name=f"{name}_BN"), name=f"{name}_relu")
+
+
 def whole_map(features: tf.Tensor, *, channels: int, name: str) -> tf.Tensor:
     """A hidden layer that sees every position: [B, H, W, C] -> [B, 1, 1, channels].
 
     Where a landmark lies depends on the pose and on what is seen *together*, which a linear output
-    over the map cannot express.
+    over the map cannot express. No batch normalisation: at a single position it would normalise by
+    the statistics of no more values than a batch has pictures, which is mostly noise.
     """
     window = features.shape[1:3]
-    x = tf_keras.layers.Conv2D(channels, window, use_bias=False, name=name)(features)
-    return relu6(normalise(x, name=f"{name}_BN"), name=f"{name}_relu")
+    x = tf_keras.layers.Conv2D(channels, window, name=name)(features)
+    return relu6(x, name=f"{name}_relu")
 
 
-def positional_outputs(features: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
-    """Two linear layers over a whole map: every position of it has its own weights.
+def positional_outputs(*taps: tf.Tensor, points: int) -> dict[str, tf.Tensor]:
+    """Two linear layers over whole maps: every position of each has its own weights.
 
     They are convolutions with a kernel as large as the map, the same arithmetic as a dense layer
     over the flattened map. int8 convolutions scale the weights of each output separately; dense
-    layers share one scale, on the Edge TPU and in older runtimes.
+    layers share one scale, on the Edge TPU and in older runtimes. The sums of several maps are
+    added: a dense layer over their concatenation, but that each keeps its own scale in int8.
 
     Args:
-        features: [B, H, W, C].
+        taps: [B, H, W, C] each; sizes may differ.
 
     Returns:
         As ``dense_outputs``.
     """
-    window = features.shape[1:3]
     outputs = {}
     for name, width in output_widths(points).items():
-        x = tf_keras.layers.Conv2D(
-            width,
-            window,
-            kernel_initializer=small_weights(),
-            dtype="float32",
-            name=f"{name}_conv",
-        )(features)
+        sums = [
+            tf_keras.layers.Conv2D(
+                width,
+                tap.shape[1:3],
+                use_bias=index == 0,  # one bias for all: the mean shape
+                kernel_initializer=small_weights(),
+                dtype="float32",
+                name=f"{name}_conv" if index == 0 else f"{name}_conv_{index}",
+            )(tap)
+            for index, tap in enumerate(taps)
+        ]
+        x = tf_keras.layers.Add(dtype="float32", name=f"{name}_sum")(sums) if taps[1:] else sums[0]
         outputs[name] = tf_keras.layers.Reshape((width,), dtype="float32", name=name)(x)
     return outputs
 

@@ -8,6 +8,7 @@ import tf_keras
 from asmnet_kit.landmarks import scheme_of
 from asmnet_kit.training.architectures.asmnet import asmnet
 from asmnet_kit.training.architectures.asmnet_nano import asmnet_nano
+from asmnet_kit.training.architectures.asmnet_plus import asmnet_plus
 from asmnet_kit.training.architectures.mobilenetv2 import mobilenetv2
 from asmnet_kit.training.catalogue import check_architecture, check_input_size
 
@@ -15,6 +16,7 @@ CHANNELS = 3  # red, green, blue
 
 NETWORKS: dict[str, Callable[..., dict[str, tf.Tensor]]] = {
     "asmnet": asmnet,
+    "asmnet_plus": asmnet_plus,
     "asmnet_nano": asmnet_nano,
     "mobilenetv2": mobilenetv2,
 }

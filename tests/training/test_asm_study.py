@@ -1,0 +1,51 @@
+"""The study of ASM-LOSS: its table, and that it goes on where it stopped."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from asmnet_kit.training import asm_study
+from asmnet_kit.training.asm_study import Outcome, Variant, table
+from click.testing import CliRunner
+
+
+def test_the_table_gives_mean_and_spread_over_seeds() -> None:
+    """5 and 6 %: mean 5.5, sample standard deviation sqrt(2 x 0.25 / 1) = 0.71."""
+    outcomes = [
+        Outcome("mse", 0, 5.0, 3.0), Outcome("mse", 1, 6.0, 3.0), Outcome("asm85", 0, 4.0, 2.5),
+    ]  # fmt: skip
+    lines = table(outcomes).splitlines()
+    assert lines[2:] == [
+        "| MSE | 2 | 5.50 ± 0.71 | 3.00 ± 0.00 |",
+        "| MSE + ASM, 85 % | 1 | 4.00 | 2.50 |",
+    ]
+
+
+def test_variants_differ_in_the_loss_alone() -> None:
+    allowed = {"loss", "alpha", "asm_variance"}
+    assert all(set(variant.settings) <= allowed for variant in asm_study.VARIANTS)
+    names = [variant.name for variant in asm_study.VARIANTS]
+    assert len(set(names)) == len(names)
+
+
+def test_a_study_trains_writes_and_takes_finished_runs_as_they_are(
+    drawn_faces: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        asm_study, "VARIANTS", (Variant("mse", "MSE", {"loss": "mse"}, repeated=True),)
+    )
+    arguments = ["--data", str(drawn_faces(40)), "--format", "300w", "--arch", "asmnet_nano"]
+    arguments += ["--epochs", "1", "--seeds", "2", "--out", str(tmp_path / "study")]
+    first = CliRunner().invoke(asm_study.main, arguments, catch_exceptions=False)
+    assert first.exit_code == 0
+    study = json.loads((tmp_path / "study" / "study.json").read_text())
+    assert [outcome["seed"] for outcome in study["outcomes"]] == [0, 1]
+    assert all(outcome["nme"] > 0 for outcome in study["outcomes"])
+    assert (tmp_path / "study" / "study.png").read_bytes().startswith(b"\x89PNG")
+    models = [tmp_path / "study" / f"mse_{seed}" / "model.keras" for seed in (0, 1)]
+    before = [model.stat().st_mtime_ns for model in models]
+    assert CliRunner().invoke(asm_study.main, arguments).exit_code == 0
+    assert [model.stat().st_mtime_ns for model in models] == before
+    other = CliRunner().invoke(asm_study.main, [*arguments, "--input-size", "80"])
+    assert other.exit_code == 2 and "holds another study" in other.output

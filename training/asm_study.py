@@ -1,0 +1,207 @@
+"""Does ASM-LOSS help? ``python -m asmnet_kit.training.asm_study`` (``make asm-study``).
+
+The same network, data, epochs and learning rate with and without the smoothed truth, several seeds.
+Runs are ordinary run folders: an interrupted study goes on where it stopped.
+
+L_asm also raises the landmarks' weight against the pose's. The control separates the two: it has
+the same weights, but its shape model keeps all of the variance, so that A is G but for the clamp.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from asmnet_kit.options import data_options, out_option
+from asmnet_kit.training.catalogue import ARCHITECTURES
+from asmnet_kit.training.config import TrainConfig
+
+SCHEMA_VERSION = 1
+ANGLES = ("yaw", "pitch", "roll")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train.
+
+    Attributes:
+        name: of its run folders.
+        title: in the table.
+        settings: fields of ``TrainConfig``.
+        repeated: whether every seed is run; the others show a trend with one.
+    """
+
+    name: str
+    title: str
+    settings: dict[str, Any]
+    repeated: bool
+
+
+def _asm(variance: float, alpha: str = "paper") -> dict[str, Any]:
+    return {"loss": "asm", "alpha": alpha, "asm_variance": variance}
+
+
+VARIANTS = (
+    Variant("mse", "MSE", {"loss": "mse"}, True),
+    Variant("asm90", "MSE + ASM, 90 %, alpha 2, 1, 0.5", _asm(0.9), True),
+    Variant("control", "control: A not smoothed (100 %)", _asm(1.0), True),
+    Variant("asm85", "MSE + ASM, 85 %", _asm(0.85), False),
+    Variant("asm97", "MSE + ASM, 97 %", _asm(0.97), False),
+    Variant("asm90_constant", "MSE + ASM, 90 %, alpha 1", _asm(0.9, "constant:1"), False),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Validation figures of one run: ``nme`` in percent, ``pose`` mean of the angles' errors."""
+
+    variant: str
+    seed: int
+    nme: float
+    pose: float
+
+
+@click.command()
+@data_options()
+@click.option(
+    "--arch",
+    type=click.Choice(list(ARCHITECTURES)),
+    default="asmnet",
+    show_default=True,
+    help="The network.",
+)
+@click.option("--input-size", default=64, show_default=True, help="Side of the input, pixels.")
+@click.option("--epochs", default=10, show_default=True, help="Passes over the data, each run.")
+@click.option("--seeds", default=3, show_default=True, help="Runs of the main variants.")
+@click.option("--sampling", default="", help="As asmnet-kit train --sampling.")
+@click.option("--clips", default="", help="As asmnet-kit train --clips.")
+@click.option("--init-from", default="", help="As asmnet-kit train --init-from.")
+@out_option("Folder of the runs, the table (study.md), the plot and study.json.")
+def main(
+    data: Path,
+    data_format: str,
+    arch: str,
+    input_size: int,
+    epochs: int,
+    seeds: int,
+    sampling: str,
+    clips: str,
+    init_from: str,
+    out: Path,
+) -> None:
+    """Train with and without ASM-LOSS and compare, several seeds.
+
+    \b
+    Example:
+      python -m asmnet_kit.training.asm_study --data faces --format 300w --out study
+    """
+    from asmnet_kit.training.environment import import_tensorflow
+
+    import_tensorflow()
+    base = TrainConfig(
+        data=str(data.resolve()),
+        format=data_format,
+        arch=arch,
+        input_size=input_size,
+        epochs=epochs,
+        sampling=sampling,
+        clips=clips,
+        init_from=init_from and str(Path(init_from).resolve()),
+    ).validated()
+    outcomes = [
+        run_once(base, variant, seed, out)
+        for seed in range(seeds)
+        for variant in VARIANTS
+        if variant.repeated or seed == 0
+    ]
+    write(outcomes, base, out)
+    click.echo(f"{out / 'study.md'}: {len(outcomes)} runs. Next: read it, and its plot beside it")
+
+
+def run_once(base: TrainConfig, variant: Variant, seed: int, out: Path) -> Outcome:
+    """Train one variant with one seed, or take what an earlier call trained."""
+    from asmnet_kit.training.manifest import read_manifest
+    from asmnet_kit.training.train import CONFIG, train
+
+    run = out / f"{variant.name}_{seed}"
+    config = replace(base, seed=seed, **variant.settings).validated()
+    begun = (run / CONFIG).exists()
+    if not begun or not read_manifest(run).get("finished_at"):
+        train(config, run, resume=begun, command="python -m asmnet_kit.training.asm_study")
+    elif differences := TrainConfig.load(run / CONFIG).differences(config):
+        raise click.UsageError(
+            f"{run} holds another study ({'; '.join(differences)}): choose another --out"
+        )
+    scores = read_manifest(run)["metrics"]["validation"]
+    pose = statistics.mean(scores["pose_mae_deg"][angle] for angle in ANGLES)
+    return Outcome(variant.name, seed, scores["nme_percent"], pose)
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Mean and standard deviation over seeds as Markdown; one run has no spread."""
+    lines = ["| loss | seeds | NME % | pose error, degrees |", "|---|---|---|---|"]
+    for variant in VARIANTS:
+        own = [outcome for outcome in outcomes if outcome.variant == variant.name]
+        if own:
+            nme, pose = _spread([o.nme for o in own]), _spread([o.pose for o in own])
+            lines.append(f"| {variant.title} | {len(own)} | {nme} | {pose} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: Sequence[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+
+
+def write(outcomes: Sequence[Outcome], base: TrainConfig, out: Path) -> None:
+    """``study.json``, ``study.md`` and ``study.png``."""
+    from asmnet_kit.files import write_json, write_text
+
+    write_json(
+        out / "study.json",
+        {
+            "schema_version": SCHEMA_VERSION,
+            "settings": {
+                "arch": base.arch,
+                "input_size": base.input_size,
+                "epochs": base.epochs,
+                "batch_size": base.batch_size,
+                "learning_rate": base.learning_rate,
+                "augmentation": base.augmentation,
+            },
+            "outcomes": [vars(outcome) for outcome in outcomes],
+        },
+    )
+    write_text(out / "study.md", table(outcomes))
+    _plot(outcomes, out / "study.png")
+
+
+def _plot(outcomes: Sequence[Outcome], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    from asmnet_kit.files import replacing
+
+    shown = [v for v in VARIANTS if any(o.variant == v.name for o in outcomes)]
+    figure, axes = pyplot.subplots(figsize=(7, 0.5 * len(shown) + 1.2), layout="constrained")
+    for row, variant in enumerate(shown):
+        values = [o.nme for o in outcomes if o.variant == variant.name]
+        axes.plot(values, [row] * len(values), "o", color="tab:blue", alpha=0.6)
+        axes.plot(statistics.mean(values), row, "|", color="black", markersize=18)
+    axes.set_yticks(range(len(shown)), [variant.title for variant in shown])
+    axes.invert_yaxis()
+    axes.set_xlabel("validation NME, % of the eye distance; a dot is a seed, a bar their mean")
+    axes.grid(axis="x", alpha=0.3)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main()
