@@ -9,6 +9,7 @@ import tf_keras
 
 from asmnet_kit.errors import UsageError
 from asmnet_kit.training.architectures.counting import layer_macs, macs, parameters
+from asmnet_kit.training.architectures.heads import positional_outputs
 from asmnet_kit.training.architectures.registry import NETWORKS, build
 from asmnet_kit.training.catalogue import ARCHITECTURES, check_input_size
 
@@ -64,6 +65,36 @@ def test_asmnet_nano_stays_within_its_budget(points: int) -> None:
     model = build("asmnet_nano", points=points, input_size=112)
     assert parameters(model) <= 400_000
     assert macs(model) <= 20_000_000
+
+
+@pytest.mark.parametrize("size", [64, 112])
+def test_asmnet_plus_costs_no_more_than_asmnet(size: int) -> None:
+    """1,439,507 is the size of the paper's network for 68 points."""
+    model = build("asmnet_plus", points=68, input_size=size)
+    assert parameters(model) <= 1_439_507
+    assert macs(model) <= macs(build("asmnet", points=68, input_size=size))
+
+
+def test_outputs_add_up_what_the_taps_say() -> None:
+    """One weight of each tap set by hand: 2 x 3 from the first, 5 x 7 from the second, bias 1."""
+    first, second = tf_keras.Input((2, 2, 1)), tf_keras.Input((1, 1, 1))
+    outputs = positional_outputs(first, second, points=68)
+    model = tf_keras.Model([first, second], outputs)
+    for layer in model.layers:
+        layer.set_weights([np.zeros_like(weights) for weights in layer.get_weights()])
+    a, b = model.get_layer("landmarks_conv"), model.get_layer("landmarks_conv_1")
+    assert len(b.get_weights()) == 1  # one bias for both
+    kernel, bias = a.get_weights()
+    kernel[1, 0, 0, 4], bias[4] = 2, 1
+    a.set_weights([kernel, bias])
+    kernel = b.get_weights()[0]
+    kernel[0, 0, 0, 4] = 5
+    b.set_weights([kernel])
+    maps = np.zeros((1, 2, 2, 1), np.float32)
+    maps[0, 1, 0, 0] = 3
+    landmarks = model([maps, np.full((1, 1, 1, 1), 7, np.float32)])["landmarks"].numpy()
+    assert landmarks[0, 4] == 2 * 3 + 5 * 7 + 1
+    assert np.delete(landmarks[0], 4).max() == 0
 
 
 # 64 and 96 px halve evenly down to the end, 112 px ends in an odd map (7 to 4).
