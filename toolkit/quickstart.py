@@ -40,7 +40,7 @@ class Plan:
     """
 
     faces: int = 8_000
-    epochs: int = 24
+    epochs: int = 20
     input_size: int = 80  # pixels
     seed: int = 0
 
