@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asmnet_kit.errors import GateError, KitError, UsageError
-from asmnet_kit.options import data_options, json_option, out_option
+from asmnet_kit.options import (
+    TFLITE,
+    InputPath,
+    data_options,
+    json_option,
+    measured_split_option,
+    out_option,
+)
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.runner import Data
@@ -29,7 +36,7 @@ SINGLE_STREAM_SECONDS = 60.0
     metavar="MODEL...",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=InputPath(TFLITE),
 )
 @click.option(
     "--target",
@@ -122,7 +129,7 @@ SINGLE_STREAM_SECONDS = 60.0
     help="The library of the Edge TPU's delegate.  [default: libedgetpu.so.1]",
 )
 @data_options(required=False)
-@click.option("--split", help="Folder of the data set to take (train, val, test); all by default.")
+@measured_split_option
 @json_option
 @out_option("Folder for the result files, one JSON for each model, target and number of threads.")
 def benchmark(
@@ -302,6 +309,12 @@ def _where(target: "dict[str, Any]") -> str:
     return " ".join(word for word in words if word)
 
 
+def _measured_on(accuracy: "dict[str, Any]") -> str:
+    """For example ``NME over 488 faces of faces68 (test)``."""
+    split = f" ({accuracy['split']})" if accuracy["split"] else ""
+    return f"NME over {accuracy['faces']} faces of {accuracy['dataset']}{split}"
+
+
 def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
     """The results as a table or JSON on stdout; warnings and the next step on stderr."""
     from rich.table import Table
@@ -333,6 +346,9 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
             )
         stdout().print(table)
     messages = stderr()
+    accuracies = [r["accuracy"] for r in written.values() if r["accuracy"] is not None]
+    for text in dict.fromkeys(_measured_on(accuracy) for accuracy in accuracies):
+        messages.print(text, markup=False)
     warnings = [(text, path.name) for path, r in written.items() for text in r["warnings"]]
     for text, names in grouped(warnings):
         whose = names[0] if len(names) == 1 else f"{len(names)} of {len(written)} results"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit.errors import KitError, UsageError
-from asmnet_kit.files import write_json
+from asmnet_kit.files import require_exists, write_json
 
 SCHEMA_VERSION = 1
 SUFFIX = ".json"
@@ -136,10 +136,9 @@ def load_results(paths: Sequence[Path]) -> list[tuple[Path, Result]]:
             if not inside:
                 raise ResultError(f"{path}: expected benchmark results (*{SUFFIX}), found none")
             found.extend(inside)
-        elif path.exists():
-            found.append(path)
         else:
-            raise UsageError(f"{path}: no such file or folder")
+            require_exists(path, expected="benchmark results")
+            found.append(path)
     if not found:
         raise UsageError("expected at least one benchmark result")
     return [(path, load_result(path)) for path in dict.fromkeys(found)]
