@@ -1,5 +1,6 @@
 """``asmnet-kit benchmark``: measure .tflite models and write one result file for each."""
 
+import re
 import shlex
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +26,25 @@ if TYPE_CHECKING:
 
 OTHER_MACHINES = ("android", "linux")  # targets that do not use this one
 
+WITH_AFFINITY = ("cpu", "linux")  # targets whose process can be held to CPUs
+CPUS = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
+MAX_CPUS = 4096  # more than any machine has
+
 # MLPerf Mobile's single-stream scenario.
 SINGLE_STREAM_RUNS = 1024
 SINGLE_STREAM_SECONDS = 60.0
+
+
+def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """``0,2-3`` as (0, 2, 3)."""
+    cpus: set[int] = set()
+    for part in (value or "").split(",") if value is not None else ():
+        found = CPUS.fullmatch(part.strip())
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if not first <= last < MAX_CPUS:
+            raise click.BadParameter(f"expected numbers of CPUs such as 0,2 or 4-7, got {value!r}")
+        cpus.update(range(first, last + 1))
+    return tuple(sorted(cpus))
 
 
 @click.command(short_help="Measure a .tflite model's speed on a target.")
@@ -54,6 +71,12 @@ SINGLE_STREAM_SECONDS = 60.0
     show_default=True,
     type=click.IntRange(min=1),
     help="CPU threads; may be given several times.",
+)
+@click.option(
+    "--affinity",
+    metavar="CPUS",
+    callback=_parse_cpus,
+    help="Hold the process to these CPUs, for example 0,2 or 4-7 (cpu and linux).",
 )
 @click.option(
     "--warmup",
@@ -136,6 +159,7 @@ def benchmark(
     models: tuple[Path, ...],
     targets: tuple[str, ...],
     threads: tuple[int, ...],
+    affinity: tuple[int, ...],
     warmup: int,
     runs: int,
     seconds: float,
@@ -179,6 +203,8 @@ def benchmark(
         raise UsageError("expected --data and --format together, got one of them")
     if split is not None and data is None:
         raise UsageError("--split chooses a part of --data, which is not given")
+    if affinity and not set(targets) <= set(WITH_AFFINITY):
+        raise UsageError(f"--affinity is for the targets {' and '.join(WITH_AFFINITY)} alone")
     # A mistake is refused before anything is measured.
     require_writable(out)
     for name in targets:
@@ -198,6 +224,7 @@ def benchmark(
         min_seconds=seconds,
         max_seconds=limit,
         xnnpack=xnnpack,
+        affinity=affinity,
         mode="single-stream" if single_stream else "standard",
         sustained_minutes=sustained_minutes,
         profile=profile,
@@ -304,8 +331,11 @@ def _measure_all(
 
 def _where(target: "dict[str, Any]") -> str:
     """For example ``cpu x1 XNNPACK``."""
+    from asmnet_kit.benchmarks.targets.protocol import cpu_list
+
     threads = f"x{target['threads']}" if target["threads"] else ""
-    words = (target["actual"], target.get("device"), threads, target["delegate"] or "builtin")
+    held = f"on CPUs {cpu_list(target['affinity'])}" if target.get("affinity") else ""
+    words = (target["actual"], target.get("device"), threads, held, target["delegate"] or "builtin")
     return " ".join(word for word in words if word)
 
 

@@ -4,7 +4,6 @@ The app measures and writes the kit's own result format; this end pushes the mod
 activity without the screen being touched, and reads the result back.
 """
 
-import hashlib
 import os
 import re
 import shlex
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING
 from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.targets.remote import (
     RemoteError,
-    checked_result,
-    measurement,
+    SentModel,
+    measure_there,
     no_accuracy,
     run_tool,
     tail,
@@ -61,22 +60,22 @@ class AndroidTarget:
     def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
         phone = Phone.choose(request.device)
         phone.require_app()
-        content = request.model.read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", request.model.name)
         run_id = f"kit-{uuid.uuid4().hex[:16]}"
-        on_progress(0.0, f"push to {phone.serial}")
-        phone.push(request, name)
-        try:
-            phone.start(request, run_id=run_id, model=name, delegate=self.delegate)
-            written = phone.wait(request, run_id, on_progress)
-        finally:
-            phone.remove(run_id, name)
-        result = checked_result(written, sha256=sha256, where=phone.serial)
+
+        def run(model: SentModel) -> bytes:
+            on_progress(0.0, f"push to {phone.serial}")
+            phone.push(request, model.name)
+            try:
+                phone.start(request, run_id=run_id, model=model.name, delegate=self.delegate)
+                return phone.wait(request, run_id, on_progress)
+            finally:
+                phone.remove(run_id, model.name)
+
+        proof = f"measured on {phone.serial} by {PACKAGE} over adb"
+        result, measured = measure_there(request, run, device=phone.serial, proof=proof)
         if result.get("run_id") != run_id:
             raise RemoteError(f"{phone.serial}: the result is of another run")
-        proof = f"measured on {phone.serial} by {PACKAGE} over adb"
-        return measurement(result, device=phone.serial, proof=proof)
+        return measured
 
     def predictor(self, request: Request) -> "Predictor":
         raise no_accuracy(request)
