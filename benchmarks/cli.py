@@ -151,6 +151,11 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
     "--edgetpu-library",
     help="The library of the Edge TPU's delegate.  [default: libedgetpu.so.1]",
 )
+@click.option(
+    "--benchmark-model",
+    type=InputPath("TensorFlow Lite's benchmark_model for Android"),
+    help="Measure with this program in place of the app (android).",
+)
 @data_options(required=False)
 @measured_split_option
 @json_option
@@ -173,6 +178,7 @@ def benchmark(
     gpu_precision: str | None,
     edgetpu_compiler: str | None,
     edgetpu_library: str | None,
+    benchmark_model: Path | None,
     data: Path | None,
     data_format: str | None,
     split: str | None,
@@ -205,6 +211,8 @@ def benchmark(
         raise UsageError("--split chooses a part of --data, which is not given")
     if affinity and not set(targets) <= set(WITH_AFFINITY):
         raise UsageError(f"--affinity is for the targets {' and '.join(WITH_AFFINITY)} alone")
+    if benchmark_model and not any(name.partition(":")[0] == "android" for name in targets):
+        raise UsageError("--benchmark-model is for the targets android, android:gpu, android:nnapi")
     # A mistake is refused before anything is measured.
     require_writable(out)
     for name in targets:
@@ -216,6 +224,7 @@ def benchmark(
         "gpu_precision": gpu_precision,
         "edgetpu_compiler": edgetpu_compiler,
         "edgetpu_library": edgetpu_library,
+        "benchmark_model": benchmark_model and str(benchmark_model),
     }
     template = Request(
         model=models[0],
@@ -335,7 +344,8 @@ def _where(target: "dict[str, Any]") -> str:
 
     threads = f"x{target['threads']}" if target["threads"] else ""
     held = f"on CPUs {cpu_list(target['affinity'])}" if target.get("affinity") else ""
-    words = (target["actual"], target.get("device"), threads, held, target["delegate"] or "builtin")
+    kernels = target["delegate"] or "builtin"
+    words = (target["actual"], target.get("device"), target.get("tool"), threads, held, kernels)
     return " ".join(word for word in words if word)
 
 

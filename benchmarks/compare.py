@@ -29,7 +29,16 @@ NME_SLACK = 1e-9  # of adding decimal fractions in binary
 # Facts that make it another machine. Clock, load and temperature are warnings in the results.
 MACHINE_FACTS = ("cpu", "board", "architecture", "cores", "instruction_sets")
 RUNTIME_FACTS = ("name", "version", "kernels")
-TARGET_FACTS = ("requested", "actual", "device", "threads", "affinity", "delegate", "adapter")
+TARGET_FACTS = (
+    "requested",
+    "actual",
+    "device",
+    "tool",
+    "threads",
+    "affinity",
+    "delegate",
+    "adapter",
+)
 ACCURACY_FACTS = (
     "dataset",
     "dataset_format",
@@ -298,6 +307,7 @@ def _key(result: Result) -> tuple[str, ...]:
         target["requested"],
         str(target.get("device") or ""),
         "" if threads is None else f"{threads} thread{'s' if threads != 1 else ''}",
+        str(target.get("tool") or ""),
         f"CPUs {cpu_list(target['affinity'])}" if target.get("affinity") else "",
         target["delegate"] or "builtin",
     )

@@ -191,6 +191,8 @@ def result_file_name(result: Result, *, taken: set[str]) -> str:
         words.append("".join(c if c.isalnum() or c in "-." else "-" for c in target["device"]))
     if target["threads"]:
         words.append(f"{target['threads']}t")
+    if target.get("tool"):
+        words.append(target["tool"])
     if target.get("affinity"):
         words.append(f"cpus{cpu_list(target['affinity'])}".replace(",", "-"))
     if target["requested"] == "cpu" and target["delegate"] is None:
