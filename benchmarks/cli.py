@@ -1,5 +1,6 @@
 """``asmnet-kit benchmark``: measure .tflite models and write one result file for each."""
 
+import re
 import shlex
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asmnet_kit.errors import GateError, KitError, UsageError
-from asmnet_kit.options import data_options, json_option, out_option
+from asmnet_kit.options import (
+    TFLITE,
+    InputPath,
+    data_options,
+    json_option,
+    measured_split_option,
+    out_option,
+)
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.runner import Data
@@ -18,9 +26,25 @@ if TYPE_CHECKING:
 
 OTHER_MACHINES = ("android", "linux")  # targets that do not use this one
 
+WITH_AFFINITY = ("cpu", "linux")  # targets whose process can be held to CPUs
+CPUS = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
+MAX_CPUS = 4096  # more than any machine has
+
 # MLPerf Mobile's single-stream scenario.
 SINGLE_STREAM_RUNS = 1024
 SINGLE_STREAM_SECONDS = 60.0
+
+
+def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """``0,2-3`` as (0, 2, 3)."""
+    cpus: set[int] = set()
+    for part in (value or "").split(",") if value is not None else ():
+        found = CPUS.fullmatch(part.strip())
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if not first <= last < MAX_CPUS:
+            raise click.BadParameter(f"expected numbers of CPUs such as 0,2 or 4-7, got {value!r}")
+        cpus.update(range(first, last + 1))
+    return tuple(sorted(cpus))
 
 
 @click.command(short_help="Measure a .tflite model's speed on a target.")
@@ -29,7 +53,7 @@ SINGLE_STREAM_SECONDS = 60.0
     metavar="MODEL...",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=InputPath(TFLITE),
 )
 @click.option(
     "--target",
@@ -47,6 +71,12 @@ SINGLE_STREAM_SECONDS = 60.0
     show_default=True,
     type=click.IntRange(min=1),
     help="CPU threads; may be given several times.",
+)
+@click.option(
+    "--affinity",
+    metavar="CPUS",
+    callback=_parse_cpus,
+    help="Hold the process to these CPUs, for example 0,2 or 4-7 (cpu and linux).",
 )
 @click.option(
     "--warmup",
@@ -121,14 +151,20 @@ SINGLE_STREAM_SECONDS = 60.0
     "--edgetpu-library",
     help="The library of the Edge TPU's delegate.  [default: libedgetpu.so.1]",
 )
+@click.option(
+    "--benchmark-model",
+    type=InputPath("TensorFlow Lite's benchmark_model for Android"),
+    help="Measure with this program in place of the app (android).",
+)
 @data_options(required=False)
-@click.option("--split", help="Folder of the data set to take (train, val, test); all by default.")
+@measured_split_option
 @json_option
 @out_option("Folder for the result files, one JSON for each model, target and number of threads.")
 def benchmark(
     models: tuple[Path, ...],
     targets: tuple[str, ...],
     threads: tuple[int, ...],
+    affinity: tuple[int, ...],
     warmup: int,
     runs: int,
     seconds: float,
@@ -142,6 +178,7 @@ def benchmark(
     gpu_precision: str | None,
     edgetpu_compiler: str | None,
     edgetpu_library: str | None,
+    benchmark_model: Path | None,
     data: Path | None,
     data_format: str | None,
     split: str | None,
@@ -172,6 +209,10 @@ def benchmark(
         raise UsageError("expected --data and --format together, got one of them")
     if split is not None and data is None:
         raise UsageError("--split chooses a part of --data, which is not given")
+    if affinity and not set(targets) <= set(WITH_AFFINITY):
+        raise UsageError(f"--affinity is for the targets {' and '.join(WITH_AFFINITY)} alone")
+    if benchmark_model and not any(name.partition(":")[0] == "android" for name in targets):
+        raise UsageError("--benchmark-model is for the targets android, android:gpu, android:nnapi")
     # A mistake is refused before anything is measured.
     require_writable(out)
     for name in targets:
@@ -183,6 +224,7 @@ def benchmark(
         "gpu_precision": gpu_precision,
         "edgetpu_compiler": edgetpu_compiler,
         "edgetpu_library": edgetpu_library,
+        "benchmark_model": benchmark_model and str(benchmark_model),
     }
     template = Request(
         model=models[0],
@@ -191,6 +233,7 @@ def benchmark(
         min_seconds=seconds,
         max_seconds=limit,
         xnnpack=xnnpack,
+        affinity=affinity,
         mode="single-stream" if single_stream else "standard",
         sustained_minutes=sustained_minutes,
         profile=profile,
@@ -297,9 +340,19 @@ def _measure_all(
 
 def _where(target: "dict[str, Any]") -> str:
     """For example ``cpu x1 XNNPACK``."""
+    from asmnet_kit.benchmarks.targets.protocol import cpu_list
+
     threads = f"x{target['threads']}" if target["threads"] else ""
-    words = (target["actual"], target.get("device"), threads, target["delegate"] or "builtin")
+    held = f"on CPUs {cpu_list(target['affinity'])}" if target.get("affinity") else ""
+    kernels = target["delegate"] or "builtin"
+    words = (target["actual"], target.get("device"), target.get("tool"), threads, held, kernels)
     return " ".join(word for word in words if word)
+
+
+def _measured_on(accuracy: "dict[str, Any]") -> str:
+    """For example ``NME over 488 faces of faces68 (test)``."""
+    split = f" ({accuracy['split']})" if accuracy["split"] else ""
+    return f"NME over {accuracy['faces']} faces of {accuracy['dataset']}{split}"
 
 
 def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
@@ -333,6 +386,9 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
             )
         stdout().print(table)
     messages = stderr()
+    accuracies = [r["accuracy"] for r in written.values() if r["accuracy"] is not None]
+    for text in dict.fromkeys(_measured_on(accuracy) for accuracy in accuracies):
+        messages.print(text, markup=False)
     warnings = [(text, path.name) for path, r in written.items() for text in r["warnings"]]
     for text, names in grouped(warnings):
         whose = names[0] if len(names) == 1 else f"{len(names)} of {len(written)} results"

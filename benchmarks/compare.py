@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.benchmarks.targets.protocol import cpu_list
 from asmnet_kit.errors import UsageError
 from asmnet_kit.results import Result
 
@@ -28,7 +29,16 @@ NME_SLACK = 1e-9  # of adding decimal fractions in binary
 # Facts that make it another machine. Clock, load and temperature are warnings in the results.
 MACHINE_FACTS = ("cpu", "board", "architecture", "cores", "instruction_sets")
 RUNTIME_FACTS = ("name", "version", "kernels")
-TARGET_FACTS = ("requested", "actual", "device", "threads", "delegate", "adapter")
+TARGET_FACTS = (
+    "requested",
+    "actual",
+    "device",
+    "tool",
+    "threads",
+    "affinity",
+    "delegate",
+    "adapter",
+)
 ACCURACY_FACTS = (
     "dataset",
     "dataset_format",
@@ -122,7 +132,7 @@ def compare(
     across: Sequence[str] = (),
     seed: int = 0,
 ) -> Outcome:
-    """Compare results pairwise by model name, target, device, threads and delegate.
+    """Compare results pairwise by model name, target, device, threads, affinity and delegate.
 
     Args:
         base, new: as ``asmnet_kit.results.load_results`` returns them; a single one each is
@@ -297,6 +307,8 @@ def _key(result: Result) -> tuple[str, ...]:
         target["requested"],
         str(target.get("device") or ""),
         "" if threads is None else f"{threads} thread{'s' if threads != 1 else ''}",
+        str(target.get("tool") or ""),
+        f"CPUs {cpu_list(target['affinity'])}" if target.get("affinity") else "",
         target["delegate"] or "builtin",
     )
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.errors import GateError, UsageError
-from asmnet_kit.options import json_option, seed_option
+from asmnet_kit.options import RESULTS, InputPath, json_option, seed_option
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.compare import Comparison, Outcome
 
 
 @click.command(short_help="Fail when new benchmark results are worse than old ones.")
-@click.argument("base", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("base", type=InputPath(RESULTS))
+@click.argument("new", type=InputPath(RESULTS))
 @click.option(
     "--max-slowdown",
     default=1.10,

@@ -4,7 +4,7 @@ One way for every target whose model runs in this process; the targets say what 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from asmnet_kit.benchmarks.machine import (
     temperature_celsius,
 )
 from asmnet_kit.benchmarks.statistics import instability
-from asmnet_kit.benchmarks.targets.protocol import OnProgress, Request
+from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.errors import ModelError
 from asmnet_kit.runtime import Session, TensorInfo, dequantize
 
@@ -49,18 +49,47 @@ class Timed:
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def protocol(self, request: Request, *, load: str, timed: str) -> dict[str, Any]:
-        """The result's ``protocol``; ``load`` and ``timed`` say what these times hold."""
-        return {
-            "mode": request.mode,
-            "warmup_runs": self.warmup_runs,
-            "runs": len(self.timings_ms["invoke"]),
-            "min_seconds": request.min_seconds,
-            "requested_runs": request.runs,
-            "input": "random values over the input's range, seed 0",
-            "timed": timed,
-            "load": load,
-        }
+    def measurement(
+        self,
+        request: Request,
+        *,
+        target: dict[str, Any],
+        runtime: dict[str, Any],
+        load: str,
+        timed: str,
+        parity: dict[str, Any] | None = None,
+        profile: list[dict[str, Any]] | None = None,
+        warnings: Sequence[str] = (),
+        notes: Sequence[str] = (),
+    ) -> Measurement:
+        """These times with what the target says of itself.
+
+        Args:
+            load, timed: what the times of loading and of a run hold.
+            warnings: before those of the timing; ``notes``: after.
+        """
+        return Measurement(
+            target=target,
+            machine=self.machine,
+            runtime=runtime,
+            protocol={
+                "mode": request.mode,
+                "warmup_runs": self.warmup_runs,
+                "runs": len(self.timings_ms["invoke"]),
+                "min_seconds": request.min_seconds,
+                "requested_runs": request.runs,
+                "input": "random values over the input's range, seed 0",
+                "timed": timed,
+                "load": load,
+            },
+            timings_ms=self.timings_ms,
+            memory=self.memory,
+            parity=parity,
+            profile=profile,
+            sustained=self.sustained,
+            warnings=[*warnings, *self.warnings],
+            notes=[*self.notes, *notes],
+        )
 
 
 def measure_session(

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from asmnet_kit import __version__
 from asmnet_kit.benchmarks.statistics import intervals, summarise
-from asmnet_kit.benchmarks.targets.protocol import OnProgress, Request
+from asmnet_kit.benchmarks.targets.protocol import OnProgress, Request, cpu_list
 from asmnet_kit.errors import KitError, ModelError
 from asmnet_kit.results import SCHEMA_VERSION, Result, check_result
 
@@ -172,6 +172,8 @@ def command_line(request: Request) -> str:
     words += ["--runs", str(request.runs), "--seconds", f"{request.min_seconds:g}"]
     if request.device:
         words += ["--device", request.device]
+    if request.affinity:
+        words += ["--affinity", cpu_list(request.affinity)]
     if request.profile:
         words.append("--profile")
     if request.sustained_minutes:
@@ -189,6 +191,10 @@ def result_file_name(result: Result, *, taken: set[str]) -> str:
         words.append("".join(c if c.isalnum() or c in "-." else "-" for c in target["device"]))
     if target["threads"]:
         words.append(f"{target['threads']}t")
+    if target.get("tool"):
+        words.append(target["tool"])
+    if target.get("affinity"):
+        words.append(f"cpus{cpu_list(target['affinity'])}".replace(",", "-"))
     if target["requested"] == "cpu" and target["delegate"] is None:
         words.append("builtin")
     plain = "_".join(words)

@@ -32,24 +32,24 @@ def measure(content: dict[str, Any]) -> dict[str, Any]:
 
 def accuracy(content: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     """The accuracy of a request's model through its very target, as JSON of ``evaluate``."""
-    from asmnet_kit.datasets.registry import load_dataset, points_to_read
+    from asmnet_kit.datasets.registry import load_to_measure
     from asmnet_kit.evaluate import evaluate
 
     request = Request.from_json(content)
     on_progress(0.0, "read data")
     predictor = load_target(request.target).predictor(request)
-    dataset = load_dataset(
+    dataset, split = load_to_measure(
         Path(data["path"]),
         data["format"],
+        model_points=predictor.scheme.points,
         split=data["split"],
-        points=points_to_read(data["format"], predictor.scheme.points),
     )
     result = evaluate(
         predictor,
         dataset,
         on_progress=lambda done, total: on_progress(done / max(total, 1), "faces"),
     )
-    return result.to_json()
+    return {**result.to_json(), "split": split}
 
 
 def main() -> None:

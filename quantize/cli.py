@@ -8,7 +8,7 @@ import click
 
 from asmnet_kit.errors import require
 from asmnet_kit.files import require_writable
-from asmnet_kit.options import data_options, json_option, out_option, seed_option
+from asmnet_kit.options import InputPath, data_options, json_option, out_option, seed_option
 from asmnet_kit.quantize.recipes import RECIPES
 
 # \b keeps the lines as they are.
@@ -19,7 +19,7 @@ RECIPE_TABLE = "\b\nRecipes:\n" + "\n".join(
 
 
 @click.command(epilog=RECIPE_TABLE)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=InputPath("the folder of a training run"))
 @data_options()
 @click.option("--split", help="Calibrate and fine-tune on this split.  [default: the run's]")
 @click.option("--recipe", type=click.Choice(list(RECIPES)), required=True, help="How; see below.")

@@ -36,6 +36,8 @@ from asmnet_kit.training.predictor import KerasPredictor
 from asmnet_kit.training.sources import Sources, choose_sources
 from asmnet_kit.training.train import CONFIG, SHAPE_MODEL, prepared_faces
 
+# --val-data and --val-share are options of train: here the data itself must have enough.
+HOLD_OUT_ADVICE = "add pictures, or put some into a folder called val beside train"
 REJECTED = ".rejected"  # behind the name of a file that missed a gate: no *.tflite finds it
 
 
@@ -230,7 +232,7 @@ def _sources(
         points=points if format == "synthetic" else 0,
         input_size=predictor.input_size,
     )
-    sources = choose_sources(config)
+    sources = choose_sources(config, advice=HOLD_OUT_ADVICE)
     if sources.train.scheme.points != points:
         raise ModelError(
             f"{run} predicts {points} landmarks, {data} has {sources.train.scheme.points}: "

@@ -135,7 +135,6 @@ def test_one_bad_file_among_many_is_left_out_and_told(
     ("name", "message"),
     [
         ("empty", "no faces of format 300w below this folder"),
-        ("missing", "found nothing there"),
         ("file.txt", "found a file there"),
     ],
 )
@@ -157,6 +156,38 @@ def test_every_command_refuses_a_folder_without_faces_alike(
     out = tmp_path / "out"
     words = [word.format(out=out, model=make_tflite()) for word in command.split()]
     refused(kit(*words, "--data", tmp_path / name, "--format", "300w"), 1, message)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("data inspect --data {missing} --format 300w", "the folder of a data set"),
+        ("data prepare --data {missing} --format 300w --out {out}", "the folder of a data set"),
+        ("train --data {missing} --format 300w --out {out}", "the folder of a data set"),
+        ("train --data {there} --format 300w --val-data {missing} --out {out}", "the folder of"),
+        ("evaluate {missing} --data {there} --format 300w", "a .tflite, a .keras or a run"),
+        ("evaluate {model} --data {missing} --format 300w", "the folder of a data set"),
+        (
+            "quantize {missing} --data {there} --format 300w --recipe fp32 --out {out}",
+            "the folder of",
+        ),
+        ("benchmark {missing} --out {out}", "a .tflite model"),
+        ("benchmark {model} --data {missing} --format 300w --out {out}", "the folder of a data"),
+        ("check {missing}", "a .tflite model"),
+        ("report {missing} --out {out}/r.html", "benchmark results"),
+        ("compare {there} {missing}", "benchmark results"),
+        ("predict {missing} --model {model}", "a photograph"),
+        ("predict {model} --model {missing}", "a .tflite, a .keras or a run"),
+    ],
+)
+def test_every_command_refuses_a_path_without_anything_alike(
+    call: str, expected: str, make_tflite: Callable[..., Path], tmp_path: Path
+) -> None:
+    missing, out = tmp_path / "missing", tmp_path / "out"
+    names = {"missing": missing, "out": out, "model": make_tflite(), "there": tmp_path}
+    result = kit(*(word.format(**names) for word in call.split()))
+    refused(result, 2, f"{missing}: no such file or folder; expected", expected)
     assert not out.exists()
 
 
@@ -198,8 +229,7 @@ def test_a_damaged_model_is_refused(
         "benchmark": lambda: kit("benchmark", model, "--runs", 1, "--out", tmp_path / "out"),
         "predict": lambda: kit("predict", picture, "--model", model, "--out", tmp_path / "o.png"),
     }[command]()
-    # benchmark's argument is a file to click, which calls a folder a wrong call.
-    refused(result, 2 if (command, damage) == ("benchmark", "a folder") else 1, message)
+    refused(result, 1, message)
     assert "bad.tflite" in result.stderr
     assert list((tmp_path / "out").glob("*")) == []
     assert not (tmp_path / "o.png").exists()
@@ -296,7 +326,7 @@ def test_a_wrong_call_exits_with_2_and_writes_nothing(
 
 def test_a_start_that_is_not_there_leaves_no_half_begun_run(drawn: Path, tmp_path: Path) -> None:
     source = ("--data", drawn, "--format", "synthetic", *SMALL, "--out", tmp_path / "run")
-    refused(kit("train", *source, "--init-from", tmp_path / "x.keras"), 1, "no such file")
+    refused(kit("train", *source, "--init-from", tmp_path / "x.keras"), 2, "no such file")
     assert not (tmp_path / "run").exists()  # so that the mended call may use the same --out
 
 

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -33,6 +35,14 @@ def print_json(content: Any) -> None:
 def stderr() -> Console:
     """Where progress, warnings and hints go, so that ``--json`` on stdout stays clean."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def counting(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for the block: call what it yields with (done, in all)."""
+    with progress() as bar:
+        task = bar.add_task(title, total=None, note="")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def progress() -> Progress:

@@ -64,15 +64,14 @@ def inspect(
 
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise click.UsageError(f"--sheet: expected a .png file, got {sheet.name}")
-    with console.progress() as bar:
-        task = bar.add_task("Pictures", total=None, note="")
+    with console.counting("Pictures") as on_progress:
         report = inspect_dataset(
             data,
             data_format,
             split=split,
             points=int(points) if points else None,
             sheet=sheet,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=on_progress,
         )
     if as_json:
         console.print_json(report.to_json())
@@ -120,19 +119,13 @@ def prepare(
     # By name: toolkit imports no stage, and only this command needs TensorFlow.
     importlib.import_module("asmnet_kit.training.environment").import_tensorflow()
     records = importlib.import_module("asmnet_kit.training.records")
-    with console.progress() as bar:
-        task = bar.add_task("Faces", total=len(dataset.faces), note="")
-        prepared = records.prepare(
-            dataset,
-            out,
-            size=size,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with console.counting("Faces") as on_progress:
+        prepared = records.prepare(dataset, out, size=size, progress=on_progress)
     for problem in prepared.problems[:SHOWN]:
         console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
     if len(prepared.problems) > SHOWN:
         console.stderr().print(f"left out: {len(prepared.problems) - SHOWN} more (dataset.json)")
-    console.stdout().print(
+    console.stderr().print(
         f"{prepared.faces} faces in {prepared.shards} shards ({prepared.size_bytes / 1e6:.1f} MB). "
         f"Next: asmnet-kit train --data {shlex.quote(str(out))} --format records --out RUN",
         markup=False,
@@ -161,17 +154,16 @@ def synthesize(count: int, out: Path, seed: int, size: int, workers: int | None)
     from asmnet_kit import console
     from asmnet_kit.faces3d.write import write_synthetic
 
-    with console.progress() as bar:
-        task = bar.add_task("Faces", total=count, note="")
+    with console.counting("Faces") as on_progress:
         write_synthetic(
             out,
             count=count,
             seed=seed,
             size=size,
             workers=workers or os.cpu_count() or 1,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=on_progress,
         )
-    console.stdout().print(
+    console.stderr().print(
         f"{count} faces in {out}. Next: asmnet-kit train --data {shlex.quote(str(out))} "
         "--format synthetic --out RUN",
         markup=False,

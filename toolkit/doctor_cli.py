@@ -32,7 +32,7 @@ def doctor(as_json: bool) -> None:
         print_json(diagnosis.to_json())
     else:
         stdout().print(_table(diagnosis), soft_wrap=False)
-    (stderr() if as_json else stdout()).print(_summary(diagnosis), markup=False)
+    stderr().print(_summary(diagnosis), markup=False)
 
 
 def _table(diagnosis: "Diagnosis") -> "Table":

@@ -23,8 +23,8 @@ THRESHOLDS = (8, 10)  # percent NME: 300-W's and WFLW's customs
 ANGLES = ("yaw", "pitch", "roll")
 BOXES = ("landmarks", "detector")
 
-# A detector's box holds the forehead, a landmark box ends at the brows, so even a perfect detection
-# overlaps by only about 0.6; a neighbour's face overlaps by far less than this.
+# The kit's detector answers with about the landmarks' own box; one that holds the forehead, as most
+# do, overlaps it by about 0.6 at its best. A neighbour's face overlaps by far less than this.
 MIN_OVERLAP = 0.3
 
 READING_THREADS = 4  # decode the next batch while the model runs on this one
@@ -160,9 +160,8 @@ def evaluate(
     Args:
         boxes: crop around the ``landmarks`` (what published NMEs do), or around the box of a
             ``detector``: the one that came with the face, else that of ``find_boxes`` which
-            overlaps the landmarks' box most. The two kinds of box differ (a detector's has the
-            forehead), so the difference between the two NMEs is what a real pipeline loses by its
-            boxes.
+            overlaps the landmarks' box most. The difference between the two NMEs is what a real
+            pipeline loses by its boxes.
         complete_only: leave out faces with a missing point.
         batch: crops per call of the model.
         on_progress: called with (faces done, faces in all) after each batch.

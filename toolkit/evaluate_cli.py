@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asmnet_kit.errors import UsageError
-from asmnet_kit.options import data_options, json_option
+from asmnet_kit.options import MODEL, InputPath, data_options, json_option, measured_split_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,16 +15,11 @@ if TYPE_CHECKING:
     from asmnet_kit.datasets.base import Dataset
     from asmnet_kit.evaluate import Evaluation, Scores
 
-DEFAULT_SPLIT = "test"
-
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=InputPath(MODEL))
 @data_options()
-@click.option(
-    "--split",
-    help=f"Only this split. Unless told: {DEFAULT_SPLIT!r} where the data has it, else every face.",
-)
+@measured_split_option
 @click.option("--subset", help="Only this subset, for example 'common' of 300-W.")
 @click.option(
     "--boxes",
@@ -67,7 +62,8 @@ def evaluate(
     """
     if threads is not None and model.suffix != ".tflite":
         raise UsageError("--threads is for a .tflite; TensorFlow chooses its own: leave it out")
-    from asmnet_kit.console import print_json, progress, stderr, stdout
+    from asmnet_kit.console import counting, print_json, stderr, stdout
+    from asmnet_kit.datasets.registry import load_to_measure
     from asmnet_kit.evaluate import check_plot, plot_ced
     from asmnet_kit.evaluate import evaluate as measure
     from asmnet_kit.predictor import open_predictor
@@ -75,49 +71,23 @@ def evaluate(
     if ced_path is not None:
         check_plot(ced_path)  # rather now than after minutes of measuring
     predictor = open_predictor(model, threads=threads or 1)
-    dataset, split = _load(data, data_format, split, subset, predictor.scheme.points)
-    with progress() as bar:
-        task = bar.add_task("evaluate", total=None, note="")
+    dataset, split = load_to_measure(
+        data, data_format, split=split, subset=subset, model_points=predictor.scheme.points
+    )
+    with counting("evaluate") as on_progress:
         result = measure(
-            predictor,
-            dataset,
-            boxes=boxes,
-            complete_only=complete_only,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+            predictor, dataset, boxes=boxes, complete_only=complete_only, on_progress=on_progress
         )
     if ced_path is not None:
         plot_ced(result, ced_path)
-    console = stderr()
+    messages = stderr()
     for line in _remarks(result, dataset):
-        console.print(line, markup=False)
+        messages.print(line, markup=False)
     if as_json:
         print_json({**result.to_json(), "split": split, "subset": subset})
     else:
         stdout().print(_table(result, split))
-    summary = stderr() if as_json else stdout()
-    summary.print(_summary(result, model, ced_path), markup=False)
-
-
-def _load(
-    data: Path, data_format: str, split: str | None, subset: str | None, points: int
-) -> "tuple[Dataset, str | None]":
-    """The faces to measure, and the split they are."""
-    from dataclasses import replace
-
-    from asmnet_kit.datasets.registry import load_dataset, points_to_read
-
-    dataset = load_dataset(
-        data,
-        data_format,
-        split=split,
-        subset=subset,
-        points=points_to_read(data_format, points),
-    )
-    if split is None:
-        held_back = tuple(face for face in dataset.faces if face.split == DEFAULT_SPLIT)
-        if held_back:
-            return replace(dataset, faces=held_back), DEFAULT_SPLIT
-    return dataset, split
+    messages.print(_summary(result, model, ced_path), markup=False)
 
 
 def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:

@@ -48,6 +48,19 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
+def require_exists(path: Path, *, expected: str) -> None:
+    """Refuse a path that is not there: who names a file that does not exist made a wrong call.
+
+    Args:
+        expected: what should be there, for the message.
+
+    Raises:
+        UsageError: there is nothing at ``path``.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder; expected {expected}")
+
+
 def require_writable(folder: Path) -> None:
     """Refuse a folder that files could not be written to, before minutes are spent on making them.
 

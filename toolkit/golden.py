@@ -28,14 +28,15 @@ from asmnet_kit.runtime import TensorInfo, dequantize
 
 FOLDER = Path("android_demo/core/src/test/resources/golden")
 
-# Boxes x0, y0, x1, y1 in a 61 x 47 picture: enlarged, about 1:1, shrunk by 2 and by 3 over blocks,
+# Boxes x0, y0, x1, y1 in a 61 x 47 picture: enlarged, about 1:1, halved once and twice first,
 # over the border, and wholly outside.
 BOXES = {
     "enlarged": (20.25, 12.5, 33.75, 25.0),
     "one_to_one": (15.0, 8.0, 40.0, 34.6),
     "half": (4.0, 1.0, 55.0, 46.0),
     "blocks_of_2": (1.5, -10.0, 60.0, 50.0),
-    "blocks_of_3": (-30.0, -33.0, 90.0, 60.0),
+    "nearly_4": (-30.0, -33.0, 70.0, 60.0),
+    "blocks_of_4": (-30.0, -33.0, 90.0, 60.0),
     "over_the_border": (40.0, 30.0, 70.0, 64.0),
     "outside": (200.0, 200.0, 230.0, 230.0),
 }

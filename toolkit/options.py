@@ -6,10 +6,35 @@ from typing import Any, TypeVar
 
 import click
 
+from asmnet_kit.files import require_exists
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Repeated here as text, so that --help needs no reader; a test compares it with the registry.
 FORMATS = ("300w", "wflw", "aflw2000", "300w_lp", "merlrav", "csv", "records", "synthetic")
+
+# What a command expects at a path, for ``InputPath``.
+DATA = "the folder of a data set"
+MODEL = "a .tflite, a .keras or a run folder"
+TFLITE = "a .tflite model"
+RESULTS = "benchmark results: a .json or a folder of them"
+
+
+class InputPath(click.Path):
+    """A file or folder that must be there, refused alike by every command.
+
+    Args:
+        expected: what it should be, for the message.
+    """
+
+    def __init__(self, expected: str) -> None:
+        super().__init__(path_type=Path)
+        self.expected = expected
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(super().convert(value, param, ctx))
+        require_exists(path, expected=self.expected)
+        return path
 
 
 def data_options(*, required: bool = True) -> Callable[[Command], Command]:
@@ -25,12 +50,20 @@ def data_options(*, required: bool = True) -> Callable[[Command], Command]:
         )(command)
         return click.option(
             "--data",
-            type=click.Path(path_type=Path),
+            type=InputPath(DATA),
             required=required,
             help="Folder of the data set, at any level; pictures are found below it.",
         )(command)
 
     return decorate
+
+
+def measured_split_option(command: Command) -> Command:
+    """``--split NAME`` of commands that measure accuracy."""
+    return click.option(
+        "--split",
+        help="Only this split of --data.  [default: test where the data has one, else every face]",
+    )(command)
 
 
 def out_option(help: str) -> Callable[[Command], Command]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.errors import UsageError
-from asmnet_kit.options import json_option
+from asmnet_kit.options import MODEL, InputPath, json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,10 +39,8 @@ def _parse_boxes(
 
 
 @click.command()
-@click.argument("image", type=click.Path(path_type=Path))
-@click.option(
-    "--model", type=click.Path(path_type=Path), help="A .tflite, a .keras or a run folder."
-)
+@click.argument("image", type=InputPath("a photograph"))
+@click.option("--model", type=InputPath(MODEL), help="A .tflite, a .keras or a run folder.")
 @click.option(
     "--box",
     "boxes",
@@ -59,7 +57,7 @@ def _parse_boxes(
 @click.option(
     "--shape-model",
     "shape_model_path",
-    type=click.Path(path_type=Path),
+    type=InputPath("a shape_model.npz"),
     help="A shape_model.npz that judges the plausibility; a run folder brings its own.",
 )
 @click.option(
@@ -126,7 +124,7 @@ def predict(
         )
     elif faces:
         stdout().print(_table(faces, image), soft_wrap=False)
-    (stderr() if as_json else stdout()).print(_summary(len(faces), image, out), markup=False)
+    stderr().print(_summary(len(faces), image, out), markup=False)
 
 
 def _check_output(out: Path, image: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.errors import ModelError
+from asmnet_kit.files import require_exists
 from asmnet_kit.images import Image, to_float_input, to_int8_input
 from asmnet_kit.landmarks import SCHEMES, Scheme
 from asmnet_kit.modelfile import read_metadata
@@ -148,7 +149,8 @@ def open_predictor(path: Path, *, threads: int = 1) -> Predictor:
         threads: CPU threads of a .tflite; TensorFlow chooses its own.
 
     Raises:
-        ModelError: no such file, none of these kinds, or one that cannot be used.
+        UsageError: there is nothing at ``path``.
+        ModelError: none of these kinds, or one that cannot be used.
         MissingDependency: a .keras or a run folder without TensorFlow installed.
     """
     if path.is_dir():
@@ -158,8 +160,7 @@ def open_predictor(path: Path, *, threads: int = 1) -> Predictor:
                 "A training run writes it at its end"
             )
         return _open_keras(path)
-    if not path.exists():
-        raise ModelError(f"{path}: no such model: expected a .tflite, a .keras or a run folder")
+    require_exists(path, expected="a .tflite, a .keras or a run folder")
     if path.suffix == ".tflite":
         return TflitePredictor(path, threads=threads)
     if path.suffix == ".keras":

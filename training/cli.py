@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from asmnet_kit.errors import Interrupted, UsageError
-from asmnet_kit.options import FORMATS, Command, out_option, seed_option
+from asmnet_kit.options import DATA, FORMATS, Command, InputPath, out_option, seed_option
 from asmnet_kit.training.catalogue import ARCHITECTURES, AUGMENTATIONS, LOSSES
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
 from asmnet_kit.training.recipe_files import read_recipe, shipped
 
-FOLDER = click.Path(path_type=Path)
+FOLDER = InputPath(DATA)
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
 # Parameters of the command that are not settings of the run.
@@ -43,7 +43,7 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     help=f"Settings to start from: {', '.join(shipped())}, or a .toml. Options given here win.",
 )
 @setting("split", "Train on this split only.  [default: train, if there are splits]")
-@setting("val_data", "Folder to validate on.  [default: the split val, else a hold-out]")
+@setting("val_data", "Folder to validate on.  [default: the split val, else a hold-out]", FOLDER)
 @setting("val_share", "Share of the pictures to hold out when there is no other validation data.")
 @setting(
     "points",
@@ -69,7 +69,11 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     show_default=True,
     help="Align shapes before the PCA, or take them as their upright crops have them (the paper).",
 )
-@setting("teacher", "An .npz of a larger network's landmarks: names [F], points [F, N, 2].", FOLDER)
+@setting(
+    "teacher",
+    "An .npz of a larger network's landmarks: names [F], points [F, N, 2].",
+    InputPath("an .npz"),
+)
 @setting("teacher_share", "Share of the teacher in labels: SUBSET=SHARE,...  [default: 0]")
 @setting("fill_weight", "What the teacher's points count where there is no label.")
 @setting("sampling", "How often an epoch shows a picture: SUBSET=WEIGHT,...  [default: 1]")

@@ -20,6 +20,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.errors import KitError, ModelError, UsageError
+from asmnet_kit.files import require_exists
 from asmnet_kit.predictor import RUN_MODEL
 from asmnet_kit.training.predictor import load_model
 
@@ -108,13 +109,14 @@ def open_source(source: str | Path) -> Source:
     """Read the weights to start from; also to find out, before a run is begun, that they are there.
 
     Raises:
-        UsageError: a source of an unknown kind.
+        UsageError: a source of an unknown kind, or a path where there is nothing.
         ModelError: it cannot be read.
         KitError: ``imagenet`` could not be downloaded.
     """
     if str(source) == IMAGENET:
         return _ModelSource(_download_imagenet())
     path = Path(source)
+    require_exists(path, expected="a run, a .keras, an .npz of weights, or the word imagenet")
     if path.suffix == ".npz":
         return _FoldedSource(_read_folded(path))
     return _ModelSource(_load_start(path))
@@ -293,13 +295,11 @@ def _read_folded(path: Path) -> dict[str, NDArray[Any]]:
     """Every array of an .npz file, refusing pickled objects.
 
     Raises:
-        ModelError: no such file, no .npz, or numbers that are not finite.
+        ModelError: no .npz, or numbers that are not finite.
     """
     try:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name]) for name in archive.files}
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such file to start from") from error
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ModelError(f"{path}: expected an .npz file of weights, got: {error}") from error
     bad = [

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.errors import DatasetError, UsageError
+from asmnet_kit.files import require_exists
 from asmnet_kit.images import Points
 
 PREPARED = "records"
@@ -37,13 +38,13 @@ class Teacher:
         ending) and ``points`` float [F, N, 2].
 
         Raises:
-            DatasetError: missing, damaged, or another layout.
+            UsageError: missing.
+            DatasetError: damaged, or another layout.
         """
+        require_exists(path, expected="a teacher's .npz")
         try:
             with np.load(path, allow_pickle=False) as archive:
                 names, points = archive["names"], archive["points"]
-        except FileNotFoundError:
-            raise DatasetError(f"{path}: no such file: expected a teacher's .npz") from None
         except Exception as error:  # whatever zipfile, zlib and NumPy make of a damaged file
             raise DatasetError(
                 f"{path}: expected an .npz with arrays 'names' and 'points', got {error}"

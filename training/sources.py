@@ -34,18 +34,25 @@ class Sources:
     label_weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
-def choose_sources(config: TrainConfig) -> Sources:
+# What helps when there are too few pictures to hold some out, in the words of ``train``.
+HOLD_OUT_ADVICE = "give --val-data, or another --val-share"
+
+
+def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sources:
     """Load the data sets that ``config`` names; its teacher improves the training labels.
 
     Trained on: ``split``; else the split ``train`` where there is one; else everything, if the
     folder has no splits at all. Validated on: ``val_data``; else the split ``val``; else pictures
     held out by ``seed``.
 
+    Args:
+        advice: what the user may do about too few pictures to hold some out; commands differ.
+
     Raises:
         UsageError: a split called test, or splits of which none is an obvious choice.
         DatasetError: a data set or the teacher cannot be used.
     """
-    sources = _chosen_faces(config)
+    sources = _chosen_faces(config, advice)
     if not config.teacher:
         return sources
     shares = subset_values(config.teacher_share, option="--teacher-share")
@@ -58,7 +65,7 @@ def choose_sources(config: TrainConfig) -> Sources:
     return replace(sources, train=taught.dataset, label_weights=taught.weights)
 
 
-def _chosen_faces(config: TrainConfig) -> Sources:
+def _chosen_faces(config: TrainConfig, advice: str) -> Sources:
     data, points = Path(config.data), config.points or None
     if "test" in (config.split, split_of_path(data)):
         raise UsageError(
@@ -76,7 +83,7 @@ def _chosen_faces(config: TrainConfig) -> Sources:
     if split not in (None, "val") and "val" in splits_of(data, config.format):
         val = load_dataset(data, config.format, split="val", points=scheme)
         return Sources(train, val, "the split val")
-    return hold_out(train, share=config.val_share, seed=config.seed)
+    return hold_out(train, share=config.val_share, seed=config.seed, advice=advice)
 
 
 def _training_split(data: Path, format: str) -> str | None:
@@ -88,7 +95,9 @@ def _training_split(data: Path, format: str) -> str | None:
     )
 
 
-def hold_out(dataset: Dataset, *, share: float, seed: int) -> Sources:
+def hold_out(
+    dataset: Dataset, *, share: float, seed: int, advice: str = HOLD_OUT_ADVICE
+) -> Sources:
     """Take a share of the *pictures* away for validation.
 
     All faces of one picture, and pictures made from one photograph, stay on one side.
@@ -101,7 +110,7 @@ def hold_out(dataset: Dataset, *, share: float, seed: int) -> Sources:
     if held < 1 or held == len(photographs):
         raise UsageError(
             f"expected enough pictures to hold {share:.0%} out for validation, got "
-            f"{len(photographs)}: give --val-data, or another --val-share"
+            f"{len(photographs)}: {advice}"
         )
     chosen = np.random.default_rng(seed).permutation(len(photographs))[:held]
     val = {photographs[index] for index in chosen}

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
-from asmnet_kit.console import progress, stderr
+from asmnet_kit.console import counting, stderr
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.errors import DatasetError, UsageError
@@ -379,13 +379,8 @@ def prepared_size(input_size: int) -> int:
 
 
 def _prepare_side(dataset: Dataset, folder: Path, size: int, title: str) -> Dataset:
-    with progress() as bar:
-        task = bar.add_task(title, total=len(dataset.faces), note="")
-
-        def advance(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        prepare(dataset, folder, size=size, progress=advance)
+    with counting(title) as on_progress:
+        prepare(dataset, folder, size=size, progress=on_progress)
     prepared = load_dataset(folder, "records")
     return dataclasses.replace(prepared, name=dataset.name)
 

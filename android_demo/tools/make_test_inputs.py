@@ -30,7 +30,7 @@ from asmnet_kit.training.architectures.registry import build
 
 POINTS, SIZE = 68, 112
 CASES = 8
-FACE_SEED, FACE_SIZE = 3, 480
+FACE_SEED, FACE_SIZE = 128, 480
 
 
 def main(folder: Path) -> None:

@@ -4,7 +4,6 @@ The app measures and writes the kit's own result format; this end pushes the mod
 activity without the screen being touched, and reads the result back.
 """
 
-import hashlib
 import os
 import re
 import shlex
@@ -12,13 +11,16 @@ import shutil
 import time
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asmnet_kit.benchmarks.targets.android_binary import OPTION as BINARY_OPTION
+from asmnet_kit.benchmarks.targets.android_binary import measure_with_binary
 from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.targets.remote import (
     RemoteError,
-    checked_result,
-    measurement,
+    SentModel,
+    measure_there,
     no_accuracy,
     run_tool,
     tail,
@@ -60,23 +62,25 @@ class AndroidTarget:
 
     def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
         phone = Phone.choose(request.device)
+        if BINARY_OPTION in request.options:
+            return measure_with_binary(phone, request, self.delegate, on_progress)
         phone.require_app()
-        content = request.model.read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", request.model.name)
         run_id = f"kit-{uuid.uuid4().hex[:16]}"
-        on_progress(0.0, f"push to {phone.serial}")
-        phone.push(request, name)
-        try:
-            phone.start(request, run_id=run_id, model=name, delegate=self.delegate)
-            written = phone.wait(request, run_id, on_progress)
-        finally:
-            phone.remove(run_id, name)
-        result = checked_result(written, sha256=sha256, where=phone.serial)
+
+        def run(model: SentModel) -> bytes:
+            on_progress(0.0, f"push to {phone.serial}")
+            phone.push(request, model.name)
+            try:
+                phone.start(request, run_id=run_id, model=model.name, delegate=self.delegate)
+                return phone.wait(request, run_id, on_progress)
+            finally:
+                phone.remove(run_id, model.name)
+
+        proof = f"measured on {phone.serial} by {PACKAGE} over adb"
+        result, measured = measure_there(request, run, device=phone.serial, proof=proof)
         if result.get("run_id") != run_id:
             raise RemoteError(f"{phone.serial}: the result is of another run")
-        proof = f"measured on {phone.serial} by {PACKAGE} over adb"
-        return measurement(result, device=phone.serial, proof=proof)
+        return measured
 
     def predictor(self, request: Request) -> "Predictor":
         raise no_accuracy(request)
@@ -128,13 +132,23 @@ class Phone:
             )
 
     def push(self, request: Request, name: str) -> None:
-        self._shell("mkdir", "-p", f"{FILES}/models", what="make the models' folder")
+        self.shell("mkdir", "-p", f"{FILES}/models", what="make the models' folder")
+        self.send(request.model, f"{FILES}/models/{name}", what="push the model")
+
+    def send(self, path: Path, there: str, *, what: str) -> None:
+        """Copy a file to the phone."""
         out, error, code = self._adb(
-            "push", str(request.model.absolute()), f"{FILES}/models/{name}",
-            what="push the model", timeout_s=PUSH_TIMEOUT_S,
-        )  # fmt: skip
+            "push", str(path.absolute()), there, what=what, timeout_s=PUSH_TIMEOUT_S
+        )
         if code:
-            raise RemoteError(f"{self.serial}: the model was not taken: {tail(out, error)}")
+            raise RemoteError(f"{self.serial}: {what}: it was not taken: {tail(out, error)}")
+
+    def discard(self, folder: str) -> None:
+        """Remove a folder; what fails here is no failure of the measurement."""
+        try:
+            self.shell("rm", "-rf", folder, what="tidy up")
+        except RemoteError:
+            return
 
     def start(self, request: Request, *, run_id: str, model: str, delegate: str) -> None:
         words = ["am", "start", "-S", "-W", "-n", ACTIVITY]
@@ -142,7 +156,7 @@ class Phone:
         words += ["--ei", "threads", str(request.threads)]
         words += ["--ei", "warmup", str(request.warmup_runs), "--ei", "runs", str(request.runs)]
         words += ["--ef", "seconds", f"{request.min_seconds:g}"]
-        out, error, code = self._shell(*words, what="start the benchmark")
+        out, error, code = self.shell(*words, what="start the benchmark")
         said = tail(out, error)
         if code or "Error" in said or "Exception" in said:
             raise RemoteError(f"{self.serial}: the benchmark did not start: {said}")
@@ -171,7 +185,7 @@ class Phone:
         """Tidy up; what fails here is no failure of the measurement."""
         names = [f"{FILES}/benchmarks/{run_id}{end}" for end in (".json", ".error.json")]
         try:
-            self._shell("rm", "-f", *names, f"{FILES}/models/{model}", what="tidy up")
+            self.shell("rm", "-f", *names, f"{FILES}/models/{model}", what="tidy up")
         except RemoteError:
             return
 
@@ -183,9 +197,15 @@ class Phone:
         # Old versions of adb give 0 for a missing file and cat's complaint on stdout.
         return out if code == 0 and out.lstrip().startswith(b"{") else None
 
-    def _shell(self, *words: str, what: str) -> tuple[bytes, str, int]:
-        # adb joins the words with spaces for the phone's shell.
-        return self._adb("shell", " ".join(map(shlex.quote, words)), what=what)
+    def shell(self, *words: str, what: str) -> tuple[bytes, str, int]:
+        """Run a program of the phone's: its stdout, its stderr and its exit code."""
+        return self.run_line(" ".join(map(shlex.quote, words)), what=what)
+
+    def run_line(
+        self, line: str, *, what: str, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> tuple[bytes, str, int]:
+        """The same with a line for the phone's shell."""
+        return self._adb("shell", line, what=what, timeout_s=timeout_s)
 
     def _adb(
         self, *words: str, what: str, timeout_s: float = COMMAND_TIMEOUT_S

@@ -1,5 +1,8 @@
 """This machine's CPU through ai-edge-litert (or tflite-runtime): XNNPACK or the builtin kernels."""
 
+import os
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from asmnet_kit.benchmarks.machine import CpuUse
@@ -23,18 +26,22 @@ class CpuTarget:
             installed_runtime()
         except MissingDependency as error:
             return str(error)
-        return None
+        return _cannot_pin(request.affinity) if request is not None and request.affinity else None
 
     def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
         installed_runtime()  # importing the runtime is not loading the model
 
         def open_session() -> Runtime:
+            if request.affinity:
+                # Here, after the machine's facts: threads that are made from now on inherit it.
+                os.sched_setaffinity(0, request.affinity)
             return open_runtime(request.model, threads=request.threads, xnnpack=request.xnnpack)
 
         session, timed = measure_session(open_session, request, on_progress)
         runtime = cast(Runtime, session)
         profile, unprofiled = _profile(request, on_progress)
-        return Measurement(
+        return timed.measurement(
+            request,
             target={
                 "actual": "cpu",
                 "threads": request.threads,
@@ -42,20 +49,14 @@ class CpuTarget:
                 "delegated_ops": runtime.delegated_ops,
                 "total_ops": runtime.total_ops,
                 "proof": _proof(runtime, timed.before, timed.after),
+                **({"affinity": list(request.affinity)} if request.affinity else {}),
             },
-            machine=timed.machine,
             runtime={"name": runtime.name, "version": runtime.version, "kernels": runtime.kernels},
-            protocol=timed.protocol(
-                request,
-                load="read and check the file, prepare the kernels; without imports",
-                timed="copy the input in, invoke, copy every output out",
-            ),
-            timings_ms=timed.timings_ms,
-            memory=timed.memory,
+            load="read and check the file, prepare the kernels; without imports",
+            timed="copy the input in, invoke, copy every output out",
             profile=profile,
-            sustained=timed.sustained,
-            warnings=[*runtime.notes, *timed.warnings],
-            notes=[*timed.notes, *unprofiled],
+            warnings=runtime.notes,
+            notes=unprofiled,
         )
 
     def predictor(self, request: Request) -> "Predictor":
@@ -65,6 +66,16 @@ class CpuTarget:
 
 
 CPU = CpuTarget()
+
+
+def _cannot_pin(cpus: Sequence[int]) -> str | None:
+    """Why this process cannot be held to these CPUs, or None when it can."""
+    if not hasattr(os, "sched_setaffinity"):
+        return f"--affinity: {sys.platform} has no call that holds a process to CPUs: leave it out"
+    allowed = os.sched_getaffinity(0)
+    if not set(cpus) <= allowed:
+        return f"--affinity: expected CPUs of {sorted(allowed)}, got {sorted(cpus)}"
+    return None
 
 
 def _profile(

@@ -102,7 +102,8 @@ class EdgeTpuTarget:
         if not isinstance(session, EdgeTpuSession):
             raise ModelError(f"{request.model}: expected an Edge TPU session")
         total, mapped = _counts(compilation)
-        return Measurement(
+        return timed.measurement(
+            request,
             target={
                 "actual": "edgetpu" if session.runtime.delegated_ops else "cpu",
                 "threads": request.threads,
@@ -113,23 +114,14 @@ class EdgeTpuTarget:
                 "proof": [*session.proof, *_inside(inside)],
                 "edgetpu": inside.to_json(),
             },
-            machine=timed.machine,
             runtime={
                 "name": session.runtime.name,
                 "version": session.runtime.version,
                 "kernels": f"Edge TPU ({mapped} of {total} ops)",
             },
-            protocol=timed.protocol(
-                request,
-                load="open the delegate and the compiled model; compiling is not in it",
-                timed="copy the input in, invoke, copy every output out",
-            ),
-            timings_ms=timed.timings_ms,
-            memory=timed.memory,
-            sustained=timed.sustained,
+            load="open the delegate and the compiled model; compiling is not in it",
+            timed="copy the input in, invoke, copy every output out",
             parity=difference,
-            warnings=timed.warnings,
-            notes=timed.notes,
         )
 
     def predictor(self, request: Request) -> "Predictor":

@@ -68,7 +68,7 @@ class GpuTarget:
         if not isinstance(session, GpuSession):
             raise ModelError(f"{request.model}: expected a GPU session")
         difference = parity(session, open_runtime(request.model), model=request.model)
-        warnings = list(timed.warnings)
+        warnings = []
         if session.actual == SOFTWARE:
             warnings.append(
                 f"software: {session.adapter} is a Vulkan driver on the CPU; these are not the "
@@ -76,7 +76,8 @@ class GpuTarget:
             )
         if difference is not None and difference["identical"]:
             warnings.append("the outputs are the CPU's to the last bit: suspicious for a GPU")
-        return Measurement(
+        return timed.measurement(
+            request,
             target={
                 "actual": session.actual,
                 "threads": None,
@@ -87,23 +88,15 @@ class GpuTarget:
                 "total_ops": session.ops,
                 "proof": session.proof,
             },
-            machine=timed.machine,
             runtime={
                 "name": PACKAGE,
                 "version": version(PACKAGE),
                 "kernels": f"WebGPU {session.precision} ({session.ops} of {session.ops} ops)",
             },
-            protocol=timed.protocol(
-                request,
-                load="read and check the file, compile the shaders; without imports",
-                timed="write the input, run, read every output back from the GPU",
-            ),
-            timings_ms=timed.timings_ms,
-            memory=timed.memory,
+            load="read and check the file, compile the shaders; without imports",
+            timed="write the input, run, read every output back from the GPU",
             parity=difference,
-            sustained=timed.sustained,
             warnings=warnings,
-            notes=timed.notes,
         )
 
     def predictor(self, request: Request) -> "Predictor":

@@ -1,6 +1,5 @@
 """Another Linux board over ssh: copy the model, run asmnet-kit there, fetch its result."""
 
-import hashlib
 import os
 import re
 import shlex
@@ -8,11 +7,11 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
+from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request, cpu_list
 from asmnet_kit.benchmarks.targets.remote import (
     RemoteError,
-    checked_result,
-    measurement,
+    SentModel,
+    measure_there,
     no_accuracy,
     run_tool,
     tail,
@@ -52,24 +51,24 @@ class LinuxTarget:
 
     def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
         board = Board.of(request.device)
-        content = request.model.read_bytes()
-        on_progress(0.0, f"copy to {board.host}")
-        folder = board.make_folder()
-        try:
-            model = f"{folder}/{re.sub(r'[^A-Za-z0-9._-]', '_', request.model.name)}"
-            board.write(model, content)
-            on_progress(0.1, f"runs on {board.host}")
-            board.benchmark(request, model=model, out=f"{folder}/out", target=self.remote_target)
-            written = board.read_results(f"{folder}/out")
-        finally:
-            board.remove(folder)
-        sha256 = hashlib.sha256(content).hexdigest()
-        result = checked_result(written, sha256=sha256, where=board.host)
-        target = result["target"]
-        target["requested"] = f"linux:{target['requested']}"
-        target["actual"] = f"linux:{target['actual']}"
+
+        def run(model: SentModel) -> bytes:
+            on_progress(0.0, f"copy to {board.host}")
+            folder = board.make_folder()
+            path, out = f"{folder}/{model.name}", f"{folder}/out"
+            try:
+                board.write(path, model.content)
+                on_progress(0.1, f"runs on {board.host}")
+                board.benchmark(request, model=path, out=out, target=self.remote_target)
+                return board.read_results(out)
+            finally:
+                board.remove(folder)
+
         proof = f"measured on {board.host} by its own {REMOTE_COMMAND} over ssh"
-        return measurement(result, device=board.host, proof=proof)
+        _, measured = measure_there(request, run, device=board.host, proof=proof)
+        for key in ("requested", "actual"):
+            measured.target[key] = f"linux:{measured.target[key]}"
+        return measured
 
     def predictor(self, request: Request) -> "Predictor":
         raise no_accuracy(request)
@@ -113,6 +112,7 @@ class Board:
         words += ["--threads", str(request.threads), "--warmup", str(request.warmup_runs)]
         words += ["--runs", str(request.runs), "--seconds", f"{request.min_seconds:g}"]
         words += ["--max-seconds", f"{request.max_seconds:g}", "--out", out]
+        words += ["--affinity", cpu_list(request.affinity)] if request.affinity else []
         words += [] if request.xnnpack else ["--no-xnnpack"]
         words += ["--profile"] if request.profile else []
         if request.sustained_minutes:

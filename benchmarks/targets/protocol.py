@@ -6,7 +6,7 @@ another package, name an object with the attributes of ``Target`` in the entry p
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -56,6 +56,7 @@ class Request:
         profile: measure the time of each operator, where the target can.
         device: which one of several: ``usb:0`` or ``pci:0`` (edgetpu), a serial number (android),
             ``user@host`` (linux); empty for the only one.
+        affinity: numbers of the CPUs that the process is held to (cpu); empty for any.
         options: what a single target understands, by name.
     """
 
@@ -71,6 +72,7 @@ class Request:
     sustained_minutes: float = 0.0
     profile: bool = False
     device: str = ""
+    affinity: tuple[int, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -95,7 +97,8 @@ class Request:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Request":
-        return cls(**{**content, "model": Path(content["model"])})
+        own = {"model": Path(content["model"]), "affinity": tuple(content["affinity"])}
+        return cls(**{**content, **own})
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,11 @@ class Target(Protocol):
     def predictor(self, request: Request) -> "Predictor":
         """The model as a predictor that runs on this target, for measuring its accuracy."""
         ...
+
+
+def cpu_list(cpus: Sequence[int]) -> str:
+    """Numbers of CPUs as ``--affinity`` takes them: ``0,2``."""
+    return ",".join(map(str, cpus))
 
 
 def target_names() -> list[str]:

@@ -3,8 +3,12 @@
 Whatever comes back is checked before it is believed: JSON, schema, the model's own hash.
 """
 
+import hashlib
 import json
+import re
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from asmnet_kit.benchmarks.targets.protocol import Measurement, Request
@@ -69,7 +73,45 @@ def checked_result(content: bytes, *, sha256: str, where: str) -> dict[str, Any]
     return result
 
 
-def measurement(result: dict[str, Any], *, device: str, proof: str) -> Measurement:
+@dataclass(frozen=True)
+class SentModel:
+    """A model on its way to another machine: a name that every file system takes, and its bytes."""
+
+    name: str
+    content: bytes
+
+    @classmethod
+    def of(cls, request: Request) -> "SentModel":
+        return cls(safe_name(request.model.name), request.model.read_bytes())
+
+
+def safe_name(name: str) -> str:
+    """A file's name of nothing but ASCII letters, digits, dots, dashes and underscores."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name)
+
+
+def measure_there(
+    request: Request, run: Callable[[SentModel], bytes], *, device: str, proof: str
+) -> tuple[dict[str, Any], Measurement]:
+    """Let another machine measure a model and believe what comes back only after checking it.
+
+    Args:
+        run: sends the model, starts the measurement and returns the bytes of its result file.
+        proof: how it was measured, before the other machine's own evidence.
+
+    Returns:
+        The result as it came, and the measurement in it.
+
+    Raises:
+        RemoteError: the other machine failed, or what came is no result of this model.
+    """
+    model = SentModel.of(request)
+    sha256 = hashlib.sha256(model.content).hexdigest()
+    result = checked_result(run(model), sha256=sha256, where=device)
+    return result, _measurement(result, device=device, proof=proof)
+
+
+def _measurement(result: dict[str, Any], *, device: str, proof: str) -> Measurement:
     """A result from another machine as a measurement; the machine is the other one's."""
     target = dict(result["target"])
     target |= {"device": device, "proof": [proof, *target["proof"]]}

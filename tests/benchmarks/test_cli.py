@@ -1,6 +1,8 @@
 """The command ``asmnet-kit benchmark``."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -8,6 +10,8 @@ import time
 import pytest
 from click.testing import CliRunner
 
+from asmnet_kit.benchmarks.targets.cpu import CPU
+from asmnet_kit.benchmarks.targets.protocol import Request
 from asmnet_kit.cli import main
 from asmnet_kit.results import load_result
 
@@ -44,6 +48,45 @@ def test_accuracy_stands_beside_the_speed(make_tflite, make_pts_faces, tmp_path)
     assert [result["accuracy"]["faces"] for result in results] == [3, 3]
 
 
+def test_accuracy_is_measured_on_the_test_split_where_there_is_one_as_evaluate_does(
+    make_tflite, make_pts_faces, tmp_path
+):
+    faces = make_pts_faces()  # three, all of a test set
+    trained_on = faces / "helen" / "trainset"
+    trained_on.mkdir()
+    for suffix in (".png", ".pts"):
+        shutil.copy(faces / "helen" / "testset" / f"0{suffix}", trained_on / f"9{suffix}")
+    model, data = make_tflite(), ["--data", faces, "--format", "300w"]
+    for split, told, count in (([], "test", 3), (["--split", "train"], "train", 1)):
+        run = _run(model, *QUICK, *data, *split, "--json", "--out", tmp_path / "r")
+        ((_, result),) = json.loads(run.stdout)["results"].items()
+        arguments = [str(word) for word in (model, *data, *split)]
+        evaluated = CliRunner().invoke(main, ["evaluate", *arguments, "--json"])
+        for accuracy in (result["accuracy"], json.loads(evaluated.stdout)):
+            assert (accuracy["faces"], accuracy["split"]) == (count, told)
+        assert f"NME over {count} faces of faces ({told})" in run.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_a_process_can_be_held_to_cpus_and_the_result_says_so(make_tflite, tmp_path):
+    cpu = max(os.sched_getaffinity(0))
+    run = _run(make_tflite(), *QUICK, "--affinity", cpu, "--threads", 2, "--out", tmp_path / "r")
+    assert run.exit_code == 0, run.output
+    result = load_result(tmp_path / "r" / f"constant_cpu_2t_cpus{cpu}.json")
+    assert result["target"]["affinity"] == [cpu]
+    assert f"--affinity {cpu}" in result["command"]
+    # The worker itself saw that it may run on one CPU alone.
+    assert "2 threads were asked for, 1 cores may be used" in result["warnings"]
+    refused = _run(make_tflite(), *QUICK, "--affinity", "4000", "--out", tmp_path / "none")
+    assert refused.exit_code == 1
+    assert "--affinity: expected CPUs of" in refused.output
+
+
+def test_where_a_system_cannot_hold_a_process_to_cpus_it_is_refused(make_tflite, monkeypatch):
+    monkeypatch.delattr(os, "sched_setaffinity", raising=False)
+    assert "leave it out" in CPU.problem(Request(make_tflite(), affinity=(0,)))
+
+
 def test_a_broken_model_fails_the_command_but_not_the_others(make_tflite, tmp_path):
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(make_tflite().read_bytes()[:700])
@@ -67,10 +110,12 @@ def test_a_model_that_is_no_landmark_model_keeps_its_speed(make_tflite, make_pts
     ("arguments", "message"),
     [
         (["--target", "abacus"], "expected a target of cpu"),
-        (["--data", "faces"], "--data and --format together"),
+        (["--data", "."], "--data and --format together"),
         (["--split", "test"], "--split chooses a part of --data"),
         (["--seconds", "9", "--max-seconds", "1"], "seconds"),
         (["--threads", "0"], "--threads"),
+        (["--affinity", "3-1"], "expected numbers of CPUs such as 0,2 or 4-7"),
+        (["--affinity", "0", "--target", "gpu"], "for the targets cpu and linux alone"),
     ],
 )
 def test_wrong_calls_end_with_2_before_anything_is_measured(
@@ -83,10 +128,10 @@ def test_wrong_calls_end_with_2_before_anything_is_measured(
 
 
 def test_data_that_cannot_be_read_is_told_before_anything_is_measured(make_tflite, tmp_path):
-    arguments = ("--data", tmp_path / "nowhere", "--format", "300w")
+    arguments = ("--data", tmp_path, "--format", "300w")
     run = _run(make_tflite(), *arguments, "--out", tmp_path / "r")
     assert run.exit_code == 1
-    assert "found nothing there" in run.output
+    assert "no faces of format 300w" in run.output
     assert not (tmp_path / "r").exists()
 
 

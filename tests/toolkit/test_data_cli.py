@@ -94,7 +94,7 @@ def test_prepare_writes_shards_that_can_be_read(folder: Path, tmp_path: Path) ->
     out = tmp_path / "shards"
     result = run("prepare", "--data", folder, "--format", "300w", "--out", out, "--split", "train")
     assert result.exit_code == 0, result.output
-    assert "2 faces in 1 shards" in result.stdout and "--format records" in result.stdout
+    assert "2 faces in 1 shards" in result.stderr and "--format records" in result.stderr
     assert [face.name for face in load_dataset(out, "records").faces] == [
         "train/a/1.jpg",
         "train/a/2.jpg",
@@ -105,7 +105,7 @@ def test_synthesized_faces_can_be_inspected_with_68_and_98_points(tmp_path: Path
     out = tmp_path / "drawn"
     made = run("synthesize", "--count", 10, "--out", out, "--seed", 3, "--size", 64, "--workers", 1)
     assert made.exit_code == 0, made.output
-    assert "--format synthetic" in made.stdout
+    assert "--format synthetic" in made.stderr
     for points in (68, 98):
         shown = run("inspect", "--data", out, "--format", "synthetic", "--points", points, "--json")
         report = json.loads(shown.stdout)

@@ -205,7 +205,7 @@ def test_bad_files_are_problems_with_reasons_until_they_are_too_many(tmp_path: P
 def test_an_empty_or_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no faces of format 300w"):
         load_dataset(tmp_path, "300w")
-    with pytest.raises(DatasetError, match="expected the folder of a data set, found nothing"):
+    with pytest.raises(UsageError, match="no such file or folder"):
         load_dataset(tmp_path / "absent", "merlrav")
     file = tmp_path / "x.txt"
     file.write_text("x")

@@ -39,14 +39,14 @@ def test_the_table_shows_each_check_and_the_next_step():
     assert result.exit_code == 0
     for check in doctor.diagnose().checks:
         assert check.name in result.stdout
-    assert "Next: " in result.stdout
+    assert "Next: " in result.stderr
 
 
 def test_without_tensorflow_the_next_step_is_to_install_it(monkeypatch):
     """quickstart would train."""
     monkeypatch.setattr(doctor, "TRAIN_PACKAGES", ("no-such-package",))
     result = CliRunner().invoke(main, ["doctor"])
-    assert "Next: pip install 'asmnet-kit[train]'" in result.stdout
+    assert "Next: pip install 'asmnet-kit[train]'" in result.stderr
 
 
 def test_an_opencv_that_cannot_be_imported_is_broken_and_the_kit_still_answers(monkeypatch):

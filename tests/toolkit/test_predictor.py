@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from asmnet_kit.errors import MissingDependency, ModelError
+from asmnet_kit.errors import MissingDependency, ModelError, UsageError
 from asmnet_kit.predictor import TflitePredictor, input_values, open_predictor
 from asmnet_kit.runtime import TensorInfo
 from asmnet_kit.shape_model import generic_reference
@@ -84,7 +84,7 @@ def test_metadata_that_contradicts_the_graph_is_refused(make_tflite):
 
 
 def test_what_is_no_model_is_refused_with_what_was_expected(tmp_path):
-    with pytest.raises(ModelError, match="no such model"):
+    with pytest.raises(UsageError, match="no such file"):
         open_predictor(tmp_path / "nowhere.tflite")
     with pytest.raises(ModelError, match=r"model\.keras"):
         open_predictor(tmp_path)

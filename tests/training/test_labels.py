@@ -102,7 +102,7 @@ def test_another_layout_is_refused(tmp_path: Path, content: dict, message: str) 
 
 
 def test_a_missing_or_damaged_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no such file"):
+    with pytest.raises(UsageError, match="no such file"):
         Teacher.load(tmp_path / "none.npz")
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 truncated")
     with pytest.raises(DatasetError, match="expected an .npz"):

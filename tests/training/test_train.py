@@ -276,8 +276,11 @@ def test_pictures_that_300w_lp_made_from_one_photograph_stay_together(data: Path
 
 
 def test_one_picture_cannot_be_held_out(drawn_faces: Callable[..., Path]) -> None:
+    config = config_for(drawn_faces(1))
     with pytest.raises(KitError, match="give --val-data"):
-        sources.choose_sources(config_for(drawn_faces(1)))
+        sources.choose_sources(config)
+    with pytest.raises(KitError, match="got 1: add pictures"):
+        sources.choose_sources(config, advice="add pictures")
 
 
 def test_val_data_wins_over_the_split_val(data: Path, drawn_faces: Callable[..., Path]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from asmnet_kit.datasets.base import Face, Problem
 from asmnet_kit.errors import DatasetError
+from asmnet_kit.files import require_exists
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
@@ -86,11 +87,12 @@ def require_folder(root: Path) -> None:
     """Check that ``root`` is a folder.
 
     Raises:
-        DatasetError: it does not exist or is a file.
+        UsageError: it does not exist.
+        DatasetError: it is a file.
     """
+    require_exists(root, expected="the folder of a data set")
     if not root.is_dir():
-        what = "a file" if root.exists() else "nothing"
-        raise DatasetError(f"{root}: expected the folder of a data set, found {what} there")
+        raise DatasetError(f"{root}: expected the folder of a data set, found a file there")
 
 
 def walk(root: Path) -> Iterator[Listing]:

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -26,16 +27,8 @@ READERS = {
 FORMATS = tuple(READERS)
 
 MAX_BAD_SHARE = 0.05
+MEASURED_SPLIT = "test"  # what accuracy is measured on unless told
 SHOWN_PROBLEMS = 5  # in an error message; ``data inspect`` lists them all
-
-
-def points_to_read(format: str, model_points: int) -> int | None:
-    """``points`` of ``load_dataset`` for measuring a model with ``model_points`` landmarks.
-
-    Synthetic faces come with both schemes; elsewhere another number is the data's to say, and the
-    measurement refuses it.
-    """
-    return model_points if format == "synthetic" else None
 
 
 def load_dataset(
@@ -92,6 +85,32 @@ def load_dataset(
         faces=tuple(faces),
         problems=tuple(reading.problems),
     )
+
+
+def load_to_measure(
+    path: Path,
+    format: str,
+    *,
+    model_points: int,
+    split: str | None = None,
+    subset: str | None = None,
+) -> tuple[Dataset, str | None]:
+    """The faces that a model's accuracy is measured on, and the split they are.
+
+    Args:
+        model_points: landmarks of the model. Synthetic faces come with both schemes; elsewhere
+            another number is the data's to say, and the measurement refuses it.
+        split: None = the split ``test`` where the data has one, else every face.
+
+    Raises:
+        UsageError, DatasetError: as ``load_dataset``.
+    """
+    points = model_points if format == "synthetic" else None
+    dataset = load_dataset(path, format, split=split, subset=subset, points=points)
+    held_back = tuple(face for face in dataset.faces if face.split == MEASURED_SPLIT)
+    if split is None and held_back:
+        return replace(dataset, faces=held_back), MEASURED_SPLIT
+    return dataset, split
 
 
 def splits_of(path: Path, format: str) -> tuple[str, ...]:

@@ -257,6 +257,10 @@ def _variant(result: Result) -> str:
         words[0] = f"{target['requested']} (ran on {target['actual']})"
     if target["threads"]:
         words.append(text.plural(target["threads"], "thread"))
+    if target.get("tool"):
+        words.append(target["tool"])
+    if target.get("affinity"):
+        words.append(f"CPUs {', '.join(map(str, target['affinity']))}")
     words.append(target["delegate"] or "builtin kernels")
     return " · ".join(words)
 

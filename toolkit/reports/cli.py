@@ -5,13 +5,11 @@ from pathlib import Path
 import click
 
 from asmnet_kit.errors import UsageError
-from asmnet_kit.options import out_option
+from asmnet_kit.options import RESULTS, InputPath, out_option
 
 
 @click.command(short_help="Write one HTML page from benchmark results.")
-@click.argument(
-    "results", metavar="RESULT...", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("results", metavar="RESULT...", nargs=-1, required=True, type=InputPath(RESULTS))
 @click.option("--title", default="Benchmark report", show_default=True, help="Heading of the page.")
 @out_option("HTML file to write; the same in Markdown is written beside it.")
 def report(results: tuple[Path, ...], title: str, out: Path) -> None:

@@ -80,7 +80,8 @@ def sustained_runs(labelled: Sequence[tuple[str, Result]]) -> list[Sustained]:
 
 def _sustained(label: str, content: dict[str, Any]) -> Sustained:
     windows = content["windows"]
-    axis = Axis.over([max(w["p50"], 1e-5) for w in windows])
+    # From zero: a drift of a percent should look like one.
+    axis = Axis.over([0.0, *(max(w["p50"], 1e-5) for w in windows)])
     seconds = Axis(0.0, max(windows[-1]["seconds"], 1e-3), False, ())
     points = [(seconds.at(w["seconds"]), 100 - axis.at(w["p50"])) for w in windows]
     known = [w["temperature_celsius"] for w in windows if w.get("temperature_celsius") is not None]

@@ -24,7 +24,7 @@ class BenchmarkActivityTest {
 
     @Before
     fun `use an engine without native code`() {
-        BenchmarkActivity.engines = FakeEngine.Factory
+        BenchmarkActivity.engines = FakeEngine.Factory()
     }
 
     @After

@@ -11,7 +11,9 @@ import android.view.View
 import android.widget.TextView
 import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
+import org.asmnetkit.core.Box
 import org.junit.After
+import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNotNull
 import org.junit.Assert.assertTrue
@@ -34,7 +36,10 @@ class MainActivityTest {
 
     @Before
     fun `use an engine without native code`() {
-        MainActivity.engines = FakeEngine.Factory
+        // Who points at a face chooses a square of 0.4 of the picture around it (DemoController).
+        val half = 0.4 * TestFace.width / 2
+        val (x, y) = Pair(TestFace.box.centreX, TestFace.box.centreY)
+        MainActivity.engines = FakeEngine.Factory(Box(x - half, y - half, x + half, y + half), TestFace.box)
     }
 
     @After
@@ -96,6 +101,8 @@ class MainActivityTest {
         view.onTouched?.invoke(TestFace.box.centreX, TestFace.box.centreY)
         waitFor("the face") { view.scene?.landmarks != null && "yaw" in statusOf(main) }
         assertNotNull(view.scene?.pose)
+        // From the rough box to the landmarks' own and back through the crop: float32 near 480 pixels.
+        assertArrayEquals(TestFace.landmarks, view.scene?.landmarks, 1e-3f)
         assertTrue(statusOf(main), "invoke" in statusOf(main))
         shadowOf(Looper.getMainLooper()).idle()
         TestFace.save(screenshotOf(main), "main.png")

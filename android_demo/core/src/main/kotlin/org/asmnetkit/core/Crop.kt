@@ -60,8 +60,8 @@ data class Crop(val centreX: Double, val centreY: Double, val side: Double, val 
     /**
      * The crop's pixels: R, G, B bytes, size x size x 3, sampled bilinearly, black outside the picture.
      *
-     * A map that shrinks by more than two would skip pixels, so the picture is first averaged over
-     * n x n blocks, n = floor(1 / k), that start at its top-left corner.
+     * A map that shrinks by more than two would skip pixels, so the picture is first halved until it
+     * does not: means of 2 x 2 pixels, from its top-left corner, rounded each time.
      */
     fun cut(picture: Picture, into: ByteArray = ByteArray(size * size * 3)): ByteArray {
         require(into.size == size * size * 3) { "expected room for ${size * size * 3} bytes, got ${into.size}" }
@@ -69,7 +69,8 @@ data class Crop(val centreX: Double, val centreY: Double, val side: Double, val 
             sample(picture, sampledAt(centreX, picture.width), sampledAt(centreY, picture.height), into)
             return into
         }
-        val n = floor(1 / k).toInt()
+        var n = 1
+        while (n * k < 0.5 && n < MAX_BLOCK) n *= 2
         val blocks = Blocks.of(picture, n, windowOf(centreX, n), windowOf(centreY, n))
         // Block s covers picture pixels n s ... n s + n - 1: its centre is at n s + (n - 1) / 2.
         val small = copy(
@@ -139,7 +140,7 @@ data class Crop(val centreX: Double, val centreY: Double, val side: Double, val 
     }
 }
 
-/** Means of n x n pixels; block (left, top) of the whole picture is pixel (0, 0) of this one. */
+/** A picture halved until n pixels are one, n a power of two; block (left, top) of the whole picture is pixel (0, 0) of this one. */
 private class Blocks(
     override val width: Int,
     override val height: Int,
@@ -155,29 +156,27 @@ private class Blocks(
             val top = max(0, rows.first)
             val width = max(1, min(columns.last, (picture.width + n - 1) / n) - left)
             val height = max(1, min(rows.last, (picture.height + n - 1) / n) - top)
-            val pixels = IntArray(width * height) { mean(picture, n, left + it % width, top + it / width) }
+            val pixels = IntArray(width * height) { mean(picture, n, n * (left + it % width), n * (top + it / width)) }
             return Blocks(width, height, left, top, pixels)
         }
 
-        /** A block that reaches over the border counts what is missing as black. */
-        private fun mean(picture: Picture, n: Int, blockX: Int, blockY: Int): Int {
-            var red = 0
-            var green = 0
-            var blue = 0
-            for (y in blockY * n until min(blockY * n + n, picture.height)) {
-                for (x in blockX * n until min(blockX * n + n, picture.width)) {
-                    val colour = picture.rgb(x, y)
-                    red += colour shr 16
-                    green += (colour shr 8) and 255
-                    blue += colour and 255
-                }
-            }
-            val area = n * n
-            val half = area / 2
-            return rgb((red + half) / area, (green + half) / area, (blue + half) / area)
+        /** The n x n pixels from (x, y) on; what of them is over the border counts as black. */
+        private fun mean(picture: Picture, n: Int, x: Int, y: Int): Int {
+            if (x >= picture.width || y >= picture.height) return 0
+            if (n == 1) return picture.rgb(x, y)
+            val half = n / 2
+            val a = mean(picture, half, x, y)
+            val b = mean(picture, half, x + half, y)
+            val c = mean(picture, half, x, y + half)
+            val d = mean(picture, half, x + half, y + half)
+            fun channel(shift: Int) =
+                (((a shr shift) and 255) + ((b shr shift) and 255) + ((c shr shift) and 255) + ((d shr shift) and 255) + 2) shr 2
+            return rgb(channel(16), channel(8), channel(0))
         }
     }
 }
+
+private const val MAX_BLOCK = 1 shl 20 // then no picture is more than a pixel
 
 private fun Picture.orBlack(x: Int, y: Int): Int = if (x < 0 || y < 0 || x >= width || y >= height) 0 else rgb(x, y)
 
