@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asmnet_kit.options import json_option
+from asmnet_kit.options import ModelType, json_option
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.check import Check
 
 
 @click.command(short_help="Predict what an Edge TPU or a GPU would run of a .tflite model.")
-@click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("model", type=ModelType(must_exist=True))
 @click.option(
     "--target",
     type=click.Choice(["edgetpu", "gpu"]),

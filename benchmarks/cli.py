@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asmnet_kit.errors import GateError, KitError, UsageError
-from asmnet_kit.options import data_options, json_option, out_option
+from asmnet_kit.options import ModelType, data_options, json_option, out_option
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.runner import Data
@@ -29,7 +29,7 @@ SINGLE_STREAM_SECONDS = 60.0
     metavar="MODEL...",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=ModelType(must_exist=True),
 )
 @click.option(
     "--target",
@@ -148,7 +148,8 @@ def benchmark(
     as_json: bool,
     out: Path,
 ) -> None:
-    """Measure the speed of .tflite MODELs: any model, each in a process of its own.
+    """Measure the speed of .tflite MODELs: any model, each in a process of its own. The name of a
+    model that comes with the kit will do for its path.
 
     With --data the accuracy through the very same runtime and kernels is measured too. Each result
     holds the raw times, the machine, the runtime and the evidence of where the model ran.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asmnet_kit.errors import UsageError
-from asmnet_kit.options import data_options, json_option
+from asmnet_kit.options import ModelType, data_options, json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +19,7 @@ DEFAULT_SPLIT = "test"
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=ModelType())
 @data_options()
 @click.option(
     "--split",
@@ -58,7 +58,8 @@ def evaluate(
 ) -> None:
     """Measure a model's accuracy on a data set.
 
-    MODEL is a run folder, a .keras or a .tflite (which needs no TensorFlow). NME is in percent of
+    MODEL is a run folder, a .keras, a .tflite (which needs no TensorFlow) or the name of one that
+    comes with the kit (asmnet-kit models). NME is in percent of
     the distance between the outer eye corners, over labelled points; faces without both corners are
     counted as skipped. The pose is compared with the data's labels, or with the pose that a generic
     3-D face takes to fit the landmarks.
@@ -91,11 +92,19 @@ def evaluate(
     for line in _remarks(result, dataset):
         console.print(line, markup=False)
     if as_json:
-        print_json({**result.to_json(), "split": split, "subset": subset})
+        told = {"model_sha256": _sha256(model), "split": split, "subset": subset}
+        print_json({**result.to_json(), **told})
     else:
         stdout().print(_table(result, split))
     summary = stderr() if as_json else stdout()
     summary.print(_summary(result, model, ced_path), markup=False)
+
+
+def _sha256(model: Path) -> str | None:
+    """Of a model that is one file: what the figures belong to."""
+    import hashlib
+
+    return hashlib.sha256(model.read_bytes()).hexdigest() if model.is_file() else None
 
 
 def _load(

@@ -12,6 +12,24 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("300w", "wflw", "aflw2000", "300w_lp", "merlrav", "csv", "records", "synthetic")
 
 
+class ModelType(click.Path):
+    """A model's path, or the name of one that comes with the kit; gives a ``Path``.
+
+    Args:
+        must_exist: refuse what is no file; unless told, the command says what it expected.
+    """
+
+    name = "model"
+
+    def __init__(self, *, must_exist: bool = False) -> None:
+        super().__init__(path_type=Path, exists=must_exist, dir_okay=not must_exist)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from asmnet_kit.shipped import find_model
+
+        return super().convert(find_model(Path(value)), param, ctx)
+
+
 def data_options(*, required: bool = True) -> Callable[[Command], Command]:
     """``--data DIR --format F``."""
 

@@ -18,6 +18,7 @@ from asmnet_kit.shape_model import ShapeModel
 Box = NDArray[np.float32]  # [4] x0, y0, x1, y1, pixels of the picture
 
 RUN_SHAPE_MODEL = "shape_model.npz"  # of a run folder
+SHAPE_MODEL_SUFFIX = ".npz"  # beside a .tflite of the same name
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,13 @@ def predict_image(
     return [_predict_face(image, predictor, box, score, shape_model) for box, score in faces]
 
 
-def run_shape_model(model: Path) -> ShapeModel | None:
-    """The shape model that a run folder holds; None for other models.
+def own_shape_model(model: Path) -> ShapeModel | None:
+    """The shape model in a run folder, or beside a model file under the same name; else None.
 
     Raises:
-        ModelError: the run's shape model is damaged.
+        ModelError: it is damaged.
     """
-    path = model / RUN_SHAPE_MODEL
+    path = model / RUN_SHAPE_MODEL if model.is_dir() else model.with_suffix(SHAPE_MODEL_SUFFIX)
     return ShapeModel.load(path) if path.is_file() else None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.errors import UsageError
-from asmnet_kit.options import json_option
+from asmnet_kit.options import ModelType, json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,7 +41,10 @@ def _parse_boxes(
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option(
-    "--model", type=click.Path(path_type=Path), help="A .tflite, a .keras or a run folder."
+    "--model",
+    type=ModelType(),
+    help="A model of the kit by its name (asmnet-kit models), a .tflite, a .keras or a run folder. "
+    "Unless told, the kit's default model.",
 )
 @click.option(
     "--box",
@@ -60,7 +63,8 @@ def _parse_boxes(
     "--shape-model",
     "shape_model_path",
     type=click.Path(path_type=Path),
-    help="A shape_model.npz that judges the plausibility; a run folder brings its own.",
+    help="A shape_model.npz that judges the plausibility; run folders and the kit's models bring "
+    "their own.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Draw the result into this .png or .jpg."
@@ -82,17 +86,14 @@ def predict(
     the image's right, pitch > 0 up, roll > 0 clockwise. Plausibility, 0 to 1, says how face-like
     the predicted shape is.
 
-    Example:  asmnet-kit predict photo.jpg --model model.tflite --out landmarks.png
+    Example:  asmnet-kit predict photo.jpg --out landmarks.png
     """
-    if model is None:
-        raise UsageError(
-            "no model comes with this version of the kit: name one with --model, a .tflite or a "
-            "run folder. This makes one: asmnet-kit quickstart --out quickstart"
-        )
     if boxes and min_score is not None:
         raise UsageError("--min-score is the detector's, and --box does without it: drop one")
     if out is not None:
         _check_output(out, image)
+    if model is None:
+        model = _default_model()
     import numpy as np
 
     from asmnet_kit.console import print_json, stderr, stdout
@@ -129,6 +130,19 @@ def predict(
     (stderr() if as_json else stdout()).print(_summary(len(faces), image, out), markup=False)
 
 
+def _default_model() -> Path:
+    """The kit's own model, and a line that says which and on what terms."""
+    from asmnet_kit.shipped import default_model
+
+    shipped = default_model()
+    click.echo(
+        f"Model: {shipped.name}, the kit's default; licence of its weights: {shipped.licence}. "
+        "Others: asmnet-kit models",
+        err=True,
+    )
+    return shipped.path
+
+
 def _check_output(out: Path, image: Path) -> None:
     if out.suffix.lower() not in PICTURES:
         raise UsageError(f"--out: expected a name ending in {', '.join(PICTURES)}, got {out.name}")
@@ -137,10 +151,10 @@ def _check_output(out: Path, image: Path) -> None:
 
 
 def _shape_model(model: Path, path: Path | None) -> "ShapeModel | None":
-    from asmnet_kit.predict import run_shape_model
+    from asmnet_kit.predict import own_shape_model
     from asmnet_kit.shape_model import ShapeModel
 
-    return run_shape_model(model) if path is None else ShapeModel.load(path)
+    return own_shape_model(model) if path is None else ShapeModel.load(path)
 
 
 def _table(faces: "list[FacePrediction]", image: Path) -> "Table":

@@ -5,7 +5,7 @@ import pytest
 
 from asmnet_kit.errors import DatasetError, UsageError
 from asmnet_kit.pose import pose_from_landmarks
-from asmnet_kit.predict import predict_image, run_shape_model
+from asmnet_kit.predict import own_shape_model, predict_image
 from asmnet_kit.predictor import open_predictor
 from asmnet_kit.shape_model import ShapeAccumulator, generic_reference
 
@@ -87,5 +87,5 @@ def test_useless_boxes_and_shape_models_are_refused(make_tflite):
 
 def test_a_run_folder_brings_its_shape_model_and_a_file_does_not(tmp_path, make_tflite):
     shape_model().save(tmp_path / "run" / "shape_model.npz")
-    assert run_shape_model(tmp_path / "run").scheme == 68
-    assert run_shape_model(make_tflite()) is None
+    assert own_shape_model(tmp_path / "run").scheme == 68
+    assert own_shape_model(make_tflite()) is None
