@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from asmnet_kit.datasets.base import Dataset
     from asmnet_kit.evaluate import Evaluation, Scores
+    from asmnet_kit.plausibility import Plausibility
 
 DEFAULT_SPLIT = "test"
 
@@ -41,6 +42,20 @@ DEFAULT_SPLIT = "test"
     help="Draw the cumulative error distribution into this picture.",
 )
 @click.option(
+    "--shape-model",
+    "shape_model_path",
+    type=click.Path(path_type=Path),
+    help="A shape_model.npz whose judgement to measure; run folders and the kit's models bring "
+    "their own.",
+)
+@click.option(
+    "--calibrate",
+    "calibrated_path",
+    type=click.Path(path_type=Path),
+    help="Fit the plausibility to these faces, which must not be the test split, and write the "
+    "shape model with it into this .npz.",
+)
+@click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads of a .tflite.  [default: 1]"
 )
 @json_option
@@ -53,6 +68,8 @@ def evaluate(
     boxes: str,
     complete_only: bool,
     ced_path: Path | None,
+    shape_model_path: Path | None,
+    calibrated_path: Path | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -71,12 +88,18 @@ def evaluate(
     from asmnet_kit.console import print_json, progress, stderr, stdout
     from asmnet_kit.evaluate import check_plot, plot_ced
     from asmnet_kit.evaluate import evaluate as measure
+    from asmnet_kit.plausibility import Plausibility, own_plausibility
     from asmnet_kit.predictor import open_predictor
 
     if ced_path is not None:
         check_plot(ced_path)  # rather now than after minutes of measuring
     predictor = open_predictor(model, threads=threads or 1)
+    plausibility = (
+        own_plausibility(model) if shape_model_path is None else Plausibility.load(shape_model_path)
+    )
     dataset, split = _load(data, data_format, split, subset, predictor.scheme.points)
+    if calibrated_path is not None:
+        _check_calibration(calibrated_path, plausibility, split, data)
     with progress() as bar:
         task = bar.add_task("evaluate", total=None, note="")
         result = measure(
@@ -84,10 +107,13 @@ def evaluate(
             dataset,
             boxes=boxes,
             complete_only=complete_only,
+            plausibility=plausibility,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     if ced_path is not None:
         plot_ced(result, ced_path)
+    if calibrated_path is not None:
+        _calibrate(result, plausibility, calibrated_path)
     console = stderr()
     for line in _remarks(result, dataset):
         console.print(line, markup=False)
@@ -98,6 +124,40 @@ def evaluate(
         stdout().print(_table(result, split))
     summary = stderr() if as_json else stdout()
     summary.print(_summary(result, model, ced_path), markup=False)
+
+
+def _check_calibration(
+    path: Path, plausibility: "Plausibility | None", split: str | None, data: Path
+) -> None:
+    """Refuse, before anything is measured, what a calibration cannot be made of."""
+    from asmnet_kit.datasets.registry import split_of_path
+
+    if plausibility is None:
+        raise UsageError("--calibrate needs a shape model: name one with --shape-model")
+    if path.suffix != ".npz":
+        raise UsageError(f"--calibrate: expected a name ending in .npz, got {path.name}")
+    if DEFAULT_SPLIT in (split, split_of_path(data)):
+        raise UsageError(
+            "--calibrate: say which faces with --split, for example val; what is fitted to the "
+            f"split {DEFAULT_SPLIT!r} cannot be judged by it"
+        )
+
+
+def _calibrate(result: "Evaluation", plausibility: "Plausibility | None", path: Path) -> None:
+    from dataclasses import replace
+
+    from asmnet_kit.console import stderr
+    from asmnet_kit.plausibility import Calibration
+
+    if plausibility is None or result.residual is None:
+        return  # refused before
+    calibration = Calibration.fit(result.residual, result.nme)
+    replace(plausibility, calibration=calibration).save(path)
+    stderr().print(
+        f"plausibility calibrated on {calibration.faces} faces, {calibration.failures} of them "
+        f"above {calibration.limit_percent:g} %: {path}",
+        markup=False,
+    )
 
 
 def _sha256(model: Path) -> str | None:
@@ -144,6 +204,12 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
         remarks.append(f"the detector missed {result.faces_missed} faces; they are in no figure")
     if result.faces_incomplete:
         remarks.append(f"{result.faces_incomplete} faces with missing points left out")
+    ranking = result.ranking.get(None)
+    if ranking is not None and ranking.auroc["residual"] is not None:
+        remarks.append(
+            f"plausibility: AUROC {ranking.auroc['residual']:.3f} for an NME above 8 % "
+            f"({ranking.failures} of {ranking.faces} faces)"
+        )
     if result.pose_source == "landmarks":
         remarks.append("no pose labels: the pose is compared with one fitted to the landmarks")
     return remarks

@@ -12,8 +12,8 @@ from asmnet_kit.options import ModelType, json_option
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from asmnet_kit.plausibility import Plausibility
     from asmnet_kit.predict import FacePrediction
-    from asmnet_kit.shape_model import ShapeModel
 
 SCHEMA_VERSION = 1
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -83,8 +83,9 @@ def predict(
 
     Coordinates are pixels of the upright picture: a photograph's EXIF rotation is followed first,
     as viewers do. (0, 0) is the centre of the top-left pixel. Angles are degrees: yaw > 0 towards
-    the image's right, pitch > 0 up, roll > 0 clockwise. Plausibility, 0 to 1, says how face-like
-    the predicted shape is.
+    the image's right, pitch > 0 up, roll > 0 clockwise. Plausibility, 0 to 1, says how far the
+    predicted shape can be trusted: with a calibrated shape model, as the kit's models have, the
+    probability that the error (NME) is at most 8 percent.
 
     Example:  asmnet-kit predict photo.jpg --out landmarks.png
     """
@@ -104,11 +105,12 @@ def predict(
 
     picture = read_image(image, upright=True)
     predictor = open_predictor(model)
+    plausibility = _plausibility(model, shape_model_path)
     faces = predict_image(
         picture,
         predictor,
         boxes=[np.array(box, np.float32) for box in boxes] or None,
-        shape_model=_shape_model(model, shape_model_path),
+        plausibility=plausibility,
         min_score=MIN_SCORE if min_score is None else min_score,
     )
     if out is not None:
@@ -122,6 +124,7 @@ def predict(
                 "schema_version": SCHEMA_VERSION,
                 "image": {"path": str(image), "width": width, "height": height},
                 "model": predictor.name,
+                "plausibility_means": None if plausibility is None else plausibility.meaning,
                 "faces": [face.to_json() for face in faces],
             }
         )
@@ -150,11 +153,10 @@ def _check_output(out: Path, image: Path) -> None:
         raise UsageError("--out would overwrite IMAGE: choose another name")
 
 
-def _shape_model(model: Path, path: Path | None) -> "ShapeModel | None":
-    from asmnet_kit.predict import own_shape_model
-    from asmnet_kit.shape_model import ShapeModel
+def _plausibility(model: Path, path: Path | None) -> "Plausibility | None":
+    from asmnet_kit.plausibility import Plausibility, own_plausibility
 
-    return own_shape_model(model) if path is None else ShapeModel.load(path)
+    return own_plausibility(model) if path is None else Plausibility.load(path)
 
 
 def _table(faces: "list[FacePrediction]", image: Path) -> "Table":

@@ -362,13 +362,19 @@ def _copy_shape_model(source: Path, target: Path, metadata: ModelMetadata) -> No
 
 
 def _accuracy_rows(scores: Card) -> list[str]:
-    split = f" {scores['split']}" if scores.get("split") else ""
-    where = scores["dataset"] + split + (", complete" if scores["complete_only"] else "")
     boxes = {"landmarks": "the labels", "detector": "the detector's box"}[scores["boxes"]]
-    rows = [_accuracy_row(where, boxes, scores)]
+    rows = [_accuracy_row(_place(scores, boxes=False), boxes, scores)]
     for name, part in scores["per_subset"].items():
         rows.append(_accuracy_row(f"– {name}", boxes, part))
     return rows
+
+
+def _place(scores: Card, *, boxes: bool = True) -> str:
+    """For example ``faces68 test, complete, detector``."""
+    split = f" {scores['split']}" if scores.get("split") else ""
+    complete = ", complete" if scores["complete_only"] else ""
+    detector = ", detector" if boxes and scores["boxes"] == "detector" else ""
+    return f"{scores['dataset']}{split}{complete}{detector}"
 
 
 def _accuracy_row(where: str, boxes: str, scores: Card) -> str:
@@ -391,7 +397,27 @@ def _pose_remarks(accuracy: Sequence[Card]) -> list[str]:
 
 
 def _plausibility_lines(accuracy: Sequence[Card]) -> list[str]:
-    return []
+    """How well the plausibility ranks, for each evaluation that measured it."""
+    rows = [
+        f"| {_place(scores)} | {part['failures']} of {part['faces']} | "
+        f"{part['auroc']['residual']:.2f} | {part['mean_judgement']:.2f} | "
+        f"{1 - part['failures'] / part['faces']:.2f} |"
+        for scores in accuracy
+        if (part := scores.get("plausibility")) and part["auroc"]["residual"] is not None
+    ]
+    if not rows:
+        return []
+    return [
+        "## Plausibility",
+        "",
+        "The probability that a face's NME is at most 8 %, judged from its predicted shape alone. "
+        "AUROC: how often a face above 8 % gets the lower plausibility of two (0.5 is chance).",
+        "",
+        "| faces of | above 8 % | AUROC | mean plausibility | share at most 8 % |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
 
 
 def _speed_row(speed: Card) -> str:

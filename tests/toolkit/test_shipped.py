@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from asmnet_kit.cli import main
 from asmnet_kit.errors import ModelError
 from asmnet_kit.modelfile import read_metadata
+from asmnet_kit.plausibility import Plausibility
 from asmnet_kit.predictor import open_predictor
-from asmnet_kit.shape_model import ShapeModel
 from asmnet_kit.ship import Words, _sha256, card_text
 from asmnet_kit.shipped import (
     FOLDER,
@@ -59,8 +59,9 @@ def test_it_runs_and_judges_its_own_shapes(model: ShippedModel) -> None:
     predictor = open_predictor(model.path)
     assert predictor.scheme.points == model.card["model"]["landmarks"]
     if model.card["shape_model"] is not None:
-        shape_model = ShapeModel.load(model.folder / model.card["shape_model"])
-        assert shape_model.scheme == predictor.scheme.points
+        judge = Plausibility.load(model.folder / model.card["shape_model"])
+        assert judge.shape_model.scheme == predictor.scheme.points
+        assert judge.calibration is not None
 
 
 def test_research_weights_are_named_in_the_package_s_licence() -> None:
