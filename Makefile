@@ -9,7 +9,7 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test lint format types docs bench-harness bench-train asm-study bench-synthetic clean
-.PHONY: golden android android-test ship-model
+.PHONY: golden android android-test ship-model bench-video
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ bench-train: $(INSTALLED) ## pictures/s of training and its share of time spent 
 
 asm-study: $(INSTALLED) ## with and without ASM-LOSS, several seeds: ARGS='--data DIR --format F --out DIR'
 	@$(BIN)/python -m asmnet_kit.training.asm_study $(ARGS)
+
+bench-video: $(INSTALLED) ## jitter and lag of landmarks in films, with and without the filter
+	@$(BIN)/python -m asmnet_kit.benchmarks.video $(if $(MODEL),--model $(MODEL))
 
 bench-synthetic: $(INSTALLED) ## drawn faces per second and core
 	@$(BIN)/python -m asmnet_kit.faces3d.speed

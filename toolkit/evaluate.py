@@ -387,7 +387,8 @@ class _Judged:
         """By subset, None for all faces; only where a face has an NME."""
         calibrated = self._plausibility.calibration is not None
         everything = np.ones(len(nme), np.bool_)
-        parts: dict[str | None, NDArray[np.bool_]] = {None: everything, **in_subset}
+        parts: dict[str | None, NDArray[np.bool_]] = {None: everything}
+        parts.update(in_subset)
         rankings = {
             name: Ranking.of(
                 {signal: values[part] for signal, values in self.signals.items()},
