@@ -9,7 +9,7 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test lint format types docs bench-harness bench-train asm-study bench-synthetic clean
-.PHONY: golden android android-test
+.PHONY: golden android android-test ship-model bench-video
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -62,8 +62,19 @@ bench-train: $(INSTALLED) ## pictures/s of training and its share of time spent 
 asm-study: $(INSTALLED) ## with and without ASM-LOSS, several seeds: ARGS='--data DIR --format F --out DIR'
 	@$(BIN)/python -m asmnet_kit.training.asm_study $(ARGS)
 
+bench-video: $(INSTALLED) ## jitter and lag of landmarks in films, with and without the filter
+	@$(BIN)/python -m asmnet_kit.benchmarks.video $(if $(MODEL),--model $(MODEL))
+
 bench-synthetic: $(INSTALLED) ## drawn faces per second and core
 	@$(BIN)/python -m asmnet_kit.faces3d.speed
+
+# Measure first, with the very file: asmnet-kit evaluate --json and asmnet-kit benchmark. NAME.toml in
+# toolkit/models holds the words; EVALUATIONS and BENCHMARKS are the JSON files, SHAPE_MODEL and RUN
+# are optional.
+ship-model: $(INSTALLED) ## put MODEL into the kit as NAME, with a card made of measurements
+	@$(BIN)/python -m asmnet_kit.ship toolkit/models/$(NAME).toml --model $(MODEL) \
+	  $(addprefix --evaluation ,$(EVALUATIONS)) $(addprefix --benchmark ,$(BENCHMARKS)) \
+	  $(if $(SHAPE_MODEL),--shape-model $(SHAPE_MODEL)) $(if $(RUN),--run $(RUN))
 
 golden: $(INSTALLED) ## write the golden files that the phone app's tests compare with
 	@$(BIN)/python -m asmnet_kit.golden

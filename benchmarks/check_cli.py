@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asmnet_kit.options import TFLITE, InputPath, json_option
+from asmnet_kit.options import TFLITE, ModelPath, json_option
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.check import Check
 
 
 @click.command(short_help="Predict what an Edge TPU or a GPU would run of a .tflite model.")
-@click.argument("model", type=InputPath(TFLITE))
+@click.argument("model", type=ModelPath(TFLITE))
 @click.option(
     "--target",
     type=click.Choice(["edgetpu", "gpu"]),

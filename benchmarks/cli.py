@@ -13,6 +13,7 @@ from asmnet_kit.errors import GateError, KitError, UsageError
 from asmnet_kit.options import (
     TFLITE,
     InputPath,
+    ModelPath,
     data_options,
     json_option,
     measured_split_option,
@@ -53,7 +54,7 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
     metavar="MODEL...",
     nargs=-1,
     required=True,
-    type=InputPath(TFLITE),
+    type=ModelPath(TFLITE),
 )
 @click.option(
     "--target",
@@ -185,7 +186,8 @@ def benchmark(
     as_json: bool,
     out: Path,
 ) -> None:
-    """Measure the speed of .tflite MODELs: any model, each in a process of its own.
+    """Measure the speed of .tflite MODELs: any model, each in a process of its own. The name of a
+    model that comes with the kit will do for its path.
 
     With --data the accuracy through the very same runtime and kernels is measured too. Each result
     holds the raw times, the machine, the runtime and the evidence of where the model ran.

@@ -56,6 +56,9 @@ COMMANDS: dict[str, LazyCommand] = {
     "predict": LazyCommand(
         "asmnet_kit.predict_cli:predict", "Find landmarks and head pose in a photograph."
     ),
+    "models": LazyCommand(
+        "asmnet_kit.models_cli:models", "List the models that come with the kit, or print a card."
+    ),
     "doctor": LazyCommand(
         "asmnet_kit.doctor_cli:doctor", "Say what works on this machine and how to mend the rest."
     ),

@@ -39,7 +39,13 @@ AXIS_SHARE = 0.5  # of the face's longer side
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
 
 
-def draw_faces(image: Image, faces: Sequence[FacePrediction], scheme: Scheme) -> Image:
+def draw_faces(
+    image: Image,
+    faces: Sequence[FacePrediction],
+    scheme: Scheme,
+    *,
+    factor: int | None = None,
+) -> Image:
     """A copy of a picture with its faces drawn upon it.
 
     A picture with small faces is enlarged by a whole number first; lines grow with the face. The
@@ -50,8 +56,9 @@ def draw_faces(image: Image, faces: Sequence[FacePrediction], scheme: Scheme) ->
         image: uint8 [H, W, 3], RGB.
         faces: in pixels of ``image``.
         scheme: of their landmarks.
+        factor: enlarge by this whole number instead; a film's frames must be of one size.
     """
-    factor = _enlargement(image, faces)
+    factor = _enlargement(image, faces) if factor is None else factor
     height, width = image.shape[:2]
     size = (factor * width, factor * height)
     canvas = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)

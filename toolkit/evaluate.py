@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from asmnet_kit.files import replacing
 from asmnet_kit.images import Crop, Image
 from asmnet_kit.landmarks import Scheme
 from asmnet_kit.metrics import auc, ced, failure_rate, mean_nme, per_face_nme, pose_errors
+from asmnet_kit.plausibility import SIGNALS, USED, Plausibility, Ranking
 from asmnet_kit.pose import pose_from_landmarks
 from asmnet_kit.predictor import Predictor
 
@@ -99,6 +100,9 @@ class Evaluation:
         scores: over all faces; ``per_subset`` over each subset's.
         nme: float64 [B] of the faces that were predicted, percent; NaN = skipped.
         in_subset: name -> bool [B].
+        ranking: how well the plausibility tells faces with a large error, over all faces and by
+            subset (key: name, None for all); empty without a shape model.
+        residual: float64 [B], the signal that a plausibility is calibrated from; None without.
         faces_incomplete: left out by ``complete_only``.
         faces_missed: no box of the detector overlaps the face. They are in no other figure.
         problems: faces whose picture or box could not be used. They are in no other figure.
@@ -121,6 +125,8 @@ class Evaluation:
     faces_incomplete: int
     faces_missed: int
     problems: tuple[Problem, ...]
+    ranking: dict[str | None, Ranking] = field(default_factory=dict)
+    residual: NDArray[np.float64] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The JSON of ``asmnet-kit evaluate --json`` and of a benchmark result's ``accuracy``."""
@@ -141,8 +147,16 @@ class Evaluation:
             "faces_missed": self.faces_missed,
             "faces_unreadable": len(self.problems),
             "problems": [{"name": p.name, "reason": p.reason} for p in self.problems],
-            "per_subset": {name: scores.to_json() for name, scores in self.per_subset.items()},
+            "plausibility": self._ranking(None),
+            "per_subset": {
+                name: {**scores.to_json(), "plausibility": self._ranking(name)}
+                for name, scores in self.per_subset.items()
+            },
         }
+
+    def _ranking(self, subset: str | None) -> dict[str, Any] | None:
+        ranking = self.ranking.get(subset)
+        return None if ranking is None else ranking.to_json()
 
 
 def evaluate(
@@ -154,6 +168,7 @@ def evaluate(
     batch: int = 32,
     on_progress: Callable[[int, int], None] | None = None,
     find_boxes: FindBoxes | None = None,
+    plausibility: Plausibility | None = None,
 ) -> Evaluation:
     """Measure a model on every face of a data set, in memory that does not grow with its pictures.
 
@@ -166,9 +181,10 @@ def evaluate(
         batch: crops per call of the model.
         on_progress: called with (faces done, faces in all) after each batch.
         find_boxes: finds the faces of a picture; unless told, asmnet_kit.detect's detector.
+        plausibility: judges each prediction; the evaluation then says how well.
 
     Raises:
-        UsageError: unknown ``boxes`` or a batch below 1.
+        UsageError: unknown ``boxes``, a batch below 1, or a shape model of other landmarks.
         ModelError: the model predicts another number of landmarks than the data has, or NaN.
         DatasetError: no face could be measured.
     """
@@ -181,6 +197,7 @@ def evaluate(
             f"{predictor.name} predicts {predictor.scheme.points} landmarks, "
             f"{dataset.name} has {dataset.scheme.points}: choose data or a model of one kind"
         )
+    judged = None if plausibility is None else _Judged(plausibility, predictor)
     faces = [face for face in dataset.faces if face.complete or not complete_only]
     if boxes == "detector" and find_boxes is None:
         find_boxes = _detector()
@@ -208,6 +225,8 @@ def evaluate(
             )
             truth = np.stack([crop.face.landmarks for crop in crops])
             nme += per_face_nme(landmarks, truth, dataset.scheme).tolist()
+            if judged is not None:
+                judged.add(landmarks)
             if predicted.pose is not None:
                 poses = np.stack([pose_truth.of(crop.face) for crop in crops])
                 angle_errors += list(pose_errors(predicted.pose, poses))
@@ -239,6 +258,8 @@ def evaluate(
         faces_incomplete=len(dataset.faces) - len(faces),
         faces_missed=missed,
         problems=tuple(problems),
+        ranking={} if judged is None else judged.rankings(errors, in_subset),
+        residual=None if judged is None else judged.signals[USED],
     )
 
 
@@ -342,6 +363,41 @@ def overlap(first: Box, second: Box) -> float:
     shared = float(np.prod(np.maximum(size, 0)))
     both = float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2])) - shared
     return shared / both if both > 0 else 0.0
+
+
+class _Judged:
+    """What a plausibility says of the faces measured so far."""
+
+    def __init__(self, plausibility: Plausibility, predictor: Predictor) -> None:
+        plausibility.check_points(predictor.scheme.points)
+        self._plausibility = plausibility
+        self.signals: dict[str, NDArray[np.float64]] = {name: np.empty(0) for name in SIGNALS}
+        self._judgement = np.empty(0)
+
+    def add(self, landmarks: NDArray[np.float32]) -> None:
+        """Judge a batch of predictions [B, N, 2], pixels."""
+        signals = self._plausibility.signals(landmarks)
+        self.signals = {k: np.concatenate([v, signals[k]]) for k, v in self.signals.items()}
+        self._judgement = np.concatenate([self._judgement, self._plausibility.judge(landmarks)])
+
+    def rankings(
+        self, nme: NDArray[np.float64], in_subset: dict[str, NDArray[np.bool_]]
+    ) -> dict[str | None, Ranking]:
+        """By subset, None for all faces; only where a face has an NME."""
+        calibrated = self._plausibility.calibration is not None
+        everything = np.ones(len(nme), np.bool_)
+        parts: dict[str | None, NDArray[np.bool_]] = {None: everything}
+        parts.update(in_subset)
+        rankings = {
+            name: Ranking.of(
+                {signal: values[part] for signal, values in self.signals.items()},
+                self._judgement[part],
+                nme[part],
+                calibrated=calibrated,
+            )
+            for name, part in parts.items()
+        }
+        return {name: ranking for name, ranking in rankings.items() if ranking is not None}
 
 
 class _PoseTruth:

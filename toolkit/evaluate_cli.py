@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asmnet_kit.errors import UsageError
-from asmnet_kit.options import MODEL, InputPath, data_options, json_option, measured_split_option
+from asmnet_kit.options import MODEL, ModelPath, data_options, json_option, measured_split_option
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from asmnet_kit.datasets.base import Dataset
     from asmnet_kit.evaluate import Evaluation, Scores
+    from asmnet_kit.plausibility import Plausibility
 
 
 @click.command()
-@click.argument("model", type=InputPath(MODEL))
+@click.argument("model", type=ModelPath(MODEL))
 @data_options()
 @measured_split_option
 @click.option("--subset", help="Only this subset, for example 'common' of 300-W.")
@@ -36,6 +37,20 @@ if TYPE_CHECKING:
     help="Draw the cumulative error distribution into this picture.",
 )
 @click.option(
+    "--shape-model",
+    "shape_model_path",
+    type=click.Path(path_type=Path),
+    help="A shape_model.npz whose judgement to measure; run folders and the kit's models bring "
+    "their own.",
+)
+@click.option(
+    "--calibrate",
+    "calibrated_path",
+    type=click.Path(path_type=Path),
+    help="Fit the plausibility to these faces, which must not be the test split, and write the "
+    "shape model with it into this .npz.",
+)
+@click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads of a .tflite.  [default: 1]"
 )
 @json_option
@@ -48,12 +63,15 @@ def evaluate(
     boxes: str,
     complete_only: bool,
     ced_path: Path | None,
+    shape_model_path: Path | None,
+    calibrated_path: Path | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
     """Measure a model's accuracy on a data set.
 
-    MODEL is a run folder, a .keras or a .tflite (which needs no TensorFlow). NME is in percent of
+    MODEL is a run folder, a .keras, a .tflite (which needs no TensorFlow) or the name of one that
+    comes with the kit (asmnet-kit models). NME is in percent of
     the distance between the outer eye corners, over labelled points; faces without both corners are
     counted as skipped. The pose is compared with the data's labels, or with the pose that a generic
     3-D face takes to fit the landmarks.
@@ -66,28 +84,83 @@ def evaluate(
     from asmnet_kit.datasets.registry import load_to_measure
     from asmnet_kit.evaluate import check_plot, plot_ced
     from asmnet_kit.evaluate import evaluate as measure
+    from asmnet_kit.plausibility import Plausibility, own_plausibility
     from asmnet_kit.predictor import open_predictor
 
     if ced_path is not None:
         check_plot(ced_path)  # rather now than after minutes of measuring
     predictor = open_predictor(model, threads=threads or 1)
+    plausibility = (
+        own_plausibility(model) if shape_model_path is None else Plausibility.load(shape_model_path)
+    )
     dataset, split = load_to_measure(
         data, data_format, split=split, subset=subset, model_points=predictor.scheme.points
     )
+    if calibrated_path is not None:
+        _check_calibration(calibrated_path, plausibility, split, data)
     with counting("evaluate") as on_progress:
         result = measure(
-            predictor, dataset, boxes=boxes, complete_only=complete_only, on_progress=on_progress
+            predictor,
+            dataset,
+            boxes=boxes,
+            complete_only=complete_only,
+            plausibility=plausibility,
+            on_progress=on_progress,
         )
     if ced_path is not None:
         plot_ced(result, ced_path)
+    if calibrated_path is not None:
+        _calibrate(result, plausibility, calibrated_path)
     messages = stderr()
     for line in _remarks(result, dataset):
         messages.print(line, markup=False)
     if as_json:
-        print_json({**result.to_json(), "split": split, "subset": subset})
+        told = {"model_sha256": _sha256(model), "split": split, "subset": subset}
+        print_json({**result.to_json(), **told})
     else:
         stdout().print(_table(result, split))
     messages.print(_summary(result, model, ced_path), markup=False)
+
+
+def _check_calibration(
+    path: Path, plausibility: "Plausibility | None", split: str | None, data: Path
+) -> None:
+    """Refuse, before anything is measured, what a calibration cannot be made of."""
+    from asmnet_kit.datasets.registry import MEASURED_SPLIT, split_of_path
+
+    if plausibility is None:
+        raise UsageError("--calibrate needs a shape model: name one with --shape-model")
+    if path.suffix != ".npz":
+        raise UsageError(f"--calibrate: expected a name ending in .npz, got {path.name}")
+    if MEASURED_SPLIT in (split, split_of_path(data)):
+        raise UsageError(
+            "--calibrate: say which faces with --split, for example val; what is fitted to the "
+            f"split {MEASURED_SPLIT!r} cannot be judged by it"
+        )
+
+
+def _calibrate(result: "Evaluation", plausibility: "Plausibility | None", path: Path) -> None:
+    from dataclasses import replace
+
+    from asmnet_kit.console import stderr
+    from asmnet_kit.plausibility import Calibration
+
+    if plausibility is None or result.residual is None:
+        return  # refused before
+    calibration = Calibration.fit(result.residual, result.nme)
+    replace(plausibility, calibration=calibration).save(path)
+    stderr().print(
+        f"plausibility calibrated on {calibration.faces} faces, {calibration.failures} of them "
+        f"above {calibration.limit_percent:g} %: {path}",
+        markup=False,
+    )
+
+
+def _sha256(model: Path) -> str | None:
+    """Of a model that is one file: what the figures belong to."""
+    import hashlib
+
+    return hashlib.sha256(model.read_bytes()).hexdigest() if model.is_file() else None
 
 
 def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
@@ -105,6 +178,12 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
         remarks.append(f"the detector missed {result.faces_missed} faces; they are in no figure")
     if result.faces_incomplete:
         remarks.append(f"{result.faces_incomplete} faces with missing points left out")
+    ranking = result.ranking.get(None)
+    if ranking is not None and ranking.auroc["residual"] is not None:
+        remarks.append(
+            f"plausibility: AUROC {ranking.auroc['residual']:.3f} for an NME above 8 % "
+            f"({ranking.failures} of {ranking.faces} faces)"
+        )
     if result.pose_source == "landmarks":
         remarks.append("no pose labels: the pose is compared with one fitted to the landmarks")
     return remarks

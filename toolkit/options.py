@@ -37,6 +37,15 @@ class InputPath(click.Path):
         return path
 
 
+class ModelPath(InputPath):
+    """A model's path, or the name of one that comes with the kit; gives a ``Path``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from asmnet_kit.shipped import find_model
+
+        return super().convert(find_model(Path(value)), param, ctx)
+
+
 def data_options(*, required: bool = True) -> Callable[[Command], Command]:
     """``--data DIR --format F``."""
 

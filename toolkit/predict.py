@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,11 @@ from numpy.typing import NDArray
 from asmnet_kit.detect import MIN_SCORE, detect_faces
 from asmnet_kit.errors import UsageError
 from asmnet_kit.images import Crop, Image, Points
+from asmnet_kit.plausibility import Plausibility
 from asmnet_kit.pose import pose_from_landmarks
 from asmnet_kit.predictor import Predictor
-from asmnet_kit.shape_model import ShapeModel
 
 Box = NDArray[np.float32]  # [4] x0, y0, x1, y1, pixels of the picture
-
-RUN_SHAPE_MODEL = "shape_model.npz"  # of a run folder
 
 
 @dataclass(frozen=True)
@@ -31,8 +28,8 @@ class FacePrediction:
             pixel; they may lie outside it.
         pose: float32 [3] yaw, pitch, roll in degrees (signs: asmnet_kit.pose), or None where
             neither the model nor the landmarks give one.
-        plausibility: 0..1, how face-like the shape is (ShapeModel.plausibility), or None without a
-            shape model.
+        plausibility: 0..1, how far the shape can be trusted (asmnet_kit.plausibility), or None
+            without a shape model.
     """
 
     box: Box
@@ -60,7 +57,7 @@ def predict_image(
     predictor: Predictor,
     *,
     boxes: Sequence[Box] | None = None,
-    shape_model: ShapeModel | None = None,
+    plausibility: Plausibility | None = None,
     min_score: float = MIN_SCORE,
 ) -> list[FacePrediction]:
     """Landmarks and pose of the faces in a picture.
@@ -69,7 +66,7 @@ def predict_image(
         image: uint8 [H, W, 3], RGB.
         boxes: where the faces are, each float32 [4] about as tight as the box around all landmarks;
             unless told, the detector finds them (largest face first).
-        shape_model: judges the plausibility.
+        plausibility: judges each face's shape.
         min_score: of the detector.
 
     Raises:
@@ -77,36 +74,24 @@ def predict_image(
             landmarks than the predictor's.
         DatasetError: a box without extent.
     """
-    if shape_model is not None and shape_model.scheme != predictor.scheme.points:
-        raise UsageError(
-            f"expected a shape model of {predictor.scheme.points} landmarks like the model's, "
-            f"got one of {shape_model.scheme}"
-        )
+    if plausibility is not None:
+        plausibility.check_points(predictor.scheme.points)
     faces: list[tuple[Box, float | None]]
     if boxes is None:
         faces = [(face.box, face.score) for face in detect_faces(image, min_score=min_score)]
     else:
         faces = [(_inside(box, image), None) for box in boxes]
-    return [_predict_face(image, predictor, box, score, shape_model) for box, score in faces]
+    return [predict_face(image, predictor, box, score, plausibility) for box, score in faces]
 
 
-def run_shape_model(model: Path) -> ShapeModel | None:
-    """The shape model that a run folder holds; None for other models.
-
-    Raises:
-        ModelError: the run's shape model is damaged.
-    """
-    path = model / RUN_SHAPE_MODEL
-    return ShapeModel.load(path) if path.is_file() else None
-
-
-def _predict_face(
+def predict_face(
     image: Image,
     predictor: Predictor,
     box: Box,
     score: float | None,
-    shape_model: ShapeModel | None,
+    plausibility: Plausibility | None,
 ) -> FacePrediction:
+    """Landmarks and pose of the face in ``box``, which the detector gave ``score``."""
     crop = Crop.from_box(box, size=predictor.input_size, scale=predictor.crop_scale)
     prediction = predictor.predict(crop.cut(image)[None])
     landmarks = crop.to_picture(prediction.landmarks[0])
@@ -115,10 +100,8 @@ def _predict_face(
         if prediction.pose is None
         else prediction.pose[0]
     )
-    plausibility = (
-        None if shape_model is None else float(shape_model.plausibility(landmarks[None])[0])
-    )
-    return FacePrediction(np.asarray(box, np.float32), score, landmarks, pose, plausibility)
+    judgement = None if plausibility is None else float(plausibility.judge(landmarks[None])[0])
+    return FacePrediction(np.asarray(box, np.float32), score, landmarks, pose, judgement)
 
 
 def _inside(box: Box, image: Image) -> Box:

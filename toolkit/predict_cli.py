@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.errors import UsageError
-from asmnet_kit.options import MODEL, InputPath, json_option
+from asmnet_kit.options import MODEL, InputPath, ModelPath, json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from asmnet_kit.plausibility import Plausibility
     from asmnet_kit.predict import FacePrediction
-    from asmnet_kit.shape_model import ShapeModel
 
 SCHEMA_VERSION = 1
 PICTURES = (".png", ".jpg", ".jpeg")
+FILMS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv")
+FILM_OUTPUTS = (".mp4", ".avi", ".jsonl")
 BoxOption = tuple[float, float, float, float]
 
 
@@ -39,8 +41,13 @@ def _parse_boxes(
 
 
 @click.command()
-@click.argument("image", type=InputPath("a photograph"))
-@click.option("--model", type=InputPath(MODEL), help="A .tflite, a .keras or a run folder.")
+@click.argument("source", metavar="IMAGE|VIDEO", type=click.Path(path_type=Path))
+@click.option(
+    "--model",
+    type=ModelPath(MODEL),
+    help="A model of the kit by its name (asmnet-kit models), a .tflite, a .keras or a run folder. "
+    "Unless told, the kit's default model.",
+)
 @click.option(
     "--box",
     "boxes",
@@ -58,43 +65,118 @@ def _parse_boxes(
     "--shape-model",
     "shape_model_path",
     type=InputPath("a shape_model.npz"),
-    help="A shape_model.npz that judges the plausibility; a run folder brings its own.",
+    help="A shape_model.npz that judges the plausibility; run folders and the kit's models bring "
+    "their own.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Draw the result into this .png or .jpg."
+    "--no-smoothing",
+    is_flag=True,
+    help="Video: give each frame's landmarks as predicted, without the 1 € filter.",
+)
+@click.option(
+    "--detect-every",
+    metavar="FRAMES",
+    type=click.IntRange(min=1),
+    help="Video: look for faces at least this often; in between they are followed.  [default: 30]",
+)
+@click.option(
+    "--frames", type=click.IntRange(min=1), help="Video: stop after this many; a camera needs it."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Draw the result into this .png or .jpg; of a video into this .mp4 or .avi, or write a "
+    "line of JSON for each frame into this .jsonl.",
 )
 @json_option
 def predict(
-    image: Path,
+    source: Path,
     model: Path | None,
     boxes: tuple[BoxOption, ...],
     min_score: float | None,
     shape_model_path: Path | None,
+    no_smoothing: bool,
+    detect_every: int | None,
+    frames: int | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Find landmarks and head pose in a photograph.
+    """Find landmarks and head pose in a photograph or a video.
 
     Coordinates are pixels of the upright picture: a photograph's EXIF rotation is followed first,
     as viewers do. (0, 0) is the centre of the top-left pixel. Angles are degrees: yaw > 0 towards
-    the image's right, pitch > 0 up, roll > 0 clockwise. Plausibility, 0 to 1, says how face-like
-    the predicted shape is.
+    the image's right, pitch > 0 up, roll > 0 clockwise. Plausibility, 0 to 1, says how far the
+    predicted shape can be trusted: with a calibrated shape model, as the kit's models have, the
+    probability that the error (NME) is at most 8 percent.
 
-    Example:  asmnet-kit predict photo.jpg --model model.tflite --out landmarks.png
+    In a video faces are followed from frame to frame and their landmarks smoothed. --json prints a
+    line about the video, then one for each frame. A camera is a number: 0 is the first.
+
+    \b
+    Examples:
+      asmnet-kit predict photo.jpg --out landmarks.png
+      asmnet-kit predict film.mp4 --out landmarks.mp4
     """
+    camera = str(source).isdecimal() and not source.exists()
+    is_film = camera or source.suffix.lower() in FILMS
+    _refuse_contradictions(boxes=boxes, min_score=min_score, is_film=is_film)
+    if camera and frames is None:
+        raise UsageError("a camera does not end: say after how many frames to stop with --frames")
+    if out is not None:
+        _check_output(out, source, FILM_OUTPUTS if is_film else PICTURES)
     if model is None:
-        raise UsageError(
-            "no model comes with this version of the kit: name one with --model, a .tflite or a "
-            "run folder. This makes one: asmnet-kit quickstart --out quickstart"
+        model = _default_model()
+    from asmnet_kit.detect import MIN_SCORE
+
+    plausibility = _plausibility(model, shape_model_path)
+    score = MIN_SCORE if min_score is None else min_score
+    if is_film:
+        from asmnet_kit.predict_film import predict_film
+
+        predict_film(
+            int(str(source)) if camera else source,
+            model=model,
+            plausibility=plausibility,
+            min_score=score,
+            smoothing=not no_smoothing,
+            detect_every=detect_every,
+            limit=frames,
+            out=out,
+            as_json=as_json,
         )
+    else:
+        _predict_picture(source, model, boxes, score, plausibility, out, as_json)
+
+
+def _refuse_contradictions(
+    *, boxes: tuple[BoxOption, ...], min_score: float | None, is_film: bool
+) -> None:
     if boxes and min_score is not None:
         raise UsageError("--min-score is the detector's, and --box does without it: drop one")
-    if out is not None:
-        _check_output(out, image)
+    if boxes and is_film:
+        raise UsageError("--box is for a photograph: in a video a detector finds the faces")
+    if not is_film:
+        context = click.get_current_context()
+        for name in ("no_smoothing", "detect_every", "frames"):
+            if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+                option = name.replace("_", "-")
+                raise UsageError(
+                    f"--{option} is for a video, a file ending in {', '.join(FILMS)}, or a camera"
+                )
+
+
+def _predict_picture(
+    image: Path,
+    model: Path,
+    boxes: tuple[BoxOption, ...],
+    min_score: float,
+    plausibility: "Plausibility | None",
+    out: Path | None,
+    as_json: bool,
+) -> None:
     import numpy as np
 
     from asmnet_kit.console import print_json, stderr, stdout
-    from asmnet_kit.detect import MIN_SCORE
     from asmnet_kit.images import read_image
     from asmnet_kit.predict import predict_image
     from asmnet_kit.predictor import open_predictor
@@ -105,8 +187,8 @@ def predict(
         picture,
         predictor,
         boxes=[np.array(box, np.float32) for box in boxes] or None,
-        shape_model=_shape_model(model, shape_model_path),
-        min_score=MIN_SCORE if min_score is None else min_score,
+        plausibility=plausibility,
+        min_score=min_score,
     )
     if out is not None:
         from asmnet_kit.draw import draw_faces, write_picture
@@ -119,6 +201,7 @@ def predict(
                 "schema_version": SCHEMA_VERSION,
                 "image": {"path": str(image), "width": width, "height": height},
                 "model": predictor.name,
+                "plausibility_means": None if plausibility is None else plausibility.meaning,
                 "faces": [face.to_json() for face in faces],
             }
         )
@@ -127,18 +210,30 @@ def predict(
     stderr().print(_summary(len(faces), image, out), markup=False)
 
 
-def _check_output(out: Path, image: Path) -> None:
-    if out.suffix.lower() not in PICTURES:
-        raise UsageError(f"--out: expected a name ending in {', '.join(PICTURES)}, got {out.name}")
-    if out.resolve() == image.resolve():
-        raise UsageError("--out would overwrite IMAGE: choose another name")
+def _default_model() -> Path:
+    """The kit's own model, and a line that says which and on what terms."""
+    from asmnet_kit.shipped import default_model
+
+    shipped = default_model()
+    click.echo(
+        f"Model: {shipped.name}, the kit's default; licence of its weights: {shipped.licence}. "
+        "Others: asmnet-kit models",
+        err=True,
+    )
+    return shipped.path
 
 
-def _shape_model(model: Path, path: Path | None) -> "ShapeModel | None":
-    from asmnet_kit.predict import run_shape_model
-    from asmnet_kit.shape_model import ShapeModel
+def _check_output(out: Path, source: Path, endings: tuple[str, ...]) -> None:
+    if out.suffix.lower() not in endings:
+        raise UsageError(f"--out: expected a name ending in {', '.join(endings)}, got {out.name}")
+    if out.resolve() == source.resolve():
+        raise UsageError(f"--out would overwrite {source}: choose another name")
 
-    return run_shape_model(model) if path is None else ShapeModel.load(path)
+
+def _plausibility(model: Path, path: Path | None) -> "Plausibility | None":
+    from asmnet_kit.plausibility import Plausibility, own_plausibility
+
+    return own_plausibility(model) if path is None else Plausibility.load(path)
 
 
 def _table(faces: "list[FacePrediction]", image: Path) -> "Table":

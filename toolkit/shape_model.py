@@ -134,6 +134,20 @@ class ShapeModel:
         self, points: NDArray[np.float64], seen: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
         """Eq. 2-3 for shapes in the model's own frame; [B, N, 2]."""
+        return self.coefficients(points, seen)[1]
+
+    def coefficients(
+        self, points: NDArray[np.float64], seen: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Coefficients of shapes in the model's own frame, and the shapes of the clamped ones.
+
+        Args:
+            points: [B, N, 2], finite, aligned to ``reference`` where there is one.
+            seen: bool [B, N].
+
+        Returns:
+            b [B, K] of Eq. 2 before it is clamped, and S_new [B, N, 2] of Eq. 3.
+        """
         rows = self.components.astype(np.float64)  # [K, 2N]
         weight = np.repeat(seen, 2, axis=1).astype(np.float64)  # [B, 2N]
         deviation = (points - self.mean).reshape(len(points), -1) * weight
@@ -149,22 +163,12 @@ class ShapeModel:
         smoothed: NDArray[np.float64] = self.mean + (np.clip(b, -limit, limit) @ rows).reshape(
             points.shape
         )
-        return smoothed
+        return b, smoothed
 
     def save(self, path: Path) -> None:
         """Write an .npz file without pickled objects, whole or not at all."""
-        arrays: dict[str, Any] = {
-            "mean": self.mean,
-            "components": self.components,
-            "eigenvalues": self.eigenvalues,
-            "explained_variance_ratio": self.explained_variance_ratio,
-            "scheme": np.int64(self.scheme),
-            "total_variance": np.float64(self.total_variance),
-        }
-        if self.reference is not None:
-            arrays["reference"] = self.reference
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **model_arrays(self))
 
     @classmethod
     def load(cls, path: Path) -> "ShapeModel":
@@ -174,7 +178,7 @@ class ShapeModel:
             ModelError: no such file, not an .npz, pickled objects, missing keys, or arrays that are
                 no shape model.
         """
-        arrays = _read_arrays(path)
+        arrays = read_arrays(path)
         missing = [key for key in _REQUIRED if key not in arrays]
         if missing:
             raise ModelError(
@@ -197,6 +201,21 @@ class ShapeModel:
             ),
             reference=None if reference is None else reference.astype(np.float32),
         )
+
+
+def model_arrays(model: ShapeModel) -> dict[str, Any]:
+    """The arrays of a shape model's file, by name."""
+    arrays: dict[str, Any] = {
+        "mean": model.mean,
+        "components": model.components,
+        "eigenvalues": model.eigenvalues,
+        "explained_variance_ratio": model.explained_variance_ratio,
+        "scheme": np.int64(model.scheme),
+        "total_variance": np.float64(model.total_variance),
+    }
+    if model.reference is not None:
+        arrays["reference"] = model.reference
+    return arrays
 
 
 class ShapeAccumulator:
@@ -392,8 +411,12 @@ def _box_fractions(
     return fractions, proper
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Every array of an .npz file, refusing pickled objects."""
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Every array of an .npz file, refusing pickled objects.
+
+    Raises:
+        ModelError: no such file, not an .npz, or pickled objects.
+    """
     try:
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):

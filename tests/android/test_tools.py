@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from asmnet_kit.shipped import shipped_models
+
 TOOLS = Path(__file__).resolve().parents[2] / "android_demo" / "tools"
 NAMES = ("toolchain", "build", "gates")
 
@@ -72,3 +74,11 @@ def test_every_profile_that_the_tools_name_is_in_the_pom() -> None:
     for script in TOOLS.glob("*.py"):
         used = set(re.findall(r'\bfiles?\("([\w-]+)"\)', script.read_text(encoding="utf-8")))
         assert used <= known, script
+
+
+def test_the_app_bundles_the_int8_models_that_come_with_the_kit(
+    tools: dict[str, ModuleType],
+) -> None:
+    names = [path.name for path in tools["build"].default_models()]
+    expected = {m.path.name for m in shipped_models() if m.path.stem.endswith("w8a8")}
+    assert expected and set(names) == expected

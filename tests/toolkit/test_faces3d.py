@@ -260,7 +260,7 @@ def test_landmarks_lie_where_the_renderer_draws_them(plain, monkeypatch, pose, i
     """
     marked(monkeypatch, [in_98])
     fixed_pose(monkeypatch, *pose)
-    monkeypatch.setattr(render, "_belongings", lambda shape, look, rng: [])
+    monkeypatch.setattr(render, "other_parts", lambda shape, look, rng: [])
     face = faces(1, seed=3, size=160)[0]
     red, green, blue = (face.image[..., c].astype(float) for c in range(3))
     mark = np.clip(np.minimum(red, blue) - green, 0, None)

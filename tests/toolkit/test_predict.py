@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from asmnet_kit.errors import DatasetError, UsageError
+from asmnet_kit.plausibility import Plausibility
 from asmnet_kit.pose import pose_from_landmarks
-from asmnet_kit.predict import predict_image, run_shape_model
+from asmnet_kit.predict import predict_image
 from asmnet_kit.predictor import open_predictor
 from asmnet_kit.shape_model import ShapeAccumulator, generic_reference
 
@@ -60,7 +61,7 @@ def test_the_shape_model_judges_a_face_as_a_face(make_tflite):
         GREY,
         open_predictor(make_tflite()),
         boxes=[np.float32([40, 30, 100, 90])],
-        shape_model=shape_model(),
+        plausibility=Plausibility(shape_model()),
     )
     assert face.plausibility > 0.95
 
@@ -82,10 +83,4 @@ def test_useless_boxes_and_shape_models_are_refused(make_tflite):
     with pytest.raises(DatasetError, match="x0 < x1"):
         predict_image(GREY, predictor, boxes=[np.float32([20, 20, 20, 20])])
     with pytest.raises(UsageError, match="shape model of 68 landmarks"):
-        predict_image(GREY, predictor, boxes=[], shape_model=shape_model(98))
-
-
-def test_a_run_folder_brings_its_shape_model_and_a_file_does_not(tmp_path, make_tflite):
-    shape_model().save(tmp_path / "run" / "shape_model.npz")
-    assert run_shape_model(tmp_path / "run").scheme == 68
-    assert run_shape_model(make_tflite()) is None
+        predict_image(GREY, predictor, boxes=[], plausibility=Plausibility(shape_model(98)))

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from asmnet_kit.cli import main
 from asmnet_kit.shape_model import ShapeAccumulator, generic_reference
+from asmnet_kit.shipped import default_model
 
 EXIF_ROTATE_90_CLOCKWISE = 6  # how a phone held upright stores its landscape sensor's picture
 
@@ -50,6 +51,18 @@ def test_json_holds_every_face_and_nothing_else_is_on_stdout(photo, make_tflite)
     assert set(face["pose"]) == {"yaw", "pitch", "roll"}
     assert face["plausibility"] is None
     assert 30 < np.mean(face["landmarks"], axis=0)[0] < 158
+
+
+def test_without_a_model_the_kit_s_own_is_used_and_named_with_its_licence(photo):
+    result = run(photo, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    model = default_model()
+    assert found["model"] == model.path.name
+    assert model.name in result.stderr and model.licence in result.stderr
+    (face,) = found["faces"]
+    assert 0 <= face["plausibility"] <= 1
+    assert run(photo, "--model", model.name, "--json").stdout == result.stdout
 
 
 def test_boxes_replace_the_detector_and_repeat(photo, make_tflite):
@@ -121,7 +134,6 @@ def test_no_face_is_no_error_and_says_what_to_try(tmp_path, make_tflite):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "--model"),
         (("--model", "MODEL", "--box", "1,2,3"), "four numbers"),
         (("--model", "MODEL", "--box", "9,9,3,30"), "x0 < x1"),
         (("--model", "MODEL", "--box", "nan,0,3,4"), "x0 < x1"),

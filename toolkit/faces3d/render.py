@@ -101,17 +101,17 @@ def _draw(seed: int, index: int, size: int) -> SyntheticFace:
     rng = np.random.default_rng((seed, index))
     pose = _random_pose(rng)
     shape = random_shape(rng)
-    scale = _texture_scale(size)
+    scale = texture_scale(size)
     look = random_look(rng, skin.texture_columns(scale))
 
-    head_part = _head(shape, look, scale, rng)
-    mesh = join(head_part, _belongings(shape, look, rng), scale=scale)
-    camera = _Camera.random(rng, rotation_matrix(*pose), size)
-    landmarks68, landmarks98 = _landmarks(shape, head_part, camera, float(pose[2]))
+    head_part = head_with_hair(shape, look, scale, rng)
+    mesh = join(head_part, other_parts(shape, look, rng), scale=scale)
+    camera = Camera.random(rng, rotation_matrix(*pose), size)
+    landmarks68, landmarks98 = landmarks_in_plane(shape, head_part, camera, float(pose[2]))
     camera = camera.framing(np.concatenate([landmarks68, landmarks98]), rng)
     landmarks68, landmarks98 = camera.to_picture(landmarks68), camera.to_picture(landmarks98)
 
-    picture = _shoot(mesh, camera, random_light(rng), rng)
+    picture = shoot(mesh, camera, random_light(rng), rng)
     if rng.random() < OCCLUDED_SHARE:
         box = (landmark_box(landmarks98) + 0.5) * OVERSAMPLING
         scenery.occlude(picture, rng, box, look.skin)
@@ -119,12 +119,12 @@ def _draw(seed: int, index: int, size: int) -> SyntheticFace:
     return SyntheticFace(index, image, landmarks68, landmarks98, pose.astype(np.float32))
 
 
-def _texture_scale(size: int) -> int:
+def texture_scale(size: int) -> int:
     """Texture pixels per grid cell: about one per drawn pixel where the face is nearest."""
     return int(np.clip(round(size * 4.5 / 112), 4, 12))
 
 
-def _head(shape: FaceShape, look: Look, scale: int, rng: np.random.Generator) -> Part:
+def head_with_hair(shape: FaceShape, look: Look, scale: int, rng: np.random.Generator) -> Part:
     """The head with its hair."""
     vertices = head.skin_points(head.skin_weights(), shape.positions).reshape(ROWS, COLUMNS, 3)
     follows = np.interp(head.GRID_V, (head.NECK_TOP_V, head.NECK_BASE_V), (1, 0))
@@ -136,7 +136,7 @@ def _head(shape: FaceShape, look: Look, scale: int, rng: np.random.Generator) ->
     )
 
 
-def _belongings(shape: FaceShape, look: Look, rng: np.random.Generator) -> list[Part]:
+def other_parts(shape: FaceShape, look: Look, rng: np.random.Generator) -> list[Part]:
     """What belongs to the portrait besides the head."""
     ear_width = float(np.abs(shape.positions[[2, 30], 0]).mean()) + 3
     belongings = [parts.body(rng)]
@@ -178,8 +178,8 @@ def _jaw_candidates() -> Array:
     return head.weights_at(plane.reshape(-1, 2))
 
 
-def _landmarks(
-    shape: FaceShape, skin_part: Part, camera: "_Camera", roll: float
+def landmarks_in_plane(
+    shape: FaceShape, skin_part: Part, camera: "Camera", roll: float
 ) -> tuple[Array, Array]:
     """Landmarks in the camera's image plane: float32 [68, 2] and [98, 2]."""
     points = shape.positions[: head.LANDMARK_CONTROLS].copy()
@@ -208,7 +208,7 @@ def _on_grid(vertices: Array, position: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class _Camera:
+class Camera:
     """Turns head coordinates into the picture.
 
     Attributes:
@@ -228,9 +228,7 @@ class _Camera:
     offset: Array = dataclasses.field(default_factory=lambda: np.zeros(2, np.float32))
 
     @classmethod
-    def random(
-        cls, rng: np.random.Generator, rotation: NDArray[np.float64], size: int
-    ) -> "_Camera":
+    def random(cls, rng: np.random.Generator, rotation: NDArray[np.float64], size: int) -> "Camera":
         yaw, pitch, roll = angles(rotation)
         body = rotation_matrix(
             yaw * rng.uniform(0.1, 0.9), pitch * rng.uniform(0, 0.4), roll * rng.uniform(0, 0.9)
@@ -238,6 +236,20 @@ class _Camera:
         near, far = np.log(CAMERA_DISTANCES_MM)
         distance = float(np.exp(rng.uniform(near, far)))
         return cls(rotation.astype(np.float32), body.astype(np.float32), distance, size)
+
+    @classmethod
+    def of(
+        cls,
+        pose: NDArray[np.float64],
+        body_pose: NDArray[np.float64],
+        distance: float,
+        size: int,
+    ) -> "Camera":
+        """Head and body turned as told, yaw, pitch, roll in degrees; ``distance`` in mm."""
+        head_rotation, body_rotation = rotation_matrix(*pose), rotation_matrix(*body_pose)
+        return cls(
+            head_rotation.astype(np.float32), body_rotation.astype(np.float32), distance, size
+        )
 
     def turned_planes(self, points: Array, follows_head: Array) -> Array:
         """Points [3, H, W] of the unposed head, turned; ``follows_head`` [H, W].
@@ -266,7 +278,7 @@ class _Camera:
         )
         return np.stack([x[0], y[0]], axis=1)
 
-    def framing(self, landmarks: Array, rng: np.random.Generator) -> "_Camera":
+    def framing(self, landmarks: Array, rng: np.random.Generator) -> "Camera":
         """The same camera with the face placed somewhere in the picture."""
         low, high = landmarks.min(axis=0), landmarks.max(axis=0)
         share = rng.uniform(*FILL)
@@ -280,7 +292,7 @@ class _Camera:
         return np.asarray(plane * np.float32(self.scale) + self.offset, np.float32)
 
 
-def _shoot(mesh: Mesh, camera: _Camera, light: Light, rng: np.random.Generator) -> Array:
+def shoot(mesh: Mesh, camera: Camera, light: Light, rng: np.random.Generator) -> Array:
     """The drawn scene, float32 [S, S, 3], S = size x OVERSAMPLING, without the camera's flaws."""
     drawn = round(camera.size * OVERSAMPLING)
     points = camera.turned_planes(mesh.vertices, mesh.follows_head)

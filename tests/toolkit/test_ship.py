@@ -1,0 +1,151 @@
+"""What puts a model into the kit: measurements of that very file, words without figures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from asmnet_kit.cli import main
+from asmnet_kit.datasets.pts import write_pts
+from asmnet_kit.errors import KitError
+from asmnet_kit.modelfile import read_metadata
+from asmnet_kit.shape_model import ShapeAccumulator, generic_reference
+from asmnet_kit.ship import Words, _sha256, ship
+from asmnet_kit.shipped import model_named, shipped_models
+
+WORDS = """
+summary = "A model of nothing"
+default = true
+licence = "LICENSE-WEIGHTS"
+trained_on = "Nothing."
+terms = "None."
+use = "Tests."
+failures = ["Every face but one."]
+[sets]
+faces = "Drawn faces"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "constant_model.toml").write_text(WORDS)
+    return folder
+
+
+@pytest.fixture
+def measured(tmp_path, make_tflite, make_result) -> dict[str, Any]:
+    """A model with an evaluation by the real command and a benchmark result of its hash."""
+    model = make_tflite(int8=True)
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for number in range(2):
+        cv2.imwrite(str(faces / f"{number}.png"), np.full((100, 120, 3), 128, np.uint8))
+        points = generic_reference(68) * (40 + 5 * number) + (60, 50)
+        write_pts(faces / f"{number}.pts", points.astype(np.float32))
+    run = CliRunner().invoke(
+        main, ["evaluate", str(model), "--data", str(faces), "--format", "300w", "--json"]
+    )
+    assert run.exit_code == 0, run.output
+    evaluation = tmp_path / "evaluation.json"
+    evaluation.write_text(run.stdout)
+    result = make_result(p50=3.25)
+    result["model"]["sha256"] = _sha256(model.read_bytes())
+    benchmark = tmp_path / "result.json"
+    benchmark.write_text(json.dumps(result))
+    return {"model": model, "evaluations": [evaluation], "benchmarks": [benchmark]}
+
+
+def test_a_card_holds_what_was_measured_and_said(folder, measured) -> None:
+    path = ship(folder / "constant_model.toml", **measured, folder=folder)
+    model = model_named("constant_model", folder)
+    assert model.path.name == "constant_model_68_32_none.tflite"
+    assert read_metadata(model.path).licence == "LICENSE-WEIGHTS"
+    evaluation = json.loads(measured["evaluations"][0].read_text())
+    card = json.loads(path.read_text())
+    assert card["accuracy"][0]["nme_percent"] == evaluation["nme_percent"]
+    assert card["speed"][0]["p50_ms"] == 3.25
+    assert card["model"]["sha256"] == _sha256(model.path.read_bytes())
+    text = model.text()
+    assert f"{evaluation['nme_percent']:.2f}" in text and "3.25" in text
+    assert "research only" in text and "Every face but one." in text
+
+
+def test_shipping_the_shipped_file_again_changes_nothing(folder, measured, tmp_path) -> None:
+    """So a model can be measured anew where it is."""
+    ship(folder / "constant_model.toml", **measured, folder=folder)
+    (model,) = shipped_models(folder)
+    first = model.path.read_bytes()
+    for key in ("evaluations", "benchmarks"):
+        text = measured[key][0].read_text()
+        text = text.replace(_sha256(measured["model"].read_bytes()), _sha256(first))
+        measured[key][0].write_text(text)
+    ship(folder / "constant_model.toml", **{**measured, "model": model.path}, folder=folder)
+    assert model.path.read_bytes() == first
+
+
+def test_a_shape_model_goes_with_it(folder, measured, tmp_path) -> None:
+    accumulator = ShapeAccumulator(68)
+    accumulator.update(generic_reference(68) * [[[0.9, 1]], [[1, 1]], [[1.1, 1]]])
+    accumulator.fit(0.99).save(tmp_path / "shape.npz")
+    ship(
+        folder / "constant_model.toml",
+        **measured,
+        shape_model=tmp_path / "shape.npz",
+        folder=folder,
+    )
+    (model,) = shipped_models(folder)
+    assert model.path.with_suffix(".npz").read_bytes() == (tmp_path / "shape.npz").read_bytes()
+    assert model.card["shape_model"] == "constant_model_68_32_none.npz"
+
+
+@pytest.mark.parametrize(("key", "kind"), [("evaluations", "evaluation"), ("benchmarks", "result")])
+def test_a_measurement_of_another_file_is_refused(folder, measured, key, kind) -> None:
+    sha256 = _sha256(measured["model"].read_bytes())
+    path = measured[key][0]
+    path.write_text(path.read_text().replace(sha256, "0" * 64))
+    with pytest.raises(KitError, match=f"{kind} of the model with SHA-256 {sha256[:16]}"):
+        ship(folder / "constant_model.toml", **measured, folder=folder)
+    assert shipped_models(folder) == []
+
+
+def test_a_card_without_measurements_is_refused(folder, measured) -> None:
+    for key in ("evaluations", "benchmarks"):
+        with pytest.raises(KitError, match="at least one evaluation and one benchmark"):
+            ship(folder / "constant_model.toml", **{**measured, key: []}, folder=folder)
+
+
+def test_only_one_model_is_the_default(folder, measured) -> None:
+    ship(folder / "constant_model.toml", **measured, folder=folder)
+    (folder / "second.toml").write_text(WORDS)
+    with pytest.raises(KitError, match="constant_model is the default"):
+        ship(folder / "second.toml", **measured, folder=folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('use = "Tests."', "", "keys"),
+        ("default = true", "default =", "TOML"),
+        ('"LICENSE-WEIGHTS"', '"MIT"', "licence"),
+        ("Every face but one.", "Misses 3 % of faces.", "3 %"),
+        ("A model of nothing", "Takes 0.2 ms", "0.2 ms"),
+        ('faces = "Drawn faces"', 'others = "Other faces"', "sets"),
+    ],
+)
+def test_words_are_whole_and_without_figures(folder, measured, old, new, message) -> None:
+    path = folder / "constant_model.toml"
+    path.write_text(WORDS.replace(old, new))
+    with pytest.raises(KitError, match=message):
+        ship(path, **measured, folder=folder)
+
+
+def test_words_that_name_numbers_of_points_and_pixels_are_no_figures(folder) -> None:
+    path = folder / "constant_model.toml"
+    path.write_text(WORDS.replace("Tests.", "68 points, pictures of 80 pixels, 300-W."))
+    assert Words.read(path).use.startswith("68 points")

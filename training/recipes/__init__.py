@@ -1,0 +1,1 @@
+"""Recipes of training, TOML files: :mod:`asmnet_kit.training.recipe_files` reads them."""
