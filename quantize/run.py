@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from asmnet_kit.console import stderr
+from asmnet_kit.contract import verify_contract, verify_w8a8
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.errors import GateError, ModelError
 from asmnet_kit.evaluate import Evaluation, evaluate
@@ -19,7 +20,6 @@ from asmnet_kit.files import write_bytes
 from asmnet_kit.images import Image
 from asmnet_kit.modelfile import OUTPUT_UNITS, ModelMetadata, with_metadata
 from asmnet_kit.predictor import RUN_MODEL, TflitePredictor
-from asmnet_kit.quantize.audit import verify_contract, verify_w8a8
 from asmnet_kit.quantize.calibrate import Drift, collect_crops, drifts, layer_ranges
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.deployable import deployable, output_names_of

@@ -39,6 +39,10 @@ COMMANDS: dict[str, LazyCommand] = {
     "quantize": LazyCommand(
         "asmnet_kit.quantize.cli:quantize", "Turn a training run into a .tflite model."
     ),
+    "audit": LazyCommand(
+        "asmnet_kit.audit_cli:audit",
+        "Say what a .tflite really holds: types, scales, what is cut off.",
+    ),
     "check": LazyCommand(
         "asmnet_kit.benchmarks.check_cli:check",
         "Predict what an Edge TPU or a GPU would run of a .tflite model.",

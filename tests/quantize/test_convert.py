@@ -9,10 +9,10 @@ import pytest
 import tf_keras
 from numpy.typing import NDArray
 
+from asmnet_kit.contract import verify_contract, verify_w8a8
 from asmnet_kit.errors import ModelError
 from asmnet_kit.images import to_float_input
 from asmnet_kit.predictor import input_values
-from asmnet_kit.quantize.audit import verify_contract, verify_w8a8
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.deployable import deployable, output_names_of
 from asmnet_kit.quantize.qat import emulate
