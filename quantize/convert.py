@@ -17,21 +17,25 @@ from asmnet_kit.training.loop import named_outputs
 INPUT = "image"
 
 
-def convert(model: tf_keras.Model, recipe: Recipe, *, crops: Image | None = None) -> bytes:
+def convert(
+    model: tf_keras.Model, recipe: Recipe, *, crops: Image | None = None, emulated: bool = False
+) -> bytes:
     """The .tflite of ``model``, without metadata.
 
     Args:
         model: the float model; for ``qat_w8a8`` the one with emulated rounding.
         recipe: how.
         crops: uint8 [N, S, S, 3], for the recipes that calibrate after training.
+        emulated: ``model`` has emulated rounding although the recipe does not fine-tune it: the
+            ranges are there already, and layers without any stay float.
 
     Raises:
         ModelError: TensorFlow cannot convert the model.
     """
     # The variables belong to ``model``: it must live as long as the converter.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([_signature(model)], model)
-    _SETTINGS[recipe.name](converter)
-    if recipe.calibrated and not recipe.fine_tuned:
+    _SETTINGS["qat_w8a8" if emulated else recipe.name](converter)
+    if recipe.calibrated and not recipe.fine_tuned and not emulated:
         if crops is None:
             raise ValueError(f"{recipe.name} needs calibration crops")
         converter.representative_dataset = representative_dataset(crops)

@@ -315,7 +315,9 @@ def _kernel_findings(op: Op) -> Iterator[Finding]:
     if kernel.type != "int8" or not kernel.constant or len(kernel.shape) <= axis:
         return
     channels = kernel.shape[axis]
-    if op.name == "FULLY_CONNECTED" and len(kernel.scales) > 1:
+    # Beside float activations several scales came with a version that old runtimes refuse.
+    integer = op.inputs[0].type in LIMITS
+    if op.name == "FULLY_CONNECTED" and len(kernel.scales) > 1 and integer:
         yield Finding(
             "dense_per_channel", WRONG, kernel.name,
             f"dense weights with {len(kernel.scales)} scales: the Edge TPU and runtimes up to "

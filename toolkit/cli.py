@@ -39,6 +39,9 @@ COMMANDS: dict[str, LazyCommand] = {
     "quantize": LazyCommand(
         "asmnet_kit.quantize.cli:quantize", "Turn a training run into a .tflite model."
     ),
+    "sensitivity": LazyCommand(
+        "asmnet_kit.quantize.cli:sensitivity", "Measure which layers cost accuracy in int8."
+    ),
     "audit": LazyCommand(
         "asmnet_kit.audit_cli:audit",
         "Say what a .tflite really holds: types, scales, what is cut off.",
