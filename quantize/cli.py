@@ -79,6 +79,11 @@ def source_options(command: Command) -> Command:
     metavar="LAYER",
     help="Leave this layer float (repeatable); the file then runs on CPUs alone.",
 )
+@click.option(
+    "--keep-emulated",
+    is_flag=True,
+    help="Write the emulated model's weights beside the file, for asmnet-kit parity.",
+)
 @seed_option
 @json_option
 def quantize(
@@ -98,6 +103,7 @@ def quantize(
     resume: bool,
     calibration_faces: int | None,
     keep_float: tuple[str, ...],
+    keep_emulated: bool,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -123,7 +129,8 @@ def quantize(
         "calibration_faces": calibration_faces,
         "keep_float": keep_float or None,
     }
-    chosen.refuse_unused({**options, "resume": resume or None})
+    flags = {"resume": resume or None, "keep_emulated": keep_emulated or None}
+    chosen.refuse_unused({**options, **flags})
     refuse_for_runs(run, input_mean=input_mean, input_scale=input_scale)
     require_writable(out)
     from asmnet_kit.training.environment import import_tensorflow
@@ -144,6 +151,7 @@ def quantize(
         split=split,
         gates=Gates(max_nme_increase=max_nme_increase, max_pixel_drift=max_pixel_drift),
         resume=resume,
+        keep_emulated=keep_emulated,
         input_mean=input_mean,
         input_scale=input_scale,
     )

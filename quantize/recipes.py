@@ -46,6 +46,7 @@ class Recipe:
             "distil": self.fine_tuned,
             "resume": self.fine_tuned,
             "keep_float": self.integer,
+            "keep_emulated": self.fine_tuned,
         }
         for name, value in options.items():
             if value is not None and not used[name]:

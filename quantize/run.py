@@ -28,6 +28,7 @@ from asmnet_kit.predictor import TflitePredictor
 from asmnet_kit.quantize.calibrate import Drift, collect_crops, doubts, drifts, layer_ranges
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.deployable import deployable, output_names_of, with_outputs
+from asmnet_kit.quantize.emulated import SUFFIX, save_emulated
 from asmnet_kit.quantize.equalise import concatenated, equalise
 from asmnet_kit.quantize.finetune import FineTuning, finetune
 from asmnet_kit.quantize.float_model import FloatModel, open_float_model
@@ -200,6 +201,7 @@ class _Int8Ready:
 class _Converted:
     content: bytes
     ready: _Int8Ready | None = None
+    emulated: tf_keras.Model | None = None
     range_drift: Sequence[Drift] = ()
 
 
@@ -213,6 +215,7 @@ def quantize(
     split: str | None = None,
     gates: Gates | None = None,
     resume: bool = False,
+    keep_emulated: bool = False,
     input_mean: float | None = None,
     input_scale: float | None = None,
 ) -> Quantized:
@@ -226,6 +229,7 @@ def quantize(
             validation faces are the run's: its ``val_data``, else the split val, else the hold-out.
         gates: how much worse the file may be.
         resume: go on with the fine-tuning that was interrupted.
+        keep_emulated: write the weights of the emulated model beside the file, for ``parity``.
         input_mean, input_scale: of a .keras file that takes (v - mean) / scale; the kit's 128 and
             128 unless told.
 
@@ -302,6 +306,8 @@ def quantize(
             f"{missed}. {_blame(recipe, source, sources, ready, by_drift='drift' in missed)}The "
             f"model is kept as {rejected}, {path.name} was not written"
         )
+    if keep_emulated and converted.emulated is not None:
+        save_emulated(path.with_name(path.name + SUFFIX), converted.emulated.get_weights())
     write_bytes(path, content)
     tuning.forget()
     return result
@@ -397,7 +403,7 @@ def _convert(
     emulated = with_outputs(emulated, names)
     if not recipe.fine_tuned:
         # The ranges of calibration, in the form that can leave a layer out.
-        return _Converted(convert(emulated, recipe, emulated=True), ready)
+        return _Converted(convert(emulated, recipe, emulated=True), ready, emulated)
     tuning.begin()
     with prepared_faces(sources, source.path, source.config, is_chief=False) as faces:
         tuned = finetune(
@@ -414,7 +420,9 @@ def _convert(
             checkpoints=tuning.checkpoints,
             resume=tuning.resume,
         )
-    return _Converted(convert(emulated, recipe), ready, drifts(tuned.ranges[-2], tuned.ranges[-1]))
+    return _Converted(
+        convert(emulated, recipe), ready, emulated, drifts(tuned.ranges[-2], tuned.ranges[-1])
+    )
 
 
 def _int8_ready(

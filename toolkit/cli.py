@@ -50,6 +50,10 @@ COMMANDS: dict[str, LazyCommand] = {
         "asmnet_kit.benchmarks.check_cli:check",
         "Predict what an Edge TPU or a GPU would run of a .tflite model.",
     ),
+    "parity": LazyCommand(
+        "asmnet_kit.benchmarks.parity_cli:parity",
+        "Compare what every runtime and kernel here makes of a .tflite model.",
+    ),
     "benchmark": LazyCommand(
         "asmnet_kit.benchmarks.cli:benchmark", "Measure a .tflite model's speed on a target."
     ),

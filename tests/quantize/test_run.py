@@ -304,3 +304,21 @@ def test_sensitivity_tells_what_each_layer_costs(
     assert by_name["pose"]["only_int8"]["pixel_drift"]["largest"] == 0  # no landmark reads it
     assert by_name["stem"]["only_int8"]["pixel_drift"]["p50"] > 0
     assert content["int8"]["pixel_drift"]["p50"] > 0
+
+
+def test_the_file_agrees_with_the_model_that_it_was_converted_from(
+    run_folder: Path, faces: Path, tmp_path: Path
+) -> None:
+    """After fine-tuning, from the weights that were kept for it."""
+    options = ("--epochs", "1", "--calibration-faces", "16", "--keep-emulated")
+    assert call(run_folder, faces, tmp_path, "--recipe", "qat_w8a8", *options).exit_code == 0
+    path = tmp_path / NAME.format("qat_w8a8")
+    kept = path.with_name(f"{path.name}.emulated.npz")
+    arguments = ["parity", str(path), "--data", str(faces), "--format", "csv", "--json"]
+    arguments += ["--run", str(run_folder), "--emulated", str(kept)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    rows = {row["kernels"]: row for row in json.loads(result.stdout)["rows"]}
+    assert rows["tf_keras emulated"]["agrees"]
+    assert rows["tf_keras emulated"]["mean_levels"] < 0.25  # see test_convert
+    assert rows["tf_keras float"]["agrees"] is None  # another model: fine-tuning moved it
