@@ -9,7 +9,7 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test lint format types docs bench-harness bench-train asm-study bench-synthetic clean
-.PHONY: golden android android-test ship-model bench-video
+.PHONY: golden android android-test ship-model bench-video tflite-runtime
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -52,6 +52,18 @@ types: $(INSTALLED) ## mypy, strict
 
 docs: $(INSTALLED) ## write docs/commands.md from the commands' own help
 	@$(BIN)/python docs/commands.py
+
+# tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own, for parity and Coral.
+TFLITE_RUNTIME := .venv-tflite-runtime
+tflite-runtime: $(TFLITE_RUNTIME)/bin/python ## set up tflite-runtime 2.14 beside .venv (Python 3.10, 3.11)
+
+$(TFLITE_RUNTIME)/bin/python:
+	@$(PYTHON) -c 'import sys; (3, 10) <= sys.version_info[:2] < (3, 12) or sys.exit("expected Python 3.10 or 3.11; choose one with: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -m venv $(TFLITE_RUNTIME) 2>/dev/null || { \
+	  rm -rf $(TFLITE_RUNTIME) && \
+	  $(PYTHON) -m pip install --quiet --target build/bootstrap virtualenv && \
+	  PYTHONPATH=build/bootstrap $(PYTHON) -m virtualenv --quiet $(TFLITE_RUNTIME); }
+	@$@ -m pip install --quiet --disable-pip-version-check 'tflite-runtime==2.14.0' 'numpy<2'
 
 bench-harness: $(INSTALLED) ## the benchmark against Google's litert-benchmark on the same file
 	@$(BIN)/python -m asmnet_kit.benchmarks.harness $(MODEL)

@@ -13,6 +13,10 @@ from asmnet_kit.images import Image, to_float_input
 
 BATCH = 32  # the size of the batches whose extremes are averaged; that of training
 
+DARKEST = 16  # of 255: no calibration set is so dark that nothing is above
+CAST = 4  # grey levels of 255: beyond the colour of light and the noise of a few crops
+DARK, LIGHT = 32, 224  # grey levels of 255 between which the mean of ordinary faces lies
+
 Range = tuple[float, float]  # least and greatest value; 0 lies between them
 
 
@@ -51,13 +55,52 @@ def collect_crops(
     if not found:
         raise DatasetError("expected calibration crops, got none: the data set has no usable faces")
     crops = np.concatenate(collected)
-    if crops.min() == crops.max():
-        raise DatasetError(
-            f"expected pictures to calibrate on, got {found} crops of the single value "
-            f"{crops.min()}: look at the data with asmnet-kit data inspect"
-        )
+    _require_pictures(crops)
     crops[0, 0, 0], crops[0, 0, -1] = 0, 255
     return crops
+
+
+def _require_pictures(crops: Image) -> None:
+    """Refuse values that no picture has: ranges measured on them would be meaningless.
+
+    Raises:
+        DatasetError: one grey, or a scale of 0..1 that was cut to whole numbers.
+    """
+    if crops.min() == crops.max():
+        raise DatasetError(
+            f"expected pictures to calibrate on, got {len(crops)} crops of the single value "
+            f"{crops.min()}: look at the data with asmnet-kit data inspect"
+        )
+    if crops.max() < DARKEST:
+        raise DatasetError(
+            f"expected pictures with values of 0 to 255, got none above {crops.max()} in "
+            f"{len(crops)} crops: were they scaled before they were saved?"
+        )
+
+
+def doubts(crops: Image) -> list[str]:
+    """What is unusual about calibration crops, in sentences; empty for ordinary faces.
+
+    Args:
+        crops: uint8 [N, S, S, 3], RGB.
+    """
+    found = []
+    means = crops.reshape(-1, 3).mean(axis=0)
+    # The middle of the crops is skin, and skin of any colour reflects more red than blue.
+    side = crops.shape[1]
+    middle = crops[:, side // 4 : side - side // 4, side // 4 : side - side // 4]
+    red, _, blue = middle.reshape(-1, 3).mean(axis=0)
+    if blue > red + CAST:
+        found.append(
+            f"the calibration crops are bluer ({blue:.0f}) than red ({red:.0f}) in their middle: "
+            "are the pictures' channels swapped (BGR instead of RGB)?"
+        )
+    if not DARK <= means.mean() <= LIGHT:
+        found.append(
+            f"the calibration crops have a mean value of {means.mean():.0f} of 255, faces have "
+            f"{DARK} to {LIGHT}: do they show what the model will see?"
+        )
+    return found
 
 
 def layer_ranges(

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from asmnet_kit.contract import verify_activations
 from asmnet_kit.errors import ModelError
 from asmnet_kit.images import Image
 from asmnet_kit.quantize.calibrate import representative_dataset
@@ -17,21 +18,25 @@ from asmnet_kit.training.loop import named_outputs
 INPUT = "image"
 
 
-def convert(model: tf_keras.Model, recipe: Recipe, *, crops: Image | None = None) -> bytes:
+def convert(
+    model: tf_keras.Model, recipe: Recipe, *, crops: Image | None = None, emulated: bool = False
+) -> bytes:
     """The .tflite of ``model``, without metadata.
 
     Args:
         model: the float model; for ``qat_w8a8`` the one with emulated rounding.
         recipe: how.
         crops: uint8 [N, S, S, 3], for the recipes that calibrate after training.
+        emulated: ``model`` has emulated rounding although the recipe does not fine-tune it: the
+            ranges are there already, and layers without any stay float.
 
     Raises:
-        ModelError: TensorFlow cannot convert the model.
+        ModelError: TensorFlow cannot convert the model, or no runtime could load the result.
     """
     # The variables belong to ``model``: it must live as long as the converter.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([_signature(model)], model)
-    _SETTINGS[recipe.name](converter)
-    if recipe.calibrated and not recipe.fine_tuned:
+    _SETTINGS["qat_w8a8" if emulated else recipe.name](converter)
+    if recipe.calibrated and not recipe.fine_tuned and not emulated:
         if crops is None:
             raise ValueError(f"{recipe.name} needs calibration crops")
         converter.representative_dataset = representative_dataset(crops)
@@ -46,6 +51,7 @@ def convert(model: tf_keras.Model, recipe: Recipe, *, crops: Image | None = None
             f"{model.name}: TensorFlow cannot convert it with {recipe.name}: "
             f"{reason[0] if reason else type(error).__name__}"
         ) from error
+    verify_activations(content)
     return content
 
 
@@ -97,6 +103,7 @@ def _w8a16(converter: Any) -> None:
         tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
     ]
     converter.inference_input_type = converter.inference_output_type = tf.int16
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
 
 
 _SETTINGS: dict[str, Callable[[Any], None]] = {

@@ -5,7 +5,7 @@ folded kernels with one scale per output channel, and no statistics that trainin
 compute differently.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ def check_flat(model: tf_keras.Model) -> None:
             f"expected a tf_keras model, got {type(model).__module__}.{type(model).__name__}: "
             "build and save it with tf_keras (Keras 2), not with Keras 3"
         )
-    if not getattr(model, "_is_graph_network", False):
+    if not is_functional(model):
         raise ModelError(
             "expected a functional model (tf_keras.Model(inputs, outputs)), got a subclassed one: "
             "rebuild it from tf_keras.Input"
@@ -86,6 +86,11 @@ def check_flat(model: tf_keras.Model) -> None:
                 f"expected each layer to be called once, got {len(layer.inbound_nodes)} calls of "
                 f"{layer.name!r}: use one layer per call"
             )
+
+
+def is_functional(model: tf_keras.Model) -> bool:
+    """Whether the model is a graph of layers: functional, or Sequential once it is built."""
+    return bool(getattr(model, "_is_graph_network", False))
 
 
 def sources(layer: tf_keras.layers.Layer) -> list[tf_keras.layers.Layer]:
@@ -119,6 +124,12 @@ def output_names_of(model: tf_keras.Model) -> list[str]:
     """Names of the outputs in the order of ``deployable``'s list."""
     outputs = model.output
     return sorted(outputs) if isinstance(outputs, dict) else list(model.output_names)
+
+
+def with_outputs(model: tf_keras.Model, names: Sequence[str]) -> tf_keras.Model:
+    """``model`` with its outputs, in their order, by ``names``; layers and weights are shared."""
+    outputs = dict(zip(names, model.outputs, strict=True))
+    return tf_keras.Model(model.inputs, outputs, name=model.name)
 
 
 def kernel_of(layer: tf_keras.layers.Layer) -> tuple[str, tuple[int, ...]] | None:

@@ -13,6 +13,8 @@ leaves the kernels of convolutions alone that a ReLU follows without batch norma
 - the input: fixed to -1 .. 127/128, which makes its scale exactly 1/128 and its zero point 0.
 """
 
+from collections.abc import Collection
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapp
 )
 from tensorflow_model_optimization.quantization.keras import QuantizeConfig, quantizers
 
-from asmnet_kit.errors import ModelError
+from asmnet_kit.errors import ModelError, UsageError
 from asmnet_kit.images import MEAN, SCALE, Image
 from asmnet_kit.quantize.calibrate import Range, layer_ranges
 from asmnet_kit.quantize.deployable import consumers, kernel_of, output_layers, sources
@@ -50,6 +52,8 @@ _KERNEL_STEPS = 127
 # The largest bias, in its steps: half of int32. The other half is for what is added to it: up to
 # 2^30 / (255 * 127) = 33,000 products of an int8 activation and an int8 weight.
 _LARGEST_BIAS = 2**30
+
+_SWITCH = "_switch"  # end of the name of a ``Switched`` quantizer's variable
 
 # A range of zero width would have a scale of 0, by which values are divided. The converter widens
 # what is narrower than this.
@@ -94,6 +98,32 @@ class KernelQuantizer(quantizers.LastValueQuantizer):  # type: ignore[misc]
         return {"axis": self.axis}
 
 
+class Switched(quantizers.Quantizer):  # type: ignore[misc]
+    """Another quantizer that a variable turns on (1) and off (0) without tracing the model anew."""
+
+    def __init__(self, quantizer: Any) -> None:
+        self.quantizer = quantizer
+
+    def build(self, tensor_shape: tf.TensorShape, name: str, layer: Any) -> dict[str, tf.Variable]:
+        weights: dict[str, tf.Variable] = self.quantizer.build(tensor_shape, name, layer)
+        switch = layer.add_weight(
+            f"{name}{_SWITCH}",
+            shape=(),
+            initializer=tf_keras.initializers.Constant(1.0),
+            trainable=False,
+        )
+        return {**weights, "switch_var": switch}
+
+    def __call__(
+        self, inputs: tf.Tensor, training: bool, weights: dict[str, tf.Variable], **kwargs: Any
+    ) -> tf.Tensor:
+        rounded = self.quantizer(inputs, training, weights, **kwargs)
+        return tf.where(weights["switch_var"] > 0.5, rounded, inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"quantizer": self.quantizer.get_config()}
+
+
 class Placement(QuantizeConfig):  # type: ignore[misc]
     """What of one layer is quantized: its kernel, its output, both or nothing.
 
@@ -101,17 +131,24 @@ class Placement(QuantizeConfig):  # type: ignore[misc]
         kernel: attribute of the kernel, or None.
         axis: see ``KernelQuantizer``.
         output: whether the output is rounded.
+        switchable: whether the rounding can be turned off; see ``switch``.
     """
 
-    def __init__(self, kernel: str | None, axis: int | None, output: bool) -> None:
+    def __init__(
+        self, kernel: str | None, axis: int | None, output: bool, *, switchable: bool = False
+    ) -> None:
         self.kernel, self.axis, self.output = kernel, axis, output
+        self.switchable = switchable
+
+    def _quantizer(self, quantizer: Any) -> Any:
+        return Switched(quantizer) if self.switchable else quantizer
 
     def get_weights_and_quantizers(
         self, layer: tf_keras.layers.Layer
     ) -> list[tuple[tf.Variable, Any]]:
         if self.kernel is None:
             return []
-        return [(getattr(layer, self.kernel), KernelQuantizer(self.axis))]
+        return [(getattr(layer, self.kernel), self._quantizer(KernelQuantizer(self.axis)))]
 
     def set_quantize_weights(
         self, layer: tf_keras.layers.Layer, quantize_weights: list[tf.Tensor]
@@ -130,22 +167,30 @@ class Placement(QuantizeConfig):  # type: ignore[misc]
     def get_output_quantizers(self, layer: tf_keras.layers.Layer) -> list[Any]:
         if not self.output:
             return []
-        return [
-            quantizers.MovingAverageQuantizer(
-                num_bits=8, per_axis=False, symmetric=False, narrow_range=False
-            )
-        ]
+        moving_average = quantizers.MovingAverageQuantizer(
+            num_bits=8, per_axis=False, symmetric=False, narrow_range=False
+        )
+        return [self._quantizer(moving_average)]
 
     def get_config(self) -> dict[str, Any]:
         return {"kernel": self.kernel, "axis": self.axis, "output": self.output}
 
 
-def emulate(model: tf_keras.Model, crops: Image) -> tf_keras.Model:
+def emulate(
+    model: tf_keras.Model,
+    crops: Image,
+    *,
+    keep_float: Collection[str] = (),
+    switchable: bool = False,
+) -> tf_keras.Model:
     """``model`` with emulated int8 rounding, every range measured on ``crops``.
 
     Args:
         model: from ``deployable``.
         crops: uint8 [N, S, S, 3] from ``collect_crops``.
+        keep_float: names of ``rounded_layers`` that are not rounded. TFLite computes them in float,
+            and the operators that read them, up to the next rounded output.
+        switchable: give each rounding a variable that ``switch`` turns on and off.
 
     Returns:
         A model with the outputs of ``model``, in their order. Its layers are called as before
@@ -153,7 +198,9 @@ def emulate(model: tf_keras.Model, crops: Image) -> tf_keras.Model:
 
     Raises:
         ModelError: a layer that int8 is not known to work for.
+        UsageError: a name in ``keep_float`` that is not one of ``rounded_layers``.
     """
+    floats = _members(model, keep_float)
     output_names = output_layers(model)
     placements: dict[str, Placement] = {}
     made: dict[str, Any] = {}  # name of a layer of the model -> its output in the copy
@@ -168,7 +215,11 @@ def emulate(model: tf_keras.Model, crops: Image) -> tf_keras.Model:
             # Before the wrapper puts tensors in the place of its kernel.
             copy.build(layer.input.shape)
             copy.set_weights(layer.get_weights())
-        placements[layer.name] = _placement(layer, model, layer.name in output_names)
+        placement = _placement(layer, model, layer.name in output_names)
+        if layer.name in floats:
+            placement = Placement(None, None, output=False)
+        placement.switchable = switchable
+        placements[layer.name] = placement
         arguments = [made[source.name] for source in sources(layer)]
         wrapper = QuantizeWrapperV2(copy, placements[layer.name])
         made[layer.name] = wrapper(arguments if len(arguments) > 1 else arguments[0])
@@ -177,6 +228,63 @@ def emulate(model: tf_keras.Model, crops: Image) -> tf_keras.Model:
     _assign_ranges(emulated, layer_ranges(model, measured, crops))
     fit_kernel_ranges(emulated)  # depends on the ranges of the activations
     return emulated
+
+
+def rounded_layers(model: tf_keras.Model) -> dict[str, list[str]]:
+    """The layers of which TFLite makes one operator that rounds, in the order of execution.
+
+    Args:
+        model: from ``deployable``.
+
+    Returns:
+        Name of the layer that gives the operator its name -> those of it that round: the layer and
+        the ReLU that is fused into it.
+
+    Raises:
+        ModelError: a layer that int8 is not known to work for.
+    """
+    outputs = output_layers(model)
+    layers = [layer for layer in model.layers if not isinstance(layer, L.InputLayer)]
+    placements = {layer.name: _placement(layer, model, layer.name in outputs) for layer in layers}
+    groups: dict[str, list[str]] = {}
+    leader: dict[str, str] = {}
+    for layer in layers:
+        placement = placements[layer.name]
+        if placement.kernel is None and not placement.output:
+            continue
+        source = sources(layer)[0]
+        fused = (
+            isinstance(layer, L.ReLU)
+            and isinstance(source, _FUSES_RELU)
+            and not placements[source.name].output
+        )
+        leader[layer.name] = leader.get(source.name, source.name) if fused else layer.name
+        groups.setdefault(leader[layer.name], []).append(layer.name)
+    return groups
+
+
+def switch(emulated: tf_keras.Model, layers: Collection[str], *, on: bool) -> None:
+    """Turn the emulated rounding of ``layers`` on or off, in a ``switchable`` model."""
+    for wrapper in _wrappers(emulated):
+        if wrapper.layer.name in layers:
+            for weight in wrapper.weights:
+                if weight.name.split(":")[0].endswith(_SWITCH):
+                    weight.assign(float(on))
+
+
+def _members(model: tf_keras.Model, keep_float: Collection[str]) -> set[str]:
+    """Every layer that goes with the named ones."""
+    if not keep_float:
+        return set()
+    groups = rounded_layers(model)
+    for name in keep_float:
+        if name not in groups:
+            near = get_close_matches(name, groups) or list(groups)
+            raise UsageError(
+                f"expected a layer that int8 rounds, got {name!r}: there are {', '.join(near)}"
+                + (" (asmnet-kit sensitivity lists all)" if len(near) < len(groups) else "")
+            )
+    return {member for name in keep_float for member in groups[name]}
 
 
 def fit_kernel_ranges(emulated: tf_keras.Model) -> None:

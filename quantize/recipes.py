@@ -43,6 +43,10 @@ class Recipe:
             "calibration_faces": self.calibrated,
             "epochs": self.fine_tuned,
             "learning_rate": self.fine_tuned,
+            "distil": self.fine_tuned,
+            "resume": self.fine_tuned,
+            "keep_float": self.integer,
+            "keep_emulated": self.fine_tuned,
         }
         for name, value in options.items():
             if value is not None and not used[name]:

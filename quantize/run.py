@@ -1,7 +1,9 @@
-"""From a training run to one .tflite: data, conversion, accuracy before and after, the file."""
+"""From a float model to one .tflite: data, conversion, accuracy before and after, the file."""
 
 import hashlib
+import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,34 +13,42 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from asmnet_kit import __version__
+from asmnet_kit.audit import Audit, audit_model
 from asmnet_kit.console import stderr
+from asmnet_kit.contract import verify_contract, verify_w8a8
 from asmnet_kit.datasets.base import Dataset
-from asmnet_kit.errors import GateError, ModelError
+from asmnet_kit.errors import GateError, UsageError
 from asmnet_kit.evaluate import Evaluation, evaluate
-from asmnet_kit.files import write_bytes
+from asmnet_kit.face_crops import face_crops
+from asmnet_kit.files import write_bytes, write_json
 from asmnet_kit.images import Image
 from asmnet_kit.modelfile import OUTPUT_UNITS, ModelMetadata, with_metadata
-from asmnet_kit.predictor import RUN_MODEL, TflitePredictor
-from asmnet_kit.quantize.audit import verify_contract, verify_w8a8
-from asmnet_kit.quantize.calibrate import Drift, collect_crops, drifts, layer_ranges
+from asmnet_kit.predictor import TflitePredictor
+from asmnet_kit.quantize.calibrate import Drift, collect_crops, doubts, drifts, layer_ranges
 from asmnet_kit.quantize.convert import convert
-from asmnet_kit.quantize.deployable import deployable, output_names_of
+from asmnet_kit.quantize.deployable import deployable, output_names_of, with_outputs
+from asmnet_kit.quantize.emulated import SUFFIX, save_emulated
 from asmnet_kit.quantize.equalise import concatenated, equalise
 from asmnet_kit.quantize.finetune import FineTuning, finetune
+from asmnet_kit.quantize.float_model import FloatModel, open_float_model
+from asmnet_kit.quantize.pixels import Landmarks, PixelDrift, Recorder
 from asmnet_kit.quantize.qat import emulate
 from asmnet_kit.quantize.recipes import Recipe, recipe_of
-from asmnet_kit.shape_model import ShapeModel
+from asmnet_kit.quantize.sensitivity import Sensitivity, measure_sensitivity
 from asmnet_kit.training.augment import AUGMENTATIONS, AugmentRanges
-from asmnet_kit.training.config import TrainConfig
-from asmnet_kit.training.manifest import read_manifest
+from asmnet_kit.training.checkpoints import Checkpoints
+from asmnet_kit.training.manifest import package_versions
 from asmnet_kit.training.pipeline import FaceBatches
-from asmnet_kit.training.predictor import KerasPredictor
-from asmnet_kit.training.sources import Sources, choose_sources
-from asmnet_kit.training.train import CONFIG, SHAPE_MODEL, prepared_faces
+from asmnet_kit.training.sources import Sources
+from asmnet_kit.training.train import prepared_faces
 
-# --val-data and --val-share are options of train: here the data itself must have enough.
-HOLD_OUT_ADVICE = "add pictures, or put some into a folder called val beside train"
 REJECTED = ".rejected"  # behind the name of a file that missed a gate: no *.tflite finds it
+UNFINISHED = ".unfinished"  # behind the name: the folder of a fine-tuning's checkpoints
+SETTINGS = "settings.json"  # in it: what the fine-tuning was begun with
+AUDITED_CROPS = 64  # whose activations are looked at for what is cut off
+GATE_FACES = 128  # on which the layer that costs most is looked for
+SHOWN_CLIPPING = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +61,8 @@ class QuantizeConfig:
             extremes over 16 batches of 32 differ by a few percent from those over all faces.
         epochs: of fine-tuning; see ``FineTuning``.
         learning_rate: of fine-tuning at its peak.
+        distil: share of fine-tuning's loss that pulls towards the float model's outputs.
+        keep_float: layers that are not rounded.
         seed: of calibration and fine-tuning.
     """
 
@@ -58,6 +70,8 @@ class QuantizeConfig:
     calibration_faces: int = 512
     epochs: int = FineTuning.epochs
     learning_rate: float = FineTuning.learning_rate
+    distil: float = FineTuning.distil
+    keep_float: tuple[str, ...] = ()
     seed: int = 0
 
     def to_json(self, recipe: Recipe) -> dict[str, Any]:
@@ -67,7 +81,14 @@ class QuantizeConfig:
             content |= {"calibration_faces": self.calibration_faces, "seed": self.seed}
         if recipe.fine_tuned:
             content |= {"epochs": self.epochs, "learning_rate": self.learning_rate}
+            content |= {"distil": self.distil}
+        if recipe.integer and self.keep_float:
+            content |= {"keep_float": list(self.keep_float)}
         return content
+
+    def runs_on(self, recipe: Recipe) -> tuple[str, ...]:
+        """The targets that the file is made for: a float layer stays on the CPU."""
+        return tuple(t for t in recipe.runs_on if t == "cpu" or not self.keep_float)
 
 
 @dataclass(frozen=True)
@@ -79,7 +100,9 @@ class Quantized:
         metadata: what it says about itself.
         size_bytes: of the file.
         before, after: accuracy of the float model and of the file on the same validation faces.
+        pixel_drift: between the landmarks of both.
         validated_on: where these come from.
+        audit: of the file; with what is cut off where the recipe calibrates.
         range_drift: how far ranges moved in the last epoch of fine-tuning, the farthest first.
         equalised: factor by input of a concatenation.
     """
@@ -89,7 +112,9 @@ class Quantized:
     size_bytes: int
     before: Evaluation
     after: Evaluation
+    pixel_drift: PixelDrift
     validated_on: str
+    audit: Audit
     range_drift: Sequence[Drift]
     equalised: dict[str, float]
 
@@ -98,32 +123,86 @@ class Quantized:
         """Percentage points of NME that the file has more than the float model."""
         return self.after.scores.nme_percent - self.before.scores.nme_percent
 
+    @property
+    def runs_on(self) -> tuple[str, ...]:
+        """The targets that the file is made for."""
+        return self.metadata.runs_on
+
     def to_json(self) -> dict[str, Any]:
         """The JSON of ``asmnet-kit quantize --json``."""
+        audit = self.audit.to_json()
         return {
             "schema_version": 1,
             "file": str(self.path),
             "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest(),
             "size_bytes": self.size_bytes,
             "recipe": self.metadata.recipe,
-            "runs_on": list(recipe_of(self.metadata.recipe).runs_on),
+            "runs_on": list(self.runs_on),
             "float_nme_percent": self.before.scores.nme_percent,
             "nme_percent": self.after.scores.nme_percent,
             "nme_increase": self.nme_increase,
+            "pixel_drift": self.pixel_drift.to_json(),
             "validated_on": self.validated_on,
             "float": self.before.to_json(),
             "quantized": self.after.to_json(),
             "range_drift": {drift.layer: drift.share for drift in self.range_drift},
             "equalised": self.equalised,
+            "audit": {key: audit[key] for key in ("verdicts", "findings", "operators")},
             "metadata": self.metadata.to_json(),
         }
 
 
 @dataclass(frozen=True)
+class Gates:
+    """How much worse a file may be than the float model; None = anything.
+
+    Attributes:
+        max_nme_increase: percentage points of NME on the validation faces.
+        max_pixel_drift: pixels of the crop, p99 over the validation faces.
+    """
+
+    max_nme_increase: float | None = None
+    max_pixel_drift: float | None = None
+
+    def missed(self, result: Quantized) -> str:
+        """What was missed, a clause; empty when nothing was."""
+        before, after = result.before.scores, result.after.scores
+        if self.max_nme_increase is not None and result.nme_increase > self.max_nme_increase:
+            return (
+                f"{result.metadata.recipe} raises the NME by {result.nme_increase:.3f} percentage "
+                f"points, from {before.nme_percent:.3f} % to {after.nme_percent:.3f} %, and "
+                f"--max-nme-increase allows {self.max_nme_increase:g}"
+            )
+        if self.max_pixel_drift is not None and result.pixel_drift.p99 > self.max_pixel_drift:
+            return (
+                f"{result.metadata.recipe} moves the landmarks of one face in a hundred by "
+                f"{result.pixel_drift.p99:.3f} pixels of the crop or more, and --max-pixel-drift "
+                f"allows {self.max_pixel_drift:g}"
+            )
+        return ""
+
+
+@dataclass(frozen=True)
+class _Int8Ready:
+    """A float model on its way to int8.
+
+    Attributes:
+        model: folded, its concatenations equalised.
+        crops: uint8 [N, S, S, 3], to calibrate on.
+        factors: of the equalisation.
+    """
+
+    model: tf_keras.Model
+    crops: Image
+    factors: dict[str, float]
+
+
+@dataclass(frozen=True)
 class _Converted:
     content: bytes
+    ready: _Int8Ready | None = None
+    emulated: tf_keras.Model | None = None
     range_drift: Sequence[Drift] = ()
-    equalised: tuple[tuple[str, float], ...] = ()
 
 
 def quantize(
@@ -134,161 +213,291 @@ def quantize(
     data: Path,
     format: str,
     split: str | None = None,
-    max_nme_increase: float | None = None,
+    gates: Gates | None = None,
+    resume: bool = False,
+    keep_emulated: bool = False,
+    input_mean: float | None = None,
+    input_scale: float | None = None,
 ) -> Quantized:
-    """Turn a run into ``out/<architecture>_<points>_<size>_<recipe>.tflite``.
+    """Turn a float model into ``out/<architecture>_<points>_<size>_<recipe>.tflite``.
 
     Args:
-        run: folder of a training run.
-        out: folder of the file; made when missing. Nothing is written before all checks.
+        run: folder of a training run, or a .keras file.
+        out: folder of the file; made when missing. No .tflite is written before all checks.
+            Fine-tuning keeps its checkpoints in a folder beside it until then.
         data, format, split: the faces it was trained on; a split called test is refused. The
             validation faces are the run's: its ``val_data``, else the split val, else the hold-out.
-        max_nme_increase: percentage points that the file's NME may be above the float model's.
+        gates: how much worse the file may be.
+        resume: go on with the fine-tuning that was interrupted.
+        keep_emulated: write the weights of the emulated model beside the file, for ``parity``.
+        input_mean, input_scale: of a .keras file that takes (v - mean) / scale; the kit's 128 and
+            128 unless told.
 
     Raises:
-        UsageError: an unknown recipe or split.
+        UsageError: an unknown recipe, split or layer; a fine-tuning begun with other settings.
         DatasetError: the data cannot be used.
-        ModelError: no usable run, another number of landmarks than the data, or a file that breaks
-            the contract.
-        GateError: the NME rose too much; the file is kept under another name.
+        ModelError: no usable model, another number of landmarks than the data, or a file that
+            breaks the contract.
+        GateError: it is worse than ``gates`` allow; the file is kept under another name.
     """
     recipe = recipe_of(config.recipe)
-    manifest = read_manifest(run)
-    run_config = TrainConfig.load(run / CONFIG)
-    before_predictor = KerasPredictor(run)
-    sources = _sources(run, run_config, before_predictor, data, format, split)
+    source = open_float_model(run, mean=input_mean, scale=input_scale)
+    sources = source.sources(data, format, split)
     _seed_everything(config.seed)
-    converted = _convert(recipe, config, run, run_config, before_predictor.model, sources)
-    outputs = output_names_of(before_predictor.model)
-    verify_contract(converted.content, outputs=set(outputs))
-    if recipe.integer:
-        verify_w8a8(converted.content)
-
+    outputs = output_names_of(source.model)
     metadata = ModelMetadata(
-        architecture=str(manifest.get("architecture", {}).get("name", run_config.arch)),
-        landmarks=before_predictor.scheme.points,
-        input_size=before_predictor.input_size,
+        architecture=source.architecture,
+        landmarks=source.predictor.scheme.points,
+        input_size=source.predictor.input_size,
         recipe=recipe.name,
-        crop_scale=before_predictor.crop_scale,
+        crop_scale=source.predictor.crop_scale,
         outputs={name: OUTPUT_UNITS[name] for name in outputs},
+        runs_on=config.runs_on(recipe),
         source={
-            "model_sha256": hashlib.sha256((run / RUN_MODEL).read_bytes()).hexdigest(),
-            "dataset_fingerprint": manifest.get("dataset", {}).get("sha256"),
+            "model_sha256": source.sha256,
+            "dataset_fingerprint": source.dataset_fingerprint,
             "quantized_on": sources.train.fingerprint() if recipe.calibrated else None,
             "settings": config.to_json(recipe),
+            "kit_version": __version__,
+            "packages": package_versions(),
         },
-        licence=manifest.get("licence"),
+        licence=source.licence,
     )
-    before = evaluate(before_predictor, sources.val)
-    after = _evaluate_file(with_metadata(converted.content, metadata), metadata, sources.val)
-    metadata = replace(metadata, metrics=_metrics(before, after))
-    content = with_metadata(converted.content, metadata)
     path = out / metadata.file_name
+    tuning = _Tuning(path.with_name(path.name + UNFINISHED), metadata, resume=resume)
+    converted = _convert(recipe, config, source, sources, tuning)
+    verify_contract(converted.content, outputs=set(outputs))
+    if recipe.integer and not config.keep_float:
+        verify_w8a8(converted.content)
+
+    before_predictor = Recorder(source.predictor)
+    before = evaluate(before_predictor, sources.val)
+    ready = converted.ready
+    after, after_landmarks, audit = _measure(
+        with_metadata(converted.content, metadata),
+        metadata,
+        sources.val,
+        crops=None if ready is None else ready.crops[:AUDITED_CROPS],
+    )
+    drift = PixelDrift.between(
+        before_predictor.landmarks, after_landmarks, size=metadata.input_size
+    )
+    metadata = replace(metadata, metrics=_metrics(before, after, drift))
+    content = with_metadata(converted.content, metadata)
     result = Quantized(
         path=path,
         metadata=metadata,
         size_bytes=len(content),
         before=before,
         after=after,
+        pixel_drift=drift,
         validated_on=sources.description,
+        audit=audit,
         range_drift=converted.range_drift,
-        equalised=dict(converted.equalised),
+        equalised={} if ready is None else ready.factors,
     )
-    if max_nme_increase is not None and result.nme_increase > max_nme_increase:
+    _warn_of_clipping(audit)
+    missed = (gates or Gates()).missed(result)
+    if missed:
         rejected = path.with_name(path.name + REJECTED)
         write_bytes(rejected, content)
+        tuning.forget()
         raise GateError(
-            f"{recipe.name} raises the NME by {result.nme_increase:.3f} percentage points, from "
-            f"{before.scores.nme_percent:.3f} % to {after.scores.nme_percent:.3f} %, and "
-            f"--max-nme-increase allows {max_nme_increase:g}. The model is kept as {rejected}, "
-            f"{path.name} was not written"
+            f"{missed}. {_blame(recipe, source, sources, ready, by_drift='drift' in missed)}The "
+            f"model is kept as {rejected}, {path.name} was not written"
         )
+    if keep_emulated and converted.emulated is not None:
+        save_emulated(path.with_name(path.name + SUFFIX), converted.emulated.get_weights())
     write_bytes(path, content)
+    tuning.forget()
     return result
 
 
-def _sources(
+def sensitivity(
     run: Path,
-    run_config: TrainConfig,
-    predictor: KerasPredictor,
+    *,
     data: Path,
     format: str,
-    split: str | None,
-) -> Sources:
-    """The training and validation faces, chosen as the run chose its own.
+    split: str | None = None,
+    faces: int,
+    calibration_faces: int = QuantizeConfig.calibration_faces,
+    seed: int = 0,
+    input_mean: float | None = None,
+    input_scale: float | None = None,
+    on_progress: Any = None,
+) -> Sensitivity:
+    """Measure what int8 costs in each layer of a run or .keras file.
+
+    Args:
+        run, data, format, split, input_mean, input_scale: as for ``quantize``.
+        faces: of the validation faces, spread evenly.
+        calibration_faces, seed: as in ``QuantizeConfig``.
+        on_progress: called with (measurements done, in all).
 
     Raises:
-        ModelError: the data has another number of landmarks than the model.
+        As ``quantize``.
     """
-    points = predictor.scheme.points
-    config = replace(
-        run_config,
-        data=str(data.expanduser().resolve()),
-        format=format,
-        split=run_config.split if split is None else split,
-        # Another format's validation folder could not be read.
-        val_data=run_config.val_data if format == run_config.format else "",
-        # Synthetic faces have 68 and 98 landmarks; other data has what it has.
-        points=points if format == "synthetic" else 0,
-        input_size=predictor.input_size,
+    source = open_float_model(run, mean=input_mean, scale=input_scale)
+    sources = source.sources(data, format, split)
+    _seed_everything(seed)
+    ready = _int8_ready(source, sources, calibration_faces=calibration_faces, seed=seed)
+    return _sensitivity(source, sources, ready, faces=faces, on_progress=on_progress)
+
+
+def _sensitivity(
+    source: FloatModel, sources: Sources, ready: _Int8Ready, *, faces: int, **options: Any
+) -> Sensitivity:
+    crops = face_crops(
+        sources.val,
+        count=faces,
+        size=source.predictor.input_size,
+        scale=source.predictor.crop_scale,
     )
-    sources = choose_sources(config, advice=HOLD_OUT_ADVICE)
-    if sources.train.scheme.points != points:
-        raise ModelError(
-            f"{run} predicts {points} landmarks, {data} has {sources.train.scheme.points}: "
-            "quantize on data like that it was trained on"
-        )
-    return sources
+    names = output_names_of(source.model)
+    return measure_sensitivity(ready.model, ready.crops, crops, output_names=names, **options)
+
+
+def _blame(
+    recipe: Recipe,
+    source: FloatModel,
+    sources: Sources,
+    ready: _Int8Ready | None,
+    *,
+    by_drift: bool,
+) -> str:
+    """A sentence that names the layer which costs most; empty where nothing is rounded to int8."""
+    if not recipe.integer or ready is None:
+        return ""
+    found = _sensitivity(source, sources, ready, faces=GATE_FACES, only_int8=False)
+    cost = found.costliest(by_drift=by_drift)
+    gain = (
+        f"{found.gain_px(cost):.3f} pixels of the drift"
+        if by_drift
+        else f"{found.gain_percent(cost):.3f} percentage points"
+    )
+    return (
+        f"The layer that costs most, before fine-tuning, is {cost.layer}: left in float "
+        f"(--keep-float {cost.layer}) it gains {gain}. "
+    )
 
 
 def _convert(
     recipe: Recipe,
     config: QuantizeConfig,
-    run: Path,
-    run_config: TrainConfig,
-    model: tf_keras.Model,
+    source: FloatModel,
     sources: Sources,
+    tuning: "_Tuning",
 ) -> _Converted:
     """The bytes of the .tflite without metadata."""
+    model = source.model
     if not recipe.calibrated:
         return _Converted(convert(model, recipe))
-    size = int(model.inputs[0].shape[1])
+    ready = _int8_ready(
+        source, sources, calibration_faces=config.calibration_faces, seed=config.seed
+    )
+    names = output_names_of(model)
+    if not recipe.fine_tuned and not config.keep_float:
+        named = with_outputs(ready.model, names)
+        return _Converted(convert(named, recipe, crops=ready.crops), ready)
+    emulated = emulate(ready.model, ready.crops, keep_float=config.keep_float)
+    emulated = with_outputs(emulated, names)
+    if not recipe.fine_tuned:
+        # The ranges of calibration, in the form that can leave a layer out.
+        return _Converted(convert(emulated, recipe, emulated=True), ready, emulated)
+    tuning.begin()
+    with prepared_faces(sources, source.path, source.config, is_chief=False) as faces:
+        tuned = finetune(
+            emulated,
+            *faces,
+            run_config=source.config_for(sources.train.format),
+            shape_model=source.shape_model,
+            label_weights=sources.label_weights,
+            settings=FineTuning(
+                epochs=config.epochs, learning_rate=config.learning_rate, distil=config.distil
+            ),
+            seed=config.seed,
+            teacher=model,
+            checkpoints=tuning.checkpoints,
+            resume=tuning.resume,
+        )
+    return _Converted(
+        convert(emulated, recipe), ready, emulated, drifts(tuned.ranges[-2], tuned.ranges[-1])
+    )
+
+
+def _int8_ready(
+    source: FloatModel, sources: Sources, *, calibration_faces: int, seed: int
+) -> _Int8Ready:
+    size = source.predictor.input_size
     crops = collect_crops(
         _calibration_batches(
             sources.train,
             size=size,
-            seed=config.seed,
-            ranges=AUGMENTATIONS[run_config.augmentation],
+            seed=seed,
+            ranges=AUGMENTATIONS[source.config.augmentation],
         ),
-        config.calibration_faces,
+        calibration_faces,
         input_size=size,
     )
-    float_model = deployable(model)
-    equalised = tuple(_equalise(float_model, crops).items())
-    if not recipe.fine_tuned:
-        return _Converted(convert(float_model, recipe, crops=crops), equalised=equalised)
-    names = output_names_of(model)
-    emulated = emulate(float_model, crops)
-    emulated = tf_keras.Model(
-        emulated.inputs, dict(zip(names, emulated.outputs, strict=True)), name=model.name
-    )
-    shape_path = run / SHAPE_MODEL
-    with prepared_faces(sources, run, run_config, is_chief=False) as (train_faces, val_faces):
-        tuned = finetune(
-            emulated,
-            train_faces,
-            val_faces,
-            run_config=replace(run_config, input_size=size),
-            shape_model=ShapeModel.load(shape_path) if shape_path.exists() else None,
-            label_weights=sources.label_weights,
-            settings=FineTuning(epochs=config.epochs, learning_rate=config.learning_rate),
-            seed=config.seed,
-        )
-    return _Converted(
-        convert(emulated, recipe),
-        range_drift=drifts(tuned.ranges[-2], tuned.ranges[-1]),
-        equalised=equalised,
-    )
+    for doubt in doubts(crops):
+        stderr().print(f"[yellow]{doubt}[/yellow]")
+    model = deployable(source.model)
+    return _Int8Ready(model, crops, _equalise(model, crops))
+
+
+@dataclass(frozen=True)
+class _Tuning:
+    """The folder beside the file in which an unfinished fine-tuning waits.
+
+    Attributes:
+        folder: gone once the file is written.
+        metadata: of the file to be; its source says what the fine-tuning depends on.
+        resume: go on with it.
+    """
+
+    folder: Path
+    metadata: ModelMetadata
+    resume: bool
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.folder)
+
+    def begin(self) -> None:
+        """Start anew, or make sure that what is there can be gone on with.
+
+        Raises:
+            UsageError: nothing to resume, or a fine-tuning that was begun with other settings.
+        """
+        wanted = dict(self.metadata.source)
+        settings = self.folder / SETTINGS
+        if not self.resume:
+            if settings.exists():
+                stderr().print(
+                    f"[yellow]{self.folder} holds an unfinished fine-tuning: it is begun anew "
+                    "(--resume would have gone on)[/yellow]"
+                )
+                shutil.rmtree(self.folder)
+            write_json(settings, wanted)
+            return
+        try:
+            begun = json.loads(settings.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{self.folder}: no fine-tuning to resume: leave --resume out"
+            ) from error
+        different = sorted(key for key in wanted if wanted[key] != begun.get(key))
+        if different:
+            raise UsageError(
+                f"{self.folder}: expected a fine-tuning with the same {', '.join(different)}: "
+                f"{ {key: begun.get(key) for key in different} } became "
+                f"{ {key: wanted[key] for key in different} }. Give the same options, or leave "
+                "--resume out"
+            )
+
+    def forget(self) -> None:
+        """Remove the folder, where there is one."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _equalise(model: tf_keras.Model, crops: Image) -> dict[str, float]:
@@ -321,15 +530,27 @@ def _calibration_batches(
         epoch += 1
 
 
-def _evaluate_file(content: bytes, metadata: ModelMetadata, dataset: Dataset) -> Evaluation:
-    """The accuracy of a model that is not written yet, by the runtime that users have."""
+def _measure(
+    content: bytes, metadata: ModelMetadata, dataset: Dataset, *, crops: Image | None
+) -> tuple[Evaluation, Landmarks, Audit]:
+    """Accuracy, landmarks and audit of a model that is not written yet, by the users' runtime."""
     with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as folder:
         path = Path(folder) / metadata.file_name
         path.write_bytes(content)
-        return evaluate(TflitePredictor(path, threads=os.cpu_count() or 1), dataset)
+        predictor = Recorder(TflitePredictor(path, threads=os.cpu_count() or 1))
+        evaluation = evaluate(predictor, dataset)
+        return evaluation, predictor.landmarks, audit_model(path, crops=crops)
 
 
-def _metrics(before: Evaluation, after: Evaluation) -> dict[str, Any]:
+def _warn_of_clipping(audit: Audit) -> None:
+    for tensor, seen in audit.clipped()[:SHOWN_CLIPPING]:
+        stderr().print(
+            f"[yellow]{tensor.name}: {seen.share:.2%} of its values on calibration faces are cut "
+            "off at the ends of its range; more --calibration-faces widen it[/yellow]"
+        )
+
+
+def _metrics(before: Evaluation, after: Evaluation, drift: PixelDrift) -> dict[str, Any]:
     """What the file says about its accuracy: on the validation faces, not on a test set."""
     return {
         "validation": {
@@ -338,6 +559,7 @@ def _metrics(before: Evaluation, after: Evaluation) -> dict[str, Any]:
             "faces": after.scores.faces,
             "float_nme_percent": before.scores.nme_percent,
             "nme_percent": after.scores.nme_percent,
+            "pixel_drift": drift.to_json(),
             "float_pose_mae_deg": before.scores.pose_mae_deg,
             "pose_mae_deg": after.scores.pose_mae_deg,
         }

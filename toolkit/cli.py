@@ -39,9 +39,20 @@ COMMANDS: dict[str, LazyCommand] = {
     "quantize": LazyCommand(
         "asmnet_kit.quantize.cli:quantize", "Turn a training run into a .tflite model."
     ),
+    "sensitivity": LazyCommand(
+        "asmnet_kit.quantize.cli:sensitivity", "Measure which layers cost accuracy in int8."
+    ),
+    "audit": LazyCommand(
+        "asmnet_kit.audit_cli:audit",
+        "Say what a .tflite really holds: types, scales, what is cut off.",
+    ),
     "check": LazyCommand(
         "asmnet_kit.benchmarks.check_cli:check",
         "Predict what an Edge TPU or a GPU would run of a .tflite model.",
+    ),
+    "parity": LazyCommand(
+        "asmnet_kit.benchmarks.parity_cli:parity",
+        "Compare what every runtime and kernel here makes of a .tflite model.",
     ),
     "benchmark": LazyCommand(
         "asmnet_kit.benchmarks.cli:benchmark", "Measure a .tflite model's speed on a target."

@@ -58,6 +58,7 @@ class ModelMetadata:
         recipe: how it was converted, for example ``qat_w8a8``.
         crop_scale: side of the crop as a multiple of the face box's longer side.
         outputs: output name -> unit.
+        runs_on: targets that the file is made for (cpu, edgetpu, gpu); empty where it is not said.
         source: what it was made from: ``model_sha256`` of the float model, ``dataset_fingerprint``.
         metrics: measured figures, JSON types.
         licence: under which the weights may be used, or None when the training run names none.
@@ -69,6 +70,7 @@ class ModelMetadata:
     recipe: str
     crop_scale: float = CROP_SCALE
     outputs: Mapping[str, str] = field(default_factory=lambda: OUTPUT_UNITS)
+    runs_on: tuple[str, ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     licence: str | None = None
@@ -105,6 +107,7 @@ class ModelMetadata:
             "crop": {"scale": self.crop_scale},
             "outputs": dict(self.outputs),
             "recipe": self.recipe,
+            **({"runs_on": list(self.runs_on)} if self.runs_on else {}),
             "source": dict(self.source),
             "metrics": dict(self.metrics),
             "licence": self.licence,
@@ -142,6 +145,7 @@ class ModelMetadata:
                 _Reader(top.get("crop", dict), "crop.").get("scale", (int, float)),
             ),
             outputs=outputs,
+            runs_on=tuple(map(str, top.get("runs_on", list, default=[]))),
             source=top.get("source", dict, default={}),
             metrics=top.get("metrics", dict, default={}),
             licence=top.get("licence", (str, type(None)), default=None),

@@ -297,7 +297,8 @@ class AsmLoss:
         if self.kind.asm:  # Eq. 9
             pull = _landmark_term(distance, P - A, weight, unit)
             landmark += tf.cast(alpha, tf.float32) * pull
-        pose = pose_term(batch["pose"], prediction["pose"])
+        # A user's own network may predict landmarks alone.
+        pose = pose_term(batch["pose"], prediction["pose"]) if "pose" in prediction else 0.0 * mse
         return {
             "mse": mse,
             "asm": asm,
@@ -305,6 +306,32 @@ class AsmLoss:
             "pose": pose,
             "total": landmark + POSE_WEIGHT * pose,
         }
+
+    def towards(
+        self,
+        batch: Mapping[str, tf.Tensor],
+        prediction: Mapping[str, tf.Tensor],
+        target: Mapping[str, tf.Tensor],
+    ) -> tf.Tensor:
+        """What ``total`` would be without ASM term, were another network's outputs the truth.
+
+        Args:
+            batch: see the class; its labels play no part.
+            prediction, target: ``landmarks`` [B, 2N] and, in both or neither, ``pose`` [B, 3].
+        """
+        unit = _eye_distance(batch["transform"])
+        shape = (-1, self.scheme.points, 2)
+        error = tf.reshape(
+            tf.cast(prediction["landmarks"], tf.float32) - tf.cast(target["landmarks"], tf.float32),
+            shape,
+        )
+        total = _landmark_term(self.kind.distance, error, tf.ones_like(error[..., 0]), unit)
+        if "pose" in prediction:
+            difference = tf.cast(prediction["pose"], tf.float32) - tf.cast(
+                target["pose"], tf.float32
+            )
+            total += POSE_WEIGHT * tf.reduce_mean(difference**2)
+        return total
 
     def _move(self, points: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         transform = tf.cast(batch["transform"], tf.float32)

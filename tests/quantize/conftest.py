@@ -1,16 +1,20 @@
 """A small network with everything that quantization meets, and crops to calibrate it on."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tf_keras
 from numpy.typing import NDArray
 
 import asmnet_kit.quantize  # noqa: F401  (chooses Keras 2 before TensorFlow is imported)
+from asmnet_kit.pose import rotation_matrix
 
 L = tf_keras.layers
 SIZE = 32
+SIDE = 96  # pixels of a drawn picture
 
 
 def conv_bn_relu(x: object, name: str, channels: int | None) -> object:
@@ -87,6 +91,32 @@ def kill_channels(model: tf_keras.Model) -> None:
         values = variable.numpy()
         values[channel] = constant
         variable.assign(values)
+
+
+def drawn_faces(folder: Path, generic: np.ndarray, counts: dict[str, int]) -> Path:
+    """A keypoint CSV and pictures with the points of turned generic faces as dots."""
+    random = np.random.default_rng(3)
+    for split, count in counts.items():
+        (folder / split).mkdir(parents=True)
+        rows = []
+        for index in range(count):
+            turned = generic @ rotation_matrix(*random.uniform(-20, 20, 3)).T
+            turned = turned + random.normal(0, 1.0, turned.shape)  # millimetres: identity
+            points = 0.42 * (turned[:, :2] - turned[:, :2].mean(axis=0)) + SIDE / 2
+            image = random.integers(0, 90, (SIDE, SIDE, 3)).astype(np.uint8)
+            for x, y in points:
+                cv2.circle(image, (round(x), round(y)), 2, (220, 230, 240), cv2.FILLED)
+            name = f"{split}/{index}.jpg"
+            cv2.imwrite(str(folder / name), image)
+            rows.append(",".join([name, *(f"{v:.2f}" for v in points.ravel())]))
+        (folder / f"{split}.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def draw_faces() -> Callable[[Path, np.ndarray, dict[str, int]], Path]:
+    """See ``drawn_faces``."""
+    return drawn_faces
 
 
 @pytest.fixture(scope="session")

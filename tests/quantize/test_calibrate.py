@@ -5,7 +5,7 @@ import pytest
 import tf_keras
 
 from asmnet_kit.errors import DatasetError
-from asmnet_kit.quantize.calibrate import collect_crops, drifts, layer_ranges
+from asmnet_kit.quantize.calibrate import collect_crops, doubts, drifts, layer_ranges
 
 
 def batches(*values: int) -> list[dict[str, np.ndarray]]:
@@ -50,3 +50,24 @@ def test_drift_is_the_larger_move_as_a_share_of_the_width() -> None:
     found = drifts(before, after)
     assert [drift.layer for drift in found] == ["a", "b"]
     np.testing.assert_allclose([drift.share for drift in found], [0.25, 0.05])
+
+
+def faces(red: int, green: int, blue: int) -> np.ndarray:
+    """Four crops of skin of one colour, with some noise."""
+    noise = np.random.default_rng(0).integers(-8, 9, (4, 16, 16, 3))
+    return (np.array([red, green, blue]) + noise).clip(0, 255).astype(np.uint8)
+
+
+def test_ordinary_faces_raise_no_doubts_but_swapped_channels_do() -> None:
+    skin = faces(190, 140, 110)
+    assert doubts(skin) == []
+    (doubt,) = doubts(skin[..., ::-1])
+    assert "bluer (190) than red (110)" in doubt
+    (doubt,) = doubts(faces(240, 236, 232))
+    assert "mean value of 236" in doubt
+
+
+def test_pictures_scaled_to_one_are_refused() -> None:
+    scaled = np.random.default_rng(0).integers(0, 2, (4, 8, 8, 3)).astype(np.uint8)
+    with pytest.raises(DatasetError, match="none above 1 in 4 crops"):
+        collect_crops([{"image": scaled}], 4, input_size=8)

@@ -9,15 +9,16 @@ import pytest
 import tf_keras
 from numpy.typing import NDArray
 
+from asmnet_kit.contract import verify_contract, verify_w8a8
 from asmnet_kit.errors import ModelError
 from asmnet_kit.images import to_float_input
 from asmnet_kit.predictor import input_values
-from asmnet_kit.quantize.audit import verify_contract, verify_w8a8
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.deployable import deployable, output_names_of
 from asmnet_kit.quantize.qat import emulate
 from asmnet_kit.quantize.recipes import RECIPES
 from asmnet_kit.runtime import dequantize, open_runtime
+from asmnet_kit.training.architectures.registry import build
 
 NAMES = {"landmarks", "pose"}
 
@@ -123,6 +124,17 @@ def test_the_file_computes_what_emulated_rounding_promised(
             # 0.03 to 0.10 were seen, by the order in which a machine adds; a lost bias or scale
             # moved the worst output by 5 to 74 levels.
             assert levels.mean() < 0.25
+
+
+def test_an_untrained_network_is_refused_where_its_int16_file_would_not_load(
+    crops: NDArray[np.uint8],
+) -> None:
+    """Its activations shrink from layer to layer, until 6 is 2^31 levels away."""
+    model = deployable(build("asmnet_nano", points=68, input_size=64))
+    pictures = crops.repeat(2, axis=1).repeat(2, axis=2)[:8]
+    with pytest.raises(ModelError, match=r"asmnet_nano.*a trained network, got none above \d"):
+        convert(model, RECIPES["ptq_w8a16"], crops=pictures)
+    convert(model, RECIPES["ptq_w8a8"], crops=pictures)
 
 
 def test_calibration_without_black_and_white_gives_another_input_scale_and_is_refused(

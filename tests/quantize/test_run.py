@@ -6,51 +6,33 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from click.testing import CliRunner, Result
 
 from asmnet_kit.cli import main
+from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.evaluate import Evaluation
 from asmnet_kit.faces3d.points import GENERIC_FACE_68, GENERIC_FACE_98
 from asmnet_kit.modelfile import read_metadata
-from asmnet_kit.pose import rotation_matrix
+from asmnet_kit.predictor import Predictor
 from asmnet_kit.quantize import run as run_module
+from asmnet_kit.quantize.deployable import deployable
+from asmnet_kit.quantize.qat import rounded_layers
 from asmnet_kit.shape_model import ShapeAccumulator
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.manifest import write_manifest
+from asmnet_kit.training.monitor import RunMonitor
 from asmnet_kit.training.pipeline import targets_of
 
-SIDE = 96  # pixels of a drawn picture
 SIZE = 64  # pixels of the network's input
 NAME = "small_68_64_{}.tflite"
 
 
-def draw_faces(folder: Path, generic: np.ndarray, counts: dict[str, int]) -> Path:
-    """A keypoint CSV and pictures with the points of turned generic faces as dots."""
-    random = np.random.default_rng(3)
-    for split, count in counts.items():
-        (folder / split).mkdir(parents=True)
-        rows = []
-        for index in range(count):
-            turned = generic @ rotation_matrix(*random.uniform(-20, 20, 3)).T
-            turned = turned + random.normal(0, 1.0, turned.shape)  # millimetres: identity
-            points = 0.42 * (turned[:, :2] - turned[:, :2].mean(axis=0)) + SIDE / 2
-            image = random.integers(0, 90, (SIDE, SIDE, 3)).astype(np.uint8)
-            for x, y in points:
-                cv2.circle(image, (round(x), round(y)), 2, (220, 230, 240), cv2.FILLED)
-            name = f"{split}/{index}.jpg"
-            cv2.imwrite(str(folder / name), image)
-            rows.append(",".join([name, *(f"{v:.2f}" for v in points.ravel())]))
-        (folder / f"{split}.csv").write_text("\n".join(rows) + "\n")
-    return folder
-
-
 @pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def faces(tmp_path_factory: pytest.TempPathFactory, draw_faces: Callable[..., Path]) -> Path:
     folder = tmp_path_factory.mktemp("quantize") / "faces"
     return draw_faces(folder, GENERIC_FACE_68, {"train": 12, "val": 6})
 
@@ -137,9 +119,9 @@ def test_a_missed_gate_keeps_the_file_under_another_name_and_what_was_there(
     """The conversion is made to look one percentage point worse than it is."""
     measure = run_module.evaluate
 
-    def worse(predictor: object, dataset: object) -> Evaluation:
+    def worse(predictor: Predictor, dataset: Dataset) -> Evaluation:
         evaluation = measure(predictor, dataset)
-        worsened = 1.0 if isinstance(predictor, run_module.TflitePredictor) else 0.0
+        worsened = 1.0 if predictor.name.endswith(".tflite") else 0.0
         nme = evaluation.scores.nme_percent + worsened
         return dataclasses.replace(
             evaluation, scores=dataclasses.replace(evaluation.scores, nme_percent=nme)
@@ -158,7 +140,9 @@ def test_a_missed_gate_keeps_the_file_under_another_name_and_what_was_there(
     assert read_metadata(earlier).recipe == "fp32"
 
 
-def test_data_with_another_number_of_landmarks_is_refused(run_folder: Path, tmp_path: Path) -> None:
+def test_data_with_another_number_of_landmarks_is_refused(
+    run_folder: Path, draw_faces: Callable[..., Path], tmp_path: Path
+) -> None:
     other = draw_faces(tmp_path / "other", GENERIC_FACE_98, {"train": 8, "val": 4})
     message = refused(call(run_folder, other, tmp_path / "out", "--recipe", "fp32"), 1)
     assert "predicts 68 landmarks" in message and "has 98" in message
@@ -204,3 +188,137 @@ def test_without_the_extra_the_command_says_what_to_install(
     monkeypatch.setitem(sys.modules, "tensorflow_model_optimization", None)
     message = refused(call(run_folder, faces, tmp_path, "--recipe", "fp32"), 1)
     assert "pip install 'asmnet-kit[train]'" in message
+
+
+def test_a_file_says_how_far_its_landmarks_moved_and_what_went_in(
+    run_folder: Path, faces: Path, tmp_path: Path
+) -> None:
+    options = ("--recipe", "ptq_w8a8", "--calibration-faces", "16", "--json")
+    content = json.loads(call(run_folder, faces, tmp_path, *options).stdout)
+    drift = content["pixel_drift"]
+    assert 0 < drift["p50"] <= drift["p99"] <= drift["largest"] < SIZE
+    assert drift["faces"] == 6
+    assert content["audit"]["verdicts"]["edgetpu"]["verdict"] == "full"
+    metadata = read_metadata(Path(content["file"]))
+    assert metadata.runs_on == ("cpu", "edgetpu")
+    assert metadata.metrics["validation"]["pixel_drift"] == drift
+    assert metadata.source["settings"] == {
+        "recipe": "ptq_w8a8",
+        "calibration_faces": 16,
+        "seed": 0,
+    }
+    assert metadata.source["packages"]["tensorflow"] == tf.__version__
+
+
+def test_a_drift_beyond_the_gate_names_the_layer_that_costs_most(
+    run_folder: Path, faces: Path, tmp_path: Path
+) -> None:
+    gate = ("--recipe", "ptq_w8a8", "--calibration-faces", "16", "--max-pixel-drift", "0.001")
+    message = refused(call(run_folder, faces, tmp_path, *gate), 1)
+    assert "--max-pixel-drift allows 0.001" in message
+    layer = message.split("--keep-float ")[1].split(")")[0]
+    assert layer in rounded_layers(
+        deployable(tf_keras.models.load_model(run_folder / "model.keras"))
+    )
+    assert list(tmp_path.glob("*.tflite")) == []
+    assert call(run_folder, faces, tmp_path, *gate[:-1], "50").exit_code == 0
+
+
+def test_a_layer_kept_float_leaves_the_edge_tpu_to_others(
+    run_folder: Path, faces: Path, tmp_path: Path
+) -> None:
+    """The first projection: what reads it is float, too, up to the next rounded output."""
+    options = ("--recipe", "ptq_w8a8", "--calibration-faces", "16", "--keep-float")
+    result = call(run_folder, faces, tmp_path, *options, "project", "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content["runs_on"] == ["cpu"]
+    assert read_metadata(Path(content["file"])).runs_on == ("cpu",)
+    assert content["audit"]["verdicts"]["edgetpu"]["verdict"] == "partial"
+    assert {f["kind"] for f in content["audit"]["findings"]} >= {"float_island"}
+    check = CliRunner().invoke(main, ["check", content["file"], "--target", "edgetpu", "--json"])
+    assert json.loads(check.stdout)["verdict"] != "full"
+    message = refused(call(run_folder, faces, tmp_path, *options, "projekt"), 2)
+    assert "got 'projekt'" in message and "project" in message.split("got 'projekt'")[1]
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def test_a_fine_tuning_that_was_killed_goes_on_to_the_same_file(
+    run_folder: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same run, recipe and seed: the same bytes, with and without an interruption."""
+    options = ("--recipe", "qat_w8a8", "--epochs", "2", "--calibration-faces", "16")
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    assert call(run_folder, faces, whole, *options).exit_code == 0
+    expected = (whole / NAME.format("qat_w8a8")).read_bytes()
+
+    def die(*arguments: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunMonitor, "on_epoch_end", die)  # after the checkpoint of the first epoch
+        assert isinstance(call(run_folder, faces, resumed, *options).exception, Killed)
+    unfinished = resumed / f"{NAME.format('qat_w8a8')}.unfinished"
+    assert (unfinished / "last.npz").exists() and not list(resumed.glob("*.tflite"))
+    other = refused(call(run_folder, faces, resumed, *options, "--seed", "1", "--resume"), 2)
+    assert "the same settings" in other
+    result = call(run_folder, faces, resumed, *options, "--resume")
+    assert result.exit_code == 0, result.output
+    assert "ranges settled" in result.stdout
+    assert (resumed / NAME.format("qat_w8a8")).read_bytes() == expected
+    assert not unfinished.exists()
+    nothing = refused(call(run_folder, faces, resumed, *options, "--resume"), 2)
+    assert "no fine-tuning to resume" in nothing
+
+
+def test_fine_tuning_may_follow_the_float_model(
+    run_folder: Path, faces: Path, tmp_path: Path
+) -> None:
+    """Towards the labels an untrained network moves far; towards itself it hardly does."""
+    options = ("--recipe", "qat_w8a8", "--epochs", "2", "--calibration-faces", "16", "--json")
+    options = (*options, "--learning-rate", "0.001")
+    moved = [
+        json.loads(call(run_folder, faces, tmp_path, *options, *more).stdout)["pixel_drift"]["p50"]
+        for more in ((), ("--distil", "1"))
+    ]
+    assert moved[1] < moved[0] / 2
+
+
+def test_sensitivity_tells_what_each_layer_costs(
+    run_folder: Path, faces: Path, tmp_path: Path
+) -> None:
+    arguments = ["sensitivity", str(run_folder), "--data", str(faces), "--format", "csv"]
+    result = CliRunner().invoke(main, [*arguments, "--out", str(tmp_path), "--json"])
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content == json.loads((tmp_path / "run_sensitivity.json").read_text())
+    assert (tmp_path / "run_sensitivity.png").stat().st_size > 1000
+    names = [row["layer"] for row in content["layers"]]
+    assert names == ["stem", "depthwise", "project", "branch", "add", "late", "late_project",
+                     "taps", "landmarks", "pose"]  # fmt: skip
+    assert content["float"]["pixel_drift"]["largest"] == 0
+    by_name = {row["layer"]: row for row in content["layers"]}
+    assert by_name["pose"]["only_int8"]["pixel_drift"]["largest"] == 0  # no landmark reads it
+    assert by_name["stem"]["only_int8"]["pixel_drift"]["p50"] > 0
+    assert content["int8"]["pixel_drift"]["p50"] > 0
+
+
+def test_the_file_agrees_with_the_model_that_it_was_converted_from(
+    run_folder: Path, faces: Path, tmp_path: Path
+) -> None:
+    """After fine-tuning, from the weights that were kept for it."""
+    options = ("--epochs", "1", "--calibration-faces", "16", "--keep-emulated")
+    assert call(run_folder, faces, tmp_path, "--recipe", "qat_w8a8", *options).exit_code == 0
+    path = tmp_path / NAME.format("qat_w8a8")
+    kept = path.with_name(f"{path.name}.emulated.npz")
+    arguments = ["parity", str(path), "--data", str(faces), "--format", "csv", "--json"]
+    arguments += ["--run", str(run_folder), "--emulated", str(kept)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    rows = {row["kernels"]: row for row in json.loads(result.stdout)["rows"]}
+    assert rows["tf_keras emulated"]["agrees"]
+    assert rows["tf_keras emulated"]["mean_levels"] < 0.25  # see test_convert
+    assert rows["tf_keras float"]["agrees"] is None  # another model: fine-tuning moved it

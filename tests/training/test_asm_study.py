@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
 from asmnet_kit.training import asm_study
 from asmnet_kit.training.asm_study import Outcome, Variant, table
-from click.testing import CliRunner
 
 
 def test_the_table_gives_mean_and_spread_over_seeds() -> None:

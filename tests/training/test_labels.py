@@ -66,7 +66,7 @@ def test_faces_that_the_teacher_does_not_know_are_kept() -> None:
 
 
 def test_a_teacher_of_other_pictures_is_refused() -> None:
-    with pytest.raises(DatasetError, match="knows none of the 1 faces .*'z'.*'a'"):
+    with pytest.raises(DatasetError, match=r"knows none of the 1 faces .*'z'.*'a'"):
         relabel(
             dataset(face("a.jpg", "s", ones())), Teacher({"z": ones()}), shares={}, fill_weight=0
         )
@@ -102,7 +102,7 @@ def test_another_layout_is_refused(tmp_path: Path, content: dict, message: str) 
 
 
 def test_a_missing_or_damaged_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match=r"no such file"):
         Teacher.load(tmp_path / "none.npz")
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 truncated")
     with pytest.raises(DatasetError, match="expected an .npz"):

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
 from asmnet_kit.cli import main
 from asmnet_kit.errors import UsageError
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.recipe_files import ABOUT, read_recipe, shipped
-from click.testing import CliRunner
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -45,7 +46,7 @@ def test_a_bad_recipe_is_refused(tmp_path: Path, content: str, message: str) -> 
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="expected a recipe of .*asmnet_paper.*; got 'best'"):
+    with pytest.raises(UsageError, match=r"expected a recipe of .*asmnet_paper.*; got 'best'"):
         read_recipe("best")
 
 
@@ -53,8 +54,8 @@ def test_options_win_over_the_recipe(tmp_path: Path) -> None:
     """The recipe's 224 px give way; its loss would need a data set, which is missing."""
     result = CliRunner().invoke(
         main,
-        ["train", "--recipe", "asmnet_paper", "--input-size", "100", "--data", str(tmp_path)]
-        + ["--format", "300w", "--out", str(tmp_path / "run")],
+        ("train", "--recipe", "asmnet_paper", "--input-size", "100")
+        + ("--data", str(tmp_path), "--format", "300w", "--out", str(tmp_path / "run")),
     )
     assert result.exit_code == 2
     assert "got 100" in result.output

@@ -28,6 +28,11 @@ _WITH_BIAS = {
     schema.BuiltinOperator.FULLY_CONNECTED,
 }
 _BIAS = 2  # which of their inputs it is
+_CEILINGS = {
+    schema.ActivationFunctionType.RELU6: 6.0,
+    schema.ActivationFunctionType.RELU_N1_TO_1: 1.0,
+}
+_LIMITS = {schema.TensorType.INT8: np.int8, schema.TensorType.INT16: np.int16}
 _FLOAT_BORDER = {schema.BuiltinOperator.QUANTIZE, schema.BuiltinOperator.DEQUANTIZE}
 
 
@@ -90,6 +95,32 @@ def verify_w8a8(model: bytes) -> None:
     _check_input(graph)
     for operator in graph.operators:
         _check_operator(operator, parsed, graph)
+
+
+def verify_activations(model: bytes) -> None:
+    """Check that each fused ReLU6 fits the scale of its output.
+
+    TFLite looks for the place of 6 among the output's levels, in 32 bits. Where all values are next
+    to nothing there is none, and runtimes refuse the file ("no integer overflow from
+    quantization"): with int16 activations below 1e-4, which is a network before its training.
+
+    Raises:
+        ModelError: naming the tensor.
+    """
+    graph = parse_model(model).subgraphs[0]
+    for operator in graph.operators:
+        ceiling = _CEILINGS.get(getattr(operator.builtinOptions, "fusedActivationFunction", None))
+        output = graph.tensors[operator.outputs[0]]
+        scales, _ = _quantization(output)
+        if ceiling is None or len(scales) != 1 or scales[0] <= 0:
+            continue
+        if ceiling / scales[0] > np.iinfo(np.int32).max:
+            levels = np.iinfo(_LIMITS[output.type]).max if output.type in _LIMITS else 1
+            raise ModelError(
+                f"{_text(output.name)}: expected activations of a trained network, got none above "
+                f"{levels * scales[0]:.2g}, so small that runtimes refuse the file: train the "
+                "network first, or use another recipe"
+            )
 
 
 def _check_input(graph: Any) -> None:

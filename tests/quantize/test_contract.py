@@ -9,9 +9,9 @@ import tf_keras
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from asmnet_kit.contract import verify_contract, verify_w8a8
 from asmnet_kit.errors import ModelError
 from asmnet_kit.modelfile import pack_model, parse_model
-from asmnet_kit.quantize.audit import verify_contract, verify_w8a8
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.deployable import deployable
 from asmnet_kit.quantize.recipes import RECIPES

@@ -1,0 +1,139 @@
+"""A user's own tf_keras model: flat or not, whatever its input range, or a message what to do."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tf_keras
+from click.testing import CliRunner, Result
+from numpy.typing import NDArray
+
+from asmnet_kit.cli import main
+from asmnet_kit.errors import ModelError
+from asmnet_kit.faces3d.points import GENERIC_FACE_68
+from asmnet_kit.images import to_float_input
+from asmnet_kit.modelfile import read_metadata
+from asmnet_kit.quantize.deployable import check_flat
+from asmnet_kit.quantize.flatten import flattened, with_input_range
+from asmnet_kit.quantize.float_model import open_float_model
+
+L = tf_keras.layers
+SIZE = 32
+
+
+def nested(outputs: tuple[int, ...] = (136, 3)) -> tf_keras.Model:
+    """A backbone as a layer of the model, inputs 0..255 with a Rescaling, as tutorials have it."""
+    tf_keras.utils.set_random_seed(0)
+    backbone = tf_keras.Sequential(
+        [
+            L.Conv2D(8, 3, strides=2, padding="same", name="conv", input_shape=(SIZE, SIZE, 3)),
+            L.BatchNormalization(name="norm"),
+            L.ReLU(6.0, name="relu"),
+        ],
+        name="backbone",
+    )
+    image = tf_keras.Input((SIZE, SIZE, 3), name="picture")
+    x = L.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(image)
+    x = L.GlobalAveragePooling2D(name="pool")(backbone(x))
+    x = L.Dropout(0.2, name="dropout")(x)
+    heads = [L.Dense(width, name=f"dense_{width}")(x) for width in outputs]
+    return tf_keras.Model(image, heads)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory, draw_faces: Callable[..., Path]) -> Path:
+    folder = tmp_path_factory.mktemp("own") / "faces"
+    return draw_faces(folder, GENERIC_FACE_68, {"train": 12, "val": 6})
+
+
+def call(model: Path, data: Path, out: Path, *options: str) -> Result:
+    arguments = ["quantize", str(model), "--data", str(data), "--format", "csv", "--out", str(out)]
+    return CliRunner().invoke(main, [*arguments, *options])
+
+
+def test_a_nested_model_is_flattened_to_the_same_function(crops: NDArray[np.uint8]) -> None:
+    model = nested()
+    flat = flattened(model)
+    check_flat(flat)
+    assert [layer.name for layer in flat.layers[1:5]] == ["rescale", "conv", "norm", "relu"]
+    for expected, got in zip(model(crops * 1.0), flat(crops * 1.0), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_an_input_of_another_range_is_moved_to_the_kits(crops: NDArray[np.uint8]) -> None:
+    """The model takes v itself: mean 0, scale 1."""
+    flat = flattened(nested())
+    moved = with_input_range(flat, mean=0.0, scale=1.0)
+    for expected, got in zip(flat(crops * 1.0), moved(to_float_input(crops)), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert with_input_range(flat, mean=128, scale=128) is flat
+
+
+@pytest.mark.parametrize("recipe", ["ptq_w8a8", "qat_w8a8"])
+@pytest.mark.parametrize("outputs", [(136, 3), (136,)])
+def test_an_own_model_becomes_a_file_of_the_kit(
+    recipe: str, outputs: tuple[int, ...], faces: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.keras"
+    nested(outputs).save(path)
+    options = ["--recipe", recipe, "--calibration-faces", "16", "--input-mean", "0"]
+    options += ["--input-scale", "1", "--json"]
+    if recipe == "qat_w8a8":
+        options += ["--epochs", "1"]
+    result = call(path, faces, tmp_path / "out", *options)
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert Path(content["file"]).name == f"mine_68_32_{recipe}.tflite"
+    assert content["audit"]["verdicts"]["edgetpu"]["verdict"] == "full"
+    assert content["nme_percent"] == pytest.approx(content["float_nme_percent"], rel=0.1)
+    assert set(read_metadata(Path(content["file"])).outputs) == (
+        {"landmarks", "pose"} if len(outputs) == 2 else {"landmarks"}
+    )
+
+
+class Subclassed(tf_keras.Model):  # type: ignore[misc]
+    """Has no graph of layers."""
+
+    def call(self, x: Any) -> Any:
+        return x
+
+
+def test_outputs_that_are_no_landmarks_are_refused_with_their_shapes(tmp_path: Path) -> None:
+    path = tmp_path / "ten.keras"
+    nested((10,)).save(path)
+    with pytest.raises(ModelError, match=r"136 or 196\] of landmarks .* dense_10.*10\]"):
+        open_float_model(path, mean=None, scale=None)
+
+
+def test_a_layer_that_is_called_twice_is_named_with_the_way_out() -> None:
+    image = tf_keras.Input((SIZE, SIZE, 3))
+    shared = L.Conv2D(3, 1, name="shared")
+    model = tf_keras.Model(image, L.Flatten()(shared(shared(image))))
+    with pytest.raises(ModelError, match="'shared': use one layer per call"):
+        flattened(model)
+
+
+def test_arithmetic_outside_of_layers_is_named_with_the_way_out() -> None:
+    image = tf_keras.Input((SIZE, SIZE, 3))
+    model = tf_keras.Model(image, L.Flatten()(image / 127.5))
+    with pytest.raises(ModelError, match=r"arithmetic .* use a layer for it"):
+        flattened(model)
+
+
+def test_a_keras_3_file_says_how_to_come_back(faces: Path, tmp_path: Path) -> None:
+    path = tmp_path / "three.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.12.0"}))
+        archive.writestr("config.json", "{}")
+    result = call(path, faces, tmp_path / "out", "--recipe", "fp32")
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert "written by Keras 3.12.0" in result.output and "set_weights" in result.output
+
+
+def test_an_input_range_is_refused_for_a_run(faces: Path, tmp_path: Path) -> None:
+    result = call(tmp_path, faces, tmp_path / "out", "--recipe", "fp32", "--input-mean", "0")
+    assert result.exit_code == 2 and "--input-mean is for a .keras file" in result.output
