@@ -88,7 +88,7 @@ def parse_output(text: str) -> Outcome:
             f"expected Init, First inference and Inference (avg), got {timings[-1][:200]!r}"
         )
     warmup = [block for block, _ in blocks[:-1]]
-    middle = figures.get("median", named["Inference (avg)"])
+    middle = figures.get("median") or named["Inference (avg)"]
     accelerators = ACCELERATORS.findall(text)
     memory = MEMORY.findall(text)
     return Outcome(

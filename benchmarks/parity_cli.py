@@ -68,17 +68,13 @@ def parity(
         raise UsageError("--emulated needs --run, the model that it is a variant of")
     from asmnet_kit.benchmarks.parity import compare_kernels
     from asmnet_kit.console import print_json, stderr
-    from asmnet_kit.datasets.registry import load_dataset, points_to_read, splits_of
+    from asmnet_kit.datasets.registry import load_to_measure
     from asmnet_kit.errors import ModelError
     from asmnet_kit.face_crops import face_crops
     from asmnet_kit.modelfile import read_metadata
 
     metadata = read_metadata(model)
-    if split is None and "test" in splits_of(data, data_format):
-        split = "test"
-    dataset = load_dataset(
-        data, data_format, split=split, points=points_to_read(data_format, metadata.landmarks)
-    )
+    dataset, _ = load_to_measure(data, data_format, split=split, model_points=metadata.landmarks)
     if dataset.scheme.points != metadata.landmarks:
         raise ModelError(
             f"{model} predicts {metadata.landmarks} landmarks, {data} has {dataset.scheme.points}"

@@ -185,7 +185,7 @@ def landmark_box(landmarks: Points) -> NDArray[np.float32]:
 
 def to_float_input(crops: Image) -> NDArray[np.float32]:
     """(v - 128) / 128 for a float model; any shape."""
-    values = np.multiply(crops, np.float32(1 / SCALE), dtype=np.float32)
+    values: NDArray[np.float32] = np.multiply(crops, np.float32(1 / SCALE), dtype=np.float32)
     values -= np.float32(MEAN / SCALE)  # exact: v / 128 has 8 bits
     return values
 

@@ -105,5 +105,5 @@ def test_a_missing_or_damaged_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no such file"):
         Teacher.load(tmp_path / "none.npz")
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 truncated")
-    with pytest.raises(DatasetError, match="expected an .npz"):
+    with pytest.raises(DatasetError, match=r"expected an .npz"):
         Teacher.load(tmp_path / "bad.npz")

@@ -54,8 +54,8 @@ def test_options_win_over_the_recipe(tmp_path: Path) -> None:
     """The recipe's 224 px give way; its loss would need a data set, which is missing."""
     result = CliRunner().invoke(
         main,
-        ("train", "--recipe", "asmnet_paper", "--input-size", "100")
-        + ("--data", str(tmp_path), "--format", "300w", "--out", str(tmp_path / "run")),
+        f"train --recipe asmnet_paper --input-size 100 --data {tmp_path} --format 300w "
+        f"--out {tmp_path / 'run'}",
     )
     assert result.exit_code == 2
     assert "got 100" in result.output
