@@ -68,7 +68,7 @@ $(TFLITE_RUNTIME)/bin/python:
 bench-harness: $(INSTALLED) ## the benchmark against Google's litert-benchmark on the same file
 	@$(BIN)/python -m asmnet_kit.benchmarks.harness $(MODEL)
 
-bench-train: $(INSTALLED) ## pictures/s of training and its share of time spent waiting for data
+bench-train: $(INSTALLED) ## pictures/s of training against plain model.fit, and what waits for data
 	@$(BIN)/python -m asmnet_kit.training.bench
 
 asm-study: $(INSTALLED) ## with and without ASM-LOSS, several seeds: ARGS='--data DIR --format F --out DIR'

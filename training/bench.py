@@ -1,8 +1,9 @@
-"""Does the input pipeline keep up? ``python -m asmnet_kit.training.bench`` (``make bench-train``).
+"""How fast is training, and does its input keep up? ``python -m asmnet_kit.training.bench``.
 
-Trains the same network in turns, by the real loop: fed by the real pipeline (shards, decoding,
-augmentation), and fed with one batch that is already in memory. Turns alternate in one process, so
-that a machine which other work slows down is slow for both.
+Trains the same network in turns: by the real loop fed by the real pipeline (shards, decoding,
+augmentation), by the real loop fed with one batch that is already in memory, and by plain
+``model.fit`` (``plain_fit``). Turns alternate, so that a machine which other work slows down is
+slow for all; the ratio is taken turn by turn.
 """
 
 import statistics
@@ -16,6 +17,7 @@ from asmnet_kit.options import data_options, json_option
 from asmnet_kit.training.catalogue import ARCHITECTURES
 
 DRAWN_FACES = 512  # enough shards to leave the processor's caches
+FLOP_PER_MAC = 2 * 3  # forward; backward once for the weights, once for the input
 MAX_WAIT_PERCENT = 5.0  # of the step time; above, the pipeline starves the step
 
 
@@ -28,12 +30,21 @@ class Speed:
         cached_pictures_per_s: with one batch again and again.
         data_wait_percent: share of the time that the real loop waited for its next batch.
         cached_wait_percent: the same of the other: what asking alone costs.
+        plain_pictures_per_s: of ``model.fit`` with default settings and oneDNN off.
+        speedup: of the real loop with the real pipeline over that.
+        gflop_per_s: of the real loop, counting 2 operations for each multiply-accumulate of the
+            forward pass and twice as many for the backward pass.
+        matmul_gflop_per_s: of NumPy's product of two 2048 x 2048 float32 matrices: the machine.
     """
 
     pictures_per_s: float
     cached_pictures_per_s: float
     data_wait_percent: float
     cached_wait_percent: float
+    plain_pictures_per_s: float
+    speedup: float
+    gflop_per_s: float
+    matmul_gflop_per_s: float
 
 
 @click.command()
@@ -68,7 +79,7 @@ def main(
     turns: int,
     as_json: bool,
 ) -> None:
-    """Measure pictures/s of training and its share of time spent waiting for data.
+    """Measure pictures/s of training, against plain model.fit, and what waits for data.
 
     Without --data it draws faces. Exit code 1 when the step waits longer than 5 % of its time.
 
@@ -108,6 +119,10 @@ def main(
             f"{speed.data_wait_percent:.2f} % of the time waiting for data"
             f"\n  one cached batch {speed.cached_pictures_per_s:8.1f} pictures/s, "
             f"{speed.cached_wait_percent:.2f} % waiting"
+            f"\n  plain model.fit  {speed.plain_pictures_per_s:8.1f} pictures/s, oneDNN off: "
+            f"{speed.speedup:.2f} times slower than the first"
+            f"\n  {speed.gflop_per_s:.0f} GFLOP/s; this machine's matrix product: "
+            f"{speed.matmul_gflop_per_s:.0f}"
         )
     if speed.data_wait_percent > MAX_WAIT_PERCENT:
         raise SystemExit(1)
@@ -135,10 +150,12 @@ def measure(
     import tensorflow as tf
 
     from asmnet_kit.datasets.registry import load_dataset
+    from asmnet_kit.training.architectures.counting import macs
     from asmnet_kit.training.architectures.registry import build
     from asmnet_kit.training.config import TrainConfig
     from asmnet_kit.training.loop import Schedule, Trainer, TrainingData
     from asmnet_kit.training.pipeline import CachedBatch, FaceBatches
+    from asmnet_kit.training.plain_fit import PlainFit
     from asmnet_kit.training.records import prepare
     from asmnet_kit.training.shape_loss import AsmLoss, AsmOperator
     from asmnet_kit.training.train import fit_shape_model, prepared_size, seed_everything
@@ -165,20 +182,51 @@ def measure(
         model, loss, real, prepared.scheme, Schedule(epochs=turns + 1), tf.distribute.get_strategy()
     )
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in sources}
-    for turn in range(turns + 1):
-        for name, source in sources.items():
-            trainer.data = source
-            rows[name].append(trainer.train_epoch(turn, seed=0, monitor=None))
+    plain: list[float] = []
+    with PlainFit(
+        arch,
+        points=prepared.scheme.points,
+        input_size=input_size,
+        batch_size=batch_size,
+        steps=real.steps_per_epoch,
+    ) as plain_fit:
+        for turn in range(turns + 1):
+            for name, source in sources.items():
+                trainer.data = source
+                rows[name].append(trainer.train_epoch(turn, seed=0, monitor=None))
+            plain.append(plain_fit.pictures_per_s())
 
     def median(name: str, key: str) -> float:
         return statistics.median(row[key] for row in rows[name][1:])
 
+    ratios = [row["pictures_per_s"] / other for row, other in zip(rows["real"], plain, strict=True)]
+    pictures_per_s = median("real", "pictures_per_s")
     return Speed(
-        pictures_per_s=median("real", "pictures_per_s"),
+        plain_pictures_per_s=statistics.median(plain[1:]),
+        speedup=statistics.median(ratios[1:]),
+        gflop_per_s=pictures_per_s * macs(model) * FLOP_PER_MAC / 1e9,
+        matmul_gflop_per_s=matmul_speed(),
+        pictures_per_s=pictures_per_s,
         cached_pictures_per_s=median("cached", "pictures_per_s"),
         data_wait_percent=median("real", "data_wait_percent"),
         cached_wait_percent=median("cached", "data_wait_percent"),
     )
+
+
+def matmul_speed() -> float:
+    """GFLOP/s of a large float32 matrix product, the best of a few."""
+    import time
+
+    import numpy as np
+
+    side = 2048
+    a = np.random.default_rng(0).random((side, side), np.float32)
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        a @ a
+        seconds.append(time.perf_counter() - started)
+    return 2 * side**3 / min(seconds) / 1e9
 
 
 if __name__ == "__main__":
