@@ -13,7 +13,7 @@ from asmnet_kit.errors import ModelError
 from asmnet_kit.modelfile import read_metadata
 from asmnet_kit.plausibility import Plausibility
 from asmnet_kit.predictor import open_predictor
-from asmnet_kit.ship import Words, _sha256, card_text
+from asmnet_kit.ship import Words, _sha256, card_text, licence_in_file
 from asmnet_kit.shipped import (
     FOLDER,
     LICENCES,
@@ -42,7 +42,7 @@ def test_the_card_is_that_of_the_file_beside_it(model: ShippedModel) -> None:
     content, about = model.path.read_bytes(), model.card["model"]
     assert (about["sha256"], about["size_bytes"]) == (_sha256(content), len(content))
     metadata = read_metadata(model.path)
-    assert metadata.licence == model.card["licence"]
+    assert metadata.licence == licence_in_file(model.card["licence"])
     expected = f"{model.name}_{metadata.landmarks}_{metadata.input_size}_{metadata.recipe}.tflite"
     assert model.path.name == expected
 
