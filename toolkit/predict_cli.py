@@ -122,7 +122,7 @@ def predict(
     is_film = camera or source.suffix.lower() in FILMS
     _refuse_contradictions(boxes=boxes, min_score=min_score, is_film=is_film)
     if not camera:
-        require_exists(source, expected="a picture, a video or the number of a camera")
+        require_exists(source, expected="a photograph, a video or the number of a camera")
     if camera and frames is None:
         raise UsageError("a camera does not end: say after how many frames to stop with --frames")
     if out is not None:
