@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asmnet_kit.errors import UsageError
-from asmnet_kit.options import MODEL, ModelPath, data_options, json_option, measured_split_option
+from asmnet_kit.options import (
+    MODEL,
+    InputPath,
+    ModelPath,
+    data_options,
+    json_option,
+    measured_split_option,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,7 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--shape-model",
     "shape_model_path",
-    type=click.Path(path_type=Path),
+    type=InputPath("a shape_model.npz"),
     help="A shape_model.npz whose judgement to measure; run folders and the kit's models bring "
     "their own.",
 )

@@ -42,7 +42,7 @@ def models(name: str | None, as_json: bool) -> None:
     click.echo(
         f"{len(shipped)} model{'s' if len(shipped) > 1 else ''}; * is what predict uses unless "
         f"told. Next: asmnet-kit models {shipped[0].name}",
-        err=as_json,
+        err=True,
     )
 
 

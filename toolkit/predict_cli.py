@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.errors import UsageError
+from asmnet_kit.files import require_exists
 from asmnet_kit.options import MODEL, InputPath, ModelPath, json_option
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def predict(
     camera = str(source).isdecimal() and not source.exists()
     is_film = camera or source.suffix.lower() in FILMS
     _refuse_contradictions(boxes=boxes, min_score=min_score, is_film=is_film)
+    if not camera:
+        require_exists(source, expected="a photograph, a video or the number of a camera")
     if camera and frames is None:
         raise UsageError("a camera does not end: say after how many frames to stop with --frames")
     if out is not None:

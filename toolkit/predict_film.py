@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from asmnet_kit.console import progress, stderr, stdout
+from asmnet_kit.console import progress, stderr
 from asmnet_kit.draw import draw_faces
 from asmnet_kit.landmarks import Scheme
 from asmnet_kit.plausibility import Plausibility
@@ -149,8 +149,7 @@ def predict_film(
             "read: it may be cut off",
             markup=False,
         )
-    summary = stderr() if as_json else stdout()
-    summary.print(_summary(tally, tracker.detections, film.name, out), markup=False)
+    stderr().print(_summary(tally, tracker.detections, film.name, out), markup=False)
 
 
 def _summary(tally: _Tally, detections: int, name: str, out: Path | None) -> str:

@@ -19,6 +19,7 @@ import hashlib
 import json
 import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -30,9 +31,9 @@ from asmnet_kit import __version__
 from asmnet_kit.errors import KitError, ModelError, UsageError
 from asmnet_kit.files import write_bytes, write_json, write_text
 from asmnet_kit.modelfile import ModelMetadata, read_metadata, with_metadata
+from asmnet_kit.plausibility import Plausibility
 from asmnet_kit.results import Result, load_result
 from asmnet_kit.runtime import open_runtime
-from asmnet_kit.shape_model import ShapeModel
 from asmnet_kit.shipped import FOLDER, LICENCES, SCHEMA_VERSION, shipped_models
 
 if sys.version_info >= (3, 11):
@@ -163,20 +164,17 @@ def ship(
         if others:
             raise UsageError(f"{', '.join(others)} is the default model: there can be only one")
 
-    stamped = with_metadata(content, replace(metadata, licence=words.licence))
+    stamped = with_metadata(content, replace(metadata, licence=licence_in_file(words.licence)))
+    if not _same_outputs(model, stamped, metadata):
+        raise ModelError(f"{model}: its outputs changed with its metadata: convert it again")
+    shapes = None if shape_model is None else _shape_model_bytes(shape_model, metadata)
     stem = f"{name}_{metadata.landmarks}_{metadata.input_size}_{metadata.recipe}"
     shipped = folder / f"{stem}.tflite"
-    write_bytes(shipped, stamped)
-    if not _same_outputs(model, shipped, metadata):
-        shipped.unlink()
-        raise ModelError(f"{model}: its outputs changed with its metadata: convert it again")
-    if shape_model is not None:
-        _copy_shape_model(shape_model, shipped.with_suffix(".npz"), metadata)
     card: Card = {
         "schema_version": SCHEMA_VERSION,
         "name": name,
         "file": shipped.name,
-        "shape_model": None if shape_model is None else shipped.with_suffix(".npz").name,
+        "shape_model": None if shapes is None else f"{stem}.npz",
         "summary": words.summary,
         "default": words.default,
         "licence": words.licence,
@@ -201,6 +199,10 @@ def ship(
         "kit_version": __version__,
     }
     path = folder / f"{name}.json"
+    _remove_old(path)
+    write_bytes(shipped, stamped)
+    if shapes is not None:
+        write_bytes(shipped.with_suffix(".npz"), shapes)
     write_text(folder / f"{name}.md", card_text(card))
     write_json(path, card)
     return path
@@ -264,6 +266,13 @@ def card_text(card: Card) -> str:
         f"`{card['name']}.toml` and measurements of this model.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def licence_in_file(licence: str) -> str:
+    """The licence as the model file says it, which may be far from this folder."""
+    if licence == "Apache-2.0":
+        return licence
+    return f"{licence} of asmnet-kit ({LICENCES[licence]})"
 
 
 def _evaluation(path: Path, sha256: str, words: Words) -> Card:
@@ -341,24 +350,35 @@ def _headline(accuracy: Sequence[Card]) -> dict[str, float]:
     return figures
 
 
-def _same_outputs(first: Path, second: Path, metadata: ModelMetadata) -> bool:
-    """Whether two model files give the same bits for one crop of noise."""
+def _remove_old(card: Path) -> None:
+    """Remove the files that an earlier card names: a model of another size, a shape model."""
+    if card.is_file():
+        old = _json(card)
+        for name in (old["file"], old["shape_model"]):
+            if name is not None:
+                (card.parent / Path(name).name).unlink(missing_ok=True)
+
+
+def _same_outputs(measured: Path, stamped: bytes, metadata: ModelMetadata) -> bool:
+    """Whether two models give the same bits for one crop of noise."""
     size = metadata.input_size
-    runtimes = [open_runtime(path) for path in (first, second)]
-    info = runtimes[0].inputs["image"]
     noise = np.random.default_rng(0).integers(-128, 128, (1, size, size, 3))
-    image = noise.astype(np.int8) if info.dtype == np.int8 else noise.astype(info.dtype) / 128
-    one, other = (runtime.run({"image": image.astype(info.dtype)}) for runtime in runtimes)
+    outputs = []
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / measured.name
+        copy.write_bytes(stamped)
+        for path in (measured, copy):
+            runtime = open_runtime(path)
+            dtype = runtime.inputs["image"].dtype
+            image = noise if dtype == np.int8 else noise / 128
+            outputs.append(runtime.run({"image": image.astype(dtype)}))
+    one, other = outputs
     return one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one)
 
 
-def _copy_shape_model(source: Path, target: Path, metadata: ModelMetadata) -> None:
-    points = ShapeModel.load(source).scheme
-    if points != metadata.landmarks:
-        raise UsageError(
-            f"{source}: expected a shape model of {metadata.landmarks} points, got {points}"
-        )
-    write_bytes(target, source.read_bytes())
+def _shape_model_bytes(source: Path, metadata: ModelMetadata) -> bytes:
+    Plausibility.load(source).check_points(metadata.landmarks)
+    return source.read_bytes()
 
 
 def _accuracy_rows(scores: Card) -> list[str]:

@@ -65,7 +65,7 @@ def test_a_card_holds_what_was_measured_and_said(folder, measured) -> None:
     path = ship(folder / "constant_model.toml", **measured, folder=folder)
     model = model_named("constant_model", folder)
     assert model.path.name == "constant_model_68_32_none.tflite"
-    assert read_metadata(model.path).licence == "LICENSE-WEIGHTS"
+    assert read_metadata(model.path).licence == "LICENSE-WEIGHTS of asmnet-kit (research only)"
     evaluation = json.loads(measured["evaluations"][0].read_text())
     card = json.loads(path.read_text())
     assert card["accuracy"][0]["nme_percent"] == evaluation["nme_percent"]
@@ -102,6 +102,39 @@ def test_a_shape_model_goes_with_it(folder, measured, tmp_path) -> None:
     (model,) = shipped_models(folder)
     assert model.path.with_suffix(".npz").read_bytes() == (tmp_path / "shape.npz").read_bytes()
     assert model.card["shape_model"] == "constant_model_68_32_none.npz"
+
+
+def test_what_an_earlier_card_named_is_removed(folder, measured, tmp_path) -> None:
+    """A model of another size under the same name, and a shape model that is no longer given."""
+    path = ship(folder / "constant_model.toml", **measured, folder=folder)
+    card = json.loads(path.read_text())
+    old = {"file": "constant_model_68_16_none.tflite", "shape_model": "constant_model_68_16.npz"}
+    path.write_text(json.dumps({**card, **old}))
+    for name in old.values():
+        (folder / name).write_bytes(b"old")
+    ship(folder / "constant_model.toml", **measured, folder=folder)
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "constant_model.json",
+        "constant_model.md",
+        "constant_model.toml",
+        "constant_model_68_32_none.tflite",
+    ]
+
+
+def test_a_shape_model_of_other_landmarks_is_refused_before_anything_is_written(
+    folder, measured, tmp_path
+) -> None:
+    accumulator = ShapeAccumulator(98)
+    accumulator.update(generic_reference(98) * [[[0.9, 1]], [[1, 1]], [[1.1, 1]]])
+    accumulator.fit(0.99).save(tmp_path / "shape.npz")
+    with pytest.raises(KitError, match="shape model of 68 landmarks"):
+        ship(
+            folder / "constant_model.toml",
+            **measured,
+            shape_model=tmp_path / "shape.npz",
+            folder=folder,
+        )
+    assert [p.name for p in folder.iterdir()] == ["constant_model.toml"]
 
 
 @pytest.mark.parametrize(("key", "kind"), [("evaluations", "evaluation"), ("benchmarks", "result")])

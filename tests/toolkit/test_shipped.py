@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
-from asmnet_kit.errors import ModelError
+from asmnet_kit.errors import ModelError, UsageError
 from asmnet_kit.modelfile import read_metadata
 from asmnet_kit.plausibility import Plausibility
 from asmnet_kit.predictor import open_predictor
-from asmnet_kit.ship import Words, _sha256, card_text
+from asmnet_kit.ship import Words, _sha256, card_text, licence_in_file
 from asmnet_kit.shipped import (
     FOLDER,
     LICENCES,
@@ -42,7 +42,7 @@ def test_the_card_is_that_of_the_file_beside_it(model: ShippedModel) -> None:
     content, about = model.path.read_bytes(), model.card["model"]
     assert (about["sha256"], about["size_bytes"]) == (_sha256(content), len(content))
     metadata = read_metadata(model.path)
-    assert metadata.licence == model.card["licence"]
+    assert metadata.licence == licence_in_file(model.card["licence"])
     expected = f"{model.name}_{metadata.landmarks}_{metadata.input_size}_{metadata.recipe}.tflite"
     assert model.path.name == expected
 
@@ -94,18 +94,19 @@ def test_a_path_that_does_not_exist_is_left_to_whoever_opens_it(tmp_path: Path) 
     assert find_model(Path("none.tflite")) == Path("none.tflite")
 
 
-def test_an_unknown_name_is_told_the_known_ones() -> None:
-    with pytest.raises(ModelError, match=f"asmnet_giant.*{NAMES[0]}"):
+def test_an_unknown_name_is_told_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"asmnet_giant.*{NAMES[0]}"):
         find_model(Path("asmnet_giant"))
-    for command in ("evaluate", "benchmark", "check", "predict"):
-        arguments = {
-            "evaluate": ["asmnet_giant", "--data", "x", "--format", "300w"],
-            "benchmark": ["asmnet_giant", "--out", "x"],
-            "check": ["asmnet_giant"],
-            "predict": ["x.jpg", "--model", "asmnet_giant"],
-        }[command]
-        run = CliRunner().invoke(main, [command, *arguments])
-        assert run.exit_code == 1 and NAMES[0] in run.output, (command, run.output)
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"")
+    for command, arguments in {
+        "evaluate": ["asmnet_giant", "--data", tmp_path, "--format", "300w"],
+        "benchmark": ["asmnet_giant", "--out", tmp_path / "out"],
+        "check": ["asmnet_giant"],
+        "predict": [photo, "--model", "asmnet_giant"],
+    }.items():
+        run = CliRunner().invoke(main, [command, *map(str, arguments)])
+        assert run.exit_code == 2 and NAMES[0] in run.output, (command, run.output)
 
 
 def test_a_damaged_card_is_an_error_that_names_it(tmp_path: Path) -> None:
