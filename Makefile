@@ -8,8 +8,9 @@ INSTALLED := $(VENV)/.installed
 OUT ?= quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help dev quickstart test lint format types docs bench-harness bench-train asm-study bench-synthetic clean
-.PHONY: golden android android-test ship-model bench-video tflite-runtime
+.PHONY: help dev quickstart test lint format types docs clean
+.PHONY: bench-harness bench-train asm-study bench-synthetic reference bench-video
+.PHONY: golden android android-test ship-model tflite-runtime
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -67,6 +68,13 @@ $(TFLITE_RUNTIME)/bin/python:
 
 bench-harness: $(INSTALLED) ## the benchmark against Google's litert-benchmark on the same file
 	@$(BIN)/python -m asmnet_kit.benchmarks.harness $(MODEL)
+
+# A quiet machine, please. MODELS="a.tflite b.tflite" measures others, REFERENCE=DIR writes elsewhere.
+MODELS ?= $(wildcard toolkit/models/*.tflite)
+REFERENCE ?= benchmarks/reference
+reference: $(INSTALLED) ## measure the kit's models on this machine's CPU into benchmarks/reference
+	@test -n "$(MODELS)" || { echo 'no model ships with the kit yet: make reference MODELS="a.tflite b.tflite"'; exit 2; }
+	@$(BIN)/python -m asmnet_kit.benchmarks.measure_reference $(MODELS) --out $(REFERENCE)
 
 bench-train: $(INSTALLED) ## pictures/s of training and its share of time spent waiting for data
 	@$(BIN)/python -m asmnet_kit.training.bench
