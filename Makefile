@@ -99,14 +99,15 @@ ship-model: $(INSTALLED) ## put MODEL into the kit as NAME, with a card made of 
 golden: $(INSTALLED) ## write the golden files that the phone app's tests compare with
 	@$(BIN)/python -m asmnet_kit.golden
 
-# The app's tests need a drawn face and a model with known answers; the app itself bundles the models
-# of toolkit/models, or this one while there are none. MODEL=file.tflite bundles another.
+# The app's tests need a drawn face and a model with known answers: the first int8 one that ships with
+# the kit, or an untrained one. The app bundles all that ship; MODEL=file.tflite bundles another.
 ANDROID_TOOLS := android_demo/tools
 ANDROID_INPUTS := build/android/models/face.json
+ANDROID_SHIPPED := $(wildcard toolkit/models/*w8a8.tflite)
 ANDROID_MODEL := $(if $(MODEL),--model $(MODEL))
 
-$(ANDROID_INPUTS): $(ANDROID_TOOLS)/make_test_inputs.py | $(INSTALLED)
-	@$(BIN)/python $(ANDROID_TOOLS)/make_test_inputs.py $(@D)
+$(ANDROID_INPUTS): $(ANDROID_TOOLS)/make_test_inputs.py $(ANDROID_SHIPPED) | $(INSTALLED)
+	@$(BIN)/python $(ANDROID_TOOLS)/make_test_inputs.py $(@D) $(firstword $(ANDROID_SHIPPED))
 
 android: $(ANDROID_INPUTS) ## build the phone app: a signed APK, from Maven Central and Debian alone
 	@$(BIN)/python $(ANDROID_TOOLS)/build.py $(ANDROID_MODEL)
