@@ -8,8 +8,9 @@ INSTALLED := $(VENV)/.installed
 OUT ?= quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help dev quickstart test lint format types docs bench-harness bench-train asm-study bench-synthetic clean
-.PHONY: golden android android-test ship-model bench-video tflite-runtime
+.PHONY: help dev quickstart test lint format types docs clean
+.PHONY: bench-harness bench-train asm-study bench-synthetic reference bench-video
+.PHONY: golden android android-test ship-model tflite-runtime
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -68,6 +69,13 @@ $(TFLITE_RUNTIME)/bin/python:
 bench-harness: $(INSTALLED) ## the benchmark against Google's litert-benchmark on the same file
 	@$(BIN)/python -m asmnet_kit.benchmarks.harness $(MODEL)
 
+# A quiet machine, please. MODELS="a.tflite b.tflite" measures others, REFERENCE=DIR writes elsewhere.
+MODELS ?= $(wildcard toolkit/models/*.tflite)
+REFERENCE ?= benchmarks/reference
+reference: $(INSTALLED) ## measure the kit's models on this machine's CPU into benchmarks/reference
+	@test -n "$(MODELS)" || { echo 'no model ships with the kit yet: make reference MODELS="a.tflite b.tflite"'; exit 2; }
+	@$(BIN)/python -m asmnet_kit.benchmarks.measure_reference $(MODELS) --out $(REFERENCE)
+
 bench-train: $(INSTALLED) ## pictures/s of training against plain model.fit, and what waits for data
 	@$(BIN)/python -m asmnet_kit.training.bench
 
@@ -91,14 +99,15 @@ ship-model: $(INSTALLED) ## put MODEL into the kit as NAME, with a card made of 
 golden: $(INSTALLED) ## write the golden files that the phone app's tests compare with
 	@$(BIN)/python -m asmnet_kit.golden
 
-# The app's tests need a drawn face and a model with known answers; the app itself bundles the models
-# of toolkit/models, or this one while there are none. MODEL=file.tflite bundles another.
+# The app's tests need a drawn face and a model with known answers: the first int8 one that ships with
+# the kit, or an untrained one. The app bundles all that ship; MODEL=file.tflite bundles another.
 ANDROID_TOOLS := android_demo/tools
 ANDROID_INPUTS := build/android/models/face.json
+ANDROID_SHIPPED := $(wildcard toolkit/models/*w8a8.tflite)
 ANDROID_MODEL := $(if $(MODEL),--model $(MODEL))
 
-$(ANDROID_INPUTS): $(ANDROID_TOOLS)/make_test_inputs.py | $(INSTALLED)
-	@$(BIN)/python $(ANDROID_TOOLS)/make_test_inputs.py $(@D)
+$(ANDROID_INPUTS): $(ANDROID_TOOLS)/make_test_inputs.py $(ANDROID_SHIPPED) | $(INSTALLED)
+	@$(BIN)/python $(ANDROID_TOOLS)/make_test_inputs.py $(@D) $(firstword $(ANDROID_SHIPPED))
 
 android: $(ANDROID_INPUTS) ## build the phone app: a signed APK, from Maven Central and Debian alone
 	@$(BIN)/python $(ANDROID_TOOLS)/build.py $(ANDROID_MODEL)

@@ -31,7 +31,7 @@ APP = DEMO / "app" / "src" / "main"
 CLASSES = BUILD / "classes"
 RESOURCES = BUILD / "resources.apk"
 GENERATED = BUILD / "generated"
-TEST_MODEL = BUILD / "models" / "asmnet_nano_68_112_untrained_w8a8.tflite"
+INPUTS = BUILD / "models"  # of the tests: make_test_inputs.py writes them
 
 # Libraries and models are mapped into memory: they stay uncompressed, on the borders of memory
 # pages (16 KiB on newer phones). Other uncompressed entries need 4 bytes.
@@ -70,14 +70,25 @@ def build(models: Sequence[Path]) -> Path:
 
 
 def default_models() -> list[Path]:
-    """The models that ship with the kit, or else the untrained one that `make android` makes."""
+    """The models that ship with the kit, or else the one that `make android` makes."""
     shipped = sorted((ROOT / "toolkit" / "models").glob("*w8a8.tflite"))
     if shipped:
         return shipped
-    if TEST_MODEL.exists():
-        say(f"no model ships with the kit yet: bundling the untrained {TEST_MODEL.name}")
-        return [TEST_MODEL]
-    raise BuildError("expected a model to bundle: give one with --model, or use make android")
+    model = test_model()
+    say(f"no model ships with the kit yet: bundling {model.name}")
+    return [model]
+
+
+def test_model() -> Path:
+    """The model whose answers are known.
+
+    Raises:
+        BuildError: make_test_inputs.py has not run.
+    """
+    found = sorted(INPUTS.glob("*.tflite"))
+    if len(found) != 1:
+        raise BuildError(f"expected one model in {INPUTS}, found {len(found)}: use make android")
+    return found[0]
 
 
 def link_resources() -> None:

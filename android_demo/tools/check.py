@@ -16,12 +16,11 @@ from pathlib import Path
 import build
 import gates
 import toolchain
-from build import CLASSES, RESOURCES
+from build import CLASSES, INPUTS, RESOURCES
 from toolchain import BUILD, DEMO, BuildError, classpath, file, files, java, say, unzip
 
 REPORTS = BUILD / "reports"
 PICTURES = BUILD / "pictures"
-INPUTS = build.TEST_MODEL.parent
 TEST_CLASSES = BUILD / "test-classes"
 APP_TEST_CLASSES = BUILD / "app-test-classes"
 
@@ -59,7 +58,7 @@ def jvm_tests() -> str:
         TEST_CLASSES,
         classpath(CLASSES, TEST_CLASSES, DEMO / "core/src/test/resources", stdlib, junit, tflite),
         [
-            f"-Dasmnetkit.model={build.TEST_MODEL}",
+            f"-Dasmnetkit.model={build.test_model()}",
             f"-Dorg.bytedeco.javacpp.cachedir={BUILD}/javacpp",
         ],
     )
@@ -82,7 +81,7 @@ def robolectric_tests() -> str:
     resources = BUILD / "robolectric" / "resources.apk"
     shutil.copy(RESOURCES, resources)
     with zipfile.ZipFile(resources, "a") as apk:
-        apk.write(build.TEST_MODEL, f"assets/models/{build.TEST_MODEL.name}")
+        apk.write(build.test_model(), f"assets/models/{build.test_model().name}")
     configuration.write_text(
         f"android_merged_manifest={build.GENERATED / 'AndroidManifest.xml'}\n"
         f"android_resource_apk={resources}\n"

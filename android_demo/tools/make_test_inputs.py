@@ -1,10 +1,11 @@
-"""Make what the app is built and tested with: an untrained int8 model and a drawn face.
+"""Make what the app is built and tested with: an int8 model and a drawn face.
 
-    python android_demo/tools/make_test_inputs.py OUT_FOLDER
+    python android_demo/tools/make_test_inputs.py OUT_FOLDER [MODEL.tflite]
 
-Writes asmnet_nano, converted untrained, and beside it what the kit's own runtime answers to a few
-crops (JSON), which the JVM test compares with. Its landmarks mean nothing; its operators, types and
-metadata are those of a trained model. Writes a synthetic face with its landmarks and pose too.
+Writes the model, and beside it what the kit's own runtime answers to a few crops (JSON), which the
+JVM test compares with. Without a MODEL that is asmnet_nano, converted untrained: its landmarks mean
+nothing; its operators, types and metadata are those of a trained model. Writes a synthetic face
+with its landmarks and pose too.
 """
 
 import base64
@@ -33,11 +34,23 @@ CASES = 8
 FACE_SEED, FACE_SIZE = 128, 480
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, shipped: Path | None = None) -> None:
+    for old in (*folder.glob("*.tflite"), *folder.glob("*.expected.json")):
+        old.unlink()
+    path = untrained(folder) if shipped is None else folder / shipped.name
+    if shipped is not None:
+        write_bytes(path, shipped.read_bytes())
+    write_json(path.with_suffix(".expected.json"), expected(path))
+    write_json(folder / "face.json", face())
+    print(path)
+
+
+def untrained(folder: Path) -> Path:
+    """asmnet_nano in int8, never trained, with the kit's metadata."""
     tf_keras.utils.set_random_seed(0)
     network = build("asmnet_nano", points=POINTS, input_size=SIZE)
     spread_outputs(network)
-    content = convert(deployable(network), recipe_of("ptq_w8a8"), crops=crops(32))
+    content = convert(deployable(network), recipe_of("ptq_w8a8"), crops=crops(32, SIZE))
     metadata = ModelMetadata(
         architecture="asmnet_nano",
         landmarks=POINTS,
@@ -47,9 +60,7 @@ def main(folder: Path) -> None:
     )
     path = folder / metadata.file_name
     write_bytes(path, with_metadata(content, metadata))
-    write_json(path.with_suffix(".expected.json"), expected(path))
-    write_json(folder / "face.json", face())
-    print(path)
+    return path
 
 
 def spread_outputs(network: tf_keras.Model) -> None:
@@ -61,8 +72,8 @@ def spread_outputs(network: tf_keras.Model) -> None:
             layer.set_weights([rng.normal(0, 0.1, shape) for shape in shapes])
 
 
-def crops(count: int) -> Image:
-    """uint8 [count, SIZE, SIZE, 3]: windows of a picture of shapes under growing noise."""
+def crops(count: int, size: int) -> Image:
+    """uint8 [count, size, size, 3]: windows of a picture of shapes under growing noise."""
     rng = np.random.default_rng(0)
     picture = picture_of_shapes()
     cut = []
@@ -70,7 +81,7 @@ def crops(count: int) -> Image:
         box = np.array(
             [rng.uniform(0, 20), rng.uniform(0, 15), rng.uniform(35, 60), 46], np.float32
         )
-        crop = Crop.from_box(box, size=SIZE).cut(picture).astype(np.float64)
+        crop = Crop.from_box(box, size=size).cut(picture).astype(np.float64)
         cut.append(crop + rng.normal(0, 60 * index / count, crop.shape))
     return np.clip(np.stack(cut), 0, 255).astype(np.uint8)
 
@@ -92,7 +103,7 @@ def expected(path: Path) -> dict[str, object]:
     cases = []
     runtimes = {"xnnpack": open_runtime(path), "builtin": open_runtime(path, xnnpack=False)}
     info = runtimes["builtin"].inputs["image"]
-    for crop in crops(CASES):
+    for crop in crops(CASES, info.shape[1]):
         raw = {"image": input_values(crop[None], info)}
         outputs = {
             kernels: {name: values.ravel().tolist() for name, values in runtime.run(raw).items()}
@@ -103,4 +114,4 @@ def expected(path: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,15 +36,18 @@ class BuildError(Exception):
     """A step failed; the message is all a reader needs."""
 
 
+def missing_programs() -> list[str]:
+    """The Debian packages of programs that are not on the PATH."""
+    return sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
+
+
 def ensure_programs() -> None:
     """Install the Debian packages of missing programs, or say which they are.
 
     Raises:
         BuildError: programs are missing and this user cannot install them.
     """
-    missing = sorted(
-        {package for program, package in PROGRAMS.items() if not shutil.which(program)}
-    )
+    missing = missing_programs()
     if not missing:
         return
     command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
@@ -56,8 +60,17 @@ def ensure_programs() -> None:
     run(command)
 
 
-def files(profile: str) -> list[Path]:
-    """The files of one profile of pom.xml; Maven downloads what ~/.m2 does not have yet."""
+def profiles() -> list[str]:
+    """Every profile of pom.xml."""
+    return re.findall(r"<profile>.*?<id>([^<]+)</id>", POM.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def files(profile: str, *, offline: bool = False) -> list[Path]:
+    """The files of one profile of pom.xml; Maven downloads what ~/.m2 does not have yet.
+
+    Raises:
+        BuildError: Maven failed; with ``offline``, also where something would be downloaded.
+    """
     fingerprint = hashlib.sha256(profile_text(profile).encode()).hexdigest()[:12]
     listing = BUILD / "classpaths" / f"{profile}-{fingerprint}.txt"
     if listing.exists():
@@ -67,7 +80,11 @@ def files(profile: str) -> list[Path]:
     say(f"asking Maven for '{profile}'")
     listing.parent.mkdir(parents=True, exist_ok=True)
     goal = f"{DEPENDENCY_PLUGIN}:build-classpath"
-    run(["mvn", "-q", "-B", "-f", POM, "-P", profile, goal, f"-Dmdep.outputFile={listing}"])
+    options = ["-o"] if offline else []
+    run(
+        ["mvn", "-q", "-B", *options, "-f", POM, "-P", profile, goal,
+         f"-Dmdep.outputFile={listing}"]
+    )  # fmt: skip
     return [Path(line) for line in listing.read_text().strip().split(os.pathsep)]
 
 
