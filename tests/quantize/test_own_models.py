@@ -90,6 +90,7 @@ def test_an_own_model_becomes_a_file_of_the_kit(
     assert Path(content["file"]).name == f"mine_68_32_{recipe}.tflite"
     assert content["audit"]["verdicts"]["edgetpu"]["verdict"] == "full"
     assert content["nme_percent"] == pytest.approx(content["float_nme_percent"], rel=0.1)
+    assert read_metadata(Path(content["file"])).source["settings"]["input_scale"] == 1.0
     assert set(read_metadata(Path(content["file"])).outputs) == (
         {"landmarks", "pose"} if len(outputs) == 2 else {"landmarks"}
     )
