@@ -20,7 +20,7 @@ from asmnet_kit.benchmarks.runner import benchmark_model
 from asmnet_kit.benchmarks.targets.protocol import Request
 from asmnet_kit.console import stderr
 from asmnet_kit.datasets.base import Dataset
-from asmnet_kit.datasets.registry import load_dataset, points_to_read, splits_of
+from asmnet_kit.datasets.registry import load_to_measure
 from asmnet_kit.errors import KitError, UsageError
 from asmnet_kit.evaluate import Evaluation, evaluate
 from asmnet_kit.files import write_text
@@ -113,9 +113,8 @@ def measure_folder(
 
 
 def _dataset(model: Path, data: Path, format: str) -> Dataset:
-    points = points_to_read(format, read_metadata(model).landmarks)
-    split = "test" if "test" in splits_of(data, format) else None
-    return load_dataset(data, format, split=split, points=points)
+    dataset, _ = load_to_measure(data, format, model_points=read_metadata(model).landmarks)
+    return dataset
 
 
 def _timings(
