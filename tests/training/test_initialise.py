@@ -1,6 +1,7 @@
 """Starting weights: what is taken, what stays fresh, and that the function is kept."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -161,8 +162,6 @@ def write_single_array(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "write", "message"),
     [
-        ("missing.npz", None, "no such file"),
-        ("missing.keras", None, "no such file"),
         ("text.npz", lambda path: path.write_text("hello"), "expected an .npz file of weights"),
         ("cut.keras", lambda path: path.write_bytes(b"PK\x03\x04"), "not a .keras model"),
         ("pickle.npz", write_pickle, "expected an .npz file of weights"),
@@ -171,10 +170,13 @@ def write_single_array(path: Path) -> None:
     ],
 )
 def test_unusable_files_are_refused(
-    name: str, write: object, message: str, tmp_path: Path, images: NDArray[np.float32]
+    name: str,
+    write: Callable[[Path], object],
+    message: str,
+    tmp_path: Path,
+    images: NDArray[np.float32],
 ) -> None:
-    if callable(write):
-        write(tmp_path / name)
+    write(tmp_path / name)
     with pytest.raises(ModelError, match=message):
         initialise(nano(), tmp_path / name, images=images)
 
@@ -187,9 +189,18 @@ def test_code_in_a_keras_file_is_not_run(tmp_path: Path) -> None:
         initialise(nano(), tmp_path / "trap.keras")
 
 
-def test_an_unknown_kind_of_source_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="'imagenet' to start from; got weights"):
-        initialise(nano(), "weights.h5")
+def test_an_unknown_kind_of_source_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "weights.h5").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"'imagenet' to start from; got .*weights\.h5"):
+        initialise(nano(), tmp_path / "weights.h5")
+
+
+@pytest.mark.parametrize("name", ["missing.npz", "missing.keras"])
+def test_a_path_with_nothing_there_is_a_usage_error(
+    name: str, tmp_path: Path, images: NDArray[np.float32]
+) -> None:
+    with pytest.raises(UsageError, match=r"no such file or folder; expected a run, a .keras"):
+        initialise(nano(), tmp_path / name, images=images)
 
 
 def test_imagenet_offline_says_what_else_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
