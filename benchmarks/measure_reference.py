@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from asmnet_kit.options import TFLITE, InputPath
+from asmnet_kit.options import TFLITE, ModelPath
 from asmnet_kit.results import Result
 
 FOLDER = Path("benchmarks/reference")
@@ -30,7 +30,7 @@ To measure on yours: `make reference REFERENCE=somewhere`, then
 
 
 @click.command()
-@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=InputPath(TFLITE))
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=ModelPath(TFLITE))
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.errors import GateError, UsageError
-from asmnet_kit.options import data_options, json_option
+from asmnet_kit.options import TFLITE, InputPath, ModelPath, data_options, json_option
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.parity import Parity
 
 
 @click.command(short_help="Compare what every runtime and kernel here makes of a .tflite model.")
-@click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("model", type=ModelPath(TFLITE))
 @data_options()
 @click.option("--split", help="Only this split.  [default: 'test' where the data has it]")
 @click.option(
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--run",
-    type=click.Path(path_type=Path, exists=True),
+    type=InputPath("a run folder or a .keras"),
     help="The run or .keras it was made from, for the float model (needs TensorFlow).",
 )
 @click.option(
     "--emulated",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=InputPath("what quantize --keep-emulated wrote"),
     help="What asmnet-kit quantize --keep-emulated wrote, for the model with emulated rounding.",
 )
 @json_option

@@ -41,7 +41,7 @@ def source_options(command: Command) -> Command:
 
 
 @click.command(epilog=RECIPE_TABLE)
-@click.argument("run", type=InputPath("the folder of a training run"))
+@click.argument("run", type=InputPath("the folder of a training run, or a .keras"))
 @data_options()
 @source_options
 @click.option("--recipe", type=click.Choice(list(RECIPES)), required=True, help="How; see below.")
@@ -211,7 +211,7 @@ def refuse_for_runs(run: Path, **options: float | None) -> None:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=InputPath("the folder of a training run, or a .keras"))
 @data_options()
 @source_options
 @out_option("Folder of <model>_sensitivity.json and .png.")

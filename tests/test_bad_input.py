@@ -175,6 +175,12 @@ def test_every_command_refuses_a_folder_without_faces_alike(
         ("benchmark {missing} --out {out}", "a .tflite model"),
         ("benchmark {model} --data {missing} --format 300w --out {out}", "the folder of a data"),
         ("check {missing}", "a .tflite model"),
+        ("audit {missing}", "a .tflite model"),
+        ("parity {missing} --data {there} --format 300w", "a .tflite model"),
+        (
+            "sensitivity {missing} --data {there} --format 300w --out {out}",
+            "the folder of a training",
+        ),
         ("report {missing} --out {out}/r.html", "benchmark results"),
         ("compare {there} {missing}", "benchmark results"),
         ("predict {missing} --model {model}", "a photograph"),

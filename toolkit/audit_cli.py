@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.errors import UsageError
-from asmnet_kit.options import data_options, json_option
+from asmnet_kit.options import TFLITE, ModelPath, data_options, json_option
 
 if TYPE_CHECKING:
     from asmnet_kit.audit import Audit, Finding
@@ -19,7 +19,7 @@ SHOWN_NAME = 60  # characters; converters join the names of all layers that went
 
 
 @click.command(short_help="Say what a .tflite really holds: types, scales, what is cut off.")
-@click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("model", type=ModelPath(TFLITE))
 @data_options(required=False)
 @click.option(
     "--split",
