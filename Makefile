@@ -9,7 +9,7 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test lint format types docs bench-harness bench-train asm-study bench-synthetic clean
-.PHONY: golden android android-test ship-model bench-video tflite-runtime
+.PHONY: golden android android-test ship-model bench-video tflite-runtime bench-quantize
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -64,6 +64,17 @@ $(TFLITE_RUNTIME)/bin/python:
 	  $(PYTHON) -m pip install --quiet --target build/bootstrap virtualenv && \
 	  PYTHONPATH=build/bootstrap $(PYTHON) -m virtualenv --quiet $(TFLITE_RUNTIME); }
 	@$@ -m pip install --quiet --disable-pip-version-check 'tflite-runtime==2.14.0' 'numpy<2'
+
+# The table of docs/quantization.md, of one run; what is missing of its models is made first.
+QUANTIZED = build/quantize/$(notdir $(RUN))
+RECIPES := fp32 fp16 dynamic_w8 ptq_w8a8 ptq_w8a16 qat_w8a8
+bench-quantize: $(INSTALLED) ## recipes side by side into docs/quantization.md: RUN=... DATA=... FORMAT=...
+	@test -n "$(RUN)" -a -n "$(DATA)" -a -n "$(FORMAT)" || { echo "expected: make bench-quantize RUN=runs/first DATA=DIR FORMAT=300w" >&2; exit 2; }
+	@for recipe in $(RECIPES); do \
+	  ls $(QUANTIZED)/*_$$recipe.tflite >/dev/null 2>&1 || \
+	  $(BIN)/asmnet-kit quantize $(RUN) --data $(DATA) --format $(FORMAT) --recipe $$recipe --out $(QUANTIZED) || exit 1; \
+	done
+	@$(BIN)/python -m asmnet_kit.benchmarks.quantization $(QUANTIZED) --data $(DATA) --format $(FORMAT)
 
 bench-harness: $(INSTALLED) ## the benchmark against Google's litert-benchmark on the same file
 	@$(BIN)/python -m asmnet_kit.benchmarks.harness $(MODEL)

@@ -276,7 +276,7 @@ def _keras_rows(
         importlib.import_module("asmnet_kit.training.environment").import_tensorflow()
         module = importlib.import_module("asmnet_kit.quantize.emulated")
         version = importlib.import_module("importlib.metadata").version("tf-keras")
-        real = module.float_landmarks(run, faces.pixels)
+        real = module.float_landmarks(run, model, faces.pixels)
         rows = [compared.real(names[1], f"tf_keras {version}", real, same=False)]
     except KitError as error:
         return [Row(name, "tf_keras", problem=str(error)) for name in names]

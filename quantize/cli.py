@@ -145,15 +145,15 @@ def quantize(
     result = quantize_run(
         run,
         out,
-        config=QuantizeConfig(recipe=recipe, seed=seed, **given),
+        config=QuantizeConfig(
+            recipe=recipe, seed=seed, input_mean=input_mean, input_scale=input_scale, **given
+        ),
         data=data,
         format=data_format,
         split=split,
         gates=Gates(max_nme_increase=max_nme_increase, max_pixel_drift=max_pixel_drift),
         resume=resume,
         keep_emulated=keep_emulated,
-        input_mean=input_mean,
-        input_scale=input_scale,
     )
     if as_json:
         print_json(result.to_json())

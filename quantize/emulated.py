@@ -11,7 +11,7 @@ from asmnet_kit.files import replacing
 from asmnet_kit.images import Image
 from asmnet_kit.modelfile import read_metadata
 from asmnet_kit.quantize.deployable import deployable, output_names_of, with_outputs
-from asmnet_kit.quantize.float_model import open_float_model
+from asmnet_kit.quantize.float_model import FloatModel, open_float_model
 from asmnet_kit.quantize.qat import emulate
 from asmnet_kit.training.predictor import KerasPredictor
 
@@ -26,9 +26,13 @@ def save_emulated(path: Path, weights: list[NDArray[Any]]) -> None:
         np.savez(file, **arrays)
 
 
-def float_landmarks(run: Path, crops: Image) -> NDArray[np.float32]:
-    """The landmarks of the float model on crops uint8 [B, S, S, 3]; float32 [B, N, 2]."""
-    return _landmarks(open_float_model(run, mean=None, scale=None).predictor, crops)
+def float_landmarks(run: Path, file: Path, crops: Image) -> NDArray[np.float32]:
+    """The landmarks of the float model that ``file`` was made from; float32 [B, N, 2].
+
+    Args:
+        crops: uint8 [B, S, S, 3].
+    """
+    return _landmarks(_source(run, _settings(file)).predictor, crops)
 
 
 def emulated_landmarks(run: Path, weights: Path, file: Path, crops: Image) -> NDArray[np.float32]:
@@ -42,17 +46,26 @@ def emulated_landmarks(run: Path, weights: Path, file: Path, crops: Image) -> ND
     Raises:
         ModelError: the weights are not those of such a model.
     """
-    source = open_float_model(run, mean=None, scale=None)
-    keep_float = read_metadata(file).source.get("settings", {}).get("keep_float", ())
+    settings = _settings(file)
+    model = _source(run, settings).model
     # Ranges are weights, too: those that these crops give are replaced below.
-    emulated = emulate(deployable(source.model), crops[:1], keep_float=keep_float)
-    emulated = with_outputs(emulated, output_names_of(source.model))
+    emulated = emulate(deployable(model), crops[:1], keep_float=settings.get("keep_float", ()))
+    emulated = with_outputs(emulated, output_names_of(model))
     try:
         with np.load(weights, allow_pickle=False) as archive:
             emulated.set_weights([archive[name] for name in sorted(archive.files)])
     except (OSError, ValueError) as error:
         raise ModelError(f"{weights}: not the weights of {run}, emulated ({error})") from error
     return _landmarks(KerasPredictor(emulated), crops)
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    """What the file's metadata says it was made with."""
+    return dict(read_metadata(file).source.get("settings", {}))
+
+
+def _source(run: Path, settings: dict[str, Any]) -> FloatModel:
+    return open_float_model(run, mean=settings.get("input_mean"), scale=settings.get("input_scale"))
 
 
 def _landmarks(predictor: KerasPredictor, crops: Image) -> NDArray[np.float32]:

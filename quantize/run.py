@@ -24,6 +24,7 @@ from asmnet_kit.face_crops import face_crops
 from asmnet_kit.files import write_bytes, write_json
 from asmnet_kit.images import Image
 from asmnet_kit.modelfile import OUTPUT_UNITS, ModelMetadata, with_metadata
+from asmnet_kit.pixels import Landmarks, PixelDrift, Recorder
 from asmnet_kit.predictor import TflitePredictor
 from asmnet_kit.quantize.calibrate import Drift, collect_crops, doubts, drifts, layer_ranges
 from asmnet_kit.quantize.convert import convert
@@ -32,7 +33,6 @@ from asmnet_kit.quantize.emulated import SUFFIX, save_emulated
 from asmnet_kit.quantize.equalise import concatenated, equalise
 from asmnet_kit.quantize.finetune import FineTuning, finetune
 from asmnet_kit.quantize.float_model import FloatModel, open_float_model
-from asmnet_kit.quantize.pixels import Landmarks, PixelDrift, Recorder
 from asmnet_kit.quantize.qat import emulate
 from asmnet_kit.quantize.recipes import Recipe, recipe_of
 from asmnet_kit.quantize.sensitivity import Sensitivity, measure_sensitivity
@@ -63,6 +63,8 @@ class QuantizeConfig:
         learning_rate: of fine-tuning at its peak.
         distil: share of fine-tuning's loss that pulls towards the float model's outputs.
         keep_float: layers that are not rounded.
+        input_mean, input_scale: of a .keras file that takes (v - mean) / scale; the kit's 128 and
+            128 unless told.
         seed: of calibration and fine-tuning.
     """
 
@@ -72,6 +74,8 @@ class QuantizeConfig:
     learning_rate: float = FineTuning.learning_rate
     distil: float = FineTuning.distil
     keep_float: tuple[str, ...] = ()
+    input_mean: float | None = None
+    input_scale: float | None = None
     seed: int = 0
 
     def to_json(self, recipe: Recipe) -> dict[str, Any]:
@@ -84,6 +88,9 @@ class QuantizeConfig:
             content |= {"distil": self.distil}
         if recipe.integer and self.keep_float:
             content |= {"keep_float": list(self.keep_float)}
+        for name in ("input_mean", "input_scale"):
+            if getattr(self, name) is not None:
+                content[name] = getattr(self, name)
         return content
 
     def runs_on(self, recipe: Recipe) -> tuple[str, ...]:
@@ -216,8 +223,6 @@ def quantize(
     gates: Gates | None = None,
     resume: bool = False,
     keep_emulated: bool = False,
-    input_mean: float | None = None,
-    input_scale: float | None = None,
 ) -> Quantized:
     """Turn a float model into ``out/<architecture>_<points>_<size>_<recipe>.tflite``.
 
@@ -230,8 +235,6 @@ def quantize(
         gates: how much worse the file may be.
         resume: go on with the fine-tuning that was interrupted.
         keep_emulated: write the weights of the emulated model beside the file, for ``parity``.
-        input_mean, input_scale: of a .keras file that takes (v - mean) / scale; the kit's 128 and
-            128 unless told.
 
     Raises:
         UsageError: an unknown recipe, split or layer; a fine-tuning begun with other settings.
@@ -241,32 +244,14 @@ def quantize(
         GateError: it is worse than ``gates`` allow; the file is kept under another name.
     """
     recipe = recipe_of(config.recipe)
-    source = open_float_model(run, mean=input_mean, scale=input_scale)
+    source = open_float_model(run, mean=config.input_mean, scale=config.input_scale)
     sources = source.sources(data, format, split)
     _seed_everything(config.seed)
-    outputs = output_names_of(source.model)
-    metadata = ModelMetadata(
-        architecture=source.architecture,
-        landmarks=source.predictor.scheme.points,
-        input_size=source.predictor.input_size,
-        recipe=recipe.name,
-        crop_scale=source.predictor.crop_scale,
-        outputs={name: OUTPUT_UNITS[name] for name in outputs},
-        runs_on=config.runs_on(recipe),
-        source={
-            "model_sha256": source.sha256,
-            "dataset_fingerprint": source.dataset_fingerprint,
-            "quantized_on": sources.train.fingerprint() if recipe.calibrated else None,
-            "settings": config.to_json(recipe),
-            "kit_version": __version__,
-            "packages": package_versions(),
-        },
-        licence=source.licence,
-    )
+    metadata = _about(recipe, config, source, sources)
     path = out / metadata.file_name
     tuning = _Tuning(path.with_name(path.name + UNFINISHED), metadata, resume=resume)
     converted = _convert(recipe, config, source, sources, tuning)
-    verify_contract(converted.content, outputs=set(outputs))
+    verify_contract(converted.content, outputs=set(metadata.outputs))
     if recipe.integer and not config.keep_float:
         verify_w8a8(converted.content)
 
@@ -313,6 +298,30 @@ def quantize(
     return result
 
 
+def _about(
+    recipe: Recipe, config: QuantizeConfig, source: FloatModel, sources: Sources
+) -> ModelMetadata:
+    """What the file says about itself, before anything is measured: all that went into it."""
+    return ModelMetadata(
+        architecture=source.architecture,
+        landmarks=source.predictor.scheme.points,
+        input_size=source.predictor.input_size,
+        recipe=recipe.name,
+        crop_scale=source.predictor.crop_scale,
+        outputs={name: OUTPUT_UNITS[name] for name in output_names_of(source.model)},
+        runs_on=config.runs_on(recipe),
+        source={
+            "model_sha256": source.sha256,
+            "dataset_fingerprint": source.dataset_fingerprint,
+            "quantized_on": sources.train.fingerprint() if recipe.calibrated else None,
+            "settings": config.to_json(recipe),
+            "kit_version": __version__,
+            "packages": package_versions(),
+        },
+        licence=source.licence,
+    )
+
+
 def sensitivity(
     run: Path,
     *,
@@ -329,9 +338,9 @@ def sensitivity(
     """Measure what int8 costs in each layer of a run or .keras file.
 
     Args:
-        run, data, format, split, input_mean, input_scale: as for ``quantize``.
+        run, data, format, split: as for ``quantize``.
         faces: of the validation faces, spread evenly.
-        calibration_faces, seed: as in ``QuantizeConfig``.
+        calibration_faces, seed, input_mean, input_scale: as in ``QuantizeConfig``.
         on_progress: called with (measurements done, in all).
 
     Raises:

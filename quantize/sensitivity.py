@@ -19,8 +19,8 @@ from asmnet_kit.face_crops import FaceCrops
 from asmnet_kit.files import replacing
 from asmnet_kit.images import Image
 from asmnet_kit.metrics import mean_nme, per_face_nme
+from asmnet_kit.pixels import Landmarks, PixelDrift
 from asmnet_kit.quantize.deployable import output_names_of, with_outputs
-from asmnet_kit.quantize.pixels import Landmarks, PixelDrift
 from asmnet_kit.quantize.qat import emulate, rounded_layers, switch
 from asmnet_kit.training.predictor import KerasPredictor
 
