@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asmnet_kit.audit import audit_model
@@ -19,7 +19,6 @@ from asmnet_kit.benchmarks.profile import ProfileError, profile_model
 from asmnet_kit.benchmarks.runner import benchmark_model
 from asmnet_kit.benchmarks.targets.protocol import Request
 from asmnet_kit.console import stderr
-from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.datasets.registry import load_to_measure
 from asmnet_kit.errors import KitError, UsageError
 from asmnet_kit.evaluate import Evaluation, evaluate
@@ -86,7 +85,10 @@ def measure_folder(
         )
     known = [recipe for recipe in ORDER if recipe in files]
     timings = _timings([files[recipe] for recipe in known], rounds=rounds)
-    dataset = _dataset(files[FLOAT], data, format)
+    points = about[files[FLOAT]].landmarks
+    dataset, split = load_to_measure(data, format, split=None, model_points=points)
+    if split is not None:
+        dataset = replace(dataset, name=f"{dataset.name} ({split})")
     reference: Landmarks | None = None
     measured = []
     for recipe in known:
@@ -110,11 +112,6 @@ def measure_folder(
             )
         )
     return measured
-
-
-def _dataset(model: Path, data: Path, format: str) -> Dataset:
-    dataset, _ = load_to_measure(data, format, model_points=read_metadata(model).landmarks)
-    return dataset
 
 
 def _timings(
@@ -171,7 +168,7 @@ def _facts(evaluation: Evaluation, rounds: int) -> str:
         else ""
     )
     return (
-        f"{evaluation.scores.faces} faces of {evaluation.dataset} (test); NME in percent of the "
+        f"{evaluation.scores.faces} faces of {evaluation.dataset}; NME in percent of the "
         f"outer eye distance, boxes from landmarks; pose against "
         f"{'labels' if evaluation.pose_source == 'labels' else 'poses fitted to the landmarks'}. "
         f"Landmarks moved: pixels of the crop, to the float32 file. {machine['cpu']}, "

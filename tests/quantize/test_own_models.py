@@ -73,8 +73,7 @@ def test_an_input_of_another_range_is_moved_to_the_kits(crops: NDArray[np.uint8]
     assert with_input_range(flat, mean=128, scale=128) is flat
 
 
-@pytest.mark.parametrize("recipe", ["ptq_w8a8", "qat_w8a8"])
-@pytest.mark.parametrize("outputs", [(136, 3), (136,)])
+@pytest.mark.parametrize(("recipe", "outputs"), [("ptq_w8a8", (136, 3)), ("qat_w8a8", (136,))])
 def test_an_own_model_becomes_a_file_of_the_kit(
     recipe: str, outputs: tuple[int, ...], faces: Path, tmp_path: Path
 ) -> None:
