@@ -13,7 +13,7 @@ from asmnet_kit.options import InputPath, data_options, json_option, out_option,
 from asmnet_kit.quantize.recipes import RECIPES
 
 if TYPE_CHECKING:
-    from asmnet_kit.quantize.run import Quantized
+    from asmnet_kit.quantize.run import QuantizeConfig, Quantized
     from asmnet_kit.quantize.sensitivity import Sensitivity
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -42,7 +42,7 @@ def source_options(command: Command) -> Command:
 
 @click.command(epilog=RECIPE_TABLE)
 @click.argument("run", type=InputPath("the folder of a training run, or a .keras"))
-@data_options()
+@data_options(format_required=False)
 @source_options
 @click.option("--recipe", type=click.Choice(list(RECIPES)), required=True, help="How; see below.")
 @out_option("Folder of the .tflite, which is named after the model and the recipe.")
@@ -89,7 +89,7 @@ def source_options(command: Command) -> Command:
 def quantize(
     run: Path,
     data: Path,
-    data_format: str,
+    data_format: str | None,
     split: str | None,
     input_mean: float | None,
     input_scale: float | None,
@@ -116,10 +116,14 @@ def quantize(
     takes. Its NME on the validation faces is measured with the runtime that devices have, and
     printed beside the float model's; so is how far its landmarks move, and what an audit finds.
 
+    A .keras with one or two outputs of another kind needs no labels: leave --format out, and --data
+    is a folder of pictures to calibrate on. Printed is how far its outputs move.
+
     \b
     Examples:
       asmnet-kit quantize runs/first --data faces --format 300w --recipe qat_w8a8 --out models
       asmnet-kit quantize my.keras --data faces --format wflw --recipe ptq_w8a8 --out models
+      asmnet-kit quantize age.keras --data pictures --recipe ptq_w8a8 --out models
     """
     chosen = RECIPES[recipe]
     options: dict[str, Any] = {
@@ -132,6 +136,10 @@ def quantize(
     flags = {"resume": resume or None, "keep_emulated": keep_emulated or None}
     chosen.refuse_unused({**options, **flags})
     refuse_for_runs(run, input_mean=input_mean, input_scale=input_scale)
+    if data_format is None:
+        refuse_without_format(
+            run, split=split, max_nme_increase=max_nme_increase, max_pixel_drift=max_pixel_drift
+        )
     require_writable(out)
     from asmnet_kit.training.environment import import_tensorflow
 
@@ -142,12 +150,16 @@ def quantize(
     from asmnet_kit.quantize.run import quantize as quantize_run
 
     given = {name: value for name, value in options.items() if value is not None}
+    config = QuantizeConfig(
+        recipe=recipe, seed=seed, input_mean=input_mean, input_scale=input_scale, **given
+    )
+    if data_format is None:
+        _quantize_regression(run, out, config, data, as_json=as_json)
+        return
     result = quantize_run(
         run,
         out,
-        config=QuantizeConfig(
-            recipe=recipe, seed=seed, input_mean=input_mean, input_scale=input_scale, **given
-        ),
+        config=config,
         data=data,
         format=data_format,
         split=split,
@@ -163,6 +175,35 @@ def quantize(
         f"Done; made for {', '.join(result.runs_on)}. Next: asmnet-kit benchmark "
         f"{shlex.quote(str(result.path))} --target cpu --data {shlex.quote(str(data))} "
         f"--format {data_format} --out results",
+        markup=False,
+    )
+
+
+def _quantize_regression(
+    run: Path, out: Path, config: "QuantizeConfig", data: Path, *, as_json: bool
+) -> None:
+    """A model of which nothing is known but its numbers."""
+    from asmnet_kit.audit_cli import print_audit
+    from asmnet_kit.console import print_json, stderr, stdout
+    from asmnet_kit.quantize.regression import quantize_regression
+
+    result = quantize_regression(run, out, config=config, data=data)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        console = stdout()
+        console.print(f"{result.path}  {result.size_bytes / 1000:.0f} kB", markup=False)
+        for name, output in result.outputs.items():
+            console.print(
+                f"{name}: {output.values} values over {output.width:.4g}; on {result.pictures} "
+                f"pictures they differ from the float model's by {output.mean:.4g} on average, "
+                f"{output.largest:.4g} at most",
+                markup=False,
+            )
+        print_audit(result.audit)
+    stderr().print(
+        f"Done; made for {', '.join(result.runs_on)}; accuracy: not measured, there are no labels. "
+        f"Next: asmnet-kit benchmark {shlex.quote(str(result.path))} --target cpu --out results",
         markup=False,
     )
 
@@ -193,6 +234,20 @@ def _print(result: "Quantized") -> None:
             markup=False,
         )
     print_audit(result.audit)
+
+
+def refuse_without_format(run: Path, **options: object) -> None:
+    """Refuse what labelled faces are needed for.
+
+    Raises:
+        UsageError: a run, or an option that measures accuracy.
+    """
+    if run.suffix != ".keras":
+        raise UsageError("expected --format, how --data is laid out: a run predicts landmarks")
+    for name, value in options.items():
+        if value is not None:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"{option} needs labelled faces: give --format, or leave it out")
 
 
 def refuse_for_runs(run: Path, **options: float | None) -> None:

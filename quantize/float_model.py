@@ -12,7 +12,7 @@ import tf_keras
 from asmnet_kit.errors import ModelError
 from asmnet_kit.landmarks import SCHEMES
 from asmnet_kit.predictor import RUN_MODEL
-from asmnet_kit.quantize.deployable import is_functional
+from asmnet_kit.quantize.deployable import is_functional, output_names_of, with_outputs
 from asmnet_kit.quantize.flatten import flattened, with_input_range
 from asmnet_kit.shape_model import ShapeModel
 from asmnet_kit.training.config import TrainConfig
@@ -119,7 +119,15 @@ def open_float_model(path: Path, *, mean: float | None, scale: float | None) -> 
     )
 
 
-def _own_model(path: Path, *, mean: float | None, scale: float | None) -> FloatModel:
+def load_own_model(path: Path, *, mean: float | None, scale: float | None) -> tf_keras.Model:
+    """A .keras file as a flat model that takes the kit's input, its outputs by name.
+
+    Args:
+        mean, scale: as for ``open_float_model``.
+
+    Raises:
+        ModelError: it cannot be read, or not be flattened; the message says what would be needed.
+    """
     _refuse_keras_3(path)
     model = load_model(path)
     if not is_functional(model):
@@ -127,7 +135,12 @@ def _own_model(path: Path, *, mean: float | None, scale: float | None) -> FloatM
             f"{path}: expected a functional or Sequential model, got a subclassed "
             f"{type(model).__name__}: rebuild it from tf_keras.Input"
         )
-    model = with_input_range(_named(flattened(model), path), mean=mean, scale=scale)
+    names = output_names_of(model)
+    return with_input_range(with_outputs(flattened(model), names), mean=mean, scale=scale)
+
+
+def _own_model(path: Path, *, mean: float | None, scale: float | None) -> FloatModel:
+    model = _named(load_own_model(path, mean=mean, scale=scale), path)
     return FloatModel(
         path=path,
         predictor=KerasPredictor(model, name=path.stem),
@@ -177,5 +190,6 @@ def _named(model: tf_keras.Model, path: Path) -> tf_keras.Model:
             f"{path}: expected an output [B, {expected}] of landmarks and at most one more, "
             f"[B, {POSE_WIDTH}], of the pose; got "
             + ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in tensors)
+            + ". For other outputs leave --format out: pictures alone will do"
         )
     return tf_keras.Model(model.inputs, dict(zip(found, tensors, strict=True)), name=model.name)

@@ -47,15 +47,17 @@ class ModelPath(InputPath):
         return super().convert(find_model(Path(value)), param, ctx)
 
 
-def data_options(*, required: bool = True) -> Callable[[Command], Command]:
-    """``--data DIR --format F``."""
+def data_options(
+    *, required: bool = True, format_required: bool = True
+) -> Callable[[Command], Command]:
+    """``--data DIR --format F``; the format can be left out where plain pictures will do."""
 
     def decorate(command: Command) -> Command:
         command = click.option(
             "--format",
             "data_format",
             type=click.Choice(FORMATS),
-            required=required,
+            required=required and format_required,
             help="How the data set is laid out.",
         )(command)
         return click.option(

@@ -4,8 +4,8 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tf_keras
@@ -95,17 +95,58 @@ def test_an_own_model_becomes_a_file_of_the_kit(
     )
 
 
-class Subclassed(tf_keras.Model):  # type: ignore[misc]
-    """Has no graph of layers."""
+def write_pictures(folder: Path, count: int) -> Path:
+    """Soft coloured noise of different sizes."""
+    random = np.random.default_rng(0)
+    folder.mkdir()
+    for index in range(count):
+        coarse = random.integers(0, 256, (6, 5 + index % 3, 3)).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{index}.png"), cv2.resize(coarse, None, fx=9, fy=9))
+    return folder
 
-    def call(self, x: Any) -> Any:
-        return x
+
+@pytest.mark.parametrize("outputs", [(10,), (2, 5)])
+def test_outputs_of_another_kind_need_pictures_alone(
+    outputs: tuple[int, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "age.keras"
+    nested(outputs).save(path)
+    arguments = ["quantize", str(path), "--data", str(write_pictures(tmp_path / "p", 20))]
+    arguments += ["--out", str(tmp_path / "out"), "--input-mean", "0", "--input-scale", "1"]
+    result = CliRunner().invoke(main, [*arguments, "--recipe", "ptq_w8a8", "--json"])
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert Path(content["file"]).name == "age_ptq_w8a8.tflite"
+    assert {name: o["values"] for name, o in content["outputs"].items()} == {
+        f"dense_{width}": width for width in outputs
+    }
+    for output in content["outputs"].values():
+        assert 0 < output["mean"] < 0.05 * output["width"]
+    assert content["audit"]["verdicts"]["edgetpu"]["verdict"] == "full"
+    shown = CliRunner().invoke(main, [*arguments, "--recipe", "fp16"])
+    assert shown.exit_code == 0 and "accuracy: not measured" in shown.stderr
+    for more, message in (
+        (["--recipe", "qat_w8a8"], "fine-tunes on labelled faces"),
+        (["--recipe", "fp16", "--max-pixel-drift", "1"], "needs labelled faces"),
+    ):
+        refused = CliRunner().invoke(main, [*arguments, *more])
+        assert refused.exit_code == 2 and message in " ".join(refused.output.split())
+
+
+def test_a_run_without_a_format_and_a_folder_without_pictures_are_refused(tmp_path: Path) -> None:
+    arguments = ["--data", str(tmp_path), "--recipe", "fp32", "--out", str(tmp_path / "out")]
+    (tmp_path / "run").mkdir()
+    result = CliRunner().invoke(main, ["quantize", str(tmp_path / "run"), *arguments])
+    assert result.exit_code == 2 and "expected --format" in result.output
+    nested((4,)).save(tmp_path / "four.keras")
+    result = CliRunner().invoke(main, ["quantize", str(tmp_path / "four.keras"), *arguments])
+    assert result.exit_code == 1 and "expected pictures" in result.output
 
 
 def test_outputs_that_are_no_landmarks_are_refused_with_their_shapes(tmp_path: Path) -> None:
     path = tmp_path / "ten.keras"
     nested((10,)).save(path)
-    with pytest.raises(ModelError, match=r"136 or 196\] of landmarks .* dense_10.*10\]"):
+    with pytest.raises(ModelError, match=r"136 or 196\] of landmarks .*, 10\].*pictures alone"):
         open_float_model(path, mean=None, scale=None)
 
 
