@@ -66,16 +66,17 @@ $(TFLITE_RUNTIME)/bin/python:
 	  PYTHONPATH=build/bootstrap $(PYTHON) -m virtualenv --quiet $(TFLITE_RUNTIME); }
 	@$@ -m pip install --quiet --disable-pip-version-check 'tflite-runtime==2.14.0' 'numpy<2'
 
-# The table of docs/quantization.md, of one run; what is missing of its models is made first.
-QUANTIZED = build/quantize/$(notdir $(RUN))
+# The table of docs/quantization.md, of one or several runs; what is missing of their models is made.
+QUANTIZED := build/quantize
 RECIPES := fp32 fp16 dynamic_w8 ptq_w8a8 ptq_w8a16 qat_w8a8
-bench-quantize: $(INSTALLED) ## recipes side by side into docs/quantization.md: RUN=... DATA=... FORMAT=...
+bench-quantize: $(INSTALLED) ## recipes side by side into docs/quantization.md: RUN="A B" DATA=... FORMAT=...
 	@test -n "$(RUN)" -a -n "$(DATA)" -a -n "$(FORMAT)" || { echo "expected: make bench-quantize RUN=runs/first DATA=DIR FORMAT=300w" >&2; exit 2; }
-	@for recipe in $(RECIPES); do \
-	  ls $(QUANTIZED)/*_$$recipe.tflite >/dev/null 2>&1 || \
-	  $(BIN)/asmnet-kit quantize $(RUN) --data $(DATA) --format $(FORMAT) --recipe $$recipe --out $(QUANTIZED) || exit 1; \
-	done
-	@$(BIN)/python -m asmnet_kit.benchmarks.quantization $(QUANTIZED) --data $(DATA) --format $(FORMAT)
+	@for run in $(RUN); do for recipe in $(RECIPES); do \
+	  out=$(QUANTIZED)/$$(basename $$run); \
+	  ls $$out/*_$$recipe.tflite >/dev/null 2>&1 || \
+	  $(BIN)/asmnet-kit quantize $$run --data $(DATA) --format $(FORMAT) --recipe $$recipe --out $$out || exit 1; \
+	done; done
+	@$(BIN)/python -m asmnet_kit.benchmarks.quantization $(addprefix $(QUANTIZED)/,$(notdir $(RUN))) --data $(DATA) --format $(FORMAT)
 
 bench-harness: $(INSTALLED) ## the benchmark against Google's litert-benchmark on the same file
 	@$(BIN)/python -m asmnet_kit.benchmarks.harness $(MODEL)
@@ -110,15 +111,15 @@ ship-model: $(INSTALLED) ## put MODEL into the kit as NAME, with a card made of 
 golden: $(INSTALLED) ## write the golden files that the phone app's tests compare with
 	@$(BIN)/python -m asmnet_kit.golden
 
-# The app's tests need a drawn face and a model with known answers: the first int8 one that ships with
-# the kit, or an untrained one. The app bundles all that ship; MODEL=file.tflite bundles another.
+# The app's tests need a drawn face and a model with known answers. The app bundles the kit's int8
+# models under Apache-2.0; MODEL=file.tflite bundles another.
 ANDROID_TOOLS := android_demo/tools
 ANDROID_INPUTS := build/android/models/face.json
-ANDROID_SHIPPED := $(wildcard toolkit/models/*w8a8.tflite)
+ANDROID_SHIPPED := toolkit/models/asmnet_nano_68_80_qat_w8a8.tflite
 ANDROID_MODEL := $(if $(MODEL),--model $(MODEL))
 
 $(ANDROID_INPUTS): $(ANDROID_TOOLS)/make_test_inputs.py $(ANDROID_SHIPPED) | $(INSTALLED)
-	@$(BIN)/python $(ANDROID_TOOLS)/make_test_inputs.py $(@D) $(firstword $(ANDROID_SHIPPED))
+	@$(BIN)/python $(ANDROID_TOOLS)/make_test_inputs.py $(@D) $(ANDROID_SHIPPED)
 
 android: $(ANDROID_INPUTS) ## build the phone app: a signed APK, from Maven Central and Debian alone
 	@$(BIN)/python $(ANDROID_TOOLS)/build.py $(ANDROID_MODEL)

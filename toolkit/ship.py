@@ -168,13 +168,15 @@ def ship(
     if not _same_outputs(model, stamped, metadata):
         raise ModelError(f"{model}: its outputs changed with its metadata: convert it again")
     shapes = None if shape_model is None else _shape_model_bytes(shape_model, metadata)
-    stem = f"{name}_{metadata.landmarks}_{metadata.input_size}_{metadata.recipe}"
-    shipped = folder / f"{stem}.tflite"
+    shipped = folder / metadata.file_name
+    taken = [m.name for m in shipped_models(folder) if m.path == shipped and m.name != name]
+    if taken:
+        raise UsageError(f"{shipped.name} is the file of {taken[0]}: give this card its name")
     card: Card = {
         "schema_version": SCHEMA_VERSION,
         "name": name,
         "file": shipped.name,
-        "shape_model": None if shapes is None else f"{stem}.npz",
+        "shape_model": None if shapes is None else shipped.with_suffix(".npz").name,
         "summary": words.summary,
         "default": words.default,
         "licence": words.licence,

@@ -7,7 +7,7 @@ from asmnet_kit.errors import UsageError
 ARCHITECTURES = MappingProxyType(
     {
         "asmnet": "the paper's network: MobileNetV2 cut after block 15, six pooled taps (1.44 M)",
-        "asmnet_plus": "at the same cost, with a head that keeps positions (1.38 M at 112 px)",
+        "asmnet_plus": "at the same cost, with a head that keeps positions (1.36 M at 112 px)",
         "asmnet_nano": "small and quick to train, keeps positions too (0.38 M at 112 px)",
         "mobilenetv2": "the paper's baseline: the whole MobileNetV2 (2.44 M)",
     }

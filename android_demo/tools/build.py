@@ -9,6 +9,7 @@ Gradle builds the same sources with Google's own tools (docs/android.md).
 """
 
 import argparse
+import json
 import shutil
 import stat
 import sys
@@ -70,13 +71,24 @@ def build(models: Sequence[Path]) -> Path:
 
 
 def default_models() -> list[Path]:
-    """The models that ship with the kit, or else the one that `make android` makes."""
-    shipped = sorted((ROOT / "toolkit" / "models").glob("*w8a8.tflite"))
-    if shipped:
-        return shipped
-    model = test_model()
-    say(f"no model ships with the kit yet: bundling {model.name}")
-    return [model]
+    """The kit's int8 models whose terms let an app carry them.
+
+    Weights for research alone must be asked for by name: whoever passes them on takes their terms
+    along.
+
+    Raises:
+        BuildError: there is none.
+    """
+    folder = ROOT / "toolkit" / "models"
+    cards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    free = [
+        folder / card["file"]
+        for card in cards
+        if card["licence"] == "Apache-2.0" and card["model"]["recipe"].endswith("w8a8")
+    ]
+    if not free:
+        raise BuildError(f"no int8 model in {folder} may go into an app: name one with --model")
+    return free
 
 
 def test_model() -> Path:
