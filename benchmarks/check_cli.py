@@ -73,10 +73,12 @@ def _facts(outcome: "Check") -> list[str]:
         lines.append(f"first blocking operator: {first.op.name} (operator {first.op.index})")
     estimate = outcome.estimate
     if estimate is not None:
+        left_out = estimate["cpu_ops_not_included"]
+        rest = f"; {left_out} operator(s) on the CPU not included" if left_out else ""
         lines.append(
             f"latency: {estimate['milliseconds']:.2f} ms on {estimate['host']} "
             f"({estimate['label']}: {estimate['low_ms']:.2f} to {estimate['high_ms']:.2f} ms; "
-            f"not measured; without {estimate['cpu_ops_not_included']} operators on the CPU)"
+            f"not measured{rest})"
         )
     if outcome.compiled is not None:
         inside = outcome.compiled.to_json()

@@ -4,6 +4,7 @@ import re
 import shlex
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 OTHER_MACHINES = ("android", "linux")  # targets that do not use this one
 
 WITH_AFFINITY = ("cpu", "linux")  # targets whose process can be held to CPUs
+RUNTIMES = ("ai-edge-litert", "tflite-runtime")  # of asmnet_kit.runtime, which imports NumPy
 CPUS = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
 MAX_CPUS = 4096  # more than any machine has
 
@@ -112,6 +114,11 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
     help="Let the CPU target use the XNNPACK kernels, or the builtin ones alone.",
 )
 @click.option(
+    "--runtime",
+    type=click.Choice(RUNTIMES),
+    help="Whose interpreter runs the model on the CPU target.  [default: the first one installed]",
+)
+@click.option(
     "--single-stream",
     is_flag=True,
     help="As MLPerf Mobile's single stream: at least 1,024 runs and 60 seconds, judged by p90.",
@@ -157,7 +164,9 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
     type=InputPath("TensorFlow Lite's benchmark_model for Android"),
     help="Measure with this program in place of the app (android).",
 )
-@data_options(required=False)
+@data_options(
+    required=False, note="Measures the accuracy, too; not with android and linux targets."
+)
 @measured_split_option
 @json_option
 @out_option("Folder for the result files, one JSON for each model, target and number of threads.")
@@ -171,6 +180,7 @@ def benchmark(
     seconds: float,
     max_seconds: float | None,
     xnnpack: bool,
+    runtime: str | None,
     single_stream: bool,
     sustained_minutes: float,
     profile: bool,
@@ -198,7 +208,7 @@ def benchmark(
       asmnet-kit benchmark m.tflite --data faces --format 300w --split test --out results
     """
     from asmnet_kit.benchmarks.runner import Data, requests_for
-    from asmnet_kit.benchmarks.targets.protocol import Request, load_target
+    from asmnet_kit.benchmarks.targets.protocol import Request, load_target, refuse_request
     from asmnet_kit.datasets.registry import load_dataset
     from asmnet_kit.files import require_writable
 
@@ -209,24 +219,27 @@ def benchmark(
         raise UsageError("--max-nme is about accuracy: it needs --data and --format")
     if (data is None) != (data_format is None):
         raise UsageError("expected --data and --format together, got one of them")
+    if data is not None:
+        _refuse_data_elsewhere(targets)
     if split is not None and data is None:
         raise UsageError("--split chooses a part of --data, which is not given")
     if affinity and not set(targets) <= set(WITH_AFFINITY):
         raise UsageError(f"--affinity is for the targets {' and '.join(WITH_AFFINITY)} alone")
+    if runtime and set(targets) != {"cpu"}:
+        raise UsageError("--runtime is for the target cpu alone")
     if benchmark_model and not any(name.partition(":")[0] == "android" for name in targets):
         raise UsageError("--benchmark-model is for the targets android, android:gpu, android:nnapi")
     # A mistake is refused before anything is measured.
     require_writable(out)
     for name in targets:
         load_target(name)
-    if data is not None and data_format is not None:
-        load_dataset(data, data_format, split=split)
     limit = max(Request.max_seconds, seconds) if max_seconds is None else max_seconds
     told = {
         "gpu_precision": gpu_precision,
         "edgetpu_compiler": edgetpu_compiler,
         "edgetpu_library": edgetpu_library,
         "benchmark_model": benchmark_model and str(benchmark_model),
+        "runtime": runtime,
     }
     template = Request(
         model=models[0],
@@ -241,6 +254,10 @@ def benchmark(
         profile=profile,
         options={name: value for name, value in told.items() if value},
     )
+    for name in targets:
+        refuse_request(replace(template, target=name))
+    if data is not None and data_format is not None:
+        load_dataset(data, data_format, split=split)
     dataset = Data(data, data_format, split) if data and data_format else None
     requests = requests_for(
         list(models), list(targets), list(threads), template, devices=list(devices)
@@ -259,6 +276,16 @@ def _refuse_with_single_stream() -> None:
     for name in ("runs", "seconds"):
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             raise UsageError(f"--single-stream sets --{name} itself: give one of the two")
+
+
+def _refuse_data_elsewhere(targets: tuple[str, ...]) -> None:
+    """--data stays here: another machine measures no accuracy."""
+    for name in targets:
+        if name.partition(":")[0] in OTHER_MACHINES:
+            raise UsageError(
+                f"--data: target {name} is another machine, where no accuracy is measured: leave "
+                f"--data out; asmnet-kit evaluate measures accuracy here, or on a board that has it"
+            )
 
 
 def _above(max_nme: float | None, written: "dict[Path, Result]") -> list[str]:
@@ -300,7 +327,7 @@ def _measure_all(
             failures.append(f"{request.model}: target {request.target}: {problem}")
             return
         try:
-            result = benchmark_model(request, on_progress=on_progress)
+            result = benchmark_model(request, on_progress=on_progress, data=data)
         except KitError as error:
             failures.append(str(error))
             bar.update(task, note="failed")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import queue
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,12 @@ from typing import IO, Any
 
 from asmnet_kit import __version__
 from asmnet_kit.benchmarks.statistics import intervals, summarise
-from asmnet_kit.benchmarks.targets.protocol import OnProgress, Request, cpu_list
+from asmnet_kit.benchmarks.targets.protocol import (
+    OnProgress,
+    Request,
+    cpu_list,
+    protocol_words,
+)
 from asmnet_kit.errors import KitError, ModelError
 from asmnet_kit.results import SCHEMA_VERSION, Result, check_result
 
@@ -29,12 +35,22 @@ PROFILE_SECONDS = 120.0
 REMOTE_SECONDS = 600.0  # copying a model over a slow link and starting Python on a small board
 DATA_STALL_SECONDS = 1800.0  # reading a large data set tells no progress
 LOG_TAIL_CHARACTERS = 400
+OLD_RUNTIME = "tflite-runtime"  # named in its files: they may lie beside those of the usual one
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
 
 
 CPU_ELSEWHERE = ("android", "linux")  # targets that mean another machine's CPU
 WITHOUT_DEVICES = ("cpu", "gpu")  # targets of which this machine has one
 WITHOUT_THREADS = ("gpu", "edgetpu")  # targets for which CPU threads are not what counts
+
+# What a single kind of targets understands; the command line has each with dashes.
+OPTIONS = {
+    "gpu_precision": "gpu",
+    "edgetpu_compiler": "edgetpu",
+    "edgetpu_library": "edgetpu",
+    "benchmark_model": "android",
+    "runtime": "cpu",
+}
 
 
 class TargetError(KitError):
@@ -54,9 +70,16 @@ class Data:
 
 
 def benchmark_model(
-    request: Request, *, on_progress: OnProgress, stall_seconds: float | None = None
+    request: Request,
+    *,
+    on_progress: OnProgress,
+    stall_seconds: float | None = None,
+    data: Data | None = None,
 ) -> Result:
     """Measure one model on one target.
+
+    Args:
+        data: what the accuracy is measured on afterwards, for the result's ``command``.
 
     Returns:
         A result that the schema accepts, without accuracy.
@@ -81,7 +104,7 @@ def benchmark_model(
         "schema_version": SCHEMA_VERSION,
         "kind": "benchmark",
         "kit_version": __version__,
-        "command": command_line(request),
+        "command": command_line(request, data),
         "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "model": facts,
         **measured,
@@ -165,11 +188,12 @@ def model_facts(path: Path) -> dict[str, Any]:
     }
 
 
-def command_line(request: Request) -> str:
-    """The command that measures this again."""
+def command_line(request: Request, data: Data | None = None) -> str:
+    """The command that measures this again, in the folder of the model."""
     words = ["asmnet-kit", "benchmark", request.model.name, "--target", request.target]
-    words += ["--threads", str(request.threads), "--warmup", str(request.warmup_runs)]
-    words += ["--runs", str(request.runs), "--seconds", f"{request.min_seconds:g}"]
+    words += ["--threads", str(request.threads), *protocol_words(request)]
+    if request.max_seconds != max(Request.max_seconds, request.min_seconds):
+        words += ["--max-seconds", f"{request.max_seconds:g}"]
     if request.device:
         words += ["--device", request.device]
     if request.affinity:
@@ -180,7 +204,13 @@ def command_line(request: Request) -> str:
         words += ["--sustained", f"{request.sustained_minutes:g}"]
     if not request.xnnpack:
         words.append("--no-xnnpack")
-    return " ".join([*words, "--out", "results"])
+    for name, kind in OPTIONS.items():
+        if name in request.options and kind in request.target.split(":"):
+            words += [f"--{name.replace('_', '-')}", request.options[name]]
+    if data is not None:
+        words += ["--data", str(data.path), "--format", data.format]
+        words += ["--split", data.split] if data.split else []
+    return shlex.join([*words, "--out", "results"])
 
 
 def result_file_name(result: Result, *, taken: set[str]) -> str:
@@ -197,6 +227,8 @@ def result_file_name(result: Result, *, taken: set[str]) -> str:
         words.append(f"cpus{cpu_list(target['affinity'])}".replace(",", "-"))
     if target["requested"] == "cpu" and target["delegate"] is None:
         words.append("builtin")
+    if target["requested"] == "cpu" and result["runtime"]["name"] == OLD_RUNTIME:
+        words.append(OLD_RUNTIME)
     plain = "_".join(words)
     return f"{plain}_{model['sha256'][:8]}.json" if f"{plain}.json" in taken else f"{plain}.json"
 

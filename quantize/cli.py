@@ -13,10 +13,13 @@ from asmnet_kit.options import InputPath, data_options, json_option, out_option,
 from asmnet_kit.quantize.recipes import RECIPES
 
 if TYPE_CHECKING:
+    from asmnet_kit.quantize.calibrate import Drift
     from asmnet_kit.quantize.run import QuantizeConfig, Quantized
     from asmnet_kit.quantize.sensitivity import Sensitivity
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+SETTLED_SHARE = 0.05  # of its width: a range that moves less in an epoch has settled
 
 # \b keeps the lines as they are.
 RECIPE_TABLE = "\b\nRecipes:\n" + "\n".join(
@@ -227,13 +230,19 @@ def _print(result: "Quantized") -> None:
         markup=False,
     )
     if result.range_drift:
-        farthest = result.range_drift[0]
-        console.print(
-            f"ranges settled: in the last epoch none moved by more than {farthest.share:.1%} "
-            f"of its width ({farthest.layer})",
-            markup=False,
-        )
+        console.print(ranges_line(result.range_drift[0]), markup=False)
     print_audit(result.audit)
+
+
+def ranges_line(farthest: "Drift") -> str:
+    """What the ranges did in the last epoch of fine-tuning, and what to do if they still move."""
+    moved = (
+        f"ranges: in the last epoch the farthest moved by {farthest.share:.1%} of its width "
+        f"({farthest.layer}): "
+    )
+    if farthest.share < SETTLED_SHARE:
+        return f"{moved}settled"
+    return f"{moved}still moving, use more --epochs"
 
 
 def refuse_without_format(run: Path, **options: object) -> None:

@@ -48,11 +48,16 @@ class ModelPath(InputPath):
 
 
 def data_options(
-    *, required: bool = True, format_required: bool = True
+    *, required: bool = True, format_required: bool = True, note: str = ""
 ) -> Callable[[Command], Command]:
-    """``--data DIR --format F``; the format can be left out where plain pictures will do."""
+    """``--data DIR --format F``; the format can be left out where plain pictures will do.
+
+    Args:
+        note: what the command's ``--help`` adds about ``--data``.
+    """
 
     def decorate(command: Command) -> Command:
+        about = "Folder of the data set, at any level; pictures are found below it."
         command = click.option(
             "--format",
             "data_format",
@@ -64,7 +69,7 @@ def data_options(
             "--data",
             type=InputPath(DATA),
             required=required,
-            help="Folder of the data set, at any level; pictures are found below it.",
+            help=f"{about} {note}".strip(),
         )(command)
 
     return decorate

@@ -30,6 +30,14 @@ RUNTIMES = (
     ("ai-edge-litert", "ai_edge_litert.interpreter"),
     ("tflite-runtime", "tflite_runtime.interpreter"),
 )
+HOW_TO_GET = {
+    "ai-edge-litert": "Install it with: pip install ai-edge-litert",
+    "tflite-runtime": (
+        "It wants numpy < 2 and Python 3.10 or 3.11: make an environment of its own and install "
+        "the kit there with: pip install 'asmnet-kit[edgetpu]' (make tflite-runtime makes one "
+        "without the kit, for asmnet-kit parity --tflite-runtime)"
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,9 @@ class Runtime:
             ) from error
 
 
-def open_runtime(path: Path, *, threads: int = 1, xnnpack: bool = True) -> Runtime:
+def open_runtime(
+    path: Path, *, threads: int = 1, xnnpack: bool = True, runtime: str | None = None
+) -> Runtime:
     """Load a .tflite model on the CPU.
 
     A model whose operators XNNPACK takes at first and then refuses runs with the builtin kernels;
@@ -143,11 +153,14 @@ def open_runtime(path: Path, *, threads: int = 1, xnnpack: bool = True) -> Runti
         path: of the .tflite file.
         threads: of the kernels, 1 to MAX_THREADS.
         xnnpack: let the XNNPACK delegate run what it can; without it the builtin kernels run all.
+        runtime: ``ai-edge-litert`` or ``tflite-runtime``; the first one that is installed unless
+            told.
 
     Raises:
         ModelError: the file is missing, no .tflite model, cut off, damaged or asks for operators
             that the runtime does not have.
-        MissingDependency: neither ai-edge-litert nor tflite-runtime is installed.
+        MissingDependency: that runtime, or either, is not installed or does not fit this NumPy.
+        UsageError: another number of threads or another runtime than there is.
     """
     if not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"expected 1 to {MAX_THREADS} threads, got {threads}")
@@ -156,7 +169,7 @@ def open_runtime(path: Path, *, threads: int = 1, xnnpack: bool = True) -> Runti
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}") from error
     check_structure(content, name=str(path))
-    distribution, module = installed_runtime()
+    distribution, module = installed_runtime(runtime)
     note = ""
     try:
         interpreter, total_ops = _interpreter(module, content, threads, xnnpack=xnnpack)
@@ -170,6 +183,11 @@ def open_runtime(path: Path, *, threads: int = 1, xnnpack: bool = True) -> Runti
                 f"{path}: {distribution} cannot load this model: {_one_line(second)}"
             ) from second
         note = f"XNNPACK refused this model ({_one_line(error)}); the builtin kernels ran it"
+    except SystemError as error:  # what tflite-runtime raises beside NumPy 2
+        raise MissingDependency(
+            f"{distribution} cannot run beside NumPy {np.__version__} ({_one_line(error)}). "
+            f"{HOW_TO_GET[distribution]}"
+        ) from error
     try:
         return Runtime(
             interpreter,
@@ -205,12 +223,18 @@ def quantize(values: NDArray[np.float32], info: TensorInfo) -> NDArray[Any]:
     return clipped
 
 
-def installed_runtime() -> tuple[str, ModuleType]:
+def installed_runtime(runtime: str | None = None) -> tuple[str, ModuleType]:
     """The name of the installed runtime and its module that holds ``Interpreter``.
 
+    Args:
+        runtime: the one that it must be; the first one that is installed unless told.
+
     Raises:
-        MissingDependency: there is none.
+        MissingDependency: there is none, or not the one that was named.
+        UsageError: there is no runtime of that name.
     """
+    if runtime is not None:
+        return runtime, _named_runtime(runtime)
     for distribution, module in RUNTIMES:
         try:
             version(distribution)
@@ -221,6 +245,21 @@ def installed_runtime() -> tuple[str, ModuleType]:
         "running a .tflite model needs ai-edge-litert (or tflite-runtime), which is not installed. "
         "Install it with: pip install ai-edge-litert"
     )
+
+
+def _named_runtime(name: str) -> ModuleType:
+    modules = dict(RUNTIMES)
+    if name not in modules:
+        raise UsageError(f"expected a runtime of {', '.join(modules)}, got {name!r}")
+    try:
+        version(name)
+        return importlib.import_module(modules[name])
+    except PackageNotFoundError as error:
+        raise MissingDependency(f"{name} is not installed. {HOW_TO_GET[name]}") from error
+    except (ImportError, AttributeError) as error:  # made for another NumPy or Python
+        raise MissingDependency(
+            f"{name} is installed but cannot be imported ({_one_line(error)}). {HOW_TO_GET[name]}"
+        ) from error
 
 
 def _interpreter(

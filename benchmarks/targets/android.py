@@ -25,6 +25,7 @@ from asmnet_kit.benchmarks.targets.remote import (
     run_tool,
     tail,
 )
+from asmnet_kit.errors import UsageError
 
 if TYPE_CHECKING:
     from asmnet_kit.predictor import Predictor
@@ -34,6 +35,8 @@ ENVIRONMENT = "ADB"
 PACKAGE = "org.asmnetkit.demo"
 ACTIVITY = f"{PACKAGE}/.BenchmarkActivity"
 FILES = f"/sdcard/Android/data/{PACKAGE}/files"
+GPU_PRECISION = "gpu_precision"
+BINARY_TAKES = ("--no-xnnpack", "--gpu-precision")  # of what the app does not
 INSTALL = "adb install -r build/android/asmnet-kit-demo.apk (make android builds it)"
 
 COMMAND_TIMEOUT_S = 60.0
@@ -60,7 +63,36 @@ class AndroidTarget:
             return f"{PROGRAM} is not on the PATH; sudo apt-get install adb, or set ${ENVIRONMENT}"
         return None
 
+    def refuse(self, request: Request) -> None:
+        """Refuse what neither the app nor the program can do, as ``refuse_request`` asks.
+
+        Raises:
+            UsageError: naming the options and what to do.
+        """
+        with_program = BINARY_OPTION in request.options
+        asked = {
+            "--sustained": request.sustained_minutes > 0,
+            "--profile": request.profile,
+            "--single-stream": request.mode == "single-stream",
+        }
+        if not with_program:
+            asked |= {
+                "--no-xnnpack": not request.xnnpack,
+                "--gpu-precision": GPU_PRECISION in request.options and self.delegate == "gpu",
+            }
+        given = [option for option, is_asked in asked.items() if is_asked]
+        if not given:
+            return
+        who = BINARY_OPTION if with_program else "the app on the phone"
+        taken = [option for option in given if option in BINARY_TAKES]
+        other = f"; --benchmark-model PATH takes {' and '.join(taken)}" if taken else ""
+        raise UsageError(
+            f"target {self.name}: {who} has no {', '.join(given)}: "
+            f"leave {'it' if len(given) == 1 else 'them'} out{other}"
+        )
+
     def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
+        self.refuse(request)
         phone = Phone.choose(request.device)
         if BINARY_OPTION in request.options:
             return measure_with_binary(phone, request, self.delegate, on_progress)

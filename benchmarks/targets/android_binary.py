@@ -190,8 +190,6 @@ def _measurement(
         ],
         notes=[
             f"pre- and post-processing not measured: {PROGRAM} runs the model alone",
-            *([f"operators not profiled: leave {PROGRAM} out"] if request.profile else []),
-            *([f"no sustained run: leave {PROGRAM} out"] if request.sustained_minutes else []),
         ],
     )  # fmt: skip
 

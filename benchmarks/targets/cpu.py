@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from asmnet_kit.benchmarks.machine import CpuUse
 from asmnet_kit.benchmarks.measuring import measure_session
+from asmnet_kit.benchmarks.profile import PACKAGE as PROFILED
 from asmnet_kit.benchmarks.profile import ProfileError, profile_model
 from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.errors import MissingDependency
@@ -16,6 +17,9 @@ if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
     from asmnet_kit.predictor import Predictor
 
 
+RUNTIME_OPTION = "runtime"
+
+
 class CpuTarget:
     """``--target cpu``."""
 
@@ -23,19 +27,22 @@ class CpuTarget:
 
     def problem(self, request: Request | None = None) -> str | None:
         try:
-            installed_runtime()
+            installed_runtime(_chosen(request) if request is not None else None)
         except MissingDependency as error:
             return str(error)
         return _cannot_pin(request.affinity) if request is not None and request.affinity else None
 
     def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
-        installed_runtime()  # importing the runtime is not loading the model
+        chosen = _chosen(request)
+        installed_runtime(chosen)  # importing the runtime is not loading the model
 
         def open_session() -> Runtime:
             if request.affinity:
                 # Here, after the machine's facts: threads that are made from now on inherit it.
                 os.sched_setaffinity(0, request.affinity)
-            return open_runtime(request.model, threads=request.threads, xnnpack=request.xnnpack)
+            return open_runtime(
+                request.model, threads=request.threads, xnnpack=request.xnnpack, runtime=chosen
+            )
 
         session, timed = measure_session(open_session, request, on_progress)
         runtime = cast(Runtime, session)
@@ -62,10 +69,21 @@ class CpuTarget:
     def predictor(self, request: Request) -> "Predictor":
         from asmnet_kit.predictor import TflitePredictor
 
-        return TflitePredictor(request.model, threads=request.threads, xnnpack=request.xnnpack)
+        session = open_runtime(
+            request.model,
+            threads=request.threads,
+            xnnpack=request.xnnpack,
+            runtime=_chosen(request),
+        )
+        return TflitePredictor(request.model, session=session)
 
 
 CPU = CpuTarget()
+
+
+def _chosen(request: Request) -> str | None:
+    """The runtime that was asked for."""
+    return request.options.get(RUNTIME_OPTION)
 
 
 def _cannot_pin(cpus: Sequence[int]) -> str | None:
@@ -86,6 +104,8 @@ def _profile(
         return None, []
     if not request.xnnpack:
         return None, ["operators not profiled: the profiler runs the XNNPACK kernels"]
+    if _chosen(request) not in (None, PROFILED):
+        return None, [f"operators not profiled: the profiler is {PROFILED}'s"]
     on_progress(1.0, "profile")
     try:
         return profile_model(request.model), []

@@ -7,7 +7,13 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request, cpu_list
+from asmnet_kit.benchmarks.targets.protocol import (
+    Measurement,
+    OnProgress,
+    Request,
+    cpu_list,
+    protocol_words,
+)
 from asmnet_kit.benchmarks.targets.remote import (
     RemoteError,
     SentModel,
@@ -27,6 +33,7 @@ ENVIRONMENT = "ASMNET_KIT_SSH"
 OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
 HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*")  # never an option
 REMOTE_COMMAND = "asmnet-kit"
+GPU_PRECISION = "gpu_precision"  # the request's option, which the board's own target takes
 
 COMMAND_TIMEOUT_S = 60.0
 COPY_TIMEOUT_S = 300.0
@@ -109,9 +116,10 @@ class Board:
 
     def benchmark(self, request: Request, *, model: str, out: str, target: str) -> None:
         words = [REMOTE_COMMAND, "benchmark", model, "--target", target]
-        words += ["--threads", str(request.threads), "--warmup", str(request.warmup_runs)]
-        words += ["--runs", str(request.runs), "--seconds", f"{request.min_seconds:g}"]
+        words += ["--threads", str(request.threads), *protocol_words(request)]
         words += ["--max-seconds", f"{request.max_seconds:g}", "--out", out]
+        if GPU_PRECISION in request.options:
+            words += ["--gpu-precision", request.options[GPU_PRECISION]]
         words += ["--affinity", cpu_list(request.affinity)] if request.affinity else []
         words += [] if request.xnnpack else ["--no-xnnpack"]
         words += ["--profile"] if request.profile else []

@@ -126,7 +126,11 @@ class Measurement:
 
 
 class Target(Protocol):
-    """A place to measure models on. ``measure`` runs in a process of its own."""
+    """A place to measure models on. ``measure`` runs in a process of its own.
+
+    A target may have ``refuse(request)``, too: it raises UsageError for a request of what the
+    target has no way to do, before anything is measured (``refuse_request`` calls it).
+    """
 
     @property
     def name(self) -> str: ...
@@ -157,10 +161,29 @@ def cpu_list(cpus: Sequence[int]) -> str:
     return ",".join(map(str, cpus))
 
 
+def protocol_words(request: Request) -> list[str]:
+    """The options that ask for a request's warm-up and number of runs."""
+    words = ["--warmup", str(request.warmup_runs)]
+    if request.mode == "single-stream":  # it sets the other two
+        return [*words, "--single-stream"]
+    return [*words, "--runs", str(request.runs), "--seconds", f"{request.min_seconds:g}"]
+
+
 def target_names() -> list[str]:
     """Every target there is, the kit's own first."""
     others = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
     return [*BUILTIN_TARGETS, *sorted(others - BUILTIN_TARGETS.keys())]
+
+
+def refuse_request(request: Request) -> None:
+    """Let a request's target refuse what it has no way to do.
+
+    Raises:
+        UsageError: it does, or there is no such target.
+    """
+    refuse = getattr(load_target(request.target), "refuse", None)
+    if refuse is not None:
+        refuse(request)
 
 
 def load_target(name: str) -> Target:

@@ -249,6 +249,17 @@ def test_a_program_that_fails_is_one_clear_error(phone, program, make_tflite, te
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("option", [["--profile"], ["--sustained", 1], ["--single-stream"]])
+def test_what_the_program_has_no_way_to_do_is_refused(
+    phone, program, make_tflite, tmp_path, option
+):
+    phone(NEW)
+    run = _run(make_tflite(), program, tmp_path / "r", *option)
+    assert run.exit_code == 2
+    assert f"benchmark_model has no {option[0]}: leave it out" in run.output
+    assert not (phone.root / "calls.log").exists()
+
+
 def test_what_is_no_program_is_refused(phone, program, make_tflite, tmp_path):
     phone(NEW)
     run = _run(make_tflite(), make_tflite("x.tflite"), tmp_path / "r")

@@ -272,6 +272,13 @@ def test_the_table_says_what_to_do_and_that_nothing_was_measured(make_op_model):
     assert "first blocking operator: SIN (operator 1)" in run.stdout
     assert "not measured" in run.stdout
     assert "Cure" in run.stdout
+    assert "1 operator(s) on the CPU not included" in run.stdout
+
+
+def test_a_model_that_maps_whole_has_nothing_left_out_of_its_estimate(make_op_model):
+    run = CliRunner().invoke(main, ["check", str(make_op_model(_conv(into=SHAPE), RELU))])
+    assert "not measured)" in run.stdout
+    assert "on the CPU not included" not in run.stdout
 
 
 def test_damaged_models_are_one_line(make_op_model, tmp_path):

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import pytest
 from click.testing import CliRunner
@@ -116,6 +118,14 @@ def test_a_model_that_is_no_landmark_model_keeps_its_speed(make_tflite, make_pts
         (["--threads", "0"], "--threads"),
         (["--affinity", "3-1"], "expected numbers of CPUs such as 0,2 or 4-7"),
         (["--affinity", "0", "--target", "gpu"], "for the targets cpu and linux alone"),
+        (["--runtime", "tflite-runtime", "--target", "gpu"], "--runtime is for the target cpu"),
+        (["--runtime", "abacus"], "'abacus' is not one of"),
+        (["--target", "android", "--profile"], "the app on the phone has no --profile"),
+        (
+            ["--target", "cpu", "--target", "linux", "--data", ".", "--format", "300w"],
+            "target linux is another machine",
+        ),
+        (["--target", "android:gpu", "--data", ".", "--format", "300w"], "leave --data out"),
     ],
 )
 def test_wrong_calls_end_with_2_before_anything_is_measured(
@@ -124,6 +134,42 @@ def test_wrong_calls_end_with_2_before_anything_is_measured(
     run = _run(make_tflite(), *arguments, "--out", tmp_path / "r")
     assert run.exit_code == 2
     assert message in run.output
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_command_in_a_result_measures_the_same_again(make_tflite, make_pts_faces, tmp_path):
+    data = ["--data", make_pts_faces(), "--format", "300w", "--split", "test"]
+    words = [*QUICK, "--max-seconds", 7, "--no-xnnpack", "--runtime", "ai-edge-litert", *data]
+    run = _run(make_tflite(), *words, "--json", "--out", tmp_path / "r")
+    assert run.exit_code == 0, run.output
+    ((_, result),) = json.loads(run.stdout)["results"].items()
+    assert result["runtime"]["name"] == "ai-edge-litert"
+    program, name, *rest = shlex.split(result["command"])
+    assert (program, name) == ("asmnet-kit", "benchmark")
+    model, rest = rest[0], rest[1:]
+    assert model == "constant.tflite"
+    for option, value in zip(words[::2], words[1::2], strict=False):
+        if option == "--no-xnnpack":
+            break
+        assert rest[rest.index(option) + 1] == str(value)
+    for option, value in (
+        ("--runtime", "ai-edge-litert"),
+        *zip(data[::2], data[1::2], strict=True),
+    ):
+        assert rest[rest.index(option) + 1] == str(value)
+    again = _run(make_tflite(), *rest[: rest.index("--out")], "--json", "--out", tmp_path / "s")
+    ((_, second),) = json.loads(again.stdout)["results"].items()
+    assert second["command"] == result["command"]
+
+
+@pytest.mark.skipif(
+    find_spec("tflite_runtime") is not None, reason="tflite-runtime is installed here"
+)
+def test_a_runtime_that_is_not_installed_is_told_with_how_to_get_it(make_tflite, tmp_path):
+    run = _run(make_tflite(), "--runtime", "tflite-runtime", *QUICK, "--out", tmp_path / "r")
+    assert run.exit_code == 1
+    assert "tflite-runtime is not installed" in run.output
+    assert "pip install 'asmnet-kit[edgetpu]'" in run.output
     assert not (tmp_path / "r").exists()
 
 

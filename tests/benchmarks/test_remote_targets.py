@@ -11,7 +11,7 @@ from asmnet_kit.benchmarks.runner import benchmark_model, fell_back, model_facts
 from asmnet_kit.benchmarks.targets import android
 from asmnet_kit.benchmarks.targets.android import ANDROID, parse_devices
 from asmnet_kit.benchmarks.targets.linux import Board
-from asmnet_kit.benchmarks.targets.protocol import Request, target_names
+from asmnet_kit.benchmarks.targets.protocol import Request, load_target, target_names
 from asmnet_kit.benchmarks.targets.remote import RemoteError, checked_result
 from asmnet_kit.cli import main
 from asmnet_kit.errors import KitError, UsageError
@@ -177,6 +177,31 @@ def test_a_phone_without_the_app_gets_told_how_to_install_it(phone):
         ANDROID.measure(_request(model), lambda *_: None)
 
 
+REFUSED = {
+    "sustained": ({"sustained_minutes": 1.0}, "--sustained: leave it out$"),
+    "profile": ({"profile": True}, "--profile: leave it out$"),
+    "single-stream": ({"mode": "single-stream"}, "--single-stream: leave it out$"),
+    "builtin": ({"xnnpack": False}, "--no-xnnpack: leave it out; --benchmark-model PATH takes"),
+    "both": ({"profile": True, "sustained_minutes": 1.0}, "--sustained, --profile: leave them out"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_the_app_has_no_way_to_do_is_refused_before_the_phone_is_asked(phone, case):
+    changes, message = REFUSED[case]
+    with pytest.raises(UsageError, match=f"the app on the phone has no {message}"):
+        ANDROID.measure(_request(phone(), **changes), lambda *_: None)
+    assert not (phone.root / "calls.log").exists()
+
+
+def test_the_gpus_precision_is_not_the_apps_to_choose(phone, tmp_path):
+    words = ["benchmark", str(phone()), *QUICK, "--gpu-precision", "fp32", "--out", str(tmp_path)]
+    run = CliRunner().invoke(main, [*words, "--target", "android:gpu"])
+    assert run.exit_code == 2
+    assert "the app on the phone has no --gpu-precision" in run.output
+    assert not (phone.root / "calls.log").exists()
+
+
 def test_strange_lines_of_adb_are_left_out():
     text = "* daemon started successfully\nList of devices attached\n-x\tdevice\nA:5555\toffline\n"
     assert parse_devices(text) == {"A:5555": "offline"}
@@ -244,6 +269,31 @@ def test_a_boards_result_is_its_own_kits(board, make_tflite, tmp_path):
     assert result["target"]["actual"] == "linux:cpu"
     assert "on pi@board" in result["target"]["proof"][0]
     assert result["protocol"]["runs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "there", "not_there"),
+    [
+        ("linux:gpu", {"options": {"gpu_precision": "fp16"}}, "--gpu-precision fp16", "--single"),
+        (
+            "linux",
+            {"mode": "single-stream", "runs": 1024, "min_seconds": 60.0},
+            "--warmup 20 --single-stream",
+            "--runs",
+        ),
+        ("linux", {}, "--runs 200 --seconds 2", "--gpu-precision"),
+    ],
+)
+def test_a_board_gets_the_options_that_the_user_gave(
+    board, make_tflite, tmp_path, target, changes, there, not_there
+):
+    said = tmp_path / "said"
+    board(f'echo "$@" > {said}; exit 1')
+    request = Request(make_tflite(), target=target, device="pi@board", **changes)
+    with pytest.raises(RemoteError):
+        load_target(target).measure(request, lambda *_: None)
+    assert there in said.read_text()
+    assert not_there not in said.read_text()
 
 
 def test_a_board_that_fails_is_one_clear_error(board, make_tflite):

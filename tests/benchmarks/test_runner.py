@@ -11,6 +11,7 @@ from asmnet_kit.benchmarks.runner import (
     Data,
     TargetError,
     benchmark_model,
+    command_line,
     measure_accuracy,
     model_facts,
     requests_for,
@@ -174,6 +175,55 @@ def test_requests_are_the_product_without_repeats():
         ("b", 1),
         ("b", 2),
     ]
+
+
+EVERY_OPTION = {
+    "gpu_precision": "fp16",
+    "edgetpu_compiler": "/opt/a b/edgetpu_compiler",
+    "benchmark_model": "tools/benchmark_model",
+    "runtime": "tflite-runtime",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "there", "not_there"),
+    [
+        ({}, ["--warmup 20 --runs 200 --seconds 2 --out results"], ["--max-seconds", "--data"]),
+        (
+            {"mode": "single-stream", "runs": 1024, "min_seconds": 60.0},
+            ["--single-stream --out"],
+            ["--runs", "--seconds", "--max-seconds"],
+        ),
+        ({"max_seconds": 9.5}, ["--max-seconds 9.5"], []),
+        ({"min_seconds": 400.0, "max_seconds": 400.0}, ["--seconds 400"], ["--max-seconds"]),
+        ({"target": "cpu"}, ["--runtime tflite-runtime"], ["fp16", "compiler", "--benchmark"]),
+        ({"target": "linux:gpu"}, ["--gpu-precision fp16"], ["--runtime", "compiler"]),
+        ({"target": "edgetpu"}, ["--edgetpu-compiler '/opt/a b/edgetpu_compiler'"], ["fp16"]),
+        (
+            {"target": "android:gpu"},
+            ["--gpu-precision fp16", "--benchmark-model tools/benchmark_model"],
+            ["--runtime"],
+        ),
+    ],
+)
+def test_the_command_has_what_the_target_was_asked(changes, there, not_there):
+    options = EVERY_OPTION if "target" in changes else {}
+    command = command_line(Request(Path("in/m.tflite"), options=options, **changes))
+    assert command.startswith("asmnet-kit benchmark m.tflite --target ")
+    assert [text for text in there if text not in command] == []
+    assert [text for text in not_there if text in command] == []
+
+
+def test_the_command_has_the_data():
+    command = command_line(Request(Path("m.tflite")), Data(Path("my faces"), "300w", "test"))
+    assert "--data 'my faces' --format 300w --split test" in command
+    assert "--split" not in command_line(Request(Path("m.tflite")), Data(Path("f"), "300w"))
+
+
+def test_files_of_the_old_runtime_may_lie_beside_those_of_the_usual_one(make_result):
+    result = make_result(name="net")
+    result["runtime"]["name"] = "tflite-runtime"
+    assert result_file_name(result, taken=set()) == "net_cpu_1t_tflite-runtime.json"
 
 
 def test_a_taken_file_name_gets_part_of_the_hash(make_result):

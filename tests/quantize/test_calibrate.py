@@ -5,7 +5,8 @@ import pytest
 import tf_keras
 
 from asmnet_kit.errors import DatasetError
-from asmnet_kit.quantize.calibrate import collect_crops, doubts, drifts, layer_ranges
+from asmnet_kit.quantize.calibrate import Drift, collect_crops, doubts, drifts, layer_ranges
+from asmnet_kit.quantize.cli import ranges_line
 
 
 def batches(*values: int) -> list[dict[str, np.ndarray]]:
@@ -50,6 +51,16 @@ def test_drift_is_the_larger_move_as_a_share_of_the_width() -> None:
     found = drifts(before, after)
     assert [drift.layer for drift in found] == ["a", "b"]
     np.testing.assert_allclose([drift.share for drift in found], [0.25, 0.05])
+
+
+def test_ranges_are_called_settled_only_when_they_hardly_moved() -> None:
+    settled = ranges_line(Drift("stem", 0.049))
+    assert settled == (
+        "ranges: in the last epoch the farthest moved by 4.9% of its width (stem): settled"
+    )
+    moving = ranges_line(Drift("stem", 0.4))
+    assert "40.0%" in moving and "settled" not in moving
+    assert "use more --epochs" in moving
 
 
 def faces(red: int, green: int, blue: int) -> np.ndarray:

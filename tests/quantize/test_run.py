@@ -104,7 +104,7 @@ def test_qat_fine_tunes_with_the_runs_losses_and_leaves_the_run_as_it_was(
     result = call(run_folder, faces, tmp_path, "--recipe", "qat_w8a8", *options)
     assert result.exit_code == 0, result.output
     assert f"{NAME.format('qat_w8a8')}" in result.stdout
-    assert "ranges settled" in result.stdout
+    assert "ranges: in the last epoch the farthest moved by" in result.stdout
     assert {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()} == before
     metadata = read_metadata(tmp_path / NAME.format("qat_w8a8"))
     assert metadata.source["settings"]["epochs"] == 2
@@ -267,7 +267,7 @@ def test_a_fine_tuning_that_was_killed_goes_on_to_the_same_file(
     assert "the same settings" in other
     result = call(run_folder, faces, resumed, *options, "--resume")
     assert result.exit_code == 0, result.output
-    assert "ranges settled" in result.stdout
+    assert "ranges: in the last epoch the farthest moved by" in result.stdout
     assert (resumed / NAME.format("qat_w8a8")).read_bytes() == expected
     assert not unfinished.exists()
     nothing = refused(call(run_folder, faces, resumed, *options, "--resume"), 2)

@@ -7,8 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from asmnet_kit.errors import ModelError, UsageError
-from asmnet_kit.runtime import TensorInfo, dequantize, open_runtime, quantize
+from asmnet_kit.errors import MissingDependency, ModelError, UsageError
+from asmnet_kit.runtime import (
+    TensorInfo,
+    dequantize,
+    installed_runtime,
+    open_runtime,
+    quantize,
+)
 
 FLIPPED_FILES = 150
 RUN_SECONDS = 60  # for all of them; one takes milliseconds
@@ -65,6 +71,55 @@ def test_kernels_name_who_ran_the_operators(make_tflite):
     assert with_delegate.kernels == "XNNPACK (2 of 2 ops)"
     assert (without.delegated_ops, without.kernels) == (0, "builtin (2 ops)")
     assert with_delegate.name == "ai-edge-litert"
+
+
+@pytest.fixture
+def fake_tflite_runtime(tmp_path, monkeypatch):
+    """Puts a package of that name, as installed, on the path of imports."""
+
+    def make(init: str, interpreter: str = "") -> None:
+        package, facts = tmp_path / "tflite_runtime", tmp_path / "tflite_runtime-2.14.0.dist-info"
+        package.mkdir()
+        facts.mkdir()
+        (package / "__init__.py").write_text(init)
+        (package / "interpreter.py").write_text(interpreter)
+        (facts / "METADATA").write_text("Name: tflite-runtime\nVersion: 2.14.0\n")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    yield make
+    for name in ("tflite_runtime", "tflite_runtime.interpreter"):
+        sys.modules.pop(name, None)
+
+
+def test_the_runtime_can_be_named(make_tflite):
+    assert open_runtime(make_tflite(), runtime="ai-edge-litert").name == "ai-edge-litert"
+    with pytest.raises(UsageError, match="expected a runtime of ai-edge-litert, tflite-runtime"):
+        open_runtime(make_tflite(), runtime="abacus")
+
+
+def test_tflite_runtime_is_used_where_it_is_named_though_another_comes_first(
+    make_tflite, fake_tflite_runtime
+):
+    """A package of that name that hands on what the usual runtime has."""
+    fake_tflite_runtime("", "from ai_edge_litert.interpreter import Interpreter, OpResolverType\n")
+    opened = open_runtime(make_tflite(), runtime="tflite-runtime")
+    assert (opened.name, opened.version) == ("tflite-runtime", "2.14.0")
+    assert open_runtime(make_tflite()).name == "ai-edge-litert"
+
+
+def test_a_runtime_that_does_not_fit_numpy_is_told_with_what_it_wants(
+    make_tflite, fake_tflite_runtime
+):
+    fails = "def Interpreter(**_):\n    raise SystemError('CreateWrapperFromBuffer')\n"
+    fake_tflite_runtime("", f"from ai_edge_litert.interpreter import OpResolverType\n{fails}")
+    with pytest.raises(MissingDependency, match=r"cannot run beside NumPy .*numpy < 2"):
+        open_runtime(make_tflite(), runtime="tflite-runtime")
+
+
+def test_a_runtime_that_cannot_be_imported_is_told_with_what_it_wants(fake_tflite_runtime):
+    fake_tflite_runtime("raise ImportError('numpy.core.multiarray failed')")
+    with pytest.raises(MissingDependency, match=r"multiarray failed.*numpy < 2"):
+        installed_runtime("tflite-runtime")
 
 
 @pytest.mark.parametrize(
