@@ -64,7 +64,7 @@ def measured(tmp_path, make_tflite, make_result) -> dict[str, Any]:
 def test_a_card_holds_what_was_measured_and_said(folder, measured) -> None:
     path = ship(folder / "constant_model.toml", **measured, folder=folder)
     model = model_named("constant_model", folder)
-    assert model.path.name == "constant_model_68_32_none.tflite"
+    assert model.path.name == "constant_68_32_none.tflite"
     assert read_metadata(model.path).licence == "LICENSE-WEIGHTS of asmnet-kit (research only)"
     evaluation = json.loads(measured["evaluations"][0].read_text())
     card = json.loads(path.read_text())
@@ -101,7 +101,7 @@ def test_a_shape_model_goes_with_it(folder, measured, tmp_path) -> None:
     )
     (model,) = shipped_models(folder)
     assert model.path.with_suffix(".npz").read_bytes() == (tmp_path / "shape.npz").read_bytes()
-    assert model.card["shape_model"] == "constant_model_68_32_none.npz"
+    assert model.card["shape_model"] == "constant_68_32_none.npz"
 
 
 def test_what_an_earlier_card_named_is_removed(folder, measured, tmp_path) -> None:
@@ -114,11 +114,20 @@ def test_what_an_earlier_card_named_is_removed(folder, measured, tmp_path) -> No
         (folder / name).write_bytes(b"old")
     ship(folder / "constant_model.toml", **measured, folder=folder)
     assert sorted(p.name for p in folder.iterdir()) == [
+        "constant_68_32_none.tflite",
         "constant_model.json",
         "constant_model.md",
         "constant_model.toml",
-        "constant_model_68_32_none.tflite",
     ]
+
+
+def test_two_cards_cannot_have_the_same_file(folder, measured) -> None:
+    ship(folder / "constant_model.toml", **measured, folder=folder)
+    other = folder / "other_name.toml"
+    other.write_text((folder / "constant_model.toml").read_text())
+    with pytest.raises(KitError, match="is the file of constant_model"):
+        ship(other, **measured, folder=folder)
+    assert not (folder / "other_name.json").exists()
 
 
 def test_a_shape_model_of_other_landmarks_is_refused_before_anything_is_written(

@@ -43,8 +43,7 @@ def test_the_card_is_that_of_the_file_beside_it(model: ShippedModel) -> None:
     assert (about["sha256"], about["size_bytes"]) == (_sha256(content), len(content))
     metadata = read_metadata(model.path)
     assert metadata.licence == licence_in_file(model.card["licence"])
-    expected = f"{model.name}_{metadata.landmarks}_{metadata.input_size}_{metadata.recipe}.tflite"
-    assert model.path.name == expected
+    assert model.path.name == metadata.file_name
 
 
 def test_the_card_says_what_its_words_say_and_is_printed_as_written(model: ShippedModel) -> None:
