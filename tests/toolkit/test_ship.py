@@ -124,7 +124,8 @@ def test_what_an_earlier_card_named_is_removed(folder, measured, tmp_path) -> No
 def test_two_cards_cannot_have_the_same_file(folder, measured) -> None:
     ship(folder / "constant_model.toml", **measured, folder=folder)
     other = folder / "other_name.toml"
-    other.write_text((folder / "constant_model.toml").read_text())
+    words = (folder / "constant_model.toml").read_text()
+    other.write_text(words.replace("default = true", "default = false"))
     with pytest.raises(KitError, match="is the file of constant_model"):
         ship(other, **measured, folder=folder)
     assert not (folder / "other_name.json").exists()
