@@ -318,13 +318,12 @@ def sensitivity(
     import_tensorflow()
     require("tensorflow_model_optimization", extra="train")
     require("matplotlib", extra="train")
-    from asmnet_kit.console import print_json, progress, stderr, stdout
+    from asmnet_kit.console import counting, print_json, stderr, stdout
     from asmnet_kit.files import write_json
     from asmnet_kit.quantize.run import sensitivity as measure
     from asmnet_kit.quantize.sensitivity import plot_sensitivity
 
-    with progress() as bar:
-        task = bar.add_task("sensitivity", total=None, note="")
+    with counting("sensitivity") as on_progress:
         result = measure(
             run,
             data=data,
@@ -334,7 +333,7 @@ def sensitivity(
             seed=seed,
             input_mean=input_mean,
             input_scale=input_scale,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+            on_progress=on_progress,
         )
     path = out / f"{run.absolute().stem}_sensitivity.json"
     write_json(path, result.to_json())
