@@ -77,6 +77,10 @@ class AugmentRanges:
     occlusion: float = 0.3
 
 
+STRONG = AugmentRanges(
+    rotation_deg=20.0, scale=(0.85, 1.25), shift=0.08, brightness=40.0, contrast=(0.6, 1.4),
+    gamma=(0.5, 1.9), blur=0.2, low=0.2, noise=0.2, occluder=(0.1, 0.5), occlusion=0.45,
+)  # fmt: skip
 LIGHT = AugmentRanges(
     rotation=0.0, scale=(0.96, 1.05), shift=0.02, colour=0.3, grey=0.0, blur=0.0, low=0.0,
     noise=0.0, occlusion=0.0,
@@ -87,7 +91,7 @@ NO_AUGMENTATION = AugmentRanges(
 )  # fmt: skip
 
 # By the names of ``catalogue.AUGMENTATIONS``.
-AUGMENTATIONS = {"full": AugmentRanges(), "light": LIGHT, "none": NO_AUGMENTATION}
+AUGMENTATIONS = {"full": AugmentRanges(), "strong": STRONG, "light": LIGHT, "none": NO_AUGMENTATION}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ ASM_LOSSES = frozenset({"asm", "asm_smooth_l1"})  # those with a term that alpha
 AUGMENTATIONS = MappingProxyType(
     {
         "full": "for photographs: pose, colour, blur, low resolution, noise, occluders",
+        "strong": "the same, further and more often: for long trainings on few pictures",
         "light": "mirrors, small moves, colours: for data that varies by itself, as drawn faces do",
         "none": "every picture as it is",
     }

@@ -11,6 +11,7 @@ import click
 
 from asmnet_kit.errors import Interrupted, UsageError
 from asmnet_kit.options import DATA, FORMATS, Command, InputPath, out_option, seed_option
+from asmnet_kit.shipped import find_model
 from asmnet_kit.training.catalogue import ARCHITECTURES, AUGMENTATIONS, LOSSES
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
 from asmnet_kit.training.recipe_files import read_recipe, shipped
@@ -75,6 +76,10 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     InputPath("an .npz"),
 )
 @setting("teacher_share", "Share of the teacher in labels: SUBSET=SHARE,...  [default: 0]")
+@setting(
+    "teacher_calibrate",
+    "Subsets whose own labels tell the teacher's systematic error, which is removed: SUBSET,...",
+)
 @setting("fill_weight", "What the teacher's points count where there is no label.")
 @setting("sampling", "How often an epoch shows a picture: SUBSET=WEIGHT,...  [default: 1]")
 @setting("clips", "Subsets of video frames (NAME_10, NAME_11): one a clip and epoch.")
@@ -83,7 +88,11 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 @setting("batch_size", "Pictures per step, over all devices.", click.IntRange(min=2))
 @setting("learning_rate", "Adam's, at its peak.")
 @setting("warmup_epochs", "How long the learning rate rises.")
-@setting("init_from", "Start from a run, a .keras, an .npz of folded MobileNetV2, or imagenet.")
+@setting(
+    "init_from",
+    "Start from a run, a .keras, a float .tflite or a float model of the kit by name, an .npz of "
+    "folded MobileNetV2, or imagenet.",
+)
 @setting("precision", "auto: mixed_float16 on a GPU, else float32.", click.Choice(PRECISIONS))
 @setting(
     "strategy",
@@ -174,9 +183,11 @@ def configuration(ctx: click.Context, parameters: dict[str, Any]) -> TrainConfig
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A parameter as ``TrainConfig`` keeps it: folders absolute, for a resume from elsewhere."""
+    """A parameter as ``TrainConfig`` keeps it: paths absolute, for a resume from elsewhere."""
     if name == "points":
         return int(value)
-    if name in ("data", "val_data", "teacher") or (name == "init_from" and value != "imagenet"):
+    if name == "init_from" and value != "imagenet":
+        return str(find_model(Path(value).expanduser()).resolve())
+    if name in ("data", "val_data", "teacher"):
         return str(Path(value).expanduser().resolve())
     return value

@@ -47,6 +47,8 @@ class TrainConfig:
         input_size: side of the model's input, pixels.
         teacher: .npz of a larger network's landmarks (``labels.Teacher``); empty = none.
         teacher_share: ``SUBSET=SHARE,...`` of the teacher in labels; see ``labels.relabel``.
+        teacher_calibrate: ``SUBSET,...`` whose labels tell the teacher's systematic error; see
+            ``calibration``.
         fill_weight: of points without a label that get the teacher's.
         sampling: ``SUBSET=WEIGHT,...``, how often an epoch shows its pictures; 1 unless told.
         clips: ``SUBSET,...`` of video frames, of which an epoch shows one per clip.
@@ -80,6 +82,7 @@ class TrainConfig:
     input_size: int = 112
     teacher: str = ""
     teacher_share: str = ""
+    teacher_calibrate: str = ""
     fill_weight: float = 0.2
     sampling: str = ""
     clips: str = ""
@@ -126,8 +129,10 @@ class TrainConfig:
             )
         for name in ("teacher_share", "sampling"):
             subset_values(getattr(self, name), option="--" + name.replace("_", "-"))
-        if self.teacher_share and not self.teacher:
-            raise UsageError("--teacher-share says how to use a teacher: give --teacher too")
+        for name in ("teacher_share", "teacher_calibrate"):
+            if getattr(self, name) and not self.teacher:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"{option} says how to use a teacher: give --teacher too")
         if not 0 <= self.fill_weight <= 1:
             raise UsageError(f"expected --fill-weight from 0 to 1, got {self.fill_weight}")
         for name, low, high in (

@@ -1,4 +1,4 @@
-"""Where a training starts from: another run, a .keras file, ImageNet weights, the mean shape.
+"""Where a training starts from: another run, a shipped model, ImageNet weights, the mean shape.
 
 Layers are matched by name and by the shape of their weights. A batch normalisation belongs to the
 convolution before it: it is taken with it or not at all.
@@ -23,6 +23,7 @@ from asmnet_kit.errors import KitError, ModelError, UsageError
 from asmnet_kit.files import require_exists
 from asmnet_kit.predictor import RUN_MODEL
 from asmnet_kit.training.predictor import load_model
+from asmnet_kit.training.tflite_weights import folded_weights
 
 IMAGENET = "imagenet"
 IMAGENET_SIZE = 224  # Keras offers the weights for this size; convolutions do not depend on it
@@ -87,9 +88,9 @@ def initialise(
 
     Args:
         model: a network of ``architectures``.
-        source: a run folder, a .keras file, an .npz file of MobileNetV2 weights with batch
-            normalisation folded in (``LAYER/kernel`` and ``LAYER/bias``), or ``imagenet``, which
-            downloads Keras' MobileNetV2.
+        source: a run folder, a .keras file, a float .tflite, an .npz file of MobileNetV2 weights
+            with batch normalisation folded in (``LAYER/kernel`` and ``LAYER/bias``), or
+            ``imagenet``, which downloads Keras' MobileNetV2.
         images: float32 [B, S, S, 3], (v - 128) / 128, pictures like those to train on. Folded
             weights need them, to make batch statistics: 64 or more.
 
@@ -98,7 +99,7 @@ def initialise(
         ModelError: the source cannot be read, or no layer of it fits.
         KitError: ``imagenet`` could not be downloaded.
     """
-    if images is None and Path(source).suffix == ".npz":
+    if images is None and Path(source).suffix in FOLDED:
         raise UsageError(f"{source}: folded weights need a batch of pictures for batch statistics")
     opened = open_source(source)
     is_folded = isinstance(opened, _FoldedSource)
@@ -116,9 +117,11 @@ def open_source(source: str | Path) -> Source:
     if str(source) == IMAGENET:
         return _ModelSource(_download_imagenet())
     path = Path(source)
-    require_exists(path, expected="a run, a .keras, an .npz of weights, or the word imagenet")
-    if path.suffix == ".npz":
-        return _FoldedSource(_read_folded(path))
+    require_exists(
+        path, expected="a run, a .keras, a float .tflite, an .npz of weights, or the word imagenet"
+    )
+    if path.suffix in FOLDED:
+        return _FoldedSource(FOLDED[path.suffix](path))
     return _ModelSource(_load_start(path))
 
 
@@ -168,7 +171,9 @@ class _FoldedSource:
         if kernel is None or bias is None:
             return None
         if unit.norm is None:
-            return [kernel, bias], None
+            # A .tflite gives every convolution a bias, zeros where the layer has none.
+            keeps_bias = getattr(unit.layer, "use_bias", True) or bias.any()
+            return [kernel, bias] if keeps_bias else [kernel], None
         # With mean 0 and variance 1 - eps, normalising does nothing and beta is the bias.
         channels = len(bias)
         one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
@@ -285,8 +290,8 @@ def _load_start(path: Path) -> tf_keras.Model:
         return load_model(path / RUN_MODEL)
     if path.suffix != ".keras":
         raise UsageError(
-            f"expected a run folder, a .keras file, an .npz file of folded MobileNetV2 weights or "
-            f"{IMAGENET!r} to start from; got {path}"
+            f"expected a run folder, a .keras file, a float .tflite, an .npz file of folded "
+            f"MobileNetV2 weights or {IMAGENET!r} to start from; got {path}"
         )
     return load_model(path)
 
@@ -310,6 +315,10 @@ def _read_folded(path: Path) -> dict[str, NDArray[Any]]:
     if bad:
         raise ModelError(f"{path}: expected finite floating-point weights; wrong: {', '.join(bad)}")
     return arrays
+
+
+# File ending -> reader of weights with batch normalisation folded in.
+FOLDED = {".npz": _read_folded, ".tflite": folded_weights}
 
 
 def _download_imagenet() -> tf_keras.Model:

@@ -6,7 +6,7 @@ small student learns from what it said (distillation without its cost).
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.errors import DatasetError, UsageError
 from asmnet_kit.files import require_exists
 from asmnet_kit.images import Points
+from asmnet_kit.training.calibration import calibrate
 
 PREPARED = "records"
 
@@ -62,6 +63,35 @@ class Teacher:
                 for name, shape in zip(names, points.astype(np.float32), strict=True)
             }
         )
+
+    def calibrated(self, dataset: Dataset, subsets: Sequence[str]) -> "Teacher":
+        """This teacher in the convention of the labels of ``subsets``; see ``calibration``.
+
+        Args:
+            dataset: the training faces; no others may tell what the convention is.
+
+        Raises:
+            DatasetError: too few labelled faces that the teacher knows, or another number of
+                points.
+            UsageError: a subset that no face is in.
+        """
+        sets: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+        for subset in subsets:
+            members = [face for face in dataset.faces if subset in face.subsets]
+            if not members:
+                raise UsageError(f"--teacher-calibrate: no training face is in {subset!r}")
+            pairs = [
+                (taught, face.landmarks)
+                for face in members
+                if (taught := self.of(face)) is not None
+            ]
+            if not pairs:
+                raise DatasetError(f"--teacher-calibrate: the teacher knows no face of {subset!r}")
+            _require_points(pairs[0][0], members[0])
+            sets.append((np.array([p for p, _ in pairs]), np.array([q for _, q in pairs])))
+        calibration = calibrate(sets, dataset.scheme.mirror)
+        corrected = calibration.corrected(np.stack(list(self.points.values())))
+        return Teacher(dict(zip(self.points, corrected, strict=True)))
 
     def of(self, face: Face) -> Points | None:
         """float32 [N, 2] for ``face``, pixels of its picture; None where it was not asked."""
@@ -112,11 +142,7 @@ def relabel(
         if taught is None:
             faces.append(face)
             continue
-        if taught.shape != face.landmarks.shape:
-            raise DatasetError(
-                f"{face.name}: expected {len(face.landmarks)} points of the teacher, got "
-                f"{len(taught)}"
-            )
+        _require_points(taught, face)
         known += 1
         share = max((shares.get(subset, 0.0) for subset in face.subsets), default=0.0)
         labelled = face.labelled
@@ -136,6 +162,13 @@ def relabel(
             f"{_stem(faces[0].name)!r}"
         )
     return Relabelled(dataclasses.replace(dataset, faces=tuple(faces)), weights, averaged, filled)
+
+
+def _require_points(taught: Points, face: Face) -> None:
+    if taught.shape != face.landmarks.shape:
+        raise DatasetError(
+            f"{face.name}: expected {len(face.landmarks)} points of the teacher, got {len(taught)}"
+        )
 
 
 def _stem(name: str) -> str:

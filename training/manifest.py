@@ -22,8 +22,8 @@ PACKAGES = (
     "opencv-python-headless",
     "opencv-python",
 )
-# The weights follow from the data, so what may be done with them is the data's to say.
-LICENCE = "code: Apache-2.0; weights: as the licences of the training data allow"
+# Weights follow from the data and from those they started as: what may be done is theirs to say.
+LICENCE = "code: Apache-2.0; weights: as the licences of the training data and of --init-from allow"
 
 
 def now() -> str:

@@ -27,7 +27,7 @@ from asmnet_kit.training.augment import (
     generator,
 )
 from asmnet_kit.training.config import TrainConfig
-from asmnet_kit.training.sampling import Sampling, sampling_of, subset_values
+from asmnet_kit.training.sampling import Sampling, sampling_of, subset_names, subset_values
 
 ORDER_STREAM = 2**32 - 1  # the "index" whose random numbers shuffle an epoch: no picture has it
 
@@ -251,7 +251,7 @@ def batches_for(
     sampling = sampling_of(
         faces.faces,
         weights=subset_values(config.sampling, option="--sampling"),
-        clips=[name.strip() for name in config.clips.split(",") if name.strip()],
+        clips=subset_names(config.clips),
     )
     return FaceBatches(
         faces.faces,

@@ -84,6 +84,11 @@ def sampling_of(
     return sampling
 
 
+def subset_names(text: str) -> list[str]:
+    """``"ytf,aflw"`` as a list."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def subset_values(text: str, *, option: str) -> dict[str, float]:
     """``"ytf=0.5,aflw=1.5"`` as a dictionary.
 

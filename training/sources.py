@@ -13,7 +13,7 @@ from asmnet_kit.datasets.registry import load_dataset, split_of_path, splits_of
 from asmnet_kit.errors import UsageError
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.labels import Teacher, relabel
-from asmnet_kit.training.sampling import subset_values
+from asmnet_kit.training.sampling import subset_names, subset_values
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,12 @@ def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sou
     if not config.teacher:
         return sources
     shares = subset_values(config.teacher_share, option="--teacher-share")
+    teacher = Teacher.load(Path(config.teacher))
+    if own := subset_names(config.teacher_calibrate):
+        teacher = teacher.calibrated(sources.train, own)
     taught = relabel(
         sources.train,
-        Teacher.load(Path(config.teacher)),
+        teacher,
         shares=shares,
         fill_weight=config.fill_weight,
     )

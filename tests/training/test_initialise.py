@@ -10,6 +10,8 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.errors import KitError, ModelError, UsageError
+from asmnet_kit.runtime import open_runtime
+from asmnet_kit.shipped import model_named
 from asmnet_kit.training import initialise as module
 from asmnet_kit.training.architectures.registry import build
 from asmnet_kit.training.initialise import initialise, start_at_mean_shape, units
@@ -138,6 +140,24 @@ def test_imagenet_weights_from_a_file_give_asmnet_the_backbone_of_keras(shared: 
     )
     # 48 float32 layers deep; the map's largest values are near 30.
     np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_a_float_model_of_the_kit_is_trained_on_from_where_it_stands() -> None:
+    shipped = model_named("asmnet_plus_fp16").path
+    images = np.random.default_rng(0).uniform(-1, 1, (16, 112, 112, 3)).astype(np.float32)
+    model = build("asmnet_plus", points=68, input_size=112)
+    done = initialise(model, shipped, images=images)
+    assert not done.fresh
+    runtime = open_runtime(shipped)
+    outputs = model(images[:1])
+    for name, expected in runtime.run({"image": images[:1]}).items():
+        # 47 float32 layers deep, both sides from the same float16 weights; outputs are near 0.5.
+        np.testing.assert_allclose(outputs[name], expected, atol=1e-4)
+
+
+def test_an_int8_model_is_no_start(images: NDArray[np.float32]) -> None:
+    with pytest.raises(ModelError, match="expected float weights to start from, got int8"):
+        initialise(nano(), model_named("asmnet_nano").path, images=images)
 
 
 def test_folded_weights_need_pictures(tmp_path: Path) -> None:

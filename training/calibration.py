@@ -1,0 +1,138 @@
+"""A teacher that follows another convention, brought to the labels' own.
+
+Two annotators disagree systematically: how far out a jaw lies, where a brow has its middle, all of
+it depending on how the head is turned. Where faces have both a teacher's points and labels, that
+part of the difference can be learnt, a linear function of the shape, and taken off wherever the
+teacher speaks. What is left is noise, which is each one's own and so averages out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.errors import DatasetError
+from asmnet_kit.shape_model import ShapeAccumulator, ShapeModel, similarity_from_reference
+
+# Of the teacher's shapes: pose, mouth and face form, a dozen components. The rest is its noise.
+KEPT_VARIANCE = 0.97
+# Faces at one standard deviation that hold each slope at 0: a few hundred labels are then enough.
+RIDGE_FACES = 300.0
+# Residuals count linearly from here, in standard deviations: 5 % of a set's labels may be wrong.
+HUBER_BEND = 1.5
+ROUNDS = 5  # of reweighting; the weights then change by less than a hundredth
+MIN_FACES = 100
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Where the labels lie, seen from the teacher's points, in the frame of the face.
+
+    Attributes:
+        shapes: of the teacher: position, size and roll go, components tell pose and expression.
+        offset: float64 [N, 2], for the mean shape.
+        slopes: float64 [K, N, 2], per standard deviation of each component.
+    """
+
+    shapes: ShapeModel
+    offset: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+
+    def corrected(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
+        """The teacher's points as the labels would have them.
+
+        Args:
+            points: [F, N, 2], pixels or fractions, x right, y down.
+
+        Returns:
+            float32 [F, N, 2], in the same frame.
+        """
+        scaled_rotation, components = _in_face_frame(self.shapes, points)
+        moved = self.offset + np.einsum("fk,kni->fni", components, self.slopes)
+        moved = moved @ scaled_rotation.transpose(0, 2, 1)
+        return np.asarray(points + moved, np.float32)
+
+
+def calibrate(
+    sets: Sequence[tuple[NDArray[np.floating], NDArray[np.floating]]], mirror: NDArray[np.integer]
+) -> Calibration:
+    """Learn the systematic difference between a teacher and labels.
+
+    Args:
+        sets: of each labelled set the teacher's points and the labels, [F, N, 2] each in pixels of
+            the pictures; NaN where there is no label. Each set counts alike, however large.
+        mirror: int [N], each landmark's counterpart on the other side of the face; each face is
+            used mirrored too, so that the correction is symmetric.
+
+    Raises:
+        DatasetError: fewer than 100 faces, or a point that hardly any face has labelled.
+    """
+    faces = sum(len(points) for points, _ in sets)
+    if faces < MIN_FACES:
+        raise DatasetError(
+            f"expected at least {MIN_FACES} labelled faces to calibrate the teacher on, got {faces}"
+        )
+    both = [tuple(_with_mirrored(shapes, mirror) for shapes in pair) for pair in sets]
+    taught, labels = (np.concatenate(arrays) for arrays in zip(*both, strict=True))
+    accumulator = ShapeAccumulator(len(mirror), aligned=True)
+    accumulator.update(taught)
+    shapes = accumulator.fit(KEPT_VARIANCE)
+    scaled_rotation, components = _in_face_frame(shapes, taught)
+    upright = (labels - taught) @ np.linalg.inv(scaled_rotation).transpose(0, 2, 1)
+    features = np.hstack([np.ones((len(components), 1)), components])
+    mean_size = len(taught) / len(sets)
+    importance = np.concatenate([np.full(len(pair[0]), mean_size / len(pair[0])) for pair in both])
+    solved = np.stack(
+        [_robust_fit(features, upright[:, n], importance, f"{n + 1}") for n in range(len(mirror))],
+        axis=1,
+    )  # [1 + K, N, 2]
+    return Calibration(shapes, offset=solved[0], slopes=solved[1:])
+
+
+def _with_mirrored(
+    shapes: NDArray[np.floating], mirror: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """[2 F, N, 2]: the shapes, and their reflections about x = 0."""
+    points = np.asarray(shapes, np.float64)
+    return np.concatenate([points, points[:, mirror] * (-1.0, 1.0)])
+
+
+def _in_face_frame(
+    shapes: ShapeModel, points: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[F, 2, 2], which turns and enlarges the face's frame to the picture's, and components [F, K].
+
+    Components are in standard deviations.
+    """
+    points = np.asarray(points, np.float64)
+    seen = np.ones(points.shape[:2], bool)
+    assert shapes.reference is not None
+    scaled_rotation, shift = similarity_from_reference(shapes.reference, points, seen)
+    upright = (points - shift) @ np.linalg.inv(scaled_rotation).transpose(0, 2, 1)
+    b, _ = shapes.coefficients(upright, seen)
+    return scaled_rotation, b / np.sqrt(shapes.eigenvalues.astype(np.float64))
+
+
+def _robust_fit(
+    features: NDArray[np.float64],
+    residuals: NDArray[np.float64],
+    importance: NDArray[np.float64],
+    point: str,
+) -> NDArray[np.float64]:
+    """Ridge regression with Huber's weights, by iterated least squares: [1 + K, 2]."""
+    labelled = np.isfinite(residuals).all(axis=1)
+    if labelled.sum() < MIN_FACES:
+        raise DatasetError(
+            f"expected point {point} labelled on at least {MIN_FACES} faces to calibrate the "
+            f"teacher, got {labelled.sum()}"
+        )
+    x, y, own = features[labelled], residuals[labelled], importance[labelled]
+    ridge = RIDGE_FACES * np.diag([0.0, *np.ones(x.shape[1] - 1)])
+    weight = own
+    for _ in range(ROUNDS):
+        solution = np.linalg.solve(x.T @ (weight[:, None] * x) + ridge, x.T @ (weight[:, None] * y))
+        distance = np.linalg.norm(y - x @ solution, axis=1)
+        bend = HUBER_BEND * np.median(distance)
+        weight = own * np.minimum(1.0, bend / np.maximum(distance, bend))
+    return np.asarray(solution)
