@@ -88,7 +88,7 @@ def initialise(
 
     Args:
         model: a network of ``architectures``.
-        source: a run folder, a .keras file, a float .tflite, an .npz file of MobileNetV2 weights
+        source: a run folder, a .keras file, a .tflite, an .npz file of MobileNetV2 weights
             with batch normalisation folded in (``LAYER/kernel`` and ``LAYER/bias``), or
             ``imagenet``, which downloads Keras' MobileNetV2.
         images: float32 [B, S, S, 3], (v - 128) / 128, pictures like those to train on. Folded
@@ -118,7 +118,7 @@ def open_source(source: str | Path) -> Source:
         return _ModelSource(_download_imagenet())
     path = Path(source)
     require_exists(
-        path, expected="a run, a .keras, a float .tflite, an .npz of weights, or the word imagenet"
+        path, expected="a run, a .keras, a .tflite, an .npz of weights, or the word imagenet"
     )
     if path.suffix in FOLDED:
         return _FoldedSource(FOLDED[path.suffix](path))
@@ -290,7 +290,7 @@ def _load_start(path: Path) -> tf_keras.Model:
         return load_model(path / RUN_MODEL)
     if path.suffix != ".keras":
         raise UsageError(
-            f"expected a run folder, a .keras file, a float .tflite, an .npz file of folded "
+            f"expected a run folder, a .keras file, a .tflite, an .npz file of folded "
             f"MobileNetV2 weights or {IMAGENET!r} to start from; got {path}"
         )
     return load_model(path)
