@@ -134,5 +134,6 @@ def _robust_fit(
         solution = np.linalg.solve(x.T @ (weight[:, None] * x) + ridge, x.T @ (weight[:, None] * y))
         distance = np.linalg.norm(y - x @ solution, axis=1)
         bend = HUBER_BEND * np.median(distance)
-        weight = own * np.minimum(1.0, bend / np.maximum(distance, bend))
+        is_far = distance > bend
+        weight = own * np.where(is_far, bend / np.where(is_far, distance, 1.0), 1.0)
     return np.asarray(solution)
