@@ -17,6 +17,7 @@ from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.errors import DatasetError, UsageError
 from asmnet_kit.files import require_exists
 from asmnet_kit.images import Points
+from asmnet_kit.metrics import mean_nme, per_face_nme
 from asmnet_kit.training.calibration import calibrate
 
 PREPARED = "records"
@@ -75,23 +76,30 @@ class Teacher:
                 points.
             UsageError: a subset that no face is in.
         """
-        sets: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
-        for subset in subsets:
-            members = [face for face in dataset.faces if subset in face.subsets]
-            if not members:
-                raise UsageError(f"--teacher-calibrate: no training face is in {subset!r}")
-            pairs = [
-                (taught, face.landmarks)
-                for face in members
-                if (taught := self.of(face)) is not None
-            ]
-            if not pairs:
-                raise DatasetError(f"--teacher-calibrate: the teacher knows no face of {subset!r}")
-            _require_points(pairs[0][0], members[0])
-            sets.append((np.array([p for p, _ in pairs]), np.array([q for _, q in pairs])))
+        sets = [self._beside_labels(dataset, subset) for subset in subsets]
         calibration = calibrate(sets, dataset.scheme.mirror)
         corrected = calibration.corrected(np.stack(list(self.points.values())))
         return Teacher(dict(zip(self.points, corrected, strict=True)))
+
+    def nme_percent(self, dataset: Dataset, subset: str) -> float:
+        """How far the teacher is from the labels of a subset, percent of the eye distance.
+
+        Raises:
+            DatasetError, UsageError: as ``calibrated``.
+        """
+        return mean_nme(per_face_nme(*self._beside_labels(dataset, subset), dataset.scheme))
+
+    def _beside_labels(self, dataset: Dataset, subset: str) -> tuple[Points, Points]:
+        """The teacher's points and the labels of a subset's faces, [F, N, 2] each."""
+        members = [face for face in dataset.faces if subset in face.subsets]
+        if not members:
+            raise UsageError(f"--teacher-calibrate: no training face is in {subset!r}")
+        known = [(taught, face) for face in members if (taught := self.of(face)) is not None]
+        if not known:
+            raise DatasetError(f"--teacher-calibrate: the teacher knows no face of {subset!r}")
+        for taught, face in known:
+            _require_points(taught, face)
+        return np.stack([t for t, _ in known]), np.stack([face.landmarks for _, face in known])
 
     def of(self, face: Face) -> Points | None:
         """float32 [N, 2] for ``face``, pixels of its picture; None where it was not asked."""

@@ -1,13 +1,14 @@
 """Which faces a run trains on and which it is validated on. A test set is never trained on."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.console import stderr
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.registry import load_dataset, split_of_path, splits_of
 from asmnet_kit.errors import UsageError
@@ -57,8 +58,8 @@ def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sou
         return sources
     shares = subset_values(config.teacher_share, option="--teacher-share")
     teacher = Teacher.load(Path(config.teacher))
-    if own := subset_names(config.teacher_calibrate):
-        teacher = teacher.calibrated(sources.train, own)
+    if labelled := subset_names(config.teacher_calibrate):
+        teacher = _calibrated(teacher, sources.train, labelled)
     taught = relabel(
         sources.train,
         teacher,
@@ -66,6 +67,18 @@ def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sou
         fill_weight=config.fill_weight,
     )
     return replace(sources, train=taught.dataset, label_weights=taught.weights)
+
+
+def _calibrated(teacher: Teacher, train: Dataset, labelled: Sequence[str]) -> Teacher:
+    """The teacher in the labels' convention, and a line about what that changed."""
+    better = teacher.calibrated(train, labelled)
+    changes = [
+        f"{subset} {teacher.nme_percent(train, subset):.2f} -> "
+        f"{better.nme_percent(train, subset):.2f} %"
+        for subset in labelled
+    ]
+    stderr().print(f"Teacher calibrated; its distance from the labels: {', '.join(changes)}")
+    return better
 
 
 def _chosen_faces(config: TrainConfig, advice: str) -> Sources:
