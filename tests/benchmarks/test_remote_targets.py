@@ -18,6 +18,7 @@ from asmnet_kit.benchmarks.targets.protocol import Request, fell_back, load_targ
 from asmnet_kit.benchmarks.targets.remote import RemoteError, checked_result
 from asmnet_kit.cli import main
 from asmnet_kit.errors import KitError, UsageError
+from asmnet_kit.predictor import TflitePredictor
 from asmnet_kit.results import load_result
 from asmnet_kit.runtime import open_runtime
 from asmnet_kit.shipped import find_model
@@ -222,6 +223,16 @@ def test_outputs_that_are_not_the_models_are_one_clear_error(phone, noisy_faces,
     result = load_result(next((tmp_path / "r").iterdir()))  # the times were measured all the same
     assert result["accuracy"] is None
     assert any("accuracy not measured" in warning for warning in result["warnings"])
+
+
+def test_calls_add_up_to_one_parity(phone, shipped_model):
+    phone(model=shipped_model)
+    predictor = load_target("android").predictor(Request(shipped_model, target="android"))
+    crops = np.random.default_rng(0).integers(0, 256, (3, 80, 80, 3), np.uint8)
+    here = TflitePredictor(shipped_model).predict(crops)
+    parts = [predictor.predict(crops[:2]).landmarks, predictor.predict(crops[2:]).landmarks]
+    assert np.array_equal(np.concatenate(parts), here.landmarks)
+    assert predictor.parity()["inputs"] == 3
 
 
 def test_accuracy_of_a_phone_that_falls_back_is_not_the_accelerators(phone, tmp_path):
