@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from asmnet_kit.results import Result
 
 OTHER_MACHINES = ("android", "linux")  # targets that do not use this one
+GPUS_ELSEWHERE = ("android:gpu", "linux:gpu")
 
 WITH_AFFINITY = ("cpu", "linux")  # targets whose process can be held to CPUs
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")  # of asmnet_kit.runtime, which imports NumPy
@@ -153,19 +154,32 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
 )
 @click.option(
     "--edgetpu-compiler",
-    help="The program edgetpu_compiler.  [default: $EDGETPU_COMPILER, then the PATH]",
+    help="The program edgetpu_compiler (linux:edgetpu: on the board).  "
+    "[default: $EDGETPU_COMPILER, then the PATH]",
 )
 @click.option(
     "--edgetpu-library",
-    help="The library of the Edge TPU's delegate.  [default: libedgetpu.so.1]",
+    help="The library of the Edge TPU's delegate (linux:edgetpu: on the board).  "
+    "[default: libedgetpu.so.1]",
 )
 @click.option(
     "--benchmark-model",
     type=InputPath("TensorFlow Lite's benchmark_model for Android"),
     help="Measure with this program in place of the app (android).",
 )
+@click.option(
+    "--inputs",
+    type=InputPath("a file of raw inputs"),
+    help="File of raw inputs that the measured model runs once each, after the timed runs.",
+)
+@click.option(
+    "--outputs",
+    type=click.Path(path_type=Path),
+    help="Where the raw outputs of --inputs go, in their order.",
+)
 @data_options(
-    required=False, note="Measures the accuracy, too; not with android and linux targets."
+    required=False,
+    note="Measures the accuracy through each target, too, phones and boards included.",
 )
 @measured_split_option
 @json_option
@@ -190,6 +204,8 @@ def benchmark(
     edgetpu_compiler: str | None,
     edgetpu_library: str | None,
     benchmark_model: Path | None,
+    inputs: Path | None,
+    outputs: Path | None,
     data: Path | None,
     data_format: str | None,
     split: str | None,
@@ -199,8 +215,9 @@ def benchmark(
     """Measure the speed of .tflite MODELs: any model, each in a process of its own. The name of a
     model that comes with the kit will do for its path.
 
-    With --data the accuracy through the very same runtime and kernels is measured too. Each result
-    holds the raw times, the machine, the runtime and the evidence of where the model ran.
+    With --data the accuracy through the very same runtime and kernels is measured too; a phone or a
+    board gets the faces' crops, and its landmarks are compared with this machine's CPU's. Each
+    result holds the raw times, the machine, the runtime and the evidence of where the model ran.
 
     \b
     Examples:
@@ -211,6 +228,7 @@ def benchmark(
     from asmnet_kit.benchmarks.targets.protocol import Request, load_target, refuse_request
     from asmnet_kit.datasets.registry import load_dataset
     from asmnet_kit.files import require_writable
+    from asmnet_kit.tensorfile import read_tensors
 
     if single_stream:
         _refuse_with_single_stream()
@@ -219,8 +237,10 @@ def benchmark(
         raise UsageError("--max-nme is about accuracy: it needs --data and --format")
     if (data is None) != (data_format is None):
         raise UsageError("expected --data and --format together, got one of them")
-    if data is not None:
-        _refuse_data_elsewhere(targets)
+    if data is not None and benchmark_model is not None:
+        raise UsageError(
+            "--data measures through the app, but --benchmark-model takes its place: leave one out"
+        )
     if split is not None and data is None:
         raise UsageError("--split chooses a part of --data, which is not given")
     if affinity and not set(targets) <= set(WITH_AFFINITY):
@@ -229,8 +249,16 @@ def benchmark(
         raise UsageError("--runtime is for the target cpu alone")
     if benchmark_model and not any(name.partition(":")[0] == "android" for name in targets):
         raise UsageError("--benchmark-model is for the targets android, android:gpu, android:nnapi")
+    if (inputs is None) != (outputs is None):
+        raise UsageError("expected --inputs and --outputs together, got one of them")
     # A mistake is refused before anything is measured.
     require_writable(out)
+    if inputs is not None and outputs is not None:
+        require_writable(outputs.parent)
+        if outputs.is_dir():
+            raise UsageError(
+                f"{outputs}: expected the name of a file for the outputs, got a folder"
+            )
     for name in targets:
         load_target(name)
     limit = max(Request.max_seconds, seconds) if max_seconds is None else max_seconds
@@ -253,15 +281,24 @@ def benchmark(
         sustained_minutes=sustained_minutes,
         profile=profile,
         options={name: value for name, value in told.items() if value},
+        inputs=inputs,
+        outputs=outputs,
     )
     for name in targets:
         refuse_request(replace(template, target=name))
+    if inputs is not None:
+        read_tensors(inputs)
     if data is not None and data_format is not None:
         load_dataset(data, data_format, split=split)
     dataset = Data(data, data_format, split) if data and data_format else None
     requests = requests_for(
         list(models), list(targets), list(threads), template, devices=list(devices)
     )
+    if inputs is not None and len(requests) > 1:
+        raise UsageError(
+            f"--outputs takes the outputs of one measurement, got {len(requests)}: name one model, "
+            f"target, device and number of threads"
+        )
     written, failures = _measure_all(requests, dataset, out)
     _print(written, out, as_json=as_json)
     failures += _above(max_nme, written)
@@ -276,16 +313,6 @@ def _refuse_with_single_stream() -> None:
     for name in ("runs", "seconds"):
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             raise UsageError(f"--single-stream sets --{name} itself: give one of the two")
-
-
-def _refuse_data_elsewhere(targets: tuple[str, ...]) -> None:
-    """--data stays here: another machine measures no accuracy."""
-    for name in targets:
-        if name.partition(":")[0] in OTHER_MACHINES:
-            raise UsageError(
-                f"--data: target {name} is another machine, where no accuracy is measured: leave "
-                f"--data out; asmnet-kit evaluate measures accuracy here, or on a board that has it"
-            )
 
 
 def _above(max_nme: float | None, written: "dict[Path, Result]") -> list[str]:
@@ -305,6 +332,7 @@ def _measure_all(
     requests: "list[Request]", data: "Data | None", out: Path
 ) -> "tuple[dict[Path, Result], list[str]]":
     """Measure, write each result as soon as it is there; what was written and what failed."""
+    from asmnet_kit.benchmarks.measuring import SAME_BITS
     from asmnet_kit.benchmarks.runner import benchmark_model, measure_accuracy, result_file_name
     from asmnet_kit.benchmarks.targets.protocol import load_target
     from asmnet_kit.console import progress
@@ -312,7 +340,7 @@ def _measure_all(
 
     written: dict[Path, Result] = {}
     failures: list[str] = []
-    accuracies: dict[tuple[Path, str, str], dict[str, object] | str] = {}
+    accuracies: dict[tuple[Path, str, str], dict[str, Any] | str] = {}
     lock = threading.Lock()
 
     def measure(request: "Request") -> None:
@@ -345,7 +373,9 @@ def _measure_all(
             if isinstance(accuracy, str):
                 result["warnings"].append(f"accuracy not measured: {accuracy}")
             else:
-                result["accuracy"] = accuracy
+                result |= accuracy
+                if request.target in GPUS_ELSEWHERE and result["parity"]["identical"]:
+                    result["warnings"] = list(dict.fromkeys([*result["warnings"], SAME_BITS]))
         with lock:
             path = out / result_file_name(result, taken={p.name for p in written})
             save_result(path, result)

@@ -24,6 +24,7 @@ from asmnet_kit.benchmarks.statistics import instability
 from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.errors import ModelError
 from asmnet_kit.runtime import Session, TensorInfo, dequantize
+from asmnet_kit.tensorfile import Tensors, read_tensors, write_tensors
 
 REPORT_EVERY_S = 0.1  # how often progress is told; each telling costs some microseconds
 SAMPLE_DIGITS = 5  # of milliseconds: 10 ns, finer than the clock's own overhead
@@ -33,6 +34,7 @@ STEADY_SHARE = 0.02  # ... within this share ...
 MAX_WARMUP_FACTOR = 5  # ... or after this many times the asked runs
 WINDOW_S = 5.0  # of the sustained curve; each point is the median of a window
 PARITY_INPUTS = 8
+SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for a GPU"
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def measure_session(
     started = time.perf_counter()
     session = open_session()
     load_ms = 1e3 * (time.perf_counter() - started)
+    given = None if request.inputs is None else inputs_for(session, request.inputs)
     inputs = {name: random_input(info) for name, info in session.inputs.items()}
     started = time.perf_counter()
     session.run(inputs)
@@ -127,6 +130,8 @@ def measure_session(
     sustained = _sustained(session, inputs, request, on_progress)
     on_progress(1.0, "frames")
     stages, missing = _stages(session, request)
+    if given is not None and request.outputs is not None:
+        write_tensors(request.outputs, _run_all(session, given, on_progress))
     return session, Timed(
         machine=machine,
         warmup_runs=warmup_runs,
@@ -182,24 +187,84 @@ def parity(session: Session, reference: Session, *, model: Path) -> dict[str, An
         return None
     if "landmarks" not in session.outputs or "landmarks" not in reference.outputs:
         return None
-    differences = []
-    identical = True
+    ours, theirs = [], []
     for seed in range(PARITY_INPUTS):
         inputs = {name: random_input(info, seed) for name, info in reference.inputs.items()}
-        ours = session.run(inputs)["landmarks"]
-        theirs = reference.run(inputs)["landmarks"]
-        identical &= bool(np.array_equal(ours, theirs))
-        a = dequantize(ours, session.outputs["landmarks"])
-        b = dequantize(theirs, reference.outputs["landmarks"])
-        differences.append(metadata.input_size * np.abs(a.ravel() - b.ravel()))
+        ours.append(session.run(inputs)["landmarks"])
+        theirs.append(reference.run(inputs)["landmarks"])
+    return landmark_parity(
+        (np.stack(ours), session.outputs["landmarks"]),
+        (np.stack(theirs), reference.outputs["landmarks"]),
+        input_size=metadata.input_size,
+        reference="the same model on the CPU",
+    )
+
+
+def landmark_parity(
+    ours: tuple[NDArray[Any], TensorInfo],
+    theirs: tuple[NDArray[Any], TensorInfo],
+    *,
+    input_size: int,
+    reference: str,
+) -> dict[str, Any]:
+    """How far apart two ways of running a model are: a result's ``parity``.
+
+    Args:
+        ours, theirs: raw landmarks [inputs, ...] for the same inputs, and what they stand for.
+        input_size: side of the crops, pixels.
+        reference: what gave ``theirs``.
+    """
+    a, b = dequantize(*ours), dequantize(*theirs)
+    difference = input_size * np.abs(a.reshape(len(a), -1) - b.reshape(len(b), -1))
     return {
-        "max": float(np.max(differences)),
-        "mean": float(np.mean(differences)),
-        "identical": identical,
-        "inputs": PARITY_INPUTS,
-        "unit": f"pixels of the {metadata.input_size} px crop",
-        "reference": "the same model on the CPU",
+        "max": float(difference.max()),
+        "mean": float(difference.mean()),
+        "identical": bool(np.array_equal(ours[0], theirs[0])),
+        "inputs": len(difference),
+        "unit": f"pixels of the {input_size} px crop",
+        "reference": reference,
     }
+
+
+def inputs_for(session: Session, path: Path) -> Tensors:
+    """The raw inputs in a file, which must be those of the session's model.
+
+    Raises:
+        TensorFileError: it cannot be read.
+        ModelError: the model has inputs of other names, types or shapes.
+    """
+    given = read_tensors(path)
+    expected = {name: _kind(info.dtype, info.shape) for name, info in session.inputs.items()}
+    got = {name: _kind(values.dtype, values.shape[1:]) for name, values in given.items()}
+    if expected != got:
+        raise ModelError(f"{path}: expected the model's inputs {expected}, got {got}")
+    return given
+
+
+def _kind(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
+    return f"{dtype.name} {list(shape)}"
+
+
+def _run_all(session: Session, inputs: Tensors, on_progress: OnProgress) -> Tensors:
+    """Raw outputs by name, [runs, *shape], of raw inputs by name."""
+    runs = len(next(iter(inputs.values())))
+    outputs: Tensors = {
+        name: np.empty((runs, *info.shape), info.dtype) for name, info in session.outputs.items()
+    }
+    told = time.perf_counter()
+    for number in range(runs):
+        one = {name: np.ascontiguousarray(values[number]) for name, values in inputs.items()}
+        for name, values in session.run(one).items():
+            if values.shape != outputs[name].shape[1:]:
+                raise ModelError(
+                    f"expected the output {name!r} of the shape {list(outputs[name].shape[1:])}, "
+                    f"got {list(values.shape)}: outputs that change their shape cannot be written"
+                )
+            outputs[name][number] = values
+        if time.perf_counter() - told > REPORT_EVERY_S:
+            on_progress(number / runs, "inputs")
+            told = time.perf_counter()
+    return outputs
 
 
 def _warm_up(

@@ -22,7 +22,9 @@ from asmnet_kit.benchmarks.targets.protocol import (
     OnProgress,
     Request,
     cpu_list,
+    option_words,
     protocol_words,
+    refuse_fallback,
 )
 from asmnet_kit.errors import KitError, ModelError
 from asmnet_kit.results import SCHEMA_VERSION, Result, check_result
@@ -33,28 +35,13 @@ STALL_SECONDS = 120.0
 COMPILE_SECONDS = 200.0
 PROFILE_SECONDS = 120.0
 REMOTE_SECONDS = 600.0  # copying a model over a slow link and starting Python on a small board
-DATA_STALL_SECONDS = 1800.0  # reading a large data set tells no progress
+REMOTE_INPUTS_SECONDS = 1500.0  # running a file of inputs, copying it and its outputs
+DATA_STALL_SECONDS = 2400.0  # reading a large data set, or a batch elsewhere, tells no progress
 LOG_TAIL_CHARACTERS = 400
 OLD_RUNTIME = "tflite-runtime"  # named in its files: they may lie beside those of the usual one
-NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
 
-
-CPU_ELSEWHERE = ("android", "linux")  # targets that mean another machine's CPU
 WITHOUT_DEVICES = ("cpu", "gpu")  # targets of which this machine has one
 WITHOUT_THREADS = ("gpu", "edgetpu")  # targets for which CPU threads are not what counts
-
-# What a single kind of targets understands; the command line has each with dashes.
-OPTIONS = {
-    "gpu_precision": "gpu",
-    "edgetpu_compiler": "edgetpu",
-    "edgetpu_library": "edgetpu",
-    "benchmark_model": "android",
-    "runtime": "cpu",
-}
-
-
-class TargetError(KitError):
-    """The requested target did not run the model."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +80,7 @@ def benchmark_model(
     measured = run_worker(
         job, on_progress=on_progress, stall_seconds=stall_seconds or patience(request)
     )
-    actual = measured["target"]["actual"]
-    if fell_back(request.target, actual):
-        raise TargetError(
-            f"{request.model}: {request.target} was asked for, {actual} ran the model; "
-            f"asmnet-kit doctor says what is missing"
-        )
+    refuse_fallback(request, measured["target"]["actual"])
     samples = measured["timings_ms"]["invoke"]
     result = {
         "schema_version": SCHEMA_VERSION,
@@ -123,17 +105,8 @@ def patience(request: Request) -> float:
         seconds += COMPILE_SECONDS
     if request.target.startswith("linux"):
         seconds += REMOTE_SECONDS + request.max_seconds + 60 * request.sustained_minutes
+        seconds += REMOTE_INPUTS_SECONDS if request.inputs is not None else 0.0
     return seconds + (PROFILE_SECONDS if request.profile else 0.0)
-
-
-def fell_back(requested: str, actual: str) -> bool:
-    """Did the CPU run what an accelerator was asked for?
-
-    Targets on other machines are ``android:gpu``, ``linux:cpu``; without a kind they mean the CPU.
-    """
-    kind = requested.rpartition(":")[2]
-    wants_cpu = kind == NO_ACCELERATOR or requested in CPU_ELSEWHERE
-    return not wants_cpu and actual.rpartition(":")[2] == NO_ACCELERATOR
 
 
 def measure_accuracy(
@@ -143,22 +116,24 @@ def measure_accuracy(
     on_progress: OnProgress,
     stall_seconds: float = DATA_STALL_SECONDS,
 ) -> dict[str, Any]:
-    """The JSON of ``evaluate`` for a request's model, run by its very target and kernels.
+    """How accurate a request's model is, run by its very target and kernels.
+
+    Returns:
+        The result's ``accuracy`` (the JSON of ``evaluate``) and, where another machine ran it,
+        ``parity``: how far its landmarks are from this machine's CPU's, on the same faces.
 
     Raises:
         ModelError: the model cannot be used as a landmark model, or the runtime crashed or hung.
         KitError: the data cannot be read.
     """
     job = {"request": request.to_json(), "data": data.to_json()}
-    accuracy = run_worker(job, on_progress=on_progress, stall_seconds=stall_seconds)
-    return {
-        **accuracy,
-        "measured_with": {
-            "target": request.target,
-            "threads": request.threads,
-            "xnnpack": request.xnnpack,
-        },
+    measured = run_worker(job, on_progress=on_progress, stall_seconds=stall_seconds)
+    measured["accuracy"]["measured_with"] = {
+        "target": request.target,
+        "threads": request.threads,
+        "xnnpack": request.xnnpack,
     }
+    return measured
 
 
 def model_facts(path: Path) -> dict[str, Any]:
@@ -204,9 +179,9 @@ def command_line(request: Request, data: Data | None = None) -> str:
         words += ["--sustained", f"{request.sustained_minutes:g}"]
     if not request.xnnpack:
         words.append("--no-xnnpack")
-    for name, kind in OPTIONS.items():
-        if name in request.options and kind in request.target.split(":"):
-            words += [f"--{name.replace('_', '-')}", request.options[name]]
+    words += option_words(request, request.target.split(":"))
+    if request.inputs is not None:
+        words += ["--inputs", str(request.inputs), "--outputs", str(request.outputs)]
     if data is not None:
         words += ["--data", str(data.path), "--format", data.format]
         words += ["--split", data.split] if data.split else []

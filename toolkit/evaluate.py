@@ -28,6 +28,7 @@ BOXES = ("landmarks", "detector")
 # do, overlaps it by about 0.6 at its best. A neighbour's face overlaps by far less than this.
 MIN_OVERLAP = 0.3
 
+BATCH = 32  # crops per call of the model
 READING_THREADS = 4  # decode the next batch while the model runs on this one
 
 Box = NDArray[np.float32]  # [4] x0, y0, x1, y1, pixels of the picture
@@ -165,7 +166,7 @@ def evaluate(
     *,
     boxes: str = "landmarks",
     complete_only: bool = False,
-    batch: int = 32,
+    batch: int = BATCH,
     on_progress: Callable[[int, int], None] | None = None,
     find_boxes: FindBoxes | None = None,
     plausibility: Plausibility | None = None,

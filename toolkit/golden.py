@@ -25,6 +25,7 @@ from asmnet_kit.pose import generic_face, project_axes, rotation_matrix
 from asmnet_kit.predictor import POSE_UNIT_DEGREES, input_values
 from asmnet_kit.results import schema as result_schema
 from asmnet_kit.runtime import TensorInfo, dequantize
+from asmnet_kit.tensorfile import pack_tensors
 
 FOLDER = Path("android_demo/core/src/test/resources/golden")
 
@@ -232,6 +233,29 @@ def model_file() -> dict[str, Any]:
     }
 
 
+def tensor_file() -> dict[str, Any]:
+    """The bytes of a file of tensors, what its tensors are and their values, run by run."""
+    tensors: dict[str, NDArray[Any]] = {
+        "image": np.array([[[-128, 0, 127]], [[1, 2, 3]]], np.int8),
+        "landmarks": np.array([[[0.5, -0.25]], [[1e-3, 3.0]]], np.float32),
+        "wide": np.array([[-32768], [256]], np.int16),
+        "bytes": np.array([[0, 255], [10, 13]], np.uint8),
+    }
+    return {
+        "file": _bytes(np.frombuffer(pack_tensors(tensors), np.uint8)),
+        "records": 2,
+        "tensors": [
+            {
+                "name": name,
+                "type": values.dtype.name.upper(),
+                "shape": values.shape[1:],
+                "values": [_floats(run) for run in values],
+            }
+            for name, values in tensors.items()
+        ],
+    }
+
+
 def _graph() -> Any:
     return schema.SubGraphT(
         tensors=[], inputs=[], outputs=[], operators=[schema.OperatorT(), schema.OperatorT()]
@@ -242,8 +266,8 @@ def _bytes(values: NDArray[np.uint8]) -> str:
     return base64.b64encode(values.tobytes()).decode("ascii")
 
 
-def _floats(values: NDArray[np.floating]) -> list[float]:
-    """Float32 values as the doubles they are, flat."""
+def _floats(values: NDArray[Any]) -> list[float]:
+    """Values as the doubles they are, flat."""
     return [float(value) for value in values.ravel()]
 
 
@@ -257,6 +281,7 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "eyes": eyes,
     "statistics": statistics,
     "model_file": model_file,
+    "tensor_file": tensor_file,
     "result_schema": result_schema,
 }
 

@@ -89,22 +89,27 @@ class TflitePredictor:
         self._input = self._checked_tensors(path)
 
     def predict(self, crops: Image) -> Prediction:
-        """One run per crop: the batch of a .tflite is fixed to 1."""
-        raw_crops = input_values(crops, self._input)
-        outputs = [self.runtime.run({"image": raw[None]}) for raw in raw_crops]
+        """Each crop is a run of its own: the batch of a .tflite is fixed to 1."""
+        outputs = self.run_raw(input_values(crops, self._input)[:, None])
         landmarks = self._real("landmarks", outputs).reshape(-1, self.scheme.points, 2)
         if "pose" not in self.runtime.outputs:
             return Prediction(landmarks, None)
         return Prediction(landmarks, POSE_UNIT_DEGREES * self._real("pose", outputs))
 
-    def _real(
-        self, name: str, outputs: list[dict[str, NDArray[np.generic]]]
-    ) -> NDArray[np.float32]:
+    def run_raw(self, images: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
+        """Raw inputs [B, 1, S, S, 3] to raw outputs by name, [B, *shape of the output]."""
+        outputs = [self.runtime.run({"image": image}) for image in images]
+        return {
+            name: np.array([output[name] for output in outputs], info.dtype).reshape(
+                -1, *info.shape
+            )
+            for name, info in self.runtime.outputs.items()
+        }
+
+    def _real(self, name: str, outputs: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:
         """The values of one output for all crops: [B, its length]."""
         info = self.runtime.outputs[name]
-        width = int(np.prod(info.shape))
-        raw = np.array([output[name] for output in outputs], info.dtype).reshape(-1, width)
-        return dequantize(raw, info)
+        return dequantize(outputs[name].reshape(-1, int(np.prod(info.shape))), info)
 
     def _checked_tensors(self, path: Path) -> TensorInfo:
         inputs, outputs = self.runtime.inputs, self.runtime.outputs

@@ -2,10 +2,10 @@
 
     python android_demo/tools/make_test_inputs.py OUT_FOLDER [MODEL.tflite]
 
-Writes the model, and beside it what the kit's own runtime answers to a few crops (JSON), which the
-JVM test compares with. Without a MODEL that is asmnet_nano, converted untrained: its landmarks mean
-nothing; its operators, types and metadata are those of a trained model. Writes a synthetic face
-with its landmarks and pose too.
+Writes the model, and beside it a few crops as raw inputs (.inputs.tensors) and what the kit's own
+runtime answers to them (JSON), which the JVM test compares with. Without a MODEL that is
+asmnet_nano, converted untrained: its landmarks mean nothing; its operators, types and metadata are
+those of a trained model. Writes a synthetic face with its landmarks and pose too.
 """
 
 import base64
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import asmnet_kit.quantize  # noqa: F401  # isort: skip  (chooses Keras 2 before TensorFlow starts)
 import tf_keras  # isort: skip
@@ -27,6 +28,7 @@ from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.deployable import deployable
 from asmnet_kit.quantize.recipes import recipe_of
 from asmnet_kit.runtime import open_runtime
+from asmnet_kit.tensorfile import write_tensors
 from asmnet_kit.training.architectures.registry import build
 
 POINTS, SIZE = 68, 112
@@ -35,12 +37,14 @@ FACE_SEED, FACE_SIZE = 128, 480
 
 
 def main(folder: Path, shipped: Path | None = None) -> None:
-    for old in (*folder.glob("*.tflite"), *folder.glob("*.expected.json")):
-        old.unlink()
+    for pattern in ("*.tflite", "*.expected.json", "*.inputs.tensors"):
+        for old in folder.glob(pattern):
+            old.unlink()
     path = untrained(folder) if shipped is None else folder / shipped.name
     if shipped is not None:
         write_bytes(path, shipped.read_bytes())
     write_json(path.with_suffix(".expected.json"), expected(path))
+    write_tensors(path.with_suffix(".inputs.tensors"), {"image": inputs(path)})
     write_json(folder / "face.json", face())
     print(path)
 
@@ -111,6 +115,12 @@ def expected(path: Path) -> dict[str, object]:
         }
         cases.append({"crop": base64.b64encode(crop.tobytes()).decode("ascii"), **outputs})
     return {"cases": cases}
+
+
+def inputs(path: Path) -> NDArray[np.generic]:
+    """The same crops as raw inputs, [CASES, 1, size, size, 3]."""
+    info = open_runtime(path).inputs["image"]
+    return input_values(crops(CASES, info.shape[1]), info)[:, None]
 
 
 if __name__ == "__main__":

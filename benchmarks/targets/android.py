@@ -12,29 +12,28 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from asmnet_kit.benchmarks.targets.android_binary import OPTION as BINARY_OPTION
 from asmnet_kit.benchmarks.targets.android_binary import measure_with_binary
 from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.targets.remote import (
+    INPUTS_S,
+    Answer,
     RemoteError,
+    RemoteTarget,
     SentModel,
-    measure_there,
-    no_accuracy,
     run_tool,
     tail,
 )
 from asmnet_kit.errors import UsageError
-
-if TYPE_CHECKING:
-    from asmnet_kit.predictor import Predictor
+from asmnet_kit.tensorfile import SUFFIX
 
 PROGRAM = "adb"
 ENVIRONMENT = "ADB"
 PACKAGE = "org.asmnetkit.demo"
 ACTIVITY = f"{PACKAGE}/.BenchmarkActivity"
 FILES = f"/sdcard/Android/data/{PACKAGE}/files"
+MODELS, INPUTS, RESULTS = f"{FILES}/models", f"{FILES}/inputs", f"{FILES}/benchmarks"
 GPU_PRECISION = "gpu_precision"
 BINARY_TAKES = ("--no-xnnpack", "--gpu-precision")  # of what the app does not
 INSTALL = "adb install -r build/android/asmnet-kit-demo.apk (make android builds it)"
@@ -52,10 +51,9 @@ STATES = {
 
 
 @dataclass(frozen=True)
-class AndroidTarget:
+class AndroidTarget(RemoteTarget):
     """``--target android`` (CPU), ``android:gpu`` and ``android:nnapi``."""
 
-    name: str
     delegate: str
 
     def problem(self, request: Request | None = None) -> str | None:
@@ -80,6 +78,8 @@ class AndroidTarget:
                 "--no-xnnpack": not request.xnnpack,
                 "--gpu-precision": GPU_PRECISION in request.options and self.delegate == "gpu",
             }
+        else:
+            asked["--inputs"] = request.inputs is not None
         given = [option for option, is_asked in asked.items() if is_asked]
         if not given:
             return
@@ -93,34 +93,62 @@ class AndroidTarget:
 
     def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
         self.refuse(request)
-        phone = Phone.choose(request.device)
         if BINARY_OPTION in request.options:
+            phone = Phone.choose(request.device)
             return measure_with_binary(phone, request, self.delegate, on_progress)
+        return super().measure(request, on_progress)
+
+    def run_there(self, request: Request, model: SentModel, on_progress: OnProgress) -> Answer:
+        phone = Phone.choose(request.device)
         phone.require_app()
-        run_id = f"kit-{uuid.uuid4().hex[:16]}"
-
-        def run(model: SentModel) -> bytes:
-            on_progress(0.0, f"push to {phone.serial}")
-            phone.push(request, model.name)
-            try:
-                phone.start(request, run_id=run_id, model=model.name, delegate=self.delegate)
-                return phone.wait(request, run_id, on_progress)
-            finally:
-                phone.remove(run_id, model.name)
-
-        proof = f"measured on {phone.serial} by {PACKAGE} over adb"
-        result, measured = measure_there(request, run, device=phone.serial, proof=proof)
-        if result.get("run_id") != run_id:
-            raise RemoteError(f"{phone.serial}: the result is of another run")
-        return measured
-
-    def predictor(self, request: Request) -> "Predictor":
-        raise no_accuracy(request)
+        run = AppRun(f"kit-{uuid.uuid4().hex[:16]}", model.name)
+        on_progress(0.0, f"push to {phone.serial}")
+        try:
+            phone.push(request, run)
+            phone.start(request, run, delegate=self.delegate)
+            result = phone.wait(request, run, on_progress)
+            return Answer(
+                device=phone.serial,
+                proof=f"measured on {phone.serial} by {PACKAGE} over adb",
+                result=result,
+                outputs=phone.read_outputs(run) if request.inputs is not None else b"",
+                run_id=run.run_id,
+            )
+        finally:
+            phone.remove(run)
 
 
 ANDROID = AndroidTarget("android", "cpu")
 ANDROID_GPU = AndroidTarget("android:gpu", "gpu")
 ANDROID_NNAPI = AndroidTarget("android:nnapi", "nnapi")
+
+
+@dataclass(frozen=True)
+class AppRun:
+    """One run of the app's benchmark activity, and the files that it reads and writes."""
+
+    run_id: str
+    model_name: str
+
+    @property
+    def model(self) -> str:
+        return f"{MODELS}/{self.model_name}"
+
+    @property
+    def inputs(self) -> str:
+        return f"{INPUTS}/{self.run_id}{SUFFIX}"
+
+    @property
+    def result(self) -> str:
+        return f"{RESULTS}/{self.run_id}.json"
+
+    @property
+    def error(self) -> str:
+        return f"{RESULTS}/{self.run_id}.error.json"
+
+    @property
+    def outputs(self) -> str:
+        return f"{RESULTS}/{self.run_id}{SUFFIX}"
 
 
 @dataclass(frozen=True)
@@ -163,9 +191,12 @@ class Phone:
                 f"{self.serial}: the app {PACKAGE} is not installed ({tail(out, error)}); {INSTALL}"
             )
 
-    def push(self, request: Request, name: str) -> None:
-        self.shell("mkdir", "-p", f"{FILES}/models", what="make the models' folder")
-        self.send(request.model, f"{FILES}/models/{name}", what="push the model")
+    def push(self, request: Request, run: AppRun) -> None:
+        self.shell("mkdir", "-p", MODELS, what="make the models' folder")
+        self.send(request.model, run.model, what="push the model")
+        if request.inputs is not None:
+            self.shell("mkdir", "-p", INPUTS, what="make the inputs' folder")
+            self.send(request.inputs, run.inputs, what="push the inputs")
 
     def send(self, path: Path, there: str, *, what: str) -> None:
         """Copy a file to the phone."""
@@ -182,26 +213,29 @@ class Phone:
         except RemoteError:
             return
 
-    def start(self, request: Request, *, run_id: str, model: str, delegate: str) -> None:
+    def start(self, request: Request, run: AppRun, *, delegate: str) -> None:
         words = ["am", "start", "-S", "-W", "-n", ACTIVITY]
-        words += ["--es", "run_id", run_id, "--es", "model", model, "--es", "delegate", delegate]
+        words += ["--es", "run_id", run.run_id, "--es", "model", run.model_name]
+        words += ["--es", "delegate", delegate]
         words += ["--ei", "threads", str(request.threads)]
         words += ["--ei", "warmup", str(request.warmup_runs), "--ei", "runs", str(request.runs)]
         words += ["--ef", "seconds", f"{request.min_seconds:g}"]
+        if request.inputs is not None:
+            words += ["--es", "inputs", run.inputs.rpartition("/")[2]]
         out, error, code = self.shell(*words, what="start the benchmark")
         said = tail(out, error)
         if code or "Error" in said or "Exception" in said:
             raise RemoteError(f"{self.serial}: the benchmark did not start: {said}")
 
-    def wait(self, request: Request, run_id: str, on_progress: OnProgress) -> bytes:
+    def wait(self, request: Request, run: AppRun, on_progress: OnProgress) -> bytes:
         """Poll until the app has written the result or an error; its bytes."""
-        limit = START_S + request.max_seconds
+        limit = START_S + request.max_seconds + (0 if request.inputs is None else INPUTS_S)
         started = time.monotonic()
         while True:
-            result = self._read(f"{run_id}.json")
+            result = self._read(run.result)
             if result is not None:
                 return result
-            failed = self._read(f"{run_id}.error.json")
+            failed = self._read(run.error)
             if failed is not None:
                 raise RemoteError(f"{self.serial}: the app failed: {tail(failed)}")
             elapsed = time.monotonic() - started
@@ -213,19 +247,29 @@ class Phone:
             on_progress(min(0.99, elapsed / limit), f"runs on {self.serial}")
             time.sleep(POLL_S)
 
-    def remove(self, run_id: str, model: str) -> None:
+    def read_outputs(self, run: AppRun) -> bytes:
+        """The raw outputs; the app writes them before the result."""
+        outputs = self._read(run.outputs, what="read the outputs", timeout_s=PUSH_TIMEOUT_S)
+        if outputs is None:
+            raise RemoteError(
+                f"{self.serial}: the app measured and wrote no outputs: it is of a version that "
+                f"takes no inputs; {INSTALL}"
+            )
+        return outputs
+
+    def remove(self, run: AppRun) -> None:
         """Tidy up; what fails here is no failure of the measurement."""
-        names = [f"{FILES}/benchmarks/{run_id}{end}" for end in (".json", ".error.json")]
+        files = [run.model, run.inputs, run.result, run.error, run.outputs]
         try:
-            self.shell("rm", "-f", *names, f"{FILES}/models/{model}", what="tidy up")
+            self.shell("rm", "-f", *files, what="tidy up")
         except RemoteError:
             return
 
-    def _read(self, name: str) -> bytes | None:
+    def _read(
+        self, path: str, *, what: str = "read the result", timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> bytes | None:
         """A file of the app's, or None while it is not there. It appears whole or not at all."""
-        out, _, code = self._adb(
-            "exec-out", "cat", f"{FILES}/benchmarks/{name}", what="read the result"
-        )
+        out, _, code = self._adb("exec-out", "cat", path, what=what, timeout_s=timeout_s)
         # Old versions of adb give 0 for a missing file and cat's complaint on stdout.
         return out if code == 0 and out.lstrip().startswith(b"{") else None
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.benchmarks.measuring import measure_session, parity
+from asmnet_kit.benchmarks.measuring import SAME_BITS, measure_session, parity
 from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.errors import ModelError, UsageError
 from asmnet_kit.graph import Graph, Tensor, read_graph
@@ -75,7 +75,7 @@ class GpuTarget:
                 f"times of a GPU"
             )
         if difference is not None and difference["identical"]:
-            warnings.append("the outputs are the CPU's to the last bit: suspicious for a GPU")
+            warnings.append(SAME_BITS)
         return timed.measurement(
             request,
             target={

@@ -5,35 +5,34 @@ import re
 import shlex
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from asmnet_kit.benchmarks.targets.protocol import (
-    Measurement,
     OnProgress,
     Request,
     cpu_list,
+    option_words,
     protocol_words,
 )
 from asmnet_kit.benchmarks.targets.remote import (
+    INPUTS_S,
+    Answer,
     RemoteError,
+    RemoteTarget,
     SentModel,
-    measure_there,
-    no_accuracy,
     run_tool,
     tail,
 )
 from asmnet_kit.errors import UsageError
-
-if TYPE_CHECKING:
-    from asmnet_kit.predictor import Predictor
+from asmnet_kit.tensorfile import SUFFIX
 
 PROGRAM = "ssh"
 ENVIRONMENT = "ASMNET_KIT_SSH"
 # No password prompts: nobody sits there. A board that does not answer should not take minutes.
-OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
+SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
 HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*")  # never an option
 REMOTE_COMMAND = "asmnet-kit"
-GPU_PRECISION = "gpu_precision"  # the request's option, which the board's own target takes
+# Folder of a measurement on the board: the model, and
+RESULTS, INPUTS, OUTPUTS = "out", f"inputs{SUFFIX}", f"outputs{SUFFIX}"
 
 COMMAND_TIMEOUT_S = 60.0
 COPY_TIMEOUT_S = 300.0
@@ -43,10 +42,9 @@ EXIT_NOT_FOUND = 127
 
 
 @dataclass(frozen=True)
-class LinuxTarget:
+class LinuxTarget(RemoteTarget):
     """``--target linux`` (the board's CPU), ``linux:gpu`` and ``linux:edgetpu``."""
 
-    name: str
     remote_target: str
 
     def problem(self, request: Request | None = None) -> str | None:
@@ -56,29 +54,25 @@ class LinuxTarget:
             return "which board? --device user@host"
         return None
 
-    def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
+    def run_there(self, request: Request, model: SentModel, on_progress: OnProgress) -> Answer:
         board = Board.of(request.device)
-
-        def run(model: SentModel) -> bytes:
-            on_progress(0.0, f"copy to {board.host}")
-            folder = board.make_folder()
-            path, out = f"{folder}/{model.name}", f"{folder}/out"
-            try:
-                board.write(path, model.content)
-                on_progress(0.1, f"runs on {board.host}")
-                board.benchmark(request, model=path, out=out, target=self.remote_target)
-                return board.read_results(out)
-            finally:
-                board.remove(folder)
-
-        proof = f"measured on {board.host} by its own {REMOTE_COMMAND} over ssh"
-        _, measured = measure_there(request, run, device=board.host, proof=proof)
-        for key in ("requested", "actual"):
-            measured.target[key] = f"linux:{measured.target[key]}"
-        return measured
-
-    def predictor(self, request: Request) -> "Predictor":
-        raise no_accuracy(request)
+        on_progress(0.0, f"copy to {board.host}")
+        folder = board.make_folder()
+        try:
+            board.write(f"{folder}/{model.name}", model.content, what="copy the model")
+            if request.inputs is not None:
+                inputs = request.inputs.read_bytes()
+                board.write(f"{folder}/{INPUTS}", inputs, what="copy the inputs")
+            on_progress(0.1, f"runs on {board.host}")
+            board.benchmark(request, folder=folder, model=model.name, target=self.remote_target)
+            return Answer(
+                device=board.host,
+                proof=f"measured on {board.host} by its own {REMOTE_COMMAND} over ssh",
+                result=board.read_result(folder),
+                outputs=board.read_outputs(folder) if request.inputs is not None else b"",
+            )
+        finally:
+            board.remove(folder)
 
 
 LINUX = LinuxTarget("linux", "cpu")
@@ -109,27 +103,31 @@ class Board:
             raise RemoteError(f"{self.host}: expected a folder's name, got {tail(out)!r}")
         return folder
 
-    def write(self, path: str, content: bytes) -> None:
-        self._run(
-            "copy the model", f"cat > {shlex.quote(path)}", stdin=content, timeout_s=COPY_TIMEOUT_S
-        )
+    def write(self, path: str, content: bytes, *, what: str) -> None:
+        self._run(what, f"cat > {shlex.quote(path)}", stdin=content, timeout_s=COPY_TIMEOUT_S)
 
-    def benchmark(self, request: Request, *, model: str, out: str, target: str) -> None:
-        words = [REMOTE_COMMAND, "benchmark", model, "--target", target]
+    def benchmark(self, request: Request, *, folder: str, model: str, target: str) -> None:
+        words = [REMOTE_COMMAND, "benchmark", f"{folder}/{model}", "--target", target]
         words += ["--threads", str(request.threads), *protocol_words(request)]
-        words += ["--max-seconds", f"{request.max_seconds:g}", "--out", out]
-        if GPU_PRECISION in request.options:
-            words += ["--gpu-precision", request.options[GPU_PRECISION]]
+        words += ["--max-seconds", f"{request.max_seconds:g}", "--out", f"{folder}/{RESULTS}"]
+        words += option_words(request, [target])
         words += ["--affinity", cpu_list(request.affinity)] if request.affinity else []
         words += [] if request.xnnpack else ["--no-xnnpack"]
         words += ["--profile"] if request.profile else []
         if request.sustained_minutes:
             words += ["--sustained", f"{request.sustained_minutes:g}"]
         limit = START_S + request.max_seconds + 60 * request.sustained_minutes
+        if request.inputs is not None:
+            words += ["--inputs", f"{folder}/{INPUTS}", "--outputs", f"{folder}/{OUTPUTS}"]
+            limit += INPUTS_S
         self._run("benchmark", " ".join(map(shlex.quote, words)), timeout_s=limit)
 
-    def read_results(self, folder: str) -> bytes:
-        return self._run("fetch the result", f"cat {shlex.quote(folder)}/*.json")
+    def read_result(self, folder: str) -> bytes:
+        return self._run("fetch the result", f"cat {shlex.quote(folder)}/{RESULTS}/*.json")
+
+    def read_outputs(self, folder: str) -> bytes:
+        command = f"cat {shlex.quote(folder)}/{OUTPUTS}"
+        return self._run("fetch the outputs", command, timeout_s=COPY_TIMEOUT_S)
 
     def remove(self, folder: str) -> None:
         """Tidy up; what fails here is no failure of the measurement."""
@@ -142,7 +140,7 @@ class Board:
         self, what: str, command: str, *, stdin: bytes = b"", timeout_s: float = COMMAND_TIMEOUT_S
     ) -> bytes:
         out, error, code = run_tool(
-            [self.ssh, *OPTIONS, self.host, command],
+            [self.ssh, *SSH_OPTIONS, self.host, command],
             timeout_s=timeout_s,
             stdin=stdin,
             what=f"{self.host}: {what}",

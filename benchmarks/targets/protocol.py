@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from asmnet_kit.errors import UsageError
+from asmnet_kit.errors import KitError, UsageError
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
     from asmnet_kit.predictor import Predictor
@@ -33,6 +33,19 @@ BUILTIN_TARGETS = {
 }
 
 MODES = ("standard", "single-stream")
+PATHS = ("model", "inputs", "outputs")  # of a request
+
+CPU_ELSEWHERE = ("android", "linux")  # targets that mean another machine's CPU
+NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
+
+# What a single kind of targets understands; the command line has each with dashes.
+OPTIONS = {
+    "gpu_precision": "gpu",
+    "edgetpu_compiler": "edgetpu",
+    "edgetpu_library": "edgetpu",
+    "benchmark_model": "android",
+    "runtime": "cpu",
+}
 
 # Called now and then while a model is measured: share done (0..1) and what is being done.
 OnProgress = Callable[[float, str], None]
@@ -58,6 +71,9 @@ class Request:
             ``user@host`` (linux); empty for the only one.
         affinity: numbers of the CPUs that the process is held to (cpu); empty for any.
         options: what a single target understands, by name.
+        inputs: file of raw inputs (``asmnet_kit.tensorfile``), each of which the model that was
+            measured runs once, after the timed runs; None for none.
+        outputs: where the raw outputs of ``inputs`` go, in their order; None without inputs.
     """
 
     model: Path
@@ -74,6 +90,8 @@ class Request:
     device: str = ""
     affinity: tuple[int, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    inputs: Path | None = None
+    outputs: Path | None = None
 
     def __post_init__(self) -> None:
         if self.threads < 1 or self.runs < 1 or self.warmup_runs < 0:
@@ -91,14 +109,22 @@ class Request:
                 f"expected 0 <= seconds <= the limit of {self.max_seconds} s, "
                 f"got {self.min_seconds} s"
             )
+        if (self.inputs is None) != (self.outputs is None):
+            raise UsageError("expected inputs and outputs together, got one of them")
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "model": str(self.model), "options": dict(self.options)}
+        content = asdict(self)
+        paths = {name: content[name] and str(content[name]) for name in PATHS}
+        return {**content, **paths, "options": dict(self.options)}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Request":
-        own = {"model": Path(content["model"]), "affinity": tuple(content["affinity"])}
-        return cls(**{**content, **own})
+        paths = {name: content[name] and Path(content[name]) for name in PATHS}
+        return cls(**{**content, **paths, "affinity": tuple(content["affinity"])})
+
+
+class TargetError(KitError):
+    """The requested target did not run the model."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +155,8 @@ class Target(Protocol):
     """A place to measure models on. ``measure`` runs in a process of its own.
 
     A target may have ``refuse(request)``, too: it raises UsageError for a request of what the
-    target has no way to do, before anything is measured (``refuse_request`` calls it).
+    target has no way to do, before anything is measured (``refuse_request`` calls it); one that
+    runs no ``inputs`` must have it.
     """
 
     @property
@@ -167,6 +194,38 @@ def protocol_words(request: Request) -> list[str]:
     if request.mode == "single-stream":  # it sets the other two
         return [*words, "--single-stream"]
     return [*words, "--runs", str(request.runs), "--seconds", f"{request.min_seconds:g}"]
+
+
+def option_words(request: Request, kinds: Sequence[str]) -> list[str]:
+    """The options of ``request`` that targets of these kinds understand, for a command line."""
+    words = []
+    for name, kind in OPTIONS.items():
+        if name in request.options and kind in kinds:
+            words += [f"--{name.replace('_', '-')}", request.options[name]]
+    return words
+
+
+def refuse_fallback(request: Request, actual: str) -> None:
+    """A model that ran on another target than the requested one is a failure.
+
+    Raises:
+        TargetError: it did.
+    """
+    if fell_back(request.target, actual):
+        raise TargetError(
+            f"{request.model}: {request.target} was asked for, {actual} ran the model; "
+            f"asmnet-kit doctor says what is missing"
+        )
+
+
+def fell_back(requested: str, actual: str) -> bool:
+    """Did the CPU run what an accelerator was asked for?
+
+    Targets on other machines are ``android:gpu``, ``linux:cpu``; without a kind they mean the CPU.
+    """
+    kind = requested.rpartition(":")[2]
+    wants_cpu = kind == NO_ACCELERATOR or requested in CPU_ELSEWHERE
+    return not wants_cpu and actual.rpartition(":")[2] == NO_ACCELERATOR
 
 
 def target_names() -> list[str]:

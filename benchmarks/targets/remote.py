@@ -1,22 +1,29 @@
 """What targets on other machines have in common: running a tool, and a result that came from afar.
 
-Whatever comes back is checked before it is believed: JSON, schema, the model's own hash.
+Whatever comes back is checked before it is believed: JSON, schema, the model's own hash, the run,
+and the file of raw outputs where inputs were sent.
 """
 
 import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from asmnet_kit.benchmarks.targets.protocol import Measurement, Request
-from asmnet_kit.errors import KitError, ModelError
+from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
+from asmnet_kit.errors import KitError
+from asmnet_kit.files import write_bytes
 from asmnet_kit.results import check_result
+from asmnet_kit.tensorfile import unpack_tensors
+
+if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
+    from asmnet_kit.predictor import Predictor
 
 MAX_RESULT_BYTES = 50_000_000  # a million raw samples and all facts stay far below
 TAIL_CHARACTERS = 300
+INPUTS_S = 900.0  # running a file of inputs, beside the timed runs
 
 
 class RemoteError(KitError):
@@ -90,31 +97,78 @@ def safe_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", name)
 
 
-def measure_there(
-    request: Request, run: Callable[[SentModel], bytes], *, device: str, proof: str
-) -> tuple[dict[str, Any], Measurement]:
-    """Let another machine measure a model and believe what comes back only after checking it.
+@dataclass(frozen=True)
+class Answer:
+    """What another machine gave, not yet believed.
+
+    Attributes:
+        device: which machine.
+        proof: how it was measured, before the other machine's own evidence.
+        result: bytes of its result file.
+        outputs: bytes of the file of raw outputs; empty where no inputs were sent.
+        run_id: what the result must call its run; None where nothing else can have written it.
+    """
+
+    device: str
+    proof: str
+    result: bytes
+    outputs: bytes = b""
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class RemoteTarget(ABC):
+    """A target on another machine."""
+
+    name: str
+
+    @abstractmethod
+    def problem(self, request: Request | None = None) -> str | None:
+        """As ``Target`` has it."""
+
+    @abstractmethod
+    def run_there(self, request: Request, model: SentModel, on_progress: OnProgress) -> Answer:
+        """Send the model and the inputs, measure there and fetch what comes of it.
+
+        Raises:
+            RemoteError: the other machine, or the way to it, failed.
+        """
+
+    def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
+        """As ``Target`` has it.
+
+        Raises:
+            RemoteError: the other machine failed, or what came is no result of this model.
+            TensorFileError: what came is no file of outputs.
+        """
+        model = SentModel.of(request)
+        answer = self.run_there(request, model, on_progress)
+        sha256 = hashlib.sha256(model.content).hexdigest()
+        result = checked_result(answer.result, sha256=sha256, where=answer.device)
+        if answer.run_id not in (None, result.get("run_id")):
+            raise RemoteError(f"{answer.device}: the result is of another run")
+        if request.outputs is not None:
+            unpack_tensors(answer.outputs, name=f"the outputs of {answer.device}")
+            write_bytes(request.outputs, answer.outputs)
+        return _measurement(result, answer, machine=self.name.partition(":")[0])
+
+    def predictor(self, request: Request) -> "Predictor":
+        """The model as a predictor each call of which is a measured, and so proven, run there."""
+        from asmnet_kit.benchmarks.targets.remote_predictor import RemotePredictor
+
+        return RemotePredictor(self, request)
+
+
+def _measurement(result: dict[str, Any], answer: Answer, *, machine: str) -> Measurement:
+    """A result from another machine as a measurement; the machine's facts are the other one's.
 
     Args:
-        run: sends the model, starts the measurement and returns the bytes of its result file.
-        proof: how it was measured, before the other machine's own evidence.
-
-    Returns:
-        The result as it came, and the measurement in it.
-
-    Raises:
-        RemoteError: the other machine failed, or what came is no result of this model.
+        machine: what its targets are called by here: ``linux:gpu`` is a board's own ``gpu``.
     """
-    model = SentModel.of(request)
-    sha256 = hashlib.sha256(model.content).hexdigest()
-    result = checked_result(run(model), sha256=sha256, where=device)
-    return result, _measurement(result, device=device, proof=proof)
-
-
-def _measurement(result: dict[str, Any], *, device: str, proof: str) -> Measurement:
-    """A result from another machine as a measurement; the machine is the other one's."""
     target = dict(result["target"])
-    target |= {"device": device, "proof": [proof, *target["proof"]]}
+    target |= {"device": answer.device, "proof": [answer.proof, *target["proof"]]}
+    for key in ("requested", "actual"):
+        target[key] = f"{machine}:{target[key].removeprefix(f'{machine}:')}"
     return Measurement(
         target=target,
         machine=result["machine"],
@@ -127,12 +181,4 @@ def _measurement(result: dict[str, Any], *, device: str, proof: str) -> Measurem
         sustained=result.get("sustained"),
         warnings=result["warnings"],
         notes=result.get("notes", []),
-    )
-
-
-def no_accuracy(request: Request) -> ModelError:
-    """Why ``--data`` does not work with a target on another machine."""
-    return ModelError(
-        f"{request.model}: target {request.target}: accuracy is not measured on other machines; "
-        f"run asmnet-kit evaluate there"
     )

@@ -9,6 +9,7 @@ import sys
 import time
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -16,6 +17,7 @@ from asmnet_kit.benchmarks.targets.cpu import CPU
 from asmnet_kit.benchmarks.targets.protocol import Request
 from asmnet_kit.cli import main
 from asmnet_kit.results import load_result
+from asmnet_kit.tensorfile import read_tensors, write_tensors
 
 QUICK = ["--warmup", "1", "--runs", "5", "--seconds", "0"]
 
@@ -121,11 +123,16 @@ def test_a_model_that_is_no_landmark_model_keeps_its_speed(make_tflite, make_pts
         (["--runtime", "tflite-runtime", "--target", "gpu"], "--runtime is for the target cpu"),
         (["--runtime", "abacus"], "'abacus' is not one of"),
         (["--target", "android", "--profile"], "the app on the phone has no --profile"),
+        (["--inputs", "."], "--inputs and --outputs together"),
+        (["--inputs", ".", "--outputs", "."], "expected the name of a file for the outputs"),
         (
-            ["--target", "cpu", "--target", "linux", "--data", ".", "--format", "300w"],
-            "target linux is another machine",
+            ["--target", "android", "--benchmark-model", ".", "--data", ".", "--format", "300w"],
+            "--benchmark-model takes its place",
         ),
-        (["--target", "android:gpu", "--data", ".", "--format", "300w"], "leave --data out"),
+        (
+            ["--target", "android", "--benchmark-model", ".", "--inputs", ".", "--outputs", "o"],
+            "benchmark_model has no --inputs",
+        ),
     ],
 )
 def test_wrong_calls_end_with_2_before_anything_is_measured(
@@ -171,6 +178,48 @@ def test_a_runtime_that_is_not_installed_is_told_with_how_to_get_it(make_tflite,
     assert "tflite-runtime is not installed" in run.output
     assert "pip install 'asmnet-kit[edgetpu]'" in run.output
     assert not (tmp_path / "r").exists()
+
+
+def test_inputs_run_through_the_measured_model(make_tflite, tmp_path):
+    images = np.random.default_rng(0).integers(-128, 127, (3, 1, 32, 32, 3), np.int8)
+    write_tensors(tmp_path / "in", {"image": images})
+    model, files = (
+        make_tflite(int8=True),
+        ["--inputs", tmp_path / "in", "--outputs", tmp_path / "o"],
+    )
+    run = _run(model, *QUICK, *files, "--out", tmp_path / "r")
+    assert run.exit_code == 0, run.output
+    outputs = read_tensors(tmp_path / "o")
+    # The model's pose is the top-left pixel, in steps of the same size.
+    assert np.array_equal(outputs["pose"][:, 0], images[:, 0, 0, 0])
+    assert outputs["landmarks"].shape == (3, 1, 136)
+    (result,) = (load_result(path) for path in (tmp_path / "r").iterdir())
+    assert f"--inputs {tmp_path / 'in'} --outputs {tmp_path / 'o'}" in result["command"]
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"image": np.zeros((1, 1, 8, 8, 3), np.int8)}, "expected the model's inputs"),
+        ({"image": np.zeros((1, 1, 32, 32, 3), np.float32)}, "float32 [1, 32, 32, 3]"),
+        ({"picture": np.zeros((1, 1, 32, 32, 3), np.int8)}, "expected the model's inputs"),
+    ],
+)
+def test_inputs_of_another_model_are_refused(make_tflite, tmp_path, tensors, message):
+    write_tensors(tmp_path / "in", tensors)
+    files = ["--inputs", tmp_path / "in", "--outputs", tmp_path / "o"]
+    run = _run(make_tflite(int8=True), *QUICK, *files, "--out", tmp_path / "r")
+    assert run.exit_code == 1
+    assert message in run.output.replace("\n", " ")
+    assert not (tmp_path / "o").exists()
+
+
+def test_inputs_belong_to_one_measurement(make_tflite, tmp_path):
+    write_tensors(tmp_path / "in", {"image": np.zeros((1, 1, 32, 32, 3), np.float32)})
+    files = ["--inputs", tmp_path / "in", "--outputs", tmp_path / "o"]
+    run = _run(make_tflite(), *files, "--threads", 1, "--threads", 2, "--out", tmp_path / "r")
+    assert run.exit_code == 2
+    assert "one measurement, got 2" in run.output
 
 
 def test_data_that_cannot_be_read_is_told_before_anything_is_measured(make_tflite, tmp_path):

@@ -3,25 +3,43 @@
 import json
 import random
 import sys
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from asmnet_kit.benchmarks.runner import benchmark_model, fell_back, model_facts, patience
+from asmnet_kit.benchmarks.runner import benchmark_model, model_facts, patience
 from asmnet_kit.benchmarks.targets import android
 from asmnet_kit.benchmarks.targets.android import ANDROID, parse_devices
 from asmnet_kit.benchmarks.targets.linux import Board
-from asmnet_kit.benchmarks.targets.protocol import Request, load_target, target_names
+from asmnet_kit.benchmarks.targets.protocol import Request, fell_back, load_target, target_names
 from asmnet_kit.benchmarks.targets.remote import RemoteError, checked_result
 from asmnet_kit.cli import main
 from asmnet_kit.errors import KitError, UsageError
+from asmnet_kit.predictor import TflitePredictor
 from asmnet_kit.results import load_result
+from asmnet_kit.runtime import open_runtime
+from asmnet_kit.shipped import find_model
+from asmnet_kit.tensorfile import pack_tensors, read_tensors, write_tensors
 
 QUICK = ["--warmup", "1", "--runs", "3", "--seconds", "0"]
 
-# Keeps the phone's files in a folder and plays the app: `am start` writes what app.json holds.
+# Keeps the phone's files in a folder and plays the app: `am start` writes what app.json holds, and
+# runs the model over the inputs that it is given.
 ADB = """#!{python}
 import json, os, re, shlex, sys
+from pathlib import Path
+
+def run_inputs(model, inputs, outputs):
+    import numpy as np
+    from asmnet_kit.runtime import open_runtime
+    from asmnet_kit.tensorfile import read_tensors, write_tensors
+    session = open_runtime(Path(model))
+    done = [session.run({{"image": image}}) for image in read_tensors(Path(inputs))["image"]]
+    write_tensors(Path(outputs), {{k: np.stack([one[k] for one in done]) for k in done[0]}})
+
 root = {root!r}
 log = open(root + "/calls.log", "a"); log.write(json.dumps(sys.argv[1:]) + "\\n"); log.close()
 words = sys.argv[1:]
@@ -35,7 +53,7 @@ if verb == "push":
     open(real(rest[1]), "wb").write(open(rest[0], "rb").read())
 elif verb == "exec-out":
     try:
-        sys.stdout.write(open(real(rest[1])).read())
+        sys.stdout.buffer.write(open(real(rest[1]), "rb").read())
     except OSError:
         print("cat: " + rest[1] + ": No such file or directory")
 elif rest[:2] == ["pm", "path"]:
@@ -54,7 +72,14 @@ else:
         extras = dict(zip(command[7::3], command[8::3]))
         said = json.load(open(root + "/app.json"))
         text = said["text"].replace("RUN_ID", extras["run_id"])
-        folder = real("/sdcard/Android/data/org.asmnetkit.demo/files/benchmarks/")
+        files = real("/sdcard/Android/data/org.asmnetkit.demo/files/")
+        folder = files + "benchmarks/"
+        outputs = folder + extras["run_id"] + ".tensors"
+        if "inputs" in extras and said["outputs"] is None:
+            inputs = files + "inputs/" + extras["inputs"]
+            run_inputs(files + "models/" + extras["model"], inputs, outputs)
+        elif "inputs" in extras and said["outputs"]:
+            open(outputs, "w").write(said["outputs"])
         if said["name"]:
             open(folder + said["name"].replace("RUN_ID", extras["run_id"]), "w").write(text)
         print(said["am"])
@@ -72,14 +97,15 @@ def phone(tmp_path, monkeypatch, make_result, make_tflite):
     monkeypatch.setenv("ADB", str(program))
     monkeypatch.setattr(android, "START_S", 3.0)
     monkeypatch.setattr(android, "POLL_S", 0.05)
-    model = make_tflite(int8=True)
+    own_model = make_tflite(int8=True)
 
     def answer(
-        *, actual="android:cpu", delegate="cpu", name="RUN_ID.json", text=None, am="Status: ok",
-        devices="List of devices attached\nR58\tdevice\n\n", **changes,
+        *, model=own_model, actual="android:cpu", delegate="cpu", name="RUN_ID.json", text=None,
+        outputs=None, am="Status: ok", devices="List of devices attached\nR58\tdevice\n\n",
+        **changes,
     ):  # fmt: skip
         result = make_result() | {"run_id": "RUN_ID"} | changes
-        result["model"] = model_facts(model) | changes.get("model", {})
+        result["model"] = model_facts(model) | changes.get("facts", {})
         result["target"] |= {
             "requested": f"android:{delegate}",
             "actual": actual,
@@ -88,11 +114,45 @@ def phone(tmp_path, monkeypatch, make_result, make_tflite):
         result["machine"] = {"cpu": "A phone's", "architecture": "arm64"}
         (root / "devices.txt").write_text(devices)
         said = {"name": name, "text": json.dumps(result) if text is None else text, "am": am}
+        said["outputs"] = outputs  # of the app; None: what the model gives
         (root / "app.json").write_text(json.dumps(said))
         return model
 
     answer.root = root
     return answer
+
+
+@pytest.fixture
+def shipped_model():
+    """A trained int8 model, whose landmarks depend on every pixel."""
+    return find_model(Path("asmnet_nano_68_80_qat_w8a8"))
+
+
+@pytest.fixture
+def noisy_faces(make_pts_faces):
+    """Three annotated pictures of noise: --data and its format."""
+    folder = make_pts_faces()
+    for number, path in enumerate(sorted(folder.rglob("*.png"))):
+        noise = np.random.default_rng(number).integers(0, 256, (100, 120, 3), np.uint8)
+        cv2.imwrite(str(path), noise)
+    return ["--data", str(folder), "--format", "300w"]
+
+
+def _invoke(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def _assert_measured_as_here(result, model, data):
+    """The result's accuracy is that of ``evaluate`` on the same faces, to the last bit."""
+    run = _invoke("evaluate", model, *data, "--json")
+    assert run.exit_code == 0, run.output
+    here, there = json.loads(run.stdout), result["accuracy"]
+    for key in ("nme_percent", "pose_mae_deg", "faces", "auc", "failure_rate_percent"):
+        assert there[key] == here[key], key
+    assert there["pose_mae_deg"] is not None
+    parity = result["parity"]
+    assert (parity["max"], parity["identical"], parity["inputs"]) == (0, True, 3)
+    assert "CPU of the machine that asked" in parity["reference"]
 
 
 def _request(model, **options):
@@ -120,6 +180,66 @@ def test_a_phones_result_comes_back_with_its_machine_and_proof(phone, tmp_path):
     assert "--es delegate gpu --ei threads 1 --ei warmup 1 --ei runs 3 --ef seconds 0" in start
     left = [p for p in phone.root.glob("phone-R58/**/*") if p.is_file()]
     assert left == []  # nothing stays on the phone
+
+
+def test_data_is_measured_through_the_phones_own_backend(
+    phone, shipped_model, noisy_faces, tmp_path
+):
+    phone(model=shipped_model, actual="android:gpu", delegate="gpu")
+    run = _invoke("benchmark", shipped_model, "--target", "android:gpu", *QUICK, *noisy_faces,
+                  "--out", tmp_path / "r")  # fmt: skip
+    assert run.exit_code == 0, run.output
+    result = load_result(next((tmp_path / "r").iterdir()))
+    _assert_measured_as_here(result, shipped_model, noisy_faces)
+    assert result["accuracy"]["measured_with"]["target"] == "android:gpu"
+    assert any("suspicious for a GPU" in warning for warning in result["warnings"])
+    calls = [json.loads(line) for line in (phone.root / "calls.log").read_text().splitlines()]
+    starts = [call[3] for call in calls if call[2:3] == ["shell"] and "am start" in call[3]]
+    assert ["--es inputs kit-" in start for start in starts] == [False, True]
+    assert [p for p in phone.root.glob("phone-R58/**/*") if p.is_file()] == []
+
+
+BAD_OUTPUTS = {
+    "an old app": ("", "takes no inputs"),
+    "cut off": (
+        pack_tensors({"landmarks": np.zeros((3, 1, 136), "<i1")}).decode()[:-5],
+        "cut off on its way",
+    ),
+    "no header": ('{"a": 1}', "expected a file of tensors"),
+    "of another model": (
+        pack_tensors({"landmarks": np.zeros((3, 1, 8), "<i1")}).decode(),
+        "expected the outputs",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_OUTPUTS)
+def test_outputs_that_are_not_the_models_are_one_clear_error(phone, noisy_faces, tmp_path, case):
+    outputs, message = BAD_OUTPUTS[case]
+    run = _invoke("benchmark", phone(outputs=outputs), "--target", "android", *QUICK, *noisy_faces,
+                  "--out", tmp_path / "r")  # fmt: skip
+    assert run.exit_code == 1
+    assert message in run.output
+    result = load_result(next((tmp_path / "r").iterdir()))  # the times were measured all the same
+    assert result["accuracy"] is None
+    assert any("accuracy not measured" in warning for warning in result["warnings"])
+
+
+def test_calls_add_up_to_one_parity(phone, shipped_model):
+    phone(model=shipped_model)
+    predictor = load_target("android").predictor(Request(shipped_model, target="android"))
+    crops = np.random.default_rng(0).integers(0, 256, (3, 80, 80, 3), np.uint8)
+    here = TflitePredictor(shipped_model).predict(crops)
+    parts = [predictor.predict(crops[:2]).landmarks, predictor.predict(crops[2:]).landmarks]
+    assert np.array_equal(np.concatenate(parts), here.landmarks)
+    assert predictor.parity()["inputs"] == 3
+
+
+def test_accuracy_of_a_phone_that_falls_back_is_not_the_accelerators(phone, tmp_path):
+    model = phone(actual="android:cpu", delegate="gpu")
+    predictor = load_target("android:gpu").predictor(Request(model, target="android:gpu"))
+    with pytest.raises(KitError, match="android:gpu was asked for, android:cpu ran the model"):
+        predictor.predict(np.zeros((1, 32, 32, 3), np.uint8))
 
 
 def test_a_phone_that_falls_back_to_its_cpu_fails_the_command(phone, tmp_path):
@@ -156,7 +276,7 @@ BAD_PHONES = {
     "no result": ({"name": ""}, "no result within"),
     "half a result": ({"text": '{"kind": "benchmark", '}, "expected a benchmark result"),
     "another kind": ({"text": "{}"}, "expected a benchmark result"),
-    "another model": ({"model": {"sha256": "0" * 64}}, "another model"),
+    "another model": ({"facts": {"sha256": "0" * 64}}, "another model"),
     "another run": ({"run_id": "other"}, "another run"),
     "no activity": ({"am": "Error: Activity class does not exist."}, "did not start"),
 }
@@ -271,9 +391,51 @@ def test_a_boards_result_is_its_own_kits(board, make_tflite, tmp_path):
     assert result["protocol"]["runs"] == 3
 
 
+def test_data_is_measured_on_the_board(board, shipped_model, noisy_faces, tmp_path):
+    board()
+    run = _invoke("benchmark", shipped_model, "--target", "linux", "--device", "pi@board", *QUICK,
+                  *noisy_faces, "--out", tmp_path / "r")  # fmt: skip
+    assert run.exit_code == 0, run.output
+    (path,) = (tmp_path / "r").iterdir()
+    result = load_result(path)
+    _assert_measured_as_here(result, shipped_model, noisy_faces)
+    assert (
+        result["protocol"]["runs"] == 3
+    )  # the times are of the measurement, not of the crops' run
+    assert "--data" in result["command"] and "--inputs" not in result["command"]
+
+
+def test_inputs_of_ones_own_run_on_a_board(board, make_tflite, tmp_path):
+    board()
+    inputs, outputs = tmp_path / "in", tmp_path / "new"
+    images = np.random.default_rng(0).integers(-128, 127, (2, 1, 32, 32, 3), np.int8)
+    write_tensors(inputs, {"image": images})
+    model = make_tflite(int8=True)
+    files = ["--inputs", inputs, "--outputs", outputs]
+    run = _invoke("benchmark", model, "--target", "linux", "--device", "pi@board", *QUICK, *files,
+                  "--out", tmp_path / "r")  # fmt: skip
+    assert run.exit_code == 0, run.output
+    session = open_runtime(model)
+    assert np.array_equal(
+        read_tensors(outputs)["pose"], [session.run({"image": image})["pose"] for image in images]
+    )
+
+
 @pytest.mark.parametrize(
     ("target", "changes", "there", "not_there"),
     [
+        (
+            "linux:edgetpu",
+            {"options": {"edgetpu_compiler": "/opt/c", "edgetpu_library": "l.so", "runtime": "x"}},
+            "--edgetpu-compiler /opt/c --edgetpu-library l.so",
+            "--runtime",
+        ),
+        (
+            "linux",
+            {"options": {"edgetpu_compiler": "/opt/c"}},
+            "--target cpu",
+            "--edgetpu",
+        ),
         ("linux:gpu", {"options": {"gpu_precision": "fp16"}}, "--gpu-precision fp16", "--single"),
         (
             "linux",

@@ -9,7 +9,6 @@ import pytest
 from asmnet_kit.benchmarks import runner
 from asmnet_kit.benchmarks.runner import (
     Data,
-    TargetError,
     benchmark_model,
     command_line,
     measure_accuracy,
@@ -18,7 +17,7 @@ from asmnet_kit.benchmarks.runner import (
     result_file_name,
     run_worker,
 )
-from asmnet_kit.benchmarks.targets.protocol import Request, load_target, target_names
+from asmnet_kit.benchmarks.targets.protocol import Request, TargetError, load_target, target_names
 from asmnet_kit.errors import KitError, ModelError, UsageError
 
 
@@ -153,7 +152,8 @@ def test_an_accelerator_that_fell_back_to_the_cpu_is_an_error(monkeypatch, make_
 
 def test_accuracy_is_measured_through_the_target(make_tflite, make_pts_faces):
     data = Data(make_pts_faces(), "300w")
-    accuracy = measure_accuracy(_quick(make_tflite(), xnnpack=False), data, on_progress=_ignore)
+    request = _quick(make_tflite(), xnnpack=False)
+    accuracy = measure_accuracy(request, data, on_progress=_ignore)["accuracy"]
     assert accuracy["faces"] == 3
     assert accuracy["nme_percent"] >= 0
     assert accuracy["measured_with"] == {"target": "cpu", "threads": 1, "xnnpack": False}
@@ -253,3 +253,11 @@ def test_targets_go_by_name():
     assert load_target("cpu").problem() is None
     with pytest.raises(UsageError, match="expected a target of cpu"):
         load_target("abacus")
+
+
+def test_a_request_survives_the_way_to_the_worker(make_tflite, tmp_path):
+    files = {"inputs": tmp_path / "in", "outputs": tmp_path / "out"}
+    for request in (Request(make_tflite()), Request(make_tflite(), affinity=(0, 2), **files)):
+        assert Request.from_json(json.loads(json.dumps(request.to_json()))) == request
+    with pytest.raises(UsageError, match="inputs and outputs together"):
+        Request(make_tflite(), inputs=tmp_path / "in")

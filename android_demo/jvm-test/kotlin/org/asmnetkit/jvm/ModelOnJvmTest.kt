@@ -1,5 +1,6 @@
 package org.asmnetkit.jvm
 
+import java.io.ByteArrayOutputStream
 import java.io.File
 import java.nio.ByteBuffer
 import java.util.Base64
@@ -11,10 +12,12 @@ import org.asmnetkit.core.BenchmarkRequest
 import org.asmnetkit.core.Box
 import org.asmnetkit.core.Device
 import org.asmnetkit.core.FaceModel
+import org.asmnetkit.core.Feed
 import org.asmnetkit.core.InputEncoder
 import org.asmnetkit.core.Json
 import org.asmnetkit.core.ModelFile
 import org.asmnetkit.core.RgbPicture
+import org.asmnetkit.core.TensorFile
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
@@ -90,6 +93,33 @@ class ModelOnJvmTest {
         val folder = System.getProperty("asmnetkit.reports") ?: return
         File(folder).mkdirs()
         File(folder, "benchmark.json").writeText(report.toJson())
+    }
+
+    @Test
+    fun `the benchmark runs the inputs that Python cut`() {
+        val given = File(path.path.removeSuffix(".tflite") + ".inputs.tensors")
+        val inputs = TensorFile.read(given.name, ByteBuffer.wrap(given.readBytes()))
+        val request = BenchmarkRequest("jvm-2", model.name, Backend(Accelerator.CPU, 1), warmupRuns = 0, runs = 1, minSeconds = 0.0)
+        val written = ByteArrayOutputStream()
+        Benchmark(BytedecoEngine.Factory, Pc, "0.1.0").measure(request, model, "2026-01-01T00:00:00+00:00", Feed(inputs, written)) {}
+        val outputs = TensorFile.read("outputs", ByteBuffer.wrap(written.toByteArray()))
+        assertEquals(cases.size, outputs.records)
+        for ((number, case) in cases.withIndex()) {
+            val record = outputs.record(number)
+            for (tensor in outputs.tensors) {
+                val python = expected(case, "xnnpack", tensor.name)
+                val builtin = expected(case, "builtin", tensor.name)
+                for (i in python.indices) {
+                    val raw = record.get().toInt()
+                    assertTrue(minOf(abs(raw - python[i]), abs(raw - builtin[i])) <= 2) { "${tensor.name} of crop $number: $raw" }
+                }
+            }
+            assertEquals(0, record.remaining())
+        }
+        // Python reads this copy, too (tests/android/test_reports.py).
+        val folder = System.getProperty("asmnetkit.reports") ?: return
+        File(folder).mkdirs()
+        File(folder, "outputs.tensors").writeBytes(written.toByteArray())
     }
 
     private object Pc : Device {

@@ -10,6 +10,7 @@ import android.widget.ProgressBar
 import android.widget.TextView
 import java.io.File
 import java.io.IOException
+import java.io.OutputStream
 import java.text.SimpleDateFormat
 import java.util.Date
 import java.util.Locale
@@ -21,8 +22,10 @@ import org.asmnetkit.core.BenchmarkReport
 import org.asmnetkit.core.BenchmarkRequest
 import org.asmnetkit.core.Device
 import org.asmnetkit.core.EngineFactory
+import org.asmnetkit.core.Feed
 import org.asmnetkit.core.Json
 import org.asmnetkit.core.ModelException
+import org.asmnetkit.core.TensorFile
 import org.asmnetkit.core.summarise
 
 /**
@@ -31,8 +34,9 @@ import org.asmnetkit.core.summarise
  *     adb shell am start -S -W -n org.asmnetkit.demo/.BenchmarkActivity --es run_id a1 --es delegate gpu
  *
  * Writes `benchmarks/<run_id>.json` below the app's external files folder, or
- * `benchmarks/<run_id>.error.json` with the key `error`; either appears whole. The extras and files
- * are a contract: docs/android.md.
+ * `benchmarks/<run_id>.error.json` with the key `error`; either appears whole. Given inputs, the raw
+ * outputs are in `benchmarks/<run_id>.tensors` before that. The extras and files are a contract:
+ * docs/android.md.
  */
 class BenchmarkActivity : Activity() {
     private var worker: Thread? = null
@@ -62,16 +66,19 @@ class BenchmarkActivity : Activity() {
     }
 
     private fun measure(runId: String, intent: Intent) {
-        val folder = File(getExternalFilesDir(null) ?: filesDir, FOLDER)
+        val folder = File(files(), FOLDER)
         try {
             val models = Models(this)
             val request = requestOf(runId, intent, models)
             tell(0.0, request)
             val model = models.open(request.modelName)
             val version = packageManager.getPackageInfo(packageName, 0).versionName.orEmpty()
-            val report = Benchmark(engines, devices(this), version).measure(request, model, utcNow()) { tell(it, request) }
+            val benchmark = Benchmark(engines, devices(this), version)
+            fun measured(feed: Feed?) = benchmark.measure(request, model, utcNow(), feed) { tell(it, request) }
+            val inputs = intent.getStringExtra(INPUTS)?.let(::inputsOf)
+            val report = if (inputs == null) measured(null) else writeWhole(File(folder, "$runId$TENSORS")) { measured(Feed(inputs, it)) }
             val file = File(folder, "$runId.json")
-            writeWhole(file, report.toJson())
+            writeWhole(file) { it.write(report.toJson().toByteArray()) }
             Log.i(TAG, "$runId: wrote $file")
             runOnUiThread { show(report, file) }
         } catch (error: ModelException) {
@@ -98,12 +105,23 @@ class BenchmarkActivity : Activity() {
         )
     }
 
+    /** The app's own folder that adb may write to, too. */
+    private fun files(): File = getExternalFilesDir(null) ?: filesDir
+
+    /** @throws IOException there is no such file of inputs. */
+    private fun inputsOf(name: String): TensorFile {
+        val file = File(File(files(), INPUTS), name)
+        if (file.name != name || !file.isFile) throw IOException("expected the name of a file in ${file.parent}, got '$name'")
+        return TensorFile.read(name, mapped(file))
+    }
+
     private fun fail(folder: File, runId: String, error: Exception) {
         val reason = error.message ?: error.javaClass.simpleName
         Log.e(TAG, "$runId: $reason")
         if (BenchmarkRequest.isRunId(runId)) { // else it must not become a file name
             try {
-                writeWhole(File(folder, "$runId.error.json"), Json.write(mapOf("run_id" to runId, "error" to reason)))
+                val text = Json.write(mapOf("run_id" to runId, "error" to reason))
+                writeWhole(File(folder, "$runId.error.json")) { it.write(text.toByteArray()) }
             } catch (second: IOException) {
                 Log.e(TAG, "$runId: the error cannot be stored: ${second.message}")
             }
@@ -142,7 +160,9 @@ class BenchmarkActivity : Activity() {
         const val WARMUP = "warmup"
         const val RUNS = "runs"
         const val SECONDS = "seconds"
+        const val INPUTS = "inputs" // the extra, and the folder of the files it names
         const val FOLDER = "benchmarks"
+        const val TENSORS = ".tensors"
         private const val TAG = "asmnet-kit"
 
         /** Tests put their own here; no Android library runs on their machine. */
@@ -150,12 +170,17 @@ class BenchmarkActivity : Activity() {
         var devices: (Activity) -> Device = ::PhoneFacts
 
         /** Write a file under another name and rename it: who polls for it never sees half of it. */
-        private fun writeWhole(file: File, text: String) {
+        private fun <T> writeWhole(file: File, write: (OutputStream) -> T): T {
             val folder = requireNotNull(file.parentFile)
             if (!folder.isDirectory && !folder.mkdirs()) throw IOException("$folder cannot be made")
             val partial = File(folder, ".${file.name}.part")
-            partial.writeText(text)
-            if (!partial.renameTo(file)) throw IOException("$file cannot be written")
+            try {
+                val result = partial.outputStream().buffered().use(write)
+                if (!partial.renameTo(file)) throw IOException("$file cannot be written")
+                return result
+            } finally {
+                partial.delete() // still there where writing failed
+            }
         }
 
         private fun utcNow(): String =

@@ -70,9 +70,6 @@ class Models(private val context: Context) {
 
     private fun bundled(): List<String> = context.assets.list(FOLDER).orEmpty().filter { it.endsWith(SUFFIX) }.sorted()
 
-    private fun mapped(file: File): ByteBuffer =
-        FileInputStream(file).use { it.channel.map(FileChannel.MapMode.READ_ONLY, 0, file.length()) }
-
     private fun asset(name: String): ByteBuffer {
         val bytes = context.assets.open("$FOLDER/$name").use { it.readBytes() }
         return ByteBuffer.allocateDirect(bytes.size).apply {
@@ -111,3 +108,7 @@ class Models(private val context: Context) {
         const val MAX_BYTES = 256L shl 20
     }
 }
+
+/** A file's content, which stays on the disk until it is looked at. */
+internal fun mapped(file: File): ByteBuffer =
+    FileInputStream(file).use { it.channel.map(FileChannel.MapMode.READ_ONLY, 0, file.length()) }

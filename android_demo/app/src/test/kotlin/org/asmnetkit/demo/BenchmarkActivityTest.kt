@@ -4,7 +4,13 @@ import android.content.Intent
 import android.os.Looper
 import android.widget.TextView
 import java.io.File
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import org.asmnetkit.core.ElementType
 import org.asmnetkit.core.Json
+import org.asmnetkit.core.Pose
+import org.asmnetkit.core.TensorFile
+import org.asmnetkit.core.TensorKind
 import org.junit.After
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
@@ -69,6 +75,47 @@ class BenchmarkActivityTest {
         // Python checks this copy against its schema (tests/android/test_reports.py).
         val reports = File(System.getProperty("asmnetkit.reports")).apply { mkdirs() }
         file.copyTo(File(reports, "activity.json"), overwrite = true)
+    }
+
+    /** A file of inputs where `adb push` puts it. */
+    private fun push(name: String, tensors: List<TensorKind>, records: Int) {
+        val file = File(RuntimeEnvironment.getApplication().getExternalFilesDir(BenchmarkActivity.INPUTS), name)
+        file.outputStream().use { out ->
+            TensorFile.writeHeader(out, tensors, records)
+            out.write(ByteArray(records * tensors.sumOf { it.bytes }.toInt()))
+        }
+    }
+
+    @Test
+    fun `given inputs have their outputs beside the result`() {
+        val size = Models(RuntimeEnvironment.getApplication()).run { open(first()).metadata.inputSize }
+        push("crops.tensors", listOf(TensorKind("image", ElementType.INT8, listOf(1, size, size, 3))), records = 3)
+        val intent = Intent()
+            .putExtra(BenchmarkActivity.RUN_ID, "given-1")
+            .putExtra(BenchmarkActivity.WARMUP, 0)
+            .putExtra(BenchmarkActivity.RUNS, 1)
+            .putExtra(BenchmarkActivity.SECONDS, 0f)
+            .putExtra(BenchmarkActivity.INPUTS, "crops.tensors")
+        run(intent, "given-1.json")
+        val outputs = TensorFile.read("outputs", ByteBuffer.wrap(File(folder, "given-1.tensors").readBytes()))
+        assertEquals(listOf("landmarks", "pose"), outputs.tensors.map { it.name })
+        assertEquals(3, outputs.records)
+        val last = outputs.record(2).order(ByteOrder.LITTLE_ENDIAN)
+        last.position(last.position() + 136 * 4)
+        assertEquals(TestFace.pose.yaw / Pose.UNIT_DEGREES, last.getFloat(), 1e-6f)
+        assertEquals(listOf("given-1.json", "given-1.tensors"), folder.list().orEmpty().sorted())
+    }
+
+    @Test
+    fun `inputs that are missing or of another model are refused`() {
+        push("other.tensors", listOf(TensorKind("image", ElementType.INT8, listOf(1, 8, 8, 3))), records = 1)
+        val refused = mapOf("none.tensors" to "expected the name of a file", "other.tensors" to "expected inputs of", "../models" to "expected the name")
+        for ((name, message) in refused) {
+            val runId = "refused-${message.length}-${name.length}"
+            val intent = Intent().putExtra(BenchmarkActivity.RUN_ID, runId).putExtra(BenchmarkActivity.INPUTS, name)
+            assertTrue(message in run(intent, "$runId.error.json").readText())
+        }
+        assertTrue(folder.list().orEmpty().all { it.endsWith(".error.json") }) // no half of a file stays
     }
 
     @Test

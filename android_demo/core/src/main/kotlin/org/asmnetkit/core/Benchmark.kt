@@ -53,21 +53,24 @@ interface Device {
 /** Measures a model; the result file's numbers. */
 class Benchmark(private val factory: EngineFactory, private val device: Device, private val appVersion: String) {
     /**
-     * Load the model, warm up, time runs, then time whole frames.
+     * Load the model, warm up, time runs, then time whole frames; at the end run what [feed] holds.
      *
      * @param onProgress share done, 0..1.
-     * @throws ModelException the model cannot be loaded or run.
+     * @throws ModelException the model cannot be loaded or run, or the feed's inputs are not its.
+     * @throws java.io.IOException the feed's outputs cannot be written.
      */
     fun measure(
         request: BenchmarkRequest,
         model: ModelFile,
         measuredAt: String,
+        feed: Feed? = null,
         onProgress: (Double) -> Unit,
     ): BenchmarkReport {
         val before = device.facts()
         val started = System.nanoTime()
         return factory.open(model, request.backend).use { engine ->
             val loadMs = ms(System.nanoTime() - started)
+            if (feed != null) expectInputs(engine, model, feed.inputs)
             val input = noise(engine.input)
             val outputs = engine.outputs.mapValues { it.value.allocate() }
             val firstMs = time { engine.run(input, outputs) }
@@ -81,6 +84,7 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
 
             val faceModel = FaceModel(model, engine)
             val frames = List(WARMUP_FRAMES + FRAMES) { faceModel.look(FRAME, FACE).times }.drop(WARMUP_FRAMES)
+            if (feed != null) runAll(engine, feed, input, outputs, onProgress)
             val stopped = "stopped after %.0f s with %d of %d runs".format(
                 Locale.ROOT, request.maxSeconds, samples.size, request.runs,
             ).takeIf { samples.size < request.runs }
@@ -158,6 +162,39 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
                 val share = samples.size.toDouble() / request.runs
                 onProgress(minOf(1.0, share, if (request.minSeconds > 0) seconds / request.minSeconds else 1.0))
                 told = now
+            }
+        }
+    }
+
+    private fun expectInputs(engine: Engine, model: ModelFile, inputs: TensorFile) {
+        val wanted = listOf(TensorKind.of(engine.input))
+        if (inputs.tensors != wanted) {
+            throw ModelException("${model.name}: expected inputs of $wanted, got ${inputs.tensors}")
+        }
+    }
+
+    private fun runAll(
+        engine: Engine,
+        feed: Feed,
+        input: ByteBuffer,
+        outputs: Map<String, ByteBuffer>,
+        onProgress: (Double) -> Unit,
+    ) {
+        val records = feed.inputs.records
+        TensorFile.writeHeader(feed.outputs, engine.outputs.values.map(TensorKind::of), records)
+        var told = System.nanoTime()
+        for (number in 0 until records) {
+            input.rewind()
+            input.put(feed.inputs.record(number))
+            engine.run(input, outputs)
+            for (name in engine.outputs.keys) {
+                val raw = outputs.getValue(name)
+                raw.rewind()
+                feed.outputs.write(ByteArray(raw.remaining()).also { raw.get(it) })
+            }
+            if (System.nanoTime() - told > TELL_EVERY_NS) {
+                onProgress(number.toDouble() / records)
+                told = System.nanoTime()
             }
         }
     }

@@ -16,6 +16,9 @@ object Json {
     /** Write a value, indented by two spaces. NaN and infinity are refused: JSON has none. */
     fun write(value: Any?): String = StringBuilder().also { append(it, value, "\n") }.append('\n').toString()
 
+    /** The same on one line, which a newline ends. */
+    fun writeLine(value: Any?): String = StringBuilder().also { append(it, value, "") }.append('\n').toString()
+
     private fun append(out: StringBuilder, value: Any?, newline: String) {
         when (value) {
             null, is Boolean, is Int, is Long -> out.append(value)
