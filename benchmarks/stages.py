@@ -18,7 +18,8 @@ from asmnet_kit.predictor import POSE_UNIT_DEGREES, input_values
 from asmnet_kit.runtime import Session, dequantize
 
 FRAME_WIDTH, FRAME_HEIGHT = 640, 480  # pixels; the preview size of many phones and webcams
-FACE_BOX = (210.0, 100.0, 430.0, 340.0)  # x0, y0, x1, y1: a face half as high as the frame
+# x0, y0, x1, y1: a face half as high as the frame.
+FACE_BOX = np.array([210.0, 100.0, 430.0, 340.0], np.float32)
 FRAMES = 100  # enough for a median to settle
 WARMUP_FRAMES = 5
 
@@ -48,9 +49,7 @@ class FrameStages:
 
     def pre(self, frame: Image) -> tuple[Crop, dict[str, NDArray[Any]]]:
         """Frame to raw input: the crop of the face, in the model's own type."""
-        crop = Crop.from_box(
-            np.array(FACE_BOX, np.float32), size=self.input_size, scale=self.crop_scale
-        )
+        crop = Crop.from_box(FACE_BOX, size=self.input_size, scale=self.crop_scale)
         return crop, {"image": input_values(crop.cut(frame)[None], self.runtime.inputs["image"])}
 
     def post(

@@ -205,11 +205,10 @@ def open_runtime(
 
 def dequantize(values: NDArray[Any], info: TensorInfo) -> NDArray[np.float32]:
     """Raw values of a tensor as float32: scale x (raw - zero_point), or as they are."""
-    if info.scale is None:
-        return values.astype(np.float32)
-    real: NDArray[np.float32] = np.float32(info.scale) * (
-        values.astype(np.float32) - np.float32(info.zero_point)
-    )
+    real = values.astype(np.float32)
+    if info.scale is not None:
+        real -= info.zero_point
+        real *= info.scale
     return real
 
 
