@@ -4,6 +4,7 @@ Exit code 2 is a wrong call, 1 anything else that failed, 130 Ctrl-C. Every refu
 and most of them what was expected.
 """
 
+import copy
 import json
 import os
 import resource
@@ -12,9 +13,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -260,6 +264,69 @@ def test_a_model_with_other_landmarks_than_the_data_is_refused(
     result = kit("quantize", run, *csv, "--recipe", "fp32", "--out", tmp_path / "models")
     refused(result, 1, "predicts 68 landmarks", "has 98")
     assert not (tmp_path / "models").exists()
+
+
+# Results -----------------------------------------------------------------------------------------
+
+# What a damaged value may become: other types, and numbers at the ends of what floats can hold.
+STRANGE = [None, True, -1, 0, 1e308, 1e-320, 10**400, "", "\ud800", [], {}, [None], [1.5, "\ud800"]]
+
+
+def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where each value of some JSON is, as the keys that lead there."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        yield (*place, key)
+        if isinstance(item, (dict, list)):
+            yield from _places(item, (*place, key))
+
+
+def _with_bits_flipped(result: dict[str, Any], random: Random) -> bytes:
+    content = bytearray(json.dumps(result).encode())
+    for _ in range(random.randrange(1, 4)):
+        content[random.randrange(len(content))] ^= 1 << random.randrange(8)
+    return bytes(content)
+
+
+def _with_a_strange_value(result: dict[str, Any], random: Random) -> bytes:
+    damaged = copy.deepcopy(result)
+    *way, last = random.choice(list(_places(damaged)))
+    part: Any = damaged
+    for key in way:
+        part = part[key]
+    part[last] = random.choice(STRANGE)
+    return json.dumps(damaged).encode()
+
+
+@pytest.mark.parametrize("damage", [_with_bits_flipped, _with_a_strange_value])
+def test_a_damaged_result_is_read_or_refused_and_never_a_traceback(
+    damage: Callable[[dict[str, Any], Random], bytes],
+    make_result: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    result = make_result(nme=5.0)
+    result["profile"] = [{"op": "Conv", "name": "c", "microseconds": 3.0, "target": "xnnpack"}]
+    windows = [{"seconds": 5.0, "p50": 2.0}, {"seconds": 9.0, "p50": 3.0}]
+    result["sustained"] = {"minutes": 5.0, "slowdown": 1.5, "windows": windows}
+    result["parity"] = {"max": 0.5, "mean": 0.1, "identical": False}
+    result["target"]["edgetpu"] = {"subgraphs": 1, "cached_parameter_bytes": 7, "cpu_ops": ["ADD"]}
+    result["model"]["metadata"] = {"metrics": {"validation": [1.0, 2.0]}}
+    whole, damaged = tmp_path / "whole.json", tmp_path / "damaged.json"
+    whole.write_text(json.dumps(result))
+    random = Random(0)
+    codes = Counter()
+    for _ in range(200):
+        damaged.write_bytes(damage(result, random))
+        for call in (
+            ("report", damaged, "--out", tmp_path / "r.html"),
+            ("compare", whole, damaged),
+        ):
+            told = kit(*call)
+            codes[call[0], told.exit_code] += 1
+            if told.exit_code:
+                refused(told, told.exit_code)
+    assert set(codes) <= {("report", 0), ("report", 1), *(("compare", code) for code in range(3))}
+    assert codes["report", 0] > 20 and codes["report", 1] > 20
 
 
 # Wrong calls -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ raw samples and the facts of the machine and runtime, so that what is drawn from
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -18,6 +19,7 @@ from asmnet_kit.files import require_exists, write_json
 
 SCHEMA_VERSION = 1
 SUFFIX = ".json"
+LONGEST_MS = 1e9  # eleven days, as in the schema
 
 Result = dict[str, Any]  # a JSON object that the schema accepts
 
@@ -81,7 +83,8 @@ def check_result(content: Any, *, name: str) -> Result:
     if isinstance(samples, list) and samples:
         if not _are_times(samples):
             raise ResultError(
-                f"{name}: timings_ms.invoke: expected times in milliseconds, all >= 0"
+                f"{name}: timings_ms.invoke: expected times in milliseconds, all from 0 to "
+                f"{LONGEST_MS:g}"
             )
         shortened = {**content, "timings_ms": {**content["timings_ms"], "invoke": samples[:1]}}
     else:
@@ -98,7 +101,7 @@ def _are_times(samples: list[Any]) -> bool:
     """Are they all numbers from 0 on? Without a step of Python for each; NaN is unlike itself."""
     if not set(map(type, samples)) <= {int, float}:
         return False
-    return min(samples) >= 0 and max(samples) < math.inf and not any(map(ne, samples, samples))
+    return min(samples) >= 0 and max(samples) <= LONGEST_MS and not any(map(ne, samples, samples))
 
 
 def _without_repetition(content: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +121,7 @@ def _plain_operator(entry: Any) -> bool:
     if not isinstance(entry, dict):
         return False
     time = entry.get("microseconds")
-    if isinstance(time, bool) or not isinstance(time, (int, float)) or not 0 <= time < math.inf:
+    if isinstance(time, bool) or not isinstance(time, (int, float)) or not 0 <= time <= LONGEST_MS:
         return False
     return all(isinstance(entry.get(key), str) for key in ("op", "name", "target"))
 
@@ -135,11 +138,22 @@ def load_result(path: Path) -> Result:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ResultError(f"{path}: {reason}") from error
     try:
-        content = json.loads(text, parse_constant=_refuse_constant)
-        _refuse_infinite(content)
+        content = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise ResultError(f"{path}: expected JSON, but {error}") from error
     return check_result(content, name=str(path))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON whose numbers are all finite floats, or integers that a float can hold.
+
+    Raises:
+        ValueError: it is no JSON, or holds NaN or a number beyond 1.8e308.
+        RecursionError: it is nested too deeply.
+    """
+    content = json.loads(text, parse_constant=_refuse_constant, parse_int=_bounded_int)
+    _refuse_infinite(content)
+    return content
 
 
 def load_results(paths: Sequence[Path]) -> list[tuple[Path, Result]]:
@@ -177,6 +191,13 @@ def _refuse_constant(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON number")
 
 
+def _bounded_int(digits: str) -> int:
+    number = int(digits)
+    if abs(number) > sys.float_info.max:
+        raise ValueError("a number in it is too large")
+    return number
+
+
 def _refuse_infinite(value: Any) -> None:
     """A JSON number too large for a float is read as infinity, at any depth: refuse it."""
     if isinstance(value, dict):
@@ -186,7 +207,7 @@ def _refuse_infinite(value: Any) -> None:
         # Thousands of samples: looked through without a step of Python for each.
         if math.inf in value or -math.inf in value:
             raise ValueError("a number in it is too large")
-        if value and not isinstance(value[0], float):
+        if set(map(type, value)) != {float}:
             for item in value:
                 _refuse_infinite(item)
     elif isinstance(value, float) and math.isinf(value):

@@ -5,7 +5,6 @@ and the file of raw outputs where inputs were sent.
 """
 
 import hashlib
-import json
 import re
 import subprocess
 from abc import ABC, abstractmethod
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.errors import KitError
 from asmnet_kit.files import write_bytes
-from asmnet_kit.results import check_result
+from asmnet_kit.results import check_result, parse_json
 from asmnet_kit.tensorfile import unpack_tensors
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
@@ -70,7 +69,7 @@ def checked_result(content: bytes, *, sha256: str, where: str) -> dict[str, Any]
     if len(content) > MAX_RESULT_BYTES:
         raise RemoteError(f"{where}: expected a result, got {len(content)} bytes")
     try:
-        result = check_result(json.loads(content), name=f"the result of {where}")
+        result = check_result(parse_json(content), name=f"the result of {where}")
     except (ValueError, RecursionError) as error:
         raise RemoteError(
             f"{where}: expected a benchmark result in JSON, got {tail(content[:TAIL_CHARACTERS])!r}"

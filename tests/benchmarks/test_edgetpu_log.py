@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from asmnet_kit.benchmarks.edgetpu.log import FAILURES, TableRow, parse_log
+from asmnet_kit.benchmarks.edgetpu.log import FAILURES, SUCCESS, TableRow, parse_log
 
 VERSION_16 = """Edge TPU Compiler version 16.0.384591198
 Started a compilation timeout timer of 180 seconds.
@@ -152,3 +152,18 @@ def test_strange_text_never_raises():
         parse_log("".join(characters))
     parse_log("Total number of operations: ²\nInput size: 1.1.1MiB\nADD 1 x\n\0\x85" + "9" * 10_000)
     assert parse_log("").reason == "it said nothing of a failure"
+
+
+def test_flipped_bits_lose_facts_and_invent_no_success():
+    generator = random.Random(0)
+    for text in (VERSION_16, RETRIES, LOG_FILE, *FAILURES):
+        for _ in range(100):
+            content = bytearray(text.encode())
+            for _ in range(generator.randrange(1, 30)):
+                content[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
+            damaged = content.decode(errors="replace")
+            log = parse_log(damaged)
+            assert not log.succeeded or SUCCESS in damaged
+            for model in log.models:
+                facts = (model.input_bytes, model.cached_bytes, model.total_ops, model.tpu_ops)
+                assert all(fact is None or fact >= 0 for fact in facts)

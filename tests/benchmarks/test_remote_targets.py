@@ -44,7 +44,7 @@ root = {root!r}
 log = open(root + "/calls.log", "a"); log.write(json.dumps(sys.argv[1:]) + "\\n"); log.close()
 words = sys.argv[1:]
 if words == ["devices"]:
-    sys.stdout.write(open(root + "/devices.txt").read()); sys.exit(0)
+    sys.stdout.buffer.write(open(root + "/devices.txt", "rb").read()); sys.exit(0)
 assert words[0] == "-s"
 serial, verb, rest = words[1], words[2], words[3:]
 phone = root + "/phone-" + serial
@@ -328,6 +328,22 @@ def test_strange_lines_of_adb_are_left_out():
     generator = random.Random(0)
     for _ in range(500):
         parse_devices("".join(chr(generator.randrange(1, 300)) for _ in range(80)))
+
+
+def test_flipped_bits_in_the_list_of_phones_find_a_phone_or_a_reason(phone):
+    generator = random.Random(0)
+    listed = b"List of devices attached\nR58\tdevice\n\n"
+    phone()
+    for _ in range(40):
+        damaged = bytearray(listed)
+        for _ in range(generator.randrange(1, 6)):
+            damaged[generator.randrange(len(damaged))] ^= 1 << generator.randrange(8)
+        (phone.root / "devices.txt").write_bytes(damaged)
+        try:
+            found = android.Phone.choose("").serial
+        except KitError:
+            continue
+        assert found in parse_devices(damaged.decode(errors="replace"))
 
 
 def test_damaged_results_from_afar_are_errors(make_result):

@@ -6,7 +6,14 @@ import json
 import pytest
 
 from asmnet_kit.errors import UsageError
-from asmnet_kit.results import ResultError, check_result, load_result, load_results, save_result
+from asmnet_kit.results import (
+    ResultError,
+    check_result,
+    load_result,
+    load_results,
+    parse_json,
+    save_result,
+)
 
 
 def test_a_saved_result_loads_as_it_was(tmp_path, make_result):
@@ -32,6 +39,8 @@ def test_unknown_keys_are_kept(make_result):
         (("timings_ms", "invoke"), [1.0, -1.0], r"timings_ms\.invoke"),
         (("timings_ms", "invoke"), [1.0, True], r"timings_ms\.invoke"),
         (("timings_ms", "invoke"), [1.0, "2"], r"timings_ms\.invoke"),
+        (("timings_ms", "invoke"), [1.0, 1e12], r"timings_ms\.invoke"),
+        (("target", "edgetpu"), {"subgraphs": {}}, r"target\.edgetpu\.subgraphs"),
         (("timings_ms",), None, "timings_ms"),
         (("summary", "p50"), None, r"summary\.p50"),
         (("accuracy",), {"faces": 3}, "accuracy: 'nme_percent' is a required property"),
@@ -105,3 +114,11 @@ def test_a_result_that_fails_the_schema_is_not_written(tmp_path, make_result):
     with pytest.raises(ResultError, match=r"summary\.p50"):
         save_result(tmp_path / "r.json", result)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "-1" + "0" * 400, "1e400"])
+def test_numbers_that_no_float_can_hold_are_refused_wherever_they_are(number):
+    for text in (number, f'{{"a": [1.5, {number}]}}', f'[1.5, {{"a": {number}}}]'):
+        with pytest.raises(ValueError, match="too large"):
+            parse_json(text)
+    assert parse_json('[1.5, {"a": 10}]') == [1.5, {"a": 10}]

@@ -12,6 +12,7 @@ import numpy as np
 from asmnet_kit.reports.text import tick
 
 LOG_RATIO = 8.0  # values that span more than this share a logarithmic axis
+WIDEST_RATIO = 1e15  # of a logarithmic axis; measured times never span as much
 BINS = 72  # of a latency histogram: a bar is about 2 px wide on a phone
 MAX_TICKS = 7
 MANTISSAS = (1.0, 2.0, 5.0)  # of round numbers on an axis
@@ -28,9 +29,13 @@ class Axis:
 
     @classmethod
     def over(cls, values: Sequence[float], *, pad: float = 0.04) -> "Axis":
-        """An axis that holds all values, which are positive, with a margin at both ends."""
+        """An axis that holds all values, which are positive, with a margin at both ends.
+
+        Values below the greatest by more than WIDEST_RATIO are drawn at its lower end.
+        """
         low, high = min(values), max(values)
         if low > 0 and high / low > LOG_RATIO:
+            low = max(low, high / WIDEST_RATIO)
             margin = (high / low) ** pad
             low, high = low / margin, high * margin
             return cls(low, high, True, _thinned(_log_ticks(low, high)))

@@ -94,7 +94,7 @@ def clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {clean(key): clean(item) for key, item in value.items()}
     if isinstance(value, list):
-        return value if value and isinstance(value[0], float) else [clean(item) for item in value]
+        return value if set(map(type, value)) == {float} else [clean(item) for item in value]
     return value
 
 
