@@ -9,7 +9,7 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test lint format types docs clean
-.PHONY: bench-harness bench-train asm-study bench-synthetic reference bench-video bench-quantize
+.PHONY: bench-harness bench-report bench-train asm-study bench-synthetic reference bench-video bench-quantize
 .PHONY: golden android android-test ship-model tflite-runtime
 
 help: ## list the targets
@@ -80,6 +80,9 @@ bench-quantize: $(INSTALLED) ## recipes side by side into docs/quantization.md: 
 
 bench-harness: $(INSTALLED) ## the benchmark against Google's litert-benchmark on the same file
 	@$(BIN)/python -m asmnet_kit.benchmarks.harness $(MODEL)
+
+bench-report: $(INSTALLED) ## wall and CPU seconds of a report of 1,000 results
+	@$(BIN)/python -m asmnet_kit.benchmarks.report_speed benchmarks/reference
 
 # A quiet machine, please. MODELS="a.tflite b.tflite" measures others, REFERENCE=DIR writes elsewhere.
 MODELS ?= $(wildcard toolkit/models/*.tflite)
