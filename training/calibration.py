@@ -105,11 +105,11 @@ def _in_face_frame(
 
     Components are in standard deviations.
     """
-    points = np.asarray(points, np.float64)
-    seen = np.ones(points.shape[:2], bool)
-    assert shapes.reference is not None
-    scaled_rotation, shift = similarity_from_reference(shapes.reference, points, seen)
-    upright = (points - shift) @ np.linalg.inv(scaled_rotation).transpose(0, 2, 1)
+    turned = np.asarray(points, np.float64)
+    seen = np.ones(turned.shape[:2], bool)
+    assert shapes.reference is not None  # calibrate made it of aligned shapes
+    scaled_rotation, shift = similarity_from_reference(shapes.reference, turned, seen)
+    upright = (turned - shift) @ np.linalg.inv(scaled_rotation).transpose(0, 2, 1)
     b, _ = shapes.coefficients(upright, seen)
     return scaled_rotation, b / np.sqrt(shapes.eigenvalues.astype(np.float64))
 
