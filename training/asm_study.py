@@ -189,15 +189,20 @@ def _plot(outcomes: Sequence[Outcome], path: Path) -> None:
     from asmnet_kit.files import replacing
 
     shown = [v for v in VARIANTS if any(o.variant == v.name for o in outcomes)]
-    figure, axes = pyplot.subplots(figsize=(7, 0.5 * len(shown) + 1.2), layout="constrained")
-    for row, variant in enumerate(shown):
-        values = [o.nme for o in outcomes if o.variant == variant.name]
-        axes.plot(values, [row] * len(values), "o", color="tab:blue", alpha=0.6)
-        axes.plot(statistics.mean(values), row, "|", color="black", markersize=18)
-    axes.set_yticks(range(len(shown)), [variant.title for variant in shown])
-    axes.invert_yaxis()
-    axes.set_xlabel("validation NME, % of the eye distance; a dot is a seed, a bar their mean")
-    axes.grid(axis="x", alpha=0.3)
+    figure, both = pyplot.subplots(
+        1, 2, sharey=True, figsize=(9, 0.5 * len(shown) + 1.4), layout="constrained"
+    )
+    figures = (("nme", "NME, % of the eye distance"), ("pose", "pose error, degrees"))
+    for axes, (name, title) in zip(both, figures, strict=True):
+        for row, variant in enumerate(shown):
+            values = [getattr(o, name) for o in outcomes if o.variant == variant.name]
+            axes.plot(values, [row] * len(values), "o", color="tab:blue", alpha=0.6)
+            axes.plot(statistics.mean(values), row, "|", color="black", markersize=18)
+        axes.set_yticks(range(len(shown)), [variant.title for variant in shown])
+        axes.set_xlabel(title)
+        axes.grid(axis="x", alpha=0.3)
+    both[0].invert_yaxis()
+    figure.suptitle("Validation: a dot is a seed, a bar the mean", fontsize="medium")
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
     pyplot.close(figure)
