@@ -18,6 +18,7 @@ import org.asmnetkit.core.Json
 import org.asmnetkit.core.ModelFile
 import org.asmnetkit.core.RgbPicture
 import org.asmnetkit.core.TensorFile
+import org.asmnetkit.core.operatorsTaken
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
@@ -59,6 +60,19 @@ class ModelOnJvmTest {
             println("largest difference of a raw output to Python's: $largest")
             // Kernels of two versions may round a requantization differently, which later layers carry on.
             assertTrue(largest <= 2) { "raw outputs differ by $largest" }
+        }
+    }
+
+    /** The rule that the app judges a GPU or NNAPI by, with XNNPACK in the part of the delegate. */
+    @Test
+    fun `the execution plan tells whether a delegate took operators`() {
+        BytedecoEngine.Factory.openWithoutDelegate(model).use {
+            assertEquals(model.totalOps, it.planLength)
+            assertEquals(0, operatorsTaken(model.totalOps, it.planLength))
+        }
+        BytedecoEngine.Factory.open(model, Backend(Accelerator.CPU, 1)).use {
+            println("nodes left of ${model.totalOps} operators: ${it.planLength}")
+            assertTrue(it.planLength < model.totalOps) { "${it.planLength} of ${model.totalOps}" }
         }
     }
 

@@ -57,6 +57,8 @@ class FakeEngine(model: ModelFile, override val requested: Backend, private val 
     override val runtimeName = "fake"
     override val runtimeVersion = "0"
     override val kernels = "none: a fake for tests"
+    override val proof = "a fake for tests"
+    override val delegatedOps: Int? = null
     private val size = model.metadata.inputSize
     override val input = TensorInfo("image", listOf(1, size, size, 3), ElementType.INT8, 1 / 128f, 0)
     override val outputs = mapOf(

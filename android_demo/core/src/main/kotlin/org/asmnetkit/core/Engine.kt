@@ -31,11 +31,30 @@ interface Engine : AutoCloseable {
 
     /** Whose kernels run the operators, for people. */
     val kernels: String
+
+    /** What shows that [actual] runs the model, for people. */
+    val proof: String
+
+    /** Operators that [actual]'s delegate took; null where nothing tells how many. */
+    val delegatedOps: Int?
     val input: TensorInfo
     val outputs: Map<String, TensorInfo>
 
     /** Run once: [input] and [outputs] hold raw values from their start. @throws ModelException */
     fun run(input: ByteBuffer, outputs: Map<String, ByteBuffer>)
+}
+
+/**
+ * How many of [totalOps] operators a delegate took, told by the [planLength] nodes that are left to run:
+ * each run of operators that it took became one node. No other delegate may have changed the plan.
+ *
+ * @return 0 where the plan does not show that it took any; null where it took some of them: how many
+ *   depends on the number of those nodes, which the plan's length does not tell.
+ */
+fun operatorsTaken(totalOps: Int, planLength: Int): Int? = when {
+    planLength >= totalOps -> 0
+    planLength == 1 -> totalOps
+    else -> null
 }
 
 /** Opens engines; tests have their own. */
