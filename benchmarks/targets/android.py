@@ -35,7 +35,7 @@ ACTIVITY = f"{PACKAGE}/.BenchmarkActivity"
 FILES = f"/sdcard/Android/data/{PACKAGE}/files"
 MODELS, INPUTS, RESULTS = f"{FILES}/models", f"{FILES}/inputs", f"{FILES}/benchmarks"
 GPU_PRECISION = "gpu_precision"
-BINARY_TAKES = ("--no-xnnpack", "--gpu-precision")  # of what the app does not
+BINARY_TAKES = ("--no-xnnpack",)  # of what the app does not
 INSTALL = "adb install -r build/android/asmnet-kit-demo.apk (make android builds it)"
 
 COMMAND_TIMEOUT_S = 60.0
@@ -74,10 +74,7 @@ class AndroidTarget(RemoteTarget):
             "--single-stream": request.mode == "single-stream",
         }
         if not with_program:
-            asked |= {
-                "--no-xnnpack": not request.xnnpack,
-                "--gpu-precision": GPU_PRECISION in request.options and self.delegate == "gpu",
-            }
+            asked["--no-xnnpack"] = not request.xnnpack
         else:
             asked["--inputs"] = request.inputs is not None
         given = [option for option, is_asked in asked.items() if is_asked]
@@ -220,6 +217,8 @@ class Phone:
         words += ["--ei", "threads", str(request.threads)]
         words += ["--ei", "warmup", str(request.warmup_runs), "--ei", "runs", str(request.runs)]
         words += ["--ef", "seconds", f"{request.min_seconds:g}"]
+        if delegate == "gpu" and GPU_PRECISION in request.options:
+            words += ["--es", GPU_PRECISION, request.options[GPU_PRECISION]]
         if request.inputs is not None:
             words += ["--es", "inputs", run.inputs.rpartition("/")[2]]
         out, error, code = self.shell(*words, what="start the benchmark")

@@ -23,6 +23,7 @@ import org.asmnetkit.core.BenchmarkRequest
 import org.asmnetkit.core.Device
 import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.Feed
+import org.asmnetkit.core.GpuPrecision
 import org.asmnetkit.core.Json
 import org.asmnetkit.core.ModelException
 import org.asmnetkit.core.TensorFile
@@ -95,10 +96,15 @@ class BenchmarkActivity : Activity() {
         val accelerator = requireNotNull(Accelerator.of(delegate)) {
             "expected a delegate of ${Accelerator.entries.map { it.id }}, got '$delegate'"
         }
+        val precision = intent.getStringExtra(GPU_PRECISION)
+        require(precision == null || accelerator == Accelerator.GPU) { "gpu_precision is for the delegate 'gpu', got '$delegate'" }
+        val gpuPrecision = requireNotNull(GpuPrecision.of(precision ?: GpuPrecision.FP32.id)) {
+            "expected a gpu_precision of ${GpuPrecision.entries.map { it.id }}, got '$precision'"
+        }
         return BenchmarkRequest(
             runId = runId,
             modelName = intent.getStringExtra(MODEL) ?: models.first(),
-            backend = Backend(accelerator, intent.getIntExtra(THREADS, 1)),
+            backend = Backend(accelerator, intent.getIntExtra(THREADS, 1), gpuPrecision),
             warmupRuns = intent.getIntExtra(WARMUP, 20),
             runs = intent.getIntExtra(RUNS, 200),
             minSeconds = intent.getFloatExtra(SECONDS, 2f).toDouble(),
@@ -156,6 +162,7 @@ class BenchmarkActivity : Activity() {
         const val RUN_ID = "run_id"
         const val MODEL = "model"
         const val DELEGATE = "delegate"
+        const val GPU_PRECISION = "gpu_precision"
         const val THREADS = "threads"
         const val WARMUP = "warmup"
         const val RUNS = "runs"

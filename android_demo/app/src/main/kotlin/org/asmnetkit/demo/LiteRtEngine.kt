@@ -7,6 +7,7 @@ import org.asmnetkit.core.Backend
 import org.asmnetkit.core.ElementType
 import org.asmnetkit.core.Engine
 import org.asmnetkit.core.EngineFactory
+import org.asmnetkit.core.GpuPrecision
 import org.asmnetkit.core.ModelException
 import org.asmnetkit.core.ModelFile
 import org.asmnetkit.core.TensorInfo
@@ -37,7 +38,7 @@ class LiteRtEngine private constructor(
     override val runtimeVersion: String = TensorFlowLite.runtimeVersion()
     override val kernels = when (actual) {
         Accelerator.CPU -> "CPU, XNNPACK where it can, ${requested.threads} threads"
-        Accelerator.GPU -> "GPU delegate; $REST"
+        Accelerator.GPU -> "GPU delegate ${requested.gpuPrecision.id}; $REST"
         Accelerator.NNAPI -> "NNAPI delegate without its own CPU driver; $REST"
     }
     override val delegatedOps: Int?
@@ -85,7 +86,7 @@ class LiteRtEngine private constructor(
             val refusal = refusalOf(backend.accelerator)
             if (refusal != null) return onCpu(model, backend, refusal)
             return try {
-                make(model, backend, backend.accelerator, delegateOf(backend.accelerator), refusal = null)
+                make(model, backend, backend.accelerator, delegateOf(backend), refusal = null)
             } catch (error: RuntimeException) {
                 onCpu(model, backend, "${backend.accelerator.id} refused this model: ${oneLine(error)}")
             } catch (error: LinkageError) { // the vendor's library is missing or another version
@@ -135,8 +136,11 @@ class LiteRtEngine private constructor(
                 if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.O_MR1) null else "nnapi: needs Android 8.1 or newer"
         }
 
-        private fun delegateOf(accelerator: Accelerator): Delegate = when (accelerator) {
-            Accelerator.GPU -> CompatibilityList().use { GpuDelegate(it.bestOptionsForThisDevice) }
+        private fun delegateOf(backend: Backend): Delegate = when (backend.accelerator) {
+            // The best options allow half precision, which nobody asked for.
+            Accelerator.GPU -> CompatibilityList().use {
+                GpuDelegate(it.bestOptionsForThisDevice.setPrecisionLossAllowed(backend.gpuPrecision == GpuPrecision.FP16))
+            }
             // Without its CPU driver NNAPI refuses instead of running slowly where no accelerator is.
             else -> NnApiDelegate(NnApiDelegate.Options().setUseNnapiCpu(false))
         }

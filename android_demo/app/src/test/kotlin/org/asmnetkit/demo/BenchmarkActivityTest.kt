@@ -143,7 +143,17 @@ class BenchmarkActivityTest {
 
     @Test
     fun `extras out of range are refused`() {
-        val file = run(Intent().putExtra(BenchmarkActivity.RUN_ID, "bad-2").putExtra(BenchmarkActivity.DELEGATE, "tpu"), "bad-2.error.json")
-        assertTrue("tpu" in file.readText())
+        val gpu = Intent().putExtra(BenchmarkActivity.DELEGATE, "gpu")
+        val refused = listOf(
+            Intent().putExtra(BenchmarkActivity.DELEGATE, "tpu") to "got 'tpu'",
+            Intent(gpu).putExtra(BenchmarkActivity.GPU_PRECISION, "int8") to "expected a gpu_precision of [fp32, fp16], got 'int8'",
+            Intent().putExtra(BenchmarkActivity.GPU_PRECISION, "fp16") to "gpu_precision is for the delegate 'gpu', got 'cpu'",
+        )
+        for ((number, case) in refused.withIndex()) {
+            val (intent, message) = case
+            val file = run(intent.putExtra(BenchmarkActivity.RUN_ID, "bad-2$number"), "bad-2$number.error.json")
+            val error = (Json.parse(file.readText()) as Map<*, *>)["error"] as String
+            assertTrue(error, message in error)
+        }
     }
 }

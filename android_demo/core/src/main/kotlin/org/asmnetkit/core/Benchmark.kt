@@ -130,7 +130,11 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
         requested = "$TARGET:${engine.requested.accelerator.id}",
         actual = "$TARGET:${engine.actual.id}",
         threads = engine.requested.threads,
-        delegate = if (engine.actual == Accelerator.CPU) "XNNPACK" else engine.actual.id.uppercase(Locale.ROOT),
+        delegate = when (engine.actual) {
+            Accelerator.CPU -> "XNNPACK"
+            Accelerator.GPU -> "GPU ${engine.requested.gpuPrecision.id}"
+            Accelerator.NNAPI -> "NNAPI"
+        },
         delegatedOps = engine.delegatedOps,
         totalOps = model.totalOps,
         proof = listOf(

@@ -13,8 +13,18 @@ enum class Accelerator(val id: String) {
     }
 }
 
-/** Where a model is asked to run; [threads] are the CPU kernels'. */
-data class Backend(val accelerator: Accelerator, val threads: Int)
+/** What the GPU may calculate in. [id] is what extras and result files call it. */
+enum class GpuPrecision(val id: String) {
+    FP32("fp32"),
+    FP16("fp16");
+
+    companion object {
+        fun of(id: String): GpuPrecision? = entries.find { it.id == id }
+    }
+}
+
+/** Where a model is asked to run; [threads] are the CPU kernels', [gpuPrecision] is the GPU's. */
+data class Backend(val accelerator: Accelerator, val threads: Int, val gpuPrecision: GpuPrecision = GpuPrecision.FP32)
 
 /**
  * A model that is loaded and ready to run, on one thread: the one that opened it.

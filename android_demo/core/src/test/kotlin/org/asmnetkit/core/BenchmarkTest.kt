@@ -73,6 +73,13 @@ class BenchmarkTest {
     }
 
     @Test
+    fun `a GPU's result says what it calculated in`() {
+        val asked = BenchmarkRequest("run-1", model.name, Backend(Accelerator.GPU, 1, GpuPrecision.FP16), runs = 1, minSeconds = 0.0)
+        assertEquals("GPU fp16", measured(asked) { _, backend -> Still(backend, 0.5f) }.target.delegate)
+        assertEquals("GPU fp32", measured(request(Accelerator.GPU)) { _, backend -> Still(backend, 0.5f) }.target.delegate)
+    }
+
+    @Test
     fun `the CPU is not compared with itself`() {
         assertNull(measured(request(Accelerator.CPU)) { _, backend -> Still(backend, 0.5f) }.parity)
     }
