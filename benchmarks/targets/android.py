@@ -217,6 +217,7 @@ class Phone:
         words += ["--ei", "threads", str(request.threads)]
         words += ["--ei", "warmup", str(request.warmup_runs), "--ei", "runs", str(request.runs)]
         words += ["--ef", "seconds", f"{request.min_seconds:g}"]
+        words += ["--ef", "max_seconds", f"{request.max_seconds:g}"]
         if delegate == "gpu" and GPU_PRECISION in request.options:
             words += ["--es", GPU_PRECISION, request.options[GPU_PRECISION]]
         if request.inputs is not None:
@@ -228,7 +229,8 @@ class Phone:
 
     def wait(self, request: Request, run: AppRun, on_progress: OnProgress) -> bytes:
         """Poll until the app has written the result or an error; its bytes."""
-        limit = START_S + request.max_seconds + (0 if request.inputs is None else INPUTS_S)
+        runs_s = 2 * request.max_seconds  # the limit is one of the warm-up, too
+        limit = START_S + runs_s + (0 if request.inputs is None else INPUTS_S)
         started = time.monotonic()
         while True:
             result = self._read(run.result)

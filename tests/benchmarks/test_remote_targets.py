@@ -184,6 +184,7 @@ def test_a_phones_result_comes_back_with_its_machine_and_proof(phone, tmp_path):
     start = _start_of(phone)
     assert "-n org.asmnetkit.demo/.BenchmarkActivity" in start
     assert "--es delegate gpu --ei threads 1 --ei warmup 1 --ei runs 3 --ef seconds 0" in start
+    assert "--ef max_seconds 300" in start
     left = [p for p in phone.root.glob("phone-R58/**/*") if p.is_file()]
     assert left == []  # nothing stays on the phone
 

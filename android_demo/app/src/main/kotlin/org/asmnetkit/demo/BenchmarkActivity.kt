@@ -108,6 +108,7 @@ class BenchmarkActivity : Activity() {
             warmupRuns = intent.getIntExtra(WARMUP, 20),
             runs = intent.getIntExtra(RUNS, 200),
             minSeconds = intent.getFloatExtra(SECONDS, 2f).toDouble(),
+            maxSeconds = intent.getFloatExtra(MAX_SECONDS, 300f).toDouble(),
         )
     }
 
@@ -167,6 +168,7 @@ class BenchmarkActivity : Activity() {
         const val WARMUP = "warmup"
         const val RUNS = "runs"
         const val SECONDS = "seconds"
+        const val MAX_SECONDS = "max_seconds"
         const val INPUTS = "inputs" // the extra, and the folder of the files it names
         const val FOLDER = "benchmarks"
         const val TENSORS = ".tensors"

@@ -146,6 +146,7 @@ class BenchmarkActivityTest {
         val gpu = Intent().putExtra(BenchmarkActivity.DELEGATE, "gpu")
         val refused = listOf(
             Intent().putExtra(BenchmarkActivity.DELEGATE, "tpu") to "got 'tpu'",
+            Intent().putExtra(BenchmarkActivity.MAX_SECONDS, 1f) to "expected 0 to 1.0 seconds, got 2.0",
             Intent(gpu).putExtra(BenchmarkActivity.GPU_PRECISION, "int8") to "expected a gpu_precision of [fp32, fp16], got 'int8'",
             Intent().putExtra(BenchmarkActivity.GPU_PRECISION, "fp16") to "gpu_precision is for the delegate 'gpu', got 'cpu'",
         )

@@ -73,6 +73,17 @@ class BenchmarkTest {
     }
 
     @Test
+    fun `runs stop when their time is over, and the result says so`() {
+        val asked = BenchmarkRequest(
+            "run-1", model.name, Backend(Accelerator.CPU, 1), warmupRuns = 0, runs = 1000, minSeconds = 0.0, maxSeconds = 0.1,
+        )
+        val report = measured(asked) { _, backend -> Still(backend, 0.5f, pauseMs = 20) }
+        // Each run takes 20 ms at least: the sixth would start after 0.1 s.
+        assertTrue(report.timings.invoke.size in 1..5) { "${report.timings.invoke.size} runs" }
+        assertTrue(report.warnings.any { it == "stopped after 0 s with ${report.timings.invoke.size} of 1000 runs" }) { "${report.warnings}" }
+    }
+
+    @Test
     fun `a GPU's result says what it calculated in`() {
         val asked = BenchmarkRequest("run-1", model.name, Backend(Accelerator.GPU, 1, GpuPrecision.FP16), runs = 1, minSeconds = 0.0)
         assertEquals("GPU fp16", measured(asked) { _, backend -> Still(backend, 0.5f) }.target.delegate)
