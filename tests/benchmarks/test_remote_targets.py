@@ -3,6 +3,7 @@
 import json
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -521,3 +522,12 @@ def test_targets_that_tell_no_progress_get_more_patience(make_tflite):
     assert patience(Request(model)) < patience(Request(model, target="edgetpu"))
     assert patience(Request(model, target="linux", max_seconds=999)) > 999
     assert {"android:gpu", "linux", "gpu", "edgetpu"} <= set(target_names())
+
+
+@pytest.mark.parametrize("target", ["android", "android:gpu"])
+def test_a_phone_gets_as_long_as_adb_may_take_to_copy(make_tflite, tmp_path, target):
+    request = Request(make_tflite(), target=target)
+    copied = android.PUSH_TIMEOUT_S + android.COMMAND_TIMEOUT_S  # and the app started
+    assert patience(request) > copied
+    given = replace(request, inputs=tmp_path / "in", outputs=tmp_path / "out")
+    assert patience(given) > patience(request) + android.PUSH_TIMEOUT_S
