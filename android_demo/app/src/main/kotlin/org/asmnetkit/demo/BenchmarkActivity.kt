@@ -82,11 +82,7 @@ class BenchmarkActivity : Activity() {
             writeWhole(file) { it.write(report.toJson().toByteArray()) }
             Log.i(TAG, "$runId: wrote $file")
             runOnUiThread { show(report, file) }
-        } catch (error: ModelException) {
-            fail(folder, runId, error)
-        } catch (error: IllegalArgumentException) { // extras out of range
-            fail(folder, runId, error)
-        } catch (error: IOException) {
+        } catch (error: Throwable) { // whatever it is, who asked waits for an answer
             fail(folder, runId, error)
         }
     }
@@ -122,9 +118,9 @@ class BenchmarkActivity : Activity() {
         return TensorFile.read(name, mapped(file))
     }
 
-    private fun fail(folder: File, runId: String, error: Exception) {
-        val reason = error.message ?: error.javaClass.simpleName
-        Log.e(TAG, "$runId: $reason")
+    private fun fail(folder: File, runId: String, error: Throwable) {
+        val reason = reasonOf(error)
+        Log.e(TAG, "$runId: $reason", error)
         if (BenchmarkRequest.isRunId(runId)) { // else it must not become a file name
             try {
                 val text = Json.write(mapOf("run_id" to runId, "error" to reason))
@@ -190,6 +186,12 @@ class BenchmarkActivity : Activity() {
             } finally {
                 partial.delete() // still there where writing failed
             }
+        }
+
+        /** What the app itself says is for people; of anything else the type tells more than the message. */
+        private fun reasonOf(error: Throwable): String = when (error) {
+            is ModelException, is IllegalArgumentException, is IOException -> error.message ?: error.javaClass.simpleName
+            else -> error.toString()
         }
 
         private fun utcNow(): String =

@@ -7,6 +7,7 @@ import java.io.File
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import org.asmnetkit.core.ElementType
+import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.Json
 import org.asmnetkit.core.Pose
 import org.asmnetkit.core.TensorFile
@@ -124,6 +125,16 @@ class BenchmarkActivityTest {
         val result = Json.parse(file.readText()) as Map<*, *>
         assertEquals("bad-1", result["run_id"])
         assertTrue("none.tflite" in result["error"] as String)
+    }
+
+    @Test
+    fun `a failure that nobody foresaw is written, too`() {
+        val failures = listOf(OutOfMemoryError("no 9 MB left"), NullPointerException(), UnsatisfiedLinkError("no libgpu.so"))
+        for ((number, failure) in failures.withIndex()) {
+            BenchmarkActivity.engines = EngineFactory { _, _ -> throw failure }
+            val file = run(Intent().putExtra(BenchmarkActivity.RUN_ID, "unforeseen-$number"), "unforeseen-$number.error.json")
+            assertEquals(failure.toString(), (Json.parse(file.readText()) as Map<*, *>)["error"])
+        }
     }
 
     @Test
