@@ -101,6 +101,13 @@ class DemoController(
     /** Give the camera to others, as an app in the background must. */
     fun stopCamera() = onThread { camera.close() }
 
+    /** Free the camera and the model, then tell it: nothing of this screen runs any more. */
+    fun release(onReleased: () -> Unit) = onThread {
+        camera.close()
+        closeEngine()
+        main.post(onReleased)
+    }
+
     fun noPermission() = onThread { publish(state.copy(mode = Mode.NoPermission)) }
 
     /** Show a photo instead of the camera. [onFailure] is told why it cannot be. */

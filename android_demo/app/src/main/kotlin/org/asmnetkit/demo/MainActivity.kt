@@ -30,6 +30,7 @@ class MainActivity : Activity() {
     private lateinit var photoButton: Button
     private var showsPhoto = false
     private var asked = false
+    private var released = false // camera and model, for the benchmark
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
@@ -60,6 +61,10 @@ class MainActivity : Activity() {
 
     override fun onStart() {
         super.onStart()
+        if (released) {
+            released = false
+            loadModel(settings.modelName)
+        }
         if (!showsPhoto) startCamera()
     }
 
@@ -179,14 +184,17 @@ class MainActivity : Activity() {
             .show()
     }
 
+    /** Beside a running camera and a second model the figures would be of all three. */
     private fun benchmark() {
         val backend = settings.backend
-        startActivity(
-            Intent(this, BenchmarkActivity::class.java)
-                .putExtra(BenchmarkActivity.MODEL, settings.modelName)
-                .putExtra(BenchmarkActivity.DELEGATE, backend.accelerator.id)
-                .putExtra(BenchmarkActivity.THREADS, backend.threads),
-        )
+        val intent = Intent(this, BenchmarkActivity::class.java)
+            .putExtra(BenchmarkActivity.MODEL, settings.modelName)
+            .putExtra(BenchmarkActivity.DELEGATE, backend.accelerator.id)
+            .putExtra(BenchmarkActivity.THREADS, backend.threads)
+        controller.release {
+            released = true
+            startActivity(intent)
+        }
     }
 
     private fun share() {

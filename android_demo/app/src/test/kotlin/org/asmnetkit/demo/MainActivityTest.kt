@@ -16,6 +16,7 @@ import org.junit.After
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNotNull
+import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Test
@@ -33,13 +34,15 @@ import org.robolectric.annotation.GraphicsMode
 @Config(sdk = [35], qualifiers = "w411dp-h891dp-xhdpi")
 class MainActivityTest {
     private lateinit var activity: ActivityController<MainActivity>
+    private lateinit var engines: FakeEngine.Factory
 
     @Before
     fun `use an engine without native code`() {
         // Who points at a face chooses a square of 0.4 of the picture around it (DemoController).
         val half = 0.4 * TestFace.width / 2
         val (x, y) = Pair(TestFace.box.centreX, TestFace.box.centreY)
-        MainActivity.engines = FakeEngine.Factory(Box(x - half, y - half, x + half, y + half), TestFace.box)
+        engines = FakeEngine.Factory(Box(x - half, y - half, x + half, y + half), TestFace.box)
+        MainActivity.engines = engines
     }
 
     @After
@@ -106,6 +109,20 @@ class MainActivityTest {
         assertTrue(statusOf(main), "invoke" in statusOf(main))
         shadowOf(Looper.getMainLooper()).idle()
         TestFace.save(screenshotOf(main), "main.png")
+    }
+
+    @Test
+    fun `measuring starts with the model of the screen closed, which comes back`() {
+        val main = start()
+        waitFor("the model") { engines.open == 1 }
+        main.findViewById<View>(R.id.benchmark).performClick()
+        assertNull(shadowOf(main).nextStartedActivity) // not before all is freed
+        var started: Intent? = null
+        waitFor("the benchmark") { shadowOf(main).nextStartedActivity.also { started = it } != null }
+        assertEquals(BenchmarkActivity::class.java.name, started?.component?.className)
+        assertEquals(0, engines.open)
+        activity.pause().stop().restart().resume()
+        waitFor("the model again") { engines.open == 1 }
     }
 
     @Test
