@@ -132,12 +132,12 @@ class DemoController(
         if (photo != null) showPhoto(box) else tracker.choose(box, now())
     }
 
-    /** Free what can be made again. */
+    /** Free what can be made again: all of the camera's. A photo stays, which nothing would bring back. */
     fun lowMemory() = onThread {
         camera.close()
         bitmaps.fill(null)
         pixels = IntArray(0)
-        publish(state.copy(mode = Mode.LowMemory))
+        if (photo == null) publish(state.copy(mode = Mode.LowMemory))
     }
 
     fun close() {

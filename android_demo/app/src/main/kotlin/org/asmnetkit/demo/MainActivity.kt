@@ -50,6 +50,7 @@ class MainActivity : Activity() {
             onScene = { faceView.scene = it },
         )
         faceView.onTouched = ::touched
+        onClick(R.id.face, ::goOn)
         onClick(R.id.switch_camera, ::switchCamera)
         onClick(R.id.photo, ::photoOrCamera)
         onClick(R.id.model, ::chooseModel)
@@ -226,10 +227,14 @@ class MainActivity : Activity() {
         return bitmap
     }
 
-    private fun touched(x: Double, y: Double) {
-        val scene = faceView.scene
+    /** Take up what low memory has paused: nothing of a photo is. */
+    private fun goOn() {
         if (status.tag is Mode.LowMemory) startCamera()
-        if (scene != null) controller.pointAt(x, y, scene.bitmap.width, scene.bitmap.height)
+    }
+
+    private fun touched(x: Double, y: Double) {
+        val scene = faceView.scene ?: return
+        controller.pointAt(x, y, scene.bitmap.width, scene.bitmap.height)
     }
 
     private fun show(state: UiState) {

@@ -2,19 +2,27 @@ package org.asmnetkit.demo
 
 import android.Manifest
 import android.app.Application
+import android.content.ComponentCallbacks2
 import android.content.Intent
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.net.Uri
 import android.os.Looper
+import android.os.SystemClock
+import android.text.Editable
+import android.text.TextWatcher
+import android.view.MotionEvent
 import android.view.View
 import android.widget.TextView
 import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
+import org.asmnetkit.core.Accelerator
+import org.asmnetkit.core.Backend
 import org.asmnetkit.core.Box
 import org.junit.After
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotNull
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
@@ -88,9 +96,8 @@ class MainActivityTest {
         waitFor("the explanation") { "no camera" in statusOf(main) }
     }
 
-    @Test
-    fun `a photo shows landmarks, pose and times`() {
-        val main = start()
+    /** Open the picture of the test face as a person does. */
+    private fun openPhoto(main: MainActivity): FaceView {
         val uri = Uri.parse("content://photos/face")
         val png = ByteArrayOutputStream().also { TestFace.bitmap.compress(Bitmap.CompressFormat.PNG, 100, it) }.toByteArray()
         shadowOf(main.contentResolver).registerInputStreamSupplier(uri) { ByteArrayInputStream(png) }
@@ -100,6 +107,13 @@ class MainActivityTest {
         shadowOf(main).receiveResult(asked.intent, android.app.Activity.RESULT_OK, Intent().setData(uri))
         val view = main.findViewById<FaceView>(R.id.face)
         waitFor("the photo") { view.scene != null }
+        return view
+    }
+
+    @Test
+    fun `a photo shows landmarks, pose and times`() {
+        val main = start()
+        val view = openPhoto(main)
         // Android's face detector is native code that a PC does not have: point at the face instead.
         view.onTouched?.invoke(TestFace.box.centreX, TestFace.box.centreY)
         waitFor("the face") { view.scene?.landmarks != null && "yaw" in statusOf(main) }
@@ -109,6 +123,64 @@ class MainActivityTest {
         assertTrue(statusOf(main), "invoke" in statusOf(main))
         shadowOf(Looper.getMainLooper()).idle()
         TestFace.save(screenshotOf(main), "main.png")
+    }
+
+    @Test
+    fun `low memory pauses the camera until a touch, on the empty picture, too`() {
+        shadowOf(RuntimeEnvironment.getApplication() as Application).grantPermissions(Manifest.permission.CAMERA)
+        val main = start()
+        waitFor("the start") { "no camera" in statusOf(main) }
+        val view = main.findViewById<FaceView>(R.id.face)
+        assertNull(view.scene)
+        for (touch in listOf(::tap, View::performClick)) { // a screen reader clicks
+            main.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_COMPLETE)
+            waitFor("the pause") { "Paused to free memory" in statusOf(main) }
+            touch(view)
+            waitFor("the camera") { "no camera" in statusOf(main) } // this device has none to start
+        }
+    }
+
+    /** Everything that the status says from now on. */
+    private fun statusesOf(main: MainActivity): List<String> = ArrayList<String>().also { said ->
+        main.findViewById<TextView>(R.id.status).addTextChangedListener(
+            object : TextWatcher {
+                override fun beforeTextChanged(text: CharSequence, start: Int, count: Int, after: Int) = Unit
+                override fun onTextChanged(text: CharSequence, start: Int, before: Int, count: Int) = Unit
+                override fun afterTextChanged(text: Editable) { said += text.toString() }
+            },
+        )
+    }
+
+    private fun tap(view: View): Boolean {
+        val now = SystemClock.uptimeMillis()
+        for (action in listOf(MotionEvent.ACTION_DOWN, MotionEvent.ACTION_UP)) {
+            view.dispatchTouchEvent(MotionEvent.obtain(now, now, action, view.width / 2f, view.height / 2f, 0))
+        }
+        return true
+    }
+
+    @Test
+    fun `low memory leaves a photo as it is`() {
+        val main = start()
+        val view = openPhoto(main)
+        val said = statusesOf(main)
+        main.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_COMPLETE)
+        tap(view)
+        waitFor("the touched face") { view.scene?.landmarks != null }
+        assertFalse("$said", said.any { "Paused" in it })
+        activity.pause().stop().restart().resume()
+        val photo = main.findViewById<TextView>(R.id.photo)
+        assertEquals(main.getString(R.string.back_to_camera), photo.text) // the mode that is shown
+        photo.performClick()
+        assertEquals(main.getString(R.string.open_photo), photo.text)
+    }
+
+    @Test
+    fun `a backend that refuses is named with what runs in its place`() {
+        Settings(RuntimeEnvironment.getApplication()).backend = Backend(Accelerator.GPU, 1)
+        val main = start()
+        openPhoto(main)
+        waitFor("the refusal") { "asked for GPU, runs on CPU, 1 thread: gpu refused this model: a test has none" in statusOf(main) }
     }
 
     @Test
