@@ -153,16 +153,18 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
         }
     }
 
+    /** Run until the asked runs and a minimum time are over and the times are steady; how often it ran. */
     private fun warmUp(request: BenchmarkRequest, run: () -> Unit): Int {
         if (request.warmupRuns == 0) return 0
+        val times = ArrayList<Double>()
         val started = System.nanoTime()
-        var runs = 0
-        while (runs < request.warmupRuns || ms(System.nanoTime() - started) < MIN_WARMUP_MS) {
-            run()
-            runs++
-            if (ms(System.nanoTime() - started) > 1000 * request.maxSeconds) break
+        while (true) {
+            times += time(run)
+            val elapsedMs = ms(System.nanoTime() - started)
+            val enough = times.size >= request.warmupRuns && elapsedMs >= MIN_WARMUP_MS
+            val settled = enough && (steady(times) || times.size >= MAX_WARMUP_FACTOR * request.warmupRuns)
+            if (settled || elapsedMs > 1000 * request.maxSeconds) return times.size
         }
-        return runs
     }
 
     private fun timedRuns(request: BenchmarkRequest, onProgress: (Double) -> Unit, run: () -> Unit): DoubleArray {
@@ -243,6 +245,7 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
     private companion object {
         const val TARGET = "android"
         const val MIN_WARMUP_MS = 200.0 // caches, page tables and the clock settle at least this long
+        const val MAX_WARMUP_FACTOR = 5 // times that are not steady after this many times the asked runs never are
         const val TELL_EVERY_NS = 100_000_000L
         const val FRAMES = 100
         const val WARMUP_FRAMES = 5

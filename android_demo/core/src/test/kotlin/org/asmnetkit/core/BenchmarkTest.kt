@@ -10,11 +10,11 @@ import org.junit.jupiter.api.Test
 class BenchmarkTest {
     private val model = ModelFile.read("nano_98_112_qat_w8a8.tflite", ByteBuffer.wrap(Golden.read("model_file")["model"].bytes))
 
-    /** A model whose landmarks are [fraction] wherever it looks; each run takes [pauseMs]. */
-    private inner class Still(
+    /** A model whose landmarks are [fraction] wherever it looks. */
+    private class Still(
         override val requested: Backend,
         private val fraction: Float,
-        private val pauseMs: Long = 0,
+        private val onRun: () -> Unit = {},
     ) : Engine {
         override val actual = requested.accelerator
         override val refusal: String? = null
@@ -30,14 +30,14 @@ class BenchmarkTest {
         )
 
         override fun run(input: ByteBuffer, outputs: Map<String, ByteBuffer>) {
-            Thread.sleep(pauseMs)
+            onRun()
             outputs.getValue("landmarks").apply { rewind() }.let { out -> repeat(196) { out.putFloat(fraction + it / 1000f) } }
         }
 
         override fun close() = Unit
     }
 
-    private object Nothing : Device {
+    private object NoPhone : Device {
         override fun facts() = mapOf<String, Any?>("cpu" to null, "architecture" to "none", "cores" to 1)
         override fun processCpuMs() = 0L
         override fun peakRssBytes(): Long? = null
@@ -48,7 +48,7 @@ class BenchmarkTest {
         BenchmarkRequest("run-1", model.name, Backend(accelerator, 1), warmupRuns = 1, runs = 3, minSeconds = 0.0)
 
     private fun measured(request: BenchmarkRequest, factory: EngineFactory) =
-        Benchmark(factory, Nothing, "0.1.0").measure(request, model, "2026-01-01T00:00:00Z") {}
+        Benchmark(factory, NoPhone, "0.1.0").measure(request, model, "2026-01-01T00:00:00Z") {}
 
     @Test
     fun `an accelerator's landmarks are compared with the CPU's`() {
@@ -72,12 +72,27 @@ class BenchmarkTest {
         assertTrue(report.warnings.any { "last bit" in it })
     }
 
+    /** How often an engine runs to warm up, at least ten times, when its n-th run takes [pauseMs] of n. */
+    private fun warmupRuns(pauseMs: (Int) -> Long): Int {
+        var runs = 0
+        val asked = BenchmarkRequest("run-1", model.name, Backend(Accelerator.CPU, 1), warmupRuns = 10, runs = 1, minSeconds = 0.0)
+        val report = measured(asked) { _, backend -> Still(backend, 0.5f) { Thread.sleep(pauseMs(runs++)) } }
+        return report.protocol.warmupRuns
+    }
+
+    @Test
+    fun `the warm-up goes on until the times are steady, and not for ever`() {
+        // The first run is timed by itself and the frames after these runs are not to take long.
+        assertEquals(10, warmupRuns { if (it in 1..10) 30 else 0 })
+        assertEquals(50, warmupRuns { if (it in 1..50) 4L shl ((it - 1) / 10) else 0 }) // ten runs take twice the last ten
+    }
+
     @Test
     fun `runs stop when their time is over, and the result says so`() {
         val asked = BenchmarkRequest(
             "run-1", model.name, Backend(Accelerator.CPU, 1), warmupRuns = 0, runs = 1000, minSeconds = 0.0, maxSeconds = 0.1,
         )
-        val report = measured(asked) { _, backend -> Still(backend, 0.5f, pauseMs = 20) }
+        val report = measured(asked) { _, backend -> Still(backend, 0.5f) { Thread.sleep(20) } }
         // Each run takes 20 ms at least: the sixth would start after 0.1 s.
         assertTrue(report.timings.invoke.size in 1..5) { "${report.timings.invoke.size} runs" }
         assertTrue(report.warnings.any { it == "stopped after 0 s with ${report.timings.invoke.size} of 1000 runs" }) { "${report.warnings}" }
