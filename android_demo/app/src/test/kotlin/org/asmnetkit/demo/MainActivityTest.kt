@@ -185,6 +185,7 @@ class MainActivityTest {
 
     @Test
     fun `measuring starts with the model of the screen closed, which comes back`() {
+        shadowOf(RuntimeEnvironment.getApplication() as Application).grantPermissions(Manifest.permission.CAMERA)
         val main = start()
         waitFor("the model") { engines.open == 1 }
         main.findViewById<View>(R.id.benchmark).performClick()
