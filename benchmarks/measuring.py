@@ -20,7 +20,7 @@ from asmnet_kit.benchmarks.machine import (
     peak_rss_bytes,
     temperature_celsius,
 )
-from asmnet_kit.benchmarks.statistics import instability
+from asmnet_kit.benchmarks.statistics import instability, steady
 from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.errors import ModelError
 from asmnet_kit.runtime import Session, TensorInfo, dequantize
@@ -29,9 +29,7 @@ from asmnet_kit.tensorfile import Tensors, read_tensors, write_tensors
 REPORT_EVERY_S = 0.1  # how often progress is told; each telling costs some microseconds
 SAMPLE_DIGITS = 5  # of milliseconds: 10 ns, finer than the clock's own overhead
 MIN_WARMUP_S = 0.2  # caches, page tables and the clock settle at least this long
-STEADY_RUNS = 10  # the warm-up is over when two medians of this many runs agree ...
-STEADY_SHARE = 0.02  # ... within this share ...
-MAX_WARMUP_FACTOR = 5  # ... or after this many times the asked runs
+MAX_WARMUP_FACTOR = 5  # times that are not steady after this many times the asked runs never are
 WINDOW_S = 5.0  # of the sustained curve; each point is the median of a window
 PARITY_INPUTS = 8
 SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for a GPU"
@@ -283,21 +281,12 @@ def _warm_up(
         if now - started > request.max_seconds:
             break
         enough = len(times) >= request.warmup_runs and now - started >= MIN_WARMUP_S
-        if enough and (_steady(times) or len(times) >= MAX_WARMUP_FACTOR * request.warmup_runs):
+        if enough and (steady(times) or len(times) >= MAX_WARMUP_FACTOR * request.warmup_runs):
             break
         if now - told > REPORT_EVERY_S:
             on_progress(0.0, "warm-up")
             told = now
     return len(times)
-
-
-def _steady(times: list[float]) -> bool:
-    """Do the last runs take as long as those before them?"""
-    if len(times) < 2 * STEADY_RUNS:
-        return True
-    last = float(np.median(times[-STEADY_RUNS:]))
-    earlier = float(np.median(times[-2 * STEADY_RUNS : -STEADY_RUNS]))
-    return abs(last - earlier) <= STEADY_SHARE * earlier
 
 
 def _timed_runs(

@@ -34,7 +34,8 @@ from asmnet_kit.results import SCHEMA_VERSION, Result, check_result
 STALL_SECONDS = 120.0
 COMPILE_SECONDS = 200.0
 PROFILE_SECONDS = 120.0
-REMOTE_SECONDS = 600.0  # copying a model over a slow link and starting Python on a small board
+REMOTE = ("android", "linux")  # kinds of targets on other machines
+REMOTE_SECONDS = 600.0  # copying a model over a slow link, starting Python or an app there
 REMOTE_INPUTS_SECONDS = 1500.0  # running a file of inputs, copying it and its outputs
 DATA_STALL_SECONDS = 2400.0  # reading a large data set, or a batch elsewhere, tells no progress
 LOG_TAIL_CHARACTERS = 400
@@ -103,7 +104,7 @@ def patience(request: Request) -> float:
     seconds = STALL_SECONDS
     if request.target.startswith("edgetpu"):
         seconds += COMPILE_SECONDS
-    if request.target.startswith("linux"):
+    if request.target.startswith(REMOTE):
         seconds += REMOTE_SECONDS + request.max_seconds + 60 * request.sustained_minutes
         seconds += REMOTE_INPUTS_SECONDS if request.inputs is not None else 0.0
     return seconds + (PROFILE_SECONDS if request.profile else 0.0)

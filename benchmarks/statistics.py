@@ -14,6 +14,9 @@ MAX_SPREAD = 1.25  # p90 / p50
 MAX_DRIFT = 0.10  # of the median, between the first and the last third
 MIN_DRIFT_RUNS = 30  # fewer say nothing about drift
 
+STEADY_RUNS = 10  # times are steady when two medians of this many runs agree ...
+STEADY_SHARE = 0.02  # ... within this share
+
 
 def summarise(samples_ms: Sequence[float]) -> dict[str, float]:
     """Minimum, percentiles, mean, standard deviation (milliseconds) and runs per second.
@@ -45,6 +48,15 @@ def _interval(values: NDArray[np.float64], q: float) -> list[float]:
     low = int(np.clip(np.floor(n * q - half), 0, n - 1))
     high = int(np.clip(np.ceil(n * q + half), 0, n - 1))
     return [float(values[low]), float(values[high])]
+
+
+def steady(times: Sequence[float]) -> bool:
+    """Do the last runs take as long as those before them? Of too few runs nobody can say."""
+    if len(times) < 2 * STEADY_RUNS:
+        return True
+    last = float(np.median(times[-STEADY_RUNS:]))
+    earlier = float(np.median(times[-2 * STEADY_RUNS : -STEADY_RUNS]))
+    return abs(last - earlier) <= STEADY_SHARE * earlier
 
 
 def instability(samples_ms: Sequence[float]) -> list[str]:

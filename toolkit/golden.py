@@ -201,6 +201,9 @@ def statistics() -> dict[str, Any]:
         "steady": steady,
         "spread": [1.0, 1.1, 0.9, 1.0, 5.0, 6.0, 1.0, 1.0, 4.0, 1.2],
         "drifting": [1.0 + 0.013 * i for i in range(60)],
+        "almost_settled": [9.0] * 30 + [1.0] * 10 + [1.019] * 10,
+        "not_settled": [1.0] * 10 + [1.021] * 10,
+        "too_few_to_say": [9.0] * 9 + [1.0] * 10,
     }
     return {
         name: {
@@ -208,6 +211,7 @@ def statistics() -> dict[str, Any]:
             "summary": library.summarise(samples),
             "intervals": library.intervals(samples),
             "instability": library.instability(samples),
+            "steady": library.steady(samples),
         }
         for name, samples in cases.items()
     }

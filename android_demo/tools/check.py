@@ -17,12 +17,13 @@ import build
 import gates
 import toolchain
 from build import CLASSES, INPUTS, RESOURCES
-from toolchain import BUILD, DEMO, BuildError, classpath, file, files, java, say, unzip
+from toolchain import BUILD, DEMO, ROOT, BuildError, classpath, file, files, java, say, unzip
 
 REPORTS = BUILD / "reports"
 PICTURES = BUILD / "pictures"
 TEST_CLASSES = BUILD / "test-classes"
 APP_TEST_CLASSES = BUILD / "app-test-classes"
+FLOAT_MODEL = ROOT / "toolkit" / "models" / "asmnet_plus_68_112_fp16.tflite"
 
 
 def main() -> int:
@@ -59,6 +60,7 @@ def jvm_tests() -> str:
         classpath(CLASSES, TEST_CLASSES, DEMO / "core/src/test/resources", stdlib, junit, tflite),
         [
             f"-Dasmnetkit.model={build.test_model()}",
+            f"-Dasmnetkit.float-model={FLOAT_MODEL}",
             f"-Dorg.bytedeco.javacpp.cachedir={BUILD}/javacpp",
         ],
     )

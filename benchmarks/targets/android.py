@@ -35,7 +35,7 @@ ACTIVITY = f"{PACKAGE}/.BenchmarkActivity"
 FILES = f"/sdcard/Android/data/{PACKAGE}/files"
 MODELS, INPUTS, RESULTS = f"{FILES}/models", f"{FILES}/inputs", f"{FILES}/benchmarks"
 GPU_PRECISION = "gpu_precision"
-BINARY_TAKES = ("--no-xnnpack", "--gpu-precision")  # of what the app does not
+BINARY_TAKES = ("--no-xnnpack",)  # of what the app does not
 INSTALL = "adb install -r build/android/asmnet-kit-demo.apk (make android builds it)"
 
 COMMAND_TIMEOUT_S = 60.0
@@ -74,10 +74,7 @@ class AndroidTarget(RemoteTarget):
             "--single-stream": request.mode == "single-stream",
         }
         if not with_program:
-            asked |= {
-                "--no-xnnpack": not request.xnnpack,
-                "--gpu-precision": GPU_PRECISION in request.options and self.delegate == "gpu",
-            }
+            asked["--no-xnnpack"] = not request.xnnpack
         else:
             asked["--inputs"] = request.inputs is not None
         given = [option for option, is_asked in asked.items() if is_asked]
@@ -220,6 +217,9 @@ class Phone:
         words += ["--ei", "threads", str(request.threads)]
         words += ["--ei", "warmup", str(request.warmup_runs), "--ei", "runs", str(request.runs)]
         words += ["--ef", "seconds", f"{request.min_seconds:g}"]
+        words += ["--ef", "max_seconds", f"{request.max_seconds:g}"]
+        if delegate == "gpu" and GPU_PRECISION in request.options:
+            words += ["--es", GPU_PRECISION, request.options[GPU_PRECISION]]
         if request.inputs is not None:
             words += ["--es", "inputs", run.inputs.rpartition("/")[2]]
         out, error, code = self.shell(*words, what="start the benchmark")
@@ -229,7 +229,8 @@ class Phone:
 
     def wait(self, request: Request, run: AppRun, on_progress: OnProgress) -> bytes:
         """Poll until the app has written the result or an error; its bytes."""
-        limit = START_S + request.max_seconds + (0 if request.inputs is None else INPUTS_S)
+        runs_s = 2 * request.max_seconds  # the limit is one of the warm-up, too
+        limit = START_S + runs_s + (0 if request.inputs is None else INPUTS_S)
         started = time.monotonic()
         while True:
             result = self._read(run.result)

@@ -7,7 +7,6 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.benchmarks.measuring import (
-    _steady,
     measure_session,
     parity,
     random_input,
@@ -51,12 +50,6 @@ def test_a_sustained_run_shows_the_slowing(tmp_path):
 def test_the_slowdown_compares_the_ends_of_the_curve():
     windows = [{"p50": v} for v in (1.0, 1.0, 1.0, 1.2, 1.2, 1.3, 1.4, 1.5, 2.0, 2.0)]
     assert sustained_summary(windows)["slowdown"] == 2.0
-
-
-def test_the_warm_up_goes_on_until_two_medians_agree():
-    assert _steady([1.0] * 20)
-    assert not _steady([2.0] * 10 + [1.0] * 10)
-    assert _steady([9.0] * 30 + [1.0] * 20)
 
 
 def test_text_inputs_cannot_be_made_up():

@@ -3,6 +3,7 @@
 import json
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -155,6 +156,13 @@ def _assert_measured_as_here(result, model, data):
     assert "CPU of the machine that asked" in parity["reference"]
 
 
+def _start_of(phone):
+    """The one command that started the app."""
+    calls = [json.loads(line) for line in (phone.root / "calls.log").read_text().splitlines()]
+    (start,) = [call[3] for call in calls if call[2:3] == ["shell"] and "am start" in call[3]]
+    return start
+
+
 def _request(model, **options):
     return Request(model, target="android", warmup_runs=1, runs=3, min_seconds=0.0,
                    max_seconds=1.0, **options)  # fmt: skip
@@ -174,10 +182,10 @@ def test_a_phones_result_comes_back_with_its_machine_and_proof(phone, tmp_path):
     assert result["target"]["device"] == "R58"
     assert "over adb" in result["target"]["proof"][0]
     assert result["machine"]["cpu"] == "A phone's"
-    calls = [json.loads(line) for line in (phone.root / "calls.log").read_text().splitlines()]
-    (start,) = [call[3] for call in calls if call[2:3] == ["shell"] and "am start" in call[3]]
+    start = _start_of(phone)
     assert "-n org.asmnetkit.demo/.BenchmarkActivity" in start
     assert "--es delegate gpu --ei threads 1 --ei warmup 1 --ei runs 3 --ef seconds 0" in start
+    assert "--ef max_seconds 300" in start
     left = [p for p in phone.root.glob("phone-R58/**/*") if p.is_file()]
     assert left == []  # nothing stays on the phone
 
@@ -314,12 +322,13 @@ def test_what_the_app_has_no_way_to_do_is_refused_before_the_phone_is_asked(phon
     assert not (phone.root / "calls.log").exists()
 
 
-def test_the_gpus_precision_is_not_the_apps_to_choose(phone, tmp_path):
-    words = ["benchmark", str(phone()), *QUICK, "--gpu-precision", "fp32", "--out", str(tmp_path)]
-    run = CliRunner().invoke(main, [*words, "--target", "android:gpu"])
-    assert run.exit_code == 2
-    assert "the app on the phone has no --gpu-precision" in run.output
-    assert not (phone.root / "calls.log").exists()
+def test_the_app_is_told_what_its_gpu_may_calculate_in(phone, tmp_path):
+    model = phone(actual="android:gpu", delegate="gpu")
+    run = _invoke("benchmark", model, "--target", "android:gpu", *QUICK, "--gpu-precision", "fp16",
+                  "--out", tmp_path / "r")  # fmt: skip
+    assert run.exit_code == 0, run.output
+    assert "--es gpu_precision fp16" in _start_of(phone)
+    assert "--gpu-precision fp16" in load_result(next((tmp_path / "r").iterdir()))["command"]
 
 
 def test_strange_lines_of_adb_are_left_out():
@@ -513,3 +522,12 @@ def test_targets_that_tell_no_progress_get_more_patience(make_tflite):
     assert patience(Request(model)) < patience(Request(model, target="edgetpu"))
     assert patience(Request(model, target="linux", max_seconds=999)) > 999
     assert {"android:gpu", "linux", "gpu", "edgetpu"} <= set(target_names())
+
+
+@pytest.mark.parametrize("target", ["android", "android:gpu"])
+def test_a_phone_gets_as_long_as_adb_may_take_to_copy(make_tflite, tmp_path, target):
+    request = Request(make_tflite(), target=target)
+    copied = android.PUSH_TIMEOUT_S + android.COMMAND_TIMEOUT_S  # and the app started
+    assert patience(request) > copied
+    given = replace(request, inputs=tmp_path / "in", outputs=tmp_path / "out")
+    assert patience(given) > patience(request) + android.PUSH_TIMEOUT_S

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asmnet_kit.benchmarks.statistics import instability, intervals, summarise
+from asmnet_kit.benchmarks.statistics import instability, intervals, steady, summarise
 
 
 def test_the_summary_of_eleven_known_samples():
@@ -37,6 +37,12 @@ def test_the_interval_holds_the_true_median_about_as_often_as_it_says():
         hits += low <= np.log(2) <= high
     # 95 % of 400 is 380; four standard deviations are 4 x sqrt(400 x 0.05 x 0.95) = 17.
     assert hits >= 380 - 17
+
+
+def test_the_warm_up_goes_on_until_two_medians_agree():
+    assert steady([1.0] * 20)
+    assert not steady([2.0] * 10 + [1.0] * 10)
+    assert steady([9.0] * 30 + [1.0] * 20)
 
 
 def test_steady_samples_are_not_called_unstable():

@@ -13,19 +13,27 @@ import org.asmnetkit.core.TensorInfo
 import org.bytedeco.javacpp.BytePointer
 import org.bytedeco.javacpp.PointerPointer
 import org.bytedeco.tensorflowlite.BuiltinOpResolver
+import org.bytedeco.tensorflowlite.BuiltinOpResolverWithoutDefaultDelegates
 import org.bytedeco.tensorflowlite.FlatBufferModel
 import org.bytedeco.tensorflowlite.Interpreter
 import org.bytedeco.tensorflowlite.InterpreterBuilder
+import org.bytedeco.tensorflowlite.OpResolver
 import org.bytedeco.tensorflowlite.TfLiteTensor
 import org.bytedeco.tensorflowlite.global.tensorflowlite
 
 /** TensorFlow Lite on the JVM of a PC, behind the interface that the app's engine has. */
-class BytedecoEngine private constructor(model: ModelFile, override val requested: Backend) : Engine {
+class BytedecoEngine private constructor(
+    model: ModelFile,
+    override val requested: Backend,
+    resolver: OpResolver = BuiltinOpResolver(),
+) : Engine {
     override val actual = Accelerator.CPU
     override val refusal = "a PC has none".takeIf { requested.accelerator != Accelerator.CPU }
     override val runtimeName = "TensorFlow Lite (bytedeco)"
     override val runtimeVersion: String = tensorflowlite.TfLiteVersion().string
     override val kernels = "CPU, XNNPACK where it can, ${requested.threads} threads"
+    override val proof = "a PC's interpreter, without a delegate but XNNPACK"
+    override val delegatedOps: Int? = null
 
     private val bytes = ByteArray(model.sizeBytes).also { model.content.duplicate().apply { rewind() }.get(it) }
     private val stored = BytePointer(*bytes)
@@ -33,7 +41,7 @@ class BytedecoEngine private constructor(model: ModelFile, override val requeste
     private val interpreter = Interpreter(null as org.bytedeco.javacpp.Pointer?)
     private val runner = run {
         if (flat == null || flat.isNull) throw ModelException("${model.name}: not a model")
-        val builder = InterpreterBuilder(flat, BuiltinOpResolver())
+        val builder = InterpreterBuilder(flat, resolver)
         builder.SetNumThreads(requested.threads)
         checked(builder.apply(interpreter), "load")
         val runner = interpreter.GetSignatureRunner("serving_default")
@@ -57,6 +65,9 @@ class BytedecoEngine private constructor(model: ModelFile, override val requeste
         }
     }
 
+    /** Nodes of the execution plan: what the app asks TensorFlow Lite's Java classes for. */
+    val planLength: Int get() = interpreter.execution_plan().limit().toInt()
+
     override fun close() {
         runner.close()
         interpreter.close()
@@ -65,7 +76,11 @@ class BytedecoEngine private constructor(model: ModelFile, override val requeste
     }
 
     object Factory : EngineFactory {
-        override fun open(model: ModelFile, backend: Backend): Engine = BytedecoEngine(model, backend)
+        override fun open(model: ModelFile, backend: Backend): BytedecoEngine = BytedecoEngine(model, backend)
+
+        /** Without XNNPACK, too. */
+        fun openWithoutDelegate(model: ModelFile): BytedecoEngine =
+            BytedecoEngine(model, Backend(Accelerator.CPU, 1), BuiltinOpResolverWithoutDefaultDelegates())
     }
 
     private companion object {

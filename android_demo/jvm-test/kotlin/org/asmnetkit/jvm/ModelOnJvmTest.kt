@@ -18,6 +18,7 @@ import org.asmnetkit.core.Json
 import org.asmnetkit.core.ModelFile
 import org.asmnetkit.core.RgbPicture
 import org.asmnetkit.core.TensorFile
+import org.asmnetkit.core.operatorsTaken
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
@@ -25,7 +26,9 @@ import org.junit.jupiter.api.Test
 /** The app's own arithmetic and a real int8 model on this machine, against Python's runtime. */
 class ModelOnJvmTest {
     private val path = File(System.getProperty("asmnetkit.model"))
-    private val model = path.readBytes().let { bytes ->
+    private val model = read(path)
+
+    private fun read(path: File): ModelFile = path.readBytes().let { bytes ->
         ModelFile.read(path.name, ByteBuffer.allocateDirect(bytes.size).apply { put(bytes); rewind() })
     }
 
@@ -60,6 +63,19 @@ class ModelOnJvmTest {
             // Kernels of two versions may round a requantization differently, which later layers carry on.
             assertTrue(largest <= 2) { "raw outputs differ by $largest" }
         }
+    }
+
+    /**
+     * The rule that the app judges a GPU or NNAPI by, with XNNPACK in the part of the delegate: this
+     * machine's takes all of a float model and, made all the same, nothing of an int8 one.
+     */
+    @Test
+    fun `the execution plan tells whether a delegate took operators`() {
+        val float = read(File(System.getProperty("asmnetkit.float-model")))
+        fun taken(model: ModelFile, engine: BytedecoEngine) = engine.use { operatorsTaken(model.totalOps, it.planLength) }
+        assertEquals(0, taken(float, BytedecoEngine.Factory.openWithoutDelegate(float)))
+        assertEquals(float.totalOps, taken(float, BytedecoEngine.Factory.open(float, Backend(Accelerator.CPU, 1))))
+        assertEquals(0, taken(model, BytedecoEngine.Factory.open(model, Backend(Accelerator.CPU, 1))))
     }
 
     @Test

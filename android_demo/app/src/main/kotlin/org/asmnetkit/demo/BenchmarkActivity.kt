@@ -23,6 +23,7 @@ import org.asmnetkit.core.BenchmarkRequest
 import org.asmnetkit.core.Device
 import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.Feed
+import org.asmnetkit.core.GpuPrecision
 import org.asmnetkit.core.Json
 import org.asmnetkit.core.ModelException
 import org.asmnetkit.core.TensorFile
@@ -81,11 +82,7 @@ class BenchmarkActivity : Activity() {
             writeWhole(file) { it.write(report.toJson().toByteArray()) }
             Log.i(TAG, "$runId: wrote $file")
             runOnUiThread { show(report, file) }
-        } catch (error: ModelException) {
-            fail(folder, runId, error)
-        } catch (error: IllegalArgumentException) { // extras out of range
-            fail(folder, runId, error)
-        } catch (error: IOException) {
+        } catch (error: Throwable) { // whatever it is, who asked waits for an answer
             fail(folder, runId, error)
         }
     }
@@ -95,13 +92,19 @@ class BenchmarkActivity : Activity() {
         val accelerator = requireNotNull(Accelerator.of(delegate)) {
             "expected a delegate of ${Accelerator.entries.map { it.id }}, got '$delegate'"
         }
+        val precision = intent.getStringExtra(GPU_PRECISION)
+        require(precision == null || accelerator == Accelerator.GPU) { "gpu_precision is for the delegate 'gpu', got '$delegate'" }
+        val gpuPrecision = requireNotNull(GpuPrecision.of(precision ?: GpuPrecision.FP32.id)) {
+            "expected a gpu_precision of ${GpuPrecision.entries.map { it.id }}, got '$precision'"
+        }
         return BenchmarkRequest(
             runId = runId,
             modelName = intent.getStringExtra(MODEL) ?: models.first(),
-            backend = Backend(accelerator, intent.getIntExtra(THREADS, 1)),
+            backend = Backend(accelerator, intent.getIntExtra(THREADS, 1), gpuPrecision),
             warmupRuns = intent.getIntExtra(WARMUP, 20),
             runs = intent.getIntExtra(RUNS, 200),
             minSeconds = intent.getFloatExtra(SECONDS, 2f).toDouble(),
+            maxSeconds = intent.getFloatExtra(MAX_SECONDS, 300f).toDouble(),
         )
     }
 
@@ -115,9 +118,9 @@ class BenchmarkActivity : Activity() {
         return TensorFile.read(name, mapped(file))
     }
 
-    private fun fail(folder: File, runId: String, error: Exception) {
-        val reason = error.message ?: error.javaClass.simpleName
-        Log.e(TAG, "$runId: $reason")
+    private fun fail(folder: File, runId: String, error: Throwable) {
+        val reason = reasonOf(error)
+        Log.e(TAG, "$runId: $reason", error)
         if (BenchmarkRequest.isRunId(runId)) { // else it must not become a file name
             try {
                 val text = Json.write(mapOf("run_id" to runId, "error" to reason))
@@ -156,10 +159,12 @@ class BenchmarkActivity : Activity() {
         const val RUN_ID = "run_id"
         const val MODEL = "model"
         const val DELEGATE = "delegate"
+        const val GPU_PRECISION = "gpu_precision"
         const val THREADS = "threads"
         const val WARMUP = "warmup"
         const val RUNS = "runs"
         const val SECONDS = "seconds"
+        const val MAX_SECONDS = "max_seconds"
         const val INPUTS = "inputs" // the extra, and the folder of the files it names
         const val FOLDER = "benchmarks"
         const val TENSORS = ".tensors"
@@ -181,6 +186,12 @@ class BenchmarkActivity : Activity() {
             } finally {
                 partial.delete() // still there where writing failed
             }
+        }
+
+        /** What the app itself says is for people; of anything else the type tells more than the message. */
+        private fun reasonOf(error: Throwable): String = when (error) {
+            is ModelException, is IllegalArgumentException, is IOException -> error.message ?: error.javaClass.simpleName
+            else -> error.toString()
         }
 
         private fun utcNow(): String =

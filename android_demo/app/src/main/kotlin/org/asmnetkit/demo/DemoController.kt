@@ -101,6 +101,13 @@ class DemoController(
     /** Give the camera to others, as an app in the background must. */
     fun stopCamera() = onThread { camera.close() }
 
+    /** Free the camera and the model, then tell it: nothing of this screen runs any more. */
+    fun release(onReleased: () -> Unit) = onThread {
+        camera.close()
+        closeEngine()
+        main.post(onReleased)
+    }
+
     fun noPermission() = onThread { publish(state.copy(mode = Mode.NoPermission)) }
 
     /** Show a photo instead of the camera. [onFailure] is told why it cannot be. */
@@ -125,12 +132,12 @@ class DemoController(
         if (photo != null) showPhoto(box) else tracker.choose(box, now())
     }
 
-    /** Free what can be made again. */
+    /** Free what can be made again: all of the camera's. A photo stays, which nothing would bring back. */
     fun lowMemory() = onThread {
         camera.close()
         bitmaps.fill(null)
         pixels = IntArray(0)
-        publish(state.copy(mode = Mode.LowMemory))
+        if (photo == null) publish(state.copy(mode = Mode.LowMemory))
     }
 
     fun close() {

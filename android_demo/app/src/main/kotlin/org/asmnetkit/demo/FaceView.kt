@@ -90,11 +90,12 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
 
     @SuppressLint("ClickableViewAccessibility") // performClick is called for the touch it handles
     override fun onTouchEvent(event: MotionEvent): Boolean {
-        val scene = scene ?: return false
         if (event.action == MotionEvent.ACTION_UP) {
-            val placement = placementOf(scene)
-            onTouched?.invoke(placement.pictureX(event.x.toDouble()), placement.pictureY(event.y.toDouble()))
-            performClick()
+            performClick() // whoever listens for that may be blind, and needs no picture
+            scene?.let {
+                val placement = placementOf(it)
+                onTouched?.invoke(placement.pictureX(event.x.toDouble()), placement.pictureY(event.y.toDouble()))
+            }
         }
         return true
     }

@@ -7,14 +7,17 @@ import org.asmnetkit.core.Backend
 import org.asmnetkit.core.ElementType
 import org.asmnetkit.core.Engine
 import org.asmnetkit.core.EngineFactory
+import org.asmnetkit.core.GpuPrecision
 import org.asmnetkit.core.ModelException
 import org.asmnetkit.core.ModelFile
 import org.asmnetkit.core.TensorInfo
+import org.asmnetkit.core.operatorsTaken
 import org.tensorflow.lite.DataType
 import org.tensorflow.lite.Delegate
 import org.tensorflow.lite.Interpreter
 import org.tensorflow.lite.Tensor
 import org.tensorflow.lite.TensorFlowLite
+import org.tensorflow.lite.executionPlanLength
 import org.tensorflow.lite.gpu.CompatibilityList
 import org.tensorflow.lite.gpu.GpuDelegate
 import org.tensorflow.lite.nnapi.NnApiDelegate
@@ -29,18 +32,30 @@ class LiteRtEngine private constructor(
     override val requested: Backend,
     override val actual: Accelerator,
     override val refusal: String?,
+    totalOps: Int,
 ) : Engine {
     override val runtimeName = "TensorFlow Lite"
     override val runtimeVersion: String = TensorFlowLite.runtimeVersion()
     override val kernels = when (actual) {
         Accelerator.CPU -> "CPU, XNNPACK where it can, ${requested.threads} threads"
-        Accelerator.GPU -> "GPU delegate; operators it does not take run on the CPU"
-        Accelerator.NNAPI -> "NNAPI delegate without its own CPU driver; operators it does not take run on the CPU"
+        Accelerator.GPU -> "GPU delegate ${requested.gpuPrecision.id}; $REST"
+        Accelerator.NNAPI -> "NNAPI delegate without its own CPU driver; $REST"
     }
+    override val delegatedOps: Int?
+    override val proof: String
     override val input: TensorInfo
     override val outputs: Map<String, TensorInfo>
 
     init {
+        if (actual == Accelerator.CPU) {
+            delegatedOps = null
+            proof = "the interpreter was made without a delegate but XNNPACK"
+        } else {
+            val left = executionPlanLength(interpreter)
+            delegatedOps = operatorsTaken(totalOps, left)
+            check(delegatedOps != 0) { "its delegate took none of the model's $totalOps operators" }
+            proof = "execution plan: the delegate, the only one, made $left nodes of the model's $totalOps operators"
+        }
         val inputs = interpreter.getSignatureInputs(SIGNATURE).toList()
         if (inputs != listOf(INPUT)) throw ModelException("expected the input '$INPUT', got $inputs")
         input = info(INPUT, interpreter.getInputTensorFromSignature(INPUT, SIGNATURE))
@@ -71,7 +86,7 @@ class LiteRtEngine private constructor(
             val refusal = refusalOf(backend.accelerator)
             if (refusal != null) return onCpu(model, backend, refusal)
             return try {
-                make(model, backend, backend.accelerator, delegateOf(backend.accelerator), refusal = null)
+                make(model, backend, backend.accelerator, delegateOf(backend), refusal = null)
             } catch (error: RuntimeException) {
                 onCpu(model, backend, "${backend.accelerator.id} refused this model: ${oneLine(error)}")
             } catch (error: LinkageError) { // the vendor's library is missing or another version
@@ -94,13 +109,14 @@ class LiteRtEngine private constructor(
             delegate: Delegate?,
             refusal: String?,
         ): Engine {
-            val options = Interpreter.Options().setNumThreads(backend.threads).setUseXNNPACK(true)
+            // XNNPACK would take what the delegate left, and the plan would no more tell whose nodes it has.
+            val options = Interpreter.Options().setNumThreads(backend.threads).setUseXNNPACK(delegate == null)
             if (delegate != null) options.addDelegate(delegate)
             var interpreter: Interpreter? = null
             try {
                 interpreter = Interpreter(model.content, options)
                 interpreter.allocateTensors()
-                return LiteRtEngine(interpreter, delegate, backend, actual, refusal)
+                return LiteRtEngine(interpreter, delegate, backend, actual, refusal, model.totalOps)
             } catch (error: Throwable) { // whatever it is, native memory must not leak
                 interpreter?.close()
                 delegate?.close()
@@ -120,8 +136,11 @@ class LiteRtEngine private constructor(
                 if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.O_MR1) null else "nnapi: needs Android 8.1 or newer"
         }
 
-        private fun delegateOf(accelerator: Accelerator): Delegate = when (accelerator) {
-            Accelerator.GPU -> CompatibilityList().use { GpuDelegate(it.bestOptionsForThisDevice) }
+        private fun delegateOf(backend: Backend): Delegate = when (backend.accelerator) {
+            // The best options allow half precision, which nobody asked for.
+            Accelerator.GPU -> CompatibilityList().use {
+                GpuDelegate(it.bestOptionsForThisDevice.setPrecisionLossAllowed(backend.gpuPrecision == GpuPrecision.FP16))
+            }
             // Without its CPU driver NNAPI refuses instead of running slowly where no accelerator is.
             else -> NnApiDelegate(NnApiDelegate.Options().setUseNnapiCpu(false))
         }
@@ -130,6 +149,7 @@ class LiteRtEngine private constructor(
     private companion object {
         const val SIGNATURE = "serving_default"
         const val INPUT = "image"
+        const val REST = "operators it does not take run on TensorFlow Lite's builtin CPU kernels"
 
         fun info(name: String, tensor: Tensor): TensorInfo {
             val type = when (val kind = tensor.dataType()) {

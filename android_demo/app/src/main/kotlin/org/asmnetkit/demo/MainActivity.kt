@@ -30,6 +30,7 @@ class MainActivity : Activity() {
     private lateinit var photoButton: Button
     private var showsPhoto = false
     private var asked = false
+    private var released = false // camera and model, for the benchmark
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
@@ -49,6 +50,7 @@ class MainActivity : Activity() {
             onScene = { faceView.scene = it },
         )
         faceView.onTouched = ::touched
+        onClick(R.id.face, ::goOn)
         onClick(R.id.switch_camera, ::switchCamera)
         onClick(R.id.photo, ::photoOrCamera)
         onClick(R.id.model, ::chooseModel)
@@ -60,6 +62,10 @@ class MainActivity : Activity() {
 
     override fun onStart() {
         super.onStart()
+        if (released) {
+            released = false
+            loadModel(settings.modelName)
+        }
         if (!showsPhoto) startCamera()
     }
 
@@ -179,14 +185,17 @@ class MainActivity : Activity() {
             .show()
     }
 
+    /** Beside a running camera and a second model the figures would be of all three. */
     private fun benchmark() {
         val backend = settings.backend
-        startActivity(
-            Intent(this, BenchmarkActivity::class.java)
-                .putExtra(BenchmarkActivity.MODEL, settings.modelName)
-                .putExtra(BenchmarkActivity.DELEGATE, backend.accelerator.id)
-                .putExtra(BenchmarkActivity.THREADS, backend.threads),
-        )
+        val intent = Intent(this, BenchmarkActivity::class.java)
+            .putExtra(BenchmarkActivity.MODEL, settings.modelName)
+            .putExtra(BenchmarkActivity.DELEGATE, backend.accelerator.id)
+            .putExtra(BenchmarkActivity.THREADS, backend.threads)
+        controller.release {
+            released = true
+            startActivity(intent)
+        }
     }
 
     private fun share() {
@@ -218,10 +227,14 @@ class MainActivity : Activity() {
         return bitmap
     }
 
-    private fun touched(x: Double, y: Double) {
-        val scene = faceView.scene
+    /** Take up what low memory has paused: nothing of a photo is. */
+    private fun goOn() {
         if (status.tag is Mode.LowMemory) startCamera()
-        if (scene != null) controller.pointAt(x, y, scene.bitmap.width, scene.bitmap.height)
+    }
+
+    private fun touched(x: Double, y: Double) {
+        val scene = faceView.scene ?: return
+        controller.pointAt(x, y, scene.bitmap.width, scene.bitmap.height)
     }
 
     private fun show(state: UiState) {

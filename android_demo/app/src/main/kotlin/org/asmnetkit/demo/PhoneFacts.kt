@@ -19,7 +19,7 @@ class PhoneFacts(private val context: Context) : Device {
 
     override fun facts(): Map<String, Any?> {
         val memory = ActivityManager.MemoryInfo().also(activities::getMemoryInfo)
-        val battery: Intent? = context.registerReceiver(null, IntentFilter(Intent.ACTION_BATTERY_CHANGED))
+        val battery = battery()
         val cpuinfo = read("/proc/cpuinfo")
         return linkedMapOf(
             "cpu" to (soc() ?: Build.HARDWARE.ifEmpty { null }),
@@ -38,7 +38,7 @@ class PhoneFacts(private val context: Context) : Device {
             "thermal_status" to thermalStatus(),
             "power_save_mode" to power.isPowerSaveMode,
             "battery_percent" to battery?.let(::percentOf),
-            "battery_charging" to battery?.let { it.getIntExtra(BatteryManager.EXTRA_PLUGGED, 0) != 0 },
+            "battery_charging" to battery?.let(::isPluggedIn),
             "battery_celsius" to battery?.getIntExtra(BatteryManager.EXTRA_TEMPERATURE, Int.MIN_VALUE)
                 ?.takeIf { it != Int.MIN_VALUE }?.let { it / 10.0 },
         )
@@ -52,7 +52,12 @@ class PhoneFacts(private val context: Context) : Device {
     override fun disturbances(): List<String> = listOfNotNull(
         thermalStatus()?.takeIf { it != "none" }?.let { "the phone is hot (thermal status: $it); let it cool and measure again" },
         "power save mode is on; turn it off and measure again".takeIf { power.isPowerSaveMode },
+        battery()?.takeIf { !isPluggedIn(it) }?.let { "the phone runs on its battery (${percentOf(it) ?: "unknown"} %)" },
     )
+
+    private fun battery(): Intent? = context.registerReceiver(null, IntentFilter(Intent.ACTION_BATTERY_CHANGED))
+
+    private fun isPluggedIn(battery: Intent): Boolean = battery.getIntExtra(BatteryManager.EXTRA_PLUGGED, 0) != 0
 
     private fun soc(): String? =
         if (Build.VERSION.SDK_INT < Build.VERSION_CODES.S) null

@@ -7,6 +7,7 @@ import java.io.File
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import org.asmnetkit.core.ElementType
+import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.Json
 import org.asmnetkit.core.Pose
 import org.asmnetkit.core.TensorFile
@@ -127,6 +128,16 @@ class BenchmarkActivityTest {
     }
 
     @Test
+    fun `a failure that nobody foresaw is written, too`() {
+        val failures = listOf(OutOfMemoryError("no 9 MB left"), NullPointerException(), UnsatisfiedLinkError("no libgpu.so"))
+        for ((number, failure) in failures.withIndex()) {
+            BenchmarkActivity.engines = EngineFactory { _, _ -> throw failure }
+            val file = run(Intent().putExtra(BenchmarkActivity.RUN_ID, "unforeseen-$number"), "unforeseen-$number.error.json")
+            assertEquals(failure.toString(), (Json.parse(file.readText()) as Map<*, *>)["error"])
+        }
+    }
+
+    @Test
     fun `a run id that is no file name is refused without a file`() {
         val intent = Intent().putExtra(BenchmarkActivity.RUN_ID, "../escape")
         val activity = Robolectric.buildActivity(BenchmarkActivity::class.java, intent).setup().get()
@@ -143,7 +154,18 @@ class BenchmarkActivityTest {
 
     @Test
     fun `extras out of range are refused`() {
-        val file = run(Intent().putExtra(BenchmarkActivity.RUN_ID, "bad-2").putExtra(BenchmarkActivity.DELEGATE, "tpu"), "bad-2.error.json")
-        assertTrue("tpu" in file.readText())
+        val gpu = Intent().putExtra(BenchmarkActivity.DELEGATE, "gpu")
+        val refused = listOf(
+            Intent().putExtra(BenchmarkActivity.DELEGATE, "tpu") to "got 'tpu'",
+            Intent().putExtra(BenchmarkActivity.MAX_SECONDS, 1f) to "expected 0 to 1.0 seconds, got 2.0",
+            Intent(gpu).putExtra(BenchmarkActivity.GPU_PRECISION, "int8") to "expected a gpu_precision of [fp32, fp16], got 'int8'",
+            Intent().putExtra(BenchmarkActivity.GPU_PRECISION, "fp16") to "gpu_precision is for the delegate 'gpu', got 'cpu'",
+        )
+        for ((number, case) in refused.withIndex()) {
+            val (intent, message) = case
+            val file = run(intent.putExtra(BenchmarkActivity.RUN_ID, "bad-2$number"), "bad-2$number.error.json")
+            val error = (Json.parse(file.readText()) as Map<*, *>)["error"] as String
+            assertTrue(error, message in error)
+        }
     }
 }

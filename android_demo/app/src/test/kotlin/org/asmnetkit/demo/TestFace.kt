@@ -4,6 +4,7 @@ import android.graphics.Bitmap
 import java.io.File
 import java.nio.ByteBuffer
 import java.util.Base64
+import java.util.concurrent.atomic.AtomicInteger
 import org.asmnetkit.core.Accelerator
 import org.asmnetkit.core.Backend
 import org.asmnetkit.core.Box
@@ -51,12 +52,19 @@ object TestFace {
  * Finds the test face whatever it is shown, since no native library for Android runs on a PC. It must
  * know which boxes it will be asked about, one after the other; the last one is then asked again.
  */
-class FakeEngine(model: ModelFile, override val requested: Backend, private val boxes: List<Box>) : Engine {
+class FakeEngine(
+    model: ModelFile,
+    override val requested: Backend,
+    private val boxes: List<Box>,
+    private val onClosed: () -> Unit = {},
+) : Engine {
     override val actual = Accelerator.CPU
     override val refusal = if (requested.accelerator == Accelerator.CPU) null else "gpu refused this model: a test has none"
     override val runtimeName = "fake"
     override val runtimeVersion = "0"
     override val kernels = "none: a fake for tests"
+    override val proof = "a fake for tests"
+    override val delegatedOps: Int? = null
     private val size = model.metadata.inputSize
     override val input = TensorInfo("image", listOf(1, size, size, 3), ElementType.INT8, 1 / 128f, 0)
     override val outputs = mapOf(
@@ -75,9 +83,17 @@ class FakeEngine(model: ModelFile, override val requested: Backend, private val 
         }
     }
 
-    override fun close() = Unit
+    override fun close() = onClosed()
 
     class Factory(private vararg val boxes: Box = arrayOf(TestFace.box)) : EngineFactory {
-        override fun open(model: ModelFile, backend: Backend): Engine = FakeEngine(model, backend, boxes.toList())
+        private val count = AtomicInteger()
+
+        /** Engines that are open now. */
+        val open: Int get() = count.get()
+
+        override fun open(model: ModelFile, backend: Backend): Engine {
+            count.incrementAndGet()
+            return FakeEngine(model, backend, boxes.toList()) { count.decrementAndGet() }
+        }
     }
 }

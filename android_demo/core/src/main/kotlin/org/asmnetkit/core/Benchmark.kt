@@ -53,7 +53,8 @@ interface Device {
 /** Measures a model; the result file's numbers. */
 class Benchmark(private val factory: EngineFactory, private val device: Device, private val appVersion: String) {
     /**
-     * Load the model, warm up, time runs, then time whole frames; at the end run what [feed] holds.
+     * Load the model, warm up, time runs, then time whole frames and compare an accelerator's outputs
+     * with the CPU's; at the end run what [feed] holds.
      *
      * @param onProgress share done, 0..1.
      * @throws ModelException the model cannot be loaded or run, or the feed's inputs are not its.
@@ -84,6 +85,7 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
 
             val faceModel = FaceModel(model, engine)
             val frames = List(WARMUP_FRAMES + FRAMES) { faceModel.look(FRAME, FACE).times }.drop(WARMUP_FRAMES)
+            val parity = parity(engine, model)
             if (feed != null) runAll(engine, feed, input, outputs, onProgress)
             val stopped = "stopped after %.0f s with %d of %d runs".format(
                 Locale.ROOT, request.maxSeconds, samples.size, request.runs,
@@ -114,9 +116,10 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
                     endToEnd = median(frames) { it.totalMs },
                 ),
                 peakRssBytes = peak,
-                warnings = listOfNotNull(engine.refusal, stopped) + device.disturbances(),
+                parity = parity,
+                warnings = listOfNotNull(engine.refusal, stopped, SAME_BITS.takeIf { parity?.identical == true }) +
+                    device.disturbances(),
                 notes = listOf(
-                    "the runtime's Java API does not tell how many operators a delegate took",
                     "pre, post and end_to_end: medians of $FRAMES made-up frames of $FRAME_WIDTH x $FRAME_HEIGHT",
                 ),
             )
@@ -127,25 +130,41 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
         requested = "$TARGET:${engine.requested.accelerator.id}",
         actual = "$TARGET:${engine.actual.id}",
         threads = engine.requested.threads,
-        delegate = if (engine.actual == Accelerator.CPU) "XNNPACK" else engine.actual.id.uppercase(Locale.ROOT),
+        delegate = when (engine.actual) {
+            Accelerator.CPU -> "XNNPACK"
+            Accelerator.GPU -> "GPU ${engine.requested.gpuPrecision.id}"
+            Accelerator.NNAPI -> "NNAPI"
+        },
+        delegatedOps = engine.delegatedOps,
         totalOps = model.totalOps,
         proof = listOf(
-            "the interpreter was made with: ${engine.kernels}",
+            engine.proof,
             "this process kept %.2f CPU cores busy during the timed runs".format(Locale.ROOT, busyCores),
         ),
         refusal = engine.refusal,
     )
 
+    /** An accelerator's landmarks against the CPU's; null where the CPU itself was measured. */
+    private fun parity(engine: Engine, model: ModelFile): Parity? {
+        if (engine.actual == Accelerator.CPU) return null
+        val inputs = List(PARITY_INPUTS) { noise(engine.input, seed = it.toLong()) }
+        return factory.open(model, Backend(Accelerator.CPU, engine.requested.threads)).use { cpu ->
+            Parity.of(engine, cpu, inputs, model.metadata.inputSize)
+        }
+    }
+
+    /** Run until the asked runs and a minimum time are over and the times are steady; how often it ran. */
     private fun warmUp(request: BenchmarkRequest, run: () -> Unit): Int {
         if (request.warmupRuns == 0) return 0
+        val times = ArrayList<Double>()
         val started = System.nanoTime()
-        var runs = 0
-        while (runs < request.warmupRuns || ms(System.nanoTime() - started) < MIN_WARMUP_MS) {
-            run()
-            runs++
-            if (ms(System.nanoTime() - started) > 1000 * request.maxSeconds) break
+        while (true) {
+            times += time(run)
+            val elapsedMs = ms(System.nanoTime() - started)
+            val enough = times.size >= request.warmupRuns && elapsedMs >= MIN_WARMUP_MS
+            val settled = enough && (steady(times) || times.size >= MAX_WARMUP_FACTOR * request.warmupRuns)
+            if (settled || elapsedMs > 1000 * request.maxSeconds) return times.size
         }
-        return runs
     }
 
     private fun timedRuns(request: BenchmarkRequest, onProgress: (Double) -> Unit, run: () -> Unit): DoubleArray {
@@ -209,8 +228,8 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
         percentile(frames.map(stage).toDoubleArray(), 50.0)
 
     /** Every raw value of a whole-number type is allowed; floats are -1..1. */
-    private fun noise(info: TensorInfo): ByteBuffer {
-        val random = Random(0)
+    private fun noise(info: TensorInfo, seed: Long = 0): ByteBuffer {
+        val random = Random(seed)
         val buffer = info.allocate()
         if (info.type == ElementType.FLOAT32) {
             repeat(info.elements) { buffer.putFloat(2 * random.nextFloat() - 1) }
@@ -226,9 +245,12 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
     private companion object {
         const val TARGET = "android"
         const val MIN_WARMUP_MS = 200.0 // caches, page tables and the clock settle at least this long
+        const val MAX_WARMUP_FACTOR = 5 // times that are not steady after this many times the asked runs never are
         const val TELL_EVERY_NS = 100_000_000L
         const val FRAMES = 100
         const val WARMUP_FRAMES = 5
+        const val PARITY_INPUTS = 8
+        const val SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for an accelerator"
 
         // The frame and face box of the desktop benchmark (benchmarks/stages.py).
         const val FRAME_WIDTH = 640

@@ -6,6 +6,8 @@ data class TargetFacts(
     val actual: String,
     val threads: Int?,
     val delegate: String?,
+    /** Null where nothing tells how many operators the delegate took. */
+    val delegatedOps: Int?,
     val totalOps: Int?,
     val proof: List<String>,
     /** Why [actual] is not what was requested; null when it is. */
@@ -39,6 +41,8 @@ data class BenchmarkReport(
     val protocol: Protocol,
     val timings: Timings,
     val peakRssBytes: Long?,
+    /** Null where the CPU ran the model. */
+    val parity: Parity?,
     val warnings: List<String>,
     val notes: List<String>,
 ) {
@@ -63,7 +67,7 @@ data class BenchmarkReport(
                 "actual" to target.actual,
                 "threads" to target.threads,
                 "delegate" to target.delegate,
-                "delegated_ops" to null, // the Java API does not tell
+                "delegated_ops" to target.delegatedOps,
                 "total_ops" to target.totalOps,
                 "proof" to target.proof,
                 "refusal" to target.refusal,
@@ -91,7 +95,7 @@ data class BenchmarkReport(
             "intervals_ms" to intervals(timings.invoke),
             "memory" to linkedMapOf("peak_rss_bytes" to peakRssBytes, "model_arena_bytes" to null),
             "accuracy" to null,
-            "parity" to null,
+            "parity" to parity?.toMap(),
             "profile" to null,
             "warnings" to warnings + instability(timings.invoke),
             "notes" to notes,

@@ -13,8 +13,18 @@ enum class Accelerator(val id: String) {
     }
 }
 
-/** Where a model is asked to run; [threads] are the CPU kernels'. */
-data class Backend(val accelerator: Accelerator, val threads: Int)
+/** What the GPU may calculate in. [id] is what extras and result files call it. */
+enum class GpuPrecision(val id: String) {
+    FP32("fp32"),
+    FP16("fp16");
+
+    companion object {
+        fun of(id: String): GpuPrecision? = entries.find { it.id == id }
+    }
+}
+
+/** Where a model is asked to run; [threads] are the CPU kernels', [gpuPrecision] is the GPU's. */
+data class Backend(val accelerator: Accelerator, val threads: Int, val gpuPrecision: GpuPrecision = GpuPrecision.FP32)
 
 /**
  * A model that is loaded and ready to run, on one thread: the one that opened it.
@@ -31,11 +41,30 @@ interface Engine : AutoCloseable {
 
     /** Whose kernels run the operators, for people. */
     val kernels: String
+
+    /** What shows that [actual] runs the model, for people. */
+    val proof: String
+
+    /** Operators that [actual]'s delegate took; null where nothing tells how many. */
+    val delegatedOps: Int?
     val input: TensorInfo
     val outputs: Map<String, TensorInfo>
 
     /** Run once: [input] and [outputs] hold raw values from their start. @throws ModelException */
     fun run(input: ByteBuffer, outputs: Map<String, ByteBuffer>)
+}
+
+/**
+ * How many of [totalOps] operators a delegate took, told by the [planLength] nodes that are left to run:
+ * each run of operators that it took became one node. No other delegate may have changed the plan.
+ *
+ * @return 0 where the plan does not show that it took any; null where it took some of them: how many
+ *   depends on the number of those nodes, which the plan's length does not tell.
+ */
+fun operatorsTaken(totalOps: Int, planLength: Int): Int? = when {
+    planLength >= totalOps -> 0
+    planLength == 1 -> totalOps
+    else -> null
 }
 
 /** Opens engines; tests have their own. */

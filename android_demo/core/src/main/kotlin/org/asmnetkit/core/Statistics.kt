@@ -11,6 +11,8 @@ private const val CONFIDENCE_Z = 1.96 // two-sided 95 % of a normal distribution
 private const val MAX_SPREAD = 1.25 // p90 / p50
 private const val MAX_DRIFT = 0.10 // of the median, between the first and the last third
 private const val MIN_DRIFT_RUNS = 30
+private const val STEADY_RUNS = 10 // times are steady when two medians of this many runs agree ...
+private const val STEADY_SHARE = 0.02 // ... within this share
 
 /** The [percent] percentile, interpolated linearly between the two nearest samples. */
 fun percentile(samples: DoubleArray, percent: Double): Double {
@@ -45,6 +47,15 @@ fun intervals(samplesMs: DoubleArray): Map<String, List<Double>> {
         val high = ceil(n * q + half).toInt().coerceIn(0, n - 1)
         listOf(sorted[low], sorted[high])
     }
+}
+
+/** Do the last runs take as long as those before them? Of too few runs nobody can say. */
+fun steady(times: List<Double>): Boolean {
+    if (times.size < 2 * STEADY_RUNS) return true
+    fun median(runs: List<Double>) = percentile(runs.toDoubleArray(), 50.0)
+    val last = median(times.takeLast(STEADY_RUNS))
+    val earlier = median(times.takeLast(2 * STEADY_RUNS).take(STEADY_RUNS))
+    return abs(last - earlier) <= STEADY_SHARE * earlier
 }
 
 /** Reasons, in sentences, why these samples may not repeat; empty when there are none. */

@@ -19,6 +19,7 @@ class BenchmarkReportTest {
             actual = if (refusal == null) "android:gpu" else "android:cpu",
             threads = 2,
             delegate = if (refusal == null) "GPU" else "XNNPACK",
+            delegatedOps = null,
             totalOps = model.totalOps,
             proof = listOf("the process kept 0.10 CPU cores busy during the timed runs"),
             refusal = refusal,
@@ -30,6 +31,7 @@ class BenchmarkReportTest {
         protocol = Protocol(warmupRuns = 20, runs = 40, minSeconds = 0.0, requestedRuns = 40, input = "noise"),
         timings = Timings(12.5, 4.0, DoubleArray(40) { 2.0 + it % 3 }, 0.5, null, 3.0),
         peakRssBytes = 90_000_000L,
+        parity = null,
         warnings = emptyList(),
         notes = listOf("not measured: post"),
     )

@@ -1,0 +1,120 @@
+package org.asmnetkit.core
+
+import java.nio.ByteBuffer
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
+import org.junit.jupiter.api.Assertions.assertNull
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+
+class BenchmarkTest {
+    private val model = ModelFile.read("nano_98_112_qat_w8a8.tflite", ByteBuffer.wrap(Golden.read("model_file")["model"].bytes))
+
+    /** A model whose landmarks are [fraction] wherever it looks. */
+    private class Still(
+        override val requested: Backend,
+        private val fraction: Float,
+        private val onRun: () -> Unit = {},
+    ) : Engine {
+        override val actual = requested.accelerator
+        override val refusal: String? = null
+        override val runtimeName = "fake"
+        override val runtimeVersion = "0"
+        override val kernels = "a fake for tests"
+        override val proof = "a fake for tests"
+        override val delegatedOps: Int? = null
+        override val input = TensorInfo("image", listOf(1, 112, 112, 3), ElementType.INT8, 1 / 128f, 0)
+        override val outputs = mapOf(
+            "landmarks" to TensorInfo("landmarks", listOf(1, 196), ElementType.FLOAT32, null, 0),
+            "pose" to TensorInfo("pose", listOf(1, 3), ElementType.FLOAT32, null, 0),
+        )
+
+        override fun run(input: ByteBuffer, outputs: Map<String, ByteBuffer>) {
+            onRun()
+            outputs.getValue("landmarks").apply { rewind() }.let { out -> repeat(196) { out.putFloat(fraction + it / 1000f) } }
+        }
+
+        override fun close() = Unit
+    }
+
+    private object NoPhone : Device {
+        override fun facts() = mapOf<String, Any?>("cpu" to null, "architecture" to "none", "cores" to 1)
+        override fun processCpuMs() = 0L
+        override fun peakRssBytes(): Long? = null
+        override fun disturbances() = emptyList<String>()
+    }
+
+    private fun request(accelerator: Accelerator) =
+        BenchmarkRequest("run-1", model.name, Backend(accelerator, 1), warmupRuns = 1, runs = 3, minSeconds = 0.0)
+
+    private fun measured(request: BenchmarkRequest, factory: EngineFactory) =
+        Benchmark(factory, NoPhone, "0.1.0").measure(request, model, "2026-01-01T00:00:00Z") {}
+
+    @Test
+    fun `an accelerator's landmarks are compared with the CPU's`() {
+        val apart = EngineFactory { _, backend -> Still(backend, if (backend.accelerator == Accelerator.GPU) 0.51f else 0.5f) }
+        val report = measured(request(Accelerator.GPU), apart)
+        val parity = requireNotNull(report.parity)
+        assertEquals(1.12, parity.max, 1e-4) // 0.01 of 112 pixels, in float32
+        assertEquals(1.12, parity.mean, 1e-4)
+        assertFalse(parity.identical)
+        assertTrue(report.warnings.none { "last bit" in it })
+        val written = (Json.parse(report.toJson()) as Map<*, *>)["parity"] as Map<*, *>
+        assertEquals("pixels of the 112 px crop", written["unit"])
+        assertEquals(8L, written["inputs"])
+    }
+
+    @Test
+    fun `an accelerator that gives the CPU's very bits is warned of`() {
+        val report = measured(request(Accelerator.NNAPI)) { _, backend -> Still(backend, 0.5f) }
+        assertEquals(true, report.parity?.identical)
+        assertEquals(0.0, report.parity?.max)
+        assertTrue(report.warnings.any { "last bit" in it })
+    }
+
+    /** How often an engine runs to warm up, at least ten times, when its n-th run takes [pauseMs] of n. */
+    private fun warmupRuns(pauseMs: (Int) -> Long): Int {
+        var runs = 0
+        val asked = BenchmarkRequest("run-1", model.name, Backend(Accelerator.CPU, 1), warmupRuns = 10, runs = 1, minSeconds = 0.0)
+        val report = measured(asked) { _, backend -> Still(backend, 0.5f) { Thread.sleep(pauseMs(runs++)) } }
+        return report.protocol.warmupRuns
+    }
+
+    @Test
+    fun `the warm-up goes on until the times are steady, and not for ever`() {
+        // The first run is timed by itself and the frames after these runs are not to take long.
+        assertEquals(10, warmupRuns { if (it in 1..10) 30 else 0 })
+        assertEquals(50, warmupRuns { if (it in 1..50) 4L shl ((it - 1) / 10) else 0 }) // ten runs take twice the last ten
+    }
+
+    @Test
+    fun `runs stop when their time is over, and the result says so`() {
+        val asked = BenchmarkRequest(
+            "run-1", model.name, Backend(Accelerator.CPU, 1), warmupRuns = 0, runs = 1000, minSeconds = 0.0, maxSeconds = 0.1,
+        )
+        val report = measured(asked) { _, backend -> Still(backend, 0.5f) { Thread.sleep(20) } }
+        // Each run takes 20 ms at least: the sixth would start after 0.1 s.
+        assertTrue(report.timings.invoke.size in 1..5) { "${report.timings.invoke.size} runs" }
+        assertTrue(report.warnings.any { it == "stopped after 0 s with ${report.timings.invoke.size} of 1000 runs" }) { "${report.warnings}" }
+    }
+
+    @Test
+    fun `a GPU's result says what it calculated in`() {
+        val asked = BenchmarkRequest("run-1", model.name, Backend(Accelerator.GPU, 1, GpuPrecision.FP16), runs = 1, minSeconds = 0.0)
+        assertEquals("GPU fp16", measured(asked) { _, backend -> Still(backend, 0.5f) }.target.delegate)
+        assertEquals("GPU fp32", measured(request(Accelerator.GPU)) { _, backend -> Still(backend, 0.5f) }.target.delegate)
+    }
+
+    @Test
+    fun `the CPU is not compared with itself`() {
+        assertNull(measured(request(Accelerator.CPU)) { _, backend -> Still(backend, 0.5f) }.parity)
+    }
+
+    @Test
+    fun `an execution plan as long as the model shows nothing that a delegate took`() {
+        assertEquals(0, operatorsTaken(totalOps = 31, planLength = 31))
+        assertEquals(0, operatorsTaken(totalOps = 1, planLength = 1))
+        assertEquals(31, operatorsTaken(totalOps = 31, planLength = 1))
+        assertNull(operatorsTaken(totalOps = 31, planLength = 30)) // 2 as one node, 4 as three, ...
+    }
+}
