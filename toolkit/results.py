@@ -21,6 +21,9 @@ SCHEMA_VERSION = 1
 SUFFIX = ".json"
 LONGEST_MS = 1e9  # eleven days, as in the schema
 
+CPU_ELSEWHERE = ("android", "linux")  # targets that mean another machine's CPU
+NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
+
 Result = dict[str, Any]  # a JSON object that the schema accepts
 
 
@@ -185,6 +188,16 @@ def save_result(path: Path, result: Result) -> None:
         ResultError: it fails the schema.
     """
     write_json(path, check_result(result, name=str(path)))
+
+
+def fell_back(requested: str, actual: str) -> bool:
+    """Did the CPU run what an accelerator was asked for?
+
+    Targets on other machines are ``android:gpu``, ``linux:cpu``; without a kind they mean the CPU.
+    """
+    kind = requested.rpartition(":")[2]
+    wants_cpu = kind == NO_ACCELERATOR or requested in CPU_ELSEWHERE
+    return not wants_cpu and actual.rpartition(":")[2] == NO_ACCELERATOR
 
 
 def _refuse_constant(constant: str) -> Any:

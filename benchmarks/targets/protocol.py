@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asmnet_kit.errors import KitError, UsageError
+from asmnet_kit.results import fell_back
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
     from asmnet_kit.predictor import Predictor
@@ -34,9 +35,6 @@ BUILTIN_TARGETS = {
 
 MODES = ("standard", "single-stream")
 PATHS = ("model", "inputs", "outputs")  # of a request
-
-CPU_ELSEWHERE = ("android", "linux")  # targets that mean another machine's CPU
-NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
 
 # What a single kind of targets understands; the command line has each with dashes.
 OPTIONS = {
@@ -216,16 +214,6 @@ def refuse_fallback(request: Request, actual: str) -> None:
             f"{request.model}: {request.target} was asked for, {actual} ran the model; "
             f"asmnet-kit doctor says what is missing"
         )
-
-
-def fell_back(requested: str, actual: str) -> bool:
-    """Did the CPU run what an accelerator was asked for?
-
-    Targets on other machines are ``android:gpu``, ``linux:cpu``; without a kind they mean the CPU.
-    """
-    kind = requested.rpartition(":")[2]
-    wants_cpu = kind == NO_ACCELERATOR or requested in CPU_ELSEWHERE
-    return not wants_cpu and actual.rpartition(":")[2] == NO_ACCELERATOR
 
 
 def target_names() -> list[str]:

@@ -14,12 +14,12 @@ from asmnet_kit.benchmarks.runner import benchmark_model, model_facts, patience
 from asmnet_kit.benchmarks.targets import android
 from asmnet_kit.benchmarks.targets.android import ANDROID, parse_devices
 from asmnet_kit.benchmarks.targets.linux import Board
-from asmnet_kit.benchmarks.targets.protocol import Request, fell_back, load_target, target_names
+from asmnet_kit.benchmarks.targets.protocol import Request, load_target, target_names
 from asmnet_kit.benchmarks.targets.remote import RemoteError, checked_result
 from asmnet_kit.cli import main
 from asmnet_kit.errors import KitError, UsageError
 from asmnet_kit.predictor import TflitePredictor
-from asmnet_kit.results import load_result
+from asmnet_kit.results import fell_back, load_result
 from asmnet_kit.runtime import open_runtime
 from asmnet_kit.shipped import find_model
 from asmnet_kit.tensorfile import pack_tensors, read_tensors, write_tensors
