@@ -6,7 +6,7 @@ another package, name an object with the attributes of ``Target`` in the entry p
 """
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -36,7 +36,7 @@ BUILTIN_TARGETS = {
 MODES = ("standard", "single-stream")
 PATHS = ("model", "inputs", "outputs")  # of a request
 
-# What a single kind of targets understands; the command line has each with dashes.
+# What a single kind of targets follows; the command line has each with dashes.
 OPTIONS = {
     "gpu_precision": "gpu",
     "edgetpu_compiler": "edgetpu",
@@ -201,6 +201,36 @@ def option_words(request: Request, kinds: Sequence[str]) -> list[str]:
         if name in request.options and kind in kinds:
             words += [f"--{name.replace('_', '-')}", request.options[name]]
     return words
+
+
+def refuse_unowned(options: Collection[str], targets: Sequence[str]) -> None:
+    """Refuse options of ``OPTIONS`` that none of the targets follows.
+
+    Raises:
+        UsageError: naming the option and the targets that do.
+    """
+    for name in options:
+        if not any(OPTIONS[name] in target.split(":") for target in targets):
+            owners = [target for target in BUILTIN_TARGETS if OPTIONS[name] in target.split(":")]
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for the target{'s' if len(owners) > 1 else ''} "
+                f"{', '.join(owners)}, got {', '.join(targets)}"
+            )
+
+
+def refuse_cpu_options(request: Request) -> None:
+    """Refuse what is about the CPU's kernels, for a target that runs none of them.
+
+    Raises:
+        UsageError: naming the options.
+    """
+    asked = {"--profile": request.profile, "--no-xnnpack": not request.xnnpack}
+    given = [option for option, is_asked in asked.items() if is_asked]
+    if given:
+        raise UsageError(
+            f"target {request.target}: it has no {' and '.join(given)}, which is about the CPU's "
+            f"kernels: leave that out"
+        )
 
 
 def refuse_fallback(request: Request, actual: str) -> None:
