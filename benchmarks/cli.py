@@ -259,7 +259,7 @@ def benchmark(
         "gpu_precision": gpu_precision,
         "edgetpu_compiler": edgetpu_compiler,
         "edgetpu_library": edgetpu_library,
-        "benchmark_model": benchmark_model and str(benchmark_model),
+        "benchmark_model": None if benchmark_model is None else str(benchmark_model),
         "runtime": runtime,
     }
     options = {name: value for name, value in told.items() if value is not None}

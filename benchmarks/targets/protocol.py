@@ -8,7 +8,7 @@ another package, name an object with the attributes of ``Target`` in the entry p
 import importlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
     from asmnet_kit.predictor import Predictor
 
 ENTRY_POINT_GROUP = "asmnet_kit.targets"
+TARGET_ATTRIBUTES = ("name", "problem", "measure", "predictor")  # of ``Target``
 
 # Targets of the kit, by name: "module:object", loaded when one is asked for.
 BUILTIN_TARGETS = {
@@ -267,13 +268,30 @@ def load_target(name: str) -> Target:
     """The target called ``name``.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or the package that brings it is broken.
     """
     if name in BUILTIN_TARGETS:
         module, attribute = BUILTIN_TARGETS[name].split(":")
         target: Target = getattr(importlib.import_module(module), attribute)
         return target
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        found: Target = point.load()
-        return found
+        return _load_entry_point(point)
     raise UsageError(f"expected a target of {', '.join(target_names())}, got {name!r}")
+
+
+def _load_entry_point(point: EntryPoint) -> Target:
+    """Another package's target; whatever its import raises is that package's fault."""
+    package = point.dist.name if point.dist is not None else "another package"
+    whose = f"target {point.name}: {package}'s {point.value}"
+    try:
+        found: Target = point.load()
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"{whose} cannot be loaded ({type(error).__name__}: {reason}): "
+            f"repair or uninstall {package}"
+        ) from error
+    missing = [name for name in TARGET_ATTRIBUTES if not hasattr(found, name)]
+    if missing:
+        raise UsageError(f"{whose} is no target: it has no {', '.join(missing)}")
+    return found
