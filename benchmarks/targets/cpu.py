@@ -117,7 +117,7 @@ def _profile(
         return None, [f"operators not profiled: the profiler is {PROFILED}'s"]
     on_progress(1.0, "profile")
     try:
-        return profile_model(request.model), []
+        return profile_model(request.model, threads=request.threads), []
     except ProfileError as error:
         return None, [f"operators not profiled: {error}"]
 
