@@ -15,7 +15,7 @@ from asmnet_kit.benchmarks.targets import android
 from asmnet_kit.benchmarks.targets.android import ANDROID, parse_devices
 from asmnet_kit.benchmarks.targets.linux import Board
 from asmnet_kit.benchmarks.targets.protocol import Request, load_target, target_names
-from asmnet_kit.benchmarks.targets.remote import RemoteError, checked_result
+from asmnet_kit.benchmarks.targets.remote import RemoteError, checked_result, tail
 from asmnet_kit.cli import main
 from asmnet_kit.errors import KitError, UsageError
 from asmnet_kit.predictor import TflitePredictor
@@ -472,6 +472,11 @@ def test_a_board_gets_the_options_that_the_user_gave(
         load_target(target).measure(request, lambda *_: None)
     assert there in said.read_text()
     assert not_there not in said.read_text()
+
+
+def test_what_another_machine_says_cannot_steer_the_terminal():
+    assert tail(b"\x1b[2Jgone\nand \xff\x00", "here") == "\ufffd[2Jgone and \ufffd\ufffd here"
+    assert tail(b" \n") == "nothing"
 
 
 def test_a_board_that_fails_is_one_clear_error(board, make_tflite):
