@@ -11,11 +11,12 @@ from click.testing import CliRunner
 from asmnet_kit.benchmarks.compare import UnlikeRuns, compare, ratio_interval
 from asmnet_kit.cli import main
 from asmnet_kit.errors import UsageError
-from asmnet_kit.results import save_result
+from asmnet_kit.results import save_result, summarise
 
 
 def _timed(result, samples):
     result["timings_ms"]["invoke"] = [float(v) for v in samples]
+    result["summary"] = summarise(samples)
     return result
 
 
