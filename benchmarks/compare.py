@@ -109,6 +109,7 @@ class Comparison:
         return self.increases.get((NME, NME))
 
     def to_json(self) -> dict[str, Any]:
+        pose, parity = self.increase(POSE), self.increase(PARITY)
         return {
             "name": self.name,
             "base_p50_ms": self.base_p50,
@@ -122,8 +123,8 @@ class Comparison:
             "base_nme_percent": self.nme[0],
             "new_nme_percent": self.nme[1],
             "nme_increase": self.nme_increase,
-            "pose_increase_deg": self.increase(POSE),
-            "parity_increase_pixels": self.increase(PARITY),
+            "pose_increase_deg": pose,
+            "parity_increase_pixels": parity and max(parity.values()),
             "verdicts": list(self.verdicts),
             "messages": list(self.messages),
             "warnings": list(self.warnings),
@@ -367,7 +368,7 @@ def _figures(results: Sequence[Result]) -> Figures:
         accuracy, parity = result["accuracy"] or {}, result["parity"]
         pose = accuracy.get("pose_mae_deg") or {}
         figures |= {(NME, NME): accuracy["nme_percent"]} if accuracy else {}
-        figures |= {(POSE, f"pose {angle}"): error for angle, error in pose.items()}
+        figures |= {(POSE, angle): error for angle, error in pose.items()}
         if parity:
             # Differences over other inputs, or from something else, are other figures.
             inputs = f" over {parity['inputs']} inputs" if "inputs" in parity else ""

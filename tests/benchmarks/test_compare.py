@@ -114,11 +114,11 @@ def test_pose_error_may_rise_by_the_limit_and_no_more(make_result, increase, fai
     outcome = compare(_pair(base), _pair(new))
     assert outcome.failed == failed
     (comparison,) = outcome.comparisons
-    rises = {"pose yaw": 0.0, "pose pitch": increase, "pose roll": 0.0}
+    rises = {"yaw": 0.0, "pitch": increase, "roll": 0.0}
     assert comparison.increase("pose") == pytest.approx(rises)
     if failed:
         assert comparison.verdicts == ("less exact pose",)
-        assert comparison.messages == ("pose pitch 2.000 -> 2.300 degrees, +0.300, beyond +0.2",)
+        assert comparison.messages == ("pitch 2.000 -> 2.300 degrees, +0.300, beyond +0.2",)
         assert not compare(_pair(base), _pair(new), max_pose_increase=0.5).failed
 
 
@@ -132,7 +132,10 @@ def test_a_target_that_moved_away_from_the_cpu_is_a_regression(make_result):
     outcome = compare(_pair(base), _pair(_with_parity(make_result(), 0.5)))
     assert outcome.failed
     assert outcome.comparisons[0].verdicts == ("further from the CPU",)
-    assert not compare(_pair(base), _pair(_with_parity(make_result(), 0.05))).failed
+    slight = compare(_pair(base), _pair(_with_parity(make_result(), 0.05)))
+    assert not slight.failed
+    (told,) = slight.to_json()["comparisons"]
+    assert told["parity_increase_pixels"] == pytest.approx(0.04)
 
 
 def test_differences_over_other_inputs_are_not_compared(make_result):
@@ -250,7 +253,7 @@ def test_json_is_all_of_stdout_even_for_a_regression(saved):
     assert content["verdict"] == "regression"
     assert content["comparisons"][0]["ratio"] == pytest.approx(1.2)
     assert content["comparisons"][0]["percentile"] == 50
-    assert content["comparisons"][0]["pose_increase_deg"]["pose yaw"] == 0
+    assert content["comparisons"][0]["pose_increase_deg"]["yaw"] == 0
     assert content["limits"]["max_pose_increase"] == 0.2
     assert content["comparisons"][0]["ratio_interval"] == pytest.approx([1.2, 1.2])
     assert run.exit_code == 1
