@@ -4,7 +4,6 @@ import re
 import shlex
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,7 @@ WITH_AFFINITY = ("cpu", "linux")  # targets whose process can be held to CPUs
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")  # of asmnet_kit.runtime, which imports NumPy
 CPUS = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
 MAX_CPUS = 4096  # more than any machine has
+MAX_THREADS = 256  # as in asmnet_kit.runtime
 
 # MLPerf Mobile's single-stream scenario.
 SINGLE_STREAM_RUNS = 1024
@@ -73,7 +73,7 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
     multiple=True,
     default=[1],
     show_default=True,
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=MAX_THREADS),
     help="CPU threads; may be given several times.",
 )
 @click.option(
@@ -224,8 +224,13 @@ def benchmark(
       asmnet-kit benchmark models/*.tflite --threads 1 --threads 2 --out results
       asmnet-kit benchmark m.tflite --data faces --format 300w --split test --out results
     """
-    from asmnet_kit.benchmarks.runner import Data, requests_for
-    from asmnet_kit.benchmarks.targets.protocol import Request, load_target, refuse_request
+    from asmnet_kit.benchmarks.runner import WITHOUT_DEVICES, Data, requests_for
+    from asmnet_kit.benchmarks.targets.protocol import (
+        Request,
+        load_target,
+        refuse_request,
+        refuse_unowned,
+    )
     from asmnet_kit.datasets.registry import load_dataset
     from asmnet_kit.files import require_writable
     from asmnet_kit.tensorfile import read_tensors
@@ -245,10 +250,19 @@ def benchmark(
         raise UsageError("--split chooses a part of --data, which is not given")
     if affinity and not set(targets) <= set(WITH_AFFINITY):
         raise UsageError(f"--affinity is for the targets {' and '.join(WITH_AFFINITY)} alone")
-    if runtime and set(targets) != {"cpu"}:
-        raise UsageError("--runtime is for the target cpu alone")
-    if benchmark_model and not any(name.partition(":")[0] == "android" for name in targets):
-        raise UsageError("--benchmark-model is for the targets android, android:gpu, android:nnapi")
+    if devices and set(targets) <= set(WITHOUT_DEVICES):
+        raise UsageError(
+            f"--device chooses one of several, which the targets {' and '.join(WITHOUT_DEVICES)} "
+            f"do not have: leave it out"
+        )
+    told = {
+        "gpu_precision": gpu_precision,
+        "edgetpu_compiler": edgetpu_compiler,
+        "edgetpu_library": edgetpu_library,
+        "benchmark_model": None if benchmark_model is None else str(benchmark_model),
+        "runtime": runtime,
+    }
+    options = {name: value for name, value in told.items() if value is not None}
     if (inputs is None) != (outputs is None):
         raise UsageError("expected --inputs and --outputs together, got one of them")
     # A mistake is refused before anything is measured.
@@ -261,14 +275,8 @@ def benchmark(
             )
     for name in targets:
         load_target(name)
+    refuse_unowned(options, targets)
     limit = max(Request.max_seconds, seconds) if max_seconds is None else max_seconds
-    told = {
-        "gpu_precision": gpu_precision,
-        "edgetpu_compiler": edgetpu_compiler,
-        "edgetpu_library": edgetpu_library,
-        "benchmark_model": benchmark_model and str(benchmark_model),
-        "runtime": runtime,
-    }
     template = Request(
         model=models[0],
         warmup_runs=warmup,
@@ -280,20 +288,20 @@ def benchmark(
         mode="single-stream" if single_stream else "standard",
         sustained_minutes=sustained_minutes,
         profile=profile,
-        options={name: value for name, value in told.items() if value},
+        options=options,
         inputs=inputs,
         outputs=outputs,
     )
-    for name in targets:
-        refuse_request(replace(template, target=name))
+    requests = requests_for(
+        list(models), list(targets), list(threads), template, devices=list(devices)
+    )
+    for request in requests:
+        refuse_request(request)
     if inputs is not None:
         read_tensors(inputs)
     if data is not None and data_format is not None:
         load_dataset(data, data_format, split=split)
     dataset = Data(data, data_format, split) if data and data_format else None
-    requests = requests_for(
-        list(models), list(targets), list(threads), template, devices=list(devices)
-    )
     if inputs is not None and len(requests) > 1:
         raise UsageError(
             f"--outputs takes the outputs of one measurement, got {len(requests)}: name one model, "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     default=1.10,
     show_default=True,
     type=click.FloatRange(min=0, min_open=True),
-    help="New p50 over old p50 that is still fine.",
+    help="New p50 over old p50 that is still fine; of p90 where both are --single-stream.",
 )
 @click.option(
     "--max-nme-increase",
@@ -30,9 +30,24 @@ if TYPE_CHECKING:
     help="Increase of NME, in percentage points, that is still fine.",
 )
 @click.option(
+    "--max-pose-increase",
+    default=0.2,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Increase of the mean error of yaw, pitch or roll, in degrees, that is still fine.",
+)
+@click.option(
+    "--max-parity-increase",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Increase of the mean difference from the CPU's landmarks, in pixels of the crop, that is "
+    "still fine.",
+)
+@click.option(
     "--across",
     multiple=True,
-    type=click.Choice(["machine", "runtime", "target", "data"]),
+    type=click.Choice(["machine", "runtime", "target", "protocol", "data"]),
     help="Compare although this differs, on purpose; may be given several times.",
 )
 @click.option(
@@ -50,6 +65,8 @@ def compare(
     new: Path,
     max_slowdown: float,
     max_nme_increase: float,
+    max_pose_increase: float,
+    max_parity_increase: float,
     across: tuple[str, ...],
     junit: Path | None,
     github: bool,
@@ -59,9 +76,10 @@ def compare(
     """Compare benchmark results BASE with NEW, which are files or folders of them.
 
     Ends with 1 when something got slower or less accurate than the limits allow, or is missing in
-    NEW. Latency is judged by a 95 % interval of the ratio of medians, not by two numbers: what
-    noise can explain does not fail, and is called unclear. Results of unlike machines, runtimes,
-    targets or data sets are refused with 2, and what differs is named.
+    NEW. Latency is judged by a 95 % interval of the ratio of medians (of p90 for --single-stream),
+    not by two numbers: what noise can explain does not fail, and is called unclear. Results of
+    unlike machines, runtimes, targets, protocols or data sets are refused with 2, and what differs
+    is named; so are results of models that fell back to the CPU.
 
     \b
     Examples:
@@ -80,6 +98,8 @@ def compare(
         load_results([new]),
         max_slowdown=max_slowdown,
         max_nme_increase=max_nme_increase,
+        max_pose_increase=max_pose_increase,
+        max_parity_increase=max_parity_increase,
         across=across,
         seed=seed,
     )
@@ -121,7 +141,7 @@ def _print(outcome: "Outcome") -> None:
             comparison.name,
             f"{comparison.base_p50:.3f}",
             f"{comparison.new_p50:.3f}",
-            f"{comparison.ratio:.3f} ({low:.3f} to {high:.3f})",
+            f"p{comparison.percentile:g} x{comparison.ratio:.3f} ({low:.3f} to {high:.3f})",
             _nme(comparison),
             ", ".join(comparison.verdicts),
         )

@@ -3,15 +3,27 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from asmnet_kit.benchmarks.compare import SLOWER, UNCLEAR, WORSE, Comparison, Outcome
+from asmnet_kit.benchmarks.compare import (
+    NME,
+    PARITY,
+    POSE,
+    SLOWER,
+    UNCLEAR,
+    WORSE,
+    Comparison,
+    Outcome,
+)
 from asmnet_kit.files import write_bytes
 from asmnet_kit.reports.text import clean
 
 SUITE = "asmnet-kit compare"
+CASES = {NME: "accuracy", POSE: "pose", PARITY: "parity"}
 
 
 def write_junit(outcome: Outcome, path: Path) -> None:
-    """Write JUnit XML: two cases for each comparison (latency, accuracy), one for each missing."""
+    """Write JUnit XML: a case for each missing result, and for each comparison's latency and those
+    of accuracy, pose and parity that both sides have.
+    """
     cases = [case for c in outcome.comparisons for case in _cases(c)]
     cases += [
         _case(name, "presence", failure=f"{name} was not measured") for name in outcome.missing
@@ -45,7 +57,7 @@ def github_lines(outcome: Outcome) -> list[str]:
 
 
 def _cases(comparison: Comparison) -> list[ElementTree.Element]:
-    seconds = comparison.new_p50 / 1e3
+    seconds = comparison.new_ms / 1e3
     messages = dict(zip(comparison.verdicts, comparison.messages, strict=True))
     latency = _case(
         comparison.name,
@@ -54,9 +66,14 @@ def _cases(comparison: Comparison) -> list[ElementTree.Element]:
         failure=messages.get(SLOWER),
         skipped=messages.get(UNCLEAR),
     )
-    if comparison.nme_increase is None:
-        return [latency]
-    return [latency, _case(comparison.name, "accuracy", failure=messages.get(WORSE))]
+    measured = [kind for kind in CASES if comparison.increase(kind) is not None]
+    return [
+        latency,
+        *(
+            _case(comparison.name, CASES[kind], failure=messages.get(WORSE[kind]))
+            for kind in measured
+        ),
+    ]
 
 
 def _case(

@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,8 +202,8 @@ class CpuUse:
         times = psutil.cpu_times()
         busy = times.user + times.system + getattr(times, "nice", 0.0) + getattr(times, "irq", 0.0)
         busy += getattr(times, "softirq", 0.0) + getattr(times, "steal", 0.0)
-        own = psutil.Process().cpu_times()
-        return cls(busy, own.user + own.system, wall_s, frequency_mhz())
+        # The process's own clock is exact; the kernel's counts are in ticks of 10 ms.
+        return cls(busy, time.process_time(), wall_s, frequency_mhz())
 
 
 def disturbances(before: CpuUse, after: CpuUse, *, threads: int) -> list[str]:
@@ -212,7 +213,7 @@ def disturbances(before: CpuUse, after: CpuUse, *, threads: int) -> list[str]:
     wall = after.wall_s - before.wall_s
     own = after.process_s - before.process_s
     others = (after.machine_busy_s - before.machine_busy_s) - own
-    # The kernel counts in ticks of 10 ms: below half a second the share says nothing.
+    # The machine's time is counted in ticks of 10 ms: below half a second its share says nothing.
     if wall > 0.5 and others / (wall * cores) > MAX_OTHERS_SHARE:
         reasons.append(
             f"other processes (or other guests of the host) used "

@@ -63,8 +63,13 @@ class _Event(ctypes.Structure):
     ]
 
 
-def profile_model(model: Path, *, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any]]:
-    """Usual time of each operator over some runs on one CPU, in the order of execution.
+def profile_model(
+    model: Path, *, threads: int = 1, timeout_s: float = TIMEOUT_S
+) -> list[dict[str, Any]]:
+    """Usual time of each operator over some runs on the CPU, in the order of execution.
+
+    Args:
+        threads: of the kernels. The CPUs are those of this process, which the profiler inherits.
 
     Returns:
         Dicts of ``op`` (the kernel), ``name`` (kernel and number), ``microseconds``, ``share`` of
@@ -73,7 +78,7 @@ def profile_model(model: Path, *, timeout_s: float = TIMEOUT_S) -> list[dict[str
     Raises:
         ProfileError: not to be had here; the message says why.
     """
-    command = [sys.executable, "-m", "asmnet_kit.benchmarks.profile", str(model)]
+    command = [sys.executable, "-m", "asmnet_kit.benchmarks.profile", str(model), str(threads)]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
@@ -160,14 +165,15 @@ class _LiteRt:
         return made
 
 
-def _profile_here(model: Path) -> list[dict[str, Any]]:
+def _profile_here(model: Path, *, threads: int) -> list[dict[str, Any]]:
     """Profile in this process, which may not survive it."""
     litert = _LiteRt()
     environment = litert.handle("LiteRtCreateEnvironment", ctypes.c_int(0), None)
     loaded = litert.handle("LiteRtCreateModelFromFile", environment, str(model).encode())
     options = litert.handle("LiteRtCreateOptions")
     litert.call("LiteRtSetOptionsHardwareAccelerators", options, ctypes.c_int(CPU_ACCELERATOR))
-    _enable_profiling(litert, options)
+    _tell(litert, options, "runtime_options_string", "enable_profiling = true")
+    _tell(litert, options, "xnnpack", f"num_threads = {threads}")
     compiled = litert.handle("LiteRtCreateCompiledModel", environment, loaded, options)
     profiler = litert.handle("LiteRtCompiledModelGetProfiler", compiled)
     inputs = _buffers(litert, environment, loaded, compiled, "Input")
@@ -191,13 +197,13 @@ def _profile_here(model: Path) -> list[dict[str, Any]]:
     return summarised(_events(litert, profiler))
 
 
-def _enable_profiling(litert: _LiteRt, options: ctypes.c_void_p) -> None:
+def _tell(litert: _LiteRt, options: ctypes.c_void_p, whom: str, line: str) -> None:
     """Options travel as text that the library frees with the function it is given."""
     libc = ctypes.CDLL(None)
     libc.strdup.restype = ctypes.c_void_p
-    text = ctypes.c_void_p(libc.strdup(b"enable_profiling = true\n"))
+    text = ctypes.c_void_p(libc.strdup(f"{line}\n".encode()))
     free = ctypes.cast(libc.free, ctypes.c_void_p)
-    opaque = litert.handle("LiteRtCreateOpaqueOptions", b"runtime_options_string", text, free)
+    opaque = litert.handle("LiteRtCreateOpaqueOptions", whom.encode(), text, free)
     litert.call("LiteRtAddOpaqueOptions", options, opaque)
 
 
@@ -278,8 +284,11 @@ def _refuse_unknown_version() -> None:
 
 
 def main() -> None:
-    """Print the profile of ``sys.argv[1]`` as one line of JSON, or ``{"error": ...}``."""
-    model = Path(sys.argv[1])
+    """Print the profile as one line of JSON, or ``{"error": ...}``.
+
+    Arguments: the model and the number of threads.
+    """
+    model, threads = Path(sys.argv[1]), int(sys.argv[2])
     try:
         _refuse_unknown_version()
         try:
@@ -287,7 +296,7 @@ def main() -> None:
         except OSError as error:
             raise ModelError(f"{model}: {error.strerror}") from error
         check_structure(content, name=str(model))
-        line = json.dumps({"profile": _profile_here(model)})
+        line = json.dumps({"profile": _profile_here(model, threads=threads)})
     except KitError as error:
         line = json.dumps({"error": str(error)})
     print(line, flush=True)

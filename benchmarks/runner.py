@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from asmnet_kit import __version__
-from asmnet_kit.benchmarks.statistics import intervals, summarise
+from asmnet_kit.benchmarks.statistics import intervals
 from asmnet_kit.benchmarks.targets.protocol import (
     OnProgress,
     Request,
@@ -27,7 +27,7 @@ from asmnet_kit.benchmarks.targets.protocol import (
     refuse_fallback,
 )
 from asmnet_kit.errors import KitError, ModelError
-from asmnet_kit.results import SCHEMA_VERSION, Result, check_result
+from asmnet_kit.results import SCHEMA_VERSION, Result, check_result, summarise
 
 # A worker that says nothing for this long hangs. One run of the slowest model on the slowest board
 # takes seconds, loading and compiling some tens of seconds.

@@ -1,11 +1,12 @@
-"""What a list of latencies says: summary, intervals and whether it can be trusted."""
+"""What a list of latencies says beside its summary: intervals and whether it can be trusted."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
+from asmnet_kit.results import PERCENTILES
+
 CONFIDENCE_Z = 1.96  # two-sided 95 % of a normal distribution
 
 # Above these a reader should not trust differences of a few percent. Chosen from quiet machines,
@@ -16,19 +17,6 @@ MIN_DRIFT_RUNS = 30  # fewer say nothing about drift
 
 STEADY_RUNS = 10  # times are steady when two medians of this many runs agree ...
 STEADY_SHARE = 0.02  # ... within this share
-
-
-def summarise(samples_ms: Sequence[float]) -> dict[str, float]:
-    """Minimum, percentiles, mean, standard deviation (milliseconds) and runs per second.
-
-    Percentiles interpolate linearly between the two nearest samples. No sample is dropped.
-    """
-    values = np.asarray(samples_ms, np.float64)
-    summary = {"min": float(values.min())}
-    summary |= {name: float(np.percentile(values, q)) for name, q in PERCENTILES.items()}
-    summary |= {"mean": float(values.mean()), "std": float(values.std())}
-    summary["runs_per_second"] = float(1000 * len(values) / values.sum()) if values.sum() else 0.0
-    return summary
 
 
 def intervals(samples_ms: Sequence[float]) -> dict[str, list[float]]:

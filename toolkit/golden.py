@@ -24,6 +24,7 @@ from asmnet_kit.modelfile import ModelMetadata, pack_model, with_metadata
 from asmnet_kit.pose import generic_face, project_axes, rotation_matrix
 from asmnet_kit.predictor import POSE_UNIT_DEGREES, input_values
 from asmnet_kit.results import schema as result_schema
+from asmnet_kit.results import summarise
 from asmnet_kit.runtime import TensorInfo, dequantize
 from asmnet_kit.tensorfile import pack_tensors
 
@@ -208,7 +209,7 @@ def statistics() -> dict[str, Any]:
     return {
         name: {
             "samples": samples,
-            "summary": library.summarise(samples),
+            "summary": summarise(samples),
             "intervals": library.intervals(samples),
             "instability": library.instability(samples),
             "steady": library.steady(samples),

@@ -14,12 +14,20 @@ from operator import ne
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from asmnet_kit.errors import KitError, UsageError
 from asmnet_kit.files import require_exists, write_json
 
 SCHEMA_VERSION = 1
 SUFFIX = ".json"
 LONGEST_MS = 1e9  # eleven days, as in the schema
+PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
+# A summary written elsewhere may have been rounded; one by another formula is further off.
+SUMMARY_SHARE, SUMMARY_SLACK = 1e-3, 1e-4
+
+CPU_ELSEWHERE = ("android", "linux")  # targets that mean another machine's CPU
+NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
 
 Result = dict[str, Any]  # a JSON object that the schema accepts
 
@@ -61,8 +69,8 @@ def check_result(content: Any, *, name: str) -> Result:
         name: of the file, for the message.
 
     Raises:
-        ResultError: it is no benchmark result, of another schema version, or a key does not fit;
-            the message names the key.
+        ResultError: it is no benchmark result, of another schema version, or a key does not fit
+            (the summary is that of the samples); the message names the key.
     """
     if not isinstance(content, dict):
         raise ResultError(f"{name}: expected a JSON object, got {type(content).__name__}")
@@ -94,7 +102,34 @@ def check_result(content: Any, *, name: str) -> Result:
     if error is not None:
         key = ".".join(str(part) for part in error.absolute_path) or "the top level"
         raise ResultError(f"{name}: {key}: {_shortened(error.message)}")
+    _refuse_another_summary(content, name=name)
     return content
+
+
+def summarise(samples_ms: Sequence[float]) -> dict[str, float]:
+    """Minimum, percentiles, mean, standard deviation (milliseconds) and runs per second.
+
+    Percentiles interpolate linearly between the two nearest samples. No sample is dropped.
+    """
+    values = np.asarray(samples_ms, np.float64)
+    summary = {"min": float(values.min())}
+    summary |= {name: float(np.percentile(values, q)) for name, q in PERCENTILES.items()}
+    summary |= {"mean": float(values.mean()), "std": float(values.std())}
+    total = float(values.sum())
+    summary["runs_per_second"] = 1000 * len(values) / total if total else 0.0
+    return summary
+
+
+def _refuse_another_summary(result: Result, *, name: str) -> None:
+    """A summary that is not that of the samples was changed, or the samples were."""
+    told = result["summary"]
+    for key, expected in summarise(result["timings_ms"]["invoke"]).items():
+        if not math.isclose(told[key], expected, rel_tol=SUMMARY_SHARE, abs_tol=SUMMARY_SLACK):
+            raise ResultError(
+                f"{name}: summary.{key}: expected {expected:.6g}, which the samples in "
+                f"timings_ms.invoke give, got {told[key]:.6g}; results are not to be changed: "
+                f"measure again"
+            )
 
 
 def _are_times(samples: list[Any]) -> bool:
@@ -185,6 +220,16 @@ def save_result(path: Path, result: Result) -> None:
         ResultError: it fails the schema.
     """
     write_json(path, check_result(result, name=str(path)))
+
+
+def fell_back(requested: str, actual: str) -> bool:
+    """Did the CPU run what an accelerator was asked for?
+
+    Targets on other machines are ``android:gpu``, ``linux:cpu``; without a kind they mean the CPU.
+    """
+    kind = requested.rpartition(":")[2]
+    wants_cpu = kind == NO_ACCELERATOR or requested in CPU_ELSEWHERE
+    return not wants_cpu and actual.rpartition(":")[2] == NO_ACCELERATOR
 
 
 def _refuse_constant(constant: str) -> Any:

@@ -10,7 +10,7 @@ from asmnet_kit.benchmarks.measuring import measure_session
 from asmnet_kit.benchmarks.profile import PACKAGE as PROFILED
 from asmnet_kit.benchmarks.profile import ProfileError, profile_model
 from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
-from asmnet_kit.errors import MissingDependency
+from asmnet_kit.errors import MissingDependency, UsageError
 from asmnet_kit.runtime import Runtime, installed_runtime, open_runtime
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
@@ -30,7 +30,16 @@ class CpuTarget:
             installed_runtime(_chosen(request) if request is not None else None)
         except MissingDependency as error:
             return str(error)
-        return _cannot_pin(request.affinity) if request is not None and request.affinity else None
+        return None
+
+    def refuse(self, request: Request) -> None:
+        """As ``refuse_request`` asks.
+
+        Raises:
+            UsageError: CPUs that this process cannot be held to.
+        """
+        if request.affinity:
+            _refuse_cpus(request.affinity)
 
     def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
         chosen = _chosen(request)
@@ -86,14 +95,14 @@ def _chosen(request: Request) -> str | None:
     return request.options.get(RUNTIME_OPTION)
 
 
-def _cannot_pin(cpus: Sequence[int]) -> str | None:
-    """Why this process cannot be held to these CPUs, or None when it can."""
+def _refuse_cpus(cpus: Sequence[int]) -> None:
     if not hasattr(os, "sched_setaffinity"):
-        return f"--affinity: {sys.platform} has no call that holds a process to CPUs: leave it out"
+        raise UsageError(
+            f"--affinity: {sys.platform} has no call that holds a process to CPUs: leave it out"
+        )
     allowed = os.sched_getaffinity(0)
     if not set(cpus) <= allowed:
-        return f"--affinity: expected CPUs of {sorted(allowed)}, got {sorted(cpus)}"
-    return None
+        raise UsageError(f"--affinity: expected CPUs of {sorted(allowed)}, got {sorted(cpus)}")
 
 
 def _profile(
@@ -108,7 +117,7 @@ def _profile(
         return None, [f"operators not profiled: the profiler is {PROFILED}'s"]
     on_progress(1.0, "profile")
     try:
-        return profile_model(request.model), []
+        return profile_model(request.model, threads=request.threads), []
     except ProfileError as error:
         return None, [f"operators not profiled: {error}"]
 

@@ -22,7 +22,12 @@ from asmnet_kit.benchmarks.edgetpu.compiler import (
 )
 from asmnet_kit.benchmarks.edgetpu.executable import Compiled, read_compiled
 from asmnet_kit.benchmarks.measuring import measure_session, parity
-from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
+from asmnet_kit.benchmarks.targets.protocol import (
+    Measurement,
+    OnProgress,
+    Request,
+    refuse_cpu_options,
+)
 from asmnet_kit.errors import KitError, MissingDependency, ModelError, UsageError
 from asmnet_kit.graph import Graph, Tensor, read_graph
 from asmnet_kit.op_rules import COMPILED
@@ -137,6 +142,15 @@ class EdgeTpuTarget:
             source = read_graph(request.model)
             session = open_edgetpu(compilation.path, request, source=source)
         return TflitePredictor(request.model, session=session)
+
+    def refuse(self, request: Request) -> None:
+        """As ``refuse_request`` asks.
+
+        Raises:
+            UsageError: an option of the CPU's kernels, or no name of an Edge TPU.
+        """
+        refuse_cpu_options(request)
+        _check_device(request.device)
 
 
 EDGETPU = EdgeTpuTarget()

@@ -21,7 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.benchmarks.measuring import SAME_BITS, measure_session, parity
-from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
+from asmnet_kit.benchmarks.targets.protocol import (
+    Measurement,
+    OnProgress,
+    Request,
+    refuse_cpu_options,
+)
 from asmnet_kit.errors import ModelError, UsageError
 from asmnet_kit.graph import Graph, Tensor, read_graph
 from asmnet_kit.runtime import TensorInfo, open_runtime
@@ -104,6 +109,14 @@ class GpuTarget:
 
         use_software_where_needed()
         return TflitePredictor(request.model, session=open_gpu(request))
+
+    def refuse(self, request: Request) -> None:
+        """As ``refuse_request`` asks.
+
+        Raises:
+            UsageError: an option of the CPU's kernels.
+        """
+        refuse_cpu_options(request)
 
 
 GPU = GpuTarget()

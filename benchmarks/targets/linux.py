@@ -12,6 +12,7 @@ from asmnet_kit.benchmarks.targets.protocol import (
     cpu_list,
     option_words,
     protocol_words,
+    refuse_cpu_options,
 )
 from asmnet_kit.benchmarks.targets.remote import (
     INPUTS_S,
@@ -23,6 +24,7 @@ from asmnet_kit.benchmarks.targets.remote import (
     tail,
 )
 from asmnet_kit.errors import UsageError
+from asmnet_kit.results import NO_ACCELERATOR
 from asmnet_kit.tensorfile import SUFFIX
 
 PROGRAM = "ssh"
@@ -50,9 +52,17 @@ class LinuxTarget(RemoteTarget):
     def problem(self, request: Request | None = None) -> str | None:
         if _ssh() is None:
             return f"{PROGRAM} is not on the PATH; sudo apt-get install openssh-client"
-        if request is not None and not request.device:
-            return "which board? --device user@host"
         return None
+
+    def refuse(self, request: Request) -> None:
+        """As ``refuse_request`` asks.
+
+        Raises:
+            UsageError: no board is named, or an option of the CPU's kernels for another target.
+        """
+        _check_host(request.device)
+        if self.remote_target != NO_ACCELERATOR:
+            refuse_cpu_options(request)
 
     def run_there(self, request: Request, model: SentModel, on_progress: OnProgress) -> Answer:
         board = Board.of(request.device)
@@ -89,8 +99,7 @@ class Board:
 
     @classmethod
     def of(cls, host: str) -> "Board":
-        if not HOST.fullmatch(host):
-            raise UsageError(f"expected --device user@host, got {host!r}")
+        _check_host(host)
         ssh = _ssh()
         if ssh is None:
             raise RemoteError(f"{PROGRAM} is not on the PATH")
@@ -155,6 +164,12 @@ class Board:
         if code:
             raise RemoteError(f"{self.host}: {what} ended with {code}: {tail(out, error)}")
         return out
+
+
+def _check_host(host: str) -> None:
+    if not HOST.fullmatch(host):
+        got = repr(host) if host else "none"
+        raise UsageError(f"which board? expected --device user@host, got {got}")
 
 
 def _ssh() -> str | None:

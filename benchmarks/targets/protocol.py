@@ -6,18 +6,20 @@ another package, name an object with the attributes of ``Target`` in the entry p
 """
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asmnet_kit.errors import KitError, UsageError
+from asmnet_kit.results import fell_back
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
     from asmnet_kit.predictor import Predictor
 
 ENTRY_POINT_GROUP = "asmnet_kit.targets"
+TARGET_ATTRIBUTES = ("name", "problem", "measure", "predictor")  # of ``Target``
 
 # Targets of the kit, by name: "module:object", loaded when one is asked for.
 BUILTIN_TARGETS = {
@@ -35,10 +37,7 @@ BUILTIN_TARGETS = {
 MODES = ("standard", "single-stream")
 PATHS = ("model", "inputs", "outputs")  # of a request
 
-CPU_ELSEWHERE = ("android", "linux")  # targets that mean another machine's CPU
-NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
-
-# What a single kind of targets understands; the command line has each with dashes.
+# What a single kind of targets follows; the command line has each with dashes.
 OPTIONS = {
     "gpu_precision": "gpu",
     "edgetpu_compiler": "edgetpu",
@@ -205,6 +204,36 @@ def option_words(request: Request, kinds: Sequence[str]) -> list[str]:
     return words
 
 
+def refuse_unowned(options: Collection[str], targets: Sequence[str]) -> None:
+    """Refuse options of ``OPTIONS`` that none of the targets follows.
+
+    Raises:
+        UsageError: naming the option and the targets that do.
+    """
+    for name in options:
+        if not any(OPTIONS[name] in target.split(":") for target in targets):
+            owners = [target for target in BUILTIN_TARGETS if OPTIONS[name] in target.split(":")]
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for the target{'s' if len(owners) > 1 else ''} "
+                f"{', '.join(owners)}, got {', '.join(targets)}"
+            )
+
+
+def refuse_cpu_options(request: Request) -> None:
+    """Refuse what is about the CPU's kernels, for a target that runs none of them.
+
+    Raises:
+        UsageError: naming the options.
+    """
+    asked = {"--profile": request.profile, "--no-xnnpack": not request.xnnpack}
+    given = [option for option, is_asked in asked.items() if is_asked]
+    if given:
+        raise UsageError(
+            f"target {request.target}: it has no {' and '.join(given)}, which is about the CPU's "
+            f"kernels: leave that out"
+        )
+
+
 def refuse_fallback(request: Request, actual: str) -> None:
     """A model that ran on another target than the requested one is a failure.
 
@@ -216,16 +245,6 @@ def refuse_fallback(request: Request, actual: str) -> None:
             f"{request.model}: {request.target} was asked for, {actual} ran the model; "
             f"asmnet-kit doctor says what is missing"
         )
-
-
-def fell_back(requested: str, actual: str) -> bool:
-    """Did the CPU run what an accelerator was asked for?
-
-    Targets on other machines are ``android:gpu``, ``linux:cpu``; without a kind they mean the CPU.
-    """
-    kind = requested.rpartition(":")[2]
-    wants_cpu = kind == NO_ACCELERATOR or requested in CPU_ELSEWHERE
-    return not wants_cpu and actual.rpartition(":")[2] == NO_ACCELERATOR
 
 
 def target_names() -> list[str]:
@@ -249,13 +268,30 @@ def load_target(name: str) -> Target:
     """The target called ``name``.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or the package that brings it is broken.
     """
     if name in BUILTIN_TARGETS:
         module, attribute = BUILTIN_TARGETS[name].split(":")
         target: Target = getattr(importlib.import_module(module), attribute)
         return target
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        found: Target = point.load()
-        return found
+        return _load_entry_point(point)
     raise UsageError(f"expected a target of {', '.join(target_names())}, got {name!r}")
+
+
+def _load_entry_point(point: EntryPoint) -> Target:
+    """Another package's target; whatever its import raises is that package's fault."""
+    package = point.dist.name if point.dist is not None else "another package"
+    whose = f"target {point.name}: {package}'s {point.value}"
+    try:
+        found: Target = point.load()
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"{whose} cannot be loaded ({type(error).__name__}: {reason}): "
+            f"repair or uninstall {package}"
+        ) from error
+    missing = [name for name in TARGET_ATTRIBUTES if not hasattr(found, name)]
+    if missing:
+        raise UsageError(f"{whose} is no target: it has no {', '.join(missing)}")
+    return found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.errors import KitError
 from asmnet_kit.files import write_bytes
+from asmnet_kit.reports.text import clean
 from asmnet_kit.results import check_result, parse_json
 from asmnet_kit.tensorfile import unpack_tensors
 
@@ -55,9 +56,9 @@ def run_tool(
 
 
 def tail(*texts: str | bytes) -> str:
-    """The end of what a program said, on one line."""
+    """The end of what a program said, on one line, without what would move a terminal's cursor."""
     joined = " ".join(t.decode(errors="replace") if isinstance(t, bytes) else t for t in texts)
-    return " ".join(joined.split())[-TAIL_CHARACTERS:] or "nothing"
+    return str(clean(" ".join(joined.split())[-TAIL_CHARACTERS:])) or "nothing"
 
 
 def checked_result(content: bytes, *, sha256: str, where: str) -> dict[str, Any]:

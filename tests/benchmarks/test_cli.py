@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from asmnet_kit.benchmarks.targets.cpu import CPU
 from asmnet_kit.benchmarks.targets.protocol import Request
 from asmnet_kit.cli import main
+from asmnet_kit.errors import UsageError
 from asmnet_kit.results import load_result
 from asmnet_kit.tensorfile import read_tensors, write_tensors
 
@@ -82,13 +83,14 @@ def test_a_process_can_be_held_to_cpus_and_the_result_says_so(make_tflite, tmp_p
     # The worker itself saw that it may run on one CPU alone.
     assert "2 threads were asked for, 1 cores may be used" in result["warnings"]
     refused = _run(make_tflite(), *QUICK, "--affinity", "4000", "--out", tmp_path / "none")
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert "--affinity: expected CPUs of" in refused.output
 
 
 def test_where_a_system_cannot_hold_a_process_to_cpus_it_is_refused(make_tflite, monkeypatch):
     monkeypatch.delattr(os, "sched_setaffinity", raising=False)
-    assert "leave it out" in CPU.problem(Request(make_tflite(), affinity=(0,)))
+    with pytest.raises(UsageError, match="leave it out"):
+        CPU.refuse(Request(make_tflite(), affinity=(0,)))
 
 
 def test_a_broken_model_fails_the_command_but_not_the_others(make_tflite, tmp_path):
@@ -122,6 +124,20 @@ def test_a_model_that_is_no_landmark_model_keeps_its_speed(make_tflite, make_pts
         (["--affinity", "0", "--target", "gpu"], "for the targets cpu and linux alone"),
         (["--runtime", "tflite-runtime", "--target", "gpu"], "--runtime is for the target cpu"),
         (["--runtime", "abacus"], "'abacus' is not one of"),
+        (["--gpu-precision", "fp16"], "--gpu-precision is for the targets gpu, android:gpu"),
+        (["--edgetpu-compiler", "/nope"], "is for the targets edgetpu, linux:edgetpu, got cpu"),
+        (["--edgetpu-library", "l.so", "--target", "gpu"], "edgetpu, linux:edgetpu, got gpu"),
+        (["--device", "foo", "--target", "cpu", "--target", "gpu"], "--device chooses one"),
+        (["--device", "bogus", "--target", "edgetpu"], "expected --device usb"),
+        (["--device", "-oProxyCommand=x", "--target", "linux"], "expected --device user@host"),
+        (["--target", "linux"], "which board?"),
+        (["--target", "gpu", "--profile"], "it has no --profile"),
+        (["--target", "edgetpu", "--no-xnnpack"], "it has no --no-xnnpack"),
+        (
+            ["--target", "linux:gpu", "--device", "pi@board", "--profile", "--no-xnnpack"],
+            "--profile and --no-xnnpack",
+        ),
+        (["--threads", "9999"], "--threads"),
         (["--target", "android", "--profile"], "the app on the phone has no --profile"),
         (["--inputs", "."], "--inputs and --outputs together"),
         (["--inputs", ".", "--outputs", "."], "expected the name of a file for the outputs"),

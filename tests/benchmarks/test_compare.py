@@ -11,11 +11,12 @@ from click.testing import CliRunner
 from asmnet_kit.benchmarks.compare import UnlikeRuns, compare, ratio_interval
 from asmnet_kit.cli import main
 from asmnet_kit.errors import UsageError
-from asmnet_kit.results import save_result
+from asmnet_kit.results import save_result, summarise
 
 
 def _timed(result, samples):
     result["timings_ms"]["invoke"] = [float(v) for v in samples]
+    result["summary"] = summarise(samples)
     return result
 
 
@@ -87,6 +88,73 @@ def test_nme_may_rise_by_the_limit_and_no_more(make_result, increase, failed):
     assert outcome.comparisons[0].nme_increase == pytest.approx(increase)
 
 
+def _single_stream(result):
+    result["protocol"]["mode"] = "single-stream"
+    return result
+
+
+def test_single_stream_is_judged_by_p90(make_result):
+    steady = _timed(make_result(), [2.0] * 400)
+    tail = _timed(make_result(), ([2.0] * 8 + [3.0] * 2) * 40)  # p50 2 ms, p90 3 ms
+    (standard,) = compare(_pair(steady), _pair(tail)).comparisons
+    assert (standard.percentile, standard.verdicts) == (50, ("ok",))
+    for result in (steady, tail):
+        _single_stream(result)
+    (comparison,) = compare(_pair(steady), _pair(tail)).comparisons
+    assert (comparison.percentile, comparison.verdicts) == (90, ("slower",))
+    assert (comparison.base_ms, comparison.new_ms) == (2.0, 3.0)
+    assert (comparison.base_p50, comparison.new_p50) == (2.0, 2.0)
+    assert "p90 2.000 -> 3.000 ms" in comparison.messages[0]
+
+
+@pytest.mark.parametrize(("increase", "failed"), [(0.2, False), (0.3, True)])
+def test_pose_error_may_rise_by_the_limit_and_no_more(make_result, increase, failed):
+    base, new = make_result(nme=3.3), make_result(nme=3.3)
+    new["accuracy"]["pose_mae_deg"]["pitch"] += increase
+    outcome = compare(_pair(base), _pair(new))
+    assert outcome.failed == failed
+    (comparison,) = outcome.comparisons
+    rises = {"yaw": 0.0, "pitch": increase, "roll": 0.0}
+    assert comparison.increase("pose") == pytest.approx(rises)
+    if failed:
+        assert comparison.verdicts == ("less exact pose",)
+        assert comparison.messages == ("pitch 2.000 -> 2.300 degrees, +0.300, beyond +0.2",)
+        assert not compare(_pair(base), _pair(new), max_pose_increase=0.5).failed
+
+
+def _with_parity(result, mean, **facts):
+    result["parity"] = {"mean": mean, "max": 2 * mean, "inputs": 8, "reference": "the CPU", **facts}
+    return result
+
+
+def test_a_target_that_moved_away_from_the_cpu_is_a_regression(make_result):
+    base = _with_parity(make_result(), 0.01)
+    outcome = compare(_pair(base), _pair(_with_parity(make_result(), 0.5)))
+    assert outcome.failed
+    assert outcome.comparisons[0].verdicts == ("further from the CPU",)
+    slight = compare(_pair(base), _pair(_with_parity(make_result(), 0.05)))
+    assert not slight.failed
+    (told,) = slight.to_json()["comparisons"]
+    assert told["parity_increase_pixels"] == pytest.approx(0.04)
+
+
+def test_differences_over_other_inputs_are_not_compared(make_result):
+    base = _with_parity(make_result(), 0.01)
+    new = _with_parity(make_result(), 0.5, inputs=488)
+    outcome = compare(_pair(base), _pair(new))
+    assert not outcome.failed
+    (warning,) = (w for w in outcome.comparisons[0].warnings if "one side only" in w)
+    assert "over 488 inputs" in warning
+
+
+def test_a_model_that_fell_back_to_the_cpu_is_not_compared(make_result):
+    base, new = make_result(), make_result()
+    for result in (base, new):
+        result["target"] |= {"requested": "gpu", "actual": "cpu"}
+    with pytest.raises(UsageError, match="gpu was asked for, cpu ran the model"):
+        compare(_pair(base), _pair(new), across=["target"])
+
+
 def test_accuracy_of_one_side_alone_is_a_warning(make_result):
     (comparison,) = compare(_pair(make_result(nme=3.0)), _pair(make_result())).comparisons
     assert comparison.nme_increase is None
@@ -100,6 +168,8 @@ UNLIKE = {
     "runtime.kernels": lambda r: r["runtime"].update(kernels="builtin (3 ops)"),
     "target.threads": lambda r: r["target"].update(threads=2),
     "target.actual": lambda r: r["target"].update(actual="gpu"),
+    "protocol.mode": _single_stream,
+    "protocol.timed": lambda r: r["protocol"].update(timed="invoke alone"),
     "accuracy.dataset": lambda r: r["accuracy"].update(dataset="Another"),
 }
 
@@ -182,16 +252,26 @@ def test_json_is_all_of_stdout_even_for_a_regression(saved):
     content = json.loads(run.stdout)
     assert content["verdict"] == "regression"
     assert content["comparisons"][0]["ratio"] == pytest.approx(1.2)
+    assert content["comparisons"][0]["percentile"] == 50
+    assert content["comparisons"][0]["pose_increase_deg"]["yaw"] == 0
+    assert content["limits"]["max_pose_increase"] == 0.2
     assert content["comparisons"][0]["ratio_interval"] == pytest.approx([1.2, 1.2])
     assert run.exit_code == 1
 
 
-def test_junit_has_a_case_for_latency_and_one_for_accuracy(saved, tmp_path):
+def test_a_result_that_names_no_mode_is_a_standard_one(make_result):
+    new = make_result()
+    new["protocol"]["mode"] = "standard"
+    assert not compare(_pair(make_result()), _pair(new)).failed
+
+
+def test_junit_has_cases_for_latency_accuracy_and_pose(saved, tmp_path):
     path = tmp_path / "out" / "j.xml"
     _run(*saved(new=2.4, nme=3.0, name='<b>"&\x01'), "--junit", path)
     suite = ElementTree.parse(path).getroot().find("testsuite")
-    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
-    latency, accuracy = suite.findall("testcase")
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
+    latency, accuracy, pose = suite.findall("testcase")
+    assert pose.get("classname") == "asmnet-kit compare.pose"
     assert "slower" in latency.find("failure").get("message")
     assert accuracy.find("failure") is None
     assert '<b>"&' in latency.get("name")

@@ -1,5 +1,7 @@
 """The time of each operator, from the runtime's own profiler, and what happens without it."""
 
+import sys
+
 import pytest
 
 from asmnet_kit.benchmarks import profile
@@ -15,6 +17,34 @@ def test_each_operator_of_a_real_model_has_a_time(make_tflite):
     assert len(dense) == 2
     assert {entry["target"] for entry in entries} == {"xnnpack"}
     assert sum(entry["share"] for entry in entries) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_the_profiler_has_as_many_threads_as_it_is_told(make_tflite, monkeypatch, tmp_path):
+    """The kernels' pool counts the thread that calls it; what else the library starts is alike."""
+    script = tmp_path / "python"  # the profiler, which tells of itself before it ends
+    script.write_text(
+        f"#!{sys.executable}\n"
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from asmnet_kit.benchmarks import profile\n"
+        "sys.argv[:3] = []\n"
+        "sys.argv.insert(0, 'profile')\n"
+        "here = profile._profile_here\n"
+        "def told(*a, **k):\n"
+        "    found = here(*a, **k)\n"
+        f"    Path({str(tmp_path / 'n')!r}).write_text(str(len(os.listdir('/proc/self/task'))))\n"
+        "    return found\n"
+        "profile._profile_here = told\n"
+        "profile.main()\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(profile.sys, "executable", str(script))
+    counts = {}
+    for threads in (1, 3):
+        assert profile_model(make_tflite(size=64), threads=threads)
+        counts[threads] = int((tmp_path / "n").read_text())
+    assert counts[3] - counts[1] == 2
 
 
 def test_the_benchmark_keeps_the_profile(make_tflite):

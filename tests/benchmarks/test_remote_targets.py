@@ -15,12 +15,12 @@ from asmnet_kit.benchmarks.runner import benchmark_model, model_facts, patience
 from asmnet_kit.benchmarks.targets import android
 from asmnet_kit.benchmarks.targets.android import ANDROID, parse_devices
 from asmnet_kit.benchmarks.targets.linux import Board
-from asmnet_kit.benchmarks.targets.protocol import Request, fell_back, load_target, target_names
-from asmnet_kit.benchmarks.targets.remote import RemoteError, checked_result
+from asmnet_kit.benchmarks.targets.protocol import Request, load_target, target_names
+from asmnet_kit.benchmarks.targets.remote import RemoteError, checked_result, tail
 from asmnet_kit.cli import main
 from asmnet_kit.errors import KitError, UsageError
 from asmnet_kit.predictor import TflitePredictor
-from asmnet_kit.results import load_result
+from asmnet_kit.results import fell_back, load_result
 from asmnet_kit.runtime import open_runtime
 from asmnet_kit.shipped import find_model
 from asmnet_kit.tensorfile import pack_tensors, read_tensors, write_tensors
@@ -483,6 +483,11 @@ def test_a_board_gets_the_options_that_the_user_gave(
     assert not_there not in said.read_text()
 
 
+def test_what_another_machine_says_cannot_steer_the_terminal():
+    assert tail(b"\x1b[2Jgone\nand \xff\x00", "here") == "\ufffd[2Jgone and \ufffd\ufffd here"
+    assert tail(b" \n") == "nothing"
+
+
 def test_a_board_that_fails_is_one_clear_error(board, make_tflite):
     def request(host):
         return Request(make_tflite(), target="linux", device=host, runs=3, min_seconds=0.0)
@@ -505,8 +510,8 @@ def test_without_a_board_the_target_asks_for_one(make_tflite, tmp_path):
     run = CliRunner().invoke(
         main, ["benchmark", str(make_tflite()), "--target", "linux", "--out", str(tmp_path / "r")]
     )
-    assert run.exit_code == 1
-    assert "--device user@host" in run.output or "openssh-client" in run.output
+    assert run.exit_code == 2
+    assert "--device user@host" in run.output
 
 
 def test_fallback_is_seen_on_this_machine_and_on_others():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from asmnet_kit.benchmarks.statistics import instability, intervals, steady, summarise
+from asmnet_kit.benchmarks.statistics import instability, intervals, steady
+from asmnet_kit.results import summarise
 
 
 def test_the_summary_of_eleven_known_samples():

@@ -12,7 +12,7 @@ from asmnet_kit.cli import main
 from asmnet_kit.reports.build import build_report, write_report
 from asmnet_kit.reports.charts import Axis, histogram_path, pareto_front, scatter
 from asmnet_kit.reports.text import grouped, markdown, milliseconds, tick
-from asmnet_kit.results import ResultError, check_result, save_result
+from asmnet_kit.results import ResultError, check_result, save_result, summarise
 
 ATTACK = "<script>alert(1)</script>\"'|`*\ud800\x00"
 
@@ -60,6 +60,23 @@ def test_the_headline_names_the_fastest_and_the_most_accurate_model(tmp_path, ma
     assert headline.startswith("Fastest of 2 models: quick takes 1.00 ms")
     assert "with an NME of 6.00 %" in headline
     assert "Most accurate: exact with an NME of 4.00 %, at 3.0 times the latency." in headline
+
+
+def test_what_fell_back_to_the_cpu_is_shown_and_wins_nothing(tmp_path, make_result, written):
+    fallen = make_result(name="fallen", p50=1.0, nme=1.0)
+    fallen["target"] |= {"requested": "gpu", "actual": "cpu"}
+    honest = [make_result(name="one", p50=2.0, nme=5.0), make_result(name="two", p50=3.0, nme=4.0)]
+    loaded = [(tmp_path / f"{i}.json", r) for i, r in enumerate([fallen, *honest])]
+    report = build_report(loaded, tmp_path)
+    assert report.headline[0].startswith("Fastest of 2 models: one takes 2.00 ms")
+    assert all("fallen" not in whose for _, _, whose in report.tiles)
+    assert [row.model for row in report.ranked] == ["one", "two"]
+    assert len(report.scatter.dots) == 2
+    assert report.warnings[0][1] == [report.rows[0].label]
+    assert "gpu (ran on cpu)" in report.rows[0].label
+    _, md = written(fallen)
+    assert "nothing to compare" in md
+    assert "left out of the headline" in md
 
 
 def test_models_and_targets_form_a_matrix_with_gaps_named(tmp_path, make_result, written):
@@ -163,7 +180,8 @@ def test_warnings_that_differ_in_numbers_alone_become_one():
 
 def test_a_thousand_results_build_in_seconds(tmp_path, make_result):
     base = make_result(nme=5.0)
-    base["timings_ms"]["invoke"] = [1.0 + (i % 97) / 50 for i in range(500)]
+    samples = [1.0 + (i % 97) / 50 for i in range(500)]
+    base["timings_ms"]["invoke"], base["summary"] = samples, summarise(samples)
     loaded = []
     for i in range(1000):
         model = base["model"] | {"name": f"model_{i // 4}", "sha256": f"{i // 4:064x}"}

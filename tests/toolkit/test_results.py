@@ -13,6 +13,7 @@ from asmnet_kit.results import (
     load_results,
     parse_json,
     save_result,
+    summarise,
 )
 
 
@@ -55,6 +56,21 @@ def test_a_wrong_value_is_refused_and_its_key_named(make_result, path, value, me
     place[path[-1]] = value
     with pytest.raises(ResultError, match=message):
         check_result(result, name="r.json")
+
+
+@pytest.mark.parametrize("key", ["min", "p50", "p90", "p99", "mean", "std", "runs_per_second"])
+def test_a_summary_that_is_not_the_samples_is_refused(make_result, key):
+    result = make_result()
+    result["summary"][key] += 0.01 * (1 + result["summary"][key])
+    with pytest.raises(ResultError, match=rf"summary\.{key}: expected .* which the samples"):
+        check_result(result, name="r.json")
+
+
+def test_a_summary_may_be_rounded(make_result):
+    result = make_result()
+    result["timings_ms"]["invoke"] = [1.0001, 2.0004, 3.0002]
+    result["summary"] = {k: round(v, 3) for k, v in summarise([1.0001, 2.0004, 3.0002]).items()}
+    assert check_result(result, name="r.json") is result
 
 
 def test_every_required_key_is_missed_by_name(make_result):

@@ -21,10 +21,13 @@ from asmnet_kit.files import write_text
 from asmnet_kit.reports import text
 from asmnet_kit.reports.charts import Axis, Scatter, histogram_path, scatter
 from asmnet_kit.reports.details import Profile, Sustained, profiles, sustained_runs
-from asmnet_kit.results import Result
+from asmnet_kit.results import Result, fell_back
 
 DEFAULT_TITLE = "Benchmark report"
 OPEN_ROWS = 24  # charts shown at once; more are there, folded
+FELL_BACK = (
+    "the CPU ran what an accelerator was asked for: left out of the headline and the comparisons"
+)
 
 # Facts that change from run to run do not make it another machine.
 VOLATILE_FACTS = (
@@ -42,6 +45,7 @@ class Row:
     """One result as the report shows it.
 
     Attributes:
+        fell_back: the CPU ran what an accelerator was asked for; such a row competes with none.
         number: in the scatter's legend, or None without accuracy.
         variant: target, threads and kernels: with the machine, the matrix' column.
         stages: (name, milliseconds, percent of their sum), pre to post.
@@ -55,6 +59,7 @@ class Row:
     machine: str
     p50: float
     nme: float | None
+    fell_back: bool
     number: int | None
     histogram: str
     marks: list[tuple[str, float]]
@@ -167,22 +172,25 @@ def build_report(
     axis = Axis.over([v for _, r in cleaned for v in _ends(r["timings_ms"]["invoke"])])
     rows = _rows(cleaned, folder, machine_names, axis)
     columns = list(dict.fromkeys(_column(row) for row in rows))
+    competing = [row for row in rows if not row.fell_back]
+    ranked = [row for row in competing if row.nme is not None]
     with_nme = [row for row in rows if row.nme is not None]
+    fallen = [row.label for row in rows if row.fell_back]
     labelled = [(row.label, row.result) for row in rows]
     return Report(
         title=str(text.clean(title)),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         kit_version=__version__,
-        headline=_headline(rows),
-        tiles=_tiles(rows),
+        headline=_headline(competing),
+        tiles=_tiles(competing),
         columns=columns,
         matrix=_matrix(rows, columns),
         rows=rows,
         axis=axis,
-        scatter=_scatter(with_nme),
-        ranked=with_nme,
+        scatter=_scatter(ranked),
+        ranked=ranked,
         accuracies=_distinct_accuracies(with_nme),
-        warnings=_grouped(rows, "warnings"),
+        warnings=[(FELL_BACK, fallen)] * bool(fallen) + _grouped(rows, "warnings"),
         gaps=_grouped(rows, "notes") + _missing(rows),
         machines=machines,
         runtimes=_runtimes(rows),
@@ -210,7 +218,9 @@ def _rows(
     number = 0
     for path, result in results:
         nme = (result["accuracy"] or {}).get("nme_percent")
-        if nme is not None:
+        target = result["target"]
+        fallen = fell_back(target["requested"], target["actual"])
+        if nme is not None and not fallen:
             number += 1
         stages = _stages(result)
         frame_ms = sum(ms for _, ms in stages)
@@ -226,7 +236,8 @@ def _rows(
                 machine=name if len(set(machine_names.values())) > 1 else "",
                 p50=result["summary"]["p50"],
                 nme=nme,
-                number=None if nme is None else number,
+                fell_back=fallen,
+                number=None if nme is None or fallen else number,
                 histogram=histogram_path(result["timings_ms"]["invoke"], axis),
                 marks=[(p, axis.at(result["summary"][p])) for p in ("p50", "p90", "p99")],
                 stages=[
@@ -284,13 +295,13 @@ def _matrix(rows: Sequence[Row], columns: Sequence[str]) -> list[MatrixRow]:
     for key in dict.fromkeys(_key(row) for row in rows):
         found = {column: newest.get((key, column)) for column in columns}
         measured = [row for row in found.values() if row]
-        fastest = min(row.p50 for row in measured)
+        competing = [row.p50 for row in measured if not row.fell_back]
         cells = [
             Cell(
                 row=row,
                 repeats=repeats[key, column],
                 bar=round(100 * row.p50 / slowest, 2) if slowest else 0.0,
-                best=len(measured) > 1 and row.p50 == fastest,
+                best=len(competing) > 1 and not row.fell_back and row.p50 == min(competing),
             )
             if row
             else None
@@ -309,7 +320,9 @@ def _matrix(rows: Sequence[Row], columns: Sequence[str]) -> list[MatrixRow]:
 
 
 def _headline(rows: Sequence[Row]) -> list[str]:
-    """What a reader in a hurry should know, in one or two sentences."""
+    """What a reader in a hurry should know, in one or two sentences, of rows that compete."""
+    if not rows:
+        return ["The CPU ran every model that an accelerator was asked for: nothing to compare."]
     fastest = min(rows, key=lambda row: row.p50)
     low, high = fastest.result.get("intervals_ms", {}).get("p50", (None, None))
     between = (
@@ -342,7 +355,9 @@ def _headline(rows: Sequence[Row]) -> list[str]:
 
 
 def _tiles(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
-    """(what, figure, whose) of the extremes."""
+    """(what, figure, whose) of the extremes among rows that compete."""
+    if not rows:
+        return []
     fastest = min(rows, key=lambda row: row.p50)
     smallest = min(rows, key=lambda row: (row.result["model"]["size_bytes"], row.p50))
     busiest = max(rows, key=lambda row: row.result["summary"]["runs_per_second"])
