@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.benchmarks.gpu_placement import runs_without_cpu
+from asmnet_kit.benchmarks.litert_library import LibraryError
 from asmnet_kit.benchmarks.measuring import SAME_BITS, measure_session, parity
 from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.errors import ModelError, UsageError
@@ -36,6 +38,9 @@ PRECISIONS = ("fp32", "fp16")
 HARDWARE, SOFTWARE, CPU = "gpu", "software GPU", "cpu"
 
 DRIVER_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")  # the second is the older name
+
+# What LiteRT is asked besides: compiling the model for the GPU once more, in another process.
+QUESTION = "LiteRtCompiledModelIsNonCpuFullyAccelerated"
 
 ADAPTER = re.compile(r"Selected adapter: (.+)$", re.MULTILINE)
 SOFTWARE_SIGNS = ("swiftshader", "llvmpipe", "lavapipe", "softwar", "adaptertype=cpu")
@@ -68,6 +73,8 @@ class GpuTarget:
         if not isinstance(session, GpuSession):
             raise ModelError(f"{request.model}: expected a GPU session")
         difference = parity(session, open_runtime(request.model), model=request.model)
+        on_progress(1.0, "placement")
+        unanswered = session.ask_runtime(request.model)
         warnings = []
         if session.actual == SOFTWARE:
             warnings.append(
@@ -97,6 +104,7 @@ class GpuTarget:
             timed="write the input, run, read every output back from the GPU",
             parity=difference,
             warnings=warnings,
+            notes=unanswered,
         )
 
     def predictor(self, request: Request) -> "Predictor":
@@ -115,6 +123,7 @@ class GpuSession:
     Attributes:
         inputs, outputs: by the names of the signature.
         adapter: what LiteRT says it selected.
+        without_cpu: LiteRT's answer to whether nothing of the model is the CPU's; None unasked.
         actual: ``gpu``, ``software GPU``, or ``cpu`` without evidence of either.
         proof: the evidence.
     """
@@ -133,22 +142,34 @@ class GpuSession:
         self._in = {name: create_in(self.signature, name) for name in self.inputs}
         self._out = {name: create_out(self.signature, name) for name in self.outputs}
         self.adapter: str | None = None
+        self.without_cpu: bool | None = None
         self._drivers = loaded_drivers()
 
     @property
     def actual(self) -> str:
-        if self.adapter is None or not self._drivers:
+        if self.adapter is None or not self._drivers or self.without_cpu is False:
             return CPU
         told = f"{self.adapter} {' '.join(self._drivers)}".lower()
         return SOFTWARE if any(sign in told for sign in SOFTWARE_SIGNS) else HARDWARE
 
     @property
     def proof(self) -> list[str]:
-        return [
+        lines = [
             "the GPU alone was asked for: LiteRT refuses a model that it cannot place there whole",
             f"selected adapter: {self.adapter or 'none in the log'}",
             f"Vulkan drivers in this process: {', '.join(self._drivers) or 'none'}",
         ]
+        if self.without_cpu is not None:
+            lines.append(f"{QUESTION}: {'yes' if self.without_cpu else 'no'}")
+        return lines
+
+    def ask_runtime(self, model: Path) -> list[str]:
+        """Set ``without_cpu``; why there is no answer, where there is none."""
+        try:
+            self.without_cpu = runs_without_cpu(model)
+        except LibraryError as error:
+            return [f"{QUESTION}: not asked: {error}"]
+        return []
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Write, run and read back; reading waits for the GPU."""
