@@ -298,13 +298,18 @@ def _usb_ids(devices: Path) -> Iterable[tuple[str, str]]:
             continue
 
 
-def vulkan_drivers() -> list[str]:
-    """Names of the driver manifests that the Vulkan loader would read."""
+def vulkan_manifests() -> list[Path]:
+    """The driver manifests that the Vulkan loader would read: one .json for each driver."""
     told = os.environ.get("VK_DRIVER_FILES") or os.environ.get("VK_ICD_FILENAMES")
     if told:
-        return [Path(part).stem for part in told.split(os.pathsep) if Path(part).is_file()]
+        return [Path(part) for part in told.split(os.pathsep) if Path(part).is_file()]
     files = [file for folder in VULKAN_DRIVER_FOLDERS for file in Path(folder).glob("*.json")]
-    return sorted(file.stem for file in files)
+    return sorted(files, key=lambda file: file.stem)
+
+
+def vulkan_drivers() -> list[str]:
+    """Names of the driver manifests that the Vulkan loader would read."""
+    return [file.stem for file in vulkan_manifests()]
 
 
 def software_vulkan() -> Path | None:

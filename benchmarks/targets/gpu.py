@@ -7,6 +7,7 @@ driver (SwiftShader comes with Chromium); that is labelled software and is no GP
 
 import ctypes
 import ctypes.util
+import json
 import os
 import re
 import sys
@@ -44,10 +45,6 @@ QUESTION = "LiteRtCompiledModelIsNonCpuFullyAccelerated"
 
 ADAPTER = re.compile(r"Selected adapter: (.+)$", re.MULTILINE)
 SOFTWARE_SIGNS = ("swiftshader", "llvmpipe", "lavapipe", "softwar", "adaptertype=cpu")
-# Files of Vulkan drivers as they are mapped into a process.
-DRIVER_FILE = re.compile(
-    r"/([^/\s]*(?:vk_swiftshader|libvulkan_|libGLX_nvidia|nvidia-vulkan|amdvlk|powervr)[^/\s]*)$"
-)
 LOG_CHARACTERS = 300
 
 
@@ -149,8 +146,9 @@ class GpuSession:
     def actual(self) -> str:
         if self.adapter is None or not self._drivers or self.without_cpu is False:
             return CPU
-        told = f"{self.adapter} {' '.join(self._drivers)}".lower()
-        return SOFTWARE if any(sign in told for sign in SOFTWARE_SIGNS) else HARDWARE
+        # Several drivers may be loaded, a software one among them; the adapter is the one in use.
+        software = any(sign in self.adapter.lower() for sign in SOFTWARE_SIGNS)
+        return SOFTWARE if software else HARDWARE
 
     @property
     def proof(self) -> list[str]:
@@ -247,13 +245,36 @@ def use_software_where_needed() -> None:
 
 
 def loaded_drivers() -> list[str]:
-    """File names of the Vulkan drivers that are mapped into this process."""
+    """File names of the Vulkan drivers that are loaded into this process.
+
+    A driver is what a manifest names as its library; the linker is asked whether it has that one
+    already, so links and whatever a vendor calls its files do not matter.
+    """
+    from asmnet_kit.doctor import vulkan_manifests
+
+    named = {library for file in vulkan_manifests() if (library := _driver_library(file))}
+    return sorted(Path(library).name for library in named if _is_loaded(library))
+
+
+def _driver_library(manifest: Path) -> str | None:
+    """What to load for a manifest: a path, or a name that the linker looks for."""
     try:
-        lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
+        library = json.loads(manifest.read_bytes())["ICD"]["library_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # the Vulkan loader leaves it out, too
+    if not isinstance(library, str):
+        return None
+    return library if os.sep not in library else str(manifest.parent / library)
+
+
+def _is_loaded(library: str) -> bool:
+    if sys.platform == "win32":  # LiteRT's accelerator is not made for it
+        return False
+    try:
+        ctypes.CDLL(library, mode=os.RTLD_NOLOAD)
     except OSError:
-        return []
-    found = [match[1] for line in lines if (match := DRIVER_FILE.search(line))]
-    return sorted(set(found))
+        return False
+    return True
 
 
 def _import_runtime() -> tuple[Any, Any, Any]:

@@ -1,7 +1,9 @@
 """The GPU target: for real on a software Vulkan driver where a browser brings one."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from asmnet_kit.benchmarks.targets.gpu import (
     HARDWARE,
     SOFTWARE,
     GpuSession,
+    loaded_drivers,
     open_gpu,
 )
 from asmnet_kit.benchmarks.targets.protocol import Request
@@ -156,6 +159,7 @@ class _Compiled:
         ("NVIDIA H100, arch=hopper, backend=Vulkan", ["libGLX_nvidia.so.0"], HARDWARE),
         ("llvmpipe (LLVM 15), backend=Vulkan", ["libvulkan_lvp.so"], SOFTWARE),
         ("Odd, backend=Vulkan, adapterType=CPU / Software", ["libvulkan_odd.so"], SOFTWARE),
+        ("Mali-G78, arch=valhall", ["libmali.so", "libvk_swiftshader.so"], HARDWARE),
         ("NVIDIA H100", [], CPU),
         (None, ["libGLX_nvidia.so.0"], CPU),
     ],
@@ -167,6 +171,39 @@ def test_without_evidence_of_adapter_and_driver_it_counts_as_the_cpu(
     session = GpuSession(_Compiled(), gpu.read_graph(make_tflite()), precision="fp32")
     session.adapter = adapter
     assert session.actual == actual
+
+
+@pytest.fixture
+def manifests(monkeypatch, tmp_path):
+    """Writes driver manifests of these libraries for the Vulkan loader."""
+
+    def write(*libraries):
+        files = []
+        for number, library in enumerate(libraries):
+            files.append(tmp_path / f"{number}_icd.json")
+            files[-1].write_text(library if library[0] == "{" else MANIFEST % library)
+        monkeypatch.setenv("VK_DRIVER_FILES", os.pathsep.join(map(str, files)))
+
+    return write
+
+
+MANIFEST = '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s"}}'
+
+
+def test_a_driver_counts_as_loaded_by_whatever_name_its_manifest_has(manifests, tmp_path):
+    """Not by a list of vendors: here libc plays the driver, by name and through a link."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    libc = next(line.split()[-1] for line in lines if "/libc.so" in line)
+    (tmp_path / "libmali-odd.so").symlink_to(libc)
+    (tmp_path / "libVK_IMG.so").write_bytes(b"no library")
+    manifests("libc.so.6", "./libmali-odd.so", "./libVK_IMG.so", "libnothing.so.1")
+    assert loaded_drivers() == ["libc.so.6", "libmali-odd.so"]
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"ICD": 3}', '{"ICD": {"library_path": 3}}'])
+def test_a_damaged_manifest_is_no_driver(manifests, text):
+    manifests(text)
+    assert loaded_drivers() == []
 
 
 def test_the_adapter_is_read_from_the_runtimes_log():
