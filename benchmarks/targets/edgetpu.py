@@ -41,8 +41,8 @@ NO_DEVICE = (
     "container, and allow the user to use it (group plugdev or apex)"
 )
 NO_LIBRARY = (
-    "{library} cannot be loaded ({reason}): install libedgetpu1-std from Coral's Debian packages "
-    "(coral.ai/software)"
+    "{library} cannot be loaded ({reason}): install libedgetpu1-std from Coral's Debian packages; "
+    "asmnet-kit doctor prints the commands"
 )
 MISMATCH = (
     "; libedgetpu and the runtime do not belong together: libedgetpu 16.0 wants "

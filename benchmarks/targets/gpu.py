@@ -38,8 +38,6 @@ PRECISIONS = ("fp32", "fp16")
 
 HARDWARE, SOFTWARE, CPU = "gpu", "software GPU", "cpu"
 
-DRIVER_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")  # the second is the older name
-
 # What LiteRT is asked besides: compiling the model for the GPU once more, in another process.
 QUESTION = "LiteRtCompiledModelIsNonCpuFullyAccelerated"
 
@@ -222,7 +220,7 @@ def open_gpu(request: Request) -> GpuSession:
 
 
 def use_software_where_needed() -> None:
-    """Without any Vulkan driver of the system, take the software one that a browser brings.
+    """Without a GPU or any Vulkan driver for it, take the software one that a browser brings.
 
     The loader reads the variable when it is loaded, and a library that is loaded already is found
     by its name, so a loader beside the driver serves where the system has none.
@@ -230,13 +228,14 @@ def use_software_where_needed() -> None:
     from asmnet_kit.doctor import (
         SOFTWARE_VULKAN_DRIVER,
         VULKAN_LOADER,
+        VULKAN_VARIABLES,
         software_vulkan,
-        vulkan_drivers,
+        takes_software_vulkan,
     )
 
     folder = software_vulkan()
-    if folder is not None and not vulkan_drivers():
-        for variable in DRIVER_VARIABLES:
+    if folder is not None and takes_software_vulkan():
+        for variable in VULKAN_VARIABLES:
             os.environ[variable] = str(folder / SOFTWARE_VULKAN_DRIVER)
     if ctypes.util.find_library("vulkan") is None and folder is not None:
         loader = folder / VULKAN_LOADER
