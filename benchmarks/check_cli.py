@@ -67,24 +67,27 @@ def _print(outcome: "Check") -> None:
 
 def _facts(outcome: "Check") -> list[str]:
     """What stands below the table."""
+    from asmnet_kit.benchmarks.edgetpu.estimate import STANDARD_CLOCK_HOST
+
     lines = []
     first = outcome.first_blocking
-    if first is not None:
+    if first is not None and outcome.compiled is None:
         lines.append(f"first blocking operator: {first.op.name} (operator {first.op.index})")
     estimate = outcome.estimate
     if estimate is not None:
         left_out = estimate["cpu_ops_not_included"]
         rest = f"; {left_out} operator(s) on the CPU not included" if left_out else ""
+        standard = estimate["hosts_ms"][STANDARD_CLOCK_HOST]
         lines.append(
-            f"latency: {estimate['milliseconds']:.2f} ms on {estimate['host']} "
-            f"({estimate['label']}: {estimate['low_ms']:.2f} to {estimate['high_ms']:.2f} ms; "
-            f"not measured{rest})"
+            f"latency: {estimate['milliseconds']:.2f} ms on {estimate['host']} with "
+            f"libedgetpu1-max ({estimate['label']}: {estimate['low_ms']:.2f} to {estimate['high_ms']:.2f} ms; "
+            f"not measured{rest}), {standard:.2f} ms with libedgetpu1-std at half the clock"
         )
     if outcome.compiled is not None:
         inside = outcome.compiled.to_json()
         cycles = inside["cycles"]
         lines.append(
-            f"compiled model: {inside['subgraphs']} Edge TPU subgraph(s), "
+            f"inside the compiled model: {inside['subgraphs']} Edge TPU subgraph(s), "
             f"{inside['cached_parameter_bytes']} bytes of parameters cached, "
             f"{inside['streamed_parameter_bytes']} streamed, "
             f"{inside['instruction_bytes']} bytes of instructions, "
