@@ -286,6 +286,57 @@ def test_a_model_that_maps_whole_has_nothing_left_out_of_its_estimate(make_op_mo
     assert "on the CPU not included" not in run.stdout
 
 
+LOG = """Edge TPU Compiler version 16.0.384591198
+Input: model.tflite
+Output: model_edgetpu.tflite
+
+Operator                       Count      Status
+
+CONV_2D                        1          Mapped to Edge TPU
+SIN                            {sines}          Operation not supported
+"""
+
+
+@pytest.mark.parametrize(
+    ("sines", "verdict"), [(1, "the prediction agrees"), (4, "it has 5 operators, this one 2")]
+)
+def test_a_compilers_log_stands_beside_the_prediction(make_op_model, tmp_path, sines, verdict):
+    path = make_op_model(_conv(into=SHAPE), {"op": "SIN", "shape": SHAPE})
+    log = tmp_path / "model_edgetpu.log"
+    log.write_text(LOG.format(sines=sines))
+    run = CliRunner().invoke(main, ["check", str(path), "--compiler-log", str(log)])
+    assert run.exit_code == 0
+    assert verdict in run.stdout.replace("\n", " ")
+    as_json = CliRunner().invoke(main, ["check", str(path), "--compiler-log", str(log), "--json"])
+    assert json.loads(as_json.stdout)["compiler_log"]["tpu_ops"] == 1
+
+
+def test_a_prediction_that_the_compiler_contradicts_is_called_wrong(make_op_model, tmp_path):
+    path = make_op_model(_conv(into=SHAPE), RELU)
+    log = tmp_path / "model_edgetpu.log"
+    log.write_text(LOG.format(sines=1))
+    run = CliRunner().invoke(main, ["check", str(path), "--compiler-log", str(log)])
+    assert "the prediction was wrong: 2 operators" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "code", "message"),
+    [
+        ("nothing\n", [], 1, "expected what edgetpu_compiler says of one model, got 0"),
+        ("Model not quantized\n", [], 1, "it says: Model not quantized"),
+        (LOG.format(sines=1), ["--target", "gpu"], 2, "is for the target edgetpu alone"),
+    ],
+)
+def test_what_is_no_log_of_this_compiler_is_refused(
+    make_op_model, tmp_path, text, arguments, code, message
+):
+    log = tmp_path / "x.log"
+    log.write_text(text)
+    model = str(make_op_model(_conv(into=SHAPE)))
+    run = CliRunner().invoke(main, ["check", model, "--compiler-log", str(log), *arguments])
+    assert (run.exit_code, message in run.output) == (code, True)
+
+
 def test_damaged_models_are_one_line(make_op_model, tmp_path):
     content = make_op_model(_conv(into=SHAPE), RELU).read_bytes()
     rng = np.random.default_rng(0)
