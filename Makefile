@@ -84,12 +84,13 @@ bench-harness: $(INSTALLED) ## the benchmark against Google's litert-benchmark o
 bench-report: $(INSTALLED) ## wall and CPU seconds of a report of 1,000 results
 	@$(BIN)/python -m asmnet_kit.benchmarks.report_speed benchmarks/reference
 
-# A quiet machine, please. MODELS="a.tflite b.tflite" measures others, REFERENCE=DIR writes elsewhere.
+# A quiet machine, please. MODELS="a.tflite b.tflite" measures others, REFERENCE=DIR writes elsewhere,
+# ARGS="--target gpu" measures the GPU.
 MODELS ?= $(wildcard toolkit/models/*.tflite)
 REFERENCE ?= benchmarks/reference
-reference: $(INSTALLED) ## measure the kit's models on this machine's CPU into benchmarks/reference
+reference: $(INSTALLED) ## measure the kit's models on this machine into benchmarks/reference
 	@test -n "$(MODELS)" || { echo 'no model ships with the kit yet: make reference MODELS="a.tflite b.tflite"'; exit 2; }
-	@$(BIN)/python -m asmnet_kit.benchmarks.measure_reference $(MODELS) --out $(REFERENCE)
+	@$(BIN)/python -m asmnet_kit.benchmarks.measure_reference $(MODELS) --out $(REFERENCE) $(ARGS)
 
 bench-train: $(INSTALLED) ## pictures/s of training against plain model.fit, and what waits for data
 	@$(BIN)/python -m asmnet_kit.training.bench

@@ -21,6 +21,8 @@ UNFORESEEABLE = {
     "for its own. asmnet-kit benchmark --target gpu tells for sure",
 }
 
+READ_FROM_FILE = "read from what the compiler left in the file; the latency alone is an estimate"
+
 
 @dataclass(frozen=True)
 class Check:
@@ -108,7 +110,7 @@ def check_model(path: Path, *, target: str) -> Check:
         first_blocking=placement.first_blocking,
         estimate=estimate,
         compiled=compiled,
-        notes=_notes(target, graph),
+        notes=_notes(target, graph, compiled=compiled is not None),
     )
 
 
@@ -136,8 +138,8 @@ def _compiled_estimate(compiled: Compiled | None) -> dict[str, Any] | None:
     return estimate_json(work, cpu_ops=len(compiled.cpu_ops))
 
 
-def _notes(target: str, graph: Graph) -> tuple[str, ...]:
-    notes = [UNFORESEEABLE[target]]
+def _notes(target: str, graph: Graph, *, compiled: bool) -> tuple[str, ...]:
+    notes = [READ_FROM_FILE if compiled else UNFORESEEABLE[target]]
     if graph.subgraphs > 1:
         notes.append(
             f"the model has {graph.subgraphs} graphs (control flow); only the main one is checked"

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asmnet_kit.options import TFLITE, ModelPath, json_option
+from asmnet_kit.options import TFLITE, InputPath, ModelPath, json_option
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.check import Check
+    from asmnet_kit.benchmarks.edgetpu.log import ModelLog
 
 
 @click.command(short_help="Predict what an Edge TPU or a GPU would run of a .tflite model.")
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Accelerator to check against.",
 )
+@click.option(
+    "--compiler-log",
+    type=InputPath("the .log of edgetpu_compiler, or what it printed"),
+    help="Set what edgetpu_compiler said of this model beside the prediction (edgetpu).",
+)
 @json_option
-def check(model: Path, target: str, as_json: bool) -> None:
+def check(model: Path, target: str, compiler_log: Path | None, as_json: bool) -> None:
     """Predict which operators of the .tflite MODEL an accelerator would run.
 
     Needs no accelerator and no compiler. Each operator gets the status that the Edge TPU compiler
@@ -33,19 +39,27 @@ def check(model: Path, target: str, as_json: bool) -> None:
     Examples:
       asmnet-kit check model.tflite --target edgetpu
       asmnet-kit check model.tflite --target gpu --json
+      asmnet-kit check model.tflite --compiler-log model_edgetpu.log
     """
-    from asmnet_kit.benchmarks.check import check_model
-    from asmnet_kit.console import print_json
+    from dataclasses import asdict
 
+    from asmnet_kit.benchmarks.check import check_model
+    from asmnet_kit.benchmarks.edgetpu.log import read_log
+    from asmnet_kit.console import print_json
+    from asmnet_kit.errors import UsageError
+
+    if compiler_log is not None and target != "edgetpu":
+        raise UsageError(f"--compiler-log is for the target edgetpu alone, got {target!r}")
+    said = None if compiler_log is None else read_log(compiler_log)
     outcome = check_model(model, target=target)
     if as_json:
-        print_json(outcome.to_json())
+        print_json({**outcome.to_json(), "compiler_log": said and asdict(said)})
     else:
-        _print(outcome)
+        _print(outcome, said)
     _summarise(outcome)
 
 
-def _print(outcome: "Check") -> None:
+def _print(outcome: "Check", said: "ModelLog | None") -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -61,30 +75,34 @@ def _print(outcome: "Check") -> None:
         table.add_row(escape(row["op"]), str(row["count"]), row["status"], escape(why))
     console = stdout()
     console.print(table)
-    for line in _facts(outcome):
+    for line in [*_facts(outcome), *_compiler_lines(outcome, said)]:
         console.print(line, markup=False)
 
 
 def _facts(outcome: "Check") -> list[str]:
     """What stands below the table."""
+    from asmnet_kit.benchmarks.edgetpu.estimate import STANDARD_CLOCK_HOST
+
     lines = []
     first = outcome.first_blocking
-    if first is not None:
+    if first is not None and outcome.compiled is None:
         lines.append(f"first blocking operator: {first.op.name} (operator {first.op.index})")
     estimate = outcome.estimate
     if estimate is not None:
         left_out = estimate["cpu_ops_not_included"]
         rest = f"; {left_out} operator(s) on the CPU not included" if left_out else ""
+        standard = estimate["hosts_ms"][STANDARD_CLOCK_HOST]
         lines.append(
-            f"latency: {estimate['milliseconds']:.2f} ms on {estimate['host']} "
-            f"({estimate['label']}: {estimate['low_ms']:.2f} to {estimate['high_ms']:.2f} ms; "
-            f"not measured{rest})"
+            f"latency: {estimate['milliseconds']:.2f} ms on {estimate['host']} with "
+            f"libedgetpu1-max ({estimate['label']}: {estimate['low_ms']:.2f} to "
+            f"{estimate['high_ms']:.2f} ms; not measured{rest}), "
+            f"{standard:.2f} ms with libedgetpu1-std at half the clock"
         )
     if outcome.compiled is not None:
         inside = outcome.compiled.to_json()
         cycles = inside["cycles"]
         lines.append(
-            f"compiled model: {inside['subgraphs']} Edge TPU subgraph(s), "
+            f"inside the compiled model: {inside['subgraphs']} Edge TPU subgraph(s), "
             f"{inside['cached_parameter_bytes']} bytes of parameters cached, "
             f"{inside['streamed_parameter_bytes']} streamed, "
             f"{inside['instruction_bytes']} bytes of instructions, "
@@ -92,6 +110,27 @@ def _facts(outcome: "Check") -> list[str]:
             f"on the CPU: {', '.join(inside['cpu_ops']) or 'nothing'}"
         )
     return [*lines, *outcome.notes]
+
+
+def _compiler_lines(outcome: "Check", said: "ModelLog | None") -> list[str]:
+    """What the compiler said, and whether the prediction agrees."""
+    from asmnet_kit.reports.text import clean
+
+    if said is None:
+        return []
+    tpu = "an unknown number" if said.tpu_ops is None else said.tpu_ops
+    lines = [f"the compiler: {tpu} of {said.total_ops} operators on the Edge TPU"]
+    lines += [f"  {clean(row.op)}: {row.count}, {clean(row.status)}" for row in said.table]
+    if said.total_ops != len(outcome.ops):
+        lines.append(
+            f"the log is of another model: it has {said.total_ops} operators, this one "
+            f"{len(outcome.ops)}"
+        )
+    elif said.tpu_ops is not None and said.tpu_ops != outcome.mapped:
+        lines.append(f"the prediction was wrong: {outcome.mapped} operators")
+    elif said.tpu_ops is not None:
+        lines.append("the prediction agrees")
+    return lines
 
 
 def _summarise(outcome: "Check") -> None:

@@ -1,7 +1,8 @@
 """Real measurements of the kit's models, kept in the repository (``make reference``).
 
-Runs the CPU target with one and two threads, writes a result file for each beside those that are
-there already, and an index of all of them. Every figure in the index is read from a result file.
+Runs the CPU target with one and two threads, or with ``--target gpu`` the GPU, writes a result file
+for each beside those that are there already, and an index of all of them. Every figure in the index
+is read from a result file.
 The machine should do nothing else: what disturbed a measurement is written into the index, too.
 """
 
@@ -39,10 +40,17 @@ To measure on yours: `make reference REFERENCE=somewhere`, then
     help="Folder of the results.",
 )
 @click.option(
+    "--target",
+    type=click.Choice(["cpu", "gpu"]),
+    default="cpu",
+    show_default=True,
+    help="What runs the models; gpu without a GPU is measured in software and labelled so.",
+)
+@click.option(
     "--runs", type=click.IntRange(min=1), default=RUNS, show_default=True, help="Timed runs."
 )
-def main(models: tuple[Path, ...], out: Path, runs: int) -> None:
-    """Measure MODELs on this machine's CPU, with 1 and 2 threads, and write the index.
+def main(models: tuple[Path, ...], out: Path, target: str, runs: int) -> None:
+    """Measure MODELs on this machine's CPU, with 1 and 2 threads, or GPU, and write the index.
 
     Leave the machine alone meanwhile.
 
@@ -54,18 +62,19 @@ def main(models: tuple[Path, ...], out: Path, runs: int) -> None:
     from asmnet_kit.files import write_text
     from asmnet_kit.results import load_results
 
-    measure(models, out, runs=runs)
+    measure(models, out, target=target, runs=runs)
     index = out / "README.md"
     write_text(index, index_page(load_results([out])))
     stderr().print(f"{index}. Next: look at it, then commit {out}", markup=False)
 
 
-def measure(models: Sequence[Path], out: Path, *, runs: int = RUNS) -> None:
+def measure(models: Sequence[Path], out: Path, *, target: str = "cpu", runs: int = RUNS) -> None:
     """Write a result file for each model and number of threads.
 
     Raises:
         UsageError: ``out`` cannot be written to.
         ModelError: a model cannot be loaded or run.
+        TargetError: something else than ``target`` ran it.
     """
     from asmnet_kit.benchmarks.runner import benchmark_model, requests_for, result_file_name
     from asmnet_kit.benchmarks.targets.protocol import Request
@@ -74,10 +83,16 @@ def measure(models: Sequence[Path], out: Path, *, runs: int = RUNS) -> None:
     from asmnet_kit.results import save_result
 
     require_writable(out)
-    template = Request(models[0], warmup_runs=WARMUP_RUNS, runs=runs, min_seconds=0.0, profile=True)
+    template = Request(
+        models[0],
+        warmup_runs=WARMUP_RUNS,
+        runs=runs,
+        min_seconds=0.0,
+        profile=target == "cpu",
+    )
     taken: set[str] = set()
     messages = stderr()
-    for request in requests_for(list(models), ["cpu"], list(THREADS), template):
+    for request in requests_for(list(models), [target], list(THREADS), template):
         result = benchmark_model(request, on_progress=lambda done, note: None)
         name = result_file_name(result, taken=taken)
         taken.add(name)
@@ -102,14 +117,22 @@ def index_page(results: Sequence[tuple[Path, Result]]) -> str:
         ]
         if disturbed:
             parts.append("Read these with care:\n\n" + "\n".join(disturbed) + "\n")
+        proofs = [
+            f"- `{path.stem}`: {_plain('; '.join(result['target']['proof']))}"
+            for path, result in members
+            if result["target"].get("adapter")
+        ]
+        if proofs:
+            parts.append("Proof of where they ran:\n\n" + "\n".join(proofs) + "\n")
     return "\n".join(parts)
 
 
 def _place(result: Result) -> str:
     """What must be alike for two results to stand in one table."""
-    machine, runtime = result["machine"], result["runtime"]
+    machine, runtime, target = result["machine"], result["runtime"], result["target"]
+    adapter = f", {target['actual']}: {target['adapter']}" if target.get("adapter") else ""
     cores = f", {machine['cores']} cores" if machine.get("cores") else ""
-    return _plain(f"{machine.get('cpu')}{cores}, {runtime['name']} {runtime['version']}")
+    return _plain(f"{machine.get('cpu')}{cores}, {runtime['name']} {runtime['version']}{adapter}")
 
 
 def _machine(machine: dict[str, Any]) -> str:

@@ -1,27 +1,24 @@
 """The time of each operator on the CPU, from the profiler inside ai-edge-litert's own library.
 
-The library's C interface is no public promise: its shape is that of the versions in
-``KNOWN_VERSIONS``, every call is checked, and everything runs in a process of its own (``python -m
-asmnet_kit.benchmarks.profile``), so that another version costs a message and not the benchmark.
+It runs in a process of its own (``python -m asmnet_kit.benchmarks.profile``).
 """
 
 import ctypes
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from asmnet_kit.errors import KitError, MissingDependency, ModelError
-from asmnet_kit.tflite_structure import check_structure
+from asmnet_kit.benchmarks import litert_library
+from asmnet_kit.benchmarks.litert_library import (
+    LibraryError,
+    LiteRt,
+    answer,
+    ask,
+    installed_version,
+)
+from asmnet_kit.errors import KitError
 
-PACKAGE = "ai-edge-litert"
-KNOWN_VERSIONS = ("2.3.",)  # beginnings
-LIBRARY = "libLiteRt.so"
+PACKAGE = litert_library.PACKAGE  # whose profiler it is
 
 RUNS = 50
 WARMUP_RUNS = 10
@@ -78,21 +75,13 @@ def profile_model(
     Raises:
         ProfileError: not to be had here; the message says why.
     """
-    command = [sys.executable, "-m", "asmnet_kit.benchmarks.profile", str(model), str(threads)]
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
+        profile: list[dict[str, Any]] = ask(
+            "asmnet_kit.benchmarks.profile", model, str(threads), timeout_s=timeout_s
         )
-    except subprocess.TimeoutExpired as error:
-        raise ProfileError(f"the profiler did not end within {timeout_s:.0f} s") from error
-    for line in done.stdout.decode(errors="replace").splitlines():
-        if line.startswith('{"error"'):
-            raise ProfileError(str(json.loads(line)["error"]))
-        if line.startswith('{"profile"'):
-            profile: list[dict[str, Any]] = json.loads(line)["profile"]
-            return profile
-    how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-    raise ProfileError(f"the profiler of {PACKAGE} {_version()} ended with {how} and no result")
+    except LibraryError as error:
+        raise ProfileError(str(error)) from error
+    return profile
 
 
 def summarised(events: Sequence[tuple[str, int, int, int]]) -> list[dict[str, Any]]:
@@ -132,42 +121,9 @@ def _middle_mean(values: Sequence[int]) -> float:
     return sum(middle) / len(middle)
 
 
-class _LiteRt:
-    """The calls of the C interface that a profile needs, each one checked."""
-
-    def __init__(self) -> None:
-        spec = find_spec("ai_edge_litert")
-        if spec is None or spec.origin is None:
-            raise MissingDependency(f"a profile needs {PACKAGE}: pip install {PACKAGE}")
-        path = Path(spec.origin).with_name(LIBRARY)
-        try:
-            self._library = ctypes.CDLL(str(path))
-        except OSError as error:
-            raise ProfileError(f"{LIBRARY} cannot be loaded: {error}") from error
-
-    def call(self, name: str, *arguments: Any) -> None:
-        try:
-            function = getattr(self._library, name)
-        except AttributeError as error:
-            raise ProfileError(
-                f"{PACKAGE} {_version()} has no {name}; profiles are known to work with "
-                f"{', '.join(v + 'x' for v in KNOWN_VERSIONS)}"
-            ) from error
-        function.restype = ctypes.c_int
-        status = function(*arguments)
-        if status:
-            raise ProfileError(f"{name} of {PACKAGE} {_version()} failed with status {status}")
-
-    def handle(self, name: str, *arguments: Any) -> ctypes.c_void_p:
-        """Call a function whose last argument returns a handle."""
-        made = ctypes.c_void_p()
-        self.call(name, *arguments, ctypes.byref(made))
-        return made
-
-
-def _profile_here(model: Path, *, threads: int) -> list[dict[str, Any]]:
+def _profile_here(model: Path, threads: str) -> list[dict[str, Any]]:
     """Profile in this process, which may not survive it."""
-    litert = _LiteRt()
+    litert = LiteRt()
     environment = litert.handle("LiteRtCreateEnvironment", ctypes.c_int(0), None)
     loaded = litert.handle("LiteRtCreateModelFromFile", environment, str(model).encode())
     options = litert.handle("LiteRtCreateOptions")
@@ -197,7 +153,7 @@ def _profile_here(model: Path, *, threads: int) -> list[dict[str, Any]]:
     return summarised(_events(litert, profiler))
 
 
-def _tell(litert: _LiteRt, options: ctypes.c_void_p, whom: str, line: str) -> None:
+def _tell(litert: LiteRt, options: ctypes.c_void_p, whom: str, line: str) -> None:
     """Options travel as text that the library frees with the function it is given."""
     libc = ctypes.CDLL(None)
     libc.strdup.restype = ctypes.c_void_p
@@ -208,7 +164,7 @@ def _tell(litert: _LiteRt, options: ctypes.c_void_p, whom: str, line: str) -> No
 
 
 def _buffers(
-    litert: _LiteRt,
+    litert: LiteRt,
     environment: ctypes.c_void_p,
     model: ctypes.c_void_p,
     compiled: ctypes.c_void_p,
@@ -238,7 +194,7 @@ def _buffers(
     return buffers
 
 
-def _fill(litert: _LiteRt, buffer: ctypes.c_void_p) -> None:
+def _fill(litert: LiteRt, buffer: ctypes.c_void_p) -> None:
     """Bytes of 1: small numbers in every type of tensor."""
     size = ctypes.c_size_t()
     litert.call("LiteRtGetTensorBufferPackedSize", buffer, ctypes.byref(size))
@@ -249,11 +205,11 @@ def _fill(litert: _LiteRt, buffer: ctypes.c_void_p) -> None:
     litert.call("LiteRtUnlockTensorBuffer", buffer)
 
 
-def _events(litert: _LiteRt, profiler: ctypes.c_void_p) -> list[tuple[str, int, int, int]]:
+def _events(litert: LiteRt, profiler: ctypes.c_void_p) -> list[tuple[str, int, int, int]]:
     count = ctypes.c_int()
     litert.call("LiteRtGetNumProfilerEvents", profiler, ctypes.byref(count))
     if not 0 <= count.value <= MAX_EVENTS:
-        raise ProfileError(f"{PACKAGE} {_version()} reports {count.value} events")
+        raise LibraryError(f"{PACKAGE} {installed_version()} reports {count.value} events")
     events = (_Event * count.value)()
     litert.call("LiteRtGetProfilerEvents", profiler, ctypes.c_int(count.value), events)
     return [
@@ -267,42 +223,5 @@ def _events(litert: _LiteRt, profiler: ctypes.c_void_p) -> list[tuple[str, int, 
     ]
 
 
-def _version() -> str:
-    try:
-        return version(PACKAGE)
-    except PackageNotFoundError:
-        return "(not installed)"
-
-
-def _refuse_unknown_version() -> None:
-    found = _version()
-    if not found.startswith(KNOWN_VERSIONS):
-        raise ProfileError(
-            f"a profile needs {PACKAGE} {' or '.join(v + 'x' for v in KNOWN_VERSIONS)}, "
-            f"got {found}: the library's interface may differ"
-        )
-
-
-def main() -> None:
-    """Print the profile as one line of JSON, or ``{"error": ...}``.
-
-    Arguments: the model and the number of threads.
-    """
-    model, threads = Path(sys.argv[1]), int(sys.argv[2])
-    try:
-        _refuse_unknown_version()
-        try:
-            content = model.read_bytes()
-        except OSError as error:
-            raise ModelError(f"{model}: {error.strerror}") from error
-        check_structure(content, name=str(model))
-        line = json.dumps({"profile": _profile_here(model, threads=threads)})
-    except KitError as error:
-        line = json.dumps({"error": str(error)})
-    print(line, flush=True)
-    # The library's own clean-up at the end of a process is not safe after profiling.
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    main()
+    answer(_profile_here)

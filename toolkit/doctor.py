@@ -7,6 +7,7 @@ is looked up, not imported).
 import ctypes.util
 import os
 import platform
+import runpy
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -33,11 +34,23 @@ OPENCV_PACKAGES = (
 )
 TRAIN_PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "matplotlib")
 
+VULKAN_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")  # the second is the older name
 VULKAN_DRIVER_FOLDERS = (
     "/usr/share/vulkan/icd.d",
     "/usr/local/share/vulkan/icd.d",
     "/etc/vulkan/icd.d",
 )
+# What a GPU's kernel driver shows: DRM, NVIDIA, Mali, Adreno, Imagination, WSL.
+GPU_DEVICES = (
+    "/dev/dri/renderD*",
+    "/dev/nvidia[0-9]*",
+    "/dev/mali*",
+    "/dev/kgsl-3d0",
+    "/dev/pvr*",
+    "/dev/dxg",
+)
+OS_RELEASE = Path("/etc/os-release")
+OLD_MESA = "bookworm"  # its Mesa 22.3.6 cannot run LiteRT's accelerator; 25.0 of its backports can
 # Browsers bring SwiftShader, a Vulkan driver on the CPU, and beside it a Vulkan loader.
 VULKAN_LOADER = "libvulkan.so.1"
 SOFTWARE_VULKAN_DRIVER = "vk_swiftshader_icd.json"
@@ -52,6 +65,15 @@ BROWSER_FOLDERS = (
 CORAL_USB_IDS = {("1a6e", "089a"), ("18d1", "9302")}
 USB_DEVICES = Path("/sys/bus/usb/devices")
 CORAL_PCIE = Path("/dev/apex_0")
+
+CORAL_PACKAGES = (
+    "curl -fsSL https://packages.cloud.google.com/apt/doc/apt-key.gpg | sudo gpg --dearmor -o "
+    "/usr/share/keyrings/coral.gpg && echo 'deb [signed-by=/usr/share/keyrings/coral.gpg] "
+    "https://packages.cloud.google.com/apt coral-edgetpu-stable main' | sudo tee "
+    "/etc/apt/sources.list.d/coral-edgetpu.list && sudo apt-get update && sudo apt-get install "
+)
+# In a checkout alone: the app is no part of the installed package.
+ANDROID_TOOLS = Path(__file__).resolve().parents[1] / "android_demo" / "tools" / "toolchain.py"
 
 
 @dataclass(frozen=True)
@@ -195,7 +217,7 @@ def check_edgetpu_library() -> Check:
         return Check(name, OK, found, needed_for)
     return Check(
         name, MISSING, "no libedgetpu.so.1 on the library path", needed_for,
-        "install libedgetpu1-std from Coral's Debian packages (coral.ai/software)",
+        f"{CORAL_PACKAGES}libedgetpu1-std",
     )  # fmt: skip
 
 
@@ -207,7 +229,8 @@ def check_edgetpu_device() -> Check:
         return Check(name, OK, "USB", needed_for)
     return Check(
         name, MISSING, "no Coral accelerator on USB or PCIe", needed_for,
-        "plug one in; in a container pass /dev/bus/usb or /dev/apex_0 through",
+        "plug one in; USB: sudo usermod -aG plugdev $USER, then log in again; PCIe: sudo apt-get "
+        "install gasket-dkms (Coral's packages); docker run --device /dev/bus/usb or /dev/apex_0",
     )  # fmt: skip
 
 
@@ -229,7 +252,7 @@ def check_edgetpu_compiler() -> Check:
         )  # fmt: skip
     return Check(
         name, MISSING, "edgetpu_compiler is not on the PATH", needed_for,
-        "install edgetpu-compiler from Coral's Debian packages, or set EDGETPU_COMPILER",
+        f"{CORAL_PACKAGES}edgetpu-compiler",
     )  # fmt: skip
 
 
@@ -238,9 +261,10 @@ def check_gpu() -> Check:
     name, needed_for = "GPU: Vulkan", "--target gpu"
     if platform.system() == "Darwin":
         return Check(name, MISSING, "macOS has Metal, not Vulkan", needed_for, "use --target cpu")
+    backports = " -t bookworm-backports" if _is_old_mesa() else ""
     install = (
-        "sudo apt-get install libvulkan1 mesa-vulkan-drivers (or your GPU vendor's driver); to try "
-        "it in software: sudo apt-get install libvulkan1 chromium-common"
+        f"with a GPU: sudo apt-get install{backports} libvulkan1 mesa-vulkan-drivers, or the GPU "
+        f"vendor's driver; in software: sudo apt-get install libvulkan1 chromium-common"
     )
     software = software_vulkan()
     if ctypes.util.find_library("vulkan") is None and software is None:
@@ -253,17 +277,57 @@ def check_gpu() -> Check:
             name, MISSING, "this ai-edge-litert has no GPU accelerator", needed_for,
             "pip install --upgrade ai-edge-litert",
         )  # fmt: skip
-    if drivers:
-        return Check(name, OK, f"drivers: {', '.join(drivers)}", needed_for)
-    return Check(name, OK, f"software only: SwiftShader in {software}, not a GPU", needed_for)
+    if takes_software_vulkan():
+        return Check(name, OK, f"software only: SwiftShader in {software}, not a GPU", needed_for)
+    seen = "" if gpu_devices() else "; no GPU's device file seen: software only"
+    return Check(name, OK, f"drivers: {', '.join(drivers)}{seen}", needed_for)
 
 
 def check_adb() -> Check:
-    name, needed_for = "Android: adb", "--target android"
-    found = shutil.which("adb")
+    return _program("Android: adb", "adb", "ADB", "--target android", "adb")
+
+
+def check_ssh() -> Check:
+    return _program(
+        "Linux boards: ssh", "ssh", "ASMNET_KIT_SSH", "--target linux", "openssh-client"
+    )
+
+
+def check_android_build() -> Check:
+    """The programs of ``make android``, as its own tools list them."""
+    name, needed_for = "Android: build tools", "make android"
+    if not ANDROID_TOOLS.is_file():
+        return Check(
+            name, MISSING, "this is no checkout of the repository", needed_for,
+            "work in a checkout; the app is no part of the installed package",
+        )  # fmt: skip
+    packages = runpy.run_path(str(ANDROID_TOOLS))["missing_programs"]()
+    if packages:
+        return Check(
+            name, MISSING, f"programs of {', '.join(packages)} are not on the PATH", needed_for,
+            f"sudo apt-get install --no-install-recommends {' '.join(packages)}",
+        )  # fmt: skip
+    return Check(name, OK, "all programs on the PATH; Maven brings the rest", needed_for)
+
+
+def _program(name: str, program: str, variable: str, needed_for: str, package: str) -> Check:
+    """A program on the PATH, or the one that an environment variable names."""
+    told = os.environ.get(variable)
+    found = shutil.which(told or program)
     if found:
         return Check(name, OK, found, needed_for)
-    return Check(name, MISSING, "adb is not on the PATH", needed_for, "sudo apt-get install adb")
+    if told:
+        return Check(
+            name, BROKEN, f"{variable}={told} is no program", needed_for,
+            f"set it to the path of {program}, or unset it",
+        )  # fmt: skip
+    return Check(
+        name,
+        MISSING,
+        f"{program} is not on the PATH",
+        needed_for,
+        f"sudo apt-get install {package}",
+    )
 
 
 CHECKS: tuple[Callable[[], Check], ...] = (
@@ -278,6 +342,8 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     check_edgetpu_device,
     check_edgetpu_compiler,
     check_adb,
+    check_android_build,
+    check_ssh,
 )
 
 
@@ -298,13 +364,36 @@ def _usb_ids(devices: Path) -> Iterable[tuple[str, str]]:
             continue
 
 
+def vulkan_manifests() -> list[Path]:
+    """The driver manifests that the Vulkan loader would read: one .json for each driver."""
+    told = next(filter(None, map(os.environ.get, VULKAN_VARIABLES)), None)
+    if told:
+        return [Path(part) for part in told.split(os.pathsep) if Path(part).is_file()]
+    files = [file for folder in VULKAN_DRIVER_FOLDERS for file in Path(folder).glob("*.json")]
+    return sorted(files, key=lambda file: file.stem)
+
+
 def vulkan_drivers() -> list[str]:
     """Names of the driver manifests that the Vulkan loader would read."""
-    told = os.environ.get("VK_DRIVER_FILES") or os.environ.get("VK_ICD_FILENAMES")
-    if told:
-        return [Path(part).stem for part in told.split(os.pathsep) if Path(part).is_file()]
-    files = [file for folder in VULKAN_DRIVER_FOLDERS for file in Path(folder).glob("*.json")]
-    return sorted(file.stem for file in files)
+    return [file.stem for file in vulkan_manifests()]
+
+
+def gpu_devices() -> list[Path]:
+    """Device files of GPUs; none on a machine without any."""
+    patterns = [Path(pattern) for pattern in GPU_DEVICES]
+    return [path for pattern in patterns for path in pattern.parent.glob(pattern.name)]
+
+
+def takes_software_vulkan() -> bool:
+    """Will the target ``gpu`` take the browser's SwiftShader?
+
+    Where there is no other driver, and where there is no GPU for one: the system's driver would
+    then be software, too, and that of Debian 12 is too old. A driver that was told is taken.
+    """
+    if software_vulkan() is None:
+        return False
+    told = any(os.environ.get(variable) for variable in VULKAN_VARIABLES)
+    return not vulkan_drivers() or not (told or gpu_devices())
 
 
 def software_vulkan() -> Path | None:
@@ -316,6 +405,13 @@ def software_vulkan() -> Path | None:
                 continue
             return folder
     return None
+
+
+def _is_old_mesa() -> bool:
+    try:
+        return f"VERSION_CODENAME={OLD_MESA}\n" in OS_RELEASE.read_text()
+    except OSError:
+        return False
 
 
 def _has_gpu_accelerator() -> bool:

@@ -178,6 +178,12 @@ def _version(op: Op) -> Ruling | None:
 
 
 def _supported(op: Op) -> Ruling | None:
+    if op.name == COMPILED:
+        return Ruling(
+            MAPPED,
+            "all that the compiler put on the Edge TPU, as one operator",
+            "check the model that it was compiled from",
+        )
     if op.custom:
         return Ruling(
             NOT_SUPPORTED,

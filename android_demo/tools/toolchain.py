@@ -107,14 +107,8 @@ def classpath(*parts: Path | Sequence[Path]) -> str:
     return os.pathsep.join(str(path) for path in flat)
 
 
-def kotlinc(
-    sources: Sequence[Path], *, libraries: str, out: Path, friends: Path | None = None
-) -> None:
-    """Compile Kotlin to class files that dx takes: no invokedynamic, Java 8.
-
-    Args:
-        friends: classes whose ``internal`` members the sources may use (tests of a module).
-    """
+def kotlinc(sources: Sequence[Path], *, libraries: str, out: Path) -> None:
+    """Compile Kotlin to class files that dx takes: no invokedynamic, Java 8."""
     shutil.rmtree(out, ignore_errors=True)
     options = [
         "-jvm-target",
@@ -124,8 +118,6 @@ def kotlinc(
         "-Xsam-conversions=class",
     ]
     options += ["-Xstring-concat=inline", "-no-stdlib", "-no-reflect", "-Werror"]
-    if friends is not None:
-        options.append(f"-Xfriend-paths={friends}")
     java(
         "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
         *options, "-cp", libraries, "-d", out, *sources,
@@ -139,10 +131,9 @@ def java(
     cp: str,
     heap: str = "512m",
     options: Sequence[str] = (),
-    cwd: Path | None = None,
 ) -> str:
     """Run a Java class, or a source file, to its end and return what it printed."""
-    return run(["java", f"-Xmx{heap}", *SHORT_RUN, *options, "-cp", cp, main, *arguments], cwd=cwd)
+    return run(["java", f"-Xmx{heap}", *SHORT_RUN, *options, "-cp", cp, main, *arguments])
 
 
 def unzip(archive: Path, member: str, out: Path) -> Path:
@@ -153,7 +144,7 @@ def unzip(archive: Path, member: str, out: Path) -> Path:
     return out
 
 
-def run(command: Sequence[object], *, cwd: Path | None = None) -> str:
+def run(command: Sequence[object]) -> str:
     """Run a command and return its output.
 
     Raises:
@@ -162,7 +153,6 @@ def run(command: Sequence[object], *, cwd: Path | None = None) -> str:
     words = [str(word) for word in command]
     done = subprocess.run(
         words,
-        cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -17,10 +17,8 @@ PROGRAM = "edgetpu_compiler"
 ENVIRONMENT = "EDGETPU_COMPILER"
 IMAGE_ENVIRONMENT = "EDGETPU_COMPILER_IMAGE"
 SUFFIX = "_edgetpu.tflite"
-# The compiler stops itself after 180 s; -d tries many times over.
-TIMEOUT_S = 200.0
-SEARCH_TIMEOUT_S = 3600.0
-MAX_SEGMENTS = 100
+SHOW_TABLE = "-s"  # print the table of operators
+TIMEOUT_S = 200.0  # the compiler stops itself after 180 s
 
 
 class CompilerMissing(KitError):
@@ -41,12 +39,12 @@ class Compiler:
     found: str
     image: str | None = None
 
-    def arguments(self, folder: Path, options: list[str], model: str) -> list[str]:
+    def arguments(self, folder: Path, model: str) -> list[str]:
         """The whole command line for a model of ``folder``; outputs go there, too."""
         if self.image is None:
-            return [*self.command, *options, "-o", str(folder), str(folder / model)]
+            return [*self.command, SHOW_TABLE, "-o", str(folder), str(folder / model)]
         mount = ["-v", f"{folder}:/model", "-w", "/model", self.image]
-        return [*self.command, "run", "--rm", *mount, PROGRAM, *options, "-o", "/model", model]
+        return [*self.command, "run", "--rm", *mount, PROGRAM, SHOW_TABLE, "-o", "/model", model]
 
 
 @dataclass(frozen=True)
@@ -102,47 +100,20 @@ def how_to_get() -> str:
 
 
 def compile_model(
-    model: Path,
-    out: Path,
-    *,
-    compiler: Compiler,
-    min_runtime_version: int | None = None,
-    num_segments: int | None = None,
-    search_delegate: bool = False,
-    several_subgraphs: bool = False,
-    timeout_s: float | None = None,
+    model: Path, out: Path, *, compiler: Compiler, timeout_s: float = TIMEOUT_S
 ) -> Compilation:
     """Compile ``model`` and write ``out/<name>_edgetpu.tflite`` whole or not at all.
 
-    Args:
-        min_runtime_version: oldest runtime that the result must run on (``-m``).
-        num_segments: must be 1 or None here: segments are several models.
-        search_delegate: let the compiler search for a place to cut when it fails (``-d``).
-        several_subgraphs: allow more than one Edge TPU subgraph (``-a``).
-
     Raises:
         ModelError: the compiler refused the model, failed, crashed, hung or left no usable file.
-        UsageError: options that exclude one another.
     """
-    if num_segments not in (None, 1):
-        raise UsageError(f"expected 1 segment, got {num_segments}: several are several models")
-    if search_delegate and several_subgraphs:
-        raise UsageError("search_delegate and several_subgraphs exclude each other")
-    options = ["-s"]
-    if min_runtime_version is not None:
-        options += ["-m", str(min_runtime_version)]
-    if search_delegate:
-        options.append("-d")
-    if several_subgraphs:
-        options.append("-a")
-    limit = timeout_s or (SEARCH_TIMEOUT_S if search_delegate else TIMEOUT_S)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
             shutil.copyfile(model, folder / model.name)
         except OSError as error:
             raise ModelError(f"{model}: {error.strerror}") from error
-        text, code = _run(compiler.arguments(folder, options, model.name), model, limit)
+        text, code = _run(compiler.arguments(folder, model.name), model, timeout_s)
         log = parse_log(text)
         made = folder / f"{model.stem}{SUFFIX}"
         # Some versions end with 0 after a failure, some leave a stub of 1 KB: all must agree.

@@ -32,7 +32,8 @@ class Host:
     Attributes:
         call_ms: c0, the fixed cost of one inference.
         bytes_per_ms: bandwidth of the link.
-        clock_mhz: of the Edge TPU; 500 with libedgetpu1-max and on PCIe.
+        clock_mhz: of the Edge TPU; on USB 500 with libedgetpu1-max and 250 with libedgetpu1-std, on
+            PCIe 500.
     """
 
     call_ms: float
@@ -40,14 +41,17 @@ class Host:
     clock_mhz: float
 
 
+DEFAULT_HOST = "x86-64, USB 3"
+STANDARD_CLOCK_HOST = "x86-64, USB 3, std"  # the same with libedgetpu1-std, which doctor installs
+
 HOSTS: Mapping[str, Host] = MappingProxyType(
     {
-        "x86-64, USB 3": Host(0.4, 420e3, 500),
+        DEFAULT_HOST: Host(0.4, 420e3, 500),
+        STANDARD_CLOCK_HOST: Host(0.4, 420e3, 250),
         "Raspberry Pi 4, USB 3": Host(2.3, 420e3, 500),
         "Raspberry Pi 3, USB 2": Host(0.8, 33e3, 500),
     }
 )
-DEFAULT_HOST = "x86-64, USB 3"
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """Reads what ``edgetpu_compiler`` prints and the ``.log`` files it writes, versions 2.0 to 16.0.
 
-Nothing here raises on strange text: what is not understood is left out, and whether the compilation
-succeeded rests on one sentence alone, since ``-d`` prints "Compilation failed!" at each retry.
+``parse_log`` never raises on strange text: what is not understood is left out, and whether the
+compilation succeeded rests on one sentence alone, since ``-d`` prints "Compilation failed!" at each
+retry.
 """
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from asmnet_kit.errors import KitError
 
 SUCCESS = "Model compiled successfully in"
 NOT_ALL = "Model successfully compiled but not all operations are supported"
@@ -47,6 +51,10 @@ FIELDS = {
     "Number of operations that will run on CPU": "cpu_ops",
     "Operation log": "operation_log",
 }
+
+
+class LogError(KitError):
+    """A file is no log of the compiler."""
 
 
 @dataclass(frozen=True)
@@ -185,3 +193,23 @@ def _value(name: str, value: str) -> str | int | None:
     if name in ("subgraphs", "total_ops", "tpu_ops", "cpu_ops"):
         return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
     return value or None
+
+
+def read_log(path: Path) -> ModelLog:
+    """What the compiler said of a model: its output in a file, or the ``.log`` that it wrote.
+
+    Raises:
+        LogError: it cannot be read, tells of no operators, or of several models.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise LogError(f"{path}: {error.strerror}") from error
+    log = parse_log(text)
+    told = [model for model in log.models if model.total_ops is not None]
+    if len(told) != 1:
+        why = f"; it says: {log.failures[-1]}" if log.failures else ""
+        raise LogError(
+            f"{path}: expected what edgetpu_compiler says of one model, got {len(told)}{why}"
+        )
+    return told[0]

@@ -8,7 +8,7 @@ import ctypes
 import importlib
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,18 +30,13 @@ from asmnet_kit.benchmarks.targets.protocol import (
 )
 from asmnet_kit.errors import KitError, MissingDependency, ModelError, UsageError
 from asmnet_kit.graph import Graph, Tensor, read_graph
-from asmnet_kit.op_rules import COMPILED
-from asmnet_kit.runtime import Runtime, TensorInfo, open_runtime
+from asmnet_kit.op_rules import COMPILED, edgetpu_hazard
+from asmnet_kit.runtime import RUNTIMES, Runtime, TensorInfo, open_runtime
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
     from asmnet_kit.predictor import Predictor
 
 LIBRARIES = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
-# libedgetpu 16.0 is built against the TensorFlow Lite of tflite-runtime's era: that comes first.
-RUNTIMES = (
-    ("tflite-runtime", "tflite_runtime.interpreter"),
-    ("ai-edge-litert", "ai_edge_litert.interpreter"),
-)
 DELEGATE = "EdgeTpuDelegateForCustomOp"  # the name of libedgetpu's node
 COMPILER_OPTION, LIBRARY_OPTION = "edgetpu_compiler", "edgetpu_library"
 DEVICE_KINDS = ("usb", "pci", "")  # of "usb", "usb:0", "pci:1", ":0" or nothing
@@ -51,14 +46,17 @@ NO_DEVICE = (
     "container, and allow the user to use it (group plugdev or apex)"
 )
 NO_LIBRARY = (
-    "{library} cannot be loaded ({reason}): install libedgetpu1-std from Coral's Debian packages "
-    "(coral.ai/software)"
+    "{library} cannot be loaded ({reason}): install libedgetpu1-std from Coral's Debian packages; "
+    "asmnet-kit doctor prints the commands"
 )
 MISMATCH = (
     "; libedgetpu and the runtime do not belong together: libedgetpu 16.0 wants "
     "tflite-runtime 2.14 or older (pip install 'asmnet-kit[edgetpu]', Python 3.11 or older)"
 )
 MISMATCH_SIGNS = ("Unsupported data type in custom op", "unresolved custom op")
+PARTIAL = (
+    "{count} operator(s) run on the CPU, not on the Edge TPU ({names}); asmnet-kit check says why"
+)
 
 
 class EdgeTpuTarget:
@@ -107,6 +105,7 @@ class EdgeTpuTarget:
         if not isinstance(session, EdgeTpuSession):
             raise ModelError(f"{request.model}: expected an Edge TPU session")
         total, mapped = _counts(compilation)
+        left = inside.cpu_ops
         return timed.measurement(
             request,
             target={
@@ -122,11 +121,12 @@ class EdgeTpuTarget:
             runtime={
                 "name": session.runtime.name,
                 "version": session.runtime.version,
-                "kernels": f"Edge TPU ({mapped} of {total} ops)",
+                "kernels": _kernels(mapped, total, left),
             },
             load="open the delegate and the compiled model; compiling is not in it",
             timed="copy the input in, invoke, copy every output out",
             parity=difference,
+            warnings=[PARTIAL.format(count=len(left), names=", ".join(left))] if left else [],
         )
 
     def predictor(self, request: Request) -> "Predictor":
@@ -250,6 +250,10 @@ def _same_tensor(tensor: Tensor, candidates: tuple[Tensor, ...], number: int) ->
 
 
 def _compiled(request: Request, folder: Path) -> Compilation:
+    """Compile the model, unless its outputs would be wrong without any error."""
+    hazard = next((h for h in map(edgetpu_hazard, read_graph(request.model).ops) if h), None)
+    if hazard is not None:
+        raise ModelError(f"{request.model}: {hazard.reason}; {hazard.cure}")
     compiler = find_compiler(request.options.get(COMPILER_OPTION))
     return compile_model(request.model, folder, compiler=compiler)
 
@@ -279,7 +283,8 @@ def _prospects(model: Path) -> str:
 
 
 def _runtime_module() -> tuple[str, Any]:
-    for distribution, module in RUNTIMES:
+    # libedgetpu 16.0 is built against TensorFlow Lite of tflite-runtime's era: that comes first.
+    for distribution, module in reversed(RUNTIMES):
         try:
             version(distribution)
         except PackageNotFoundError:
@@ -303,6 +308,12 @@ def _counts(compilation: Compilation | None) -> tuple[int | None, int | None]:
     if model is None or model.total_ops is None:
         return None, None
     return model.total_ops, model.tpu_ops
+
+
+def _kernels(mapped: int | None, total: int | None, left: Sequence[str]) -> str:
+    if mapped is None or total is None:  # compiled elsewhere: only what was left is known
+        return f"Edge TPU (all but {len(left)} ops)" if left else "Edge TPU (all ops)"
+    return f"Edge TPU ({mapped} of {total} ops)"
 
 
 def _inside(inside: Compiled) -> list[str]:

@@ -7,6 +7,7 @@ driver (SwiftShader comes with Chromium); that is labelled software and is no GP
 
 import ctypes
 import ctypes.util
+import json
 import os
 import re
 import sys
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.benchmarks.gpu_placement import runs_without_cpu
+from asmnet_kit.benchmarks.litert_library import LibraryError
 from asmnet_kit.benchmarks.measuring import SAME_BITS, measure_session, parity
 from asmnet_kit.benchmarks.targets.protocol import (
     Measurement,
@@ -40,14 +43,11 @@ PRECISIONS = ("fp32", "fp16")
 
 HARDWARE, SOFTWARE, CPU = "gpu", "software GPU", "cpu"
 
-DRIVER_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")  # the second is the older name
+# What LiteRT is asked besides: compiling the model for the GPU once more, in another process.
+QUESTION = "LiteRtCompiledModelIsNonCpuFullyAccelerated"
 
 ADAPTER = re.compile(r"Selected adapter: (.+)$", re.MULTILINE)
 SOFTWARE_SIGNS = ("swiftshader", "llvmpipe", "lavapipe", "softwar", "adaptertype=cpu")
-# Files of Vulkan drivers as they are mapped into a process.
-DRIVER_FILE = re.compile(
-    r"/([^/\s]*(?:vk_swiftshader|libvulkan_|libGLX_nvidia|nvidia-vulkan|amdvlk|powervr)[^/\s]*)$"
-)
 LOG_CHARACTERS = 300
 
 
@@ -73,6 +73,8 @@ class GpuTarget:
         if not isinstance(session, GpuSession):
             raise ModelError(f"{request.model}: expected a GPU session")
         difference = parity(session, open_runtime(request.model), model=request.model)
+        on_progress(1.0, "placement")
+        unanswered = session.ask_runtime(request.model)
         warnings = []
         if session.actual == SOFTWARE:
             warnings.append(
@@ -102,6 +104,7 @@ class GpuTarget:
             timed="write the input, run, read every output back from the GPU",
             parity=difference,
             warnings=warnings,
+            notes=unanswered,
         )
 
     def predictor(self, request: Request) -> "Predictor":
@@ -128,6 +131,7 @@ class GpuSession:
     Attributes:
         inputs, outputs: by the names of the signature.
         adapter: what LiteRT says it selected.
+        without_cpu: LiteRT's answer to whether nothing of the model is the CPU's; None unasked.
         actual: ``gpu``, ``software GPU``, or ``cpu`` without evidence of either.
         proof: the evidence.
     """
@@ -146,22 +150,35 @@ class GpuSession:
         self._in = {name: create_in(self.signature, name) for name in self.inputs}
         self._out = {name: create_out(self.signature, name) for name in self.outputs}
         self.adapter: str | None = None
+        self.without_cpu: bool | None = None
         self._drivers = loaded_drivers()
 
     @property
     def actual(self) -> str:
-        if self.adapter is None or not self._drivers:
+        if self.adapter is None or not self._drivers or self.without_cpu is False:
             return CPU
-        told = f"{self.adapter} {' '.join(self._drivers)}".lower()
-        return SOFTWARE if any(sign in told for sign in SOFTWARE_SIGNS) else HARDWARE
+        # Several drivers may be loaded, a software one among them; the adapter is the one in use.
+        software = any(sign in self.adapter.lower() for sign in SOFTWARE_SIGNS)
+        return SOFTWARE if software else HARDWARE
 
     @property
     def proof(self) -> list[str]:
-        return [
+        lines = [
             "the GPU alone was asked for: LiteRT refuses a model that it cannot place there whole",
             f"selected adapter: {self.adapter or 'none in the log'}",
             f"Vulkan drivers in this process: {', '.join(self._drivers) or 'none'}",
         ]
+        if self.without_cpu is not None:
+            lines.append(f"{QUESTION}: {'yes' if self.without_cpu else 'no'}")
+        return lines
+
+    def ask_runtime(self, model: Path) -> list[str]:
+        """Set ``without_cpu``; why there is no answer, where there is none."""
+        try:
+            self.without_cpu = runs_without_cpu(model)
+        except LibraryError as error:
+            return [f"{QUESTION}: not asked: {error}"]
+        return []
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Write, run and read back; reading waits for the GPU."""
@@ -216,7 +233,7 @@ def open_gpu(request: Request) -> GpuSession:
 
 
 def use_software_where_needed() -> None:
-    """Without any Vulkan driver of the system, take the software one that a browser brings.
+    """Without a GPU or any Vulkan driver for it, take the software one that a browser brings.
 
     The loader reads the variable when it is loaded, and a library that is loaded already is found
     by its name, so a loader beside the driver serves where the system has none.
@@ -224,13 +241,14 @@ def use_software_where_needed() -> None:
     from asmnet_kit.doctor import (
         SOFTWARE_VULKAN_DRIVER,
         VULKAN_LOADER,
+        VULKAN_VARIABLES,
         software_vulkan,
-        vulkan_drivers,
+        takes_software_vulkan,
     )
 
     folder = software_vulkan()
-    if folder is not None and not vulkan_drivers():
-        for variable in DRIVER_VARIABLES:
+    if folder is not None and takes_software_vulkan():
+        for variable in VULKAN_VARIABLES:
             os.environ[variable] = str(folder / SOFTWARE_VULKAN_DRIVER)
     if ctypes.util.find_library("vulkan") is None and folder is not None:
         loader = folder / VULKAN_LOADER
@@ -239,13 +257,36 @@ def use_software_where_needed() -> None:
 
 
 def loaded_drivers() -> list[str]:
-    """File names of the Vulkan drivers that are mapped into this process."""
+    """File names of the Vulkan drivers that are loaded into this process.
+
+    A driver is what a manifest names as its library; the linker is asked whether it has that one
+    already, so links and whatever a vendor calls its files do not matter.
+    """
+    from asmnet_kit.doctor import vulkan_manifests
+
+    named = {library for file in vulkan_manifests() if (library := _driver_library(file))}
+    return sorted(Path(library).name for library in named if _is_loaded(library))
+
+
+def _driver_library(manifest: Path) -> str | None:
+    """What to load for a manifest: a path, or a name that the linker looks for."""
     try:
-        lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
+        library = json.loads(manifest.read_bytes())["ICD"]["library_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # the Vulkan loader leaves it out, too
+    if not isinstance(library, str):
+        return None
+    return library if os.sep not in library else str(manifest.parent / library)
+
+
+def _is_loaded(library: str) -> bool:
+    if sys.platform == "win32":  # LiteRT's accelerator is not made for it
+        return False
+    try:
+        ctypes.CDLL(library, mode=os.RTLD_NOLOAD)
     except OSError:
-        return []
-    found = [match[1] for line in lines if (match := DRIVER_FILE.search(line))]
-    return sorted(set(found))
+        return False
+    return True
 
 
 def _import_runtime() -> tuple[Any, Any, Any]:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -74,8 +73,8 @@ def test_operators_left_on_the_cpu_are_those_that_the_real_compiler_left_there(s
     folder = shared / "data" / "edgetpu_pairs"
     predicted = check_model(folder / f"{name}.tflite", target="edgetpu")
     real = read_compiled(folder / f"{name}_edgetpu.tflite")
-    left = [v.op.name for v in predicted.ops if not v.mapped]
-    assert Counter(left) == Counter(real.cpu_ops)
+    left = tuple(v.op.name for v in predicted.ops if not v.mapped)
+    assert left == real.cpu_ops
     assert predicted.mapped == len(predicted.ops) - len(real.cpu_ops)
 
 
@@ -230,6 +229,9 @@ def test_a_compiled_model_is_taken_apart_instead(shared):
     assert outcome.verdict == "refused"
     assert outcome.compiled.cycles == 21568
     assert outcome.estimate["cycles_from"] == "the compiler"
+    assert not any("prediction" in note for note in outcome.notes)
+    printed = CliRunner().invoke(main, ["check", str(path)]).stdout
+    assert "runs on the CPU" not in printed and "blocking" not in printed
 
 
 def test_the_gpu_takes_floats_and_names_what_it_has_not(make_op_model, make_tflite):
@@ -251,6 +253,8 @@ def test_the_estimate_follows_its_formula():
         cached_bytes=0,
     )
     assert milliseconds(work, HOSTS["x86-64, USB 3"]) == pytest.approx(0.4 + 1 + 1)
+    # libedgetpu1-std: 2 ms at 250 MHz
+    assert milliseconds(work, HOSTS["x86-64, USB 3, std"]) == pytest.approx(0.4 + 1 + 2)
 
 
 def test_json_has_the_contracts_keys_and_the_compilers_words(make_op_model):
@@ -270,6 +274,7 @@ def test_the_table_says_what_to_do_and_that_nothing_was_measured(make_op_model):
     run = CliRunner().invoke(main, ["check", str(path)])
     assert run.exit_code == 0
     assert "first blocking operator: SIN (operator 1)" in run.stdout
+    assert "libedgetpu1-std at half the clock" in run.stdout.replace("\n", " ")
     assert "not measured" in run.stdout
     assert "Cure" in run.stdout
     assert "1 operator(s) on the CPU not included" in run.stdout
@@ -279,6 +284,57 @@ def test_a_model_that_maps_whole_has_nothing_left_out_of_its_estimate(make_op_mo
     run = CliRunner().invoke(main, ["check", str(make_op_model(_conv(into=SHAPE), RELU))])
     assert "not measured)" in run.stdout
     assert "on the CPU not included" not in run.stdout
+
+
+LOG = """Edge TPU Compiler version 16.0.384591198
+Input: model.tflite
+Output: model_edgetpu.tflite
+
+Operator                       Count      Status
+
+CONV_2D                        1          Mapped to Edge TPU
+SIN                            {sines}          Operation not supported
+"""
+
+
+@pytest.mark.parametrize(
+    ("sines", "verdict"), [(1, "the prediction agrees"), (4, "it has 5 operators, this one 2")]
+)
+def test_a_compilers_log_stands_beside_the_prediction(make_op_model, tmp_path, sines, verdict):
+    path = make_op_model(_conv(into=SHAPE), {"op": "SIN", "shape": SHAPE})
+    log = tmp_path / "model_edgetpu.log"
+    log.write_text(LOG.format(sines=sines))
+    run = CliRunner().invoke(main, ["check", str(path), "--compiler-log", str(log)])
+    assert run.exit_code == 0
+    assert verdict in run.stdout.replace("\n", " ")
+    as_json = CliRunner().invoke(main, ["check", str(path), "--compiler-log", str(log), "--json"])
+    assert json.loads(as_json.stdout)["compiler_log"]["tpu_ops"] == 1
+
+
+def test_a_prediction_that_the_compiler_contradicts_is_called_wrong(make_op_model, tmp_path):
+    path = make_op_model(_conv(into=SHAPE), RELU)
+    log = tmp_path / "model_edgetpu.log"
+    log.write_text(LOG.format(sines=1))
+    run = CliRunner().invoke(main, ["check", str(path), "--compiler-log", str(log)])
+    assert "the prediction was wrong: 2 operators" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "code", "message"),
+    [
+        ("nothing\n", [], 1, "expected what edgetpu_compiler says of one model, got 0"),
+        ("Model not quantized\n", [], 1, "it says: Model not quantized"),
+        (LOG.format(sines=1), ["--target", "gpu"], 2, "is for the target edgetpu alone"),
+    ],
+)
+def test_what_is_no_log_of_this_compiler_is_refused(
+    make_op_model, tmp_path, text, arguments, code, message
+):
+    log = tmp_path / "x.log"
+    log.write_text(text)
+    model = str(make_op_model(_conv(into=SHAPE)))
+    run = CliRunner().invoke(main, ["check", model, "--compiler-log", str(log), *arguments])
+    assert (run.exit_code, message in run.output) == (code, True)
 
 
 def test_damaged_models_are_one_line(make_op_model, tmp_path):

@@ -84,7 +84,7 @@ def test_docker_mounts_the_models_folder(program, monkeypatch, tmp_path):
     docker = program("exit 0", name="docker")
     monkeypatch.setenv("EDGETPU_COMPILER_IMAGE", "mine/compiler")
     found = find_compiler()
-    assert found.arguments(tmp_path, ["-s"], "m.tflite") == [
+    assert found.arguments(tmp_path, "m.tflite") == [
         str(docker), "run", "--rm", "-v", f"{tmp_path}:/model", "-w", "/model", "mine/compiler",
         "edgetpu_compiler", "-s", "-o", "/model", "m.tflite",
     ]  # fmt: skip
@@ -126,14 +126,6 @@ def test_a_compiler_that_hangs_is_stopped(program, model, tmp_path):
     path = program("exec sleep 60")
     with pytest.raises(ModelError, match="did not end within 1 s"):
         compile_model(model, tmp_path, compiler=Compiler((str(path),), "t"), timeout_s=1.0)
-
-
-def test_options_that_exclude_each_other_are_refused(model, tmp_path):
-    told = Compiler(("x",), "test")
-    with pytest.raises(UsageError):
-        compile_model(model, tmp_path, compiler=told, num_segments=2)
-    with pytest.raises(UsageError):
-        compile_model(model, tmp_path, compiler=told, search_delegate=True, several_subgraphs=True)
 
 
 def test_a_program_that_cannot_be_run_says_so(model, tmp_path):

@@ -1,10 +1,14 @@
 """The Edge TPU as a target on a machine that has none: what is missing, and nothing pretended."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from asmnet_kit.benchmarks.edgetpu.executable import read_compiled
 from asmnet_kit.benchmarks.targets import edgetpu
-from asmnet_kit.benchmarks.targets.edgetpu import EDGETPU, open_edgetpu
+from asmnet_kit.benchmarks.targets.edgetpu import EDGETPU, EdgeTpuSession, open_edgetpu
 from asmnet_kit.benchmarks.targets.protocol import Request
 from asmnet_kit.cli import main
 from asmnet_kit.errors import ModelError, UsageError
@@ -79,6 +83,49 @@ def test_failures_of_the_delegate_are_told_apart(compiled, monkeypatch, module, 
     monkeypatch.setattr(edgetpu.ctypes, "CDLL", lambda library: None)
     with pytest.raises(ModelError, match=message):
         open_edgetpu(compiled, Request(compiled, target="edgetpu"), source=None)
+
+
+def test_a_model_whose_outputs_would_be_wrong_is_refused_before_it_is_compiled(
+    make_op_model, monkeypatch
+):
+    """Dense weights with a scale for each output: check refuses them, too."""
+    monkeypatch.setattr(edgetpu, "find_compiler", lambda told: pytest.fail("compiled"))
+    weights, bias = np.ones((4, 4), np.int8), np.zeros(4, np.int32)
+    model = make_op_model(
+        {
+            "op": "FULLY_CONNECTED",
+            "into": (1, 4),
+            "shape": (1, 4),
+            "constants": [weights, bias],
+            "scales": (0.5, 0.25, 0.5, 0.5),
+            "options": ("FullyConnectedOptions", {}),
+        }
+    )
+    with pytest.raises(ModelError, match="one constant for every output"):
+        EDGETPU.measure(Request(model, target="edgetpu"), lambda *_: None)
+
+
+class _Delegated:
+    """A session whose runtime is the CPU's, with a delegate node that took one operator."""
+
+    def __init__(self, runtime):
+        self.name, self.version, self.delegated_ops = "tflite-runtime", "2.14.0", 1
+        self.inputs, self.outputs, self.run = runtime.inputs, runtime.outputs, runtime.run
+
+
+@pytest.mark.parametrize(("left", "warned"), [(("ARG_MAX", "DEQUANTIZE"), True), ((), False)])
+def test_operators_left_on_the_cpu_are_warned_of(compiled, make_tflite, monkeypatch, left, warned):
+    inside = replace(read_compiled(compiled), cpu_ops=left)
+    runtime = _Delegated(open_runtime(make_tflite(int8=True)))
+    names = {name: name for name in (*runtime.inputs, *runtime.outputs)}
+    session = EdgeTpuSession(runtime, names, delegate="EdgeTpuDelegateForCustomOp", proof=[])
+    monkeypatch.setattr(edgetpu, "open_edgetpu", lambda *_, source: session)
+    monkeypatch.setattr(edgetpu, "read_compiled", lambda path: inside)
+    request = Request(compiled, target="edgetpu", warmup_runs=0, runs=2, min_seconds=0.0)
+    measured = EDGETPU.measure(request, lambda *_: None)
+    said = [w for w in measured.warnings if "2 operator(s) run on the CPU" in w]
+    assert bool(said) == warned
+    assert measured.runtime["kernels"].startswith("Edge TPU (all")
 
 
 def test_a_device_is_usb_or_pci(compiled):

@@ -31,3 +31,17 @@ def test_the_index_shows_machines_apart_and_what_disturbed_a_measurement(make_re
     assert "[second / model](other.json)" in page
     assert "- `other`: unstable" in page
     assert page.index("## A CPU") < page.index("one.json") < page.index("## Another CPU")
+
+
+def test_a_gpu_stands_apart_with_its_proof(make_result):
+    cpu, gpu = make_result(), make_result()
+    gpu["target"] |= {
+        "actual": "software GPU",
+        "threads": None,
+        "adapter": "SwiftShader Device",
+        "proof": ["selected adapter: SwiftShader Device", "it says: yes"],
+    }
+    page = index_page([(Path("cpu.json"), cpu), (Path("gpu.json"), gpu)])
+    assert "## A CPU, 2 cores, ai-edge-litert 2.3.0, software GPU: SwiftShader Device" in page
+    assert "- `gpu`: selected adapter: SwiftShader Device; it says: yes" in page
+    assert "- `cpu`: " not in page

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from asmnet_kit.benchmarks import profile
+from asmnet_kit.benchmarks import litert_library
+from asmnet_kit.benchmarks.litert_library import LibraryError, LiteRt
 from asmnet_kit.benchmarks.profile import ProfileError, profile_model, summarised
 from asmnet_kit.benchmarks.runner import benchmark_model
 from asmnet_kit.benchmarks.targets.protocol import Request
@@ -75,16 +76,16 @@ def test_events_are_averaged_without_the_runs_that_were_disturbed():
 
 
 def test_another_version_degrades_to_a_message(monkeypatch):
-    monkeypatch.setattr(profile, "version", lambda _: "9.9.9")
-    with pytest.raises(ProfileError, match=r"got 9\.9\.9: the library's interface may differ"):
-        profile._refuse_unknown_version()
+    monkeypatch.setattr(litert_library, "version", lambda _: "9.9.9")
+    with pytest.raises(LibraryError, match=r"got 9\.9\.9: the library's interface may differ"):
+        litert_library.refuse_unknown_version()
 
 
 def test_a_missing_function_and_a_failing_call_are_messages():
-    litert = profile._LiteRt()
-    with pytest.raises(ProfileError, match="has no LiteRtNothing"):
+    litert = LiteRt()
+    with pytest.raises(LibraryError, match="has no LiteRtNothing"):
         litert.call("LiteRtNothing")
-    with pytest.raises(ProfileError, match="failed with status"):
+    with pytest.raises(LibraryError, match="failed with status"):
         litert.handle("LiteRtCreateModelFromFile", None, b"/nowhere.tflite")
 
 
@@ -100,6 +101,6 @@ def test_a_crash_of_the_profiler_is_a_message(make_tflite, monkeypatch, tmp_path
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\nkill -SEGV $$\n")
     script.chmod(0o755)
-    monkeypatch.setattr(profile.sys, "executable", str(script))
+    monkeypatch.setattr(litert_library.sys, "executable", str(script))
     with pytest.raises(ProfileError, match="ended with signal 11"):
         profile_model(make_tflite())

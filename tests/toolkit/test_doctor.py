@@ -116,4 +116,70 @@ def test_vulkan_needs_a_driver_besides_its_loader(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "BROWSER_FOLDERS", (tmp_path / "browser",))
     assert doctor.check_gpu().detail.startswith("software only: SwiftShader")
     (tmp_path / "lvp_icd.x86_64.json").write_text("{}")
+    (tmp_path / "renderD128").touch()
+    monkeypatch.setattr(doctor, "GPU_DEVICES", (str(tmp_path / "renderD*"),))
     assert doctor.check_gpu().detail == "drivers: lvp_icd.x86_64"
+
+
+def test_without_a_gpu_the_browsers_driver_is_taken_though_mesas_is_installed(
+    monkeypatch, tmp_path
+):
+    """mesa-vulkan-drivers brings a software driver, which on Debian 12 is too old for LiteRT."""
+    for name in doctor.VULKAN_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: f"lib{name}.so.1")
+    monkeypatch.setattr(doctor, "VULKAN_DRIVER_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(doctor, "BROWSER_FOLDERS", (tmp_path / "browser",))
+    monkeypatch.setattr(doctor, "GPU_DEVICES", (str(tmp_path / "renderD*"),))
+    mesa = tmp_path / "lvp_icd.x86_64.json"
+    mesa.write_text("{}")
+    assert "no GPU's device file seen" in doctor.check_gpu().detail
+    (tmp_path / "browser").mkdir()
+    (tmp_path / "browser" / "vk_swiftshader_icd.json").write_text("{}")
+    assert doctor.takes_software_vulkan()
+    assert doctor.check_gpu().detail.startswith("software only: SwiftShader")
+    monkeypatch.setenv("VK_DRIVER_FILES", str(mesa))
+    assert not doctor.takes_software_vulkan()
+
+
+@pytest.mark.parametrize(("release", "old"), [("bookworm", True), ("trixie", False)])
+def test_debian_12_gets_mesa_from_its_backports(monkeypatch, tmp_path, release, old):
+    monkeypatch.setattr(doctor, "OS_RELEASE", tmp_path / "os-release")
+    doctor.OS_RELEASE.write_text(f"ID=debian\nVERSION_CODENAME={release}\n")
+    monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: None)
+    monkeypatch.setattr(doctor, "BROWSER_FOLDERS", ())
+    assert ("-t bookworm-backports" in doctor.check_gpu().fix) == old
+
+
+@pytest.mark.parametrize(
+    ("check", "program", "variable", "package"),
+    [
+        (doctor.check_adb, "adb", "ADB", "adb"),
+        (doctor.check_ssh, "ssh", "ASMNET_KIT_SSH", "openssh-client"),
+    ],
+)
+def test_a_program_is_the_one_of_the_variable_or_on_the_path(
+    monkeypatch, tmp_path, check, program, variable, package
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(variable, raising=False)
+    assert (check().status, check().fix) == (doctor.MISSING, f"sudo apt-get install {package}")
+    (tmp_path / program).write_text("#!/bin/sh\n")
+    (tmp_path / program).chmod(0o755)
+    assert check().detail == str(tmp_path / program)
+    monkeypatch.setenv(variable, str(tmp_path / "gone"))
+    assert check().status == doctor.BROKEN
+
+
+def test_the_tools_of_the_app_are_those_its_own_list_names(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    check = doctor.check_android_build()
+    assert check.status == doctor.MISSING
+    assert "apksigner" in check.fix and "maven" in check.fix
+    monkeypatch.setattr(doctor, "ANDROID_TOOLS", tmp_path / "toolchain.py")
+    assert "no checkout" in doctor.check_android_build().detail
+
+
+def test_what_coral_has_is_installed_by_commands(monkeypatch):
+    monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: None)
+    assert doctor.check_edgetpu_library().fix.endswith("sudo apt-get install libedgetpu1-std")
