@@ -36,11 +36,10 @@ def test_the_profiler_has_as_many_threads_as_it_is_told(make_tflite, monkeypatch
         "    found = here(*a, **k)\n"
         f"    Path({str(tmp_path / 'n')!r}).write_text(str(len(os.listdir('/proc/self/task'))))\n"
         "    return found\n"
-        "profile._profile_here = told\n"
-        "profile.main()\n"
+        "profile.answer(told)\n"
     )
     script.chmod(0o755)
-    monkeypatch.setattr(profile.sys, "executable", str(script))
+    monkeypatch.setattr(litert_library.sys, "executable", str(script))
     counts = {}
     for threads in (1, 3):
         assert profile_model(make_tflite(size=64), threads=threads)
