@@ -32,9 +32,9 @@ from asmnet_kit.files import replacing
 from asmnet_kit.landmarks import SCHEMES
 from asmnet_kit.shape_model import (
     ShapeModel,
+    into_reference,
     model_arrays,
     read_arrays,
-    similarity_from_reference,
 )
 
 LIMIT_PERCENT = 8.0  # NME: 300-W's custom for a face that failed
@@ -156,8 +156,7 @@ class Plausibility:
         seen = np.asarray(np.isfinite(points).all(axis=-1))
         points = np.where(seen[..., None], points, 0.0)
         frame = model.mean if model.reference is None else model.reference
-        scaled_rotation, shift = similarity_from_reference(frame, points, seen)
-        upright = (points - shift) @ np.linalg.inv(scaled_rotation).transpose(0, 2, 1)
+        upright, _, _ = into_reference(frame, points, seen)
         b, smoothed = model.coefficients(upright, seen)
         first, second = SCHEMES[model.scheme].outer_eye_corners
         eyes = np.linalg.norm(upright[:, first] - upright[:, second], axis=-1)

@@ -94,8 +94,7 @@ class ShapeModel:
         points, seen = _checked(shapes, visible, self.scheme)
         if self.reference is None:
             return self._smooth_upright(points, seen).astype(np.float32)
-        scaled_rotation, shift = similarity_from_reference(self.reference, points, seen)
-        upright = (points - shift) @ np.linalg.inv(scaled_rotation).transpose(0, 2, 1)
+        upright, scaled_rotation, shift = into_reference(self.reference, points, seen)
         smoothed = self._smooth_upright(upright, seen)
         moved: NDArray[np.float64] = smoothed @ scaled_rotation.transpose(0, 2, 1) + shift
         return moved.astype(np.float32)
@@ -121,8 +120,7 @@ class ShapeModel:
         points, seen = _checked(shapes, visible, self.scheme)
         points, proper = _box_fractions(points, seen)
         if self.reference is not None:
-            scaled_rotation, shift = similarity_from_reference(self.reference, points, seen)
-            points = (points - shift) @ np.linalg.inv(scaled_rotation).transpose(0, 2, 1)
+            points, _, _ = into_reference(self.reference, points, seen)
         weight = seen[..., None].astype(np.float64)
         missed = (weight * (points - self._smooth_upright(points, seen)) ** 2).sum(axis=(1, 2))
         deviation = (weight * (points - self.mean) ** 2).sum(axis=(1, 2))
@@ -265,8 +263,7 @@ class ShapeAccumulator:
         if not len(points):
             return
         if self.reference is not None:
-            scaled_rotation, shift = similarity_from_reference(self.reference, points, seen)
-            points = (points - shift) @ np.linalg.inv(scaled_rotation).transpose(0, 2, 1)
+            points, _, _ = into_reference(self.reference, points, seen)
         rows = points.reshape(len(points), -1)
         mean = rows.mean(axis=0)
         centred = rows - mean
@@ -324,6 +321,23 @@ class ShapeAccumulator:
         self._scatter += scatter + np.outer(delta, delta) * (self.count * count / total)
         self._mean += delta * (count / total)
         self.count = total
+
+
+def into_reference(
+    reference: NDArray[np.floating], points: NDArray[np.float64], seen: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Shapes moved, turned and scaled onto ``reference``, and the similarities that undo it.
+
+    Args:
+        reference, points, seen: as for ``similarity_from_reference``.
+
+    Returns:
+        The shapes [B, N, 2] and what ``similarity_from_reference`` gives: x -> x R^T + shift takes
+        them back.
+    """
+    scaled_rotation, shift = similarity_from_reference(reference, points, seen)
+    upright = (points - shift) @ np.linalg.inv(scaled_rotation).transpose(0, 2, 1)
+    return upright, scaled_rotation, shift
 
 
 def similarity_from_reference(

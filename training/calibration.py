@@ -13,15 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.errors import DatasetError
-from asmnet_kit.shape_model import ShapeAccumulator, ShapeModel, similarity_from_reference
+from asmnet_kit.shape_model import ShapeAccumulator, ShapeModel, into_reference
 
-# Of the teacher's shapes: pose, mouth and face form, a dozen components. The rest is its noise.
+# Of the teacher's shapes: pose, mouth and face form, 7 or 8 components of the research faces that
+# docs/accuracy.md names. From 0.90 to 0.985 the held-back distance changes by less than 0.1 points.
 KEPT_VARIANCE = 0.97
-# Faces at one standard deviation that hold each slope at 0: a few hundred labels are then enough.
+# Faces at one standard deviation that hold each slope at 0; 100 or 1000 change the held-back
+# distance, calibrated on both sets, by about 0.02 points.
 RIDGE_FACES = 300.0
-# Residuals count linearly from here, in standard deviations: 5 % of a set's labels may be wrong.
+# Residuals count linearly from here, in medians of their length: wrong labels pull no further.
 HUBER_BEND = 1.5
-ROUNDS = 5  # of reweighting; the weights then change by less than a hundredth
+ROUNDS = 5  # of reweighting
 MIN_FACES = 100
 
 
@@ -108,8 +110,7 @@ def _in_face_frame(
     turned = np.asarray(points, np.float64)
     seen = np.ones(turned.shape[:2], bool)
     assert shapes.reference is not None  # calibrate made it of aligned shapes
-    scaled_rotation, shift = similarity_from_reference(shapes.reference, turned, seen)
-    upright = (turned - shift) @ np.linalg.inv(scaled_rotation).transpose(0, 2, 1)
+    upright, scaled_rotation, _ = into_reference(shapes.reference, turned, seen)
     b, _ = shapes.coefficients(upright, seen)
     return scaled_rotation, b / np.sqrt(shapes.eigenvalues.astype(np.float64))
 
