@@ -224,7 +224,7 @@ def benchmark(
       asmnet-kit benchmark models/*.tflite --threads 1 --threads 2 --out results
       asmnet-kit benchmark m.tflite --data faces --format 300w --split test --out results
     """
-    from asmnet_kit.benchmarks.runner import WITHOUT_DEVICES, Data, requests_for
+    from asmnet_kit.benchmarks.runner import WITHOUT_DEVICES, WITHOUT_THREADS, Data, requests_for
     from asmnet_kit.benchmarks.targets.protocol import (
         Request,
         load_target,
@@ -236,7 +236,9 @@ def benchmark(
     from asmnet_kit.tensorfile import read_tensors
 
     if single_stream:
-        _refuse_with_single_stream()
+        for option in ("runs", "seconds"):
+            if _is_given(option):
+                raise UsageError(f"--single-stream sets --{option} itself: give one of the two")
         runs, seconds = SINGLE_STREAM_RUNS, SINGLE_STREAM_SECONDS
     if max_nme is not None and data is None:
         raise UsageError("--max-nme is about accuracy: it needs --data and --format")
@@ -254,6 +256,11 @@ def benchmark(
         raise UsageError(
             f"--device chooses one of several, which the targets {' and '.join(WITHOUT_DEVICES)} "
             f"do not have: leave it out"
+        )
+    if _is_given("threads") and set(targets) <= set(WITHOUT_THREADS):
+        raise UsageError(
+            f"--threads are the CPU's, which the targets {' and '.join(WITHOUT_THREADS)} do not "
+            f"compute on: leave it out"
         )
     told = {
         "gpu_precision": gpu_precision,
@@ -315,12 +322,10 @@ def benchmark(
         raise GateError(f"{len(failures)} of {len(requests)} measurements failed:\n{reasons}")
 
 
-def _refuse_with_single_stream() -> None:
-    """Options that --single-stream sets itself must not be given beside it."""
-    context = click.get_current_context()
-    for name in ("runs", "seconds"):
-        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
-            raise UsageError(f"--single-stream sets --{name} itself: give one of the two")
+def _is_given(parameter: str) -> bool:
+    """Whether the user gave an option, rather than its default."""
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is not click.core.ParameterSource.DEFAULT
 
 
 def _above(max_nme: float | None, written: "dict[Path, Result]") -> list[str]:

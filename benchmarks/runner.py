@@ -167,7 +167,9 @@ def model_facts(path: Path) -> dict[str, Any]:
 def command_line(request: Request, data: Data | None = None) -> str:
     """The command that measures this again, in the folder of the model."""
     words = ["asmnet-kit", "benchmark", request.model.name, "--target", request.target]
-    words += ["--threads", str(request.threads), *protocol_words(request)]
+    if request.target not in WITHOUT_THREADS:
+        words += ["--threads", str(request.threads)]
+    words += protocol_words(request)
     if request.max_seconds != max(Request.max_seconds, request.min_seconds):
         words += ["--max-seconds", f"{request.max_seconds:g}"]
     if request.device:

@@ -6,7 +6,6 @@ part of the difference can be learnt, a linear function of the shape, and taken 
 teacher speaks. What is left is noise, which is each one's own and so averages out.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,37 +56,33 @@ class Calibration:
 
 
 def calibrate(
-    sets: Sequence[tuple[NDArray[np.floating], NDArray[np.floating]]], mirror: NDArray[np.integer]
+    taught: NDArray[np.floating], labels: NDArray[np.floating], mirror: NDArray[np.integer]
 ) -> Calibration:
     """Learn the systematic difference between a teacher and labels.
 
     Args:
-        sets: of each labelled set the teacher's points and the labels, [F, N, 2] each in pixels of
-            the pictures; NaN where there is no label. Each set counts alike, however large.
+        taught: [F, N, 2], the teacher's points in pixels of the pictures.
+        labels: [F, N, 2], likewise; NaN where there is no label.
         mirror: int [N], each landmark's counterpart on the other side of the face; each face is
             used mirrored too, so that the correction is symmetric.
 
     Raises:
         DatasetError: fewer than 100 faces, or a point that hardly any face has labelled.
     """
-    faces = sum(len(points) for points, _ in sets)
-    if faces < MIN_FACES:
+    if len(taught) < MIN_FACES:
         raise DatasetError(
-            f"expected at least {MIN_FACES} labelled faces to calibrate the teacher on, got {faces}"
+            f"expected at least {MIN_FACES} labelled faces to calibrate the teacher on, got "
+            f"{len(taught)}"
         )
-    both = [tuple(_with_mirrored(shapes, mirror) for shapes in pair) for pair in sets]
-    taught, labels = (np.concatenate(arrays) for arrays in zip(*both, strict=True))
+    taught, labels = (_with_mirrored(shapes, mirror) for shapes in (taught, labels))
     accumulator = ShapeAccumulator(len(mirror), aligned=True)
     accumulator.update(taught)
     shapes = accumulator.fit(KEPT_VARIANCE)
     scaled_rotation, components = _in_face_frame(shapes, taught)
     upright = (labels - taught) @ np.linalg.inv(scaled_rotation).transpose(0, 2, 1)
     features = np.hstack([np.ones((len(components), 1)), components])
-    mean_size = len(taught) / len(sets)
-    importance = np.concatenate([np.full(len(pair[0]), mean_size / len(pair[0])) for pair in both])
     solved = np.stack(
-        [_robust_fit(features, upright[:, n], importance, f"{n + 1}") for n in range(len(mirror))],
-        axis=1,
+        [_robust_fit(features, upright[:, n], point=n + 1) for n in range(len(mirror))], axis=1
     )  # [1 + K, N, 2]
     return Calibration(shapes, offset=solved[0], slopes=solved[1:])
 
@@ -116,10 +111,7 @@ def _in_face_frame(
 
 
 def _robust_fit(
-    features: NDArray[np.float64],
-    residuals: NDArray[np.float64],
-    importance: NDArray[np.float64],
-    point: str,
+    features: NDArray[np.float64], residuals: NDArray[np.float64], *, point: int
 ) -> NDArray[np.float64]:
     """Ridge regression with Huber's weights, by iterated least squares: [1 + K, 2]."""
     labelled = np.isfinite(residuals).all(axis=1)
@@ -128,13 +120,13 @@ def _robust_fit(
             f"expected point {point} labelled on at least {MIN_FACES} faces to calibrate the "
             f"teacher, got {labelled.sum()}"
         )
-    x, y, own = features[labelled], residuals[labelled], importance[labelled]
+    x, y = features[labelled], residuals[labelled]
     ridge = RIDGE_FACES * np.diag([0.0, *np.ones(x.shape[1] - 1)])
-    weight = own
+    weight = np.ones(len(x))
     for _ in range(ROUNDS):
         solution = np.linalg.solve(x.T @ (weight[:, None] * x) + ridge, x.T @ (weight[:, None] * y))
         distance = np.linalg.norm(y - x @ solution, axis=1)
         bend = HUBER_BEND * np.median(distance)
         is_far = distance > bend
-        weight = own * np.where(is_far, bend / np.where(is_far, distance, 1.0), 1.0)
+        weight = np.where(is_far, bend / np.where(is_far, distance, 1.0), 1.0)
     return np.asarray(solution)

@@ -78,7 +78,8 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 @setting("teacher_share", "Share of the teacher in labels: SUBSET=SHARE,...  [default: 0]")
 @setting(
     "teacher_calibrate",
-    "Subsets whose own labels tell the teacher's systematic error, which is removed: SUBSET,...",
+    "Subsets on which the teacher's systematic error, learnt from their labels or another's, is "
+    "removed: SUBSET or SUBSET=LABELLED,...",
 )
 @setting("fill_weight", "What the teacher's points count where there is no label.")
 @setting("sampling", "How often an epoch shows a picture: SUBSET=WEIGHT,...  [default: 1]")

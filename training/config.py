@@ -47,8 +47,8 @@ class TrainConfig:
         input_size: side of the model's input, pixels.
         teacher: .npz of a larger network's landmarks (``labels.Teacher``); empty = none.
         teacher_share: ``SUBSET=SHARE,...`` of the teacher in labels; see ``labels.relabel``.
-        teacher_calibrate: ``SUBSET,...`` whose labels tell the teacher's systematic error; see
-            ``calibration``.
+        teacher_calibrate: ``SUBSET=LABELLED,...``: on the first's faces the teacher follows the
+            convention of the second's labels, of its own where none is named; see ``calibration``.
         fill_weight: of points without a label that get the teacher's.
         sampling: ``SUBSET=WEIGHT,...``, how often an epoch shows its pictures; 1 unless told.
         clips: ``SUBSET,...`` of video frames, of which an epoch shows one per clip.
@@ -111,7 +111,7 @@ class TrainConfig:
             check_architecture,
             check_input_size,
         )
-        from asmnet_kit.training.sampling import subset_values
+        from asmnet_kit.training.sampling import subset_conventions, subset_values
 
         check_architecture(self.arch)
         check_input_size(self.input_size)
@@ -129,6 +129,7 @@ class TrainConfig:
             )
         for name in ("teacher_share", "sampling"):
             subset_values(getattr(self, name), option="--" + name.replace("_", "-"))
+        subset_conventions(self.teacher_calibrate)
         for name in ("teacher_share", "teacher_calibrate"):
             if getattr(self, name) and not self.teacher:
                 option = "--" + name.replace("_", "-")

@@ -6,7 +6,7 @@ small student learns from what it said (distillation without its cost).
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,21 +65,28 @@ class Teacher:
             }
         )
 
-    def calibrated(self, dataset: Dataset, subsets: Sequence[str]) -> "Teacher":
-        """This teacher in the convention of the labels of ``subsets``; see ``calibration``.
+    def calibrated(self, dataset: Dataset, conventions: Mapping[str, str]) -> "Teacher":
+        """This teacher in the conventions of labels; see ``calibration``.
 
         Args:
-            dataset: the training faces; no others may tell what the convention is.
+            dataset: the training faces; no others may tell what a convention is.
+            conventions: subset whose faces get corrected points -> subset whose labels tell how.
 
         Raises:
             DatasetError: too few labelled faces that the teacher knows, or another number of
                 points.
             UsageError: a subset that no face is in.
         """
-        sets = [self._beside_labels(dataset, subset) for subset in subsets]
-        calibration = calibrate(sets, dataset.scheme.mirror)
-        corrected = calibration.corrected(np.stack(list(self.points.values())))
-        return Teacher(dict(zip(self.points, corrected, strict=True)))
+        learnt = {
+            labelled: calibrate(*self._beside_labels(dataset, labelled), dataset.scheme.mirror)
+            for labelled in sorted(set(conventions.values()))
+        }
+        points = dict(self.points)
+        for subset, labelled in conventions.items():
+            names = [_stem(face.name) for face, _ in self._known(dataset, subset)]
+            corrected = learnt[labelled].corrected(np.stack([self.points[name] for name in names]))
+            points.update(zip(names, corrected, strict=True))
+        return Teacher(points)
 
     def nme_percent(self, dataset: Dataset, subset: str) -> float:
         """How far the teacher is from the labels of a subset, percent of the eye distance.
@@ -91,15 +98,20 @@ class Teacher:
 
     def _beside_labels(self, dataset: Dataset, subset: str) -> tuple[Points, Points]:
         """The teacher's points and the labels of a subset's faces, [F, N, 2] each."""
+        known = self._known(dataset, subset)
+        return np.stack([t for _, t in known]), np.stack([face.landmarks for face, _ in known])
+
+    def _known(self, dataset: Dataset, subset: str) -> list[tuple[Face, Points]]:
+        """The faces of a subset that the teacher knows, and its points."""
         members = [face for face in dataset.faces if subset in face.subsets]
         if not members:
             raise UsageError(f"--teacher-calibrate: no training face is in {subset!r}")
-        known = [(taught, face) for face in members if (taught := self.of(face)) is not None]
+        known = [(face, taught) for face in members if (taught := self.of(face)) is not None]
         if not known:
             raise DatasetError(f"--teacher-calibrate: the teacher knows no face of {subset!r}")
-        for taught, face in known:
+        for face, taught in known:
             _require_points(taught, face)
-        return np.stack([t for t, _ in known]), np.stack([face.landmarks for _, face in known])
+        return known
 
     def of(self, face: Face) -> Points | None:
         """float32 [N, 2] for ``face``, pixels of its picture; None where it was not asked."""

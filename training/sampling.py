@@ -89,6 +89,25 @@ def subset_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def subset_conventions(text: str) -> dict[str, str]:
+    """``"aflw,mtfl=aflw"`` as a dictionary; a name alone stands for itself.
+
+    Raises:
+        UsageError: a name is missing, or a subset stands twice.
+    """
+    conventions: dict[str, str] = {}
+    for part in subset_names(text):
+        subset, equals, labelled = (piece.strip() for piece in part.partition("="))
+        labelled = labelled if equals else subset
+        if not subset or not labelled or subset in conventions:
+            raise UsageError(
+                "expected --teacher-calibrate SUBSET,... or SUBSET=LABELLED,..., each subset once; "
+                f"got {text!r}"
+            )
+        conventions[subset] = labelled
+    return conventions
+
+
 def subset_values(text: str, *, option: str) -> dict[str, float]:
     """``"ytf=0.5,aflw=1.5"`` as a dictionary.
 

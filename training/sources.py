@@ -1,7 +1,7 @@
 """Which faces a run trains on and which it is validated on. A test set is never trained on."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from asmnet_kit.datasets.registry import load_dataset, split_of_path, splits_of
 from asmnet_kit.errors import UsageError
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.labels import Teacher, relabel
-from asmnet_kit.training.sampling import subset_names, subset_values
+from asmnet_kit.training.sampling import subset_conventions, subset_values
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sou
         return sources
     shares = subset_values(config.teacher_share, option="--teacher-share")
     teacher = Teacher.load(Path(config.teacher))
-    if labelled := subset_names(config.teacher_calibrate):
-        teacher = _calibrated(teacher, sources.train, labelled)
+    if conventions := subset_conventions(config.teacher_calibrate):
+        teacher = _calibrated(teacher, sources.train, conventions)
     taught = relabel(
         sources.train,
         teacher,
@@ -69,13 +69,13 @@ def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sou
     return replace(sources, train=taught.dataset, label_weights=taught.weights)
 
 
-def _calibrated(teacher: Teacher, train: Dataset, labelled: Sequence[str]) -> Teacher:
-    """The teacher in the labels' convention, and a line about what that changed."""
-    better = teacher.calibrated(train, labelled)
+def _calibrated(teacher: Teacher, train: Dataset, conventions: Mapping[str, str]) -> Teacher:
+    """The teacher in the labels' conventions, and a line about what that changed."""
+    better = teacher.calibrated(train, conventions)
     changes = [
         f"{subset} {teacher.nme_percent(train, subset):.2f} -> "
         f"{better.nme_percent(train, subset):.2f} %"
-        for subset in labelled
+        for subset in conventions
     ]
     stderr().print(f"Teacher calibrated; its distance from the labels: {', '.join(changes)}")
     return better

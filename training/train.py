@@ -374,7 +374,7 @@ def _prepare(sources: Sources, folder: Path, config: TrainConfig) -> tuple[Datas
 
 def prepared_size(input_size: int) -> int:
     """Side of a record's window, pixels, with which no augmented crop must be enlarged."""
-    smallest_crop = CROP_SCALE * AugmentRanges().scale[0]
+    smallest_crop = CROP_SCALE * AugmentRanges().smallest_crop
     return int(np.ceil(input_size * WINDOW_SCALE / smallest_crop))
 
 

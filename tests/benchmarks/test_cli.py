@@ -128,6 +128,7 @@ def test_a_model_that_is_no_landmark_model_keeps_its_speed(make_tflite, make_pts
         (["--edgetpu-compiler", "/nope"], "is for the targets edgetpu, linux:edgetpu, got cpu"),
         (["--edgetpu-library", "l.so", "--target", "gpu"], "edgetpu, linux:edgetpu, got gpu"),
         (["--device", "foo", "--target", "cpu", "--target", "gpu"], "--device chooses one"),
+        (["--threads", "2", "--target", "gpu"], "--threads are the CPU's"),
         (["--device", "bogus", "--target", "edgetpu"], "expected --device usb"),
         (["--device", "-oProxyCommand=x", "--target", "linux"], "expected --device user@host"),
         (["--target", "linux"], "which board?"),

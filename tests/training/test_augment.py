@@ -92,9 +92,9 @@ def test_every_draw_stays_within_its_range() -> None:
     for index in range(300):
         placement = draw_placement(ranges, generator(0, 0, index))
         zoom = np.sqrt(abs(np.linalg.det(placement.transform[:, :2])))
-        # The zoom is 1 / scale; float32 leaves 1e-6 of it.
-        assert 1 / ranges.scale[1] - 1e-5 <= zoom <= 1 / ranges.scale[0] + 1e-5
-        assert np.abs(placement.transform[:, 2]).max() <= ranges.shift
+        # The zoom is 1 / side; float32 leaves 1e-6 of it.
+        assert ranges.smallest_crop - 1e-5 <= 1 / zoom <= 1 / ranges.smallest_crop + 1e-5
+        assert np.abs(placement.transform[:, 2]).max() <= 2 * ranges.shift
         assert abs(placement.roll_deg) <= 2 * ranges.rotation_deg
         assert (np.linalg.det(placement.transform[:, :2]) < 0) == placement.flipped
 

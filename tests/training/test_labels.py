@@ -114,20 +114,23 @@ def test_a_teacher_takes_over_the_convention_of_the_labels() -> None:
     """The brows of labelled faces lie 5 px lower; then they do on a face without labels too."""
     random = np.random.default_rng(0)
     mean = 100 * generic_reference(N)
-    shapes = mean + random.normal(0, 1, (151, N, 2))
+    shapes = mean + random.normal(0, 1, (152, N, 2))
     lower = np.zeros((N, 2))
     lower[17:27, 1] = 5
     teacher = Teacher({f"{i}": shape.astype(np.float32) for i, shape in enumerate(shapes)})
     faces = dataset(*(face(f"{i}.jpg", "manual", shapes[i] + lower) for i in range(150)))
-    corrected = teacher.calibrated(faces, ["manual"])
-    other = corrected.of(face("150.jpg", "none", ones()))
+    others = [face(f"{i}.jpg", kind, ones()) for i, kind in ((150, "soft"), (151, "none"))]
+    faces = dataset(*faces.faces, *others)
+    corrected = teacher.calibrated(faces, {"soft": "manual"})
     # Noise of 1 px, of which the 3 % that the components drop and the ridge leave a tenth.
-    np.testing.assert_allclose(other, shapes[150] + lower, atol=0.5)
+    np.testing.assert_allclose(corrected.of(others[0]), shapes[150] + lower, atol=0.5)
+    np.testing.assert_array_equal(corrected.of(others[1]), teacher.of(others[1]))
+    np.testing.assert_array_equal(corrected.of(faces.faces[0]), teacher.of(faces.faces[0]))
 
 
 def test_a_calibration_names_what_is_missing() -> None:
     faces = dataset(face("a.jpg", "s", ones()))
     with pytest.raises(UsageError, match="no training face is in 'manual'"):
-        Teacher({"a": ones()}).calibrated(faces, ["manual"])
+        Teacher({"a": ones()}).calibrated(faces, {"s": "manual"})
     with pytest.raises(DatasetError, match="knows no face of 's'"):
-        Teacher({"b": ones()}).calibrated(faces, ["s"])
+        Teacher({"b": ones()}).calibrated(faces, {"s": "s"})

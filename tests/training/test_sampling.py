@@ -8,7 +8,7 @@ import pytest
 
 from asmnet_kit.datasets.base import Face, PictureFile
 from asmnet_kit.errors import UsageError
-from asmnet_kit.training.sampling import sampling_of, subset_values
+from asmnet_kit.training.sampling import sampling_of, subset_conventions, subset_values
 
 
 def face(name: str, *subsets: str) -> Face:
@@ -92,3 +92,14 @@ def test_subset_values_are_read() -> None:
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="expected --sampling as SUBSET=NUMBER"):
         subset_values(text, option="--sampling")
+
+
+def test_conventions_are_read() -> None:
+    assert subset_conventions("aflw, mtfl=aflw") == {"aflw": "aflw", "mtfl": "aflw"}
+    assert subset_conventions("") == {}
+
+
+@pytest.mark.parametrize("text", ["=aflw", "mtfl=", "aflw,aflw=ytf"])
+def test_conventions_without_a_name_or_twice_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="each subset once"):
+        subset_conventions(text)
