@@ -1,11 +1,9 @@
 """From a float model to one .tflite: data, conversion, accuracy before and after, the file."""
 
 import hashlib
-import json
 import os
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,34 +16,30 @@ from asmnet_kit.audit import Audit, audit_model
 from asmnet_kit.console import stderr
 from asmnet_kit.contract import verify_contract, verify_w8a8
 from asmnet_kit.datasets.base import Dataset
-from asmnet_kit.errors import GateError, UsageError
+from asmnet_kit.errors import GateError
 from asmnet_kit.evaluate import Evaluation, evaluate
 from asmnet_kit.face_crops import face_crops
-from asmnet_kit.files import write_bytes, write_json
+from asmnet_kit.files import write_bytes
 from asmnet_kit.images import Image
 from asmnet_kit.modelfile import OUTPUT_UNITS, ModelMetadata, with_metadata
 from asmnet_kit.pixels import Landmarks, PixelDrift, Recorder
 from asmnet_kit.predictor import TflitePredictor
-from asmnet_kit.quantize.calibrate import Drift, collect_crops, doubts, drifts, layer_ranges
+from asmnet_kit.quantize.calibrate import Drift, drifts
 from asmnet_kit.quantize.convert import convert
-from asmnet_kit.quantize.deployable import deployable, output_names_of, with_outputs
+from asmnet_kit.quantize.deployable import output_names_of, with_outputs
 from asmnet_kit.quantize.emulated import SUFFIX, save_emulated
-from asmnet_kit.quantize.equalise import concatenated, equalise
 from asmnet_kit.quantize.finetune import FineTuning, finetune
 from asmnet_kit.quantize.float_model import FloatModel, open_float_model
+from asmnet_kit.quantize.int8_ready import Int8Ready, int8_ready
 from asmnet_kit.quantize.qat import emulate
 from asmnet_kit.quantize.recipes import Recipe, recipe_of
 from asmnet_kit.quantize.sensitivity import Sensitivity, measure_sensitivity
-from asmnet_kit.training.augment import AUGMENTATIONS, AugmentRanges
-from asmnet_kit.training.checkpoints import Checkpoints
+from asmnet_kit.quantize.unfinished import UnfinishedTuning
 from asmnet_kit.training.manifest import package_versions
-from asmnet_kit.training.pipeline import FaceBatches
 from asmnet_kit.training.sources import Sources
 from asmnet_kit.training.train import prepared_faces
 
 REJECTED = ".rejected"  # behind the name of a file that missed a gate: no *.tflite finds it
-UNFINISHED = ".unfinished"  # behind the name: the folder of a fine-tuning's checkpoints
-SETTINGS = "settings.json"  # in it: what the fine-tuning was begun with
 AUDITED_CROPS = 64  # whose activations are looked at for what is cut off
 GATE_FACES = 128  # on which the layer that costs most is looked for
 SHOWN_CLIPPING = 3
@@ -190,24 +184,9 @@ class Gates:
 
 
 @dataclass(frozen=True)
-class _Int8Ready:
-    """A float model on its way to int8.
-
-    Attributes:
-        model: folded, its concatenations equalised.
-        crops: uint8 [N, S, S, 3], to calibrate on.
-        factors: of the equalisation.
-    """
-
-    model: tf_keras.Model
-    crops: Image
-    factors: dict[str, float]
-
-
-@dataclass(frozen=True)
 class _Converted:
     content: bytes
-    ready: _Int8Ready | None = None
+    ready: Int8Ready | None = None
     emulated: tf_keras.Model | None = None
     range_drift: Sequence[Drift] = ()
 
@@ -249,7 +228,7 @@ def quantize(
     _seed_everything(config.seed)
     metadata = _about(recipe, config, source, sources)
     path = out / metadata.file_name
-    tuning = _Tuning(path.with_name(path.name + UNFINISHED), metadata, resume=resume)
+    tuning = UnfinishedTuning(path, metadata, resume=resume)
     converted = _convert(recipe, config, source, sources, tuning)
     verify_contract(converted.content, outputs=set(metadata.outputs))
     if recipe.integer and not config.keep_float:
@@ -349,12 +328,12 @@ def sensitivity(
     source = open_float_model(run, mean=input_mean, scale=input_scale)
     sources = source.sources(data, format, split)
     _seed_everything(seed)
-    ready = _int8_ready(source, sources, calibration_faces=calibration_faces, seed=seed)
+    ready = int8_ready(source, sources, calibration_faces=calibration_faces, seed=seed)
     return _sensitivity(source, sources, ready, faces=faces, on_progress=on_progress)
 
 
 def _sensitivity(
-    source: FloatModel, sources: Sources, ready: _Int8Ready, *, faces: int, **options: Any
+    source: FloatModel, sources: Sources, ready: Int8Ready, *, faces: int, **options: Any
 ) -> Sensitivity:
     crops = face_crops(
         sources.val,
@@ -370,7 +349,7 @@ def _blame(
     recipe: Recipe,
     source: FloatModel,
     sources: Sources,
-    ready: _Int8Ready | None,
+    ready: Int8Ready | None,
     *,
     by_drift: bool,
 ) -> str:
@@ -395,13 +374,13 @@ def _convert(
     config: QuantizeConfig,
     source: FloatModel,
     sources: Sources,
-    tuning: "_Tuning",
+    tuning: UnfinishedTuning,
 ) -> _Converted:
     """The bytes of the .tflite without metadata."""
     model = source.model
     if not recipe.calibrated:
         return _Converted(convert(model, recipe))
-    ready = _int8_ready(
+    ready = int8_ready(
         source, sources, calibration_faces=config.calibration_faces, seed=config.seed
     )
     names = output_names_of(model)
@@ -432,111 +411,6 @@ def _convert(
     return _Converted(
         convert(emulated, recipe), ready, emulated, drifts(tuned.ranges[-2], tuned.ranges[-1])
     )
-
-
-def _int8_ready(
-    source: FloatModel, sources: Sources, *, calibration_faces: int, seed: int
-) -> _Int8Ready:
-    size = source.predictor.input_size
-    crops = collect_crops(
-        _calibration_batches(
-            sources.train,
-            size=size,
-            seed=seed,
-            ranges=AUGMENTATIONS[source.config.augmentation],
-        ),
-        calibration_faces,
-        input_size=size,
-    )
-    for doubt in doubts(crops):
-        stderr().print(f"[yellow]{doubt}[/yellow]")
-    model = deployable(source.model)
-    return _Int8Ready(model, crops, _equalise(model, crops))
-
-
-@dataclass(frozen=True)
-class _Tuning:
-    """The folder beside the file in which an unfinished fine-tuning waits.
-
-    Attributes:
-        folder: gone once the file is written.
-        metadata: of the file to be; its source says what the fine-tuning depends on.
-        resume: go on with it.
-    """
-
-    folder: Path
-    metadata: ModelMetadata
-    resume: bool
-
-    @property
-    def checkpoints(self) -> Checkpoints:
-        return Checkpoints(self.folder)
-
-    def begin(self) -> None:
-        """Start anew, or make sure that what is there can be gone on with.
-
-        Raises:
-            UsageError: nothing to resume, or a fine-tuning that was begun with other settings.
-        """
-        wanted = dict(self.metadata.source)
-        settings = self.folder / SETTINGS
-        if not self.resume:
-            if settings.exists():
-                stderr().print(
-                    f"[yellow]{self.folder} holds an unfinished fine-tuning: it is begun anew "
-                    "(--resume would have gone on)[/yellow]"
-                )
-                shutil.rmtree(self.folder)
-            write_json(settings, wanted)
-            return
-        try:
-            begun = json.loads(settings.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{self.folder}: no fine-tuning to resume: leave --resume out"
-            ) from error
-        different = sorted(key for key in wanted if wanted[key] != begun.get(key))
-        if different:
-            raise UsageError(
-                f"{self.folder}: expected a fine-tuning with the same {', '.join(different)}: "
-                f"{ {key: begun.get(key) for key in different} } became "
-                f"{ {key: wanted[key] for key in different} }. Give the same options, or leave "
-                "--resume out"
-            )
-
-    def forget(self) -> None:
-        """Remove the folder, where there is one."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _equalise(model: tf_keras.Model, crops: Image) -> dict[str, float]:
-    taps = concatenated(model)
-    if not taps:
-        return {}
-    ranges = layer_ranges(model, taps, crops)
-    return equalise(model, {name: max(-low, high) for name, (low, high) in ranges.items()})
-
-
-def _calibration_batches(
-    dataset: Dataset, *, size: int, seed: int, ranges: AugmentRanges
-) -> Iterator[dict[str, tf.Tensor]]:
-    """Augmented training batches, epoch after epoch, without an end."""
-    data = FaceBatches(
-        dataset.faces,
-        dataset.scheme,
-        size=size,
-        batch_size=min(32, len(dataset.faces)),
-        seed=seed,
-        ranges=ranges,
-    )
-    epoch = 0
-    while True:
-        try:
-            yield from data.epoch(epoch, replicas=range(1), replica_count=1)
-        except tf.errors.OpError as error:
-            # A picture that could not be read: tf.data passes on a text, the cause is kept here.
-            raise data.failure or error from error
-        epoch += 1
 
 
 def _measure(
