@@ -15,6 +15,7 @@ from asmnet_kit.options import (
     InputPath,
     ModelPath,
     data_options,
+    is_given,
     json_option,
     measured_split_option,
     out_option,
@@ -224,8 +225,9 @@ def benchmark(
       asmnet-kit benchmark models/*.tflite --threads 1 --threads 2 --out results
       asmnet-kit benchmark m.tflite --data faces --format 300w --split test --out results
     """
-    from asmnet_kit.benchmarks.runner import WITHOUT_DEVICES, WITHOUT_THREADS, Data, requests_for
+    from asmnet_kit.benchmarks.runner import WITHOUT_DEVICES, Data, requests_for
     from asmnet_kit.benchmarks.targets.protocol import (
+        WITHOUT_THREADS,
         Request,
         load_target,
         refuse_request,
@@ -237,7 +239,7 @@ def benchmark(
 
     if single_stream:
         for option in ("runs", "seconds"):
-            if _is_given(option):
+            if is_given(option):
                 raise UsageError(f"--single-stream sets --{option} itself: give one of the two")
         runs, seconds = SINGLE_STREAM_RUNS, SINGLE_STREAM_SECONDS
     if max_nme is not None and data is None:
@@ -257,7 +259,7 @@ def benchmark(
             f"--device chooses one of several, which the targets {' and '.join(WITHOUT_DEVICES)} "
             f"do not have: leave it out"
         )
-    if _is_given("threads") and set(targets) <= set(WITHOUT_THREADS):
+    if is_given("threads") and set(targets) <= set(WITHOUT_THREADS):
         raise UsageError(
             f"--threads are the CPU's, which the targets {' and '.join(WITHOUT_THREADS)} do not "
             f"compute on: leave it out"
@@ -320,12 +322,6 @@ def benchmark(
     if failures:
         reasons = "\n".join(dict.fromkeys(failures))
         raise GateError(f"{len(failures)} of {len(requests)} measurements failed:\n{reasons}")
-
-
-def _is_given(parameter: str) -> bool:
-    """Whether the user gave an option, rather than its default."""
-    source = click.get_current_context().get_parameter_source(parameter)
-    return source is not click.core.ParameterSource.DEFAULT
 
 
 def _above(max_nme: float | None, written: "dict[Path, Result]") -> list[str]:

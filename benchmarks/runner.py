@@ -19,6 +19,7 @@ from typing import IO, Any
 from asmnet_kit import __version__
 from asmnet_kit.benchmarks.statistics import intervals
 from asmnet_kit.benchmarks.targets.protocol import (
+    WITHOUT_THREADS,
     OnProgress,
     Request,
     cpu_list,
@@ -42,7 +43,6 @@ LOG_TAIL_CHARACTERS = 400
 OLD_RUNTIME = "tflite-runtime"  # named in its files: they may lie beside those of the usual one
 
 WITHOUT_DEVICES = ("cpu", "gpu")  # targets of which this machine has one
-WITHOUT_THREADS = ("gpu", "edgetpu")  # targets for which CPU threads are not what counts
 
 
 @dataclass(frozen=True)
@@ -167,9 +167,7 @@ def model_facts(path: Path) -> dict[str, Any]:
 def command_line(request: Request, data: Data | None = None) -> str:
     """The command that measures this again, in the folder of the model."""
     words = ["asmnet-kit", "benchmark", request.model.name, "--target", request.target]
-    if request.target not in WITHOUT_THREADS:
-        words += ["--threads", str(request.threads)]
-    words += protocol_words(request)
+    words += protocol_words(request, request.target)
     if request.max_seconds != max(Request.max_seconds, request.min_seconds):
         words += ["--max-seconds", f"{request.max_seconds:g}"]
     if request.device:

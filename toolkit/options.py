@@ -47,6 +47,12 @@ class ModelPath(InputPath):
         return super().convert(find_model(Path(value)), param, ctx)
 
 
+def is_given(parameter: str) -> bool:
+    """Whether the user gave the running command an option, rather than leaving its default."""
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is not click.core.ParameterSource.DEFAULT
+
+
 def data_options(
     *, required: bool = True, format_required: bool = True, note: str = ""
 ) -> Callable[[Command], Command]:

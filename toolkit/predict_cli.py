@@ -8,7 +8,7 @@ import click
 
 from asmnet_kit.errors import UsageError
 from asmnet_kit.files import require_exists
-from asmnet_kit.options import MODEL, InputPath, ModelPath, json_option
+from asmnet_kit.options import MODEL, InputPath, ModelPath, is_given, json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -159,9 +159,8 @@ def _refuse_contradictions(
     if boxes and is_film:
         raise UsageError("--box is for a photograph: in a video a detector finds the faces")
     if not is_film:
-        context = click.get_current_context()
         for name in ("no_smoothing", "detect_every", "frames"):
-            if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            if is_given(name):
                 option = name.replace("_", "-")
                 raise UsageError(
                     f"--{option} is for a video, a file ending in {', '.join(FILMS)}, or a camera"

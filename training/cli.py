@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from asmnet_kit.errors import Interrupted, UsageError
-from asmnet_kit.options import DATA, FORMATS, Command, InputPath, out_option, seed_option
+from asmnet_kit.options import DATA, FORMATS, Command, InputPath, is_given, out_option, seed_option
 from asmnet_kit.shipped import find_model
 from asmnet_kit.training.catalogue import ARCHITECTURES, AUGMENTATIONS, LOSSES
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
@@ -116,7 +116,7 @@ def train(**parameters: Any) -> None:
       asmnet-kit train --resume --out runs/first
     """
     run: Path = parameters["out"]
-    config = configuration(click.get_current_context(), parameters)
+    config = configuration(parameters)
     from asmnet_kit.training.environment import import_tensorflow
 
     import_tensorflow()
@@ -158,7 +158,7 @@ def train(**parameters: Any) -> None:
     )
 
 
-def configuration(ctx: click.Context, parameters: dict[str, Any]) -> TrainConfig:
+def configuration(parameters: dict[str, Any]) -> TrainConfig:
     """The run's settings: those given, and of a resumed run its own for the rest.
 
     Raises:
@@ -167,8 +167,7 @@ def configuration(ctx: click.Context, parameters: dict[str, Any]) -> TrainConfig
     given = {
         name: _plain(name, value)
         for name, value in parameters.items()
-        if name not in INVOCATION
-        and ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+        if name not in INVOCATION and is_given(name)
     }
     if parameters["resume"]:
         if parameters["recipe"]:

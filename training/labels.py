@@ -83,9 +83,9 @@ class Teacher:
         }
         points = dict(self.points)
         for subset, labelled in conventions.items():
-            names = [_stem(face.name) for face, _ in self._known(dataset, subset)]
-            corrected = learnt[labelled].corrected(np.stack([self.points[name] for name in names]))
-            points.update(zip(names, corrected, strict=True))
+            known = self._known(dataset, subset)
+            corrected = learnt[labelled].corrected(np.stack([taught for _, taught in known]))
+            points.update(zip((_stem(face.name) for face, _ in known), corrected, strict=True))
         return Teacher(points)
 
     def nme_percent(self, dataset: Dataset, subset: str) -> float:

@@ -117,7 +117,7 @@ class Board:
 
     def benchmark(self, request: Request, *, folder: str, model: str, target: str) -> None:
         words = [REMOTE_COMMAND, "benchmark", f"{folder}/{model}", "--target", target]
-        words += ["--threads", str(request.threads), *protocol_words(request)]
+        words += protocol_words(request, target)
         words += ["--max-seconds", f"{request.max_seconds:g}", "--out", f"{folder}/{RESULTS}"]
         words += option_words(request, [target])
         words += ["--affinity", cpu_list(request.affinity)] if request.affinity else []

@@ -34,6 +34,7 @@ BUILTIN_TARGETS = {
     "linux:edgetpu": "asmnet_kit.benchmarks.targets.linux:LINUX_EDGETPU",
 }
 
+WITHOUT_THREADS = ("gpu", "edgetpu")  # targets for which CPU threads are not what counts
 MODES = ("standard", "single-stream")
 PATHS = ("model", "inputs", "outputs")  # of a request
 
@@ -187,9 +188,14 @@ def cpu_list(cpus: Sequence[int]) -> str:
     return ",".join(map(str, cpus))
 
 
-def protocol_words(request: Request) -> list[str]:
-    """The options that ask for a request's warm-up and number of runs."""
-    words = ["--warmup", str(request.warmup_runs)]
+def protocol_words(request: Request, target: str) -> list[str]:
+    """The options that ask for a request's threads, warm-up and number of runs.
+
+    Args:
+        target: of the command; a board's own name of it differs from the request's.
+    """
+    words = [] if target in WITHOUT_THREADS else ["--threads", str(request.threads)]
+    words += ["--warmup", str(request.warmup_runs)]
     if request.mode == "single-stream":  # it sets the other two
         return [*words, "--single-stream"]
     return [*words, "--runs", str(request.runs), "--seconds", f"{request.min_seconds:g}"]

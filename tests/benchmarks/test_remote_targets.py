@@ -462,6 +462,10 @@ def test_inputs_of_ones_own_run_on_a_board(board, make_tflite, tmp_path):
             "--edgetpu",
         ),
         ("linux:gpu", {"options": {"gpu_precision": "fp16"}}, "--gpu-precision fp16", "--single"),
+        # The board's own kit refuses threads for these two.
+        ("linux:gpu", {"threads": 2}, "--target gpu --warmup 20", "--threads"),
+        ("linux:edgetpu", {"threads": 2}, "--target edgetpu --warmup 20", "--threads"),
+        ("linux", {"threads": 2}, "--target cpu --threads 2", "--single"),
         (
             "linux",
             {"mode": "single-stream", "runs": 1024, "min_seconds": 60.0},
