@@ -392,8 +392,10 @@ def _convert(
     if not recipe.fine_tuned:
         # The ranges of calibration, in the form that can leave a layer out.
         return _Converted(convert(emulated, recipe, emulated=True), ready, emulated)
-    tuning.begin()
-    with prepared_faces(sources, source.path, source.config, is_chief=False) as faces:
+    with (
+        tuning.begun(),
+        prepared_faces(sources, source.path, source.config, is_chief=False) as faces,
+    ):
         tuned = finetune(
             emulated,
             *faces,

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from asmnet_kit.console import stderr
 from asmnet_kit.errors import UsageError
-from asmnet_kit.files import write_json
+from asmnet_kit.files import alone_in, make_folder, write_json
 from asmnet_kit.modelfile import ModelMetadata
 from asmnet_kit.training.checkpoints import Checkpoints
 
@@ -38,25 +41,41 @@ class UnfinishedTuning:
     def checkpoints(self) -> Checkpoints:
         return Checkpoints(self.folder)
 
-    def begin(self) -> None:
-        """Start anew, or make sure that what is there can be gone on with.
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Start anew, or go on with what is there; no other process may until the block ends.
 
         Raises:
-            UsageError: nothing to resume, or a fine-tuning that was begun with other settings.
+            UsageError: nothing to resume, a fine-tuning that was begun with other settings, or
+                one that another process is at.
         """
         wanted = dict(self.metadata.source)
-        settings = self.folder / SETTINGS
-        if not self.resume:
-            if settings.exists():
-                stderr().print(
-                    f"[yellow]{self.folder} holds an unfinished fine-tuning: it is begun anew "
-                    "(--resume would have gone on)[/yellow]"
-                )
-                shutil.rmtree(self.folder)
-            write_json(settings, wanted)
-            return
+        if self.resume:
+            self._require_begun_with(wanted)
+        make_folder(self.folder)
+        with alone_in(self.folder):
+            if not self.resume:
+                self._clear()
+                write_json(self._settings, wanted)
+            yield
+
+    @property
+    def _settings(self) -> Path:
+        return self.folder / SETTINGS
+
+    def _clear(self) -> None:
+        """Empty the folder, which stays: it carries the lock."""
+        if self._settings.exists():
+            stderr().print(
+                f"[yellow]{self.folder} holds an unfinished fine-tuning: it is begun anew "
+                "(--resume would have gone on)[/yellow]"
+            )
+        for file in self.folder.iterdir():
+            file.unlink()
+
+    def _require_begun_with(self, wanted: dict[str, Any]) -> None:
         try:
-            begun = json.loads(settings.read_text(encoding="utf-8"))
+            begun = json.loads(self._settings.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"{self.folder}: no fine-tuning to resume: leave --resume out"

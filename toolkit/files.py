@@ -1,6 +1,7 @@
 """Writing files so that a crash or a full disk never leaves half of one."""
 
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -46,6 +47,34 @@ def make_folder(folder: Path) -> None:
         raise NotADirectoryError(
             errno.ENOTDIR, "expected a folder, found a file there", str(folder)
         ) from error
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep every other process that asks for the same out of ``folder`` while the block runs.
+
+    The lock is the kernel's (flock on the folder itself), so it leaves no file and ends with its
+    process, however that dies. Network file systems that lock no folder are let pass.
+
+    Raises:
+        UsageError: another process is in it.
+        OSError: there is no such folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"{folder}: another process is writing there: wait for it, or stop it and use "
+                "--resume"
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP):
+                raise
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def require_exists(path: Path, *, expected: str) -> None:

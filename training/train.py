@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.errors import DatasetError, UsageError
 from asmnet_kit.evaluate import Evaluation, evaluate
-from asmnet_kit.files import replacing
+from asmnet_kit.files import alone_in, make_folder, replacing
 from asmnet_kit.images import CROP_SCALE, to_float_input
 from asmnet_kit.predictor import RUN_MODEL
 from asmnet_kit.shape_model import ShapeAccumulator, ShapeModel
@@ -97,7 +97,8 @@ def train(
         command: how the run was started, for the manifest.
 
     Raises:
-        UsageError: contradictory settings, or a folder that holds something else.
+        UsageError: contradictory settings, a folder that holds something else, or one that
+            another process trains in.
         DatasetError: the data cannot be used.
         KitError: the loss is no longer finite, or the folder cannot be written.
     """
@@ -130,52 +131,54 @@ def train(
     }
     # Up to here nothing was written, so a call with a mistake leaves no folder behind.
     if is_chief:
-        run.mkdir(parents=True, exist_ok=True)
-        config.save(run / CONFIG)
-        write_manifest(run, manifest)
-        if shape_model is not None:
-            shape_model.save(run / SHAPE_MODEL)
-    with prepared_faces(sources, run, config, is_chief=is_chief) as (train_faces, val_faces):
-        model, result = _fit(
-            config,
-            run,
-            train_faces,
-            val_faces,
-            shape_model,
-            strategy,
-            label_weights=sources.label_weights,
-            deadline=deadline,
+        make_folder(run)
+    with alone_in(run) if is_chief else nullcontext():
+        if is_chief:
+            config.save(run / CONFIG)
+            write_manifest(run, manifest)
+            if shape_model is not None:
+                shape_model.save(run / SHAPE_MODEL)
+        with prepared_faces(sources, run, config, is_chief=is_chief) as (train_faces, val_faces):
+            model, result = _fit(
+                config,
+                run,
+                train_faces,
+                val_faces,
+                shape_model,
+                strategy,
+                label_weights=sources.label_weights,
+                deadline=deadline,
+            )
+        evaluation = evaluate(KerasPredictor(model), sources.val, batch=VALIDATION_BATCH)
+        if is_chief:
+            save_model(model, run / RUN_MODEL)
+            manifest |= {
+                "finished_at": now() if result.finished else None,
+                "architecture": {
+                    "name": config.arch,
+                    "parameters": parameters(model),
+                    "macs": macs(model),
+                    "input_size": config.input_size,
+                    "landmarks": points,
+                },
+                "metrics": {
+                    "epochs": len(result.history),
+                    "best_epoch": result.best_epoch + 1,
+                    "validation": evaluation.to_json(),
+                    "validation_source": sources.description,
+                },
+            }
+            write_manifest(run, manifest)
+            if result.finished:
+                # Only an unfinished run needs its copy of the pictures again.
+                shutil.rmtree(run / RECORDS, ignore_errors=True)
+        return TrainResult(
+            run=run,
+            epochs=len(result.history),
+            finished=result.finished,
+            best_epoch=result.best_epoch + 1,
+            evaluation=evaluation,
         )
-    evaluation = evaluate(KerasPredictor(model), sources.val, batch=VALIDATION_BATCH)
-    if is_chief:
-        save_model(model, run / RUN_MODEL)
-        manifest |= {
-            "finished_at": now() if result.finished else None,
-            "architecture": {
-                "name": config.arch,
-                "parameters": parameters(model),
-                "macs": macs(model),
-                "input_size": config.input_size,
-                "landmarks": points,
-            },
-            "metrics": {
-                "epochs": len(result.history),
-                "best_epoch": result.best_epoch + 1,
-                "validation": evaluation.to_json(),
-                "validation_source": sources.description,
-            },
-        }
-        write_manifest(run, manifest)
-        if result.finished:
-            # Only an unfinished run needs its copy of the pictures again.
-            shutil.rmtree(run / RECORDS, ignore_errors=True)
-    return TrainResult(
-        run=run,
-        epochs=len(result.history),
-        finished=result.finished,
-        best_epoch=result.best_epoch + 1,
-        evaluation=evaluation,
-    )
 
 
 def _fit(

@@ -16,6 +16,7 @@ from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.evaluate import Evaluation
 from asmnet_kit.faces3d.points import GENERIC_FACE_68, GENERIC_FACE_98
+from asmnet_kit.files import alone_in
 from asmnet_kit.modelfile import read_metadata
 from asmnet_kit.predictor import Predictor
 from asmnet_kit.quantize import run as run_module
@@ -265,6 +266,10 @@ def test_a_fine_tuning_that_was_killed_goes_on_to_the_same_file(
     assert (unfinished / "last.npz").exists() and not list(resumed.glob("*.tflite"))
     other = refused(call(run_folder, faces, resumed, *options, "--seed", "1", "--resume"), 2)
     assert "the same settings" in other
+    with alone_in(unfinished):
+        for more in ((), ("--resume",)):
+            busy = refused(call(run_folder, faces, resumed, *options, *more), 2)
+            assert "another process is writing there" in busy
     result = call(run_folder, faces, resumed, *options, "--resume")
     assert result.exit_code == 0, result.output
     assert "ranges: in the last epoch the farthest moved by" in result.stdout

@@ -13,6 +13,7 @@ from asmnet_kit.datasets.base import Face, PictureFile
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.errors import DatasetError, KitError, ModelError, UsageError
 from asmnet_kit.evaluate import evaluate
+from asmnet_kit.files import alone_in
 from asmnet_kit.predictor import open_predictor
 from asmnet_kit.shape_model import ShapeModel
 from asmnet_kit.training import sources
@@ -151,6 +152,20 @@ def test_resuming_with_changed_data_is_refused(
     (changed / "train" / "face_000.jpg").unlink()
     with pytest.raises(UsageError, match="the training data changed since the run began"):
         train(config, run, resume=True)
+
+
+def test_a_run_that_another_process_trains_is_left_alone(
+    finished: TrainResult, data: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished.run, run)
+    before = (run / "manifest.json").read_bytes()
+    with (
+        alone_in(run),
+        pytest.raises(UsageError, match="run: another process is writing there"),
+    ):
+        train(config_for(data), run, resume=True)
+    assert (run / "manifest.json").read_bytes() == before
 
 
 def test_nothing_to_resume_is_said(data: Path, tmp_path: Path) -> None:
