@@ -42,6 +42,11 @@ class MissingDependency(KitError):
     """A package of an optional extra is not installed."""
 
 
+def one_line(error: BaseException) -> str:
+    """What an error of somebody else's says, for a message of ours: many write several lines."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def require(module: str, *, extra: str) -> ModuleType:
     """Import ``module``, which the extra ``extra`` installs.
 

@@ -5,7 +5,7 @@ own names; never by their order, which converters change.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.errors import MissingDependency, ModelError, UsageError
+from asmnet_kit.errors import MissingDependency, ModelError, UsageError, one_line
 from asmnet_kit.quiet import silent_stderr
 from asmnet_kit.tflite_structure import check_structure
 
@@ -25,11 +25,11 @@ SIGNATURE = "serving_default"
 # with a million it takes the process down.
 MAX_THREADS = 256
 
-# Tried in this order: (distribution, module that holds Interpreter).
-RUNTIMES = (
-    ("ai-edge-litert", "ai_edge_litert.interpreter"),
-    ("tflite-runtime", "tflite_runtime.interpreter"),
-)
+# Distribution -> module that holds Interpreter; tried in this order.
+RUNTIMES = {
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "tflite-runtime": "tflite_runtime.interpreter",
+}
 HOW_TO_GET = {
     "ai-edge-litert": "Install it with: pip install ai-edge-litert",
     "tflite-runtime": (
@@ -137,7 +137,7 @@ class Runtime:
             return {name: self._interpreter.get_tensor(i) for name, i in self._output_index.items()}
         except (RuntimeError, ValueError) as error:
             raise ModelError(
-                f"{self._model}: the model failed to run: {_one_line(error)}"
+                f"{self._model}: the model failed to run: {one_line(error)}"
             ) from error
 
 
@@ -180,14 +180,11 @@ def open_runtime(
             interpreter, total_ops = _interpreter(module, content, threads, xnnpack=False)
         except (RuntimeError, ValueError) as second:
             raise ModelError(
-                f"{path}: {distribution} cannot load this model: {_one_line(second)}"
+                f"{path}: {distribution} cannot load this model: {one_line(second)}"
             ) from second
-        note = f"XNNPACK refused this model ({_one_line(error)}); the builtin kernels ran it"
-    except SystemError as error:  # what tflite-runtime raises beside NumPy 2
-        raise MissingDependency(
-            f"{distribution} cannot run beside NumPy {np.__version__} ({_one_line(error)}). "
-            f"{HOW_TO_GET[distribution]}"
-        ) from error
+        note = f"XNNPACK refused this model ({one_line(error)}); the builtin kernels ran it"
+    except SystemError as error:
+        raise unfit_for_numpy(distribution, error) from error
     try:
         return Runtime(
             interpreter,
@@ -199,7 +196,7 @@ def open_runtime(
         )
     except (TypeError, ValueError) as error:
         raise ModelError(
-            f"{path}: the .tflite model is damaged: {_one_line(error)}; copy or convert it again"
+            f"{path}: the .tflite model is damaged: {one_line(error)}; copy or convert it again"
         ) from error
 
 
@@ -222,42 +219,51 @@ def quantize(values: NDArray[np.float32], info: TensorInfo) -> NDArray[Any]:
     return clipped
 
 
-def installed_runtime(runtime: str | None = None) -> tuple[str, ModuleType]:
+def installed_runtime(
+    runtime: str | None = None, *, order: Sequence[str] = tuple(RUNTIMES)
+) -> tuple[str, ModuleType]:
     """The name of the installed runtime and its module that holds ``Interpreter``.
 
     Args:
-        runtime: the one that it must be; the first one that is installed unless told.
+        runtime: the one that it must be; the first of ``order`` that is installed unless told.
 
     Raises:
-        MissingDependency: there is none, or not the one that was named.
+        MissingDependency: there is none, not the one that was named, or one that cannot be
+            imported.
         UsageError: there is no runtime of that name.
     """
     if runtime is not None:
         return runtime, _named_runtime(runtime)
-    for distribution, module in RUNTIMES:
+    for name in order:
         try:
-            version(distribution)
+            version(name)
         except PackageNotFoundError:
             continue
-        return distribution, importlib.import_module(module)
+        return name, _named_runtime(name)
     raise MissingDependency(
-        "running a .tflite model needs ai-edge-litert (or tflite-runtime), which is not installed. "
-        "Install it with: pip install ai-edge-litert"
+        f"this needs {' or '.join(order)}, neither of which is installed. {HOW_TO_GET[order[0]]}"
+    )
+
+
+def unfit_for_numpy(runtime: str, error: BaseException) -> MissingDependency:
+    """What the SystemError means that tflite-runtime's interpreter raises beside NumPy 2."""
+    return MissingDependency(
+        f"{runtime} cannot run beside NumPy {np.__version__} ({one_line(error)}). "
+        f"{HOW_TO_GET[runtime]}"
     )
 
 
 def _named_runtime(name: str) -> ModuleType:
-    modules = dict(RUNTIMES)
-    if name not in modules:
-        raise UsageError(f"expected a runtime of {', '.join(modules)}, got {name!r}")
+    if name not in RUNTIMES:
+        raise UsageError(f"expected a runtime of {', '.join(RUNTIMES)}, got {name!r}")
     try:
         version(name)
-        return importlib.import_module(modules[name])
+        return importlib.import_module(RUNTIMES[name])
     except PackageNotFoundError as error:
         raise MissingDependency(f"{name} is not installed. {HOW_TO_GET[name]}") from error
     except (ImportError, AttributeError) as error:  # made for another NumPy or Python
         raise MissingDependency(
-            f"{name} is installed but cannot be imported ({_one_line(error)}). {HOW_TO_GET[name]}"
+            f"{name} is installed but cannot be imported ({one_line(error)}). {HOW_TO_GET[name]}"
         ) from error
 
 
@@ -344,7 +350,3 @@ def _info(name: str, detail: dict[str, Any]) -> TensorInfo:
         scale=float(scale) or None,
         zero_point=int(zero_point),
     )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -5,11 +5,10 @@ USB fault, ends that process and nothing else.
 """
 
 import ctypes
-import importlib
 import platform
 import tempfile
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +27,16 @@ from asmnet_kit.benchmarks.targets.protocol import (
     Request,
     refuse_cpu_options,
 )
-from asmnet_kit.errors import KitError, MissingDependency, ModelError, UsageError
+from asmnet_kit.errors import KitError, MissingDependency, ModelError, UsageError, one_line
 from asmnet_kit.graph import Graph, Tensor, read_graph
 from asmnet_kit.op_rules import COMPILED, edgetpu_hazard
-from asmnet_kit.runtime import RUNTIMES, Runtime, TensorInfo, open_runtime
+from asmnet_kit.runtime import (
+    Runtime,
+    TensorInfo,
+    installed_runtime,
+    open_runtime,
+    unfit_for_numpy,
+)
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
     from asmnet_kit.predictor import Predictor
@@ -40,6 +45,9 @@ LIBRARIES = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Window
 DELEGATE = "EdgeTpuDelegateForCustomOp"  # the name of libedgetpu's node
 COMPILER_OPTION, LIBRARY_OPTION = "edgetpu_compiler", "edgetpu_library"
 DEVICE_KINDS = ("usb", "pci", "")  # of "usb", "usb:0", "pci:1", ":0" or nothing
+
+# libedgetpu 16.0 is built against TensorFlow Lite of tflite-runtime's era: that comes first.
+RUNTIMES_WANTED = ("tflite-runtime", "ai-edge-litert")
 
 NO_DEVICE = (
     "libedgetpu found no Edge TPU{which}: plug one in, pass /dev/bus/usb or /dev/apex_0 into a "
@@ -73,7 +81,7 @@ class EdgeTpuTarget:
             checks += [check_edgetpu_device()] if platform.system() == "Linux" else []
             missing += [f"{c.detail} ({c.fix})" for c in checks if c.status != OK]
         try:
-            _runtime_module()
+            installed_runtime(order=RUNTIMES_WANTED)
         except MissingDependency as error:
             missing.append(str(error))
         if request is not None and not _is_compiled(request.model):
@@ -189,17 +197,17 @@ def open_edgetpu(path: Path, request: Request, *, source: Graph | None) -> EdgeT
         ModelError: no library, no device, or one that does not match the runtime; the message says
             which and what to do.
     """
-    name, module = _runtime_module()
+    name, module = installed_runtime(order=RUNTIMES_WANTED)
     library = request.options.get(LIBRARY_OPTION) or LIBRARIES.get(platform.system(), "")
     options = {"device": request.device} if request.device else {}
     try:
         ctypes.CDLL(library)  # the runtime's own wrapper leaves a traceback when this fails
         delegate = module.load_delegate(library, options)
     except OSError as error:
-        raise ModelError(NO_LIBRARY.format(library=library, reason=_one_line(error))) from error
+        raise ModelError(NO_LIBRARY.format(library=library, reason=one_line(error))) from error
     except ValueError as error:
         which = f" at {request.device!r}" if request.device else ""
-        raise ModelError(f"{NO_DEVICE.format(which=which)} ({_one_line(error)})") from error
+        raise ModelError(f"{NO_DEVICE.format(which=which)} ({one_line(error)})") from error
     try:
         interpreter = module.Interpreter(model_path=str(path), experimental_delegates=[delegate])
         total = len(read_graph(path).ops)
@@ -213,9 +221,11 @@ def open_edgetpu(path: Path, request: Request, *, source: Graph | None) -> EdgeT
             note="",
         )
     except (RuntimeError, ValueError) as error:
-        text = _one_line(error)
+        text = one_line(error)
         hint = MISMATCH if any(sign in text for sign in MISMATCH_SIGNS) else ""
         raise ModelError(f"{path.name}: the Edge TPU refused the model: {text}{hint}") from error
+    except SystemError as error:
+        raise unfit_for_numpy(name, error) from error
     nodes = [str(op["op_name"]) for op in interpreter._get_ops_details()[total:]]
     proof = [
         f"{library} loaded as a delegate"
@@ -282,20 +292,6 @@ def _prospects(model: Path) -> str:
     return said
 
 
-def _runtime_module() -> tuple[str, Any]:
-    # libedgetpu 16.0 is built against TensorFlow Lite of tflite-runtime's era: that comes first.
-    for distribution, module in reversed(RUNTIMES):
-        try:
-            version(distribution)
-        except PackageNotFoundError:
-            continue
-        return distribution, importlib.import_module(module)
-    raise MissingDependency(
-        "the Edge TPU needs tflite-runtime, which is not installed. It wants numpy < 2 and Python "
-        "3.11 or older: python3.11 -m venv coral && coral/bin/pip install 'asmnet-kit[edgetpu]'"
-    )
-
-
 def _check_device(device: str) -> None:
     kind, _, number = device.partition(":")
     if kind not in DEVICE_KINDS or (number and not number.isdigit()):
@@ -322,7 +318,3 @@ def _inside(inside: Compiled) -> list[str]:
         f"{inside.cached_bytes} bytes of parameters cached, {inside.streamed_bytes} streamed; "
         f"on the CPU: {', '.join(inside.cpu_ops) or 'nothing'}"
     ]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or "no reason given"

@@ -30,7 +30,7 @@ from asmnet_kit.benchmarks.targets.protocol import (
     Request,
     refuse_cpu_options,
 )
-from asmnet_kit.errors import ModelError, UsageError
+from asmnet_kit.errors import ModelError, UsageError, one_line
 from asmnet_kit.graph import Graph, Tensor, read_graph
 from asmnet_kit.runtime import TensorInfo, open_runtime
 
@@ -195,7 +195,7 @@ class GpuSession:
                 for name, info in self.outputs.items()
             }
         except (RuntimeError, ValueError) as error:
-            raise ModelError(f"the GPU failed to run the model: {_one_line(error)}") from error
+            raise ModelError(f"the GPU failed to run the model: {one_line(error)}") from error
 
 
 def open_gpu(request: Request) -> GpuSession:
@@ -223,7 +223,7 @@ def open_gpu(request: Request) -> GpuSession:
                 session = GpuSession(compiled, graph, precision=precision)
         except (RuntimeError, ValueError) as error:
             raise ModelError(
-                f"{request.model}: the GPU did not take the model: {_one_line(error)}. "
+                f"{request.model}: the GPU did not take the model: {one_line(error)}. "
                 f"{_blame(request.model)}{_said(_read(log.fileno()))}"
             ) from error
         text = _read(log.fileno())
@@ -346,7 +346,3 @@ def _said(log: str) -> str:
     """What LiteRT says about single operators, where it does."""
     _, sign, rest = log.partition("Following operations are not supported")
     return f" (log:{rest[:LOG_CHARACTERS].rstrip()})".replace("\n", " ") if sign else ""
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

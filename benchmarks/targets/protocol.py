@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from asmnet_kit.errors import KitError, UsageError
+from asmnet_kit.errors import KitError, UsageError, one_line
 from asmnet_kit.results import fell_back
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
@@ -292,9 +292,8 @@ def _load_entry_point(point: EntryPoint) -> Target:
     try:
         found: Target = point.load()
     except Exception as error:
-        reason = " ".join(str(error).split())
         raise UsageError(
-            f"{whose} cannot be loaded ({type(error).__name__}: {reason}): "
+            f"{whose} cannot be loaded ({type(error).__name__}: {one_line(error)}): "
             f"repair or uninstall {package}"
         ) from error
     missing = [name for name in TARGET_ATTRIBUTES if not hasattr(found, name)]

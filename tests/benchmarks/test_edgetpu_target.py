@@ -11,7 +11,7 @@ from asmnet_kit.benchmarks.targets import edgetpu
 from asmnet_kit.benchmarks.targets.edgetpu import EDGETPU, EdgeTpuSession, open_edgetpu
 from asmnet_kit.benchmarks.targets.protocol import Request
 from asmnet_kit.cli import main
-from asmnet_kit.errors import ModelError, UsageError
+from asmnet_kit.errors import MissingDependency, ModelError, UsageError
 from asmnet_kit.graph import read_graph
 from asmnet_kit.runtime import open_runtime
 
@@ -76,12 +76,14 @@ class _Module:
             _Module(None, RuntimeError("Encountered unresolved custom op: edgetpu-custom-op.")),
             "do not belong together",
         ),
+        (_Module(None, SystemError("CreateWrapperFromBuffer")), "cannot run beside NumPy"),
     ],
 )
 def test_failures_of_the_delegate_are_told_apart(compiled, monkeypatch, module, message):
-    monkeypatch.setattr(edgetpu, "_runtime_module", lambda: ("ai-edge-litert", module))
+    found = ("ai-edge-litert", module)
+    monkeypatch.setattr(edgetpu, "installed_runtime", lambda *, order: found)
     monkeypatch.setattr(edgetpu.ctypes, "CDLL", lambda library: None)
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises((ModelError, MissingDependency), match=message):
         open_edgetpu(compiled, Request(compiled, target="edgetpu"), source=None)
 
 

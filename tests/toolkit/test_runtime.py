@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -118,8 +119,19 @@ def test_a_runtime_that_does_not_fit_numpy_is_told_with_what_it_wants(
 
 def test_a_runtime_that_cannot_be_imported_is_told_with_what_it_wants(fake_tflite_runtime):
     fake_tflite_runtime("raise ImportError('numpy.core.multiarray failed')")
-    with pytest.raises(MissingDependency, match=r"multiarray failed.*numpy < 2"):
-        installed_runtime("tflite-runtime")
+    find = partial(installed_runtime, order=("tflite-runtime", "ai-edge-litert"))
+    for found in (partial(installed_runtime, "tflite-runtime"), find):
+        with pytest.raises(MissingDependency, match=r"multiarray failed.*numpy < 2"):
+            found()
+    assert installed_runtime()[0] == "ai-edge-litert"
+
+
+def test_the_first_runtime_in_order_that_is_installed_is_taken(fake_tflite_runtime):
+    coral = ("tflite-runtime", "ai-edge-litert")
+    assert installed_runtime(order=coral)[0] == "ai-edge-litert"  # the other is not installed
+    fake_tflite_runtime("")
+    name, module = installed_runtime(order=coral)
+    assert (name, module.__name__) == ("tflite-runtime", "tflite_runtime.interpreter")
 
 
 @pytest.mark.parametrize(
