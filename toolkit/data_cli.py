@@ -1,16 +1,28 @@
 """``asmnet-kit data``: look a data set over, prepare it for training, or make one."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from asmnet_kit.errors import DatasetError
-from asmnet_kit.options import data_options, json_option, out_option, seed_option
+from asmnet_kit.options import (
+    MODEL,
+    ModelPath,
+    data_options,
+    json_option,
+    out_option,
+    seed_option,
+    told_default_model,
+)
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from asmnet_kit.inspect import Inspection
+    from asmnet_kit.offsets import Offset
 
 points_option = click.option(
     "--points",
@@ -87,6 +99,82 @@ def inspect(
     console.stderr().print(
         f"{report.faces} usable faces. Next: asmnet-kit train --data {shlex.quote(str(data))} "
         f"--format {data_format} --out RUN",
+        markup=False,
+    )
+
+
+@data.command()
+@data_options()
+@click.option("--split", help="Only this split (train, val, test ...).")
+@click.option(
+    "--model",
+    type=ModelPath(MODEL),
+    help="A model that was not trained on these labels; a name of the kit's (asmnet-kit models), a "
+    ".tflite, a .keras or a run folder. Unless told, the kit's default model.",
+)
+@click.option(
+    "--max-offset",
+    type=click.FloatRange(min=0),
+    default=0.3,
+    show_default=True,
+    help="Percent of the eye distance in x above which the exit code is 1.",
+)
+@json_option
+def offsets(
+    data: Path,
+    data_format: str,
+    split: str | None,
+    model: Path | None,
+    max_offset: float,
+    as_json: bool,
+) -> None:
+    """Find labels that lie half a pixel or more beside the faces.
+
+    Files that count pixels from 1, or pictures resized without the half pixel, move every label a
+    little to the right. The labels are compared with what a model sees in each picture and in its
+    mirror image, whose mean leans to neither side. Only x is judged: in y the model's own
+    convention does not cancel.
+
+    Example:  asmnet-kit data offsets --data faces --format 300w
+    """
+    from asmnet_kit import console
+    from asmnet_kit.datasets.registry import load_dataset
+    from asmnet_kit.offsets import SCHEMA_VERSION, label_offsets
+    from asmnet_kit.predictor import open_predictor
+
+    predictor = open_predictor(model or told_default_model())
+    points = predictor.scheme.points if data_format == "synthetic" else None
+    dataset = load_dataset(data, data_format, split=split, points=points)
+    with console.counting("Faces") as on_progress:
+        found = label_offsets(dataset, predictor, on_progress=on_progress)
+    beyond = {k: o for k, o in found.by_subset.items() if o.is_beyond(max_offset)}
+    if as_json:
+        console.print_json(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "name": dataset.name,
+                "model": predictor.name,
+                "split": split,
+                "max_offset_percent": max_offset,
+                "offsets": {name: offset.to_json() for name, offset in found.by_subset.items()},
+                "beyond": sorted(beyond),
+                "problems": [{"name": p.name, "reason": p.reason} for p in found.problems],
+            }
+        )
+    else:
+        console.stdout().print(_offsets_table(dataset.name, found.by_subset))
+    for problem in found.problems[:SHOWN]:
+        console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
+    if beyond:
+        named = "; ".join(f"{name}: {offset.pixels[0]:+.2f} px" for name, offset in beyond.items())
+        raise DatasetError(
+            f"{data}: labels lie more than {max_offset:g} % of the eye distance to one side of the "
+            f"faces ({named}; + is right). Such files count pixels from 1, or their pictures were "
+            "resized without the half pixel: move the labels back, and look again"
+        )
+    console.stderr().print(
+        f"No labels beyond {max_offset:g} % in x. Next: asmnet-kit train --data "
+        f"{shlex.quote(str(data))} --format {data_format} --out RUN",
         markup=False,
     )
 
@@ -214,6 +302,28 @@ def _print_inspection(report: "Inspection") -> None:
         [f"{o.name}: {o.points} points" for o in report.out_of_picture],
     )
     _print_list("duplicate pictures", duplicates)
+
+
+def _offsets_table(name: str, offsets: Mapping[str, "Offset"]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(f"labels of {name} beside the faces, % of the eye distance"),
+        title_justify="left",
+    )
+    table.add_column("faces of")
+    for column in ("faces", "x (right)", "px", "y (down)", "px"):
+        table.add_column(column, justify="right")
+    for subset, offset in offsets.items():
+        axes = [
+            (f"{percent:+.2f} ± {error:.2f}", f"{pixels:+.2f}")
+            for percent, error, pixels in zip(
+                offset.percent, offset.error_percent, offset.pixels, strict=True
+            )
+        ]
+        table.add_row(Text(subset), str(offset.faces), *axes[0], *axes[1])
+    return table
 
 
 def _print_list(title: str, entries: list[str]) -> None:

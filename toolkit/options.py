@@ -47,6 +47,19 @@ class ModelPath(InputPath):
         return super().convert(find_model(Path(value)), param, ctx)
 
 
+def told_default_model() -> Path:
+    """The kit's own model, and a line on stderr that says which and on what terms."""
+    from asmnet_kit.shipped import default_model
+
+    shipped = default_model()
+    click.echo(
+        f"Model: {shipped.name}, the kit's default; licence of its weights: {shipped.licence}. "
+        "Others: asmnet-kit models",
+        err=True,
+    )
+    return shipped.path
+
+
 def is_given(parameter: str) -> bool:
     """Whether the user gave the running command an option, rather than leaving its default."""
     source = click.get_current_context().get_parameter_source(parameter)

@@ -8,7 +8,14 @@ import click
 
 from asmnet_kit.errors import UsageError
 from asmnet_kit.files import require_exists
-from asmnet_kit.options import MODEL, InputPath, ModelPath, is_given, json_option
+from asmnet_kit.options import (
+    MODEL,
+    InputPath,
+    ModelPath,
+    is_given,
+    json_option,
+    told_default_model,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -128,7 +135,7 @@ def predict(
     if out is not None:
         _check_output(out, source, FILM_OUTPUTS if is_film else PICTURES)
     if model is None:
-        model = _default_model()
+        model = told_default_model()
     from asmnet_kit.detect import MIN_SCORE
 
     plausibility = _plausibility(model, shape_model_path)
@@ -210,19 +217,6 @@ def _predict_picture(
     elif faces:
         stdout().print(_table(faces, image), soft_wrap=False)
     stderr().print(_summary(len(faces), image, out), markup=False)
-
-
-def _default_model() -> Path:
-    """The kit's own model, and a line that says which and on what terms."""
-    from asmnet_kit.shipped import default_model
-
-    shipped = default_model()
-    click.echo(
-        f"Model: {shipped.name}, the kit's default; licence of its weights: {shipped.licence}. "
-        "Others: asmnet-kit models",
-        err=True,
-    )
-    return shipped.path
 
 
 def _check_output(out: Path, source: Path, endings: tuple[str, ...]) -> None:
