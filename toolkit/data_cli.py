@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from asmnet_kit.inspect import Inspection
     from asmnet_kit.offsets import Offset
 
+split_option = click.option("--split", help="Only this split (train, val, test ...).")
 points_option = click.option(
     "--points",
     type=click.Choice(("68", "98")),
@@ -43,7 +44,7 @@ def data() -> None:
 
 @data.command()
 @data_options()
-@click.option("--split", help="Only this split (train, val, test ...).")
+@split_option
 @points_option
 @click.option(
     "--sheet",
@@ -105,7 +106,7 @@ def inspect(
 
 @data.command()
 @data_options()
-@click.option("--split", help="Only this split (train, val, test ...).")
+@split_option
 @click.option(
     "--model",
     type=ModelPath(MODEL),
@@ -182,7 +183,7 @@ def offsets(
 @data.command()
 @data_options()
 @out_option("Folder of the shards; an interrupted call is continued.")
-@click.option("--split", help="Only this split (train, val, test ...).")
+@split_option
 @points_option
 @click.option(
     "--size",

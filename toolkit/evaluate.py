@@ -17,7 +17,7 @@ from asmnet_kit.landmarks import Scheme
 from asmnet_kit.metrics import auc, ced, failure_rate, mean_nme, per_face_nme, pose_errors
 from asmnet_kit.plausibility import SIGNALS, USED, Plausibility, Ranking
 from asmnet_kit.pose import pose_from_landmarks
-from asmnet_kit.predictor import Predictor
+from asmnet_kit.predictor import Prediction, Predictor
 
 SCHEMA_VERSION = 1
 THRESHOLDS = (8, 10)  # percent NME: 300-W's and WFLW's customs
@@ -193,11 +193,7 @@ def evaluate(
         raise UsageError(f"expected boxes of {' or '.join(BOXES)}, got {boxes!r}")
     if batch < 1:
         raise UsageError(f"expected a batch of at least 1, got {batch}")
-    if predictor.scheme.points != dataset.scheme.points:
-        raise ModelError(
-            f"{predictor.name} predicts {predictor.scheme.points} landmarks, "
-            f"{dataset.name} has {dataset.scheme.points}: choose data or a model of one kind"
-        )
+    require_same_points(predictor, dataset)
     judged = None if plausibility is None else _Judged(plausibility, predictor)
     faces = [face for face in dataset.faces if face.complete or not complete_only]
     if boxes == "detector" and find_boxes is None:
@@ -219,7 +215,7 @@ def evaluate(
         if crops:
             predicted = predictor.predict(np.stack([crop.pixels for crop in crops]))
             has_pose = predicted.pose is not None
-            _refuse_nan(predictor, crops, predicted.landmarks, predicted.pose)
+            refuse_nan(predictor, [crop.face.name for crop in crops], predicted)
             measured += [crop.face for crop in crops]
             landmarks = np.stack(
                 [c.crop.to_picture(p) for c, p in zip(crops, predicted.landmarks, strict=True)]
@@ -262,6 +258,38 @@ def evaluate(
         ranking={} if judged is None else judged.rankings(errors, in_subset),
         residual=None if judged is None else judged.signals[USED],
     )
+
+
+def require_same_points(predictor: Predictor, dataset: Dataset) -> None:
+    """Refuse a model and data with different landmarks.
+
+    Raises:
+        ModelError: the model predicts another number of landmarks than the data has.
+    """
+    if predictor.scheme.points != dataset.scheme.points:
+        raise ModelError(
+            f"{predictor.name} predicts {predictor.scheme.points} landmarks, "
+            f"{dataset.name} has {dataset.scheme.points}: choose data or a model of one kind"
+        )
+
+
+def refuse_nan(predictor: Predictor, names: Sequence[str], predicted: Prediction) -> None:
+    """Refuse predictions that are no numbers.
+
+    Args:
+        names: of the faces, one for each prediction.
+
+    Raises:
+        ModelError: a landmark or an angle is NaN or infinite; the first such face is named.
+    """
+    finite = np.isfinite(predicted.landmarks).all(axis=(1, 2))
+    if predicted.pose is not None:
+        finite &= np.isfinite(predicted.pose).all(axis=1)
+    if not finite.all():
+        raise ModelError(
+            f"{predictor.name}: predicted NaN or infinity for {names[int(np.argmin(finite))]}; its "
+            "weights are broken, train or convert it again"
+        )
 
 
 def check_plot(path: Path) -> None:
@@ -435,23 +463,6 @@ def _read_ahead(
             ready = following
         if ready:
             yield [future.result() for future in ready]
-
-
-def _refuse_nan(
-    predictor: Predictor,
-    crops: list[_FaceCrop],
-    landmarks: NDArray[np.float32],
-    pose: NDArray[np.float32] | None,
-) -> None:
-    finite = np.isfinite(landmarks).all(axis=(1, 2))
-    if pose is not None:
-        finite &= np.isfinite(pose).all(axis=1)
-    if not finite.all():
-        first = crops[int(np.argmin(finite))].face.name
-        raise ModelError(
-            f"{predictor.name}: predicted NaN or infinity for {first}; its weights are broken, "
-            "train or convert it again"
-        )
 
 
 def _nothing_measured(

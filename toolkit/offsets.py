@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.datasets.base import Dataset, Problem
-from asmnet_kit.errors import DatasetError, ModelError
-from asmnet_kit.images import Crop, Image, Points, landmark_box
+from asmnet_kit.datasets.base import Dataset, Face, Problem
+from asmnet_kit.errors import DatasetError
+from asmnet_kit.evaluate import refuse_nan, require_same_points
+from asmnet_kit.images import Crop, Points, landmark_box
 from asmnet_kit.landmarks import mirrored
 from asmnet_kit.predictor import Predictor
 
@@ -115,11 +116,7 @@ def label_offsets(
         ModelError: it predicts another number of landmarks than the data has, or NaN.
         DatasetError: no face could be compared.
     """
-    if predictor.scheme.points != dataset.scheme.points:
-        raise ModelError(
-            f"{predictor.name} predicts {predictor.scheme.points} landmarks, "
-            f"{dataset.name} has {dataset.scheme.points}: choose data or a model of one kind"
-        )
+    require_same_points(predictor, dataset)
     differences, eye_distances = [], []
     subsets: list[tuple[str, ...]] = []
     problems: list[Problem] = []
@@ -128,7 +125,7 @@ def label_offsets(
         eye_distance = float(np.linalg.norm(face.landmarks[first] - face.landmarks[second]))
         if eye_distance > 0:  # not where one is hidden: such a face has no scale
             try:
-                seen = _seen(predictor, face.picture.read(), face.box)
+                seen = _seen(predictor, face)
             except DatasetError as error:
                 problems.append(Problem(face.name, str(error)))
             else:
@@ -152,18 +149,16 @@ def label_offsets(
     )
 
 
-def _seen(predictor: Predictor, picture: Image, box: NDArray[np.float32]) -> Points:
+def _seen(predictor: Predictor, face: Face) -> Points:
     """float32 [N, 2], pixels: the mean of the answers to the face and to its mirror image."""
+    picture, box = face.picture.read(), face.box
     for _ in range(PASSES):
         crop = Crop.from_box(box, size=predictor.input_size, scale=predictor.crop_scale)
         pixels = crop.cut(picture)
-        both = predictor.predict(np.stack([pixels, pixels[:, ::-1]])).landmarks
-        if not np.isfinite(both).all():
-            raise ModelError(
-                f"{predictor.name}: predicted NaN or infinity; its weights are broken, train or "
-                "convert it again"
-            )
+        predicted = predictor.predict(np.stack([pixels, pixels[:, ::-1]]))
+        refuse_nan(predictor, [face.name, f"{face.name}, mirrored"], predicted)
+        straight, turned = predicted.landmarks
         # Fractions lie about the crop's centre, which stays where it is: x becomes -x.
-        points = crop.to_picture((both[0] + mirrored(both[1], 1.0, predictor.scheme)) / 2)
+        points = crop.to_picture((straight + mirrored(turned, 1.0, predictor.scheme)) / 2)
         box = landmark_box(points)
     return points
