@@ -9,7 +9,8 @@ frame. So the detector looks only
   over the last second (its value alone says little: docs/plausibility.md),
 * in every frame while a face that is followed has not been confirmed.
 
-A face that the detector has not seen for ``PATIENCE_SECONDS`` although it looked is given up.
+A face is given up ``PATIENCE_SECONDS`` after the first look at which the detector missed it, unless
+it was seen again meanwhile.
 """
 
 from collections import deque
@@ -127,15 +128,15 @@ class FaceTracker:
             best = max(left, key=lambda d: overlap(d.box, track.box), default=None)
             if best is not None and overlap(best.box, track.box) >= MIN_OVERLAP:
                 left = [detection for detection in left if detection is not best]
-                track.confirm(best, seconds)
+                track.confirm(best)
             else:
-                track.doubted = True
-        self._tracks = [t for t in self._tracks if seconds - t.confirmed <= PATIENCE_SECONDS]
+                track.miss(seconds)
+        self._tracks = [t for t in self._tracks if t.doubted_for(seconds) <= PATIENCE_SECONDS]
         for detection in left:
             # Of a face that is followed already the detector may give two boxes.
             if all(overlap(detection.box, t.box) < MIN_OVERLAP for t in self._tracks):
                 self._seen += 1
-                self._tracks.append(_Track(self._seen, detection, seconds, self._settings))
+                self._tracks.append(_Track(self._seen, detection, self._settings))
 
     def _follow(self, track: "_Track", image: Image, seconds: float) -> FacePrediction:
         face = predict_face(image, self._predictor, track.box, track.score, self._plausibility)
@@ -149,24 +150,36 @@ class _Track:
         self,
         number: int,
         detection: Detection,
-        seconds: float,
         settings: tuple[float, float] | None,
     ) -> None:
         self.number = number
         self.box: Box = detection.box
         self.score = detection.score
-        self.confirmed = seconds
-        self.doubted = False  # the detector looked and did not see it
+        self._doubted_since: float | None = None  # the detector looked and did not see it
         self.fallen = False  # its plausibility fell
         self._odds: deque[tuple[float, float]] = deque()
         self._filters = None if settings is None else _Filters(*settings)
 
-    def confirm(self, detection: Detection, seconds: float) -> None:
+    @property
+    def doubted(self) -> bool:
+        """Whether the detector missed it when it looked last."""
+        return self._doubted_since is not None
+
+    def doubted_for(self, seconds: float) -> float:
+        """How long before ``seconds`` the detector missed it first; 0 where it saw it last."""
+        return 0.0 if self._doubted_since is None else seconds - self._doubted_since
+
+    def miss(self, seconds: float) -> None:
+        """The detector looked and did not see it."""
+        if self._doubted_since is None:
+            self._doubted_since = seconds
+
+    def confirm(self, detection: Detection) -> None:
         """The detector saw it; where it was lost, the detector's box is the better one."""
         if self.fallen:
             self.box = detection.box
             self._odds.clear()
-        self.score, self.confirmed, self.doubted = detection.score, seconds, False
+        self.score, self._doubted_since = detection.score, None
 
     def take(self, face: FacePrediction, seconds: float) -> FacePrediction:
         """Learn from this frame's prediction, and smooth it."""

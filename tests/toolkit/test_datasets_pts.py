@@ -10,7 +10,7 @@ import pytest
 from asmnet_kit.datasets import ibug300w, merlrav
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.datasets.pts import format_pts, parse_pts
-from asmnet_kit.datasets.registry import load_dataset, split_of_path, splits_of
+from asmnet_kit.datasets.registry import load_dataset, load_to_measure, split_of_path, splits_of
 from asmnet_kit.errors import DatasetError, UsageError
 
 ROWS = [f"{10 + i} {20 + i % 7}" for i in range(68)]
@@ -218,6 +218,25 @@ def test_a_folder_of_bad_files_only_can_still_be_listed(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no usable face, 1 bad files"):
         load_dataset(tmp_path, "300w", max_bad_share=0.99)
     assert len(load_dataset(tmp_path, "300w", max_bad_share=1.0).problems) == 1
+
+
+def test_accuracy_is_measured_on_the_test_split_unless_told(public: Path) -> None:
+    """Also where a subset is named that the test split has none of: it may have been trained on."""
+    dataset, split = load_to_measure(public, "300w", model_points=68)
+    assert (len(dataset.faces), split) == (4, "test")
+    dataset, split = load_to_measure(public, "300w", model_points=68, subset="helen")
+    assert ([face.name for face in dataset.faces], split) == (["helen/testset/2.jpg"], "test")
+    expected = "no subset 'afw' in its split 'test'; choose another with --split; its subsets: ch"
+    with pytest.raises(UsageError, match=expected):
+        load_to_measure(public, "300w", model_points=68, subset="afw")
+    dataset, split = load_to_measure(public, "300w", model_points=68, split="train", subset="afw")
+    assert (len(dataset.faces), split) == (1, "train")
+
+
+def test_a_subset_of_data_without_a_test_split_is_measured(tmp_path: Path) -> None:
+    put(tmp_path / "afw/1.jpg")
+    dataset, split = load_to_measure(tmp_path, "300w", model_points=68, subset="afw")
+    assert (len(dataset.faces), split) == (1, None)
 
 
 def test_unknown_names_are_usage_errors_that_say_what_there_is(public: Path) -> None:

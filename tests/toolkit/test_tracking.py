@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from asmnet_kit.detect import detect_faces
 from asmnet_kit.errors import UsageError
 from asmnet_kit.faces3d.film import film
 from asmnet_kit.metrics import per_face_nme
@@ -77,14 +78,32 @@ def noises(shape, count):
 
 
 def test_a_face_that_leaves_is_given_up_and_looked_for(frames, predictor) -> None:
-    """The detector looks at frame 0, at 3 as told, then at every frame while it sees none; after a
-    second without the face it is gone."""
-    images = [frames[0].image] * 3 + [np.full_like(frames[0].image, 90)] * 12
+    """The detector looks at frame 0, at 3 as told, then at every frame while it sees none; a second
+    after frame 3 the face is gone."""
+    images = [frames[0].image] * 3 + [np.full_like(frames[0].image, 90)] * 13
     tracker = FaceTracker(predictor, detect_every=3)
     found = follow(tracker, images)
     assert all(len(faces) == 1 for faces in found[:3])
-    assert all(faces == [] for faces in found[11:])
+    assert all(faces == [] for faces in found[14:])
     assert tracker.detections >= 1 + 8
+
+
+@pytest.mark.parametrize("fps", [24, 25, 29.97, 60])
+def test_one_missed_look_does_not_end_a_track(frames, predictor, monkeypatch, fps) -> None:
+    """With the default settings a look comes more than a second after the last at 24 frames a
+    second, and half a second after it at 60; either way the next look finds the face again."""
+    looks = 0
+
+    def misses_the_second_look(image, **options):
+        nonlocal looks
+        looks += 1
+        return [] if looks == 2 else detect_faces(image, **options)
+
+    monkeypatch.setattr("asmnet_kit.tracking.detect_faces", misses_the_second_look)
+    tracker = FaceTracker(predictor)
+    found = [tracker.update(frames[0].image, index / fps) for index in range(33)]
+    assert [[face.track for face in faces] for faces in found] == [[1]] * 33
+    assert looks == 3  # frame 0, frame 30, which missed, and frame 31
 
 
 def test_two_faces_have_two_numbers_and_a_third_a_new_one(frames, predictor) -> None:
@@ -111,7 +130,7 @@ def test_a_picture_without_faces_is_searched_in_every_frame(frames, predictor) -
 def test_a_fall_of_the_plausibility_calls_the_detector() -> None:
     """Odds of 9 for half a second, then below half of that."""
     detection = type("Seen", (), {"box": np.float32([0, 0, 50, 50]), "score": 0.9})()
-    track = _Track(1, detection, 0.0, None)
+    track = _Track(1, detection, None)
     assert not any(track._fell(0.9, index / FPS) for index in range(5))
     assert not track._fell(0.85, 0.5)  # odds of 5.7
     assert track._fell(0.8, 0.6)  # odds of 4

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from asmnet_kit.datasets.base import Dataset, Problem
+from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.datasets.folders import Reading, ancestors_of, require_folder, split_named, walk
 from asmnet_kit.errors import DatasetError, UsageError
 from asmnet_kit.landmarks import scheme_of
@@ -67,22 +67,17 @@ def load_dataset(
             f"{path}: {bad} of {total} faces are unusable, more than {max_bad_share:.0%}:"
             f"{first_problems(reading.problems)}"
         )
-    faces = sorted(reading.faces, key=lambda face: face.name)
+    faces = tuple(sorted(reading.faces, key=lambda face: face.name))
     if split is not None:
         present = {face.split for face in faces if face.split is not None}
-        faces = [face for face in faces if face.split == split]
+        faces = tuple(face for face in faces if face.split == split)
         if not faces:
             raise UsageError(f"{path}: no split {split!r}; {_available(present, 'splits')}")
-    if subset is not None:
-        present = {name for face in faces for name in face.subsets}
-        faces = [face for face in faces if subset in face.subsets]
-        if not faces:
-            raise UsageError(f"{path}: no subset {subset!r}; {_available(present, 'subsets')}")
     return Dataset(
         name=Path(path).resolve().name,
         format=format,
         scheme=scheme_of(reading.points),
-        faces=tuple(faces),
+        faces=faces if subset is None else _of_subset(faces, subset, path, split),
         problems=tuple(reading.problems),
     )
 
@@ -100,17 +95,32 @@ def load_to_measure(
     Args:
         model_points: landmarks of the model. Synthetic faces come with both schemes; elsewhere
             another number is the data's to say, and the measurement refuses it.
-        split: None = the split ``test`` where the data has one, else every face.
+        split: None = the split ``test`` where the data has one, else every face. A subset does not
+            change that: what has no face in the test split may have been trained on.
 
     Raises:
         UsageError, DatasetError: as ``load_dataset``.
     """
     points = model_points if format == "synthetic" else None
-    dataset = load_dataset(path, format, split=split, subset=subset, points=points)
-    held_back = tuple(face for face in dataset.faces if face.split == MEASURED_SPLIT)
+    dataset = load_dataset(path, format, split=split, points=points)
+    faces = dataset.faces
+    held_back = tuple(face for face in faces if face.split == MEASURED_SPLIT)
     if split is None and held_back:
-        return replace(dataset, faces=held_back), MEASURED_SPLIT
-    return dataset, split
+        faces, split = held_back, MEASURED_SPLIT
+    if subset is not None:
+        faces = _of_subset(faces, subset, path, split)
+    return replace(dataset, faces=faces), split
+
+
+def _of_subset(
+    faces: tuple[Face, ...], subset: str, path: Path, split: str | None
+) -> tuple[Face, ...]:
+    members = tuple(face for face in faces if subset in face.subsets)
+    if not members:
+        present = {name for face in faces for name in face.subsets}
+        where = f" in its split {split!r}; choose another with --split" if split else ""
+        raise UsageError(f"{path}: no subset {subset!r}{where}; {_available(present, 'subsets')}")
+    return members
 
 
 def splits_of(path: Path, format: str) -> tuple[str, ...]:

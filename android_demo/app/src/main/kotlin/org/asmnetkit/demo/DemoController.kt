@@ -129,7 +129,7 @@ class DemoController(
     fun pointAt(x: Double, y: Double, pictureWidth: Int, pictureHeight: Int) = onThread {
         val half = POINTED_SHARE * minOf(pictureWidth, pictureHeight) / 2
         val box = Box(x - half, y - half, x + half, y + half)
-        if (photo != null) showPhoto(box) else tracker.choose(box, now())
+        if (photo != null) showPhoto(box) else tracker.choose(box)
     }
 
     /** Free what can be made again: all of the camera's. A photo stays, which nothing would bring back. */

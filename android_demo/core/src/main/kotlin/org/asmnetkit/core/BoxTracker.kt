@@ -4,12 +4,13 @@ package org.asmnetkit.core
  * Which face box to look at next: a detector finds the face, then its own landmarks carry it on.
  *
  * The kit's face box is the smallest box around the landmarks, so the landmarks of one frame are the
- * box of the next. A model answers with a face whatever it is shown; hence a box is given up when the
- * detector has looked and seen no face there for [patienceMs], or when it leaves the picture.
+ * box of the next. A model answers with a face whatever it is shown; hence a box is given up
+ * [patienceMs] after the first look at which the detector saw no face there, unless it saw one again
+ * meanwhile, or when it leaves the picture.
  */
 class BoxTracker(private val patienceMs: Double = PATIENCE_MS) {
     private var box: Box? = null
-    private var confirmedMs = 0.0
+    private var missedSinceMs: Double? = null
 
     /** Whether a face is being followed. */
     val tracking: Boolean get() = box != null
@@ -23,11 +24,13 @@ class BoxTracker(private val patienceMs: Double = PATIENCE_MS) {
     fun next(detected: List<Box>?, timeMs: Double): Box? {
         val current = box
         val largest = detected?.maxByOrNull { it.longerSide }
-        if (current == null) return start(largest, timeMs)
+        if (current == null) return start(largest)
         if (detected == null) return current
-        if (detected.any { it.overlap(current) > MIN_OVERLAP }) confirmedMs = timeMs
-        if (timeMs - confirmedMs <= patienceMs) return current
-        return start(largest, timeMs)
+        val seen = detected.any { it.overlap(current) > MIN_OVERLAP }
+        val since = if (seen) null else missedSinceMs ?: timeMs
+        missedSinceMs = since
+        if (since == null || timeMs - since <= patienceMs) return current
+        return start(largest)
     }
 
     /** Tell where the landmarks (x, y interleaved) of the box just looked at are. */
@@ -38,17 +41,17 @@ class BoxTracker(private val patienceMs: Double = PATIENCE_MS) {
     }
 
     /** Look at [chosen], which somebody pointed at. */
-    fun choose(chosen: Box, timeMs: Double) {
-        start(chosen, timeMs)
+    fun choose(chosen: Box) {
+        start(chosen)
     }
 
     fun reset() {
         box = null
     }
 
-    private fun start(found: Box?, timeMs: Double): Box? {
+    private fun start(found: Box?): Box? {
         box = found?.takeIf { it.longerSide >= MIN_SIDE_PIXELS }
-        confirmedMs = timeMs
+        missedSinceMs = null
         return box
     }
 

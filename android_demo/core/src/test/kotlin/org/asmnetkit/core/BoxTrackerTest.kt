@@ -38,7 +38,16 @@ class BoxTrackerTest {
     fun `a face the detector misses for too long is given up`() {
         tracker.next(listOf(near), 0.0)
         assertEquals(near, tracker.next(emptyList(), 900.0))
-        assertNull(tracker.next(emptyList(), 1100.0))
+        assertEquals(near, tracker.next(emptyList(), 1900.0))
+        assertNull(tracker.next(emptyList(), 1901.0))
+    }
+
+    @Test
+    fun `one missed look does not end the tracking however long ago the last was`() {
+        tracker.next(listOf(near), 0.0)
+        assertEquals(near, tracker.next(emptyList(), 1016.0))
+        assertEquals(near, tracker.next(listOf(near), 2032.0))
+        assertEquals(near, tracker.next(emptyList(), 3048.0))
     }
 
     @Test
@@ -46,18 +55,21 @@ class BoxTrackerTest {
         tracker.next(listOf(near), 0.0)
         tracker.next(listOf(near), 900.0)
         assertEquals(near, tracker.next(emptyList(), 1800.0))
+        tracker.next(listOf(near), 2500.0)
+        assertEquals(near, tracker.next(emptyList(), 3400.0))
     }
 
     @Test
     fun `another face takes over when the first is gone`() {
         tracker.next(listOf(near), 0.0)
-        assertEquals(far, tracker.next(listOf(far), 1500.0))
+        assertEquals(near, tracker.next(listOf(far), 500.0))
+        assertEquals(far, tracker.next(listOf(far), 1501.0))
     }
 
     @Test
     fun `landmarks outside the picture or shrunk to nothing end the tracking`() {
         for (lost in listOf(Box(700.0, 0.0, 800.0, 100.0), Box(5.0, 5.0, 9.0, 9.0), Box(-900.0, -900.0, 1000.0, 1000.0))) {
-            tracker.choose(near, 0.0)
+            tracker.choose(near)
             assertTrue(tracker.tracking)
             tracker.landmarks(corners(lost), 640, 480)
             assertFalse(tracker.tracking) { "still following $lost" }
