@@ -83,7 +83,11 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 )
 @setting("fill_weight", "What the teacher's points count where there is no label.")
 @setting("sampling", "How often an epoch shows a picture: SUBSET=WEIGHT,...  [default: 1]")
-@setting("clips", "Subsets of video frames (NAME_10, NAME_11): one a clip and epoch.")
+@setting(
+    "clips",
+    "Subsets of video frames, whose names differ in the last digit alone (NAME_10, NAME_11): an "
+    "epoch shows one a clip.",
+)
 @setting("input_size", "Side of the model's input, pixels; a multiple of 16.")
 @setting("epochs", "Passes over the training data.", click.IntRange(min=1))
 @setting("batch_size", "Pictures per step, over all devices.", click.IntRange(min=2))

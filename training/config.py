@@ -115,7 +115,12 @@ class TrainConfig:
 
         check_architecture(self.arch)
         check_input_size(self.input_size)
-        for name, known in (("loss", LOSSES), ("augmentation", AUGMENTATIONS)):
+        for name, known in (
+            ("loss", LOSSES),
+            ("augmentation", AUGMENTATIONS),
+            ("precision", PRECISIONS),
+            ("strategy", STRATEGIES),
+        ):
             if getattr(self, name) not in known:
                 raise UsageError(
                     f"expected --{name} to be one of {', '.join(known)}; "
@@ -127,8 +132,8 @@ class TrainConfig:
                 f"alpha weighs the ASM term, which the loss {self.loss!r} does not have: use "
                 f"--loss {' or '.join(sorted(ASM_LOSSES))}, or leave out --alpha"
             )
-        for name in ("teacher_share", "sampling"):
-            subset_values(getattr(self, name), option="--" + name.replace("_", "-"))
+        subset_values(self.teacher_share, option="--teacher-share", at_most=1)
+        subset_values(self.sampling, option="--sampling")
         subset_conventions(self.teacher_calibrate)
         for name in ("teacher_share", "teacher_calibrate"):
             if getattr(self, name) and not self.teacher:
@@ -136,6 +141,13 @@ class TrainConfig:
                 raise UsageError(f"{option} says how to use a teacher: give --teacher too")
         if not 0 <= self.fill_weight <= 1:
             raise UsageError(f"expected --fill-weight from 0 to 1, got {self.fill_weight}")
+        if not 0 <= self.ema_decay < 1:
+            raise UsageError(f"expected ema_decay from 0 to less than 1, got {self.ema_decay}")
+        # 2, since batch normalisation has no statistics of one picture.
+        for name, least in (("epochs", 1), ("batch_size", 2)):
+            if getattr(self, name) < least:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"expected {option} from {least}, got {getattr(self, name)}")
         for name, low, high in (
             ("val_share", 0.0, 0.5),
             ("asm_variance", 0.0, 1.0),

@@ -19,6 +19,7 @@ from asmnet_kit.files import require_exists
 from asmnet_kit.images import Points
 from asmnet_kit.metrics import mean_nme, per_face_nme
 from asmnet_kit.training.calibration import calibrate
+from asmnet_kit.training.sampling import require_subsets
 
 PREPARED = "records"
 
@@ -103,9 +104,8 @@ class Teacher:
 
     def _known(self, dataset: Dataset, subset: str) -> list[tuple[Face, Points]]:
         """The faces of a subset that the teacher knows, and its points."""
-        members = [face for face in dataset.faces if subset in face.subsets]
-        if not members:
-            raise UsageError(f"--teacher-calibrate: no training face is in {subset!r}")
+        require_subsets(dataset.faces, [subset], option="--teacher-calibrate")
+        members = (face for face in dataset.faces if subset in face.subsets)
         known = [(face, taught) for face in members if (taught := self.of(face)) is not None]
         if not known:
             raise DatasetError(f"--teacher-calibrate: the teacher knows no face of {subset!r}")
@@ -147,13 +147,15 @@ def relabel(
 
     Raises:
         DatasetError: the teacher knows none of the faces, or has another number of points.
-        UsageError: prepared data, whose pictures are cut out of the ones the teacher saw.
+        UsageError: prepared data, whose pictures are cut out of the ones the teacher saw, or a
+            subset that no face is in.
     """
     if dataset.format == PREPARED:
         raise UsageError(
             "a teacher's points are in pixels of the original pictures: train on the original data "
             "set, not on prepared records"
         )
+    require_subsets(dataset.faces, shares, option="--teacher-share")
     faces: list[Face] = []
     weights: dict[str, NDArray[np.float32]] = {}
     averaged = filled = known = 0

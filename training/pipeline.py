@@ -96,7 +96,7 @@ def require_batch(faces: int, batch_size: int) -> None:
     """
     if faces < batch_size:
         raise UsageError(
-            f"expected at least one batch of {batch_size} training faces, got {faces}: "
+            f"expected an epoch of at least one batch of {batch_size} training faces, got {faces}: "
             "use a smaller --batch-size or more data"
         )
 
@@ -235,6 +235,21 @@ class FaceBatches:
         }
 
 
+def run_sampling(config: TrainConfig, faces: Sequence[Face], *, batch_size: int) -> Sampling:
+    """How a run's epochs draw from ``faces``.
+
+    Raises:
+        UsageError: fewer faces in an epoch than one batch holds, or a subset that no face is in.
+    """
+    sampling = sampling_of(
+        faces,
+        weights=subset_values(config.sampling, option="--sampling"),
+        clips=subset_names(config.clips),
+    )
+    require_batch(sampling.epoch_size, batch_size)
+    return sampling
+
+
 def batches_for(
     config: TrainConfig,
     faces: Dataset,
@@ -248,11 +263,6 @@ def batches_for(
     Raises:
         UsageError: fewer faces than one batch holds, or a subset that the data does not have.
     """
-    sampling = sampling_of(
-        faces.faces,
-        weights=subset_values(config.sampling, option="--sampling"),
-        clips=subset_names(config.clips),
-    )
     return FaceBatches(
         faces.faces,
         faces.scheme,
@@ -261,7 +271,7 @@ def batches_for(
         seed=seed,
         ranges=AUGMENTATIONS[config.augmentation],
         targets=targets_of(faces.faces, faces.scheme, label_weights),
-        sampling=sampling,
+        sampling=run_sampling(config, faces.faces, batch_size=batch_size),
     )
 
 

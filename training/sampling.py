@@ -1,8 +1,10 @@
 """How often an epoch shows each picture: by subset, and one frame of each clip."""
 
+import math
 import re
+import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +13,8 @@ from numpy.typing import NDArray
 from asmnet_kit.datasets.base import Face
 from asmnet_kit.errors import UsageError
 
-# Frames of a clip are numbered behind its name: Ann_10, Ann_11, Ann_12.
-FRAME = re.compile(r"\d(?=\.\w+$|$)")
+# Frames of a clip are numbered behind its name: Ann_10, Ann_11; a second face is Ann_10.jpg#2.
+FRAME = re.compile(r"\d(?=(\.\w+)?(#\d+)?$)")
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,8 @@ def sampling_of(
     Raises:
         UsageError: a subset that no face is in, or nothing left to show.
     """
-    known = {subset for face in faces for subset in face.subsets}
-    unknown = sorted(({*weights} | {*clips}) - known)
-    if unknown:
-        raise UsageError(
-            f"expected subsets of the training data ({', '.join(sorted(known)) or 'it has none'}); "
-            f"got {', '.join(unknown)}"
-        )
+    require_subsets(faces, weights, option="--sampling")
+    require_subsets(faces, clips, option="--clips")
     members: dict[str, list[int]] = defaultdict(list)
     for index, face in enumerate(faces):
         is_frame = any(subset in clips for subset in face.subsets)
@@ -82,6 +79,21 @@ def sampling_of(
     if sampling.epoch_size < 1:
         raise UsageError("expected sampling weights that leave something to show, got all zeros")
     return sampling
+
+
+def require_subsets(faces: Sequence[Face], names: Iterable[str], *, option: str) -> None:
+    """Check that each of ``names`` is a subset of ``faces``.
+
+    Raises:
+        UsageError: it is not, so the option would do nothing.
+    """
+    known = {subset for face in faces for subset in face.subsets}
+    unknown = sorted({*names} - known)
+    if unknown:
+        raise UsageError(
+            f"{option}: expected subsets of the training data "
+            f"({', '.join(sorted(known)) or 'it has none'}); got {', '.join(unknown)}"
+        )
 
 
 def subset_names(text: str) -> list[str]:
@@ -108,21 +120,26 @@ def subset_conventions(text: str) -> dict[str, str]:
     return conventions
 
 
-def subset_values(text: str, *, option: str) -> dict[str, float]:
+def subset_values(
+    text: str, *, option: str, at_most: float = sys.float_info.max
+) -> dict[str, float]:
     """``"ytf=0.5,aflw=1.5"`` as a dictionary.
 
     Raises:
-        UsageError: another form, or a number below 0.
+        UsageError: another form, a subset twice, or a number below 0 or above ``at_most``.
     """
     values: dict[str, float] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, number = part.partition("=")
+    for part in subset_names(text):
+        subset, _, number = (piece.strip() for piece in part.partition("="))
         try:
-            values[name.strip()] = float(number)
+            value = float(number)
         except ValueError:
-            equals = ""
-        if not equals or not values[name.strip()] >= 0 or values[name.strip()] == float("inf"):
+            value = math.nan
+        if not subset or subset in values or not 0 <= value <= at_most:
+            upwards = f"from 0 to {at_most:g}" if at_most < sys.float_info.max else "from 0"
             raise UsageError(
-                f"expected {option} as SUBSET=NUMBER,SUBSET=NUMBER, numbers from 0, got {text!r}"
+                f"expected {option} as SUBSET=NUMBER,SUBSET=NUMBER, numbers {upwards}, each subset "
+                f"once; got {text!r}"
             )
+        values[subset] = value
     return values

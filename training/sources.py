@@ -56,7 +56,7 @@ def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sou
     sources = _chosen_faces(config, advice)
     if not config.teacher:
         return sources
-    shares = subset_values(config.teacher_share, option="--teacher-share")
+    shares = subset_values(config.teacher_share, option="--teacher-share", at_most=1)
     teacher = Teacher.load(Path(config.teacher))
     if conventions := subset_conventions(config.teacher_calibrate):
         teacher = _calibrated(teacher, sources.train, conventions)
@@ -65,6 +65,10 @@ def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sou
         teacher,
         shares=shares,
         fill_weight=config.fill_weight,
+    )
+    stderr().print(
+        f"Teacher: averaged into the labels of {taught.averaged} of {len(taught.dataset.faces)} "
+        f"faces, {taught.filled} missing points filled in"
     )
     return replace(sources, train=taught.dataset, label_weights=taught.weights)
 

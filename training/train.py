@@ -43,7 +43,7 @@ from asmnet_kit.training.manifest import (
 )
 from asmnet_kit.training.manifest import NAME as MANIFEST
 from asmnet_kit.training.monitor import RunMonitor
-from asmnet_kit.training.pipeline import FaceBatches, batches_for, crop_of, require_batch
+from asmnet_kit.training.pipeline import FaceBatches, batches_for, crop_of, run_sampling
 from asmnet_kit.training.predictor import KerasPredictor
 from asmnet_kit.training.records import WINDOW_SCALE, prepare
 from asmnet_kit.training.shape_loss import LOSSES, AsmLoss, AsmOperator
@@ -113,7 +113,7 @@ def train(
         open_source(config.init_from)
     sources = choose_sources(config)
     points = sources.train.scheme.points
-    require_batch(len(sources.train.faces), config.batch_size)
+    run_sampling(config, sources.train.faces, batch_size=config.batch_size)
     shape_model = fit_shape_model(sources.train, config)
     dataset_facts = _dataset_facts(sources)
     if resume:

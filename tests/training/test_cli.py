@@ -64,6 +64,8 @@ def test_a_run_killed_in_the_middle_resumes_to_the_weights_of_an_undisturbed_one
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--format", "300w", "--data", "{data}", "--sampling", "big=2"), "--sampling: expected"),
+        (("--format", "300w", "--data", "{data}", "--clips", "big"), "--clips: expected subsets"),
         ((), "expected --data and --format"),
         (("--format", "300w"), "expected --data"),
         (("--format", "300w", "--data", "{data}", "--input-size", "100"), "multiple of 16"),

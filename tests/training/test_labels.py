@@ -73,6 +73,16 @@ def test_a_teacher_of_other_pictures_is_refused() -> None:
         )
 
 
+def test_a_share_of_a_subset_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"--teacher-share: expected subsets .*\(s\); got t"):
+        relabel(
+            dataset(face("a.jpg", "s", ones())),
+            Teacher({"a": ones()}),
+            shares={"t": 1},
+            fill_weight=0,
+        )
+
+
 def test_prepared_pictures_are_refused() -> None:
     faces = dataset(face("a.jpg", "s", ones()), format="records")
     with pytest.raises(UsageError, match="original data"):
@@ -130,7 +140,7 @@ def test_a_teacher_takes_over_the_convention_of_the_labels() -> None:
 
 def test_a_calibration_names_what_is_missing() -> None:
     faces = dataset(face("a.jpg", "s", ones()))
-    with pytest.raises(UsageError, match="no training face is in 'manual'"):
+    with pytest.raises(UsageError, match="--teacher-calibrate: expected subsets .* got manual"):
         Teacher({"a": ones()}).calibrated(faces, {"s": "manual"})
     with pytest.raises(DatasetError, match="knows no face of 's'"):
         Teacher({"b": ones()}).calibrated(faces, {"s": "s"})

@@ -73,9 +73,17 @@ def test_an_epoch_shows_one_frame_of_each_clip_and_not_always_the_same() -> None
     assert seen == {0, 1, 2}  # one of three is missing in 30 epochs once in 64,000
 
 
+def test_second_faces_of_a_clips_frames_are_a_clip_of_their_own() -> None:
+    names = ["Ann_10.jpg", "Ann_10.jpg#2", "Ann_11.jpg", "Ann_11.jpg#2", "Ann_12"]
+    sampling = sampling_of([face(n, "v") for n in names], weights={}, clips=("v",))
+    assert [list(group) for group in sampling.groups] == [[0, 2], [1, 3], [4]]
+
+
 def test_an_unknown_subset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"expected subsets .*\(a, b\); got c, d"):
-        sampling_of(FACES, weights={"c": 1}, clips=("d",))
+    with pytest.raises(UsageError, match=r"--sampling: expected subsets .*\(a, b\); got c, d"):
+        sampling_of(FACES, weights={"c": 1, "a": 1, "d": 1}, clips=())
+    with pytest.raises(UsageError, match=r"--clips: expected subsets .*\(a, b\); got d"):
+        sampling_of(FACES, weights={}, clips=("a", "d"))
 
 
 def test_nothing_to_show_is_refused() -> None:
@@ -88,10 +96,18 @@ def test_subset_values_are_read() -> None:
     assert subset_values("", option="--sampling") == {}
 
 
-@pytest.mark.parametrize("text", ["ytf", "ytf=", "ytf=x", "ytf=-1", "ytf=nan", "ytf=inf"])
+@pytest.mark.parametrize(
+    "text", ["ytf", "ytf=", "ytf=x", "ytf=-1", "ytf=nan", "ytf=inf", "=1", "a=1,a=2"]
+)
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="expected --sampling as SUBSET=NUMBER"):
         subset_values(text, option="--sampling")
+
+
+def test_shares_are_at_most_1() -> None:
+    assert subset_values("ytf=1", option="--teacher-share", at_most=1) == {"ytf": 1.0}
+    with pytest.raises(UsageError, match="numbers from 0 to 1, each subset once; got 'ytf=5'"):
+        subset_values("ytf=5", option="--teacher-share", at_most=1)
 
 
 def test_conventions_are_read() -> None:

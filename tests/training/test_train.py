@@ -247,6 +247,12 @@ def test_a_settings_file_with_a_mistake_is_refused(text: str, message: str, tmp_
         ({"val_share": 0.9}, "--val-share"),
         ({"learning_rate": -1.0}, "--learning-rate"),
         ({"warmup_epochs": 2.0}, "--warmup-epochs"),
+        ({"epochs": 0}, "--epochs from 1, got 0"),
+        ({"batch_size": 1}, "--batch-size from 2, got 1"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+        ({"strategy": "mirorred"}, "expected --strategy to be one of auto"),
+        ({"precision": "fp16"}, "expected --precision to be one of auto"),
+        ({"teacher": "t.npz", "teacher_share": "a=5"}, "--teacher-share .* from 0 to 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(
