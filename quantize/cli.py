@@ -335,7 +335,8 @@ def sensitivity(
             input_scale=input_scale,
             on_progress=on_progress,
         )
-    path = out / f"{run.absolute().stem}_sensitivity.json"
+    name = run.absolute().name.removesuffix(".keras")  # a folder may be called lr0.1
+    path = out / f"{name}_sensitivity.json"
     write_json(path, result.to_json())
     picture = path.with_suffix(".png")
     plot_sensitivity(result, picture)

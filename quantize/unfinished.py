@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asmnet_kit.console import stderr
 from asmnet_kit.errors import UsageError
 from asmnet_kit.files import alone_in, make_folder, write_json
 from asmnet_kit.modelfile import ModelMetadata
@@ -43,11 +42,11 @@ class UnfinishedTuning:
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        """Start anew, or go on with what is there; no other process may until the block ends.
+        """Start, or go on with what is there; no other process may until the block ends.
 
         Raises:
-            UsageError: nothing to resume, a fine-tuning that was begun with other settings, or
-                one that another process is at.
+            UsageError: nothing to resume, epochs that would be lost, a fine-tuning that was begun
+                with other settings, or one that another process is at.
         """
         wanted = dict(self.metadata.source)
         if self.resume:
@@ -65,10 +64,10 @@ class UnfinishedTuning:
 
     def _clear(self) -> None:
         """Empty the folder, which stays: it carries the lock."""
-        if self._settings.exists():
-            stderr().print(
-                f"[yellow]{self.folder} holds an unfinished fine-tuning: it is begun anew "
-                "(--resume would have gone on)[/yellow]"
+        if self.checkpoints.path("last").exists():
+            raise UsageError(
+                f"{self.folder} holds an unfinished fine-tuning: go on with it by the same options "
+                "and --resume, remove it, or choose another --out"
             )
         for file in self.folder.iterdir():
             file.unlink()

@@ -99,8 +99,29 @@ class KitFailure(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]  # click reads the instance's
 
 
-class KitGroup(click.Group):
-    """Loads commands lazily and turns domain errors into one line and an exit code."""
+class _ErrorsInOneLine:
+    """Of a command: domain errors end in one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)  # type: ignore[misc]  # click.Command's
+        except KitError as error:
+            raise KitFailure(str(error), error.exit_code) from error
+        except KeyboardInterrupt as error:
+            raise KitFailure("interrupted", Interrupted.exit_code) from error
+        except OSError as error:
+            if error.errno not in USER_ERRNOS:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            raise KitFailure(f"{where}{error.strerror}", KitError.exit_code) from error
+
+
+class KitCommand(_ErrorsInOneLine, click.Command):
+    """A command of its own, started with ``python -m``."""
+
+
+class KitGroup(_ErrorsInOneLine, click.Group):
+    """``asmnet-kit``: loads its commands lazily."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -112,19 +133,6 @@ class KitGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, lazy.short_help) for name, lazy in COMMANDS.items()])
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KitError as error:
-            raise KitFailure(str(error), error.exit_code) from error
-        except KeyboardInterrupt as error:
-            raise KitFailure("interrupted", Interrupted.exit_code) from error
-        except OSError as error:
-            if error.errno not in USER_ERRNOS:
-                raise
-            where = f"{error.filename}: " if error.filename else ""
-            raise KitFailure(f"{where}{error.strerror}", KitError.exit_code) from error
 
 
 @click.group(cls=KitGroup, context_settings={"help_option_names": ["-h", "--help"]})

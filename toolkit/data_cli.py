@@ -149,6 +149,7 @@ def offsets(
     with console.counting("Faces") as on_progress:
         found = label_offsets(dataset, predictor, on_progress=on_progress)
     beyond = {k: o for k, o in found.by_subset.items() if o.is_beyond(max_offset)}
+    unsure = {k: o for k, o in found.by_subset.items() if o.is_unsure(max_offset)}
     if as_json:
         console.print_json(
             {
@@ -159,6 +160,7 @@ def offsets(
                 "max_offset_percent": max_offset,
                 "offsets": {name: offset.to_json() for name, offset in found.by_subset.items()},
                 "beyond": sorted(beyond),
+                "unsure": sorted(unsure),
                 "problems": [{"name": p.name, "reason": p.reason} for p in found.problems],
             }
         )
@@ -173,9 +175,17 @@ def offsets(
             f"faces ({named}; + is right). Such files count pixels from 1, or their pictures were "
             "resized without the half pixel: move the labels back, and look again"
         )
+    judged = [name for name in found.by_subset if name not in unsure]
+    verdict = f"within {max_offset:g} % in x: {', '.join(judged) or 'nothing surely'}"
+    if unsure:
+        verdict += "; more faces would tell: " + ", ".join(
+            f"{name} ({offset.percent[0]:+.2f} ± {offset.error_percent[0]:.2f} %, "
+            f"{offset.faces} faces)"
+            for name, offset in unsure.items()
+        )
     console.stderr().print(
-        f"No labels beyond {max_offset:g} % in x. Next: asmnet-kit train --data "
-        f"{shlex.quote(str(data))} --format {data_format} --out RUN",
+        f"Labels {verdict}. Next: asmnet-kit train --data {shlex.quote(str(data))} "
+        f"--format {data_format} --out RUN",
         markup=False,
     )
 

@@ -17,7 +17,7 @@ from asmnet_kit.landmarks import Scheme
 from asmnet_kit.metrics import auc, ced, failure_rate, mean_nme, per_face_nme, pose_errors
 from asmnet_kit.plausibility import SIGNALS, USED, Plausibility, Ranking
 from asmnet_kit.pose import pose_from_landmarks
-from asmnet_kit.predictor import Prediction, Predictor
+from asmnet_kit.predictor import Predictor, refuse_nan
 
 SCHEMA_VERSION = 1
 THRESHOLDS = (8, 10)  # percent NME: 300-W's and WFLW's customs
@@ -270,25 +270,6 @@ def require_same_points(predictor: Predictor, dataset: Dataset) -> None:
         raise ModelError(
             f"{predictor.name} predicts {predictor.scheme.points} landmarks, "
             f"{dataset.name} has {dataset.scheme.points}: choose data or a model of one kind"
-        )
-
-
-def refuse_nan(predictor: Predictor, names: Sequence[str], predicted: Prediction) -> None:
-    """Refuse predictions that are no numbers.
-
-    Args:
-        names: of the faces, one for each prediction.
-
-    Raises:
-        ModelError: a landmark or an angle is NaN or infinite; the first such face is named.
-    """
-    finite = np.isfinite(predicted.landmarks).all(axis=(1, 2))
-    if predicted.pose is not None:
-        finite &= np.isfinite(predicted.pose).all(axis=1)
-    if not finite.all():
-        raise ModelError(
-            f"{predictor.name}: predicted NaN or infinity for {names[int(np.argmin(finite))]}; its "
-            "weights are broken, train or convert it again"
         )
 
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.errors import DatasetError
-from asmnet_kit.evaluate import refuse_nan, require_same_points
+from asmnet_kit.evaluate import require_same_points
 from asmnet_kit.images import Crop, Points, landmark_box
 from asmnet_kit.landmarks import mirrored
-from asmnet_kit.predictor import Predictor
+from asmnet_kit.predictor import Predictor, refuse_nan
 
 SCHEMA_VERSION = 1
 ALL = "all faces"
@@ -73,6 +73,13 @@ class Offset:
         """Whether the labels surely lie farther to one side than ``limit_percent``."""
         x, error = abs(self.percent[0]), self.error_percent[0]
         return bool(self.faces >= MIN_FACES and x > limit_percent and x > SURE * error)
+
+    def is_unsure(self, limit_percent: float) -> bool:
+        """Whether nothing can be said: too few faces, or beyond the limit perhaps by chance."""
+        x = abs(self.percent[0])
+        return not self.is_beyond(limit_percent) and bool(
+            self.faces < MIN_FACES or x > limit_percent
+        )
 
     def to_json(self) -> dict[str, Any]:
         x, y = (

@@ -12,7 +12,7 @@ from asmnet_kit.errors import UsageError
 from asmnet_kit.images import Crop, Image, Points
 from asmnet_kit.plausibility import Plausibility
 from asmnet_kit.pose import pose_from_landmarks
-from asmnet_kit.predictor import Predictor
+from asmnet_kit.predictor import Predictor, refuse_nan
 
 Box = NDArray[np.float32]  # [4] x0, y0, x1, y1, pixels of the picture
 
@@ -73,6 +73,7 @@ def predict_image(
         UsageError: a box that lies outside the picture, or a shape model with another number of
             landmarks than the predictor's.
         DatasetError: a box without extent.
+        ModelError: the model predicts NaN.
     """
     if plausibility is not None:
         plausibility.check_points(predictor.scheme.points)
@@ -91,9 +92,14 @@ def predict_face(
     score: float | None,
     plausibility: Plausibility | None,
 ) -> FacePrediction:
-    """Landmarks and pose of the face in ``box``, which the detector gave ``score``."""
+    """Landmarks and pose of the face in ``box``, which the detector gave ``score``.
+
+    Raises:
+        ModelError: the model predicts NaN.
+    """
     crop = Crop.from_box(box, size=predictor.input_size, scale=predictor.crop_scale)
     prediction = predictor.predict(crop.cut(image)[None])
+    refuse_nan(predictor, ["the face at " + ", ".join(f"{v:.0f}" for v in box)], prediction)
     landmarks = crop.to_picture(prediction.landmarks[0])
     pose = (
         pose_from_landmarks(landmarks, predictor.scheme)

@@ -2,6 +2,7 @@
 
 import importlib
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -59,6 +60,25 @@ class Predictor(Protocol):
     def predict(self, crops: Image) -> Prediction:
         """Run the model on crops, uint8 [B, input_size, input_size, 3], RGB."""
         ...
+
+
+def refuse_nan(predictor: Predictor, names: Sequence[str], predicted: Prediction) -> None:
+    """Refuse predictions that are no numbers.
+
+    Args:
+        names: of the faces, one for each prediction.
+
+    Raises:
+        ModelError: a landmark or an angle is NaN or infinite; the first such face is named.
+    """
+    finite = np.isfinite(predicted.landmarks).all(axis=(1, 2))
+    if predicted.pose is not None:
+        finite &= np.isfinite(predicted.pose).all(axis=1)
+    if not finite.all():
+        raise ModelError(
+            f"{predictor.name}: predicted NaN or infinity for {names[int(np.argmin(finite))]}; its "
+            "weights are broken, train or convert it again"
+        )
 
 
 class TflitePredictor:

@@ -31,7 +31,7 @@ class Frame:
 
     Attributes:
         index: from 0.
-        seconds: since the first.
+        seconds: since the first, as the film's own time stamps say; phones' frame rates vary.
         image: uint8 [H, W, 3], RGB.
     """
 
@@ -66,6 +66,7 @@ class Film:
             self._capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
             opened = self._capture.isOpened()
             self._first = self._read() if opened else None
+            self._begin = self._position()
         if self._first is None:
             self.close()
             what = "gives no frame" if opened else "cannot be opened"
@@ -93,19 +94,27 @@ class Film:
         """The frames in order, once; ``limit`` ends them early. A camera goes on until then."""
         started = time.monotonic()
         image = self._first
-        index = 0
+        index, seconds = 0, 0.0
         while image is not None and (limit is None or index < limit):
             if image.shape[:2] != (self.height, self.width):
                 raise DatasetError(
                     f"{self.name}: frame {index} is {image.shape[1]} x {image.shape[0]} pixels, "
                     f"the first is {self.width} x {self.height}: expected one size"
                 )
-            seconds = time.monotonic() - started if self.is_camera else index / self.fps
             yield Frame(index, seconds, image)
             index += 1
             if limit is None or index < limit:
                 with silent_stderr():
                     image = self._read()
+                if self.is_camera:
+                    seconds = time.monotonic() - started
+                else:
+                    stamp = self._position() - self._begin
+                    seconds = stamp if stamp > seconds else seconds + 1 / self.fps
+
+    def _position(self) -> float:
+        """Time stamp of the frame read last, seconds; 0 where the film has none."""
+        return float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
 
     def _read(self) -> Image | None:
         more, pixels = self._capture.read()

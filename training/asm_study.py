@@ -9,14 +9,17 @@ the same weights, but its shape model keeps all of the variance, so that A is G 
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from asmnet_kit.cli import KitCommand
+from asmnet_kit.errors import UsageError
 from asmnet_kit.options import data_options, out_option
 from asmnet_kit.training.catalogue import ARCHITECTURES
+from asmnet_kit.training.cli import as_setting
 from asmnet_kit.training.config import TrainConfig
 
 SCHEMA_VERSION = 1
@@ -64,7 +67,7 @@ class Outcome:
     pose: float
 
 
-@click.command()
+@click.command(cls=KitCommand)
 @data_options()
 @click.option(
     "--arch",
@@ -75,7 +78,13 @@ class Outcome:
 )
 @click.option("--input-size", default=64, show_default=True, help="Side of the input, pixels.")
 @click.option("--epochs", default=10, show_default=True, help="Passes over the data, each run.")
-@click.option("--seeds", default=3, show_default=True, help="Runs of the main variants.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Runs of the main variants.",
+)
 @click.option("--sampling", default="", help="As asmnet-kit train --sampling.")
 @click.option("--clips", default="", help="As asmnet-kit train --clips.")
 @click.option("--init-from", default="", help="As asmnet-kit train --init-from.")
@@ -109,7 +118,7 @@ def main(
         epochs=epochs,
         sampling=sampling,
         clips=clips,
-        init_from=init_from and str(Path(init_from).resolve()),
+        init_from=init_from and as_setting("init_from", init_from),
     ).validated()
     outcomes = [
         run_once(base, variant, seed, out)
@@ -132,7 +141,7 @@ def run_once(base: TrainConfig, variant: Variant, seed: int, out: Path) -> Outco
     if not begun or not read_manifest(run).get("finished_at"):
         train(config, run, resume=begun, command="python -m asmnet_kit.training.asm_study")
     elif differences := TrainConfig.load(run / CONFIG).differences(config):
-        raise click.UsageError(
+        raise UsageError(
             f"{run} holds another study ({'; '.join(differences)}): choose another --out"
         )
     scores = read_manifest(run)["metrics"]["validation"]
@@ -165,14 +174,7 @@ def write(outcomes: Sequence[Outcome], base: TrainConfig, out: Path) -> None:
         out / "study.json",
         {
             "schema_version": SCHEMA_VERSION,
-            "settings": {
-                "arch": base.arch,
-                "input_size": base.input_size,
-                "epochs": base.epochs,
-                "batch_size": base.batch_size,
-                "learning_rate": base.learning_rate,
-                "augmentation": base.augmentation,
-            },
+            "settings": asdict(base),
             "outcomes": [vars(outcome) for outcome in outcomes],
         },
     )

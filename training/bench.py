@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from asmnet_kit.cli import KitCommand
 from asmnet_kit.options import data_options, json_option
 from asmnet_kit.training.catalogue import ARCHITECTURES
 
@@ -47,7 +48,7 @@ class Speed:
     matmul_gflop_per_s: float
 
 
-@click.command()
+@click.command(cls=KitCommand)
 @data_options(required=False)
 @click.option(
     "--arch",

@@ -169,7 +169,7 @@ def configuration(parameters: dict[str, Any]) -> TrainConfig:
         UsageError: --data or --format is missing, or a value is out of range.
     """
     given = {
-        name: _plain(name, value)
+        name: as_setting(name, value)
         for name, value in parameters.items()
         if name not in INVOCATION and is_given(name)
     }
@@ -186,7 +186,7 @@ def configuration(parameters: dict[str, Any]) -> TrainConfig:
     return TrainConfig(**given).validated()
 
 
-def _plain(name: str, value: Any) -> Any:
+def as_setting(name: str, value: Any) -> Any:
     """A parameter as ``TrainConfig`` keeps it: paths absolute, for a resume from elsewhere."""
     if name == "points":
         return int(value)

@@ -264,6 +264,8 @@ def test_a_fine_tuning_that_was_killed_goes_on_to_the_same_file(
         assert isinstance(call(run_folder, faces, resumed, *options).exception, Killed)
     unfinished = resumed / f"{NAME.format('qat_w8a8')}.unfinished"
     assert (unfinished / "last.npz").exists() and not list(resumed.glob("*.tflite"))
+    again = refused(call(run_folder, faces, resumed, *options), 2)
+    assert "holds an unfinished fine-tuning" in again and "--resume" in again
     other = refused(call(run_folder, faces, resumed, *options, "--seed", "1", "--resume"), 2)
     assert "the same settings" in other
     with alone_in(unfinished):

@@ -52,20 +52,21 @@ def test_the_median_face_and_its_error_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("faces", "x", "error", "beyond"),
+    ("faces", "x", "error", "beyond", "unsure"),
     [
-        (30, 0.5, 0.1, True),
-        (30, -0.5, 0.1, True),
-        (30, 0.5, 0.2, False),  # 2.5 standard errors
-        (30, 0.29, 0.01, False),
-        (29, 0.5, 0.1, False),
+        (30, 0.5, 0.1, True, False),
+        (30, -0.5, 0.1, True, False),
+        (30, 0.5, 0.2, False, True),  # 2.5 standard errors
+        (30, 0.29, 0.01, False, False),
+        (29, 0.5, 0.1, False, True),
+        (29, 0.0, 0.1, False, True),
     ],
 )
 def test_only_what_is_large_and_sure_is_beyond(
-    faces: int, x: float, error: float, beyond: bool
+    faces: int, x: float, error: float, beyond: bool, unsure: bool
 ) -> None:
     offset = Offset(faces, np.array([x, 9.0]), np.array([error, 0.1]), np.zeros(2))
-    assert offset.is_beyond(0.3) == beyond
+    assert (offset.is_beyond(0.3), offset.is_unsure(0.3)) == (beyond, unsure)
 
 
 def test_exact_labels_lie_to_no_side(drawn: Dataset, predictor: Predictor) -> None:
@@ -132,6 +133,16 @@ def test_labels_counted_from_1_end_in_1_and_are_named(drawn: Dataset, tmp_path: 
     accepted = run("--data", tmp_path, "--format", "300w", "--max-offset", 5)
     assert accepted.exit_code == 0, accepted.output
     assert "x (right)" in accepted.stdout and "Next: asmnet-kit train" in accepted.stderr
+
+
+def test_what_too_few_faces_say_is_no_all_clear(drawn: Dataset, tmp_path: Path) -> None:
+    for index, face in enumerate(drawn.faces[:12]):
+        shutil.copy(face.picture.name, tmp_path / f"{index}.jpg")
+        write_pts(tmp_path / f"{index}.pts", face.landmarks)
+    result = run("--data", tmp_path, "--format", "300w", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["unsure"] == [ALL]
+    assert "within 0.3 % in x: nothing surely; more faces would tell: all faces (" in result.stderr
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_and_named(folder: Path, tmp_path: Path) -> None:

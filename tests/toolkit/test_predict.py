@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from asmnet_kit.errors import DatasetError, UsageError
+from asmnet_kit.errors import DatasetError, ModelError, UsageError
+from asmnet_kit.landmarks import SCHEMES
 from asmnet_kit.plausibility import Plausibility
 from asmnet_kit.pose import pose_from_landmarks
 from asmnet_kit.predict import predict_image
-from asmnet_kit.predictor import open_predictor
+from asmnet_kit.predictor import Prediction, open_predictor
 from asmnet_kit.shape_model import ShapeAccumulator, generic_reference
 
 GREY = np.full((120, 160, 3), 128, np.uint8)
@@ -44,6 +45,22 @@ def test_the_detector_finds_the_box_where_none_is_given(make_tflite, frontal_fac
     centres = (face.box[:2] + face.box[2:] - truth[:2] - truth[2:]) / 2
     assert np.abs(centres).max() < 0.1 * side
     assert 0.5 <= face.score <= 1
+
+
+class Broken:
+    """A model whose weights are no numbers any more."""
+
+    name, scheme, input_size, crop_scale = "broken.tflite", SCHEMES[68], 32, 1.2
+
+    def predict(self, crops):
+        return Prediction(np.full((len(crops), 68, 2), np.nan, np.float32), None)
+
+
+def test_a_model_that_predicts_nan_is_refused():
+    with pytest.raises(
+        ModelError, match=r"broken.tflite: predicted NaN .* the face at 40, 30, 100, 90"
+    ):
+        predict_image(GREY, Broken(), boxes=[np.float32([40, 30, 100, 90])])
 
 
 def test_a_picture_without_faces_gives_none(make_tflite):

@@ -49,6 +49,42 @@ def empty_clip(tmp_path_factory) -> Path:
     return write(path, [np.full((64, 64, 3), 128, np.uint8)] * 4)
 
 
+def retimed(path: Path, ticks: list[int]) -> None:
+    """Give each frame of an .mp4 a duration of its own: a longer stts box in boxes as much longer.
+
+    ISO/IEC 14496-12: a box is its size (4 bytes, big endian), its type and its content; stts holds
+    version and flags, the number of entries, and of each how many frames it is for and how long.
+    """
+    content = path.read_bytes()
+    entries = b"".join((1).to_bytes(4, "big") + tick.to_bytes(4, "big") for tick in ticks)
+    start = content.index(b"stts") - 4
+    old = int.from_bytes(content[start : start + 4], "big")
+    new = b"stts" + bytes(4) + len(ticks).to_bytes(4, "big") + entries
+    content = content[:start] + (4 + len(new)).to_bytes(4, "big") + new + content[start + old :]
+    assert content.index(b"mdat") < content.index(b"moov")  # so that no frame moves
+    for parent in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        at = content.index(parent) - 4
+        size = int.from_bytes(content[at : at + 4], "big") + 4 + len(new) - old
+        content = content[:at] + size.to_bytes(4, "big") + content[at + 4 :]
+    path.write_bytes(content)
+
+
+def test_frames_come_at_the_times_that_the_film_says(clip, tmp_path) -> None:
+    """Phones write frames when they have them: two of these are shown four times as long as the
+    others, and all of them together no longer than before, for so long the film says it is."""
+    path = tmp_path / "phone.mp4"
+    path.write_bytes(clip.read_bytes())
+    content = path.read_bytes()
+    at = content.index(b"stts") + 12
+    count, tick = (int.from_bytes(content[at + i : at + i + 4], "big") for i in (0, 4))
+    assert count == FRAMES  # one entry: all frames as long, 1/25 s
+    assert tick % 2 == 0
+    retimed(path, [tick // 2, tick // 2, 2 * tick] * 2)
+    with Film(path) as read:
+        seconds = [frame.seconds for frame in read.frames()]
+    assert seconds == pytest.approx([0, 0.02, 0.04, 0.12, 0.14, 0.16])
+
+
 def test_json_is_a_line_about_the_film_and_one_for_each_frame(clip) -> None:
     result = run(clip, "--json")
     assert result.exit_code == 0, result.output

@@ -48,5 +48,19 @@ def test_a_study_trains_writes_and_takes_finished_runs_as_they_are(
     before = [model.stat().st_mtime_ns for model in models]
     assert CliRunner().invoke(asm_study.main, arguments).exit_code == 0
     assert [model.stat().st_mtime_ns for model in models] == before
+    assert study["settings"]["data"] == arguments[1]
     other = CliRunner().invoke(asm_study.main, [*arguments, "--input-size", "80"])
     assert other.exit_code == 2 and "holds another study" in other.output
+
+
+def test_a_start_is_named_as_for_train_and_mistakes_take_one_line(
+    drawn_faces: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A model of the kit by its name, which is not a file of the working folder."""
+    source = ["--data", str(drawn_faces(40)), "--format", "300w", "--out", str(tmp_path / "study")]
+    wrong = CliRunner().invoke(asm_study.main, [*source, "--init-from", "no_such_model"])
+    assert wrong.exit_code == 2 and "no_such_model" in wrong.output
+    named = ["--init-from", "asmnet_nano_synthetic", "--input-size", "65"]
+    found = CliRunner().invoke(asm_study.main, [*source, *named])  # the size alone is refused
+    assert found.exit_code == 2 and "65" in found.output and "Traceback" not in found.output
+    assert not (tmp_path / "study").exists()
