@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asmnet_kit.errors import DatasetError
+from asmnet_kit.errors import DatasetError, UsageError
 from asmnet_kit.options import (
     MODEL,
     ModelPath,
@@ -188,6 +188,82 @@ def offsets(
         f"--format {data_format} --out RUN",
         markup=False,
     )
+
+
+@data.command()
+@data_options()
+@split_option
+@click.option(
+    "--model",
+    "models",
+    type=ModelPath(MODEL),
+    multiple=True,
+    required=True,
+    help="What to ask; a name of the kit's (asmnet-kit models), a .tflite, a .keras or a run "
+    "folder. Repeatable: the mean of several models is better than each.",
+)
+@out_option("The .npz.")
+@json_option
+def teacher(
+    data: Path,
+    data_format: str,
+    split: str | None,
+    models: tuple[Path, ...],
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Write what models see in the faces, for train --teacher.
+
+    Each face is shown in three crops around its labels and their mirror images, and the answers are
+    averaged. A small network learns from a larger one's answers where labels are missing or noisy.
+    A model that was trained on these very faces mostly repeats their labels.
+
+    \b
+    Example:
+      asmnet-kit data teacher --data faces --format 300w --model large.tflite --out large.npz
+    """
+    from asmnet_kit import console
+    from asmnet_kit.datasets.registry import load_dataset
+    from asmnet_kit.predictor import open_predictor
+    from asmnet_kit.teacher import ENDING, teach
+
+    if out.suffix != ENDING:
+        raise UsageError(f"--out: expected a name ending in {ENDING}, got {out.name}")
+    predictors = [open_predictor(model) for model in models]
+    points = predictors[0].scheme.points if data_format == "synthetic" else None
+    dataset = load_dataset(data, data_format, split=split, points=points)
+    with console.counting("Faces") as on_progress:
+        taught = teach(dataset, predictors, on_progress=on_progress)
+    taught.save(out)
+    for problem in taught.problems[:SHOWN]:
+        console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
+    distances = {name: _number(nme) for name, nme in taught.nme_percent.items() if name}
+    if as_json:
+        console.print_json(
+            {
+                "schema_version": 1,
+                "file": str(out),
+                "models": [predictor.name for predictor in predictors],
+                "faces": len(taught.names),
+                "nme_percent": _number(taught.nme_percent[""]),
+                "per_subset": distances,
+                "problems": [{"name": p.name, "reason": p.reason} for p in taught.problems],
+            }
+        )
+    distance = ", ".join(
+        f"{name or 'all'} {nme:.2f} %" for name, nme in sorted(taught.nme_percent.items())
+    )
+    console.stderr().print(
+        f"{out}: {len(taught.names)} faces; distance from their labels: {distance}. Next: "
+        f"asmnet-kit train --data {shlex.quote(str(data))} --format {data_format} --teacher "
+        f"{shlex.quote(str(out))} --teacher-share SUBSET=0.5 --out RUN",
+        markup=False,
+    )
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN, which is the mean of nothing."""
+    return value if value == value else None
 
 
 @data.command()

@@ -19,8 +19,7 @@ from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.errors import DatasetError
 from asmnet_kit.evaluate import require_same_points
 from asmnet_kit.images import Crop, Points, landmark_box
-from asmnet_kit.landmarks import mirrored
-from asmnet_kit.predictor import Predictor, refuse_nan
+from asmnet_kit.predictor import Predictor, predict_both_ways
 
 SCHEMA_VERSION = 1
 ALL = "all faces"
@@ -161,11 +160,7 @@ def _seen(predictor: Predictor, face: Face) -> Points:
     picture, box = face.picture.read(), face.box
     for _ in range(PASSES):
         crop = Crop.from_box(box, size=predictor.input_size, scale=predictor.crop_scale)
-        pixels = crop.cut(picture)
-        predicted = predictor.predict(np.stack([pixels, pixels[:, ::-1]]))
-        refuse_nan(predictor, [face.name, f"{face.name}, mirrored"], predicted)
-        straight, turned = predicted.landmarks
-        # Fractions lie about the crop's centre, which stays where it is: x becomes -x.
-        points = crop.to_picture((straight + mirrored(turned, 1.0, predictor.scheme)) / 2)
+        fractions = predict_both_ways(predictor, crop.cut(picture), name=face.name)
+        points = crop.to_picture(fractions)
         box = landmark_box(points)
     return points

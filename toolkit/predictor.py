@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from asmnet_kit.errors import ModelError
 from asmnet_kit.files import require_exists
 from asmnet_kit.images import Image, to_float_input, to_int8_input
-from asmnet_kit.landmarks import SCHEMES, Scheme
+from asmnet_kit.landmarks import SCHEMES, Scheme, mirrored
 from asmnet_kit.modelfile import read_metadata
 from asmnet_kit.runtime import Session, TensorInfo, dequantize, open_runtime, quantize
 
@@ -79,6 +79,26 @@ def refuse_nan(predictor: Predictor, names: Sequence[str], predicted: Prediction
             f"{predictor.name}: predicted NaN or infinity for {names[int(np.argmin(finite))]}; its "
             "weights are broken, train or convert it again"
         )
+
+
+def predict_both_ways(predictor: Predictor, crop: Image, *, name: str) -> NDArray[np.float32]:
+    """The mean of the answers to a crop and to its mirror image, which leans to neither side.
+
+    Args:
+        crop: uint8 [input_size, input_size, 3], RGB.
+        name: of the face, for messages.
+
+    Returns:
+        float32 [N, 2], fractions of the crop's side from its centre.
+
+    Raises:
+        ModelError: the model predicts NaN.
+    """
+    predicted = predictor.predict(np.stack([crop, crop[:, ::-1]]))
+    refuse_nan(predictor, [name, f"{name}, mirrored"], predicted)
+    straight, turned = predicted.landmarks
+    # Fractions lie about the crop's centre, which stays where it is: x becomes -x.
+    return np.asarray((straight + mirrored(turned, 1.0, predictor.scheme)) / 2, np.float32)
 
 
 class TflitePredictor:

@@ -144,7 +144,8 @@ def ship(
             the list of models shows.
         benchmarks: result files of ``asmnet-kit benchmark``.
         shape_model: an .npz that judges the model's predictions.
-        run: the training run's folder, for the number of parameters and multiplications.
+        run: the training run's folder, for the number of parameters and multiplications and how
+            long it was trained; where it is gone, the earlier card of the same file knows.
 
     Raises:
         UsageError: no evaluation or benchmark, a second default model, a data set without words.
@@ -193,7 +194,7 @@ def ship(
             "size_bytes": len(stamped),
             "sha256": _sha256(stamped),
             "measured_sha256": measured_sha256,
-            **_of_run(run),
+            **(_of_run(run) if run else _kept(folder / f"{name}.json", measured_sha256)),
         },
         "nme_percent": _headline(accuracy),
         "accuracy": accuracy,
@@ -318,10 +319,16 @@ def _benchmark(path: Path, sha256: str) -> Card:
     }
 
 
-def _of_run(run: Path | None) -> dict[str, Any]:
-    """What a run's manifest says of the network and of how it was trained."""
-    if run is None:
+def _kept(card: Path, sha256: str) -> dict[str, Any]:
+    """What an earlier card of this very file says of its run, whose folder is gone."""
+    model: Card = _json(card)["model"] if card.exists() else {}
+    if model.get("sha256") != sha256:
         return {}
+    return {key: model[key] for key in (*OF_A_RUN, "trained") if key in model}
+
+
+def _of_run(run: Path) -> dict[str, Any]:
+    """What a run's manifest says of the network and of how it was trained."""
     manifest = _json(run / "manifest.json")
     return {
         **{key: manifest["architecture"][key] for key in OF_A_RUN},

@@ -31,9 +31,9 @@ _NOISE_BANK: NDArray[np.int8] = np.clip(
 class AugmentRanges:
     """How far each change goes and how often it happens. Pairs are ranges and uniform.
 
-    Where the crop lies is normal, cut off at DEVIATIONS: boxes of detectors are
-    mostly about right, and a network that is told so is more accurate on these, without being
-    less on the others (docs/accuracy.md).
+    Where the crop lies is normal, cut off at DEVIATIONS: boxes are mostly about right, and a
+    network that is told so was more accurate on one set and as good on the other
+    (docs/accuracy.md).
 
     Attributes:
         flip: share of mirrored pictures.

@@ -77,16 +77,30 @@ def test_a_card_holds_what_was_measured_and_said(folder, measured) -> None:
 
 
 def test_shipping_the_shipped_file_again_changes_nothing(folder, measured, tmp_path) -> None:
-    """So a model can be measured anew where it is."""
-    ship(folder / "constant_model.toml", **measured, folder=folder)
+    """So a model can be measured anew where it is, also when its training run is gone."""
+    run = tmp_path / "run"
+    run.mkdir()
+    about = {
+        "architecture": {"parameters": 278, "macs": 971},
+        "metrics": {"epochs": 32},
+        "seed": 7,
+        "dataset": {"counts": {"train": 64, "val": 8}, "sha256": "ab"},
+        "finished_at": "2026-11-22T15:08:16+00:00",
+    }
+    (run / "manifest.json").write_text(json.dumps(about))
+    ship(folder / "constant_model.toml", **measured, run=run, folder=folder)
     (model,) = shipped_models(folder)
     first = model.path.read_bytes()
+    assert (model.card["model"]["macs"], model.card["model"]["trained"]["epochs"]) == (971, 32)
+    trained = model.card["model"]
     for key in ("evaluations", "benchmarks"):
         text = measured[key][0].read_text()
         text = text.replace(_sha256(measured["model"].read_bytes()), _sha256(first))
         measured[key][0].write_text(text)
     ship(folder / "constant_model.toml", **{**measured, "model": model.path}, folder=folder)
     assert model.path.read_bytes() == first
+    (again,) = shipped_models(folder)
+    assert all(again.card["model"][key] == trained[key] for key in ("macs", "trained"))
 
 
 def test_a_shape_model_goes_with_it(folder, measured, tmp_path) -> None:
