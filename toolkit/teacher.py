@@ -105,4 +105,4 @@ def _seen(face: Face, predictors: Sequence[Predictor]) -> Points:
             )
             fractions = predict_both_ways(predictor, crop.cut(picture), name=face.name)
             views.append(crop.to_picture(fractions))
-    return np.mean(views, axis=0, dtype=np.float64).astype(np.float32)
+    return np.asarray(np.mean(views, axis=0, dtype=np.float64), np.float32)
