@@ -256,7 +256,7 @@ def teacher(
     console.stderr().print(
         f"{out}: {len(taught.names)} faces; distance from their labels: {distance}. Next: "
         f"asmnet-kit train --data {shlex.quote(str(data))} --format {data_format} --teacher "
-        f"{shlex.quote(str(out))} --teacher-share SUBSET=0.5 --out RUN",
+        f"{shlex.quote(str(out))} --teacher-share 0.5 --out RUN",
         markup=False,
     )
 

@@ -9,8 +9,8 @@ Three signals say how far:
 ``mahalanobis``  sqrt(sum of b_i^2 / lambda_i), b the coefficients of P before they are clamped
 ``unexplained``  1 - ShapeModel.plausibility, the share of the shape that the model leaves over
 
-``residual`` ranks faces by error best where boxes are from landmarks, and as well as the second
-where a detector gave them (docs/plausibility.md); it alone is used. A calibration,
+``residual`` ranks faces by error best where boxes are from landmarks; with a detector's boxes
+``mahalanobis`` does for ``asmnet_plus`` (docs/plausibility.md). It alone is used. A calibration,
 two numbers fitted to faces with labels, turns it into the probability that the face's NME is at
 most 8 %:
 

@@ -75,14 +75,21 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     "An .npz of a larger network's landmarks: names [F], points [F, N, 2].",
     InputPath("an .npz"),
 )
-@setting("teacher_share", "Share of the teacher in labels: SUBSET=SHARE,...  [default: 0]")
+@setting(
+    "teacher_share",
+    "Share of the teacher in labels: SUBSET=SHARE,... or a SHARE for all others.  [default: 0]",
+)
 @setting(
     "teacher_calibrate",
     "Subsets on which the teacher's systematic error, learnt from their labels or another's, is "
     "removed: SUBSET or SUBSET=LABELLED,...",
 )
 @setting("fill_weight", "What the teacher's points count where there is no label.")
-@setting("sampling", "How often an epoch shows a picture: SUBSET=WEIGHT,...  [default: 1]")
+@setting(
+    "sampling",
+    "How often an epoch shows a picture: SUBSET=WEIGHT,... or a WEIGHT for all others.  "
+    "[default: 1]",
+)
 @setting(
     "clips",
     "Subsets of video frames, whose names differ in the last digit alone (NAME_10, NAME_11): an "

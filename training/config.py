@@ -46,11 +46,13 @@ class TrainConfig:
             (25 % of the eye distance at 45 degrees), and their smoothed truth misleads.
         input_size: side of the model's input, pixels.
         teacher: .npz of a larger network's landmarks (``labels.Teacher``); empty = none.
-        teacher_share: ``SUBSET=SHARE,...`` of the teacher in labels; see ``labels.relabel``.
+        teacher_share: ``SUBSET=SHARE,...``, or a share for all others, of the teacher in
+            labels; see ``labels.relabel``.
         teacher_calibrate: ``SUBSET=LABELLED,...``: on the first's faces the teacher follows the
             convention of the second's labels, of its own where none is named; see ``calibration``.
         fill_weight: of points without a label that get the teacher's.
-        sampling: ``SUBSET=WEIGHT,...``, how often an epoch shows its pictures; 1 unless told.
+        sampling: ``SUBSET=WEIGHT,...``, or a weight for all others: how often an epoch shows its
+            pictures; 1 unless told.
         clips: ``SUBSET,...`` of video frames, of which an epoch shows one per clip.
         epochs: passes over the data.
         batch_size: pictures per step over all devices. 32 is the smallest with steady batch-norm

@@ -19,7 +19,7 @@ from asmnet_kit.files import require_exists
 from asmnet_kit.images import Points
 from asmnet_kit.metrics import mean_nme, per_face_nme
 from asmnet_kit.training.calibration import calibrate
-from asmnet_kit.training.sampling import require_subsets
+from asmnet_kit.training.sampling import require_subsets, value_of
 
 PREPARED = "records"
 
@@ -142,7 +142,7 @@ def relabel(
 
     Args:
         shares: subset -> share of the teacher in its labels: 0 keeps them, 0.5 averages, 1 takes
-            the teacher's. Other subsets keep theirs.
+            the teacher's. Other subsets keep theirs, unless ``sampling.OTHERS`` is named.
         fill_weight: of points that have no label and get the teacher's; 0 leaves them out.
 
     Raises:
@@ -166,7 +166,7 @@ def relabel(
             continue
         _require_points(taught, face)
         known += 1
-        share = max((shares.get(subset, 0.0) for subset in face.subsets), default=0.0)
+        share = value_of(face, shares, default=0.0)
         labelled = face.labelled
         points = np.where(
             labelled[:, None], (1 - share) * face.landmarks + share * taught, np.float32(np.nan)

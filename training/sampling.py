@@ -17,6 +17,10 @@ from asmnet_kit.errors import UsageError
 FRAME = re.compile(r"\d(?=(\.\w+)?(#\d+)?$)")
 
 
+# In the place of a subset's name: the faces that are in no subset that is named.
+OTHERS = ""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """What to draw in an epoch.
@@ -55,7 +59,8 @@ def sampling_of(
     """How an epoch draws from ``faces``.
 
     Args:
-        weights: subset -> how often each of its pictures is shown in an epoch; 1 where not named.
+        weights: subset -> how often each of its pictures is shown in an epoch; faces of none of
+            them have the weight of ``OTHERS``, or 1.
         clips: subsets of clips, whose frames have names that differ in their last digit alone. An
             epoch counts a clip as one picture and shows one of its frames.
 
@@ -69,8 +74,7 @@ def sampling_of(
         is_frame = any(subset in clips for subset in face.subsets)
         members[FRAME.sub("", face.name) if is_frame else face.name].append(index)
     group_weights = [
-        max((weights[s] for s in faces[indices[0]].subsets if s in weights), default=1.0)
-        for indices in members.values()
+        value_of(faces[indices[0]], weights, default=1.0) for indices in members.values()
     ]
     sampling = Sampling(
         np.array(group_weights, np.float64),
@@ -81,6 +85,12 @@ def sampling_of(
     return sampling
 
 
+def value_of(face: Face, values: Mapping[str, float], *, default: float) -> float:
+    """The largest of the values of a face's subsets; that of ``OTHERS`` where none is named."""
+    named = (values[subset] for subset in face.subsets if subset in values)
+    return max(named, default=values.get(OTHERS, default))
+
+
 def require_subsets(faces: Sequence[Face], names: Iterable[str], *, option: str) -> None:
     """Check that each of ``names`` is a subset of ``faces``.
 
@@ -88,7 +98,7 @@ def require_subsets(faces: Sequence[Face], names: Iterable[str], *, option: str)
         UsageError: it is not, so the option would do nothing.
     """
     known = {subset for face in faces for subset in face.subsets}
-    unknown = sorted({*names} - known)
+    unknown = sorted({*names} - known - {OTHERS})
     if unknown:
         raise UsageError(
             f"{option}: expected subsets of the training data "
@@ -123,23 +133,23 @@ def subset_conventions(text: str) -> dict[str, str]:
 def subset_values(
     text: str, *, option: str, at_most: float = sys.float_info.max
 ) -> dict[str, float]:
-    """``"ytf=0.5,aflw=1.5"`` as a dictionary.
+    """``"ytf=0.5,aflw=1.5"`` as a dictionary; a number without a subset is ``OTHERS``'.
 
     Raises:
         UsageError: another form, a subset twice, or a number below 0 or above ``at_most``.
     """
     values: dict[str, float] = {}
     for part in subset_names(text):
-        subset, _, number = (piece.strip() for piece in part.partition("="))
+        subset, equals, number = (piece.strip() for piece in part.rpartition("="))
         try:
             value = float(number)
         except ValueError:
             value = math.nan
-        if not subset or subset in values or not 0 <= value <= at_most:
+        if bool(subset) != bool(equals) or subset in values or not 0 <= value <= at_most:
             upwards = f"from 0 to {at_most:g}" if at_most < sys.float_info.max else "from 0"
             raise UsageError(
-                f"expected {option} as SUBSET=NUMBER,SUBSET=NUMBER, numbers {upwards}, each subset "
-                f"once; got {text!r}"
+                f"expected {option} as SUBSET=NUMBER,... or a NUMBER for all others, numbers "
+                f"{upwards}, each subset once; got {text!r}"
             )
         values[subset] = value
     return values

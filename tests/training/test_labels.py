@@ -10,6 +10,7 @@ from asmnet_kit.errors import DatasetError, UsageError
 from asmnet_kit.landmarks import SCHEMES
 from asmnet_kit.shape_model import generic_reference
 from asmnet_kit.training.labels import Teacher, relabel
+from asmnet_kit.training.sampling import OTHERS
 
 N = 68
 
@@ -71,6 +72,13 @@ def test_a_teacher_of_other_pictures_is_refused() -> None:
         relabel(
             dataset(face("a.jpg", "s", ones())), Teacher({"z": ones()}), shares={}, fill_weight=0
         )
+
+
+def test_a_share_without_a_subset_is_of_all_other_faces() -> None:
+    faces = dataset(face("a.jpg", "s", ones()), face("b.jpg", "kept", ones()))
+    teacher = Teacher({"a": 5 * ones(), "b": 5 * ones()})
+    taught = relabel(faces, teacher, shares={OTHERS: 0.5, "kept": 0}, fill_weight=0)
+    assert [f.landmarks[0, 0] for f in taught.dataset.faces] == [3, 1]  # (1 + 5) / 2
 
 
 def test_a_share_of_a_subset_that_there_is_not_is_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from asmnet_kit.datasets.base import Face, PictureFile
 from asmnet_kit.errors import UsageError
-from asmnet_kit.training.sampling import sampling_of, subset_conventions, subset_values
+from asmnet_kit.training.sampling import OTHERS, sampling_of, subset_conventions, subset_values
 
 
 def face(name: str, *subsets: str) -> Face:
@@ -94,10 +94,17 @@ def test_nothing_to_show_is_refused() -> None:
 def test_subset_values_are_read() -> None:
     assert subset_values("ytf=0.5, aflw=2", option="--sampling") == {"ytf": 0.5, "aflw": 2.0}
     assert subset_values("", option="--sampling") == {}
+    assert subset_values("0.5,aflw=2", option="--sampling") == {OTHERS: 0.5, "aflw": 2.0}
+
+
+def test_a_number_alone_is_of_all_faces_that_are_in_no_named_subset() -> None:
+    faces = [face("x.jpg", "a"), face("y.jpg", "b"), face("z.jpg")]
+    weights = sampling_of(faces, weights={OTHERS: 3.0, "b": 2.0}, clips=()).weights
+    assert weights.tolist() == [3, 2, 3]
 
 
 @pytest.mark.parametrize(
-    "text", ["ytf", "ytf=", "ytf=x", "ytf=-1", "ytf=nan", "ytf=inf", "=1", "a=1,a=2"]
+    "text", ["ytf", "ytf=", "ytf=x", "ytf=-1", "ytf=nan", "ytf=inf", "=1", "a=1,a=2", "1,2", "-1"]
 )
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="expected --sampling as SUBSET=NUMBER"):
