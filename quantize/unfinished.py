@@ -54,6 +54,7 @@ class UnfinishedTuning:
         make_folder(self.folder)
         with alone_in(self.folder):
             if not self.resume:
+                self._require_no_epochs()
                 self._clear()
                 write_json(self._settings, wanted)
             yield
@@ -62,13 +63,15 @@ class UnfinishedTuning:
     def _settings(self) -> Path:
         return self.folder / SETTINGS
 
-    def _clear(self) -> None:
-        """Empty the folder, which stays: it carries the lock."""
+    def _require_no_epochs(self) -> None:
         if self.checkpoints.path("last").exists():
             raise UsageError(
                 f"{self.folder} holds an unfinished fine-tuning: go on with it by the same options "
                 "and --resume, remove it, or choose another --out"
             )
+
+    def _clear(self) -> None:
+        """Empty the folder, which stays: it carries the lock."""
         for file in self.folder.iterdir():
             file.unlink()
 

@@ -139,13 +139,12 @@ def offsets(
     Example:  asmnet-kit data offsets --data faces --format 300w
     """
     from asmnet_kit import console
-    from asmnet_kit.datasets.registry import load_dataset
+    from asmnet_kit.datasets.registry import load_for_model
     from asmnet_kit.offsets import SCHEMA_VERSION, label_offsets
     from asmnet_kit.predictor import open_predictor
 
     predictor = open_predictor(model or told_default_model())
-    points = predictor.scheme.points if data_format == "synthetic" else None
-    dataset = load_dataset(data, data_format, split=split, points=points)
+    dataset = load_for_model(data, data_format, model_points=predictor.scheme.points, split=split)
     with console.counting("Faces") as on_progress:
         found = label_offsets(dataset, predictor, on_progress=on_progress)
     beyond = {k: o for k, o in found.by_subset.items() if o.is_beyond(max_offset)}
@@ -161,7 +160,7 @@ def offsets(
                 "offsets": {name: offset.to_json() for name, offset in found.by_subset.items()},
                 "beyond": sorted(beyond),
                 "unsure": sorted(unsure),
-                "problems": [{"name": p.name, "reason": p.reason} for p in found.problems],
+                "problems": [problem.to_json() for problem in found.problems],
             }
         )
     else:
@@ -223,15 +222,15 @@ def teacher(
       asmnet-kit data teacher --data faces --format 300w --model large.tflite --out large.npz
     """
     from asmnet_kit import console
-    from asmnet_kit.datasets.registry import load_dataset
+    from asmnet_kit.datasets.registry import load_for_model
     from asmnet_kit.predictor import open_predictor
-    from asmnet_kit.teacher import ENDING, teach
+    from asmnet_kit.teacher import ENDING, SCHEMA_VERSION, teach
 
     if out.suffix != ENDING:
         raise UsageError(f"--out: expected a name ending in {ENDING}, got {out.name}")
     predictors = [open_predictor(model) for model in models]
-    points = predictors[0].scheme.points if data_format == "synthetic" else None
-    dataset = load_dataset(data, data_format, split=split, points=points)
+    points = predictors[0].scheme.points
+    dataset = load_for_model(data, data_format, model_points=points, split=split)
     with console.counting("Faces") as on_progress:
         taught = teach(dataset, predictors, on_progress=on_progress)
     taught.save(out)
@@ -241,13 +240,13 @@ def teacher(
     if as_json:
         console.print_json(
             {
-                "schema_version": 1,
+                "schema_version": SCHEMA_VERSION,
                 "file": str(out),
                 "models": [predictor.name for predictor in predictors],
                 "faces": len(taught.names),
                 "nme_percent": _number(taught.nme_percent[""]),
                 "per_subset": distances,
-                "problems": [{"name": p.name, "reason": p.reason} for p in taught.problems],
+                "problems": [problem.to_json() for problem in taught.problems],
             }
         )
     distance = ", ".join(

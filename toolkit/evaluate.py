@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.datasets.base import Dataset, Face, Problem
+from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.errors import DatasetError, ModelError, UsageError, require
 from asmnet_kit.files import replacing
 from asmnet_kit.images import Crop, Image
@@ -147,7 +147,7 @@ class Evaluation:
             "faces_incomplete": self.faces_incomplete,
             "faces_missed": self.faces_missed,
             "faces_unreadable": len(self.problems),
-            "problems": [{"name": p.name, "reason": p.reason} for p in self.problems],
+            "problems": [problem.to_json() for problem in self.problems],
             "plausibility": self._ranking(None),
             "per_subset": {
                 name: {**scores.to_json(), "plausibility": self._ranking(name)}
@@ -233,10 +233,7 @@ def evaluate(
     angles = np.array(angle_errors).reshape(-1, 3) if has_pose else np.full((len(nme), 3), np.nan)
     if not np.isfinite(errors).any():
         raise DatasetError(_nothing_measured(dataset, len(faces), len(measured), missed, problems))
-    in_subset = {
-        name: np.array([name in face.subsets for face in measured])
-        for name in sorted({name for face in measured for name in face.subsets})
-    }
+    in_subset = members_of_subsets(measured)
     return Evaluation(
         model=predictor.name,
         landmarks=predictor.scheme.points,

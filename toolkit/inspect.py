@@ -149,7 +149,7 @@ class Inspection:
             "picture_width": self.picture_width.to_json() if self.picture_width else None,
             "picture_height": self.picture_height.to_json() if self.picture_height else None,
             "face_size": self.face_size.to_json() if self.face_size else None,
-            "problems": [{"name": p.name, "reason": p.reason} for p in self.problems],
+            "problems": [problem.to_json() for problem in self.problems],
             "out_of_picture": [{"name": o.name, "points": o.points} for o in self.out_of_picture],
             "duplicates": [
                 {"pictures": list(d.pictures), "across_splits": d.across_splits}

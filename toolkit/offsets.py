@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.datasets.base import Dataset, Face, Problem
+from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.errors import DatasetError
 from asmnet_kit.evaluate import require_same_points
 from asmnet_kit.images import Crop, Points, landmark_box
@@ -124,7 +124,7 @@ def label_offsets(
     """
     require_same_points(predictor, dataset)
     differences, eye_distances = [], []
-    subsets: list[tuple[str, ...]] = []
+    compared: list[Face] = []
     problems: list[Problem] = []
     first, second = dataset.scheme.outer_eye_corners
     for done, face in enumerate(dataset.faces, 1):
@@ -137,7 +137,7 @@ def label_offsets(
             else:
                 differences.append((face.landmarks - seen)[face.labelled].mean(axis=0))
                 eye_distances.append(eye_distance)
-                subsets.append(face.subsets)
+                compared.append(face)
         if on_progress:
             on_progress(done, len(dataset.faces))
     if not differences:
@@ -146,9 +146,7 @@ def label_offsets(
             f"{len(problems)} unreadable, the others without both outer eye corners"
         )
     moved, scale = np.array(differences, np.float64), np.array(eye_distances)
-    members = {ALL: np.ones(len(moved), np.bool_)}
-    for name in sorted({name for names in subsets for name in names}):
-        members[name] = np.array([name in names for names in subsets])
+    members = {ALL: np.ones(len(moved), np.bool_), **members_of_subsets(compared)}
     return Offsets(
         {name: Offset.of(moved[chosen], scale[chosen]) for name, chosen in members.items()},
         tuple(problems),

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asmnet_kit.datasets.base import Dataset, Face, Problem
+from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
+from asmnet_kit.datasets.registry import PREPARED
 from asmnet_kit.errors import DatasetError, UsageError
 from asmnet_kit.evaluate import require_same_points
 from asmnet_kit.files import replacing
@@ -20,6 +21,7 @@ from asmnet_kit.images import Crop, Points
 from asmnet_kit.metrics import mean_nme, per_face_nme
 from asmnet_kit.predictor import Predictor, predict_both_ways
 
+SCHEMA_VERSION = 1  # of data teacher --json
 ENDING = ".npz"
 ZOOMS = (0.95, 1.0, 1.08)  # sides of the crops, of the models' own; each is seen mirrored, too
 
@@ -64,7 +66,7 @@ def teach(
         UsageError: prepared data, whose pictures are not those that training would look up.
         DatasetError: no picture can be used.
     """
-    if dataset.format == "records":
+    if dataset.format == PREPARED:
         raise UsageError("expected the original data set: shards do not keep its coordinates")
     for predictor in predictors:
         require_same_points(predictor, dataset)
@@ -83,9 +85,7 @@ def teach(
         raise DatasetError(f"{dataset.name}: none of its {len(problems)} pictures can be used")
     taught = np.stack(points)
     errors = per_face_nme(taught, np.stack([face.landmarks for face in faces]), dataset.scheme)
-    subsets = sorted({name for face in faces for name in face.subsets})
-    members = {name: np.array([name in face.subsets for face in faces]) for name in subsets}
-    members[""] = np.ones(len(faces), np.bool_)
+    members = {"": np.ones(len(faces), np.bool_), **members_of_subsets(faces)}
     return Taught(
         tuple(face.name for face in faces),
         taught,

@@ -113,7 +113,6 @@ class TrainConfig:
             check_architecture,
             check_input_size,
         )
-        from asmnet_kit.training.sampling import subset_conventions, subset_values
 
         check_architecture(self.arch)
         check_input_size(self.input_size)
@@ -134,9 +133,8 @@ class TrainConfig:
                 f"alpha weighs the ASM term, which the loss {self.loss!r} does not have: use "
                 f"--loss {' or '.join(sorted(ASM_LOSSES))}, or leave out --alpha"
             )
-        subset_values(self.teacher_share, option="--teacher-share", at_most=1)
-        subset_values(self.sampling, option="--sampling")
-        subset_conventions(self.teacher_calibrate)
+        for parse in (self.teacher_shares, self.teacher_conventions, self.sampling_weights):
+            parse()
         for name in ("teacher_share", "teacher_calibrate"):
             if getattr(self, name) and not self.teacher:
                 option = "--" + name.replace("_", "-")
@@ -166,6 +164,28 @@ class TrainConfig:
                 f"{self.warmup_epochs}"
             )
         return self
+
+    def teacher_shares(self) -> dict[str, float]:
+        """``teacher_share`` by subset.
+
+        Raises:
+            UsageError: see ``sampling.subset_values``; so below.
+        """
+        from asmnet_kit.training.sampling import subset_values
+
+        return subset_values(self.teacher_share, option="--teacher-share", at_most=1)
+
+    def teacher_conventions(self) -> dict[str, str]:
+        """``teacher_calibrate``: subset -> the one whose labels it follows."""
+        from asmnet_kit.training.sampling import subset_conventions
+
+        return subset_conventions(self.teacher_calibrate)
+
+    def sampling_weights(self) -> dict[str, float]:
+        """``sampling`` by subset."""
+        from asmnet_kit.training.sampling import subset_values
+
+        return subset_values(self.sampling, option="--sampling")
 
     def save(self, path: Path) -> None:
         """Write ``config.toml``."""

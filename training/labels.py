@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Dataset, Face
+from asmnet_kit.datasets.registry import PREPARED
 from asmnet_kit.errors import DatasetError, UsageError
 from asmnet_kit.files import require_exists
 from asmnet_kit.images import Points
 from asmnet_kit.metrics import mean_nme, per_face_nme
 from asmnet_kit.training.calibration import calibrate
 from asmnet_kit.training.sampling import require_subsets, value_of
-
-PREPARED = "records"
 
 
 @dataclass(frozen=True)

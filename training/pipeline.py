@@ -27,7 +27,7 @@ from asmnet_kit.training.augment import (
     generator,
 )
 from asmnet_kit.training.config import TrainConfig
-from asmnet_kit.training.sampling import Sampling, sampling_of, subset_names, subset_values
+from asmnet_kit.training.sampling import Sampling, sampling_of, subset_names
 
 ORDER_STREAM = 2**32 - 1  # the "index" whose random numbers shuffle an epoch: no picture has it
 
@@ -235,19 +235,13 @@ class FaceBatches:
         }
 
 
-def run_sampling(config: TrainConfig, faces: Sequence[Face], *, batch_size: int) -> Sampling:
+def run_sampling(config: TrainConfig, faces: Sequence[Face]) -> Sampling:
     """How a run's epochs draw from ``faces``.
 
     Raises:
-        UsageError: fewer faces in an epoch than one batch holds, or a subset that no face is in.
+        UsageError: a subset that no face is in, or nothing to show.
     """
-    sampling = sampling_of(
-        faces,
-        weights=subset_values(config.sampling, option="--sampling"),
-        clips=subset_names(config.clips),
-    )
-    require_batch(sampling.epoch_size, batch_size)
-    return sampling
+    return sampling_of(faces, weights=config.sampling_weights(), clips=subset_names(config.clips))
 
 
 def batches_for(
@@ -271,7 +265,7 @@ def batches_for(
         seed=seed,
         ranges=AUGMENTATIONS[config.augmentation],
         targets=targets_of(faces.faces, faces.scheme, label_weights),
-        sampling=run_sampling(config, faces.faces, batch_size=batch_size),
+        sampling=run_sampling(config, faces.faces),
     )
 
 

@@ -137,7 +137,7 @@ def prepare(
         "fingerprint": plan["fingerprint"],
         "shards": sizes,
         "prepared": {key: plan[key] for key in PLAN_KEYS},
-        "problems": [{"name": p.name, "reason": p.reason} for p in problems],
+        "problems": [problem.to_json() for problem in problems],
     }
     write_json(out / INDEX, index)
     (out / PLAN).unlink(missing_ok=True)

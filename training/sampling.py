@@ -2,7 +2,6 @@
 
 import math
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -130,9 +129,7 @@ def subset_conventions(text: str) -> dict[str, str]:
     return conventions
 
 
-def subset_values(
-    text: str, *, option: str, at_most: float = sys.float_info.max
-) -> dict[str, float]:
+def subset_values(text: str, *, option: str, at_most: float = math.inf) -> dict[str, float]:
     """``"ytf=0.5,aflw=1.5"`` as a dictionary; a number without a subset is ``OTHERS``'.
 
     Raises:
@@ -145,8 +142,9 @@ def subset_values(
             value = float(number)
         except ValueError:
             value = math.nan
-        if bool(subset) != bool(equals) or subset in values or not 0 <= value <= at_most:
-            upwards = f"from 0 to {at_most:g}" if at_most < sys.float_info.max else "from 0"
+        in_range = 0 <= value <= at_most and math.isfinite(value)
+        if bool(subset) != bool(equals) or subset in values or not in_range:
+            upwards = "from 0" + (f" to {at_most:g}" if at_most < math.inf else "")
             raise UsageError(
                 f"expected {option} as SUBSET=NUMBER,... or a NUMBER for all others, numbers "
                 f"{upwards}, each subset once; got {text!r}"

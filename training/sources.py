@@ -14,7 +14,6 @@ from asmnet_kit.datasets.registry import load_dataset, split_of_path, splits_of
 from asmnet_kit.errors import UsageError
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.labels import Teacher, relabel
-from asmnet_kit.training.sampling import subset_conventions, subset_values
 
 
 @dataclass(frozen=True)
@@ -56,14 +55,13 @@ def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sou
     sources = _chosen_faces(config, advice)
     if not config.teacher:
         return sources
-    shares = subset_values(config.teacher_share, option="--teacher-share", at_most=1)
     teacher = Teacher.load(Path(config.teacher))
-    if conventions := subset_conventions(config.teacher_calibrate):
+    if conventions := config.teacher_conventions():
         teacher = _calibrated(teacher, sources.train, conventions)
     taught = relabel(
         sources.train,
         teacher,
-        shares=shares,
+        shares=config.teacher_shares(),
         fill_weight=config.fill_weight,
     )
     stderr().print(

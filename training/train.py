@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.console import counting, stderr
 from asmnet_kit.datasets.base import Dataset, Face
-from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.datasets.registry import PREPARED, load_dataset
 from asmnet_kit.errors import DatasetError, UsageError
 from asmnet_kit.evaluate import Evaluation, evaluate
 from asmnet_kit.files import alone_in, make_folder, replacing
@@ -43,7 +43,13 @@ from asmnet_kit.training.manifest import (
 )
 from asmnet_kit.training.manifest import NAME as MANIFEST
 from asmnet_kit.training.monitor import RunMonitor
-from asmnet_kit.training.pipeline import FaceBatches, batches_for, crop_of, run_sampling
+from asmnet_kit.training.pipeline import (
+    FaceBatches,
+    batches_for,
+    crop_of,
+    require_batch,
+    run_sampling,
+)
 from asmnet_kit.training.predictor import KerasPredictor
 from asmnet_kit.training.records import WINDOW_SCALE, prepare
 from asmnet_kit.training.shape_loss import LOSSES, AsmLoss, AsmOperator
@@ -113,7 +119,7 @@ def train(
         open_source(config.init_from)
     sources = choose_sources(config)
     points = sources.train.scheme.points
-    run_sampling(config, sources.train.faces, batch_size=config.batch_size)
+    require_batch(run_sampling(config, sources.train.faces).epoch_size, config.batch_size)
     shape_model = fit_shape_model(sources.train, config)
     dataset_facts = _dataset_facts(sources)
     if resume:
@@ -357,7 +363,7 @@ def prepared_faces(
     until the run is finished, since a resumed run needs them again; workers other than the chief
     keep theirs in a temporary folder. Data that is prepared already is used where it is.
     """
-    if config.format == "records":
+    if config.format == PREPARED:
         yield sources.train, sources.val
         return
     if is_chief:

@@ -1,6 +1,7 @@
 """What every data set is once it has been read: faces with landmarks, and the bad files."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -115,6 +116,9 @@ class Problem:
     name: str
     reason: str
 
+    def to_json(self) -> dict[str, str]:
+        return {"name": self.name, "reason": self.reason}
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -133,3 +137,11 @@ class Dataset:
             digest.update(f"{face.name}\0{face.picture.size_bytes()}\0".encode())
             digest.update(np.ascontiguousarray(face.landmarks, "<f4").tobytes())
         return digest.hexdigest()
+
+
+def members_of_subsets(faces: Sequence[Face]) -> dict[str, NDArray[np.bool_]]:
+    """Subset, by name -> bool [F], which of ``faces`` are in it."""
+    return {
+        name: np.array([name in face.subsets for face in faces], np.bool_)
+        for name in sorted({name for face in faces for name in face.subsets})
+    }

@@ -26,6 +26,7 @@ READERS = {
 }
 FORMATS = tuple(READERS)
 
+PREPARED = "records"  # shards, whose pictures are cut out of the original ones
 MAX_BAD_SHARE = 0.05
 MEASURED_SPLIT = "test"  # what accuracy is measured on unless told
 SHOWN_PROBLEMS = 5  # in an error message; ``data inspect`` lists them all
@@ -82,6 +83,23 @@ def load_dataset(
     )
 
 
+def load_for_model(
+    path: Path, format: str, *, model_points: int, split: str | None = None
+) -> Dataset:
+    """The faces of a data set, with the landmarks of a model where the data has several kinds.
+
+    Args:
+        model_points: landmarks of the model. Synthetic faces come with both schemes; elsewhere
+            another number is the data's to say, and what uses both refuses it.
+        split: only this split; None = all faces.
+
+    Raises:
+        UsageError, DatasetError: as ``load_dataset``.
+    """
+    points = model_points if format == "synthetic" else None
+    return load_dataset(path, format, split=split, points=points)
+
+
 def load_to_measure(
     path: Path,
     format: str,
@@ -93,16 +111,14 @@ def load_to_measure(
     """The faces that a model's accuracy is measured on, and the split they are.
 
     Args:
-        model_points: landmarks of the model. Synthetic faces come with both schemes; elsewhere
-            another number is the data's to say, and the measurement refuses it.
+        model_points: as for ``load_for_model``.
         split: None = the split ``test`` where the data has one, else every face. A subset does not
             change that: what has no face in the test split may have been trained on.
 
     Raises:
         UsageError, DatasetError: as ``load_dataset``.
     """
-    points = model_points if format == "synthetic" else None
-    dataset = load_dataset(path, format, split=split, points=points)
+    dataset = load_for_model(path, format, model_points=model_points, split=split)
     faces = dataset.faces
     held_back = tuple(face for face in faces if face.split == MEASURED_SPLIT)
     if split is None and held_back:
