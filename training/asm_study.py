@@ -47,7 +47,11 @@ def _asm(variance: float, alpha: str = "paper") -> dict[str, Any]:
     return {"loss": "asm", "alpha": alpha, "asm_variance": variance}
 
 
-VARIANTS = (
+def _asm_smooth_l1(variance: float) -> dict[str, Any]:
+    return {"loss": "asm_smooth_l1", "alpha": "constant:0.2", "asm_variance": variance}
+
+
+PAPER_VARIANTS = (
     Variant("mse", "MSE", {"loss": "mse"}, True),
     Variant("asm90", "MSE + ASM, 90 %, alpha 2, 1, 0.5", _asm(0.9), True),
     Variant("control", "control: A not smoothed (100 %)", _asm(1.0), True),
@@ -55,6 +59,13 @@ VARIANTS = (
     Variant("asm97", "MSE + ASM, 97 %", _asm(0.97), False),
     Variant("asm90_constant", "MSE + ASM, 90 %, alpha 1", _asm(0.9, "constant:1"), False),
 )
+# The same question of the loss that our recipes have; --variants names them.
+SMOOTH_L1_VARIANTS = (
+    Variant("smooth_l1", "smooth L1", {"loss": "smooth_l1"}, True),
+    Variant("smooth_l1_asm90", "smooth L1 + ASM, 90 %, alpha 0.2", _asm_smooth_l1(0.9), True),
+    Variant("smooth_l1_control", "control: A not smoothed (100 %)", _asm_smooth_l1(1.0), True),
+)
+ALL_VARIANTS = PAPER_VARIANTS + SMOOTH_L1_VARIANTS
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,12 @@ class Outcome:
     show_default=True,
     help="Runs of the main variants.",
 )
+@click.option(
+    "--variants",
+    default=",".join(variant.name for variant in PAPER_VARIANTS),
+    show_default=True,
+    help=f"Losses to compare, comma-separated, of {', '.join(v.name for v in ALL_VARIANTS)}.",
+)
 @click.option("--sampling", default="", help="As asmnet-kit train --sampling.")
 @click.option("--clips", default="", help="As asmnet-kit train --clips.")
 @click.option("--init-from", default="", help="As asmnet-kit train --init-from.")
@@ -96,6 +113,7 @@ def main(
     input_size: int,
     epochs: int,
     seeds: int,
+    variants: str,
     sampling: str,
     clips: str,
     init_from: str,
@@ -109,6 +127,7 @@ def main(
     """
     from asmnet_kit.training.environment import import_tensorflow
 
+    chosen = variants_of(variants)
     import_tensorflow()
     base = TrainConfig(
         data=str(data.resolve()),
@@ -123,11 +142,26 @@ def main(
     outcomes = [
         run_once(base, variant, seed, out)
         for seed in range(seeds)
-        for variant in VARIANTS
+        for variant in chosen
         if variant.repeated or seed == 0
     ]
     write(outcomes, base, out)
     click.echo(f"{out / 'study.md'}: {len(outcomes)} runs. Next: read it, and its plot beside it")
+
+
+def variants_of(names: str) -> list[Variant]:
+    """The variants of a comma-separated list, in the table's order.
+
+    Raises:
+        UsageError: an unknown name, or none.
+    """
+    asked = {name.strip() for name in names.split(",")}
+    known = {variant.name for variant in ALL_VARIANTS}
+    if unknown := asked - known:
+        raise UsageError(
+            f"expected variants of {', '.join(sorted(known))}; got {', '.join(sorted(unknown))!r}"
+        )
+    return [variant for variant in ALL_VARIANTS if variant.name in asked]
 
 
 def run_once(base: TrainConfig, variant: Variant, seed: int, out: Path) -> Outcome:
@@ -152,7 +186,7 @@ def run_once(base: TrainConfig, variant: Variant, seed: int, out: Path) -> Outco
 def table(outcomes: Sequence[Outcome]) -> str:
     """Mean and standard deviation over seeds as Markdown; one run has no spread."""
     lines = ["| loss | seeds | NME % | pose error, degrees |", "|---|---|---|---|"]
-    for variant in VARIANTS:
+    for variant in ALL_VARIANTS:
         own = [outcome for outcome in outcomes if outcome.variant == variant.name]
         if own:
             nme, pose = _spread([o.nme for o in own]), _spread([o.pose for o in own])
@@ -190,7 +224,7 @@ def _plot(outcomes: Sequence[Outcome], path: Path) -> None:
 
     from asmnet_kit.files import replacing
 
-    shown = [v for v in VARIANTS if any(o.variant == v.name for o in outcomes)]
+    shown = [v for v in ALL_VARIANTS if any(o.variant == v.name for o in outcomes)]
     figure, both = pyplot.subplots(
         1, 2, sharey=True, figsize=(9, 0.5 * len(shown) + 1.4), layout="constrained"
     )

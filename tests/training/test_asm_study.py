@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from asmnet_kit.errors import UsageError
 from asmnet_kit.training import asm_study
-from asmnet_kit.training.asm_study import Outcome, Variant, table
+from asmnet_kit.training.asm_study import Outcome, table
 
 
 def test_the_table_gives_mean_and_spread_over_seeds() -> None:
@@ -25,18 +26,24 @@ def test_the_table_gives_mean_and_spread_over_seeds() -> None:
 
 def test_variants_differ_in_the_loss_alone() -> None:
     allowed = {"loss", "alpha", "asm_variance"}
-    assert all(set(variant.settings) <= allowed for variant in asm_study.VARIANTS)
-    names = [variant.name for variant in asm_study.VARIANTS]
+    assert all(set(variant.settings) <= allowed for variant in asm_study.ALL_VARIANTS)
+    names = [variant.name for variant in asm_study.ALL_VARIANTS]
     assert len(set(names)) == len(names)
 
 
+def test_variants_are_chosen_by_name_in_the_order_of_the_table() -> None:
+    chosen = asm_study.variants_of("smooth_l1, mse")
+    assert [variant.name for variant in chosen] == ["mse", "smooth_l1"]
+    for wrong in ("mse,wing", ""):
+        with pytest.raises(UsageError, match="expected variants of asm85, asm90"):
+            asm_study.variants_of(wrong)
+
+
 def test_a_study_trains_writes_and_takes_finished_runs_as_they_are(
-    drawn_faces: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drawn_faces: Callable[..., Path], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(
-        asm_study, "VARIANTS", (Variant("mse", "MSE", {"loss": "mse"}, repeated=True),)
-    )
     arguments = ["--data", str(drawn_faces(40)), "--format", "300w", "--arch", "asmnet_nano"]
+    arguments += ["--variants", "mse"]
     arguments += ["--epochs", "1", "--seeds", "2", "--out", str(tmp_path / "study")]
     first = CliRunner().invoke(asm_study.main, arguments, catch_exceptions=False)
     assert first.exit_code == 0
