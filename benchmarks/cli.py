@@ -155,13 +155,19 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
 )
 @click.option(
     "--edgetpu-compiler",
-    help="The program edgetpu_compiler (linux:edgetpu: on the board).  "
-    "[default: $EDGETPU_COMPILER, then the PATH]",
+    help="The program edgetpu_compiler (linux:edgetpu: on the board; without it this machine's, "
+    "where there is one).  [default: $EDGETPU_COMPILER, then the PATH]",
 )
 @click.option(
     "--edgetpu-library",
     help="The library of the Edge TPU's delegate (linux:edgetpu: on the board).  "
     "[default: libedgetpu.so.1]",
+)
+@click.option(
+    "--edgetpu-model",
+    type=InputPath("MODEL as edgetpu_compiler compiled it"),
+    help="MODEL as edgetpu_compiler compiled it on another machine: the compiler runs on x86-64 "
+    "alone, most boards are Arm.",
 )
 @click.option(
     "--benchmark-model",
@@ -204,6 +210,7 @@ def benchmark(
     gpu_precision: str | None,
     edgetpu_compiler: str | None,
     edgetpu_library: str | None,
+    edgetpu_model: Path | None,
     benchmark_model: Path | None,
     inputs: Path | None,
     outputs: Path | None,
@@ -268,10 +275,13 @@ def benchmark(
         "gpu_precision": gpu_precision,
         "edgetpu_compiler": edgetpu_compiler,
         "edgetpu_library": edgetpu_library,
+        "edgetpu_model": None if edgetpu_model is None else str(edgetpu_model),
         "benchmark_model": None if benchmark_model is None else str(benchmark_model),
         "runtime": runtime,
     }
     options = {name: value for name, value in told.items() if value is not None}
+    if edgetpu_model is not None and len(set(models)) > 1:
+        raise UsageError(f"--edgetpu-model is of one MODEL, got {len(set(models))}")
     if (inputs is None) != (outputs is None):
         raise UsageError("expected --inputs and --outputs together, got one of them")
     # A mistake is refused before anything is measured.

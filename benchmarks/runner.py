@@ -27,6 +27,7 @@ from asmnet_kit.benchmarks.targets.protocol import (
     protocol_words,
     refuse_fallback,
 )
+from asmnet_kit.doctor import LIBEDGETPU_BUILDS
 from asmnet_kit.errors import KitError, ModelError
 from asmnet_kit.results import SCHEMA_VERSION, Result, check_result, summarise
 
@@ -255,6 +256,8 @@ def run_worker(
         log.seek(0)
         tail = log.read().decode(errors="replace").strip()[-LOG_TAIL_CHARACTERS:]
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    if code < 0 and job["request"]["target"] == "edgetpu":
+        how += f" (is the library built for the runtime? {LIBEDGETPU_BUILDS})"
     raise ModelError(
         f"{model}: the runtime's process {how} without a result; "
         f"the model is damaged or the runtime cannot take it. Its last words: {tail or 'none'}"

@@ -72,6 +72,11 @@ CORAL_PACKAGES = (
     "https://packages.cloud.google.com/apt coral-edgetpu-stable main' | sudo tee "
     "/etc/apt/sources.list.d/coral-edgetpu.list && sudo apt-get update && sudo apt-get install "
 )
+# Reported in google-coral/edgetpu#812; none of it was tried here, where there is no device.
+LIBEDGETPU_BUILDS = (
+    "Google's own libedgetpu 16.0 is of TensorFlow 2.5's time: users report segmentation faults "
+    "with 2.12 and newer, and that the builds of github.com/feranick/libedgetpu work with them"
+)
 # In a checkout alone: the app is no part of the installed package.
 ANDROID_TOOLS = Path(__file__).resolve().parents[1] / "android_demo" / "tools" / "toolchain.py"
 
@@ -216,7 +221,7 @@ def check_edgetpu_library() -> Check:
     if found:
         return Check(name, OK, found, needed_for)
     return Check(
-        name, MISSING, "no libedgetpu.so.1 on the library path", needed_for,
+        name, MISSING, f"no libedgetpu.so.1 on the library path. {LIBEDGETPU_BUILDS}", needed_for,
         f"{CORAL_PACKAGES}libedgetpu1-std",
     )  # fmt: skip
 
@@ -248,7 +253,7 @@ def check_edgetpu_compiler() -> Check:
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         return Check(
             name, MISSING, f"exists for x86-64 Linux only, this is {platform.machine()}",
-            needed_for, "compile on another machine and copy the model over",
+            needed_for, "compile on another machine, then benchmark MODEL --edgetpu-model FILE",
         )  # fmt: skip
     return Check(
         name, MISSING, "edgetpu_compiler is not on the PATH", needed_for,

@@ -94,8 +94,8 @@ def how_to_get() -> str:
             f"(coral.ai/docs/edgetpu/compiler), set {ENVIRONMENT} to its path, {other}"
         )
     return (
-        f"It exists for x86-64 Linux only: compile there and give the {SUFFIX} file to "
-        f"asmnet-kit benchmark --target edgetpu, {other}"
+        f"It exists for x86-64 Linux only: compile there and give the {SUFFIX} file as "
+        f"asmnet-kit benchmark MODEL --edgetpu-model FILE, {other}"
     )
 
 

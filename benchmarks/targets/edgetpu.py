@@ -7,7 +7,9 @@ USB fault, ends that process and nothing else.
 import ctypes
 import platform
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.benchmarks.edgetpu.compiler import (
     Compilation,
+    CompilerMissing,
     compile_model,
     find_compiler,
 )
@@ -27,6 +30,7 @@ from asmnet_kit.benchmarks.targets.protocol import (
     Request,
     refuse_cpu_options,
 )
+from asmnet_kit.doctor import LIBEDGETPU_BUILDS
 from asmnet_kit.errors import KitError, MissingDependency, ModelError, UsageError, one_line
 from asmnet_kit.graph import Graph, Tensor, read_graph
 from asmnet_kit.op_rules import COMPILED, edgetpu_hazard
@@ -44,6 +48,7 @@ if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
 LIBRARIES = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
 DELEGATE = "EdgeTpuDelegateForCustomOp"  # the name of libedgetpu's node
 COMPILER_OPTION, LIBRARY_OPTION = "edgetpu_compiler", "edgetpu_library"
+COMPILED_OPTION = "edgetpu_model"  # the model as the compiler made it elsewhere
 DEVICE_KINDS = ("usb", "pci", "")  # of "usb", "usb:0", "pci:1", ":0" or nothing
 
 # libedgetpu 16.0 is built against TensorFlow Lite of tflite-runtime's era: that comes first.
@@ -58,8 +63,8 @@ NO_LIBRARY = (
     "asmnet-kit doctor prints the commands"
 )
 MISMATCH = (
-    "; libedgetpu and the runtime do not belong together: libedgetpu 16.0 wants "
-    "tflite-runtime 2.14 or older (pip install 'asmnet-kit[edgetpu]', Python 3.11 or older)"
+    "; libedgetpu and the runtime do not belong together: use tflite-runtime 2.14 "
+    f"(pip install 'asmnet-kit[edgetpu]', Python 3.11 or older). {LIBEDGETPU_BUILDS}"
 )
 MISMATCH_SIGNS = ("Unsupported data type in custom op", "unresolved custom op")
 PARTIAL = (
@@ -84,7 +89,7 @@ class EdgeTpuTarget:
             installed_runtime(order=RUNTIMES_WANTED)
         except MissingDependency as error:
             missing.append(str(error))
-        if request is not None and not _is_compiled(request.model):
+        if request is not None and _needs_compiler(request):
             try:
                 find_compiler(request.options.get(COMPILER_OPTION))
             except KitError as error:
@@ -95,24 +100,21 @@ class EdgeTpuTarget:
 
     def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
         _check_device(request.device)
-        with tempfile.TemporaryDirectory() as folder:
-            compilation = None
-            path = request.model
-            if not _is_compiled(path):
-                on_progress(0.0, "compile")
-                compilation = _compiled(request, Path(folder))
-                path = compilation.path
-            inside = compilation.compiled if compilation else read_compiled(path)
-            source = read_graph(request.model) if compilation else None
+        if _needs_compiler(request):
+            on_progress(0.0, "compile")
+        with _compiled(request) as ready:
+            inside = read_compiled(ready.path)
             session, timed = measure_session(
-                lambda: open_edgetpu(path, request, source=source), request, on_progress
+                lambda: open_edgetpu(ready.path, request, source=ready.source),
+                request,
+                on_progress,
             )
             difference = None
-            if compilation is not None:
+            if ready.source is not None:
                 difference = parity(session, open_runtime(request.model), model=request.model)
         if not isinstance(session, EdgeTpuSession):
             raise ModelError(f"{request.model}: expected an Edge TPU session")
-        total, mapped = _counts(compilation)
+        total, mapped = _counts(ready.compilation)
         left = inside.cpu_ops
         return timed.measurement(
             request,
@@ -143,21 +145,22 @@ class EdgeTpuTarget:
         if _is_compiled(request.model):
             raise ModelError(
                 f"{request.model}: a compiled model keeps no metadata, so its accuracy cannot be "
-                f"measured; give the model that it was compiled from"
+                f"measured; give the model that it was compiled from, and this one as "
+                f"--edgetpu-model"
             )
-        with tempfile.TemporaryDirectory() as folder:
-            compilation = _compiled(request, Path(folder))
-            source = read_graph(request.model)
-            session = open_edgetpu(compilation.path, request, source=source)
+        with _compiled(request) as ready:
+            session = open_edgetpu(ready.path, request, source=ready.source)
         return TflitePredictor(request.model, session=session)
 
     def refuse(self, request: Request) -> None:
         """As ``refuse_request`` asks.
 
         Raises:
-            UsageError: an option of the CPU's kernels, or no name of an Edge TPU.
+            UsageError: an option of the CPU's kernels, no name of an Edge TPU, or a compiled model
+                that is not of this one.
         """
         refuse_cpu_options(request)
+        refuse_compiled(request)
         _check_device(request.device)
 
 
@@ -259,13 +262,101 @@ def _same_tensor(tensor: Tensor, candidates: tuple[Tensor, ...], number: int) ->
     return alike[0] if len(alike) == 1 else candidates[number]
 
 
-def _compiled(request: Request, folder: Path) -> Compilation:
-    """Compile the model, unless its outputs would be wrong without any error."""
-    hazard = next((h for h in map(edgetpu_hazard, read_graph(request.model).ops) if h), None)
-    if hazard is not None:
+@dataclass(frozen=True)
+class _Ready:
+    """A compiled model.
+
+    Attributes:
+        path: of its file.
+        source: the graph that it was compiled from; None where only the compiled file was given.
+        compilation: what the compiler said, where it ran here.
+    """
+
+    path: Path
+    source: Graph | None = None
+    compilation: Compilation | None = None
+
+
+@contextmanager
+def _compiled(request: Request) -> Iterator[_Ready]:
+    """The request's model for the Edge TPU: as it is, as compiled elsewhere, or compiled now."""
+    if _is_compiled(request.model):
+        yield _Ready(request.model)
+        return
+    source = read_graph(request.model)
+    hazard = next((found for found in map(edgetpu_hazard, source.ops) if found), None)
+    if hazard is not None:  # its outputs would be wrong without any error
         raise ModelError(f"{request.model}: {hazard.reason}; {hazard.cure}")
+    if COMPILED_OPTION in request.options:
+        yield _Ready(Path(request.options[COMPILED_OPTION]), source)
+        return
     compiler = find_compiler(request.options.get(COMPILER_OPTION))
-    return compile_model(request.model, folder, compiler=compiler)
+    with tempfile.TemporaryDirectory() as folder:
+        compilation = compile_model(request.model, Path(folder), compiler=compiler)
+        yield _Ready(compilation.path, source, compilation)
+
+
+def compiled_for_board(request: Request) -> bytes | None:
+    """The compiled model that a board gets, whose own machine can rarely run the compiler.
+
+    None where the model is compiled already, where the request names the board's compiler, and
+    where this machine has none.
+
+    Raises:
+        ModelError: the compiler refused the model.
+        UsageError: $EDGETPU_COMPILER names no program.
+    """
+    if COMPILER_OPTION in request.options or _is_compiled(request.model):
+        return None
+    try:
+        with _compiled(request) as ready:
+            return ready.path.read_bytes()
+    except CompilerMissing:
+        return None
+
+
+def refuse_compiled(request: Request) -> None:
+    """Refuse a file of ``--edgetpu-model`` that cannot be what MODEL was compiled to.
+
+    Raises:
+        UsageError: MODEL is compiled itself, a compiler is asked for too, the file is not compiled,
+            or its inputs and outputs are others.
+        ModelError: the file cannot be read.
+    """
+    told = request.options.get(COMPILED_OPTION)
+    if told is None:
+        return
+    if COMPILER_OPTION in request.options:
+        raise UsageError(
+            "--edgetpu-model is compiled already, --edgetpu-compiler compiles: leave one out"
+        )
+    if _is_compiled(request.model):
+        raise UsageError(
+            f"{request.model} is compiled already: give the model that it was compiled from, or "
+            f"leave --edgetpu-model out"
+        )
+    compiled, source = read_graph(Path(told)), read_graph(request.model)
+    if not any(op.name == COMPILED for op in compiled.ops):
+        raise UsageError(f"{told}: expected what edgetpu_compiler made, got a model as it was")
+    ends, expected = _ends(compiled), _ends(source)
+    if ends != expected:
+        raise UsageError(
+            f"{told}: not compiled from {request.model}: expected inputs and outputs {expected}, "
+            f"got {ends}"
+        )
+
+
+def _ends(graph: Graph) -> list[str]:
+    """Types and shapes of a graph's inputs and outputs, in any order of either."""
+    return [
+        f"{tensor.type} {'x'.join(map(str, tensor.shape))}"
+        for tensors in (graph.inputs, graph.outputs)
+        for tensor in sorted(tensors, key=lambda tensor: (tensor.type, tensor.shape))
+    ]
+
+
+def _needs_compiler(request: Request) -> bool:
+    return COMPILED_OPTION not in request.options and not _is_compiled(request.model)
 
 
 def _is_compiled(path: Path) -> bool:

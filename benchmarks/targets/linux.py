@@ -4,8 +4,13 @@ import os
 import re
 import shlex
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from asmnet_kit.benchmarks.targets.edgetpu import (
+    COMPILED_OPTION,
+    compiled_for_board,
+    refuse_compiled,
+)
 from asmnet_kit.benchmarks.targets.protocol import (
     OnProgress,
     Request,
@@ -33,8 +38,10 @@ ENVIRONMENT = "ASMNET_KIT_SSH"
 SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
 HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*")  # never an option
 REMOTE_COMMAND = "asmnet-kit"
+EDGETPU = "edgetpu"  # the board's own target
 # Folder of a measurement on the board: the model, and
 RESULTS, INPUTS, OUTPUTS = "out", f"inputs{SUFFIX}", f"outputs{SUFFIX}"
+COMPILED = "edgetpu-of-"  # before the model's own name: no other file is called so
 
 COMMAND_TIMEOUT_S = 60.0
 COPY_TIMEOUT_S = 300.0
@@ -58,18 +65,29 @@ class LinuxTarget(RemoteTarget):
         """As ``refuse_request`` asks.
 
         Raises:
-            UsageError: no board is named, or an option of the CPU's kernels for another target.
+            UsageError: no board is named, an option of the CPU's kernels for another target, or a
+                compiled model that is not of this one.
         """
         _check_host(request.device)
         if self.remote_target != NO_ACCELERATOR:
             refuse_cpu_options(request)
+        if self.remote_target == EDGETPU:
+            refuse_compiled(request)
 
     def run_there(self, request: Request, model: SentModel, on_progress: OnProgress) -> Answer:
         board = Board.of(request.device)
+        compiled = None
+        if self.remote_target == EDGETPU:
+            on_progress(0.0, "compile")
+            compiled = compiled_for_board(request)
         on_progress(0.0, f"copy to {board.host}")
         folder = board.make_folder()
         try:
             board.write(f"{folder}/{model.name}", model.content, what="copy the model")
+            if compiled is not None:
+                path = f"{folder}/{COMPILED}{model.name}"
+                board.write(path, compiled, what="copy the compiled model")
+                request = replace(request, options={**request.options, COMPILED_OPTION: path})
             if request.inputs is not None:
                 inputs = request.inputs.read_bytes()
                 board.write(f"{folder}/{INPUTS}", inputs, what="copy the inputs")
@@ -87,7 +105,7 @@ class LinuxTarget(RemoteTarget):
 
 LINUX = LinuxTarget("linux", "cpu")
 LINUX_GPU = LinuxTarget("linux:gpu", "gpu")
-LINUX_EDGETPU = LinuxTarget("linux:edgetpu", "edgetpu")
+LINUX_EDGETPU = LinuxTarget("linux:edgetpu", EDGETPU)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ OPTIONS = {
     "gpu_precision": "gpu",
     "edgetpu_compiler": "edgetpu",
     "edgetpu_library": "edgetpu",
+    "edgetpu_model": "edgetpu",
     "benchmark_model": "android",
     "runtime": "cpu",
 }

@@ -1,6 +1,7 @@
 """The Edge TPU as a target on a machine that has none: what is missing, and nothing pretended."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from asmnet_kit.cli import main
 from asmnet_kit.errors import MissingDependency, ModelError, UsageError
 from asmnet_kit.graph import read_graph
 from asmnet_kit.runtime import open_runtime
+from asmnet_kit.shipped import find_model
 
 SHAPE = (1, 8, 8, 4)
 
@@ -128,6 +130,63 @@ def test_operators_left_on_the_cpu_are_warned_of(compiled, make_tflite, monkeypa
     said = [w for w in measured.warnings if "2 operator(s) run on the CPU" in w]
     assert bool(said) == warned
     assert measured.runtime["kernels"].startswith("Edge TPU (all")
+
+
+@pytest.fixture
+def source(compiled):
+    """What ``compiled`` was compiled from."""
+    return compiled.with_name(compiled.name.replace("_edgetpu", ""))
+
+
+def test_a_model_compiled_elsewhere_is_measured_as_the_one_it_was_compiled_from(
+    compiled, monkeypatch, tmp_path
+):
+    """As on an Arm board, where the compiler does not run. The device is played by the CPU."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    model = find_model(Path("asmnet_nano_68_80_qat_w8a8"))
+    opened = []
+
+    def open_given(path, request, *, source):
+        opened.append((path, source.inputs[0].name))
+        runtime = _Delegated(open_runtime(request.model))
+        names = {name: name for name in (*runtime.inputs, *runtime.outputs)}
+        return EdgeTpuSession(runtime, names, delegate="EdgeTpuDelegateForCustomOp", proof=[])
+
+    monkeypatch.setattr(edgetpu, "open_edgetpu", open_given)
+    request = Request(
+        model, target="edgetpu", options={"edgetpu_model": str(compiled)},
+        warmup_runs=0, runs=2, min_seconds=0.0,
+    )  # fmt: skip
+    assert "edgetpu_compiler" not in (EDGETPU.problem(request) or "")
+    measured = EDGETPU.measure(request, lambda *_: None)
+    EDGETPU.predictor(request)  # metadata and all
+    assert opened == 2 * [(compiled, read_graph(model).inputs[0].name)]
+    assert measured.target["actual"] == "edgetpu"
+    assert measured.parity is not None and measured.parity["max"] == 0
+
+
+def test_a_compiled_file_must_be_of_the_model(compiled, source, make_tflite):
+    def refuse(model, told, **options):
+        options |= {"edgetpu_model": str(told)}
+        EDGETPU.refuse(Request(model, target="edgetpu", options=options))
+
+    refuse(source, compiled)
+    with pytest.raises(UsageError, match=r"not compiled from .*expected inputs and outputs"):
+        refuse(make_tflite(int8=True), compiled)
+    with pytest.raises(UsageError, match="expected what edgetpu_compiler made"):
+        refuse(source, source)
+    with pytest.raises(UsageError, match="compiled already: give the model that it was compiled"):
+        refuse(compiled, compiled)
+    with pytest.raises(UsageError, match="leave one out"):
+        refuse(source, compiled, edgetpu_compiler="/opt/c")
+
+
+def test_one_compiled_file_is_of_one_model(compiled, source, make_tflite, tmp_path):
+    words = ["benchmark", str(source), str(make_tflite(int8=True)), "--target", "edgetpu"]
+    words += ["--edgetpu-model", str(compiled), "--out", str(tmp_path / "r")]
+    run = CliRunner().invoke(main, words)
+    assert run.exit_code == 2
+    assert "--edgetpu-model is of one MODEL, got 2" in run.output
 
 
 def test_a_device_is_usb_or_pci(compiled):

@@ -487,6 +487,56 @@ def test_a_board_gets_the_options_that_the_user_gave(
     assert not_there not in said.read_text()
 
 
+# Keeps the board's copy of the compiled model, and what it was asked.
+KEEP_COMPILED = """
+for word in "$@"; do [ "$last" = --edgetpu-model ] && cp "$word" {kept}; last=$word; done
+echo "$@" > {said}; exit 1"""
+
+
+@pytest.fixture
+def pair(shared):
+    """A public model and what Google's compiler made of it."""
+    folder = shared / "data" / "edgetpu_pairs"
+    name = "model_padding_stride_128x128x3"
+    return folder / f"{name}.tflite", folder / f"{name}_edgetpu.tflite"
+
+
+@pytest.mark.parametrize("by", ["--edgetpu-model", "this machine's compiler"])
+def test_a_board_gets_the_model_compiled(board, pair, tmp_path, monkeypatch, by):
+    """Boards are Arm, where Google's compiler does not run."""
+    model, compiled = pair
+    kept, said = tmp_path / "kept", tmp_path / "said"
+    board(KEEP_COMPILED.format(kept=kept, said=said))
+    options = {"edgetpu_model": str(compiled)}
+    if by != "--edgetpu-model":
+        options = {}
+        program = tmp_path / "edgetpu_compiler"
+        program.write_text(
+            "#!/bin/sh\necho Edge TPU Compiler version 16.0.1\necho Model compiled successfully in "
+            f"1 ms.\ncp {compiled} $3/$(basename $4 .tflite)_edgetpu.tflite\n"
+        )
+        program.chmod(0o755)
+        monkeypatch.setenv("EDGETPU_COMPILER", str(program))
+    request = Request(model, target="linux:edgetpu", device="pi@board", options=options)
+    with pytest.raises(RemoteError, match="ended with 1"):
+        load_target("linux:edgetpu").measure(request, lambda *_: None)
+    assert kept.read_bytes() == compiled.read_bytes()
+    words = said.read_text().split()
+    assert words[1].endswith(f"/{model.name}")  # the model itself went over, too
+    assert words[words.index("--edgetpu-model") + 1].startswith("/tmp/asmnet-kit.")
+
+
+def test_a_board_compiles_itself_where_it_is_told_to(board, pair, tmp_path):
+    said = tmp_path / "said"
+    board(f'echo "$@" > {said}; exit 1')
+    options = {"edgetpu_compiler": "/opt/c"}
+    request = Request(pair[0], target="linux:edgetpu", device="pi@board", options=options)
+    with pytest.raises(RemoteError):
+        load_target("linux:edgetpu").measure(request, lambda *_: None)
+    assert "--edgetpu-compiler /opt/c" in said.read_text()
+    assert "--edgetpu-model" not in said.read_text()
+
+
 def test_what_another_machine_says_cannot_steer_the_terminal():
     assert tail(b"\x1b[2Jgone\nand \xff\x00", "here") == "\ufffd[2Jgone and \ufffd\ufffd here"
     assert tail(b" \n") == "nothing"
