@@ -25,8 +25,9 @@ HEADER = """# Reference results
 Written by `make reference`; every figure is read from the result files in this folder, which hold
 the raw samples and the facts of the machine. They were measured on the machines below and on no
 other.
-To measure on yours: `make reference REFERENCE=somewhere`, then
-`asmnet-kit compare benchmarks/reference somewhere --across machine`.
+To measure on yours: `make reference REFERENCE=somewhere`, the GPU with `ARGS='--target gpu'`
+besides, then `asmnet-kit compare benchmarks/reference somewhere --across machine` (without the GPU
+it ends with 1 and names what is missing).
 """
 
 

@@ -34,10 +34,10 @@ def source_options(command: Command) -> Command:
         click.option(
             "--input-scale",
             type=click.FloatRange(min=0, min_open=True),
-            help="Of a .keras that takes (v - mean) / scale, v in 0..255.  [default: 128]",
+            help="Scale of a .keras that takes (v - mean) / scale, v in 0..255.  [default: 128]",
         ),
-        click.option("--input-mean", type=float, help="The same one's mean.  [default: 128]"),
-        click.option("--split", help="Calibrate and tune on this split.  [default: the run's]"),
+        click.option("--input-mean", type=float, help="Mean of --input-scale.  [default: 128]"),
+        click.option("--split", help="Split to calibrate or fine-tune on.  [default: the run's]"),
     ):
         command = option(command)
     return command
@@ -47,7 +47,9 @@ def source_options(command: Command) -> Command:
 @click.argument("run", type=InputPath("the folder of a training run, or a .keras"))
 @data_options(format_required=False)
 @source_options
-@click.option("--recipe", type=click.Choice(list(RECIPES)), required=True, help="How; see below.")
+@click.option(
+    "--recipe", type=click.Choice(list(RECIPES)), required=True, help="Which of those listed below."
+)
 @out_option("Folder of the .tflite, which is named after the model and the recipe.")
 @click.option(
     "--max-nme-increase",
@@ -57,13 +59,14 @@ def source_options(command: Command) -> Command:
 @click.option(
     "--max-pixel-drift",
     type=click.FloatRange(min=0),
-    help="Pixels of the crop that the landmarks of 99 in 100 faces may move; more, and it is 1.",
+    help="Pixels of the crop that the landmarks of 99 in 100 faces may move; more, and the exit "
+    "code is 1.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Of fine-tuning.  [default: 4]")
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of fine-tuning.  [default: 4]")
 @click.option(
     "--learning-rate",
     type=click.FloatRange(min=0, max=1, min_open=True),
-    help="Of fine-tuning, at its peak.  [default: 0.0001]",
+    help="Learning rate of fine-tuning, at its peak.  [default: 0.0001]",
 )
 @click.option(
     "--distil",

@@ -175,6 +175,8 @@ def configuration(parameters: dict[str, Any]) -> TrainConfig:
     Raises:
         UsageError: --data or --format is missing, or a value is out of range.
     """
+    from asmnet_kit.console import stderr
+
     given = {
         name: as_setting(name, value)
         for name, value in parameters.items()
@@ -186,7 +188,10 @@ def configuration(parameters: dict[str, Any]) -> TrainConfig:
         config = TrainConfig.load(parameters["out"] / "config.toml")
         return dataclasses.replace(config, **given).validated()
     if parameters["recipe"]:
-        given = read_recipe(parameters["recipe"]).settings | given
+        recipe = read_recipe(parameters["recipe"])
+        for name, text in recipe.about.items():
+            stderr().print(f"{recipe.name}, {name}: {text}", markup=False)
+        given = recipe.settings | given
     missing = [f"--{name}" for name in ("data", "format") if name not in given]
     if missing:
         raise UsageError(f"expected {' and '.join(missing)}: what to train on")

@@ -58,6 +58,8 @@ def test_options_win_over_the_recipe(tmp_path: Path) -> None:
         f"--out {tmp_path / 'run'}",
     )
     assert result.exit_code == 2
+    for name, text in read_recipe("asmnet_paper").about.items():  # what to expect is told at once
+        assert f"asmnet_paper, {name}: {text[:40]}" in result.output
     assert "got 100" in result.output
 
 

@@ -1,0 +1,49 @@
+"""docs/integrate.md: the program there gives what ``asmnet-kit predict`` gives."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from asmnet_kit.cli import main
+from asmnet_kit.shipped import find_model
+
+PAGE = Path(__file__).parents[1] / "docs" / "integrate.md"
+
+
+# Rounding in OpenCV's sampling differs where the kit halves a part of the picture alone: a grey
+# level in some pixels, which moves a float output by less than 1e-4 and an int8 one by a level.
+@pytest.mark.parametrize(
+    ("model", "step"), [("asmnet_nano_synthetic", 0.0036), ("asmnet_plus_fp16", 1e-4)]
+)
+@pytest.mark.parametrize("face", [36.0, 500.0])  # enlarged; halved twice, odd sides
+def test_the_program_of_the_page_gives_what_predict_gives(
+    tmp_path: Path, model: str, step: float, face: float
+) -> None:
+    """Both are rounded to hundredths when they are printed: 0.01 more."""
+    noise = np.random.default_rng(0).integers(0, 256, (60, 70, 3), np.uint8)
+    picture = cv2.resize(noise, (1073, 901), interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite(str(tmp_path / "photo.png"), picture)
+    box = [301.5, 210.25, 301.5 + face, 210.25 + 0.75 * face]
+    program = tmp_path / "landmarks.py"
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    program.write_text(code, encoding="utf-8")
+    words = [str(find_model(Path(model))), str(tmp_path / "photo.png"), *map(str, box)]
+    said = subprocess.run(
+        [sys.executable, str(program), *words], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+    asked = ["predict", str(tmp_path / "photo.png"), "--model", model, "--json"]
+    run = CliRunner().invoke(main, [*asked, "--box", ",".join(map(str, box))])
+    assert run.exit_code == 0, run.output
+    (kit,) = json.loads(run.stdout)["faces"]
+    landmarks = np.array([line.split() for line in said[:-1]], float)
+    assert np.abs(landmarks - kit["landmarks"]).max() < 0.011 + step * 1.2 * face
+    pose = [float(word) for word in said[-1].split()[1::2]]
+    assert np.abs(np.array(pose) - list(kit["pose"].values())).max() < 0.011 + step * 90
