@@ -48,6 +48,16 @@ def source_options(command: Command) -> Command:
 @data_options(format_required=False)
 @source_options
 @click.option(
+    "--teacher",
+    type=InputPath("the run's teacher"),
+    help="Where the .npz of the run's --teacher is now.  [default: where it was]",
+)
+@click.option(
+    "--val-data",
+    type=InputPath("the run's validation data"),
+    help="Where the run's --val-data is now.  [default: where it was]",
+)
+@click.option(
     "--recipe", type=click.Choice(list(RECIPES)), required=True, help="Which of those listed below."
 )
 @out_option("Folder of the .tflite, which is named after the model and the recipe.")
@@ -99,6 +109,8 @@ def quantize(
     split: str | None,
     input_mean: float | None,
     input_scale: float | None,
+    teacher: Path | None,
+    val_data: Path | None,
     recipe: str,
     out: Path,
     max_nme_increase: float | None,
@@ -140,11 +152,16 @@ def quantize(
         "keep_float": keep_float or None,
     }
     flags = {"resume": resume or None, "keep_emulated": keep_emulated or None}
-    chosen.refuse_unused({**options, **flags})
+    chosen.refuse_unused({**options, **flags, "teacher": teacher})
     refuse_for_runs(run, input_mean=input_mean, input_scale=input_scale)
     if data_format is None:
         refuse_without_format(
-            run, split=split, max_nme_increase=max_nme_increase, max_pixel_drift=max_pixel_drift
+            run,
+            split=split,
+            teacher=teacher,
+            val_data=val_data,
+            max_nme_increase=max_nme_increase,
+            max_pixel_drift=max_pixel_drift,
         )
     require_writable(out)
     from asmnet_kit.training.environment import import_tensorflow
@@ -169,6 +186,11 @@ def quantize(
         data=data,
         format=data_format,
         split=split,
+        moved={
+            name: path
+            for name, path in (("teacher", teacher), ("val_data", val_data))
+            if path is not None
+        },
         gates=Gates(max_nme_increase=max_nme_increase, max_pixel_drift=max_pixel_drift),
         resume=resume,
         keep_emulated=keep_emulated,

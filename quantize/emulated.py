@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.errors import ModelError
-from asmnet_kit.files import replacing
+from asmnet_kit.files import DAMAGED_NPZ, replacing
 from asmnet_kit.images import Image
 from asmnet_kit.modelfile import read_metadata
 from asmnet_kit.quantize.deployable import deployable, output_names_of, with_outputs
@@ -54,7 +54,7 @@ def emulated_landmarks(run: Path, weights: Path, file: Path, crops: Image) -> ND
     try:
         with np.load(weights, allow_pickle=False) as archive:
             emulated.set_weights([archive[name] for name in sorted(archive.files)])
-    except (OSError, ValueError) as error:
+    except DAMAGED_NPZ as error:
         raise ModelError(f"{weights}: not the weights of {run}, emulated ({error})") from error
     return _landmarks(KerasPredictor(emulated), crops)
 

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import tf_keras
 
-from asmnet_kit.errors import ModelError
+from asmnet_kit.errors import ModelError, UsageError
 from asmnet_kit.landmarks import SCHEMES
 from asmnet_kit.predictor import RUN_MODEL
 from asmnet_kit.quantize.deployable import is_functional, output_names_of, with_outputs
@@ -67,11 +68,24 @@ class FloatModel:
             return config
         return replace(config, val_data="", teacher="", teacher_share="", sampling="", clips="")
 
-    def sources(self, data: Path, format: str, split: str | None) -> Sources:
+    def sources(
+        self,
+        data: Path,
+        format: str,
+        split: str | None,
+        *,
+        taught: bool = False,
+        moved: Mapping[str, Path] | None = None,
+    ) -> Sources:
         """The training and validation faces, chosen as the run chose its own.
 
+        Args:
+            taught: let the run's teacher improve the labels, where they are trained on.
+            moved: ``teacher`` and ``val_data``, where they are now.
+
         Raises:
-            UsageError: an unknown split, or one called test.
+            UsageError: an unknown split, one called test, or something moved that the run does not
+                have.
             DatasetError: the data cannot be used.
             ModelError: the data has another number of landmarks than the model.
         """
@@ -83,6 +97,16 @@ class FloatModel:
             # Synthetic faces have 68 and 98 landmarks; other data has what it has.
             points=points if format == "synthetic" else 0,
         )
+        for name, path in (moved or {}).items():
+            if not getattr(config, name):
+                raise UsageError(
+                    f"--{name.replace('_', '-')}: {self.path} was trained without one on this "
+                    "data; leave it out"
+                )
+            here: dict[str, Any] = {name: str(path.expanduser().resolve())}
+            config = replace(config, **here)
+        if not taught:
+            config = replace(config, teacher="", teacher_share="", teacher_calibrate="")
         sources = choose_sources(config, advice=HOLD_OUT_ADVICE)
         if sources.train.scheme.points != points:
             raise ModelError(

@@ -47,6 +47,7 @@ class Recipe:
             "resume": self.fine_tuned,
             "keep_float": self.integer,
             "keep_emulated": self.fine_tuned,
+            "teacher": self.fine_tuned,
         }
         for name, value in options.items():
             if value is not None and not used[name]:

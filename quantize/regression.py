@@ -31,6 +31,7 @@ from asmnet_kit.quantize.qat import emulate
 from asmnet_kit.quantize.recipes import recipe_of
 from asmnet_kit.quantize.run import QuantizeConfig
 from asmnet_kit.runtime import dequantize, open_runtime
+from asmnet_kit.training.predictor import input_size_of
 
 SCHEMA_VERSION = 1
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -171,17 +172,14 @@ def _checked_size(model: tf_keras.Model, path: Path) -> int:
     Raises:
         ModelError: another input, or outputs that are not one or two rows of numbers.
     """
-    shapes = [tuple(tensor.shape) for tensor in model.inputs]
-    square = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] == shapes[0][2]
-    if not square or shapes[0][1] is None or shapes[0][3] != 3:
-        raise ModelError(f"{path}: expected one input of [B, S, S, 3], got {shapes}")
+    size = input_size_of(model, str(path))
     outputs = [tuple(tensor.shape) for tensor in model.outputs]
     if len(outputs) > MAX_OUTPUTS or any(len(shape) != 2 for shape in outputs):
         raise ModelError(
             f"{path}: expected one or two outputs of [B, values], got {outputs}: take the others "
             "away with tf_keras.Model(model.input, [the outputs to keep])"
         )
-    return int(shapes[0][1])
+    return size
 
 
 def _float_outputs(model: tf_keras.Model, pictures: Image) -> Outputs:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -199,6 +199,7 @@ def quantize(
     data: Path,
     format: str,
     split: str | None = None,
+    moved: Mapping[str, Path] | None = None,
     gates: Gates | None = None,
     resume: bool = False,
     keep_emulated: bool = False,
@@ -211,6 +212,7 @@ def quantize(
             Fine-tuning keeps its checkpoints in a folder beside it until then.
         data, format, split: the faces it was trained on; a split called test is refused. The
             validation faces are the run's: its ``val_data``, else the split val, else the hold-out.
+        moved: ``teacher`` and ``val_data`` of the run, where they are elsewhere now.
         gates: how much worse the file may be.
         resume: go on with the fine-tuning that was interrupted.
         keep_emulated: write the weights of the emulated model beside the file, for ``parity``.
@@ -224,7 +226,7 @@ def quantize(
     """
     recipe = recipe_of(config.recipe)
     source = open_float_model(run, mean=config.input_mean, scale=config.input_scale)
-    sources = source.sources(data, format, split)
+    sources = source.sources(data, format, split, taught=recipe.fine_tuned, moved=moved)
     _seed_everything(config.seed)
     metadata = _about(recipe, config, source, sources)
     path = out / metadata.file_name
@@ -392,14 +394,15 @@ def _convert(
     if not recipe.fine_tuned:
         # The ranges of calibration, in the form that can leave a layer out.
         return _Converted(convert(emulated, recipe, emulated=True), ready, emulated)
+    run_config = source.config_for(sources.train.format)
     with (
         tuning.begun(),
-        prepared_faces(sources, source.path, source.config, is_chief=False) as faces,
+        prepared_faces(sources, source.path, run_config, is_chief=False) as faces,
     ):
         tuned = finetune(
             emulated,
             *faces,
-            run_config=source.config_for(sources.train.format),
+            run_config=run_config,
             shape_model=source.shape_model,
             label_weights=sources.label_weights,
             settings=FineTuning(

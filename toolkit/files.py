@@ -4,12 +4,17 @@ import errno
 import fcntl
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from asmnet_kit.errors import UsageError
+
+# What NumPy, zipfile and zlib raise while they read an .npz that is empty, cut off or damaged.
+DAMAGED_NPZ = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from asmnet_kit.files import require_exists
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Repeated here as text, so that --help needs no reader; a test compares it with the registry.
+MAX_SEED = 2**32 - 1  # of NumPy's older generator, which TensorFlow's tools use
 FORMATS = ("300w", "wflw", "aflw2000", "300w_lp", "merlrav", "csv", "records", "synthetic")
 
 # What a command expects at a path, for ``InputPath``.
@@ -110,7 +111,11 @@ def out_option(help: str) -> Callable[[Command], Command]:
 def seed_option(command: Command) -> Command:
     """``--seed S``, 0 unless told."""
     return click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed."
+        "--seed",
+        type=click.IntRange(min=0, max=MAX_SEED),
+        default=0,
+        show_default=True,
+        help="Random seed.",
     )(command)
 
 

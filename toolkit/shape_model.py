@@ -13,8 +13,6 @@ rotated, or the model is ``aligned``: the fixed similarity (rotation, scale, shi
 shape to a reference is removed first and put back afterwards.
 """
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.errors import DatasetError, ModelError, UsageError
-from asmnet_kit.files import replacing
+from asmnet_kit.files import DAMAGED_NPZ, replacing
 from asmnet_kit.images import CROP_SCALE
 from asmnet_kit.pose import generic_face
 
@@ -439,7 +437,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             return {key: archive[key] for key in archive.files}
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such shape model") from error
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED_NPZ as error:
         # NumPy's own words would advise to load it as a pickle.
         raise ModelError(
             f"{path}: expected a shape model (the shape_model.npz of a training run), got a file "

@@ -24,6 +24,7 @@ RIDGE_FACES = 300.0
 HUBER_BEND = 1.5
 ROUNDS = 5  # of reweighting
 MIN_FACES = 100
+MAX_FACES = 20_000  # spread evenly over more: enough for ten slopes a point, 0.4 GB
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ def calibrate(
             f"expected at least {MIN_FACES} labelled faces to calibrate the teacher on, got "
             f"{len(taught)}"
         )
+    if len(taught) > MAX_FACES:
+        spread = np.linspace(0, len(taught) - 1, MAX_FACES).astype(int)
+        taught, labels = taught[spread], labels[spread]
     taught, labels = (_with_mirrored(shapes, mirror) for shapes in (taught, labels))
     accumulator = ShapeAccumulator(len(mirror), aligned=True)
     accumulator.update(taught)

@@ -1,7 +1,6 @@
 """Checkpoints: one .npz each, without pickle, written whole or not at all."""
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.errors import KitError
-from asmnet_kit.files import replacing
+from asmnet_kit.files import DAMAGED_NPZ, replacing
 
 Arrays = list[NDArray[Any]]
 
@@ -102,5 +101,5 @@ class Checkpoints:
                 f"{path}: no checkpoint to resume from: the run stopped within its first epoch. "
                 "Delete the folder and start again without --resume"
             ) from error
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except DAMAGED_NPZ as error:
             raise KitError(f"{path}: not a whole checkpoint ({error})") from error

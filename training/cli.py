@@ -191,7 +191,7 @@ def configuration(parameters: dict[str, Any]) -> TrainConfig:
         recipe = read_recipe(parameters["recipe"])
         for name, text in recipe.about.items():
             stderr().print(f"{recipe.name}, {name}: {text}", markup=False)
-        given = recipe.settings | given
+        given = {n: as_setting(n, value) for n, value in recipe.settings.items()} | given
     missing = [f"--{name}" for name in ("data", "format") if name not in given]
     if missing:
         raise UsageError(f"expected {' and '.join(missing)}: what to train on")

@@ -10,6 +10,7 @@ from typing import Any
 
 from asmnet_kit.errors import UsageError
 from asmnet_kit.files import write_text
+from asmnet_kit.options import MAX_SEED
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -158,11 +159,20 @@ class TrainConfig:
             if not low < value <= high:
                 option = "--" + name.replace("_", "-")
                 raise UsageError(f"expected {option} above {low:g}, at most {high:g}; got {value}")
-        if not 0 <= self.warmup_epochs < self.epochs and self.epochs > 1:
+        # The default of one epoch stays possible for a run of one.
+        if not 0 <= self.warmup_epochs < max(self.epochs, 1.5):
             raise UsageError(
                 f"expected --warmup-epochs from 0 to less than the {self.epochs} epochs, got "
                 f"{self.warmup_epochs}"
             )
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"expected --seed from 0 to {MAX_SEED}, got {self.seed}")
+        for name, other, is_dead in (
+            ("fill_weight", "--teacher, whose points it weighs", not self.teacher),
+            ("val_share", "no --val-data, which takes its place", bool(self.val_data)),
+        ):
+            if is_dead and getattr(self, name) != getattr(type(self), name):
+                raise UsageError(f"--{name.replace('_', '-')} needs {other}")
         return self
 
     def teacher_shares(self) -> dict[str, float]:

@@ -6,6 +6,8 @@ small student learns from what it said (distillation without its cost).
 """
 
 import dataclasses
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Dataset, Face
+from asmnet_kit.datasets.folders import PICTURE_SUFFIXES
 from asmnet_kit.datasets.registry import PREPARED
 from asmnet_kit.errors import DatasetError, UsageError
 from asmnet_kit.files import require_exists
@@ -22,14 +25,17 @@ from asmnet_kit.metrics import mean_nme, per_face_nme
 from asmnet_kit.training.calibration import calibrate
 from asmnet_kit.training.sampling import require_subsets, value_of
 
+# Of a picture, before the number of a face in it.
+ENDING = re.compile(rf"({'|'.join(map(re.escape, PICTURE_SUFFIXES))})(?=(#\d+)?$)", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Teacher:
     """Landmarks that a larger network predicted.
 
     Attributes:
-        points: face's name without its file ending -> float32 [N, 2], pixels of the original
-            picture, 0-based, x right, y down.
+        points: face's name, with the picture's ending or without (``a.jpg#2`` or ``a#2``) ->
+            float32 [N, 2], pixels of the original picture, 0-based, x right, y down.
     """
 
     points: Mapping[str, Points]
@@ -41,7 +47,7 @@ class Teacher:
 
         Raises:
             UsageError: missing.
-            DatasetError: damaged, or another layout.
+            DatasetError: damaged, another layout, or a name that stands twice.
         """
         require_exists(path, expected="a teacher's .npz")
         try:
@@ -58,12 +64,14 @@ class Teacher:
             )
         if not np.isfinite(points).all():
             raise DatasetError(f"{path}: expected finite points, some are NaN or infinite")
-        return cls(
-            {
-                _stem(str(name)): shape
-                for name, shape in zip(names, points.astype(np.float32), strict=True)
-            }
-        )
+        taught = dict(zip(map(str, names), points.astype(np.float32), strict=True))
+        if len(taught) < len(names):
+            twice = Counter(map(str, names)).most_common(1)[0][0]
+            raise DatasetError(f"{path}: expected each face once, {twice!r} stands there twice")
+        # Another data set's picture may have another ending, unless two differ in that alone.
+        plain = Counter(map(_without_ending, taught))
+        alias = {_without_ending(name): shape for name, shape in taught.items()}
+        return cls({name: alias[name] for name, count in plain.items() if count == 1} | taught)
 
     def calibrated(self, dataset: Dataset, conventions: Mapping[str, str]) -> "Teacher":
         """This teacher in the conventions of labels; see ``calibration``.
@@ -85,7 +93,8 @@ class Teacher:
         for subset, labelled in conventions.items():
             known = self._known(dataset, subset)
             corrected = learnt[labelled].corrected(np.stack([taught for _, taught in known]))
-            points.update(zip((_stem(face.name) for face, _ in known), corrected, strict=True))
+            names = (self._name_of(face) or face.name for face, _ in known)
+            points.update(zip(names, corrected, strict=True))
         return Teacher(points)
 
     def nme_percent(self, dataset: Dataset, subset: str) -> float:
@@ -114,7 +123,13 @@ class Teacher:
 
     def of(self, face: Face) -> Points | None:
         """float32 [N, 2] for ``face``, pixels of its picture; None where it was not asked."""
-        return self.points.get(_stem(face.name))
+        name = self._name_of(face)
+        return None if name is None else self.points[name]
+
+    def _name_of(self, face: Face) -> str | None:
+        """What the teacher calls ``face``; None where it does not know it."""
+        names = (face.name, _without_ending(face.name))
+        return next((name for name in names if name in self.points), None)
 
 
 @dataclass(frozen=True)
@@ -180,7 +195,7 @@ def relabel(
         raise DatasetError(
             f"the teacher knows none of the {len(faces)} faces of {dataset.name}; it names them "
             f"like {next(iter(teacher.points), 'nothing')!r}, the data set like "
-            f"{_stem(faces[0].name)!r}"
+            f"{faces[0].name!r}"
         )
     return Relabelled(dataclasses.replace(dataset, faces=tuple(faces)), weights, averaged, filled)
 
@@ -192,6 +207,6 @@ def _require_points(taught: Points, face: Face) -> None:
         )
 
 
-def _stem(name: str) -> str:
-    head, dot, ending = name.rpartition(".")
-    return head if dot and "/" not in ending else name
+def _without_ending(name: str) -> str:
+    """``a/b.jpg#2`` as ``a/b#2``; a dot that begins no picture's ending is part of the name."""
+    return ENDING.sub("", name)

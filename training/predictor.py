@@ -35,7 +35,7 @@ class KerasPredictor:
             self.crop_scale = float(read_manifest(source).get("crop_scale", CROP_SCALE))
             source = source / RUN_MODEL
         self.model = load_model(source) if isinstance(source, Path) else source
-        self.input_size = _input_size(self.model, self.name)
+        self.input_size = input_size_of(self.model, self.name)
         # Compiled once, for any number of crops.
         crops = tf.TensorSpec([None, self.input_size, self.input_size, 3], tf.float32)
         self._run = tf.function(
@@ -79,8 +79,17 @@ def load_model(path: Path) -> tf_keras.Model:
         raise ModelError(f"{path}: not a .keras model that can be loaded ({first_line})") from error
 
 
-def _input_size(model: tf_keras.Model, name: str) -> int:
-    shape = model.input_shape
-    if not isinstance(shape, tuple) or len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
-        raise ModelError(f"{name}: expected an input of [B, S, S, 3], got {shape}")
+def input_size_of(model: tf_keras.Model, name: str) -> int:
+    """S of a model's one input [B, S, S, 3].
+
+    Raises:
+        ModelError: several inputs, another shape, or a size that is left open.
+    """
+    shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    shape = shapes[0] if len(shapes) == 1 else ()
+    if len(shape) != 4 or shape[1] is None or shape[1] != shape[2] or shape[3] != 3:
+        raise ModelError(
+            f"{name}: expected one input of [B, S, S, 3] with a fixed S, got "
+            f"{', '.join(map(str, shapes))}"
+        )
     return int(shape[1])

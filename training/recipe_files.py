@@ -21,7 +21,8 @@ class TrainingRecipe:
     Attributes:
         name: of the file, without its ending.
         about: ``summary``, the ``command`` to repeat it, its ``duration`` and what is ``expected``.
-        settings: fields of ``TrainConfig`` by name.
+        settings: fields of ``TrainConfig`` by name; a file of ``init_from`` is looked for in the
+            recipe's own folder first.
     """
 
     name: str
@@ -63,4 +64,7 @@ def read_recipe(name: str) -> TrainingRecipe:
             f"{path}: {', '.join(misplaced)} belong to the command, as "
             f"{', '.join('--' + key.replace('_', '-') for key in misplaced)}"
         )
+    start = path.parent / settings.get("init_from", "")
+    if settings.get("init_from") and start.exists():
+        settings["init_from"] = str(start)
     return TrainingRecipe(path.stem, about, settings)

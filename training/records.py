@@ -24,7 +24,7 @@ from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.datasets.records import INDEX, SCHEMA_VERSION, SUFFIX, read_index, read_shard
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE, first_problems
 from asmnet_kit.errors import DatasetError
-from asmnet_kit.files import make_folder, replacing, write_json
+from asmnet_kit.files import alone_in, make_folder, replacing, write_json
 from asmnet_kit.images import Points, decode_image
 
 PLAN = "prepare.json"
@@ -95,9 +95,22 @@ def prepare(
     Raises:
         DatasetError: ``out`` holds something else, a finished shard is damaged, or too many
             pictures cannot be decoded, or a shard cannot be written (no space).
+        UsageError: another process prepares data there.
         OSError: the folder cannot be written.
     """
     make_folder(out)
+    with alone_in(out):
+        return _prepare(dataset, out, size, shard_bytes, max_bad_share, progress)
+
+
+def _prepare(
+    dataset: Dataset,
+    out: Path,
+    size: int,
+    shard_bytes: int,
+    max_bad_share: float,
+    progress: Progress | None,
+) -> Prepared:
     plan = _resume_or_plan(dataset, out, size, shard_bytes)
     for leftover in out.glob(f".*.part{SUFFIX}"):  # of a call that was killed
         leftover.unlink()
@@ -254,7 +267,7 @@ def _mean_record_bytes(dataset: Dataset, size: int) -> float:
     for face in dataset.faces[:: max(1, len(dataset.faces) // SAMPLED_FACES)]:
         try:
             lengths.append(example(face, surroundings(face, size)).ByteSize())
-        except DatasetError:
+        except (DatasetError, OSError):
             continue  # reported when its shard is written
     return float(np.mean(lengths)) if lengths else 1.0
 

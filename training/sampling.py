@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from asmnet_kit.datasets.base import Face
 from asmnet_kit.errors import UsageError
 
-# Frames of a clip are numbered behind its name: Ann_10, Ann_11; a second face is Ann_10.jpg#2.
-FRAME = re.compile(r"\d(?=(\.\w+)?(#\d+)?$)")
-
+FRAME = re.compile(r"\d(?=(\.\w+)?$)")  # the last digit of a picture's name: Ann_10, Ann_11.jpg
+FIRST = "1"  # number of a picture's only face, where a second one is Ann_10.jpg#2
 
 # In the place of a subset's name: the faces that are in no subset that is named.
 OTHERS = ""
@@ -68,10 +67,11 @@ def sampling_of(
     """
     require_subsets(faces, weights, option="--sampling")
     require_subsets(faces, clips, option="--clips")
-    members: dict[str, list[int]] = defaultdict(list)
+    members: dict[tuple[str | None, str], list[int]] = defaultdict(list)
     for index, face in enumerate(faces):
-        is_frame = any(subset in clips for subset in face.subsets)
-        members[FRAME.sub("", face.name) if is_frame else face.name].append(index)
+        clip, number = clip_of(face, clips), face.name.partition("#")[2]
+        key = (None, face.name) if clip is None else (clip, number or FIRST)
+        members[key].append(index)
     group_weights = [
         value_of(faces[indices[0]], weights, default=1.0) for indices in members.values()
     ]
@@ -82,6 +82,13 @@ def sampling_of(
     if sampling.epoch_size < 1:
         raise UsageError("expected sampling weights that leave something to show, got all zeros")
     return sampling
+
+
+def clip_of(face: Face, clips: Sequence[str]) -> str | None:
+    """The clip that a frame is of: its picture's name without the last digit; None for others."""
+    if not any(subset in clips for subset in face.subsets):
+        return None
+    return FRAME.sub("", face.name.partition("#")[0])
 
 
 def value_of(face: Face, values: Mapping[str, float], *, default: float) -> float:

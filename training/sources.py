@@ -1,7 +1,8 @@
 """Which faces a run trains on and which it is validated on. A test set is never trained on."""
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from asmnet_kit.datasets.registry import load_dataset, split_of_path, splits_of
 from asmnet_kit.errors import UsageError
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.labels import Teacher, relabel
+from asmnet_kit.training.sampling import clip_of, subset_names
 
 
 @dataclass(frozen=True)
@@ -97,11 +99,39 @@ def _chosen_faces(config: TrainConfig, advice: str) -> Sources:
         folder = Path(config.val_data)
         has_val = "val" in splits_of(folder, config.format)
         val = load_dataset(folder, config.format, split="val" if has_val else None, points=scheme)
+        _refuse_shared(train, val)
         return Sources(train, val, f"{folder}")
     if split not in (None, "val") and "val" in splits_of(data, config.format):
         val = load_dataset(data, config.format, split="val", points=scheme)
         return Sources(train, val, "the split val")
-    return hold_out(train, share=config.val_share, seed=config.seed, advice=advice)
+    return hold_out(
+        train,
+        share=config.val_share,
+        seed=config.seed,
+        clips=subset_names(config.clips),
+        advice=advice,
+    )
+
+
+def _refuse_shared(train: Dataset, val: Dataset) -> None:
+    """Refuse pictures that are trained on and validated on.
+
+    Raises:
+        UsageError: naming one.
+    """
+    trained = {_file_of(face) for face in train.faces}
+    shared = [face for face in val.faces if _file_of(face) in trained]
+    if shared:
+        raise UsageError(
+            f"--val-data: {len(shared)} of its {len(val.faces)} faces are trained on, "
+            f"{shared[0].name} among them: leave it out (pictures are then held out), or name "
+            "another folder"
+        )
+
+
+def _file_of(face: Face) -> str:
+    """The picture of a face, however its folder was named."""
+    return os.path.realpath(face.picture.name)
 
 
 def _training_split(data: Path, format: str) -> str | None:
@@ -114,16 +144,26 @@ def _training_split(data: Path, format: str) -> str | None:
 
 
 def hold_out(
-    dataset: Dataset, *, share: float, seed: int, advice: str = HOLD_OUT_ADVICE
+    dataset: Dataset,
+    *,
+    share: float,
+    seed: int,
+    clips: Sequence[str] = (),
+    advice: str = HOLD_OUT_ADVICE,
 ) -> Sources:
     """Take a share of the *pictures* away for validation.
 
-    All faces of one picture, and pictures made from one photograph, stay on one side.
+    All faces of one picture, pictures made from one photograph and frames of one clip stay on one
+    side.
+
+    Args:
+        clips: subsets of clips; see ``sampling.sampling_of``.
 
     Raises:
         UsageError: too few pictures for both sides.
     """
-    photographs = sorted({photograph_of(face, dataset.format) for face in dataset.faces})
+    taken = [clip_of(face, clips) or photograph_of(face, dataset.origins) for face in dataset.faces]
+    photographs = sorted(set(taken))
     held = round(share * len(photographs))
     if held < 1 or held == len(photographs):
         raise UsageError(
@@ -133,8 +173,8 @@ def hold_out(
     chosen = np.random.default_rng(seed).permutation(len(photographs))[:held]
     val = {photographs[index] for index in chosen}
     sides: tuple[list[Face], list[Face]] = ([], [])
-    for face in dataset.faces:
-        sides[photograph_of(face, dataset.format) in val].append(face)
+    for face, photograph in zip(dataset.faces, taken, strict=True):
+        sides[photograph in val].append(face)
     return Sources(
         replace(dataset, faces=tuple(sides[0])),
         replace(dataset, faces=tuple(sides[1])),
@@ -142,14 +182,17 @@ def hold_out(
     )
 
 
-def photograph_of(face: Face, format: str) -> str:
+def photograph_of(face: Face, origins: Collection[str]) -> str:
     """What a picture was made from: its name without ``#2`` (second face) and ``_mirror``.
 
     300W-LP turns one photograph into ``NAME_0.jpg`` ... ``NAME_17.jpg``, so there the number goes
     too, and ``_Flip`` folders hold the mirrored ones.
+
+    Args:
+        origins: ``Dataset.origins``.
     """
     name = re.sub(r"#\d+$", "", face.name)
     name = re.sub(r"_mirror(?=\.\w+$)", "", name)
-    if format == "300w_lp":
+    if "300w_lp" in origins:
         name = re.sub(r"_\d+(?=\.\w+$)", "", name).replace("_Flip", "")
     return name

@@ -122,15 +122,15 @@ def train(
     require_batch(run_sampling(config, sources.train.faces).epoch_size, config.batch_size)
     shape_model = fit_shape_model(sources.train, config)
     dataset_facts = _dataset_facts(sources)
+    earlier = read_manifest(run) if resume and (run / MANIFEST).exists() else {}
     if resume:
         _require_same_data(run, dataset_facts)
+    if earlier.get("finished_at"):
+        return _finished(run, earlier, sources.val)
     manifest = {
-        "command": command,
+        **_origin(earlier, command),
         "seed": config.seed,
-        "started_at": _started_at(run) or now(),
         "finished_at": None,
-        "git_commit": git_commit(),
-        "packages": package_versions(),
         "dataset": dataset_facts,
         "crop_scale": CROP_SCALE,
         "licence": LICENCE,
@@ -185,6 +185,32 @@ def train(
             best_epoch=result.best_epoch + 1,
             evaluation=evaluation,
         )
+
+
+def _origin(earlier: Mapping[str, Any], command: str) -> dict[str, Any]:
+    """Who began the run, with what; and the same of each call that went on with it.
+
+    Args:
+        earlier: manifest of the run that is resumed; empty for a new one.
+    """
+    here = {"command": command, "git_commit": git_commit(), "packages": package_versions()}
+    if not earlier:
+        return {**here, "started_at": now()}
+    kept = {name: earlier.get(name) for name in ("kit_version", *here, "started_at")}
+    return {**kept, "resumed": [*earlier.get("resumed", []), {"at": now(), **here}]}
+
+
+def _finished(run: Path, manifest: Mapping[str, Any], val: Dataset) -> TrainResult:
+    """What a run that is finished gave: nothing is trained or written."""
+    stderr().print(f"{run} is finished: nothing is left to resume", markup=False)
+    metrics = manifest["metrics"]
+    return TrainResult(
+        run=run,
+        epochs=metrics["epochs"],
+        finished=True,
+        best_epoch=metrics["best_epoch"],
+        evaluation=evaluate(KerasPredictor(run), val, batch=VALIDATION_BATCH),
+    )
 
 
 def _fit(
@@ -310,10 +336,6 @@ def check_folder(run: Path, config: TrainConfig, *, resume: bool) -> None:
         raise UsageError(
             f"{run}: expected an empty or new folder for the run; choose another --out"
         )
-
-
-def _started_at(run: Path) -> str | None:
-    return read_manifest(run).get("started_at") if (run / MANIFEST).exists() else None
 
 
 def _dataset_facts(sources: Sources) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,8 @@ from asmnet_kit.modelfile import read_metadata
 from asmnet_kit.quantize.deployable import check_flat
 from asmnet_kit.quantize.flatten import flattened, with_input_range
 from asmnet_kit.quantize.float_model import open_float_model
+from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.train import prepared_faces
 
 L = tf_keras.layers
 SIZE = 32
@@ -93,6 +96,36 @@ def test_an_own_model_becomes_a_file_of_the_kit(
     assert set(read_metadata(Path(content["file"])).outputs) == (
         {"landmarks", "pose"} if len(outputs) == 2 else {"landmarks"}
     )
+
+
+def test_fine_tuning_sees_pictures_as_large_as_the_models_input(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows of the kit's usual 112 pixels would be enlarged for a model of 224."""
+    configs = []
+
+    def recorded(sources: Any, run: Path, config: TrainConfig, *, is_chief: bool) -> Any:
+        configs.append(config)
+        return prepared_faces(sources, run, config, is_chief=is_chief)
+
+    monkeypatch.setattr("asmnet_kit.quantize.run.prepared_faces", recorded)
+    path = tmp_path / "large.keras"
+    image = tf_keras.Input((224, 224, 3))
+    x = L.Conv2D(4, 3, strides=8, name="conv")(image)
+    tf_keras.Model(image, L.Dense(136)(L.GlobalAveragePooling2D()(x))).save(path)
+    result = call(path, faces, tmp_path / "out", "--recipe", "qat_w8a8", "--epochs", "1")
+    assert result.exit_code == 0, result.output
+    assert [(config.input_size, config.format) for config in configs] == [(224, "csv")]
+
+
+def test_an_input_whose_size_is_left_open_is_refused(faces: Path, tmp_path: Path) -> None:
+    path = tmp_path / "open.keras"
+    image = tf_keras.Input((None, None, 3))
+    x = L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(image))
+    tf_keras.Model(image, L.Dense(136)(x)).save(path)
+    result = call(path, faces, tmp_path / "out", "--recipe", "fp32")
+    assert result.exit_code == 1
+    assert "expected one input of [B, S, S, 3] with a fixed S" in result.output
 
 
 def write_pictures(folder: Path, count: int) -> Path:

@@ -68,7 +68,7 @@ def test_faces_that_the_teacher_does_not_know_are_kept() -> None:
 
 
 def test_a_teacher_of_other_pictures_is_refused() -> None:
-    with pytest.raises(DatasetError, match=r"knows none of the 1 faces .*'z'.*'a'"):
+    with pytest.raises(DatasetError, match=r"knows none of the 1 faces .*'z'.*'a\.jpg'"):
         relabel(
             dataset(face("a.jpg", "s", ones())), Teacher({"z": ones()}), shares={}, fill_weight=0
         )
@@ -101,8 +101,25 @@ def test_a_file_is_read_with_and_without_file_endings(tmp_path: Path) -> None:
     path = tmp_path / "teacher.npz"
     np.savez(path, names=np.array(["t/a.jpg", "t/b.c"]), points=np.ones((2, N, 2)))
     teacher = Teacher.load(path)
-    assert teacher.of(face("t/a.png", "s", ones())) is not None
-    assert teacher.of(face("t/x.png", "s", ones())) is None
+    for known in ("t/a.jpg", "t/a.png", "t/a", "t/b.c", "t/b.c.JPEG"):
+        assert teacher.of(face(known, "s", ones())) is not None, known
+    for unknown in ("t/x.png", "t/b.png", "t/a.jpg#1", "t/b.d"):
+        assert teacher.of(face(unknown, "s", ones())) is None, unknown
+
+
+def test_each_face_of_a_picture_has_its_own_points(tmp_path: Path) -> None:
+    path = tmp_path / "teacher.npz"
+    names = ["a.jpg#1", "a.jpg#2", "clip.1.jpg", "clip.2.jpg", "b.jpg", "b.png"]
+    points = np.arange(6.0)[:, None, None] * np.ones((1, N, 2))
+    np.savez(path, names=np.array(names), points=points)
+    teacher = Teacher.load(path)
+    for number, name in enumerate(names):
+        taught = teacher.of(face(name, "s", ones()))
+        assert taught is not None and (taught == number).all(), name
+    assert teacher.of(face("b.bmp", "s", ones())) is None  # which of the two?
+    np.savez(path, names=np.array(["a.jpg", "a.jpg"]), points=points[:2])
+    with pytest.raises(DatasetError, match=r"'a\.jpg' stands there twice"):
+        Teacher.load(path)
 
 
 @pytest.mark.parametrize(

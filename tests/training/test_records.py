@@ -1,8 +1,10 @@
 """Writing prepared data sets with TensorFlow and reading them without."""
 
+import errno
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +15,8 @@ import tensorflow as tf
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
 from asmnet_kit.datasets.records import INDEX
 from asmnet_kit.datasets.registry import load_dataset, splits_of
-from asmnet_kit.errors import DatasetError
+from asmnet_kit.errors import DatasetError, UsageError
+from asmnet_kit.files import alone_in
 from asmnet_kit.images import decode_image
 from asmnet_kit.landmarks import SCHEME_68
 from asmnet_kit.training.records import PLAN, prepare, surroundings
@@ -153,17 +156,49 @@ def test_a_face_outside_its_picture_is_refused(tmp_path: Path) -> None:
 def test_undecodable_pictures_are_left_out_and_listed(dataset: Dataset, tmp_path: Path) -> None:
     bad = tmp_path / "faces" / dataset.faces[4].name
     bad.write_bytes(bad.read_bytes()[:200])
-    gone = tmp_path / "faces" / dataset.faces[6].name
+    gone, locked = (tmp_path / "faces" / dataset.faces[number].name for number in (6, 0))
     with pytest.raises(DatasetError, match="1 of 10 pictures cannot be used, more than 5%"):
         prepare(dataset, tmp_path / "strict")
+
+    class Locked(PictureFile):
+        """A file whose size is known and whose content may not be read; root may read any."""
+
+        def read_encoded(self) -> bytes:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self.path))
+
+    faces = (replace(dataset.faces[0], picture=Locked(locked)), *dataset.faces[1:])
     # Its size goes into the fingerprint, so the picture must be there at first.
-    gone.chmod(0o644)
-    prepared = prepare(dataset, tmp_path / "out", max_bad_share=0.5)
-    assert prepared.faces == 10
-    assert [problem.name for problem in prepared.problems] == [dataset.faces[4].name]
-    assert "truncated JPEG" in prepared.problems[0].reason
+    prepared = prepare(
+        replace(dataset, faces=faces),
+        tmp_path / "out",
+        max_bad_share=0.5,
+        progress=lambda done, total: gone.unlink(missing_ok=True),
+    )
+    assert prepared.faces == 8
+    reasons = {problem.name: problem.reason for problem in prepared.problems}
+    assert list(reasons) == [dataset.faces[number].name for number in (0, 4, 6)]
+    assert "Permission denied" in reasons[dataset.faces[0].name]
+    assert "truncated JPEG" in reasons[dataset.faces[4].name]
+    assert "No such file" in reasons[dataset.faces[6].name]
     index = json.loads((tmp_path / "out" / INDEX).read_text())
-    assert index["problems"][0]["name"] == dataset.faces[4].name
+    assert {problem["name"]: problem["reason"] for problem in index["problems"]} == reasons
+
+
+def test_a_folder_that_another_call_prepares_is_left_alone(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with alone_in(out), pytest.raises(UsageError, match="another process is writing there"):
+        prepare(dataset, out)
+    assert not list(out.iterdir())
+
+
+def test_data_prepared_from_300w_lp_keeps_views_of_a_photograph_together(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    prepare(replace(dataset, format="300w_lp"), tmp_path / "out")
+    assert load_dataset(tmp_path / "out", "records").origins == ("300w_lp",)
 
 
 def test_a_repeated_call_writes_nothing_again(dataset: Dataset, tmp_path: Path) -> None:

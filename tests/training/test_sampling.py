@@ -79,6 +79,20 @@ def test_second_faces_of_a_clips_frames_are_a_clip_of_their_own() -> None:
     assert [list(group) for group in sampling.groups] == [[0, 2], [1, 3], [4]]
 
 
+def test_faces_that_a_reader_numbered_are_told_apart_in_clips() -> None:
+    """Readers number every face of a picture that has several."""
+    names = ["Ann_10.jpg#1", "Ann_10.jpg#2", "Ann_11.jpg#1", "Ann_11.jpg#2", "Ann_12.jpg"]
+    sampling = sampling_of([face(n, "v") for n in names], weights={}, clips=("v",))
+    assert [list(group) for group in sampling.groups] == [[0, 2, 4], [1, 3]]
+
+
+def test_a_photograph_called_like_a_clip_is_not_part_of_it() -> None:
+    faces = [face("Ann_10.jpg", "v"), face("Ann_1.jpg", "p"), face("Ann_11.jpg", "v")]
+    sampling = sampling_of(faces, weights={"p": 2}, clips=("v",))
+    assert [list(group) for group in sampling.groups] == [[0, 2], [1]]
+    assert sampling.weights.tolist() == [1, 2]
+
+
 def test_an_unknown_subset_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"--sampling: expected subsets .*\(a, b\); got c, d"):
         sampling_of(FACES, weights={"c": 1, "a": 1, "d": 1}, clips=())

@@ -154,11 +154,47 @@ def test_resuming_with_changed_data_is_refused(
         train(config, run, resume=True)
 
 
+def unfinished_copy(finished: TrainResult, folder: Path) -> Path:
+    """The run as it was before its manifest said that it is finished."""
+    run = folder / "run"
+    shutil.copytree(finished.run, run)
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest |= {"finished_at": None, "git_commit": "abc", "command": "asmnet-kit train --out run"}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    return run
+
+
+def test_a_resumed_run_still_says_how_it_began(
+    finished: TrainResult, data: Path, tmp_path: Path
+) -> None:
+    run = unfinished_copy(finished, tmp_path)
+    train(config_for(data), run, resume=True, command="asmnet-kit train --resume --out run")
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert (manifest["command"], manifest["git_commit"]) == ("asmnet-kit train --out run", "abc")
+    (resumed,) = manifest["resumed"]
+    assert resumed["command"] == "asmnet-kit train --resume --out run"
+    assert manifest["finished_at"]
+
+
+def test_a_finished_run_has_nothing_to_resume(
+    finished: TrainResult, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.run.rglob("*")}
+    again = train(config_for(data), finished.run, resume=True)
+    assert (again.finished, again.epochs, again.best_epoch) == (
+        True, finished.epochs, finished.best_epoch,
+    )  # fmt: skip
+    assert again.evaluation.scores.nme_percent == pytest.approx(
+        finished.evaluation.scores.nme_percent, rel=1e-5
+    )
+    assert {path: path.stat().st_mtime_ns for path in finished.run.rglob("*")} == before
+    assert "nothing is left to resume" in capsys.readouterr().err
+
+
 def test_a_run_that_another_process_trains_is_left_alone(
     finished: TrainResult, data: Path, tmp_path: Path
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(finished.run, run)
+    run = unfinished_copy(finished, tmp_path)
     before = (run / "manifest.json").read_bytes()
     with (
         alone_in(run),
@@ -253,6 +289,12 @@ def test_a_settings_file_with_a_mistake_is_refused(text: str, message: str, tmp_
         ({"strategy": "mirorred"}, "expected --strategy to be one of auto"),
         ({"precision": "fp16"}, "expected --precision to be one of auto"),
         ({"teacher": "t.npz", "teacher_share": "a=5"}, "--teacher-share .* from 0 to 1"),
+        ({"seed": -1}, "expected --seed from 0 to 4294967295, got -1"),
+        ({"seed": 5_000_000_000}, "--seed"),
+        ({"epochs": 1, "warmup_epochs": -5.0}, "--warmup-epochs"),
+        ({"epochs": 1, "warmup_epochs": float("inf")}, "--warmup-epochs"),
+        ({"fill_weight": 0.5}, "--fill-weight needs --teacher"),
+        ({"val_data": "v", "val_share": 0.3}, "--val-share needs no --val-data"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(
@@ -292,8 +334,28 @@ def test_faces_of_one_picture_and_its_mirror_stay_on_one_side(data: Path) -> Non
 def test_pictures_that_300w_lp_made_from_one_photograph_stay_together(data: Path) -> None:
     face = load_dataset(data, "300w", split="train").faces[0]
     views = ["AFW/AFW_134212_1_0.jpg", "AFW/AFW_134212_1_17.jpg", "AFW_Flip/AFW_134212_1_3.jpg"]
-    made_from = {sources.photograph_of(replace(face, name=name), "300w_lp") for name in views}
+    made_from = {sources.photograph_of(replace(face, name=name), ["300w_lp"]) for name in views}
     assert made_from == {"AFW/AFW_134212_1.jpg"}
+
+
+def test_frames_of_a_clip_stay_on_one_side(data: Path) -> None:
+    dataset = load_dataset(data, "300w", split="train")
+    landmarks = dataset.faces[0].landmarks
+    names = [f"{who}_1{frame}.jpg" for who in "abcdefgh" for frame in range(3)]
+    faces = tuple(Face(name, PictureFile(Path(name)), landmarks, ("v",)) for name in names)
+    faced = replace(dataset, faces=faces)
+    for seed in range(4):
+        split = sources.hold_out(faced, share=0.25, seed=seed, clips=["v"])
+        sides = [{face.name[0] for face in side.faces} for side in (split.train, split.val)]
+        assert (len(sides[0]), len(sides[1])) == (6, 2) and not sides[0] & sides[1]
+
+
+def test_validation_faces_that_are_trained_on_are_refused(drawn_faces: Callable[..., Path]) -> None:
+    folder = drawn_faces(4)
+    (folder.parent / "link").symlink_to(folder)
+    for val_data in (folder, folder.parent / "link"):
+        with pytest.raises(UsageError, match="4 of its 4 faces are trained on"):
+            sources.choose_sources(replace(config_for(folder), val_data=str(val_data)))
 
 
 def test_one_picture_cannot_be_held_out(drawn_faces: Callable[..., Path]) -> None:

@@ -122,13 +122,18 @@ class Problem:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Faces of one format, in the stable order of their names."""
+    """Faces of one format, in the stable order of their names.
+
+    Attributes:
+        origins: formats that prepared data was prepared from; its own format for any other.
+    """
 
     name: str
     format: str
     scheme: Scheme
     faces: tuple[Face, ...]
     problems: tuple[Problem, ...] = ()
+    origins: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
         """sha256 of the sorted list of (face name, picture size in bytes, landmarks)."""

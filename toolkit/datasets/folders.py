@@ -28,11 +28,16 @@ ANCESTORS = 3
 
 @dataclass
 class Reading:
-    """What a reader found below a folder: faces and unusable files, in the order of reading."""
+    """What a reader found below a folder: faces and unusable files, in the order of reading.
+
+    Attributes:
+        origins: formats that prepared data was prepared from.
+    """
 
     points: int
     faces: list[Face] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    origins: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)

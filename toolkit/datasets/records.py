@@ -64,6 +64,7 @@ def read(root: Path) -> Reading:
                 f"got {points}"
             )
         reading.points = points
+        reading.origins.add(str(index.get("format", "")))
         prefix = "".join(f"{part}/" for part in listing.parts)
         for shard in shards:
             reading.faces += read_shard(shard, points=points, prefix=prefix)

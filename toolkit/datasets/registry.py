@@ -80,6 +80,7 @@ def load_dataset(
         scheme=scheme_of(reading.points),
         faces=faces if subset is None else _of_subset(faces, subset, path, split),
         problems=tuple(reading.problems),
+        origins=tuple(sorted(reading.origins)) or (format,),
     )
 
 
