@@ -383,9 +383,20 @@ def _mode(result: Result) -> str:
 
 
 def _by_key(results: Sequence[tuple[Path, Result]]) -> dict[tuple[str, ...], list[Result]]:
+    """The results of each thing that was measured, the oldest first.
+
+    Raises:
+        UsageError: two models of one name.
+    """
     found: dict[tuple[str, ...], list[Result]] = {}
-    for _, result in results:
+    for _, result in sorted(results, key=lambda item: str(item[1].get("measured_at"))):
         found.setdefault(_key(result), []).append(result)
+    for key, same in found.items():
+        if len({result["model"]["sha256"] for result in same}) > 1:
+            raise UsageError(
+                f"{_title(key)}: results of two different models of that name on one side: put "
+                "each model's into a folder of its own"
+            )
     return found
 
 
@@ -412,6 +423,7 @@ def _differences(base: Sequence[Result], new: Sequence[Result], across: Sequence
     """Facts in which the two sides, or two results of one side, differ: sentences."""
     everything = [*base, *new]
     first = everything[0]
+    measured = next((r["accuracy"] for r in everything if r["accuracy"]), None)
     found = []
     for other in everything[1:]:
         for part, facts in (
@@ -422,9 +434,8 @@ def _differences(base: Sequence[Result], new: Sequence[Result], across: Sequence
         ):
             if part not in across:
                 found += _part_differences(part, facts, first[part], other[part])
-        both = first["accuracy"], other["accuracy"]
-        if "data" not in across and all(both):
-            found += _part_differences("accuracy", ACCURACY_FACTS, *both)
+        if "data" not in across and measured and other["accuracy"]:
+            found += _part_differences("accuracy", ACCURACY_FACTS, measured, other["accuracy"])
     return list(dict.fromkeys(found))
 
 

@@ -206,6 +206,14 @@ def result_file_name(result: Result, *, taken: set[str]) -> str:
         words.append("builtin")
     if target["requested"] == "cpu" and result["runtime"]["name"] == OLD_RUNTIME:
         words.append(OLD_RUNTIME)
+    # What the same model, target and threads may be measured with in turn.
+    protocol = result["protocol"]
+    if protocol.get("mode") == "single-stream":
+        words.append("single-stream")
+    if result.get("sustained"):
+        words.append("sustained")
+    if "fp16" in str(target["delegate"]):
+        words.append("fp16")
     plain = "_".join(words)
     return f"{plain}_{model['sha256'][:8]}.json" if f"{plain}.json" in taken else f"{plain}.json"
 
@@ -256,7 +264,7 @@ def run_worker(
         log.seek(0)
         tail = log.read().decode(errors="replace").strip()[-LOG_TAIL_CHARACTERS:]
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    if code < 0 and job["request"]["target"] == "edgetpu":
+    if code < 0 and job["request"].get("target") == "edgetpu":
         how += f" (is the library built for the runtime? {LIBEDGETPU_BUILDS})"
     raise ModelError(
         f"{model}: the runtime's process {how} without a result; "

@@ -120,7 +120,7 @@ def test_a_bad_file_is_named_with_its_reason(damage: str, folder_of: Callable[..
     spoil, reason = SPOILERS[damage]
     folder = folder_of(spoil)
     result = kit("data", "inspect", "--data", folder, "--format", "300w")
-    refused(result, 1, f"{folder}: 1 of 4 faces are unusable, more than 5%")
+    refused(result, 1, f"{folder}: unusable faces: 1, 25% of all; at most 5% are accepted")
     assert "face_000000." in result.stdout
     assert reason in result.stdout
 

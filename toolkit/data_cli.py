@@ -94,8 +94,8 @@ def inspect(
         console.stderr().print(f"Contact sheet: {sheet}", markup=False)
     if report.bad_share > max_bad_share:
         raise DatasetError(
-            f"{data}: {len(report.problems)} of {len(report.problems) + report.faces} faces are "
-            f"unusable, more than {max_bad_share:.0%}"
+            f"{data}: unusable faces: {len(report.problems)}, {report.bad_share:.0%} of all; at "
+            f"most {max_bad_share:.0%} are accepted (--max-bad-share)"
         )
     console.stderr().print(
         f"{report.faces} usable faces. Next: asmnet-kit train --data {shlex.quote(str(data))} "
@@ -219,15 +219,23 @@ def teacher(
 
     \b
     Example:
-      asmnet-kit data teacher --data faces --format 300w --model large.tflite --out large.npz
+      asmnet-kit data teacher --data faces --format 300w --model large.tflite --out taught.npz
     """
     from asmnet_kit import console
     from asmnet_kit.datasets.registry import load_for_model
+    from asmnet_kit.files import require_writable
     from asmnet_kit.predictor import open_predictor
     from asmnet_kit.teacher import ENDING, SCHEMA_VERSION, teach
 
     if out.suffix != ENDING:
         raise UsageError(f"--out: expected a name ending in {ENDING}, got {out.name}")
+    require_writable(out.parent)
+    for model in models:
+        if out.resolve() == model.with_suffix(ENDING).resolve():
+            raise UsageError(
+                f"--out: {out.name} beside {model.name} is that model's own shape model: choose "
+                "another name"
+            )
     predictors = [open_predictor(model) for model in models]
     points = predictors[0].scheme.points
     dataset = load_for_model(data, data_format, model_points=points, split=split)

@@ -116,8 +116,6 @@ def evaluate(
         )
     if ced_path is not None:
         plot_ced(result, ced_path)
-    if calibrated_path is not None:
-        _calibrate(result, plausibility, calibrated_path)
     messages = stderr()
     for line in _remarks(result, dataset):
         messages.print(line, markup=False)
@@ -127,6 +125,8 @@ def evaluate(
     else:
         stdout().print(_table(result, split))
     messages.print(_summary(result, model, ced_path), markup=False)
+    if calibrated_path is not None:  # last: what it may refuse must not cost the figures
+        _calibrate(result, plausibility, calibrated_path)
 
 
 def _check_calibration(
@@ -134,11 +134,13 @@ def _check_calibration(
 ) -> None:
     """Refuse, before anything is measured, what a calibration cannot be made of."""
     from asmnet_kit.datasets.registry import MEASURED_SPLIT, split_of_path
+    from asmnet_kit.files import require_writable
 
     if plausibility is None:
         raise UsageError("--calibrate needs a shape model: name one with --shape-model")
     if path.suffix != ".npz":
         raise UsageError(f"--calibrate: expected a name ending in .npz, got {path.name}")
+    require_writable(path.parent)
     if MEASURED_SPLIT in (split, split_of_path(data)):
         raise UsageError(
             "--calibrate: say which faces with --split, for example val; what is fitted to the "

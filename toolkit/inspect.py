@@ -96,6 +96,8 @@ class Inspection:
         face_size: the longer side of the landmark box, pixels.
         out_of_picture: faces with landmarks outside their picture.
         duplicates: pictures that are there more than once.
+        annotated: faces whose annotation is fine, of all splits: the split of a bad annotation is
+            not always known, so these are what it is one of.
     """
 
     dataset: Dataset
@@ -107,6 +109,7 @@ class Inspection:
     face_size: Spread | None
     out_of_picture: tuple[OutOfPicture, ...]
     duplicates: tuple[Duplicate, ...]
+    annotated: int
 
     @property
     def faces(self) -> int:
@@ -124,8 +127,14 @@ class Inspection:
 
     @property
     def bad_share(self) -> float:
-        """Unusable files among all, 0..1."""
-        return len(self.problems) / max(1, len(self.problems) + self.faces)
+        """Share of the faces that cannot be used, 0..1: of bad annotations, then of bad pictures.
+
+        Over all splits this is the unusable faces among all.
+        """
+        annotations = len(self.dataset.problems)
+        pictures = len(self.problems) - annotations
+        good = self.annotated / max(1, annotations + self.annotated)
+        return 1 - good * (self.faces / max(1, pictures + self.faces))
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON."""
@@ -191,7 +200,10 @@ def inspect_dataset(
         UsageError: unknown format or split.
         DatasetError: nothing there.
     """
-    loaded = load_dataset(path, format, split=split, points=points, max_bad_share=1.0)
+    everything = load_dataset(path, format, points=points, max_bad_share=1.0)
+    loaded = everything
+    if split is not None:
+        loaded = load_dataset(path, format, split=split, points=points, max_bad_share=1.0)
     pictures = list(_pictures(loaded.faces, progress))
     bad = {face.name: p.problem for p in pictures if p.problem is not None for face in p.faces}
     dataset = Dataset(
@@ -214,6 +226,7 @@ def inspect_dataset(
         face_size=Spread.of(_longer_side(face) for face in dataset.faces),
         out_of_picture=tuple(_out_of_picture(good)),
         duplicates=tuple(_duplicates(pictures)),
+        annotated=len(everything.faces),
     )
 
 

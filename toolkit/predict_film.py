@@ -166,8 +166,10 @@ def _summary(tally: _Tally, detections: int, name: str, out: Path | None) -> str
         f"detector used in {detections} frame{'s' if detections > 1 else ''}",
         f"{tally.frames / max(tally.seconds, 1e-9):.0f} frames/s without reading and drawing",
     ]
+    camera = name.removeprefix("camera ")
+    source = shlex.quote(name) if camera == name else f"{camera} --frames {tally.frames}"
     following = (
-        f". Look at it with: asmnet-kit predict {shlex.quote(name)} --out landmarks.mp4"
+        f". Look at it with: asmnet-kit predict {source} --out landmarks.mp4"
         if out is None
         else "."
     )

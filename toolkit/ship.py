@@ -356,7 +356,8 @@ def _headline(accuracy: Sequence[Card]) -> dict[str, float]:
             figures[f"{dataset}/{subset}"] = part["nme_percent"]
         if not parts:
             figures[dataset] = scores["nme_percent"]
-    return figures
+    # Faces of which one eye is hidden, as a whole subset may be, have no eye distance and no NME.
+    return {name: nme for name, nme in figures.items() if nme is not None}
 
 
 def _remove_old(card: Path) -> None:
@@ -409,9 +410,10 @@ def _place(scores: Card, *, boxes: bool = True) -> str:
 def _accuracy_row(where: str, boxes: str, scores: Card) -> str:
     mae = scores["pose_mae_deg"]
     pose = "–" if mae is None else " / ".join(f"{mae[k]:.1f}" for k in ("yaw", "pitch", "roll"))
+    nme, failures = scores["nme_percent"], scores["failure_rate_percent"]["8"]
     return (
-        f"| {where} | {scores['faces']} | {boxes} | {scores['nme_percent']:.2f} | "
-        f"{scores['failure_rate_percent']['8']:.1f} | {pose} |"
+        f"| {where} | {scores['faces']} | {boxes} | {'–' if nme is None else f'{nme:.2f}'} | "
+        f"{'–' if failures is None else f'{failures:.1f}'} | {pose} |"
     )
 
 

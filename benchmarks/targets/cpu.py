@@ -36,8 +36,13 @@ class CpuTarget:
         """As ``refuse_request`` asks.
 
         Raises:
-            UsageError: CPUs that this process cannot be held to.
+            UsageError: CPUs that this process cannot be held to, or a profile of kernels that the
+                profiler does not run.
         """
+        if request.profile and not request.xnnpack:
+            raise UsageError("--profile is of XNNPACK's kernels: leave it or --no-xnnpack out")
+        if request.profile and _chosen(request) not in (None, PROFILED):
+            raise UsageError(f"--profile needs {PROFILED}: leave it or --runtime out")
         if request.affinity:
             _refuse_cpus(request.affinity)
 

@@ -34,7 +34,8 @@ BUILTIN_TARGETS = {
     "linux:edgetpu": "asmnet_kit.benchmarks.targets.linux:LINUX_EDGETPU",
 }
 
-WITHOUT_THREADS = ("gpu", "edgetpu")  # targets for which CPU threads are not what counts
+# Targets for which CPU threads are not what counts; a phone's app has some for what its GPU leaves.
+WITHOUT_THREADS = ("gpu", "edgetpu", "linux:gpu", "linux:edgetpu")
 MODES = ("standard", "single-stream")
 PATHS = ("model", "inputs", "outputs")  # of a request
 

@@ -161,6 +161,29 @@ def test_accuracy_of_one_side_alone_is_a_warning(make_result):
     assert any("one side only" in text for text in comparison.warnings)
 
 
+def test_unlike_data_are_seen_whichever_result_has_no_accuracy(make_result):
+    """Otherwise 4 % of one data set would be compared with 9 % of another."""
+    base = _pair(make_result(), make_result(nme=4.0))
+    other = make_result(nme=9.0)
+    other["accuracy"]["dataset"] = "Another"
+    with pytest.raises(UnlikeRuns, match="dataset"):
+        compare(base, _pair(other))
+
+
+def test_the_newest_accuracy_counts_whatever_the_files_are_called(make_result):
+    old, new = make_result(nme=9.0), make_result(nme=4.0)
+    old["measured_at"], new["measured_at"] = "2026-01-01T00:00:00", "2026-01-02T00:00:00"
+    (comparison,) = compare(_pair(new, old), _pair(make_result(nme=4.0))).comparisons
+    assert comparison.nme == (4.0, 4.0)
+
+
+def test_two_models_of_one_name_on_one_side_are_refused(make_result):
+    other = make_result()
+    other["model"]["sha256"] = "0" * 64
+    with pytest.raises(UsageError, match="two different models of that name"):
+        compare(_pair(make_result(), other), _pair(make_result()))
+
+
 UNLIKE = {
     "machine.cpu": lambda r: r["machine"].update(cpu="Another CPU"),
     "machine.cores": lambda r: r["machine"].update(cores=64),

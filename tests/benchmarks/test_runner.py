@@ -226,6 +226,17 @@ def test_files_of_the_old_runtime_may_lie_beside_those_of_the_usual_one(make_res
     assert result_file_name(result, taken=set()) == "net_cpu_1t_tflite-runtime.json"
 
 
+def test_ways_to_measure_that_differ_have_files_of_their_own(make_result):
+    """Into one folder, one after the other: the second must not replace the first."""
+    stream, long, half = make_result(name="net"), make_result(name="net"), make_result(name="net")
+    stream["protocol"]["mode"] = "single-stream"
+    long["sustained"] = {"minutes": 5}
+    half["target"] |= {"requested": "gpu", "delegate": "WebGPU fp16", "threads": None}
+    names = [result_file_name(result, taken=set()) for result in (stream, long, half)]
+    assert names == ["net_cpu_1t_single-stream.json", "net_cpu_1t_sustained.json",
+                     "net_gpu_fp16.json"]  # fmt: skip
+
+
 def test_a_taken_file_name_gets_part_of_the_hash(make_result):
     result = make_result(name="net")
     assert result_file_name(result, taken=set()) == "net_cpu_1t.json"

@@ -1,6 +1,7 @@
 """The commands of ``asmnet-kit data``."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -46,6 +47,31 @@ def test_inspect_prints_counts_and_what_to_do_next(folder: Path, tmp_path: Path)
     assert sheet.read_bytes().startswith(b"\x89PNG")
 
 
+def test_bad_annotations_of_one_split_do_not_count_against_a_smaller_one(folder: Path) -> None:
+    """1 of 41 faces, 2 %: of the one face of val and the bad one it would be a half."""
+    for number in range(10, 48):
+        for ending in ("jpg", "pts"):
+            source = folder / f"val/a/3.{ending}"
+            (folder / f"train/a/{number}.{ending}").write_bytes(source.read_bytes())
+    (folder / "train/a/47.pts").write_text("damaged")
+    whole = run("inspect", "--data", folder, "--format", "300w")
+    part = run("inspect", "--data", folder, "--format", "300w", "--split", "val")
+    assert whole.exit_code == part.exit_code == 0, part.output
+    strict = [*("inspect", "--data", folder, "--format", "300w"), "--max-bad-share", 0.02]
+    assert "unusable faces: 1, 2% of all" in run(*strict, "--split", "val").stderr
+
+
+def test_a_teacher_does_not_take_the_place_of_a_models_shape_model(
+    folder: Path, make_tflite: Callable[..., Path]
+) -> None:
+    model = make_tflite()
+    own = model.with_suffix(".npz")
+    result = run("teacher", "--data", folder, "--format", "300w", "--model", model, "--out", own)
+    assert result.exit_code == 2
+    assert "is that model's own shape model" in result.stderr
+    assert not own.exists()
+
+
 def test_inspect_json_is_alone_on_stdout(folder: Path) -> None:
     result = run("inspect", "--data", folder, "--format", "300w", "--json")
     report = json.loads(result.stdout)
@@ -60,7 +86,7 @@ def test_inspect_lists_bad_files_and_fails_when_they_are_too_many(folder: Path) 
     result = run("inspect", "--data", folder, "--format", "300w")
     assert result.exit_code == 1
     assert "val/a/3.jpg: truncated JPEG" in result.stdout
-    assert "1 of 3 faces are unusable, more than 5%" in result.stderr
+    assert "unusable faces: 1, 33% of all; at most 5% are accepted" in result.stderr
     accepted = run("inspect", "--data", folder, "--format", "300w", "--max-bad-share", 0.5)
     assert accepted.exit_code == 0
 

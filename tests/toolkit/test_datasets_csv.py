@@ -36,6 +36,14 @@ def test_coordinates_are_0_based_and_empty_cells_are_missing_points(root: Path) 
     assert (face.name, face.subsets, face.pose, face.split) == ("a.jpg", (), None, None)
 
 
+def test_a_split_may_be_written_in_any_case(root: Path) -> None:
+    """Else faces of Train would be measured on, as data without splits."""
+    rows = [["a.jpg", *VALUES, split] for split in ("Train", "TEST", "valset", "private")]
+    put_csv(root / "faces.csv", [[*HEADER, "split"], *rows])
+    splits = [face.split for face in load_dataset(root, "csv").faces]
+    assert splits == ["train", "test", "val", "private"]
+
+
 def test_optional_columns_are_found_by_name_in_any_order(root: Path) -> None:
     header = [*HEADER, "note", "roll", "yaw", "pitch", "box_x0", "box_y0", "box_x1", "box_y1"]
     header += ["subset", "split"]

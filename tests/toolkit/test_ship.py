@@ -76,6 +76,20 @@ def test_a_card_holds_what_was_measured_and_said(folder, measured) -> None:
     assert "research only" in text and "Every face but one." in text
 
 
+def test_a_subset_without_an_eye_distance_has_dashes(folder, measured) -> None:
+    """MERL-RAV's half profiles: an eye is hidden in each face, so there is no NME."""
+    (path,) = measured["evaluations"]
+    evaluation = json.loads(path.read_text())
+    none = {"nme_percent": None, "failure_rate_percent": {"8": None, "10": None}}
+    evaluation["per_subset"] = {"lefthalf": {**evaluation, **none, "per_subset": {}}}
+    path.write_text(json.dumps(evaluation))
+    card = json.loads(ship(folder / "constant_model.toml", **measured, folder=folder).read_text())
+    assert card["nme_percent"] == {}
+    text = model_named("constant_model", folder).text()
+    (row,) = [line for line in text.splitlines() if "lefthalf" in line]
+    assert row.split(" | ")[3:5] == ["–", "–"]  # NME and failures
+
+
 def test_shipping_the_shipped_file_again_changes_nothing(folder, measured, tmp_path) -> None:
     """So a model can be measured anew where it is, also when its training run is gone."""
     run = tmp_path / "run"

@@ -145,6 +145,7 @@ def _read_rows(path: Path, root: Path, parts: tuple[str, ...], reading: Reading)
                 reading.problems.append(Problem(where, reason))
                 continue
             split_cell = _cell(cells, columns.split)
+            split_cell = SPLIT_FOLDERS.get(split_cell.lower(), split_cell)
             subset_cell = _cell(cells, columns.subset)
             subsets = tuple(part.strip() for part in subset_cell.split(";") if part.strip())
             rows.append(
