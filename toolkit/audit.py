@@ -196,7 +196,7 @@ def audit_model(path: Path, *, crops: Image | None = None) -> Audit:
         findings=tuple(sorted(findings, key=lambda finding: GRAVITY.index(finding.gravity))),
         verdicts=verdicts,
         saturation=saturation,
-        pictures=0 if crops is None else len(crops),
+        pictures=len(crops) if crops is not None and runs else 0,
     )
 
 

@@ -138,7 +138,7 @@ def _one_or_count(values: list[str]) -> str:
 
 def _crops(model: Path, data: Path, data_format: str, split: str | None, faces: int) -> "Image":
     """Faces the way the model wants them: by its metadata, else by its input's shape."""
-    from asmnet_kit.datasets.registry import load_to_measure, splits_of
+    from asmnet_kit.datasets.registry import load_for_model, splits_of
     from asmnet_kit.errors import ModelError
     from asmnet_kit.face_crops import face_crops
     from asmnet_kit.graph import read_graph
@@ -160,5 +160,5 @@ def _crops(model: Path, data: Path, data_format: str, split: str | None, faces: 
         scale, points = CROP_SCALE, next(iter(SCHEMES))  # of another kit: any faces will do
     if split is None and CALIBRATED_ON in splits_of(data, data_format):
         split = CALIBRATED_ON
-    dataset, _ = load_to_measure(data, data_format, split=split, model_points=points)
+    dataset = load_for_model(data, data_format, split=split, model_points=points)
     return face_crops(dataset, count=faces, size=shape[1], scale=scale).pixels

@@ -141,3 +141,15 @@ def test_a_tflite_needs_no_tensorflow_and_errors_show_no_traceback(make_tflite, 
     )
     assert failed.returncode == 1
     assert "Traceback" not in failed.stderr
+
+
+def test_a_broken_link_costs_its_face_and_no_more(make_tflite, data):
+    """As git-annex and datalad leave pictures that were not fetched."""
+    gone = data / "test/ytf/c.jpg"
+    gone.unlink()
+    gone.symlink_to(data / "nowhere.jpg")
+    result = run(make_tflite(), "--data", data, "--format", "merlrav", "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content["faces"] == 1 and len(content["dataset_fingerprint"]) == 64
+    assert "c.jpg" in result.stderr

@@ -51,6 +51,25 @@ def written(tmp_path, make_result):
     return write
 
 
+def test_nmes_of_different_faces_are_not_ranked(tmp_path, make_result):
+    easy, hard = make_result(name="a", p50=3.0, nme=3.0), make_result(name="b", nme=5.0)
+    hard["accuracy"]["dataset_fingerprint"] = "0" * 64
+    report = build_report([(tmp_path / "a", easy), (tmp_path / "b", hard)], tmp_path)
+    assert "of different faces: none is called the lowest" in " ".join(report.headline)
+    assert "Most accurate" not in " ".join(report.headline)
+    assert "lowest NME" not in [what for what, _, _ in report.tiles]
+    assert report.scatter is None
+
+
+def test_times_of_different_machines_are_told_with_the_machine(tmp_path, make_result):
+    here, there = make_result(name="a", nme=3.0, p50=6.0), make_result(name="b", nme=5.0, p50=2.0)
+    there["machine"]["cpu"] = "A board's"
+    results = [(tmp_path / "a", here), (tmp_path / "b", there)]
+    headline = " ".join(build_report(results, tmp_path).headline)
+    assert "times the latency" not in headline
+    assert "NME of 3.00 %, which takes 6.00 ms on" in headline
+
+
 def test_the_headline_names_the_fastest_and_the_most_accurate_model(tmp_path, make_result):
     results = [
         (tmp_path / "a.json", make_result(name="quick", p50=1.0, nme=6.0)),

@@ -136,10 +136,17 @@ class Dataset:
     origins: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
-        """sha256 of the sorted list of (face name, picture size in bytes, landmarks)."""
+        """sha256 of the sorted list of (face name, picture size in bytes, landmarks).
+
+        A picture that is gone, as behind a broken link, has the size -1: who reads it says so.
+        """
         digest = hashlib.sha256()
         for face in sorted(self.faces, key=lambda face: face.name):
-            digest.update(f"{face.name}\0{face.picture.size_bytes()}\0".encode())
+            try:
+                size = face.picture.size_bytes()
+            except OSError:
+                size = -1
+            digest.update(f"{face.name}\0{size}\0".encode())
             digest.update(np.ascontiguousarray(face.landmarks, "<f4").tobytes())
         return digest.hexdigest()
 

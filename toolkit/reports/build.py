@@ -39,6 +39,9 @@ VOLATILE_FACTS = (
     "battery",
 )
 
+# What must be alike in two accuracies for one NME to be lower than the other.
+SAME_FACES = ("dataset", "dataset_fingerprint", "boxes", "complete_only", "faces")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -330,7 +333,7 @@ def _headline(rows: Sequence[Row]) -> list[str]:
     )
     speed = (
         f"{fastest.model} takes {text.milliseconds(fastest.p50)} ms{between} for one run "
-        f"on {fastest.variant.replace(' · ', ', ')}"
+        f"on {_column(fastest).replace(' · ', ', ')}"
     )
     if fastest.nme is not None:
         speed += f", with an NME of {text.percent(fastest.nme)} %"
@@ -339,15 +342,22 @@ def _headline(rows: Sequence[Row]) -> list[str]:
     if len(models) > 1:
         sentences[0] = f"Fastest of {len(models)} models: {sentences[0]}"
     ranked = [row for row in rows if row.nme is not None]
-    if ranked and len(models) > 1:
+    if not _of_the_same_faces(ranked):
+        sentences.append("The NMEs are of different faces: none is called the lowest.")
+    elif ranked and len(models) > 1:
         best = min(ranked, key=lambda row: (row.nme, row.p50))
         if _key(best) == _key(fastest):
             sentences.append("It is the most accurate one, too.")
         else:
             slower = best.p50 / fastest.p50 if fastest.p50 else 0.0
+            cost = (
+                f"at {text.factor(slower)} times the latency"
+                if best.machine == fastest.machine
+                else f"which takes {text.milliseconds(best.p50)} ms on {best.machine}"
+            )
             sentences.append(
                 f"Most accurate: {best.model} with an NME of {text.percent(best.nme or 0.0)} %, "
-                f"at {text.factor(slower)} times the latency."
+                f"{cost}."
             )
     if not ranked:
         sentences.append("Accuracy was not measured (benchmark --data does).")
@@ -371,7 +381,7 @@ def _tiles(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
         ),
         ("smallest file", text.size(smallest.result["model"]["size_bytes"]), smallest.model),
     ]
-    if ranked:
+    if ranked and _of_the_same_faces(ranked):
         best = min(ranked, key=lambda row: (row.nme, row.p50))
         tiles.append(("lowest NME", f"{text.percent(best.nme or 0.0)} %", best.label))
     return tiles
@@ -388,7 +398,13 @@ def _distinct_accuracies(rows: Sequence[Row]) -> list[Row]:
 
 def _scatter(rows: Sequence[Row]) -> Scatter | None:
     points = [(row.p50, row.nme) for row in rows if row.nme is not None]
-    return scatter(points) if len(points) > 1 else None
+    return scatter(points) if len(points) > 1 and _of_the_same_faces(rows) else None
+
+
+def _of_the_same_faces(rows: Sequence[Row]) -> bool:
+    """Whether the NMEs of ``rows`` can be ranked: of one data set, in boxes of one kind."""
+    facts = [row.result["accuracy"] or {} for row in rows]
+    return len({json.dumps([fact.get(name) for name in SAME_FACES]) for fact in facts}) <= 1
 
 
 def _grouped(rows: Sequence[Row], key: str) -> list[tuple[str, list[str]]]:
