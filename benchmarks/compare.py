@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.benchmarks.targets.protocol import cpu_list
 from asmnet_kit.errors import UsageError
-from asmnet_kit.results import Result, fell_back
+from asmnet_kit.results import ACCURACY_FACTS, Result, fell_back
 
 MAX_SLOWDOWN = 1.10  # new / base, of the judged percentile
 MAX_NME_INCREASE = 0.1  # percentage points of NME
@@ -46,14 +46,6 @@ TARGET_FACTS = (
     "adapter",
 )
 PROTOCOL_FACTS = ("mode", "timed")
-ACCURACY_FACTS = (
-    "dataset",
-    "dataset_format",
-    "dataset_fingerprint",
-    "boxes",
-    "complete_only",
-    "faces",
-)
 OK, SLOWER, UNCLEAR = "ok", "slower", "unclear"
 NME, POSE, PARITY = "NME", "pose", "parity"  # kinds of figures that should not rise
 WORSE = {NME: "less accurate", POSE: "less exact pose", PARITY: "further from the CPU"}

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Dataset, Face, Problem
-from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.datasets.registry import load_dataset, of_split
 from asmnet_kit.errors import DatasetError
 from asmnet_kit.files import replacing
 from asmnet_kit.images import Crop, Image, decode_image
@@ -200,17 +200,15 @@ def inspect_dataset(
         UsageError: unknown format or split.
         DatasetError: nothing there.
     """
-    everything = load_dataset(path, format, points=points, max_bad_share=1.0)
-    loaded = everything
-    if split is not None:
-        loaded = load_dataset(path, format, split=split, points=points, max_bad_share=1.0)
-    pictures = list(_pictures(loaded.faces, progress))
+    loaded = load_dataset(path, format, points=points, max_bad_share=1.0)
+    faces = loaded.faces if split is None else of_split(loaded.faces, split, path)
+    pictures = list(_pictures(faces, progress))
     bad = {face.name: p.problem for p in pictures if p.problem is not None for face in p.faces}
     dataset = Dataset(
         name=loaded.name,
         format=loaded.format,
         scheme=loaded.scheme,
-        faces=tuple(face for face in loaded.faces if face.name not in bad),
+        faces=tuple(face for face in faces if face.name not in bad),
         problems=loaded.problems,
     )
     good = [picture for picture in pictures if picture.problem is None]
@@ -226,7 +224,7 @@ def inspect_dataset(
         face_size=Spread.of(_longer_side(face) for face in dataset.faces),
         out_of_picture=tuple(_out_of_picture(good)),
         duplicates=tuple(_duplicates(pictures)),
-        annotated=len(everything.faces),
+        annotated=len(loaded.faces),
     )
 
 

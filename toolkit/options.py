@@ -11,8 +11,9 @@ from asmnet_kit.files import require_exists
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# Repeated here as text, so that --help needs no reader; a test compares it with the registry.
 MAX_SEED = 2**32 - 1  # of NumPy's older generator, which TensorFlow's tools use
+
+# Repeated here as text, so that --help needs no reader; a test compares it with the registry.
 FORMATS = ("300w", "wflw", "aflw2000", "300w_lp", "merlrav", "csv", "records", "synthetic")
 
 # What a command expects at a path, for ``InputPath``.

@@ -27,6 +27,10 @@ PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 SUMMARY_SHARE, SUMMARY_SLACK = 1e-3, 1e-4
 
 CPU_ELSEWHERE = ("android", "linux")  # targets that mean another machine's CPU
+# What must be alike in two accuracies for one NME to be lower than the other.
+ACCURACY_FACTS = (
+    "dataset", "dataset_format", "dataset_fingerprint", "boxes", "complete_only", "faces",
+)  # fmt: skip
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
 
 Result = dict[str, Any]  # a JSON object that the schema accepts

@@ -280,10 +280,10 @@ class _Ready:
 @contextmanager
 def _compiled(request: Request) -> Iterator[_Ready]:
     """The request's model for the Edge TPU: as it is, as compiled elsewhere, or compiled now."""
-    if _is_compiled(request.model):
+    source = read_graph(request.model)
+    if _holds_compiled(source):
         yield _Ready(request.model)
         return
-    source = read_graph(request.model)
     hazard = next((found for found in map(edgetpu_hazard, source.ops) if found), None)
     if hazard is not None:  # its outputs would be wrong without any error
         raise ModelError(f"{request.model}: {hazard.reason}; {hazard.cure}")
@@ -336,7 +336,7 @@ def refuse_compiled(request: Request) -> None:
             f"leave --edgetpu-model out"
         )
     compiled, source = read_graph(Path(told)), read_graph(request.model)
-    if not any(op.name == COMPILED for op in compiled.ops):
+    if not _holds_compiled(compiled):
         raise UsageError(f"{told}: expected what edgetpu_compiler made, got a model as it was")
     ends, expected = _ends(compiled), _ends(source)
     if ends != expected:
@@ -361,9 +361,13 @@ def _needs_compiler(request: Request) -> bool:
 
 def _is_compiled(path: Path) -> bool:
     try:
-        return any(op.name == COMPILED for op in read_graph(path).ops)
+        return _holds_compiled(read_graph(path))
     except ModelError:
         return False  # measuring it says what is the matter
+
+
+def _holds_compiled(graph: Graph) -> bool:
+    return any(op.name == COMPILED for op in graph.ops)
 
 
 def _prospects(model: Path) -> str:

@@ -70,10 +70,7 @@ def load_dataset(
         )
     faces = tuple(sorted(reading.faces, key=lambda face: face.name))
     if split is not None:
-        present = {face.split for face in faces if face.split is not None}
-        faces = tuple(face for face in faces if face.split == split)
-        if not faces:
-            raise UsageError(f"{path}: no split {split!r}; {_available(present, 'splits')}")
+        faces = of_split(faces, split, path)
     return Dataset(
         name=Path(path).resolve().name,
         format=format,
@@ -127,6 +124,19 @@ def load_to_measure(
     if subset is not None:
         faces = _of_subset(faces, subset, path, split)
     return replace(dataset, faces=faces), split
+
+
+def of_split(faces: Sequence[Face], split: str, path: Path) -> tuple[Face, ...]:
+    """Those of ``faces``, which were read at ``path``, that are in a split.
+
+    Raises:
+        UsageError: there are none.
+    """
+    members = tuple(face for face in faces if face.split == split)
+    if not members:
+        present = {face.split for face in faces if face.split is not None}
+        raise UsageError(f"{path}: no split {split!r}; {_available(present, 'splits')}")
+    return members
 
 
 def _of_subset(

@@ -21,7 +21,7 @@ from asmnet_kit.files import write_text
 from asmnet_kit.reports import text
 from asmnet_kit.reports.charts import Axis, Scatter, histogram_path, scatter
 from asmnet_kit.reports.details import Profile, Sustained, profiles, sustained_runs
-from asmnet_kit.results import Result, fell_back
+from asmnet_kit.results import ACCURACY_FACTS, Result, fell_back
 
 DEFAULT_TITLE = "Benchmark report"
 OPEN_ROWS = 24  # charts shown at once; more are there, folded
@@ -38,9 +38,6 @@ VOLATILE_FACTS = (
     "temperature_celsius",
     "battery",
 )
-
-# What must be alike in two accuracies for one NME to be lower than the other.
-SAME_FACES = ("dataset", "dataset_fingerprint", "boxes", "complete_only", "faces")
 
 
 @dataclass(frozen=True)
@@ -404,7 +401,7 @@ def _scatter(rows: Sequence[Row]) -> Scatter | None:
 def _of_the_same_faces(rows: Sequence[Row]) -> bool:
     """Whether the NMEs of ``rows`` can be ranked: of one data set, in boxes of one kind."""
     facts = [row.result["accuracy"] or {} for row in rows]
-    return len({json.dumps([fact.get(name) for name in SAME_FACES]) for fact in facts}) <= 1
+    return len({json.dumps([fact.get(name) for name in ACCURACY_FACTS]) for fact in facts}) <= 1
 
 
 def _grouped(rows: Sequence[Row], key: str) -> list[tuple[str, list[str]]]:
