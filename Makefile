@@ -76,13 +76,13 @@ bench-quantize: $(INSTALLED) ## recipes side by side into docs/quantization.md: 
 	  ls $$out/*_$$recipe.tflite >/dev/null 2>&1 || \
 	  $(BIN)/asmnet-kit quantize $$run --data $(DATA) --format $(FORMAT) --recipe $$recipe --out $$out || exit 1; \
 	done; done
-	@$(BIN)/python -m asmnet_kit.benchmarks.quantization $(addprefix $(QUANTIZED)/,$(notdir $(RUN))) --data $(DATA) --format $(FORMAT)
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.recipe_table $(addprefix $(QUANTIZED)/,$(notdir $(RUN))) --data $(DATA) --format $(FORMAT)
 
 bench-harness: $(INSTALLED) ## the benchmark against Google's litert-benchmark on the same file
-	@$(BIN)/python -m asmnet_kit.benchmarks.harness $(MODEL)
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.harness $(MODEL)
 
 bench-report: $(INSTALLED) ## wall and CPU seconds of a report of 1,000 results
-	@$(BIN)/python -m asmnet_kit.benchmarks.report_speed benchmarks/reference
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.report_speed benchmarks/reference
 
 # A quiet machine, please. MODELS="a.tflite b.tflite" measures others, REFERENCE=DIR writes elsewhere,
 # ARGS="--target gpu" measures the GPU.
@@ -90,30 +90,30 @@ MODELS ?= $(wildcard toolkit/models/*.tflite)
 REFERENCE ?= benchmarks/reference
 reference: $(INSTALLED) ## measure the kit's models on this machine into benchmarks/reference
 	@test -n "$(MODELS)" || { echo 'no model ships with the kit yet: make reference MODELS="a.tflite b.tflite"'; exit 2; }
-	@$(BIN)/python -m asmnet_kit.benchmarks.measure_reference $(MODELS) --out $(REFERENCE) $(ARGS)
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.measure_reference $(MODELS) --out $(REFERENCE) $(ARGS)
 
 bench-train: $(INSTALLED) ## pictures/s of training against plain model.fit, and what waits for data
-	@$(BIN)/python -m asmnet_kit.training.bench
+	@$(BIN)/python -m asmnet_kit.training.studies.training_speed
 
 asm-study: $(INSTALLED) ## with and without ASM-LOSS, several seeds: ARGS='--data DIR --format F --out DIR'
-	@$(BIN)/python -m asmnet_kit.training.asm_study $(ARGS)
+	@$(BIN)/python -m asmnet_kit.training.studies.asm_study $(ARGS)
 
 bench-video: $(INSTALLED) ## jitter and lag of landmarks in films, with and without the filter
-	@$(BIN)/python -m asmnet_kit.benchmarks.video $(if $(MODEL),--model $(MODEL))
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.film_jitter $(if $(MODEL),--model $(MODEL))
 
 bench-synthetic: $(INSTALLED) ## drawn faces per second and core
-	@$(BIN)/python -m asmnet_kit.faces3d.speed
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.drawing_speed
 
 # Measure first, with the very file: asmnet-kit evaluate --json and asmnet-kit benchmark. NAME.toml in
 # toolkit/models holds the words; EVALUATIONS and BENCHMARKS are the JSON files, SHAPE_MODEL and RUN
 # are optional.
 ship-model: $(INSTALLED) ## put MODEL into the kit as NAME, with a card made of measurements
-	@$(BIN)/python -m asmnet_kit.ship toolkit/models/$(NAME).toml --model $(MODEL) \
+	@$(BIN)/python -m asmnet_kit.shipping.ship toolkit/models/$(NAME).toml --model $(MODEL) \
 	  $(addprefix --evaluation ,$(EVALUATIONS)) $(addprefix --benchmark ,$(BENCHMARKS)) \
 	  $(if $(SHAPE_MODEL),--shape-model $(SHAPE_MODEL)) $(if $(RUN),--run $(RUN))
 
 golden: $(INSTALLED) ## write the golden files that the phone app's tests compare with
-	@$(BIN)/python -m asmnet_kit.golden
+	@$(BIN)/python android_demo/tools/golden.py
 
 # The app's tests need a drawn face and a model with known answers. The app bundles the kit's int8
 # models under Apache-2.0; MODEL=file.tflite bundles another.

@@ -9,8 +9,11 @@ FOLDERS = {
     "asmnet_kit.benchmarks": "benchmarks",
 }
 
+# Scripts that measure for the documents: they run from a checkout and are not installed.
+STUDIES = ["studies", "studies.*"]
+
 packages = []
 for name, folder in FOLDERS.items():
-    packages += [name, *(f"{name}.{sub}" for sub in find_packages(folder))]
+    packages += [name, *(f"{name}.{sub}" for sub in find_packages(folder, exclude=STUDIES))]
 
 setup(package_dir=FOLDERS, packages=packages)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from asmnet_kit import __version__
-from asmnet_kit.benchmarks.statistics import intervals
+from asmnet_kit.base.errors import KitError, ModelError
 from asmnet_kit.benchmarks.targets.protocol import (
     WITHOUT_THREADS,
     OnProgress,
@@ -27,9 +27,9 @@ from asmnet_kit.benchmarks.targets.protocol import (
     protocol_words,
     refuse_fallback,
 )
-from asmnet_kit.doctor import LIBEDGETPU_BUILDS
-from asmnet_kit.errors import KitError, ModelError
-from asmnet_kit.results import SCHEMA_VERSION, Result, check_result, summarise
+from asmnet_kit.benchmarks.timing.noise import intervals
+from asmnet_kit.doctor.checks import LIBEDGETPU_BUILDS
+from asmnet_kit.results.results import SCHEMA_VERSION, Result, check_result, summarise
 
 # A worker that says nothing for this long hangs. One run of the slowest model on the slowest board
 # takes seconds, loading and compiling some tens of seconds.
@@ -144,7 +144,7 @@ def model_facts(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: the file cannot be read.
     """
-    from asmnet_kit.modelfile import read_metadata
+    from asmnet_kit.tflite.metadata import read_metadata
 
     try:
         content = path.read_bytes()

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from asmnet_kit.base.errors import KitError
 from asmnet_kit.benchmarks.targets.protocol import Request, load_target
-from asmnet_kit.errors import KitError
 
 
 def tell(line: dict[str, Any]) -> None:
@@ -34,7 +34,7 @@ def accuracy(content: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     """``accuracy`` of a result through a request's very target; of a remote one ``parity``, too."""
     from asmnet_kit.benchmarks.targets.remote_predictor import CROPS_PER_CALL, RemotePredictor
     from asmnet_kit.datasets.registry import load_to_measure
-    from asmnet_kit.evaluate import BATCH, evaluate
+    from asmnet_kit.measure.evaluate import BATCH, evaluate
 
     request = Request.from_json(content)
     on_progress(0.0, "read data")

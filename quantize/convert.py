@@ -7,13 +7,13 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from asmnet_kit.contract import verify_activations
-from asmnet_kit.errors import ModelError
-from asmnet_kit.images import Image
-from asmnet_kit.quantize.calibrate import representative_dataset
+from asmnet_kit.base.errors import ModelError
+from asmnet_kit.base.silent_stderr import silent_stderr
+from asmnet_kit.face.crop import Image
+from asmnet_kit.quantize.ranges.calibrate import representative_dataset
 from asmnet_kit.quantize.recipes import Recipe
-from asmnet_kit.quiet import silent_stderr
-from asmnet_kit.training.loop import named_outputs
+from asmnet_kit.tflite.contract import verify_activations
+from asmnet_kit.training.fit.loop import named_outputs
 
 INPUT = "image"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from asmnet_kit.errors import UsageError
+from asmnet_kit.base.errors import UsageError
 
 
 @dataclass(frozen=True)

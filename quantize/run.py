@@ -12,32 +12,32 @@ import tensorflow as tf
 import tf_keras
 
 from asmnet_kit import __version__
-from asmnet_kit.audit import Audit, audit_model
-from asmnet_kit.console import stderr
-from asmnet_kit.contract import verify_contract, verify_w8a8
+from asmnet_kit.base.console import stderr
+from asmnet_kit.base.errors import GateError
+from asmnet_kit.base.files import write_bytes
 from asmnet_kit.datasets.base import Dataset
-from asmnet_kit.errors import GateError
-from asmnet_kit.evaluate import Evaluation, evaluate
-from asmnet_kit.face_crops import face_crops
-from asmnet_kit.files import write_bytes
-from asmnet_kit.images import Image
-from asmnet_kit.modelfile import OUTPUT_UNITS, ModelMetadata, with_metadata
-from asmnet_kit.pixels import Landmarks, PixelDrift, Recorder
-from asmnet_kit.predictor import TflitePredictor
-from asmnet_kit.quantize.calibrate import Drift, drifts
+from asmnet_kit.face.crop import Image
+from asmnet_kit.measure.drift import Landmarks, PixelDrift, Recorder
+from asmnet_kit.measure.evaluate import Evaluation, evaluate
+from asmnet_kit.measure.face_crops import face_crops
+from asmnet_kit.predict.predictor import TflitePredictor
 from asmnet_kit.quantize.convert import convert
-from asmnet_kit.quantize.deployable import output_names_of, with_outputs
-from asmnet_kit.quantize.emulated import SUFFIX, save_emulated
-from asmnet_kit.quantize.finetune import FineTuning, finetune
-from asmnet_kit.quantize.float_model import FloatModel, open_float_model
-from asmnet_kit.quantize.int8_ready import Int8Ready, int8_ready
-from asmnet_kit.quantize.qat import emulate
+from asmnet_kit.quantize.ranges.calibrate import Drift, drifts
+from asmnet_kit.quantize.ranges.int8_ready import Int8Ready, int8_ready
 from asmnet_kit.quantize.recipes import Recipe, recipe_of
-from asmnet_kit.quantize.sensitivity import Sensitivity, measure_sensitivity
-from asmnet_kit.quantize.unfinished import UnfinishedTuning
+from asmnet_kit.quantize.rounding.emulate import emulate
+from asmnet_kit.quantize.rounding.emulated_file import SUFFIX, save_emulated
+from asmnet_kit.quantize.rounding.finetune import FineTuning, finetune
+from asmnet_kit.quantize.rounding.sensitivity import Sensitivity, measure_sensitivity
+from asmnet_kit.quantize.rounding.unfinished_tuning import UnfinishedTuning
+from asmnet_kit.quantize.source.float_model import FloatModel, open_float_model
+from asmnet_kit.quantize.source.fold import output_names_of, with_outputs
+from asmnet_kit.tflite.audit import Audit, audit_model
+from asmnet_kit.tflite.contract import verify_contract, verify_w8a8
+from asmnet_kit.tflite.metadata import OUTPUT_UNITS, ModelMetadata, with_metadata
+from asmnet_kit.training.data.sources import Sources
 from asmnet_kit.training.manifest import package_versions
-from asmnet_kit.training.sources import Sources
-from asmnet_kit.training.train import prepared_faces
+from asmnet_kit.training.run import prepared_faces
 
 REJECTED = ".rejected"  # behind the name of a file that missed a gate: no *.tflite finds it
 AUDITED_CROPS = 64  # whose activations are looked at for what is cut off

@@ -23,9 +23,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from asmnet_kit.base.errors import KitError
+from asmnet_kit.base.files import replacing
 from asmnet_kit.cli import main
-from asmnet_kit.errors import KitError
-from asmnet_kit.files import replacing
 
 KIT = (sys.executable, "-m", "asmnet_kit")
 SMALL = ("--arch", "asmnet_nano", "--input-size", "64", "--batch-size", "8", "--epochs", "1")
@@ -444,7 +444,7 @@ def test_training_goes_on_after_a_disk_that_was_full(
 
 
 def test_logs_that_cannot_be_written_point_to_resume(tmp_path: Path) -> None:
-    from asmnet_kit.training.monitor import HISTORY, RunMonitor
+    from asmnet_kit.training.fit.monitor import HISTORY, RunMonitor
 
     (tmp_path / HISTORY).mkdir()  # in the way
     row = {"epoch": 1.0, "loss": 1.0, "nme_percent": 9.0, "pictures_per_s": 1.0}
@@ -496,7 +496,7 @@ def test_ctrl_c_ends_drawing_with_one_line_and_130(tmp_path: Path) -> None:
 def test_ctrl_c_during_training_says_how_to_go_on(
     drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asmnet_kit.training import train as module
+    from asmnet_kit.training import run as module
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
-from asmnet_kit.shipped import find_model
+from asmnet_kit.shipping.shipped import find_model
 
 PAGE = Path(__file__).parents[1] / "docs" / "integrate.md"
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from asmnet_kit import __version__
-from asmnet_kit.errors import Interrupted, KitError
+from asmnet_kit.base.errors import Interrupted, KitError
 
 
 @dataclass(frozen=True)
@@ -26,52 +26,57 @@ class LazyCommand:
 
 COMMANDS: dict[str, LazyCommand] = {
     "quickstart": LazyCommand(
-        "asmnet_kit.quickstart:quickstart",
+        "asmnet_kit.commands.quickstart:quickstart",
         "Synthetic faces, training, int8, benchmark and report in one go.",
     ),
     "data": LazyCommand(
-        "asmnet_kit.data_cli:data", "Inspect, prepare or synthesize landmark data sets."
+        "asmnet_kit.commands.data:data", "Inspect, prepare or synthesize landmark data sets."
     ),
-    "train": LazyCommand("asmnet_kit.training.cli:train", "Train a landmark and head pose model."),
+    "train": LazyCommand(
+        "asmnet_kit.training.command:train", "Train a landmark and head pose model."
+    ),
     "evaluate": LazyCommand(
-        "asmnet_kit.evaluate_cli:evaluate", "Measure a model's accuracy on a data set."
+        "asmnet_kit.commands.evaluate:evaluate", "Measure a model's accuracy on a data set."
     ),
     "quantize": LazyCommand(
-        "asmnet_kit.quantize.cli:quantize", "Turn a training run into a .tflite model."
+        "asmnet_kit.quantize.command:quantize", "Turn a training run into a .tflite model."
     ),
     "sensitivity": LazyCommand(
-        "asmnet_kit.quantize.cli:sensitivity", "Measure which layers cost accuracy in int8."
+        "asmnet_kit.quantize.command:sensitivity", "Measure which layers cost accuracy in int8."
     ),
     "audit": LazyCommand(
-        "asmnet_kit.audit_cli:audit",
+        "asmnet_kit.commands.audit:audit",
         "Say what a .tflite really holds: types, scales, what is cut off.",
     ),
     "check": LazyCommand(
-        "asmnet_kit.benchmarks.check_cli:check",
+        "asmnet_kit.benchmarks.commands.check:check",
         "Predict what an Edge TPU or a GPU would run of a .tflite model.",
     ),
     "parity": LazyCommand(
-        "asmnet_kit.benchmarks.parity_cli:parity",
+        "asmnet_kit.benchmarks.commands.parity:parity",
         "Compare what every runtime and kernel here makes of a .tflite model.",
     ),
     "benchmark": LazyCommand(
-        "asmnet_kit.benchmarks.cli:benchmark", "Measure a .tflite model's speed on a target."
+        "asmnet_kit.benchmarks.commands.benchmark:benchmark",
+        "Measure a .tflite model's speed on a target.",
     ),
     "report": LazyCommand(
-        "asmnet_kit.reports.cli:report", "Write one HTML page from benchmark results."
+        "asmnet_kit.commands.report:report", "Write one HTML page from benchmark results."
     ),
     "compare": LazyCommand(
-        "asmnet_kit.benchmarks.compare_cli:compare",
+        "asmnet_kit.benchmarks.commands.compare:compare",
         "Fail when new benchmark results are worse than old ones.",
     ),
     "predict": LazyCommand(
-        "asmnet_kit.predict_cli:predict", "Find landmarks and head pose in a photograph."
+        "asmnet_kit.commands.predict:predict", "Find landmarks and head pose in a photograph."
     ),
     "models": LazyCommand(
-        "asmnet_kit.models_cli:models", "List the models that come with the kit, or print a card."
+        "asmnet_kit.commands.models:models",
+        "List the models that come with the kit, or print a card.",
     ),
     "doctor": LazyCommand(
-        "asmnet_kit.doctor_cli:doctor", "Say what works on this machine and how to mend the rest."
+        "asmnet_kit.commands.doctor:doctor",
+        "Say what works on this machine and how to mend the rest.",
     ),
 }
 

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from asmnet_kit.errors import UsageError
+from asmnet_kit.base.errors import UsageError
 
 ARCHITECTURES = MappingProxyType(
     {

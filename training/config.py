@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asmnet_kit.errors import UsageError
-from asmnet_kit.files import write_text
-from asmnet_kit.options import MAX_SEED
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.base.files import write_text
+from asmnet_kit.commands.options import MAX_SEED
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -106,7 +106,6 @@ class TrainConfig:
         Raises:
             UsageError: an unknown name or a value out of range.
         """
-        from asmnet_kit.training.alpha_schedules import constant_value
         from asmnet_kit.training.catalogue import (
             ASM_LOSSES,
             AUGMENTATIONS,
@@ -114,6 +113,7 @@ class TrainConfig:
             check_architecture,
             check_input_size,
         )
+        from asmnet_kit.training.loss.alpha import constant_value
 
         check_architecture(self.arch)
         check_input_size(self.input_size)
@@ -181,19 +181,19 @@ class TrainConfig:
         Raises:
             UsageError: see ``sampling.subset_values``; so below.
         """
-        from asmnet_kit.training.sampling import subset_values
+        from asmnet_kit.training.data.sampling import subset_values
 
         return subset_values(self.teacher_share, option="--teacher-share", at_most=1)
 
     def teacher_conventions(self) -> dict[str, str]:
         """``teacher_calibrate``: subset -> the one whose labels it follows."""
-        from asmnet_kit.training.sampling import subset_conventions
+        from asmnet_kit.training.data.sampling import subset_conventions
 
         return subset_conventions(self.teacher_calibrate)
 
     def sampling_weights(self) -> dict[str, float]:
         """``sampling`` by subset."""
-        from asmnet_kit.training.sampling import subset_values
+        from asmnet_kit.training.data.sampling import subset_values
 
         return subset_values(self.sampling, option="--sampling")
 

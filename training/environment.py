@@ -5,8 +5,8 @@ This file needs only the standard library, since ``--help`` passes through here 
 
 import os
 
-from asmnet_kit.errors import require
-from asmnet_kit.quiet import silent_stderr
+from asmnet_kit.base.errors import require
+from asmnet_kit.base.silent_stderr import silent_stderr
 
 SETTINGS = {
     # TensorFlow leaves oneDNN off on x86 without AVX-512; a training step is 1.6x faster with it.

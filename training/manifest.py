@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit import __version__
-from asmnet_kit.errors import ModelError
-from asmnet_kit.files import write_json
+from asmnet_kit.base.errors import ModelError
+from asmnet_kit.base.files import write_json
 
 SCHEMA_VERSION = 1
 NAME = "manifest.json"

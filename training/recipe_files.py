@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asmnet_kit.errors import UsageError
+from asmnet_kit.base.errors import UsageError
 from asmnet_kit.training.config import check_settings, read_toml
 
 FOLDER = Path(__file__).parent / "recipes"

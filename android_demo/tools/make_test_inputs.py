@@ -17,19 +17,18 @@ from numpy.typing import NDArray
 
 import asmnet_kit.quantize  # noqa: F401  # isort: skip  (chooses Keras 2 before TensorFlow starts)
 import tf_keras  # isort: skip
-
-from asmnet_kit.faces3d.render import synthesize
-from asmnet_kit.files import write_bytes, write_json
-from asmnet_kit.golden import picture_of_shapes
-from asmnet_kit.images import Crop, Image
-from asmnet_kit.modelfile import ModelMetadata, with_metadata
-from asmnet_kit.predictor import input_values
+from asmnet_kit.base.files import write_bytes, write_json
+from asmnet_kit.drawn_faces.render import synthesize
+from asmnet_kit.face.crop import Crop, Image
+from asmnet_kit.predict.predictor import input_values
 from asmnet_kit.quantize.convert import convert
-from asmnet_kit.quantize.deployable import deployable
 from asmnet_kit.quantize.recipes import recipe_of
-from asmnet_kit.runtime import open_runtime
-from asmnet_kit.tensorfile import write_tensors
-from asmnet_kit.training.architectures.registry import build
+from asmnet_kit.quantize.source.fold import deployable
+from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
+from asmnet_kit.tflite.runtime import open_runtime
+from asmnet_kit.tflite.tensorfile import write_tensors
+from asmnet_kit.training.networks.build import build
+from golden import picture_of_shapes
 
 POINTS, SIZE = 68, 112
 CASES = 8

@@ -8,10 +8,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from asmnet_kit.benchmarks.edgetpu.executable import Compiled, read_compiled
+from asmnet_kit.base.errors import KitError, ModelError, UsageError
+from asmnet_kit.base.files import write_bytes
+from asmnet_kit.benchmarks.checking.executable import Compiled, read_compiled
 from asmnet_kit.benchmarks.edgetpu.log import CompilerLog, ModelLog, parse_log
-from asmnet_kit.errors import KitError, ModelError, UsageError
-from asmnet_kit.files import write_bytes
 
 PROGRAM = "edgetpu_compiler"
 ENVIRONMENT = "EDGETPU_COMPILER"

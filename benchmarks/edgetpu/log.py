@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asmnet_kit.errors import KitError
+from asmnet_kit.base.errors import KitError
 
 SUCCESS = "Model compiled successfully in"
 NOT_ALL = "Model successfully compiled but not all operations are supported"

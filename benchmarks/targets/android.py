@@ -13,6 +13,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from asmnet_kit.base.errors import UsageError
 from asmnet_kit.benchmarks.targets.android_binary import OPTION as BINARY_OPTION
 from asmnet_kit.benchmarks.targets.android_binary import measure_with_binary
 from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
@@ -25,8 +26,7 @@ from asmnet_kit.benchmarks.targets.remote import (
     run_tool,
     tail,
 )
-from asmnet_kit.errors import UsageError
-from asmnet_kit.tensorfile import SUFFIX
+from asmnet_kit.tflite.tensorfile import SUFFIX
 
 PROGRAM = "adb"
 ENVIRONMENT = "ADB"

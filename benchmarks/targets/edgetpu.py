@@ -16,25 +16,25 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from asmnet_kit.base.errors import KitError, MissingDependency, ModelError, UsageError, one_line
+from asmnet_kit.benchmarks.checking.executable import Compiled, read_compiled
 from asmnet_kit.benchmarks.edgetpu.compiler import (
     Compilation,
     CompilerMissing,
     compile_model,
     find_compiler,
 )
-from asmnet_kit.benchmarks.edgetpu.executable import Compiled, read_compiled
-from asmnet_kit.benchmarks.measuring import measure_session, parity
 from asmnet_kit.benchmarks.targets.protocol import (
     Measurement,
     OnProgress,
     Request,
     refuse_cpu_options,
 )
-from asmnet_kit.doctor import LIBEDGETPU_BUILDS
-from asmnet_kit.errors import KitError, MissingDependency, ModelError, UsageError, one_line
-from asmnet_kit.graph import Graph, Tensor, read_graph
-from asmnet_kit.op_rules import COMPILED, edgetpu_hazard
-from asmnet_kit.runtime import (
+from asmnet_kit.benchmarks.timing.session_timing import measure_session, parity
+from asmnet_kit.doctor.checks import LIBEDGETPU_BUILDS
+from asmnet_kit.tflite.accelerator_rules import COMPILED, edgetpu_hazard
+from asmnet_kit.tflite.graph import Graph, Tensor, read_graph
+from asmnet_kit.tflite.runtime import (
     Runtime,
     TensorInfo,
     installed_runtime,
@@ -43,7 +43,7 @@ from asmnet_kit.runtime import (
 )
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
-    from asmnet_kit.predictor import Predictor
+    from asmnet_kit.predict.predictor import Predictor
 
 LIBRARIES = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
 DELEGATE = "EdgeTpuDelegateForCustomOp"  # the name of libedgetpu's node
@@ -78,7 +78,7 @@ class EdgeTpuTarget:
     name = "edgetpu"
 
     def problem(self, request: Request | None = None) -> str | None:
-        from asmnet_kit.doctor import OK, check_edgetpu_device, check_edgetpu_library
+        from asmnet_kit.doctor.checks import OK, check_edgetpu_device, check_edgetpu_library
 
         missing = []
         if not (request and request.options.get(LIBRARY_OPTION)):
@@ -140,7 +140,7 @@ class EdgeTpuTarget:
         )
 
     def predictor(self, request: Request) -> "Predictor":
-        from asmnet_kit.predictor import TflitePredictor
+        from asmnet_kit.predict.predictor import TflitePredictor
 
         if _is_compiled(request.model):
             raise ModelError(
@@ -372,7 +372,7 @@ def _holds_compiled(graph: Graph) -> bool:
 
 def _prospects(model: Path) -> str:
     """What the checker expects, for a user who does not have the hardware yet."""
-    from asmnet_kit.benchmarks.check import check_model
+    from asmnet_kit.benchmarks.checking.check import check_model
 
     try:
         outcome = check_model(model, target="edgetpu")

@@ -21,21 +21,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.benchmarks.gpu_placement import runs_without_cpu
-from asmnet_kit.benchmarks.litert_library import LibraryError
-from asmnet_kit.benchmarks.measuring import SAME_BITS, measure_session, parity
+from asmnet_kit.base.errors import ModelError, UsageError, one_line
+from asmnet_kit.benchmarks.targets.gpu_whole import runs_without_cpu
 from asmnet_kit.benchmarks.targets.protocol import (
     Measurement,
     OnProgress,
     Request,
     refuse_cpu_options,
 )
-from asmnet_kit.errors import ModelError, UsageError, one_line
-from asmnet_kit.graph import Graph, Tensor, read_graph
-from asmnet_kit.runtime import TensorInfo, open_runtime
+from asmnet_kit.benchmarks.timing.litert_library import LibraryError
+from asmnet_kit.benchmarks.timing.session_timing import SAME_BITS, measure_session, parity
+from asmnet_kit.tflite.graph import Graph, Tensor, read_graph
+from asmnet_kit.tflite.runtime import TensorInfo, open_runtime
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
-    from asmnet_kit.predictor import Predictor
+    from asmnet_kit.predict.predictor import Predictor
 
 PACKAGE = "ai-edge-litert"
 PRECISION_OPTION = "gpu_precision"
@@ -61,7 +61,7 @@ class GpuTarget:
             version(PACKAGE)
         except PackageNotFoundError:
             return f"it needs {PACKAGE}: pip install {PACKAGE}"
-        from asmnet_kit.doctor import OK, check_gpu
+        from asmnet_kit.doctor.checks import OK, check_gpu
 
         found = check_gpu()
         return None if found.status == OK else f"{found.detail} ({found.fix})"
@@ -108,7 +108,7 @@ class GpuTarget:
         )
 
     def predictor(self, request: Request) -> "Predictor":
-        from asmnet_kit.predictor import TflitePredictor
+        from asmnet_kit.predict.predictor import TflitePredictor
 
         use_software_where_needed()
         return TflitePredictor(request.model, session=open_gpu(request))
@@ -238,7 +238,7 @@ def use_software_where_needed() -> None:
     The loader reads the variable when it is loaded, and a library that is loaded already is found
     by its name, so a loader beside the driver serves where the system has none.
     """
-    from asmnet_kit.doctor import (
+    from asmnet_kit.doctor.checks import (
         SOFTWARE_VULKAN_DRIVER,
         VULKAN_LOADER,
         VULKAN_VARIABLES,
@@ -262,7 +262,7 @@ def loaded_drivers() -> list[str]:
     A driver is what a manifest names as its library; the linker is asked whether it has that one
     already, so links and whatever a vendor calls its files do not matter.
     """
-    from asmnet_kit.doctor import vulkan_manifests
+    from asmnet_kit.doctor.checks import vulkan_manifests
 
     named = {library for file in vulkan_manifests() if (library := _driver_library(file))}
     return sorted(Path(library).name for library in named if _is_loaded(library))
@@ -333,7 +333,7 @@ def _read(descriptor: int) -> str:
 
 def _blame(model: Path) -> str:
     """Which operators the checker thinks are to blame."""
-    from asmnet_kit.benchmarks.check import check_model
+    from asmnet_kit.benchmarks.checking.check import check_model
 
     blocked = [v for v in check_model(model, target="gpu").ops if not v.mapped]
     if not blocked:

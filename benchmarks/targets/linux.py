@@ -6,6 +6,7 @@ import shlex
 import shutil
 from dataclasses import dataclass, replace
 
+from asmnet_kit.base.errors import UsageError
 from asmnet_kit.benchmarks.targets.edgetpu import (
     COMPILED_OPTION,
     compiled_for_board,
@@ -28,9 +29,8 @@ from asmnet_kit.benchmarks.targets.remote import (
     run_tool,
     tail,
 )
-from asmnet_kit.errors import UsageError
-from asmnet_kit.results import NO_ACCELERATOR
-from asmnet_kit.tensorfile import SUFFIX
+from asmnet_kit.results.results import NO_ACCELERATOR
+from asmnet_kit.tflite.tensorfile import SUFFIX
 
 PROGRAM = "ssh"
 ENVIRONMENT = "ASMNET_KIT_SSH"

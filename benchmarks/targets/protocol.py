@@ -12,11 +12,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from asmnet_kit.errors import KitError, UsageError, one_line
-from asmnet_kit.results import fell_back
+from asmnet_kit.base.errors import KitError, UsageError, one_line
+from asmnet_kit.results.results import fell_back
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
-    from asmnet_kit.predictor import Predictor
+    from asmnet_kit.predict.predictor import Predictor
 
 ENTRY_POINT_GROUP = "asmnet_kit.targets"
 TARGET_ATTRIBUTES = ("name", "problem", "measure", "predictor")  # of ``Target``
@@ -73,8 +73,8 @@ class Request:
             ``user@host`` (linux); empty for the only one.
         affinity: numbers of the CPUs that the process is held to (cpu); empty for any.
         options: what a single target understands, by name.
-        inputs: file of raw inputs (``asmnet_kit.tensorfile``), each of which the model that was
-            measured runs once, after the timed runs; None for none.
+        inputs: file of raw inputs (``asmnet_kit.tflite.tensorfile``), each of which the model that
+            was measured runs once, after the timed runs; None for none.
         outputs: where the raw outputs of ``inputs`` go, in their order; None without inputs.
     """
 

@@ -1,6 +1,7 @@
 """The golden files are what the kit's code gives today, and the phone's core stays plain Kotlin."""
 
 import base64
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -9,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asmnet_kit.golden import FOLDER, MAKERS, write_golden
-
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "android_demo" / "core" / "src"
 
@@ -18,22 +17,30 @@ CORE = ROOT / "android_demo" / "core" / "src"
 # levels, that is up to 200 / 64 = 3 levels along each axis.
 MAX_LEVELS = 6
 
+_spec = importlib.util.spec_from_file_location(
+    "golden", ROOT / "android_demo" / "tools" / "golden.py"
+)
+assert _spec is not None and _spec.loader is not None
+golden = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(golden)
+FOLDER, MAKERS, write_golden = golden.FOLDER, golden.MAKERS, golden.write_golden
+
 
 @pytest.mark.parametrize("name", sorted(set(MAKERS) - {"crops", "poses"}))
 def test_golden_files_are_what_the_kit_gives(name: str) -> None:
-    stored = json.loads((ROOT / FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    stored = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     assert stored == json.loads(json.dumps(MAKERS[name]())), "run: make golden"
 
 
 def test_golden_poses_agree_but_for_the_last_bits_of_sine_and_cosine() -> None:
-    stored = json.loads((ROOT / FOLDER / "poses.json").read_text(encoding="utf-8"))
+    stored = json.loads((FOLDER / "poses.json").read_text(encoding="utf-8"))
     for old, new in zip(stored["cases"], MAKERS["poses"]()["cases"], strict=True):
         assert np.allclose(old["rotation"], new["rotation"], atol=1e-12)
         assert np.allclose(old["axes"], new["axes"], atol=1e-4)  # float32 near 150
 
 
 def test_golden_crops_agree_but_for_the_interpolation_of_older_opencv() -> None:
-    stored = json.loads((ROOT / FOLDER / "crops.json").read_text(encoding="utf-8"))
+    stored = json.loads((FOLDER / "crops.json").read_text(encoding="utf-8"))
     made = json.loads(json.dumps(MAKERS["crops"]()))
     assert _without_pixels(stored) == _without_pixels(made), "run: make golden"
     for old, new in zip(stored["cases"], made["cases"], strict=True):
@@ -44,7 +51,7 @@ def test_golden_crops_agree_but_for_the_interpolation_of_older_opencv() -> None:
 def test_golden_files_are_written_whole(tmp_path: Path) -> None:
     paths = write_golden(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
-    assert {path.stem for path in paths} == {p.stem for p in (ROOT / FOLDER).glob("*.json")}
+    assert {path.stem for path in paths} == {p.stem for p in (FOLDER).glob("*.json")}
 
 
 def test_the_core_imports_nothing_of_android() -> None:

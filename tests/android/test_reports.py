@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from asmnet_kit.results import load_result
-from asmnet_kit.tensorfile import read_tensors
+from asmnet_kit.results.results import load_result
+from asmnet_kit.tflite.tensorfile import read_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORTS = ROOT / "build" / "android" / "reports"

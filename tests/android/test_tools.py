@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from asmnet_kit.shipped import shipped_models
+from asmnet_kit.shipping.shipped import shipped_models
 
 TOOLS = Path(__file__).resolve().parents[2] / "android_demo" / "tools"
 NAMES = ("toolchain", "build", "gates")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.benchmarks import runner
 from asmnet_kit.benchmarks.runner import (
     Data,
@@ -18,7 +19,6 @@ from asmnet_kit.benchmarks.runner import (
     run_worker,
 )
 from asmnet_kit.benchmarks.targets.protocol import Request, TargetError, load_target, target_names
-from asmnet_kit.errors import KitError, ModelError, UsageError
 
 
 def _ignore(done: float, note: str) -> None:

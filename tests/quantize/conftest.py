@@ -10,7 +10,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 import asmnet_kit.quantize  # noqa: F401  (chooses Keras 2 before TensorFlow is imported)
-from asmnet_kit.pose import rotation_matrix
+from asmnet_kit.face.pose import rotation_matrix
 
 L = tf_keras.layers
 SIZE = 32

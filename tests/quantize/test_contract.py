@@ -9,12 +9,12 @@ import tf_keras
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from asmnet_kit.contract import verify_contract, verify_w8a8
-from asmnet_kit.errors import ModelError
-from asmnet_kit.modelfile import pack_model, parse_model
+from asmnet_kit.base.errors import ModelError
 from asmnet_kit.quantize.convert import convert
-from asmnet_kit.quantize.deployable import deployable
 from asmnet_kit.quantize.recipes import RECIPES
+from asmnet_kit.quantize.source.fold import deployable
+from asmnet_kit.tflite.contract import verify_contract, verify_w8a8
+from asmnet_kit.tflite.metadata import pack_model, parse_model
 
 OUTPUTS = {"landmarks", "pose"}
 

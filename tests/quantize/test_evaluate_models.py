@@ -7,15 +7,15 @@ import tensorflow as tf
 import tf_keras
 
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
-from asmnet_kit.evaluate import evaluate
-from asmnet_kit.landmarks import SCHEME_68
-from asmnet_kit.modelfile import ModelMetadata, with_metadata
-from asmnet_kit.predictor import open_predictor
+from asmnet_kit.face.schemes import SCHEME_68
+from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.measure.evaluate import evaluate
+from asmnet_kit.predict.predictor import open_predictor
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.recipes import RECIPES
-from asmnet_kit.shape_model import generic_reference
+from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
 from asmnet_kit.training import manifest
-from asmnet_kit.training.architectures.registry import build
+from asmnet_kit.training.networks.build import build
 
 
 @pytest.fixture(scope="module")

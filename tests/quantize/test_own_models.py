@@ -13,16 +13,16 @@ import tf_keras
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
+from asmnet_kit.base.errors import ModelError
 from asmnet_kit.cli import main
-from asmnet_kit.errors import ModelError
-from asmnet_kit.faces3d.points import GENERIC_FACE_68
-from asmnet_kit.images import to_float_input
-from asmnet_kit.modelfile import read_metadata
-from asmnet_kit.quantize.deployable import check_flat
-from asmnet_kit.quantize.flatten import flattened, with_input_range
-from asmnet_kit.quantize.float_model import open_float_model
+from asmnet_kit.face.crop import to_float_input
+from asmnet_kit.face.generic_face import GENERIC_FACE_68
+from asmnet_kit.quantize.source.flatten import flattened, with_input_range
+from asmnet_kit.quantize.source.float_model import open_float_model
+from asmnet_kit.quantize.source.fold import check_flat
+from asmnet_kit.tflite.metadata import read_metadata
 from asmnet_kit.training.config import TrainConfig
-from asmnet_kit.training.train import prepared_faces
+from asmnet_kit.training.run import prepared_faces
 
 L = tf_keras.layers
 SIZE = 32

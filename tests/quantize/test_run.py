@@ -11,22 +11,22 @@ import tensorflow as tf
 import tf_keras
 from click.testing import CliRunner, Result
 
+from asmnet_kit.base.files import alone_in
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.datasets.registry import load_dataset
-from asmnet_kit.evaluate import Evaluation
-from asmnet_kit.faces3d.points import GENERIC_FACE_68, GENERIC_FACE_98
-from asmnet_kit.files import alone_in
-from asmnet_kit.modelfile import read_metadata
-from asmnet_kit.predictor import Predictor
+from asmnet_kit.face.generic_face import GENERIC_FACE_68, GENERIC_FACE_98
+from asmnet_kit.face.shape_model import ShapeAccumulator
+from asmnet_kit.measure.evaluate import Evaluation
+from asmnet_kit.predict.predictor import Predictor
 from asmnet_kit.quantize import run as run_module
-from asmnet_kit.quantize.deployable import deployable
-from asmnet_kit.quantize.qat import rounded_layers
-from asmnet_kit.shape_model import ShapeAccumulator
+from asmnet_kit.quantize.rounding.emulate import rounded_layers
+from asmnet_kit.quantize.source.fold import deployable
+from asmnet_kit.tflite.metadata import read_metadata
 from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.data.batches import targets_of
+from asmnet_kit.training.fit.monitor import RunMonitor
 from asmnet_kit.training.manifest import write_manifest
-from asmnet_kit.training.monitor import RunMonitor
-from asmnet_kit.training.pipeline import targets_of
 
 SIZE = 64  # pixels of the network's input
 NAME = "small_68_64_{}.tflite"

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
-from asmnet_kit.faces3d.render import synthesize
-from asmnet_kit.images import Image, landmark_box
-from asmnet_kit.landmarks import scheme_of
-from asmnet_kit.shape_model import generic_reference
+from asmnet_kit.drawn_faces.render import synthesize
+from asmnet_kit.face.crop import Image, landmark_box
+from asmnet_kit.face.schemes import scheme_of
+from asmnet_kit.face.shape_model import generic_reference
 
 
 @pytest.fixture(scope="session")

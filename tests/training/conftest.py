@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from asmnet_kit.faces3d.points import GENERIC_FACE_68
-from asmnet_kit.pose import rotation_matrix
+from asmnet_kit.face.generic_face import GENERIC_FACE_68
+from asmnet_kit.face.pose import rotation_matrix
 
 SIDE = 96  # pixels of a picture
 PIXELS_PER_MM = 0.42  # the generic face then fills about two thirds of it

@@ -1,8 +1,8 @@
 """The names known without TensorFlow agree with what they stand for."""
 
-from asmnet_kit.training.augment import AUGMENTATIONS as AUGMENT_RANGES
 from asmnet_kit.training.catalogue import ASM_LOSSES, AUGMENTATIONS
-from asmnet_kit.training.shape_loss import LOSSES
+from asmnet_kit.training.data.augment import AUGMENTATIONS as AUGMENT_RANGES
+from asmnet_kit.training.loss.losses import LOSSES
 
 
 def test_alpha_is_allowed_for_the_losses_with_an_asm_term() -> None:

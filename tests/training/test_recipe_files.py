@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from asmnet_kit.base.errors import UsageError
 from asmnet_kit.cli import main
-from asmnet_kit.errors import UsageError
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.recipe_files import ABOUT, read_recipe, shipped
 

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Face, PictureFile, Problem
 from asmnet_kit.datasets.folders import (
     Listing,
@@ -38,10 +39,9 @@ from asmnet_kit.datasets.folders import (
     walk,
 )
 from asmnet_kit.datasets.pts import check_usable
-from asmnet_kit.datasets.subsets import yaw_subsets
-from asmnet_kit.errors import DatasetError
-from asmnet_kit.images import Points
-from asmnet_kit.pose import angles, rotation_matrix
+from asmnet_kit.datasets.yaw_ranges import yaw_subsets
+from asmnet_kit.face.crop import Points
+from asmnet_kit.face.pose import angles, rotation_matrix
 
 POINTS = 68
 SUFFIX = ".mat"

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.images import Image, Points, decode_image, landmark_box, read_image
-from asmnet_kit.landmarks import Scheme
+from asmnet_kit.face.crop import Image, Points, decode_image, landmark_box, read_image
+from asmnet_kit.face.schemes import Scheme
 
 
 class Picture(Protocol):
@@ -80,7 +80,7 @@ class Face:
         picture: where the picture is.
         landmarks: float32 [N, 2], pixels of the picture, 0-based, x right, y down; NaN = no label.
         subsets: the subsets it is counted in ("common", "full"; "pose"; a folder's name).
-        pose: float32 [3] yaw, pitch, roll in degrees (signs: asmnet_kit.pose) or None.
+        pose: float32 [3] yaw, pitch, roll in degrees (signs: asmnet_kit.face.pose) or None.
         detector_box: float32 [4] x0, y0, x1, y1 that came with the data, or None.
         split: "train", "val", "test" or another public split ("private"); None = not split.
     """

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.files import require_exists
 from asmnet_kit.datasets.base import Face, Problem
-from asmnet_kit.errors import DatasetError
-from asmnet_kit.files import require_exists
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 

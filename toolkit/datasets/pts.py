@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.files import write_text
 from asmnet_kit.datasets.base import Face, PictureFile, Problem
 from asmnet_kit.datasets.folders import (
     Listing,
@@ -27,9 +29,7 @@ from asmnet_kit.datasets.folders import (
     stem_and_suffix,
     walk,
 )
-from asmnet_kit.errors import DatasetError
-from asmnet_kit.files import write_text
-from asmnet_kit.images import Points
+from asmnet_kit.face.crop import Points
 
 # A file name's folders -> its split and subsets.
 Rule = Callable[[tuple[str, ...], tuple[str, ...]], tuple[str | None, tuple[str, ...]]]

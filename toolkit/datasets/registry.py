@@ -7,10 +7,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
+from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.datasets.folders import Reading, ancestors_of, require_folder, split_named, walk
-from asmnet_kit.errors import DatasetError, UsageError
-from asmnet_kit.landmarks import scheme_of
+from asmnet_kit.face.schemes import scheme_of
 
 # Format -> module with ``read(root) -> Reading``, imported when used. Where folders alone decide
 # the split it also has ``split_of_folder(ancestors, parts)`` and the annotation files' ``SUFFIX``.
@@ -20,8 +20,8 @@ READERS = {
     "aflw2000": "asmnet_kit.datasets.aflw2000",
     "300w_lp": "asmnet_kit.datasets.aflw2000",
     "merlrav": "asmnet_kit.datasets.merlrav",
-    "csv": "asmnet_kit.datasets.csv",
-    "records": "asmnet_kit.datasets.records",
+    "csv": "asmnet_kit.datasets.keypoint_csv",
+    "records": "asmnet_kit.datasets.read_shards",
     "synthetic": "asmnet_kit.datasets.synthetic",
 }
 FORMATS = tuple(READERS)

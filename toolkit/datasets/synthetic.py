@@ -1,7 +1,8 @@
-"""Synthetic faces as ``asmnet-kit data synthesize`` writes them (:mod:`asmnet_kit.faces3d.write`).
+"""Synthetic faces as ``asmnet-kit data synthesize`` writes them (asmnet_kit.drawn_faces.write).
 
 Folders ``train``, ``val`` and ``test`` hold ``NAME.jpg``, ``NAME.pts`` (68 landmarks),
-``NAME.pts98`` and one ``pose.csv`` (name, yaw, pitch, roll in degrees; signs: asmnet_kit.pose).
+``NAME.pts98`` and one ``pose.csv`` (name, yaw, pitch, roll in degrees; signs:
+asmnet_kit.face.pose).
 Subsets: the range of the yaw's size (``yaw_0_30``, ``yaw_30_60``, ``yaw_60_90``).
 """
 
@@ -13,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Face, Problem
 from asmnet_kit.datasets.folders import Reading, split_named, walk
 from asmnet_kit.datasets.pts import read_folder
-from asmnet_kit.datasets.subsets import yaw_subsets
-from asmnet_kit.errors import DatasetError
+from asmnet_kit.datasets.yaw_ranges import yaw_subsets
 
 SUFFIX = ".pts"
 SUFFIXES = {68: ".pts", 98: ".pts98"}

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.errors import DatasetError
+from asmnet_kit.base.errors import DatasetError
 
 HEADER = struct.Struct("<QI")  # length, masked CRC of the length
 FOOTER_BYTES = 4  # masked CRC of the data

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Face, PictureFile, Problem
 from asmnet_kit.datasets.folders import (
     Reading,
@@ -29,7 +30,6 @@ from asmnet_kit.datasets.folders import (
     walk,
 )
 from asmnet_kit.datasets.pts import check_usable
-from asmnet_kit.errors import DatasetError
 
 POINTS = 98
 ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")

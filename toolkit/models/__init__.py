@@ -1,1 +1,1 @@
-"""The models that come with the kit: files and cards, read by :mod:`asmnet_kit.shipped`."""
+"""The models that come with the kit: files and cards, read by asmnet_kit.shipping.shipped."""

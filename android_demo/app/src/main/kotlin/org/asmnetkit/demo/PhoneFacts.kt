@@ -91,7 +91,7 @@ class PhoneFacts(private val context: Context) : Device {
     }
 
     private companion object {
-        // Names as in benchmarks/machine.py.
+        // Names as in benchmarks/timing/machine.py.
         val INSTRUCTION_SETS = linkedMapOf(
             "neon" to "neon",
             "asimd" to "neon",

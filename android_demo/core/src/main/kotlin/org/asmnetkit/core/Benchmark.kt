@@ -252,7 +252,7 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
         const val PARITY_INPUTS = 8
         const val SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for an accelerator"
 
-        // The frame and face box of the desktop benchmark (benchmarks/stages.py).
+        // The frame and face box of the desktop benchmark (benchmarks/timing/frame_stages.py).
         const val FRAME_WIDTH = 640
         const val FRAME_HEIGHT = 480
         val FACE = Box(210.0, 100.0, 430.0, 340.0)

@@ -27,7 +27,7 @@ class Timings(
     val endToEnd: Double?,
 )
 
-/** A benchmark result of the kit: the JSON of `toolkit/results.schema.json`, made on a phone. */
+/** A benchmark result of the kit: the JSON of `toolkit/results/results.schema.json`, made on a phone. */
 data class BenchmarkReport(
     val runId: String,
     val appVersion: String,

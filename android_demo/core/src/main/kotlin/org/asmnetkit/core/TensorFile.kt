@@ -16,7 +16,7 @@ data class TensorKind(val name: String, val type: ElementType, val shape: List<I
 }
 
 /**
- * Raw inputs or outputs of many runs of a model; Python's `toolkit/tensorfile.py` says what is in the
+ * Raw inputs or outputs of many runs of a model; Python's `toolkit/tflite/tensorfile.py` says what is in the
  * file. Its numbers are little-endian, as those of every Android device.
  */
 class TensorFile private constructor(val tensors: List<TensorKind>, val records: Int, private val body: ByteBuffer) {

@@ -1,0 +1,294 @@
+"""Golden files: what the kit's formulas give for known inputs, for code in other languages.
+
+The phone app repeats the crop, the tensors' arithmetic, the pose axes and the statistics in Kotlin.
+Its tests read these files, so neither side can drift: ``make golden`` writes them anew, and a test
+fails where they are not what this module writes.
+"""
+
+import base64
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from asmnet_kit.base.files import write_text
+from asmnet_kit.benchmarks.timing import noise
+from asmnet_kit.face.crop import Crop, Image
+from asmnet_kit.face.pose import generic_face, project_axes, rotation_matrix
+from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.predict.predictor import POSE_UNIT_DEGREES, input_values
+from asmnet_kit.results.results import schema as result_schema
+from asmnet_kit.results.results import summarise
+from asmnet_kit.tflite.metadata import ModelMetadata, pack_model, with_metadata
+from asmnet_kit.tflite.runtime import TensorInfo, dequantize
+from asmnet_kit.tflite.tensorfile import pack_tensors
+
+FOLDER = Path(__file__).resolve().parents[1] / "core" / "src" / "test" / "resources" / "golden"
+
+# Boxes x0, y0, x1, y1 in a 61 x 47 picture: enlarged, about 1:1, halved once and twice first,
+# over the border, and wholly outside.
+BOXES = {
+    "enlarged": (20.25, 12.5, 33.75, 25.0),
+    "one_to_one": (15.0, 8.0, 40.0, 34.6),
+    "half": (4.0, 1.0, 55.0, 46.0),
+    "blocks_of_2": (1.5, -10.0, 60.0, 50.0),
+    "nearly_4": (-30.0, -33.0, 70.0, 60.0),
+    "blocks_of_4": (-30.0, -33.0, 90.0, 60.0),
+    "over_the_border": (40.0, 30.0, 70.0, 64.0),
+    "outside": (200.0, 200.0, 230.0, 230.0),
+}
+CROP_SIZE = 32
+ANGLES = [(0, 0, 0), (30, 0, 0), (0, 20, 0), (0, 0, 15), (-25, 10, -40), (89, -60, 170)]
+
+
+def write_golden(folder: Path) -> list[Path]:
+    """Write every golden file into ``folder`` and return their paths. Nothing in them is random."""
+    paths = []
+    for name, make in MAKERS.items():
+        path = folder / f"{name}.json"
+        write_text(path, json.dumps(make(), indent=1, allow_nan=False) + "\n")
+        paths.append(path)
+    return paths
+
+
+def picture_of_shapes() -> Image:
+    """uint8 [47, 61, 3]: slopes, waves, a dark disc and a hard edge, different in each channel."""
+    y, x = np.mgrid[0:47, 0:61].astype(np.float64)
+    red = 4.1 * x + 10 * (x > 30)
+    green = 127 + 90 * np.sin(x / 5) * np.cos(y / 4)
+    blue = np.where((x - 24) ** 2 + (y - 20) ** 2 < 80, 20.0, 200.0) + y
+    pixels: Image = np.clip(np.stack([red, green, blue], axis=-1), 0, 255).astype(np.uint8)
+    return pixels
+
+
+def crops() -> dict[str, Any]:
+    """Face boxes of a picture, their crops, and points on the way there and back."""
+    picture = picture_of_shapes()
+    points = np.array([[0, 0], [12.5, 30.25], [60, 46]], np.float32)
+    cases = []
+    for name, box in BOXES.items():
+        crop = Crop.from_box(np.array(box, np.float32), size=CROP_SIZE)
+        fractions = crop.to_fractions(points)
+        cases.append(
+            {
+                "name": name,
+                "box": box,
+                "scale": 1.2,
+                "size": CROP_SIZE,
+                "centre": crop.centre,
+                "side": crop.side,
+                "crop": _bytes(crop.cut(picture)),
+                "points": _floats(points),
+                "fractions": _floats(fractions),
+                "back": _floats(crop.to_picture(fractions)),
+            }
+        )
+    height, width = picture.shape[:2]
+    return {"width": width, "height": height, "rgb": _bytes(picture), "cases": cases}
+
+
+def yuv() -> dict[str, Any]:
+    """Colours of full-range BT.601 (JFIF) as camera frames have them: [[y, u, v, r, g, b] ...]."""
+    levels = np.array([0, 1, 63, 128, 200, 255])
+    values = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
+    y, u, v = values.astype(np.float64).T
+    u, v = u - 128, v - 128
+    rgb = np.stack([y + 1.402 * v, y - 0.344136 * u - 0.714136 * v, y + 1.772 * u], axis=-1)
+    rgb = np.clip(np.floor(rgb + 0.5), 0, 255).astype(int)
+    return {"colours": np.concatenate([values, rgb], axis=1).tolist()}
+
+
+def tensors() -> dict[str, Any]:
+    """Raw inputs for all 256 byte values, and real outputs for raw ones, for every tensor type."""
+    values = np.arange(256, dtype=np.uint8)
+    cases = []
+    for dtype, scale, zero_point in (
+        ("int8", 1 / 128, 0),
+        ("int8", 0.0123, -7),
+        ("uint8", 1 / 128, 128),
+        ("int16", 1 / 32768, 0),
+        ("float32", None, 0),
+    ):
+        info = TensorInfo("image", (1, 256), np.dtype(dtype), scale, zero_point)
+        inputs = input_values(values, info)
+        raw = np.linspace(-128, 127, 18).astype(np.int8).astype(dtype)
+        cases.append(
+            {
+                "type": dtype.upper(),
+                # As a model file stores it.
+                "scale": None if scale is None else float(np.float32(scale)),
+                "zero_point": zero_point,
+                "inputs": inputs.astype(float).tolist(),
+                "raw_outputs": raw.astype(float).tolist(),
+                "outputs": _floats(dequantize(raw, info)),
+            }
+        )
+    return {"cases": cases}
+
+
+def decode() -> dict[str, Any]:
+    """Raw int8 outputs of a model to pixels of the picture and degrees."""
+    crop = Crop(centre=(320.5, 200.25), side=151.5, size=112)
+    landmarks = TensorInfo("landmarks", (1, 8), np.dtype("int8"), float(np.float32(0.0045)), 3)
+    pose = TensorInfo("pose", (1, 3), np.dtype("int8"), float(np.float32(0.008)), -2)
+    raw_landmarks = np.array([-128, 127, 0, 3, -50, 50, 100, -100], np.int8)
+    raw_pose = np.array([-128, 0, 127], np.int8)
+    points = crop.to_picture(dequantize(raw_landmarks, landmarks).reshape(-1, 2))
+    return {
+        "crop": {"centre": crop.centre, "side": crop.side, "size": crop.size},
+        "landmarks": {"scale": landmarks.scale, "zero_point": landmarks.zero_point},
+        "raw_landmarks": raw_landmarks.tolist(),
+        "points": _floats(points),
+        "pose": {"scale": pose.scale, "zero_point": pose.zero_point},
+        "raw_pose": raw_pose.tolist(),
+        "degrees": _floats(POSE_UNIT_DEGREES * dequantize(raw_pose, pose)),
+    }
+
+
+def poses() -> dict[str, Any]:
+    """Rotations of angles (yaw, pitch, roll in degrees) and the axes that are drawn for them."""
+    origin = np.array([100.0, 80.0])
+    return {
+        "origin": origin.tolist(),
+        "length": 50.0,
+        "cases": [
+            {
+                "angles": angles,
+                "rotation": rotation_matrix(*angles).tolist(),
+                "axes": project_axes(np.array(angles, np.float64), origin, 50.0).tolist(),
+            }
+            for angles in ANGLES
+        ],
+    }
+
+
+def schemes() -> dict[str, Any]:
+    """The landmark numberings: parts to draw, and eye corners."""
+    return {
+        str(points): {
+            "outer_eye_corners": scheme.outer_eye_corners,
+            "parts": [
+                {"name": name, "points": indices, "closed": name in scheme.closed}
+                for name, indices in scheme.parts.items()
+            ],
+        }
+        for points, scheme in SCHEMES.items()
+    }
+
+
+def eyes() -> dict[str, Any]:
+    """The generic face from the front: its landmark box and, of its eyes, middle and distance."""
+    face = generic_face(68)[:, :2]
+    left, right = face[36:42].mean(axis=0), face[42:48].mean(axis=0)
+    return {
+        "middle": ((left + right) / 2).tolist(),
+        "distance": float(np.linalg.norm(right - left)),
+        "box": [*face.min(axis=0).tolist(), *face.max(axis=0).tolist()],
+    }
+
+
+def statistics() -> dict[str, Any]:
+    """Latencies in milliseconds and what the benchmark says about them."""
+    steady = [2.0 + 0.01 * (7 * i % 11) for i in range(50)]
+    cases = {
+        "one": [1.5],
+        "two": [1.0, 3.0],
+        "steady": steady,
+        "spread": [1.0, 1.1, 0.9, 1.0, 5.0, 6.0, 1.0, 1.0, 4.0, 1.2],
+        "drifting": [1.0 + 0.013 * i for i in range(60)],
+        "almost_settled": [9.0] * 30 + [1.0] * 10 + [1.019] * 10,
+        "not_settled": [1.0] * 10 + [1.021] * 10,
+        "too_few_to_say": [9.0] * 9 + [1.0] * 10,
+    }
+    return {
+        name: {
+            "samples": samples,
+            "summary": summarise(samples),
+            "intervals": noise.intervals(samples),
+            "instability": noise.instability(samples),
+            "steady": noise.steady(samples),
+        }
+        for name, samples in cases.items()
+    }
+
+
+def model_file() -> dict[str, Any]:
+    """The bytes of model files with and without metadata, and what they say about themselves."""
+    bare = schema.ModelT(version=3, buffers=[schema.BufferT()], subgraphs=[_graph()])
+    metadata = ModelMetadata(
+        architecture="asmnet_nano",
+        landmarks=98,
+        input_size=112,
+        recipe="qat_w8a8",
+        crop_scale=1.25,
+        metrics={"nme_percent": 4.5},
+        licence="Größe: example \u2713",
+    )
+    return {
+        "model": _bytes(np.frombuffer(with_metadata(pack_model(bare), metadata), np.uint8)),
+        "operators": 2,
+        "metadata": metadata.to_json(),
+        "without_metadata": _bytes(np.frombuffer(pack_model(bare), np.uint8)),
+    }
+
+
+def tensor_file() -> dict[str, Any]:
+    """The bytes of a file of tensors, what its tensors are and their values, run by run."""
+    tensors: dict[str, NDArray[Any]] = {
+        "image": np.array([[[-128, 0, 127]], [[1, 2, 3]]], np.int8),
+        "landmarks": np.array([[[0.5, -0.25]], [[1e-3, 3.0]]], np.float32),
+        "wide": np.array([[-32768], [256]], np.int16),
+        "bytes": np.array([[0, 255], [10, 13]], np.uint8),
+    }
+    return {
+        "file": _bytes(np.frombuffer(pack_tensors(tensors), np.uint8)),
+        "records": 2,
+        "tensors": [
+            {
+                "name": name,
+                "type": values.dtype.name.upper(),
+                "shape": values.shape[1:],
+                "values": [_floats(run) for run in values],
+            }
+            for name, values in tensors.items()
+        ],
+    }
+
+
+def _graph() -> Any:
+    return schema.SubGraphT(
+        tensors=[], inputs=[], outputs=[], operators=[schema.OperatorT(), schema.OperatorT()]
+    )
+
+
+def _bytes(values: NDArray[np.uint8]) -> str:
+    return base64.b64encode(values.tobytes()).decode("ascii")
+
+
+def _floats(values: NDArray[Any]) -> list[float]:
+    """Values as the doubles they are, flat."""
+    return [float(value) for value in values.ravel()]
+
+
+MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
+    "crops": crops,
+    "yuv": yuv,
+    "tensors": tensors,
+    "decode": decode,
+    "poses": poses,
+    "schemes": schemes,
+    "eyes": eyes,
+    "statistics": statistics,
+    "model_file": model_file,
+    "tensor_file": tensor_file,
+    "result_schema": result_schema,
+}
+
+if __name__ == "__main__":
+    for written in write_golden(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER):
+        print(written)

@@ -1,0 +1,1 @@
+"""The commands benchmark, check, compare and parity."""

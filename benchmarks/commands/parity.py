@@ -1,0 +1,143 @@
+"""``asmnet-kit parity``: one file, every kernel there is here."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from asmnet_kit.base.errors import GateError, UsageError
+from asmnet_kit.commands.options import TFLITE, InputPath, ModelPath, data_options, json_option
+
+if TYPE_CHECKING:
+    from asmnet_kit.benchmarks.comparing.parity import Parity
+
+
+@click.command(short_help="Compare what every runtime and kernel here makes of a .tflite model.")
+@click.argument("model", type=ModelPath(TFLITE))
+@data_options()
+@click.option("--split", help="Only this split.  [default: 'test' where the data has it]")
+@click.option(
+    "--faces",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="How many of them, spread evenly.",
+)
+@click.option(
+    "--tflite-runtime",
+    type=click.Path(path_type=Path),
+    metavar="PYTHON",
+    help="A Python that has tflite-runtime (make tflite-runtime), for its kernels.",
+)
+@click.option(
+    "--run",
+    type=InputPath("a run folder or a .keras"),
+    help="The run or .keras it was made from, for the float model (needs TensorFlow).",
+)
+@click.option(
+    "--emulated",
+    type=InputPath("what quantize --keep-emulated wrote"),
+    help="What asmnet-kit quantize --keep-emulated wrote, for the model with emulated rounding.",
+)
+@json_option
+def parity(
+    model: Path,
+    data: Path,
+    data_format: str,
+    split: str | None,
+    faces: int,
+    tflite_runtime: Path | None,
+    run: Path | None,
+    emulated: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare what every runtime and kernel on this machine makes of the .tflite MODEL.
+
+    XNNPACK, the builtin and the reference kernels of ai-edge-litert, tflite-runtime, the GPU (or a
+    software Vulkan driver), and the tf_keras model before conversion: how far their landmarks are
+    from XNNPACK's, in steps of the output's scale (levels) and in pixels of the crop, and the NME
+    of each. What cannot run here says what is missing. Exit code 1 when a kernel differs by more
+    than rounding explains.
+
+    \b
+    Example:
+      asmnet-kit parity model.tflite --data faces --format 300w --run runs/first
+    """
+    if emulated is not None and run is None:
+        raise UsageError("--emulated needs --run, the model that it is a variant of")
+    from asmnet_kit.base.console import print_json, stderr
+    from asmnet_kit.base.errors import ModelError
+    from asmnet_kit.benchmarks.comparing.parity import compare_kernels
+    from asmnet_kit.datasets.registry import load_to_measure
+    from asmnet_kit.measure.face_crops import face_crops
+    from asmnet_kit.tflite.metadata import read_metadata
+
+    metadata = read_metadata(model)
+    dataset, _ = load_to_measure(data, data_format, split=split, model_points=metadata.landmarks)
+    if dataset.scheme.points != metadata.landmarks:
+        raise ModelError(
+            f"{model} predicts {metadata.landmarks} landmarks, {data} has {dataset.scheme.points}"
+        )
+    crops = face_crops(dataset, count=faces, size=metadata.input_size, scale=metadata.crop_scale)
+    outcome = compare_kernels(
+        model, crops, tflite_runtime=tflite_runtime, run=run, emulated=emulated
+    )
+    if as_json:
+        print_json(outcome.to_json())
+    else:
+        _print(outcome)
+    if outcome.disagreeing:
+        worst = max(outcome.disagreeing, key=lambda row: row.mean_px or 0.0)
+        raise GateError(
+            f"{worst.kernels} ({worst.what}) differs by {worst.mean_px:.3f} pixels on average and "
+            f"{worst.max_px:.3f} at most; rounding explains {outcome.tolerance_mean_px:.3f} and "
+            f"{outcome.tolerance_max_px:.3f}. Do not ship for it before you know why"
+        )
+    ran = sum(not row.problem for row in outcome.rows)
+    stderr().print(
+        f"{ran} of {len(outcome.rows)} ways ran, and agree. Next: asmnet-kit benchmark "
+        f"{shlex.quote(str(model))} --target cpu --out results",
+        markup=False,
+    )
+
+
+def _print(outcome: "Parity") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from asmnet_kit.base.console import stdout
+
+    table = Table()
+    table.add_column("kernels")
+    table.add_column("runtime", overflow="fold")
+    for heading in ("levels, mean", "max", "pixels, mean", "max", "NME %"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict", overflow="fold")
+    for row in outcome.rows:
+        verdict = {True: "agrees", False: "DIFFERS", None: "another model"}[row.agrees]
+        table.add_row(
+            row.kernels,
+            Text(row.what),
+            *(
+                "-" if value is None else f"{value:.{digits}f}"
+                for value, digits in (
+                    (row.mean_levels, 2),
+                    (row.max_levels, 1),
+                    (row.mean_px, 3),
+                    (row.max_px, 2),
+                    (row.nme_percent, 3),
+                )
+            ),
+            Text(f"not run: {row.problem}" if row.problem else verdict),
+        )
+    console = stdout()
+    console.print(table)
+    level = outcome.input_size * (outcome.scale or 0.0)
+    scale = f" (one level is {level:.3f})" if level else ""
+    console.print(
+        f"{outcome.faces} faces; differences to XNNPACK; tolerated: "
+        f"{outcome.tolerance_mean_px:.3f} pixels of the crop on average, "
+        f"{outcome.tolerance_max_px:.2f} at most{scale}",
+        markup=False,
+    )

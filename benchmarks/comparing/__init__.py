@@ -1,0 +1,1 @@
+"""Old results against new ones; the same file on different kernels."""

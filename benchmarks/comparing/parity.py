@@ -1,0 +1,287 @@
+"""The same file on everything that can run it here: how far apart are the landmarks?
+
+An int8 file does not say to the last bit what to compute: kernels round halves, requantize and add
+in ways of their own, and differ by a few levels (LSB, steps of the output's scale) without either
+being wrong. A kernel that is wrong differs by tens.
+"""
+
+import importlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import KitError, ModelError
+from asmnet_kit.benchmarks.comparing import parity_worker
+from asmnet_kit.benchmarks.targets.gpu import GPU
+from asmnet_kit.face.metrics import mean_nme, per_face_nme
+from asmnet_kit.measure.face_crops import FaceCrops
+from asmnet_kit.predict.predictor import input_values
+from asmnet_kit.tflite.metadata import read_metadata
+from asmnet_kit.tflite.runtime import TensorInfo, dequantize, open_runtime
+
+SCHEMA_VERSION = 1
+TIMEOUT_S = 600.0
+REFERENCE = "xnnpack"  # what ai-edge-litert and phones run unless told otherwise
+
+# In steps of the output's scale. XNNPACK and the reference kernels were seen up to 6 apart in
+# single outputs, 0.03 to 0.3 on average; a lost bias or a wrong scale moved outputs by 5 to 74.
+MEAN_LEVELS, MAX_LEVELS = 1.0, 10.0
+# Of the crop's side, where outputs are float: other orders of summing give 1e-6, float16
+# arithmetic 6e-3 in single outputs.
+MEAN_FRACTION, MAX_FRACTION = 1e-3, 1e-2
+
+LANDMARKS = "landmarks"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to run the file.
+
+    Attributes:
+        kernels: a fixed name.
+        what: the runtime and its version, the adapter of a GPU.
+        problem: why it did not run; empty when it did.
+        max_levels, mean_levels: difference to ``REFERENCE`` in steps of the output's scale; None
+            for float outputs.
+        max_px, mean_px: the same in pixels of the crop.
+        nme_percent: on the faces.
+        agrees: within the tolerance; None where it is another model (the float one).
+    """
+
+    kernels: str
+    what: str
+    problem: str = ""
+    max_levels: float | None = None
+    mean_levels: float | None = None
+    max_px: float | None = None
+    mean_px: float | None = None
+    nme_percent: float | None = None
+    agrees: bool | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The outcome of a comparison.
+
+    Attributes:
+        scale: of the landmarks' output; None for float.
+        tolerance_mean_px, tolerance_max_px: what the output's scale allows, pixels of the crop.
+    """
+
+    model: str
+    faces: int
+    input_size: int
+    scale: float | None
+    tolerance_mean_px: float
+    tolerance_max_px: float
+    rows: tuple[Row, ...]
+
+    @property
+    def disagreeing(self) -> list[Row]:
+        return [row for row in self.rows if row.agrees is False]
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON of ``asmnet-kit parity --json``."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "parity",
+            "model": self.model,
+            "faces": self.faces,
+            "reference": REFERENCE,
+            "input_size": self.input_size,
+            "output_scale": self.scale,
+            "tolerance_px": {"mean": self.tolerance_mean_px, "max": self.tolerance_max_px},
+            "rows": [row.to_json() for row in self.rows],
+        }
+
+
+def compare_kernels(
+    model: Path,
+    faces: FaceCrops,
+    *,
+    tflite_runtime: Path | None = None,
+    run: Path | None = None,
+    emulated: Path | None = None,
+) -> Parity:
+    """Run a file of the kit on faces in every way there is here.
+
+    Args:
+        tflite_runtime: a Python that has tflite-runtime, for its kernels.
+        run: the training run or .keras it was made from, for the float model (needs TensorFlow).
+        emulated: weights of the emulated model (``quantize --keep-emulated``); needs ``run``.
+
+    Raises:
+        ModelError: no file of the kit, or the reference kernels do not run it.
+    """
+    metadata = read_metadata(model)
+    runtime = open_runtime(model)
+    info = runtime.outputs[LANDMARKS]
+    tolerances = _tolerances(info, metadata.input_size)
+    compared = _Comparison(faces, info, metadata.input_size, tolerances)
+    raw = input_values(faces.pixels, runtime.inputs["image"])
+    litert = f"{runtime.name} {runtime.version}"
+    with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as folder:
+        bench = _Bench(model, Path(folder), raw)
+        rows = []
+        for kernels in parity_worker.RESOLVERS:
+            rows.append(compared.row(kernels, litert, *bench.run(kernels, [sys.executable])))
+            if kernels == REFERENCE and rows[0].problem:
+                raise ModelError(f"{model}: XNNPACK does not run it: {rows[0].problem}")
+        rows.append(_tflite_runtime_row(bench, compared, tflite_runtime))
+        rows.append(_gpu_row(bench, compared))
+    rows += _keras_rows(compared, faces, model, run, emulated)
+    return Parity(
+        model=str(model),
+        faces=len(faces.pixels),
+        input_size=metadata.input_size,
+        scale=info.scale,
+        tolerance_mean_px=tolerances[0],
+        tolerance_max_px=tolerances[1],
+        rows=tuple(rows),
+    )
+
+
+def _tolerances(info: TensorInfo, size: int) -> tuple[float, float]:
+    """(mean, largest) difference in pixels that correct kernels may have."""
+    if info.scale is None:
+        return size * MEAN_FRACTION, size * MAX_FRACTION
+    return size * info.scale * MEAN_LEVELS, size * info.scale * MAX_LEVELS
+
+
+class _Comparison:
+    """Everything is compared with the first outputs that come along."""
+
+    def __init__(
+        self, faces: FaceCrops, info: TensorInfo, size: int, tolerances: tuple[float, float]
+    ) -> None:
+        self.faces, self.info, self.size, self.tolerances = faces, info, size, tolerances
+        self.first: NDArray[np.float32] | None = None
+
+    def row(
+        self, kernels: str, what: str, outputs: Mapping[str, NDArray[Any]] | None, problem: str
+    ) -> Row:
+        """The row of a kernel that ran, or did not."""
+        if outputs is None:
+            return Row(kernels, what, problem=problem)
+        return self.real(kernels, what, dequantize(outputs[LANDMARKS], self.info))
+
+    def real(
+        self, kernels: str, what: str, landmarks: NDArray[np.float32], *, same: bool = True
+    ) -> Row:
+        """The row of real landmarks, any shape of B x 2N; ``same`` = of the same model."""
+        shaped = landmarks.reshape(-1, self.faces.scheme.points, 2)
+        if self.first is None:
+            self.first = shaped
+        difference = np.abs(shaped - self.first)
+        mean, largest = float(difference.mean()), float(difference.max())
+        scale = self.info.scale
+        nme = per_face_nme(shaped, self.faces.truth, self.faces.scheme)
+        close = self.size * mean <= self.tolerances[0] and self.size * largest <= self.tolerances[1]
+        return Row(
+            kernels,
+            what,
+            max_levels=None if scale is None else largest / scale,
+            mean_levels=None if scale is None else mean / scale,
+            max_px=self.size * largest,
+            mean_px=self.size * mean,
+            nme_percent=mean_nme(nme),
+            agrees=close if same else None,
+        )
+
+
+class _Bench:
+    """Raw inputs on the disk, for processes that each run the model in their own way."""
+
+    def __init__(self, model: Path, folder: Path, raw: NDArray[Any]) -> None:
+        self.model, self.folder = model.absolute(), folder
+        self.inputs = folder / "inputs.npz"
+        np.savez(self.inputs, image=raw)
+        self.said = ""
+
+    def run(
+        self, kernels: str, python: Sequence[str]
+    ) -> tuple[dict[str, NDArray[Any]] | None, str]:
+        """(outputs by name, "") or (None, why not)."""
+        outputs = self.folder / f"{kernels}.npz"
+        outputs.unlink(missing_ok=True)
+        script = str(Path(parity_worker.__file__))
+        command = [*python, script, kernels, str(self.model), str(self.inputs), str(outputs)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return None, str(error)
+        self.said = done.stdout
+        if done.returncode != 0 or not outputs.is_file():
+            lines = done.stderr.strip().splitlines()
+            return None, lines[-1] if lines else f"it ended with {done.returncode}"
+        with np.load(outputs, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}, ""
+
+
+def _tflite_runtime_row(bench: _Bench, compared: _Comparison, python: Path | None) -> Row:
+    kernels = "tflite-runtime"
+    if python is None:
+        return Row(
+            kernels,
+            "tflite-runtime",
+            problem="give --tflite-runtime PYTHON, one of 3.10 or 3.11 after: "
+            "pip install 'tflite-runtime==2.14.0' 'numpy<2' (make tflite-runtime makes it)",
+        )
+    ask = "import importlib.metadata as m; print(m.version('tflite-runtime'))"
+    try:
+        told = subprocess.run(
+            [str(python), "-c", ask], capture_output=True, text=True, timeout=60, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Row(kernels, str(python), problem=f"no tflite-runtime there ({error})")
+    what = f"tflite-runtime {told.stdout.strip()}"
+    return compared.row(kernels, what, *bench.run("xnnpack", [str(python)]))
+
+
+def _gpu_row(bench: _Bench, compared: _Comparison) -> Row:
+    problem = GPU.problem()
+    if problem is not None:
+        return Row("gpu", "LiteRT GPU accelerator", problem=problem)
+    outputs, why = bench.run(parity_worker.GPU, [sys.executable])
+    what = "LiteRT GPU accelerator"
+    for line in bench.said.splitlines():
+        if line.startswith('{"adapter"'):
+            told = json.loads(line)
+            what = f"{told['actual']}: {told['adapter']}"
+    return compared.row("gpu", what, outputs, why)
+
+
+def _keras_rows(
+    compared: _Comparison, faces: FaceCrops, model: Path, run: Path | None, emulated: Path | None
+) -> list[Row]:
+    """The float model, and the one with emulated rounding that the file was converted from."""
+    names = ("tf_keras emulated", "tf_keras float")
+    if run is None:
+        return [Row(name, "tf_keras", problem="give --run RUN") for name in names]
+    try:
+        # By name: benchmarks works without the training stages and never imports them itself.
+        importlib.import_module("asmnet_kit.training.environment").import_tensorflow()
+        module = importlib.import_module("asmnet_kit.quantize.rounding.emulated_file")
+        version = importlib.import_module("importlib.metadata").version("tf-keras")
+        real = module.float_landmarks(run, model, faces.pixels)
+        rows = [compared.real(names[1], f"tf_keras {version}", real, same=False)]
+    except KitError as error:
+        return [Row(name, "tf_keras", problem=str(error)) for name in names]
+    if emulated is None:
+        why = "give --emulated, from asmnet-kit quantize --keep-emulated"
+        return [Row(names[0], "tf_keras", problem=why), *rows]
+    landmarks = module.emulated_landmarks(run, emulated, model, faces.pixels)
+    return [compared.real(names[0], f"tf_keras {version}", landmarks), *rows]

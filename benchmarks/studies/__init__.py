@@ -1,0 +1,1 @@
+"""Scripts that measure for the documents. Not installed: they run from a checkout."""

@@ -1,0 +1,94 @@
+"""The whole way of a camera frame: crop and convert, invoke, landmarks back in the frame.
+
+A face model is used on frames, so its own time is not all: these stages are timed beside it.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import ModelError
+from asmnet_kit.face.crop import Crop, Image, Points
+from asmnet_kit.predict.predictor import POSE_UNIT_DEGREES, input_values
+from asmnet_kit.tflite.metadata import read_metadata
+from asmnet_kit.tflite.runtime import Session, dequantize
+
+FRAME_WIDTH, FRAME_HEIGHT = 640, 480  # pixels; the preview size of many phones and webcams
+# x0, y0, x1, y1: a face half as high as the frame.
+FACE_BOX = np.array([210.0, 100.0, 430.0, 340.0], np.float32)
+FRAMES = 100  # enough for a median to settle
+WARMUP_FRAMES = 5
+
+
+@dataclass(frozen=True)
+class FrameStages:
+    """Pre- and post-processing of a model that carries the kit's metadata."""
+
+    runtime: Session
+    input_size: int
+    crop_scale: float
+
+    @classmethod
+    def of(cls, runtime: Session, model: Path) -> "FrameStages":
+        """The stages as the model's metadata describes them.
+
+        Raises:
+            ModelError: it has no metadata, or its tensors have other names.
+        """
+        metadata = read_metadata(model)
+        if set(runtime.inputs) != {"image"} or "landmarks" not in runtime.outputs:
+            raise ModelError(
+                f"{model}: expected the input 'image' and the output 'landmarks', "
+                f"got {', '.join(runtime.inputs)} and {', '.join(runtime.outputs)}"
+            )
+        return cls(runtime, metadata.input_size, metadata.crop_scale)
+
+    def pre(self, frame: Image) -> tuple[Crop, dict[str, NDArray[Any]]]:
+        """Frame to raw input: the crop of the face, in the model's own type."""
+        crop = Crop.from_box(FACE_BOX, size=self.input_size, scale=self.crop_scale)
+        return crop, {"image": input_values(crop.cut(frame)[None], self.runtime.inputs["image"])}
+
+    def post(
+        self, crop: Crop, outputs: dict[str, NDArray[Any]]
+    ) -> tuple[Points, NDArray[np.float32] | None]:
+        """Raw outputs to landmarks [N, 2] in pixels of the frame, and pose [3] in degrees."""
+        info = self.runtime.outputs["landmarks"]
+        points = crop.to_picture(dequantize(outputs["landmarks"], info).reshape(-1, 2))
+        if "pose" not in outputs:
+            return points, None
+        pose = POSE_UNIT_DEGREES * dequantize(outputs["pose"], self.runtime.outputs["pose"])
+        return points, pose.reshape(-1)
+
+
+def camera_frame(seed: int = 0) -> Image:
+    """A made-up frame, uint8 [480, 640, 3]: the stages' time does not depend on what it shows."""
+    frame: Image = np.random.default_rng(seed).integers(
+        0, 256, (FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8
+    )
+    return frame
+
+
+def time_stages(stages: FrameStages, *, frames: int = FRAMES) -> dict[str, float]:
+    """Medians of frames on one thread, milliseconds: ``pre``, ``post`` and ``end_to_end``."""
+    import cv2
+
+    cv2.setNumThreads(1)  # handing such small pictures to other threads costs more than it saves
+    frame = camera_frame()
+    times: dict[str, list[float]] = {"pre": [], "post": [], "end_to_end": []}
+    for index in range(WARMUP_FRAMES + frames):
+        started = time.perf_counter()
+        crop, inputs = stages.pre(frame)
+        cropped = time.perf_counter()
+        outputs = stages.runtime.run(inputs)
+        invoked = time.perf_counter()
+        stages.post(crop, outputs)
+        ended = time.perf_counter()
+        if index >= WARMUP_FRAMES:
+            times["pre"].append(1e3 * (cropped - started))
+            times["post"].append(1e3 * (ended - invoked))
+            times["end_to_end"].append(1e3 * (ended - started))
+    return {name: float(np.median(values)) for name, values in times.items()}

@@ -1,0 +1,69 @@
+"""What a list of latencies says beside its summary: intervals and whether it can be trusted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.results.results import PERCENTILES
+
+CONFIDENCE_Z = 1.96  # two-sided 95 % of a normal distribution
+
+# Above these a reader should not trust differences of a few percent. Chosen from quiet machines,
+# where p90 / p50 stays below 1.1 and the first and last third of the runs agree within 3 %.
+MAX_SPREAD = 1.25  # p90 / p50
+MAX_DRIFT = 0.10  # of the median, between the first and the last third
+MIN_DRIFT_RUNS = 30  # fewer say nothing about drift
+
+STEADY_RUNS = 10  # times are steady when two medians of this many runs agree ...
+STEADY_SHARE = 0.02  # ... within this share
+
+
+def intervals(samples_ms: Sequence[float]) -> dict[str, list[float]]:
+    """95 % intervals of the percentiles, [low, high] in milliseconds.
+
+    The percentile bootstrap of a sample quantile q has a closed form: its ends are the samples of
+    rank n q -+ 1.96 sqrt(n q (1 - q)) (normal approximation of the binomial), so nothing is drawn
+    at random. Runs that follow one another are not quite independent: the true interval is wider.
+    """
+    values = np.sort(np.asarray(samples_ms, np.float64))
+    return {name: _interval(values, q / 100) for name, q in PERCENTILES.items()}
+
+
+def _interval(values: NDArray[np.float64], q: float) -> list[float]:
+    n = len(values)
+    half = CONFIDENCE_Z * np.sqrt(n * q * (1 - q))
+    low = int(np.clip(np.floor(n * q - half), 0, n - 1))
+    high = int(np.clip(np.ceil(n * q + half), 0, n - 1))
+    return [float(values[low]), float(values[high])]
+
+
+def steady(times: Sequence[float]) -> bool:
+    """Do the last runs take as long as those before them? Of too few runs nobody can say."""
+    if len(times) < 2 * STEADY_RUNS:
+        return True
+    last = float(np.median(times[-STEADY_RUNS:]))
+    earlier = float(np.median(times[-2 * STEADY_RUNS : -STEADY_RUNS]))
+    return abs(last - earlier) <= STEADY_SHARE * earlier
+
+
+def instability(samples_ms: Sequence[float]) -> list[str]:
+    """Reasons, in sentences, why these samples may not repeat; empty when there are none."""
+    values = np.asarray(samples_ms, np.float64)
+    reasons = []
+    p50, p90 = (float(np.percentile(values, q)) for q in (50, 90))
+    if p50 > 0 and p90 / p50 > MAX_SPREAD:
+        reasons.append(
+            f"unstable: p90 is {100 * (p90 / p50 - 1):.0f} % above p50; "
+            f"close other programs and measure again"
+        )
+    if len(values) >= MIN_DRIFT_RUNS:
+        third = len(values) // 3
+        first, last = float(np.median(values[:third])), float(np.median(values[-third:]))
+        if first > 0 and abs(last / first - 1) > MAX_DRIFT:
+            reasons.append(
+                f"drifting: the median of the last third of the runs is "
+                f"{100 * (last / first - 1):+.0f} % off the first third's; "
+                f"the clock frequency or the load changed"
+            )
+    return reasons

@@ -1,0 +1,420 @@
+"""``asmnet-kit quantize`` and ``asmnet-kit sensitivity``: parse, call, print."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from asmnet_kit.base.errors import UsageError, require
+from asmnet_kit.base.files import require_writable
+from asmnet_kit.commands.options import (
+    InputPath,
+    data_options,
+    json_option,
+    out_option,
+    seed_option,
+)
+from asmnet_kit.quantize.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from asmnet_kit.quantize.ranges.calibrate import Drift
+    from asmnet_kit.quantize.rounding.sensitivity import Sensitivity
+    from asmnet_kit.quantize.run import QuantizeConfig, Quantized
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SETTLED_SHARE = 0.05  # of its width: a range that moves less in an epoch has settled
+
+# \b keeps the lines as they are.
+RECIPE_TABLE = "\b\nRecipes:\n" + "\n".join(
+    f"  {recipe.name:12}{recipe.summary} ({', '.join(recipe.runs_on)})"
+    for recipe in RECIPES.values()
+)
+
+
+def source_options(command: Command) -> Command:
+    """What RUN may need to be understood: its split, and the input of a user's own model."""
+    for option in (
+        click.option(
+            "--input-scale",
+            type=click.FloatRange(min=0, min_open=True),
+            help="Scale of a .keras that takes (v - mean) / scale, v in 0..255.  [default: 128]",
+        ),
+        click.option("--input-mean", type=float, help="Mean of --input-scale.  [default: 128]"),
+        click.option("--split", help="Split to calibrate or fine-tune on.  [default: the run's]"),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(epilog=RECIPE_TABLE)
+@click.argument("run", type=InputPath("the folder of a training run, or a .keras"))
+@data_options(format_required=False)
+@source_options
+@click.option(
+    "--teacher",
+    type=InputPath("the run's teacher"),
+    help="Where the .npz of the run's --teacher is now.  [default: where it was]",
+)
+@click.option(
+    "--val-data",
+    type=InputPath("the run's validation data"),
+    help="Where the run's --val-data is now.  [default: where it was]",
+)
+@click.option(
+    "--recipe", type=click.Choice(list(RECIPES)), required=True, help="Which of those listed below."
+)
+@out_option("Folder of the .tflite, which is named after the model and the recipe.")
+@click.option(
+    "--max-nme-increase",
+    type=click.FloatRange(min=0),
+    help="Percentage points of NME that may be lost; more, and the exit code is 1.",
+)
+@click.option(
+    "--max-pixel-drift",
+    type=click.FloatRange(min=0),
+    help="Pixels of the crop that the landmarks of 99 in 100 faces may move; more, and the exit "
+    "code is 1.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of fine-tuning.  [default: 4]")
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    help="Learning rate of fine-tuning, at its peak.  [default: 0.0001]",
+)
+@click.option(
+    "--distil",
+    type=click.FloatRange(min=0, max=1),
+    help="Share of fine-tuning's loss that follows the float model, not the labels.  [default: 0]",
+)
+@click.option("--resume", is_flag=True, help="Go on with a fine-tuning that was interrupted.")
+@click.option(
+    "--calibration-faces",
+    type=click.IntRange(min=1),
+    help="Augmented training crops to measure ranges on.  [default: 512]",
+)
+@click.option(
+    "--keep-float",
+    multiple=True,
+    metavar="LAYER",
+    help="Leave this layer float (repeatable); the file then runs on CPUs alone.",
+)
+@click.option(
+    "--keep-emulated",
+    is_flag=True,
+    help="Write the emulated model's weights beside the file, for asmnet-kit parity.",
+)
+@seed_option
+@json_option
+def quantize(
+    run: Path,
+    data: Path,
+    data_format: str | None,
+    split: str | None,
+    input_mean: float | None,
+    input_scale: float | None,
+    teacher: Path | None,
+    val_data: Path | None,
+    recipe: str,
+    out: Path,
+    max_nme_increase: float | None,
+    max_pixel_drift: float | None,
+    epochs: int | None,
+    learning_rate: float | None,
+    distil: float | None,
+    resume: bool,
+    calibration_faces: int | None,
+    keep_float: tuple[str, ...],
+    keep_emulated: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Turn a training run into a .tflite model.
+
+    RUN is the folder that asmnet-kit train wrote, or a .keras file of your own: a functional or
+    Sequential tf_keras (Keras 2) model with an output of 136 or 196 values (x, y of 68 or 98
+    landmarks, fractions of the crop's side from its centre) and at most one more of 3 (yaw, pitch,
+    roll in degrees / 90). --data is what it was trained on. The file holds everything that using it
+    takes. Its NME on the validation faces is measured with the runtime that devices have, and
+    printed beside the float model's; so is how far its landmarks move, and what an audit finds.
+
+    A .keras with one or two outputs of another kind needs no labels: leave --format out, and --data
+    is a folder of pictures to calibrate on. Printed is how far its outputs move.
+
+    \b
+    Examples:
+      asmnet-kit quantize runs/first --data faces --format 300w --recipe qat_w8a8 --out models
+      asmnet-kit quantize my.keras --data faces --format wflw --recipe ptq_w8a8 --out models
+      asmnet-kit quantize age.keras --data pictures --recipe ptq_w8a8 --out models
+    """
+    chosen = RECIPES[recipe]
+    options: dict[str, Any] = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "distil": distil,
+        "calibration_faces": calibration_faces,
+        "keep_float": keep_float or None,
+    }
+    flags = {"resume": resume or None, "keep_emulated": keep_emulated or None}
+    chosen.refuse_unused({**options, **flags, "teacher": teacher})
+    refuse_for_runs(run, input_mean=input_mean, input_scale=input_scale)
+    if data_format is None:
+        refuse_without_format(
+            run,
+            split=split,
+            teacher=teacher,
+            val_data=val_data,
+            max_nme_increase=max_nme_increase,
+            max_pixel_drift=max_pixel_drift,
+        )
+    require_writable(out)
+    from asmnet_kit.training.environment import import_tensorflow
+
+    import_tensorflow()
+    require("tensorflow_model_optimization", extra="train")
+    from asmnet_kit.base.console import print_json, stderr
+    from asmnet_kit.quantize.run import Gates, QuantizeConfig
+    from asmnet_kit.quantize.run import quantize as quantize_run
+
+    given = {name: value for name, value in options.items() if value is not None}
+    config = QuantizeConfig(
+        recipe=recipe, seed=seed, input_mean=input_mean, input_scale=input_scale, **given
+    )
+    if data_format is None:
+        _quantize_regression(run, out, config, data, as_json=as_json)
+        return
+    result = quantize_run(
+        run,
+        out,
+        config=config,
+        data=data,
+        format=data_format,
+        split=split,
+        moved={
+            name: path
+            for name, path in (("teacher", teacher), ("val_data", val_data))
+            if path is not None
+        },
+        gates=Gates(max_nme_increase=max_nme_increase, max_pixel_drift=max_pixel_drift),
+        resume=resume,
+        keep_emulated=keep_emulated,
+    )
+    if as_json:
+        print_json(result.to_json())
+    else:
+        _print(result)
+    stderr().print(
+        f"Done; made for {', '.join(result.runs_on)}. Next: asmnet-kit benchmark "
+        f"{shlex.quote(str(result.path))} --target cpu --data {shlex.quote(str(data))} "
+        f"--format {data_format} --out results",
+        markup=False,
+    )
+
+
+def _quantize_regression(
+    run: Path, out: Path, config: "QuantizeConfig", data: Path, *, as_json: bool
+) -> None:
+    """A model of which nothing is known but its numbers."""
+    from asmnet_kit.base.console import print_json, stderr, stdout
+    from asmnet_kit.commands.audit import print_audit
+    from asmnet_kit.quantize.own_regression import quantize_regression
+
+    result = quantize_regression(run, out, config=config, data=data)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        console = stdout()
+        console.print(f"{result.path}  {result.size_bytes / 1000:.0f} kB", markup=False)
+        for name, output in result.outputs.items():
+            console.print(
+                f"{name}: {output.values} values over {output.width:.4g}; on {result.pictures} "
+                f"pictures they differ from the float model's by {output.mean:.4g} on average, "
+                f"{output.largest:.4g} at most",
+                markup=False,
+            )
+        print_audit(result.audit)
+    stderr().print(
+        f"Done; made for {', '.join(result.runs_on)}; accuracy: not measured, there are no labels. "
+        f"Next: asmnet-kit benchmark {shlex.quote(str(result.path))} --target cpu --out results",
+        markup=False,
+    )
+
+
+def _print(result: "Quantized") -> None:
+    from asmnet_kit.base.console import stdout
+    from asmnet_kit.commands.audit import print_audit
+
+    before, after, drift = result.before.scores, result.after.scores, result.pixel_drift
+    console = stdout()
+    console.print(f"{result.path}  {result.size_bytes / 1000:.0f} kB", markup=False)
+    console.print(
+        f"NME on {after.faces} validation faces ({result.validated_on}): float "
+        f"{before.nme_percent:.3f} %, {result.metadata.recipe} {after.nme_percent:.3f} % "
+        f"({result.nme_increase:+.3f})",
+        markup=False,
+    )
+    console.print(
+        f"landmarks moved by {drift.p50:.3f} pixels of the crop for half of the faces (p50), "
+        f"{drift.p99:.3f} for one in a hundred (p99)",
+        markup=False,
+    )
+    if result.range_drift:
+        console.print(ranges_line(result.range_drift[0]), markup=False)
+    print_audit(result.audit)
+
+
+def ranges_line(farthest: "Drift") -> str:
+    """What the ranges did in the last epoch of fine-tuning, and what to do if they still move."""
+    moved = (
+        f"ranges: in the last epoch the farthest moved by {farthest.share:.1%} of its width "
+        f"({farthest.layer}): "
+    )
+    if farthest.share < SETTLED_SHARE:
+        return f"{moved}settled"
+    return f"{moved}still moving, use more --epochs"
+
+
+def refuse_without_format(run: Path, **options: object) -> None:
+    """Refuse what labelled faces are needed for.
+
+    Raises:
+        UsageError: a run, or an option that measures accuracy.
+    """
+    if run.suffix != ".keras":
+        raise UsageError("expected --format, how --data is laid out: a run predicts landmarks")
+    for name, value in options.items():
+        if value is not None:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"{option} needs labelled faces: give --format, or leave it out")
+
+
+def refuse_for_runs(run: Path, **options: float | None) -> None:
+    """Refuse options that only a .keras file has a use for.
+
+    Raises:
+        UsageError: naming the first one.
+    """
+    for name, value in options.items():
+        if value is not None and run.suffix != ".keras":
+            option = "--" + name.replace("_", "-")
+            raise UsageError(
+                f"{option} is for a .keras file of your own; a run has the kit's input: leave it "
+                "out"
+            )
+
+
+@click.command()
+@click.argument("run", type=InputPath("the folder of a training run, or a .keras"))
+@data_options()
+@source_options
+@out_option("Folder of <model>_sensitivity.json and .png.")
+@click.option(
+    "--faces",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Validation faces to measure on, spread evenly.",
+)
+@seed_option
+@json_option
+def sensitivity(
+    run: Path,
+    data: Path,
+    data_format: str,
+    split: str | None,
+    input_mean: float | None,
+    input_scale: float | None,
+    out: Path,
+    faces: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Measure which layers cost accuracy in int8.
+
+    RUN is as for asmnet-kit quantize. Each layer is left float while all others are int8, and made
+    int8 while all others are float, by emulated rounding with ranges from calibration. Shows the
+    NME on validation faces and how far the landmarks move away from the float model's. A layer that
+    costs much can be kept float: asmnet-kit quantize --keep-float LAYER.
+
+    \b
+    Example:
+      asmnet-kit sensitivity runs/first --data faces --format 300w --out sensitivity
+    """
+    refuse_for_runs(run, input_mean=input_mean, input_scale=input_scale)
+    require_writable(out)
+    from asmnet_kit.training.environment import import_tensorflow
+
+    import_tensorflow()
+    require("tensorflow_model_optimization", extra="train")
+    require("matplotlib", extra="train")
+    from asmnet_kit.base.console import counting, print_json, stderr, stdout
+    from asmnet_kit.base.files import write_json
+    from asmnet_kit.quantize.rounding.sensitivity import plot_sensitivity
+    from asmnet_kit.quantize.run import sensitivity as measure
+
+    with counting("sensitivity") as on_progress:
+        result = measure(
+            run,
+            data=data,
+            format=data_format,
+            split=split,
+            faces=faces,
+            seed=seed,
+            input_mean=input_mean,
+            input_scale=input_scale,
+            on_progress=on_progress,
+        )
+    name = run.absolute().name.removesuffix(".keras")  # a folder may be called lr0.1
+    path = out / f"{name}_sensitivity.json"
+    write_json(path, result.to_json())
+    picture = path.with_suffix(".png")
+    plot_sensitivity(result, picture)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        stdout().print(_sensitivity_table(result))
+    cost = result.costliest()
+    stderr().print(
+        f"float {result.in_float.nme_percent:.3f} %, int8 {result.in_int8.nme_percent:.3f} %; left "
+        f"float, {cost.layer} gains most ({result.gain_percent(cost):+.3f}). {path}, {picture}. "
+        f"Next: asmnet-kit quantize {shlex.quote(str(run))} ... --keep-float {cost.layer}, or "
+        "--recipe qat_w8a8",
+        markup=False,
+    )
+
+
+def _sensitivity_table(result: "Sensitivity") -> object:
+    from rich.table import Table
+
+    table = Table(
+        title=f"{result.faces} faces: float {result.in_float.nme_percent:.3f} %, int8 "
+        f"{result.in_int8.nme_percent:.3f} % NME"
+    )
+    table.add_column("layer")
+    table.add_column("kind")
+    for heading in (
+        "left float: NME %",
+        "gain",
+        "drift p99 px",
+        "only it int8: NME %",
+        "cost",
+        "drift p50 px",
+    ):
+        table.add_column(heading, justify="right")
+    for cost in result.layers:
+        left, only = cost.left_float, cost.only_int8
+        if left is None or only is None:
+            continue
+        table.add_row(
+            cost.layer,
+            cost.kind,
+            f"{left.nme_percent:.3f}",
+            f"{result.gain_percent(cost):+.3f}",
+            f"{left.drift.p99:.3f}",
+            f"{only.nme_percent:.3f}",
+            f"{only.nme_percent - result.in_float.nme_percent:+.3f}",
+            f"{only.drift.p50:.3f}",
+        )
+    return table

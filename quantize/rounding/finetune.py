@@ -1,0 +1,198 @@
+"""Fine-tuning with emulated rounding: the training loop, losses and data of the float run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from numpy.typing import NDArray
+
+from asmnet_kit.datasets.base import Dataset
+from asmnet_kit.face.crop import MEAN, SCALE
+from asmnet_kit.face.shape_model import ShapeModel
+from asmnet_kit.measure.evaluate import evaluate
+from asmnet_kit.quantize.ranges.calibrate import Range
+from asmnet_kit.quantize.rounding.emulate import activation_ranges, fit_kernel_ranges
+from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.data.batches import batches_for
+from asmnet_kit.training.fit.checkpoints import Checkpoints
+from asmnet_kit.training.fit.loop import Batch, FitResult, Loss, Row, Schedule, fit, named_outputs
+from asmnet_kit.training.fit.monitor import RunMonitor
+from asmnet_kit.training.loss.alpha import alpha
+from asmnet_kit.training.loss.losses import LOSSES, AsmLoss, AsmOperator
+from asmnet_kit.training.networks.keras_predictor import KerasPredictor
+
+VALIDATION_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuning:
+    """How the network gets used to rounding.
+
+    Attributes:
+        epochs: passes over the training faces.
+        learning_rate: at its peak: a tenth of training's. The weights are where they should be
+            already, rounding moved them by less than a step of their 8 bits.
+        warmup_share: of all steps; Adam's second moments are noise at first.
+        distil: share of the loss that pulls towards the float model's outputs instead of the
+            labels.
+    """
+
+    epochs: int = 4
+    learning_rate: float = 1e-4
+    warmup_share: float = 0.1
+    distil: float = 0.0
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What came out of ``finetune``.
+
+    Attributes:
+        fit: history and best epoch.
+        ranges: of the activations before fine-tuning and, averaged like the weights, after each
+            epoch.
+    """
+
+    fit: FitResult
+    ranges: Sequence[dict[str, Range]]
+
+
+def finetune(
+    emulated: tf_keras.Model,
+    train_faces: Dataset,
+    val_faces: Dataset,
+    *,
+    run_config: TrainConfig,
+    shape_model: ShapeModel | None,
+    label_weights: Mapping[str, NDArray[np.float32]],
+    settings: FineTuning,
+    seed: int,
+    teacher: tf_keras.Model | None = None,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
+) -> FineTuned:
+    """Train ``emulated`` in place; it ends with the averaged weights of its best epoch.
+
+    The loss is the run's, the weight of the ASM term that of its last epoch. What an interrupted
+    and resumed fine-tuning gives is what it would have given without the interruption.
+
+    Args:
+        emulated: from ``qat.emulate``, with outputs by name.
+        train_faces, val_faces: best prepared, so that reading a picture is quick.
+        run_config: of the float run; its input size must be that of ``emulated``.
+        shape_model: of the run; needed by the loss ``asm``.
+        teacher: the float model, for ``settings.distil``.
+        checkpoints: where to save after each epoch.
+        resume: go on from the last of these.
+
+    Raises:
+        UsageError: fewer faces than one batch holds, or a loss without its shape model.
+        KitError: the loss is no longer finite.
+    """
+    data = batches_for(
+        run_config,
+        train_faces,
+        label_weights,
+        batch_size=min(run_config.batch_size, len(train_faces.faces)),
+        seed=seed,
+    )
+    asm_loss = AsmLoss(
+        run_config.loss,
+        scheme=train_faces.scheme,
+        operator=None if shape_model is None else AsmOperator(shape_model),
+    )
+    loss: Loss = asm_loss
+    if settings.distil:
+        if teacher is None:
+            raise ValueError("distillation needs the float model")
+        loss = DistilledLoss(asm_loss, teacher, settings.distil)
+    last_alpha = (
+        alpha(run_config.epochs - 1, run_config.epochs, run_config.alpha)
+        if LOSSES[run_config.loss].asm
+        else 0.0
+    )
+    predictor = KerasPredictor(emulated)
+
+    def validate(averaged: tf_keras.Model) -> Row:
+        fit_kernel_ranges(averaged)
+        scores = evaluate(predictor, val_faces, batch=VALIDATION_BATCH).scores
+        # The ranges are kept in the history, since a resumed run knows nothing else of the past.
+        return {"val_nme_percent": scores.nme_percent, **_ranges_row(averaged)}
+
+    ranges_before = activation_ranges(emulated)
+    done = len(checkpoints.load("last").history) if resume and checkpoints is not None else 0
+    monitor = RunMonitor(
+        Path(), epochs=settings.epochs, steps=data.steps_per_epoch, writes=False, done=done
+    )
+    with monitor:
+        result = fit(
+            emulated,
+            loss=loss,
+            data=data,
+            scheme=train_faces.scheme,
+            schedule=Schedule(
+                epochs=settings.epochs,
+                learning_rate=settings.learning_rate,
+                warmup_epochs=settings.warmup_share * settings.epochs,
+                ema_decay=run_config.ema_decay,
+                gradient_norm=run_config.gradient_norm,
+                alpha=lambda epoch, epochs: last_alpha,
+            ),
+            seed=seed,
+            validate=validate,
+            checkpoints=checkpoints,
+            resume=resume,
+            monitor=monitor,
+        )
+    fit_kernel_ranges(emulated)
+    return FineTuned(result, [ranges_before, *map(_ranges_of, result.history)])
+
+
+class DistilledLoss:
+    """A loss with a share of it pulling towards another network's outputs.
+
+    Labels are noisy to a percent or two of the eye distance; what the float network says of the
+    same augmented crop is not, and rounding is all that fine-tuning has to make up for.
+
+    Args:
+        loss: the run's.
+        teacher: the float network, with the same outputs.
+        share: of the other network, 0..1.
+    """
+
+    def __init__(self, loss: AsmLoss, teacher: tf_keras.Model, share: float) -> None:
+        self.loss, self.teacher, self.share = loss, teacher, share
+
+    def truth(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """As the run's loss has it."""
+        return self.loss.truth(batch)
+
+    def terms(
+        self, batch: Batch, prediction: Mapping[str, tf.Tensor], alpha: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The run's terms, ``distil``, and the ``total`` of both."""
+        terms = self.loss.terms(batch, prediction, alpha)
+        images = (tf.cast(batch["image"], tf.float32) - MEAN) / SCALE
+        target = named_outputs(self.teacher(images, training=False), self.teacher)
+        target = {name: tf.stop_gradient(value) for name, value in target.items()}
+        distil = self.loss.towards(batch, prediction, target)
+        total = (1 - self.share) * terms["total"] + self.share * distil
+        return {**terms, "distil": distil, "total": total}
+
+
+_LOW, _HIGH = "range_low/", "range_high/"  # begin the columns of the history that hold ranges
+
+
+def _ranges_row(emulated: tf_keras.Model) -> Row:
+    row: Row = {}
+    for layer, (low, high) in activation_ranges(emulated).items():
+        row |= {_LOW + layer: low, _HIGH + layer: high}
+    return row
+
+
+def _ranges_of(row: Row) -> dict[str, Range]:
+    layers = [name.removeprefix(_LOW) for name in row if name.startswith(_LOW)]
+    return {layer: (row[_LOW + layer], row[_HIGH + layer]) for layer in layers}

@@ -1,0 +1,1 @@
+"""The float model to quantize: opened, flattened, batch norm folded, channels equalised."""

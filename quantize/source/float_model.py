@@ -1,0 +1,219 @@
+"""What a file is made from: a training run, or a tf_keras model of the user's own."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tf_keras
+
+from asmnet_kit.base.errors import ModelError, UsageError
+from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.shape_model import ShapeModel
+from asmnet_kit.predict.predictor import RUN_MODEL
+from asmnet_kit.quantize.source.flatten import flattened, with_input_range
+from asmnet_kit.quantize.source.fold import is_functional, output_names_of, with_outputs
+from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.data.sources import Sources, choose_sources
+from asmnet_kit.training.manifest import read_manifest
+from asmnet_kit.training.networks.keras_predictor import KerasPredictor, load_model
+from asmnet_kit.training.run import CONFIG, SHAPE_MODEL
+
+# --val-data and --val-share are options of train: here the data itself must have enough.
+HOLD_OUT_ADVICE = "add pictures, or put some into a folder called val beside train"
+POSE_WIDTH = 3
+KERAS_SUFFIX = ".keras"
+ARCHIVE_METADATA = "metadata.json"  # in a .keras file
+
+
+@dataclass(frozen=True)
+class FloatModel:
+    """A float model and how it was trained.
+
+    Attributes:
+        path: run folder or .keras file.
+        predictor: runs it.
+        architecture: for names of files.
+        config: of the run; the defaults of training for a model of the user's own.
+        shape_model: of the run, where it has one.
+        sha256: of the model's file.
+        dataset_fingerprint: of what it was trained on, where that is known.
+        licence: of the weights, where it is known.
+    """
+
+    path: Path
+    predictor: KerasPredictor
+    architecture: str
+    config: TrainConfig
+    shape_model: ShapeModel | None
+    sha256: str
+    dataset_fingerprint: str | None
+    licence: str | None
+
+    @property
+    def model(self) -> tf_keras.Model:
+        return self.predictor.model
+
+    def config_for(self, format: str) -> TrainConfig:
+        """The run's settings, as far as they hold for data of this format.
+
+        Another format's validation folder could not be read, nor has it the pictures that the
+        teacher saw, or subsets of the same names.
+        """
+        config = replace(self.config, format=format, input_size=self.predictor.input_size)
+        if format == self.config.format:
+            return config
+        return replace(config, val_data="", teacher="", teacher_share="", sampling="", clips="")
+
+    def sources(
+        self,
+        data: Path,
+        format: str,
+        split: str | None,
+        *,
+        taught: bool = False,
+        moved: Mapping[str, Path] | None = None,
+    ) -> Sources:
+        """The training and validation faces, chosen as the run chose its own.
+
+        Args:
+            taught: let the run's teacher improve the labels, where they are trained on.
+            moved: ``teacher`` and ``val_data``, where they are now.
+
+        Raises:
+            UsageError: an unknown split, one called test, or something moved that the run does not
+                have.
+            DatasetError: the data cannot be used.
+            ModelError: the data has another number of landmarks than the model.
+        """
+        points = self.predictor.scheme.points
+        config = replace(
+            self.config_for(format),
+            data=str(data.expanduser().resolve()),
+            split=self.config.split if split is None else split,
+            # Synthetic faces have 68 and 98 landmarks; other data has what it has.
+            points=points if format == "synthetic" else 0,
+        )
+        for name, path in (moved or {}).items():
+            if not getattr(config, name):
+                raise UsageError(
+                    f"--{name.replace('_', '-')}: {self.path} was trained without one on this "
+                    "data; leave it out"
+                )
+            here: dict[str, Any] = {name: str(path.expanduser().resolve())}
+            config = replace(config, **here)
+        if not taught:
+            config = replace(config, teacher="", teacher_share="", teacher_calibrate="")
+        sources = choose_sources(config, advice=HOLD_OUT_ADVICE)
+        if sources.train.scheme.points != points:
+            raise ModelError(
+                f"{self.path} predicts {points} landmarks, {data} has "
+                f"{sources.train.scheme.points}: quantize on data like that it was trained on"
+            )
+        return sources
+
+
+def open_float_model(path: Path, *, mean: float | None, scale: float | None) -> FloatModel:
+    """Load a run folder or a .keras file.
+
+    Args:
+        mean, scale: of a .keras file that takes (v - mean) / scale of a value v in 0..255; the
+            kit's own 128 and 128 unless told.
+
+    Raises:
+        ModelError: neither, or a model that cannot be used; the message says what would be needed.
+    """
+    if path.suffix == KERAS_SUFFIX and not path.is_dir():
+        return _own_model(path, mean=mean, scale=scale)
+    manifest = read_manifest(path)
+    config = TrainConfig.load(path / CONFIG)
+    shape_path = path / SHAPE_MODEL
+    return FloatModel(
+        path=path,
+        predictor=KerasPredictor(path),
+        architecture=str(manifest.get("architecture", {}).get("name", config.arch)),
+        config=config,
+        shape_model=ShapeModel.load(shape_path) if shape_path.exists() else None,
+        sha256=hashlib.sha256((path / RUN_MODEL).read_bytes()).hexdigest(),
+        dataset_fingerprint=manifest.get("dataset", {}).get("sha256"),
+        licence=manifest.get("licence"),
+    )
+
+
+def load_own_model(path: Path, *, mean: float | None, scale: float | None) -> tf_keras.Model:
+    """A .keras file as a flat model that takes the kit's input, its outputs by name.
+
+    Args:
+        mean, scale: as for ``open_float_model``.
+
+    Raises:
+        ModelError: it cannot be read, or not be flattened; the message says what would be needed.
+    """
+    _refuse_keras_3(path)
+    model = load_model(path)
+    if not is_functional(model):
+        raise ModelError(
+            f"{path}: expected a functional or Sequential model, got a subclassed "
+            f"{type(model).__name__}: rebuild it from tf_keras.Input"
+        )
+    names = output_names_of(model)
+    return with_input_range(with_outputs(flattened(model), names), mean=mean, scale=scale)
+
+
+def _own_model(path: Path, *, mean: float | None, scale: float | None) -> FloatModel:
+    model = _named(load_own_model(path, mean=mean, scale=scale), path)
+    return FloatModel(
+        path=path,
+        predictor=KerasPredictor(model, name=path.stem),
+        architecture=path.stem,
+        # A model without a run has no shape model: the loss is one that needs none.
+        config=TrainConfig(data="", format="", loss="smooth_l1"),
+        shape_model=None,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        dataset_fingerprint=None,
+        licence=None,
+    )
+
+
+def _refuse_keras_3(path: Path) -> None:
+    """A Keras 3 file fails in tf_keras somewhere deep inside: say what is the matter instead.
+
+    Raises:
+        ModelError: written by Keras 3.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            metadata: Any = json.loads(archive.read(ARCHIVE_METADATA))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return  # load_model says what is wrong
+    version = str(metadata.get("keras_version", "")) if isinstance(metadata, dict) else ""
+    if version.split(".")[0].isdigit() and int(version.split(".")[0]) >= 3:
+        raise ModelError(
+            f"{path}: written by Keras {version}; quantization works on tf_keras (Keras 2) alone. "
+            "Build the same network with tf_keras (import tf_keras, or TF_USE_LEGACY_KERAS=1), "
+            "then new.set_weights(old.get_weights()) and new.save('model.keras')"
+        )
+
+
+def _named(model: tf_keras.Model, path: Path) -> tf_keras.Model:
+    """``model`` with its one or two outputs called by what they hold.
+
+    Raises:
+        ModelError: other outputs than landmarks and a pose.
+    """
+    tensors = list(model.outputs)
+    names = {2 * points: "landmarks" for points in SCHEMES} | {POSE_WIDTH: "pose"}
+    widths = [tensor.shape[-1] if len(tensor.shape) == 2 else None for tensor in tensors]
+    found = [None if width is None else names.get(width) for width in widths]
+    if None in found or "landmarks" not in found or len(set(found)) != len(found):
+        expected = " or ".join(str(2 * points) for points in SCHEMES)
+        raise ModelError(
+            f"{path}: expected an output [B, {expected}] of landmarks and at most one more, "
+            f"[B, {POSE_WIDTH}], of the pose; got "
+            + ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in tensors)
+            + ". For other outputs leave --format out: pictures alone will do"
+        )
+    return tf_keras.Model(model.inputs, dict(zip(found, tensors, strict=True)), name=model.name)

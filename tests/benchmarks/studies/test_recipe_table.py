@@ -1,0 +1,63 @@
+"""Recipes side by side: what is measured, and where it is written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.benchmarks.studies import recipe_table
+from asmnet_kit.benchmarks.studies.recipe_table import BEGIN, END, main, write_between
+from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
+
+
+@pytest.fixture
+def folder(make_tflite: Callable[..., Path], tmp_path: Path) -> Path:
+    """A float and an int8 file of one model, which predict the same face."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for recipe, int8 in (("fp32", False), ("qat_w8a8", True)):
+        about = ModelMetadata(architecture="one", landmarks=68, input_size=32, recipe=recipe)
+        content = with_metadata(make_tflite(int8=int8).read_bytes(), about)
+        (folder / about.file_name).write_bytes(content)
+    return folder
+
+
+def test_the_page_holds_what_was_measured_of_each_recipe(
+    folder: Path,
+    make_pts_faces: Callable[[], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recipe_table, "RUNS", 20)
+    document = tmp_path / "page.md"
+    document.write_text(f"# Before\n{BEGIN}\nold\n{END}\nAfter\n")
+    data = str(make_pts_faces())
+    arguments = [str(folder), "--data", data, "--format", "300w", "--rounds", "1"]
+    assert main([*arguments, "--document", str(document)]) == 0
+    text = document.read_text()
+    assert text.startswith(f"# Before\n{BEGIN}") and text.endswith(f"{END}\nAfter\n")
+    assert "old" not in text and "### `one`, 68 points, 32 px" in text
+    rows = {row.split("|")[1].strip(): row.split("|") for row in text.splitlines() if "|" in row}
+    assert rows["`fp32`"][-2].strip() == "cpu, gpu"
+    assert rows["`qat_w8a8`"][-2].strip() == "cpu, edgetpu, gpu"
+    moved = float(rows["`qat_w8a8`"][-7])
+    assert 0 < moved <= 32 / 256 / 2**0.5 + 0.01  # half a level of 1/256 in x and y
+    assert "`qat_w8a8` to float32: NME × " in text
+
+
+def test_a_folder_without_the_float_file_or_of_two_models_is_refused(
+    folder: Path, make_pts_faces: Callable[[], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "one_68_32_fp32.tflite").unlink()
+    data = str(make_pts_faces())
+    assert main([str(folder), "--data", data, "--format", "300w"]) == 2
+    assert "fp32 among them; got qat_w8a8" in capsys.readouterr().err
+
+
+def test_a_document_without_markers_stays_as_it_is(tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    document.write_text("mine\n")
+    with pytest.raises(UsageError, match="expected the lines"):
+        write_between(document, "theirs")
+    assert document.read_text() == "mine\n"

@@ -1,0 +1,278 @@
+"""A phone measured with benchmark_model, played by a scripted adb; and what that program prints."""
+
+import json
+import random
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from asmnet_kit.benchmarks.targets.android import ANDROID
+from asmnet_kit.benchmarks.targets.android_binary import STARTS
+from asmnet_kit.benchmarks.targets.benchmark_tool import OutputError, Replaced, parse_output
+from asmnet_kit.benchmarks.targets.protocol import Request
+from asmnet_kit.benchmarks.targets.remote import RemoteError
+from asmnet_kit.cli import main
+from asmnet_kit.results.results import load_result
+
+# As the program prints it, with made-up figures: versions of 2019 and of today.
+OLD = """STARTING!
+Num threads: [1]
+Loaded model /data/local/tmp/m.tflite
+Initialized session in 9.933ms
+Running benchmark for at least 4 iterations and at least 0.2 seconds
+count=7 first=127425 curr=66709 min=66709 max=127425 avg=76605.9 std=20944
+
+Running benchmark for at least 10 iterations and at least 1 seconds
+count=15 first=66753 curr=66800 min=66699 max=66838 avg=66767.6 std=39
+
+Inference timings in us: Init: 9933, First inference: 127425, Warmup (avg): 76605.9, \
+Inference (avg): 66767.6
+"""
+NEW = """INFO: STARTING!
+INFO: #threads used for CPU inference: [2]
+INFO: Loaded model /data/local/tmp/m.tflite
+INFO: Created TensorFlow Lite XNNPACK delegate for CPU.
+VERBOSE: Replacing 29 out of 31 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 2 \
+partitions for subgraph 0.
+INFO: Initialized session in 1.5ms.
+INFO: count=120 first=900 curr=800 min=790 max=900 avg=801 std=9 p5=791 median=800 p95=820
+
+INFO: count=40 first=805 curr=799 min=790 max=9e+06 avg=2.25e+05 std=9 p5=791 median=801 p95=820
+
+INFO: Inference timings in us: Init: 1500, First inference: 900, Warmup (avg): 801, \
+Inference (avg): 2.25e+05
+INFO: Memory footprint delta from the start of the tool (MB): init=1.5 overall=2.5
+"""
+APPLIED = (
+    "INFO: Explicitly applied {} delegate, and the model graph will be {} executed by the "
+    "delegate.\n"
+)
+NOT_APPLIED = (
+    "INFO: Though {} delegate is explicitly applied, the model graph will not be executed by the "
+    "delegate.\n"
+)
+
+ADB = """#!{python}
+import json, os, shlex, shutil, sys
+root = {root!r}
+words = sys.argv[1:]
+open(root + "/calls.log", "a").write(json.dumps(words) + "\\n")
+if words == ["devices"]:
+    print("List of devices attached\\nR58\\tdevice"); sys.exit(0)
+verb, rest = words[2], words[3:]
+phone = root + "/phone"
+if verb == "push":
+    shutil.copyfile(rest[0], phone + rest[1])
+    sys.exit(0)
+command = shlex.split(rest[0])
+if command[0] == "mkdir":
+    os.makedirs(phone + command[2])
+elif command[0] == "rm":
+    shutil.rmtree(phone + command[2])
+elif command[0] == "chmod":
+    os.chmod(phone + command[2], 0o755)
+elif command[0] == "getprop":
+    print(open(root + "/properties.txt").read())
+elif command[0] == "cat":
+    print("processor : 0\\nFeatures : fp asimd asimddp i8mm")
+elif command[0].endswith("/benchmark_model"):
+    if not os.access(phone + command[0], os.X_OK):
+        sys.exit("not executable")
+    sys.stdout.write(open(root + "/says.txt").read())
+    sys.exit(int(open(root + "/code.txt").read()))
+"""
+PROPERTIES = """[ro.product.manufacturer]: [Maker]
+[ro.product.model]: [A phone [x]]
+[ro.soc.model]: [SM0000]
+[ro.product.cpu.abi]: [arm64-v8a]
+[ro.build.version.release]: [14]
+[ro.build.version.sdk]: [34]
+nonsense
+"""
+
+
+@pytest.fixture
+def phone(tmp_path, monkeypatch):
+    """A function that says what the program on the phone prints, and the folder it plays in."""
+    root = tmp_path / "adb-root"
+    (root / "phone" / "data" / "local" / "tmp").mkdir(parents=True)
+    adb = tmp_path / "adb"
+    adb.write_text(ADB.format(python=sys.executable, root=str(root)))
+    adb.chmod(0o755)
+    monkeypatch.setenv("ADB", str(adb))
+    (root / "properties.txt").write_text(PROPERTIES)
+
+    def says(text, code=0):
+        (root / "says.txt").write_text(text)
+        (root / "code.txt").write_text(str(code))
+
+    says.root = root
+    return says
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "android_aarch64_benchmark_model"
+    path.write_bytes(b"\x7fELF and so on")
+    return path
+
+
+def _run(model, program, out, *more):
+    words = ["benchmark", model, "--target", "android", "--benchmark-model", program, "--out", out]
+    return CliRunner().invoke(main, [str(word) for word in (*words, *more)])
+
+
+def test_the_new_versions_output_is_read():
+    outcome = parse_output(NEW)
+    assert (outcome.runs, outcome.warmup_runs) == (40, 120)
+    assert (outcome.middle_ms, outcome.is_median) == (0.801, True)
+    assert (outcome.load_ms, outcome.first_ms) == (1.5, 0.9)
+    assert outcome.replaced == (Replaced(29, 31, "TfLiteXNNPackDelegate"),)
+    assert outcome.memory_bytes == 2.5 * 2**20
+    assert outcome.applied == ()
+
+
+def test_the_old_versions_output_has_a_mean_alone():
+    outcome = parse_output(OLD)
+    assert (outcome.runs, outcome.warmup_runs, outcome.is_median) == (15, 7, False)
+    assert outcome.middle_ms == pytest.approx(66.7676)
+    assert outcome.replaced == () and outcome.memory_bytes is None
+
+
+def test_a_delegate_counts_as_applied_when_it_runs_something():
+    text = APPLIED.format("GPU", "partially") + NOT_APPLIED.format("NNAPI") + NEW
+    assert parse_output(text).applied == ("GPU",)
+    names = "INFO: NNAPI accelerators available: [some-npu,nnapi-reference]\n"
+    assert parse_output(names + NEW).accelerators == ("some-npu", "nnapi-reference")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "STARTING!\n", NEW.replace("Init: 1500, ", ""), NEW.replace("median=801", "median=nan"),
+     NEW.replace("count=40", "count=" + "9" * 5000), NEW.replace("First inference: 900", "First")],
+)  # fmt: skip
+def test_output_that_is_no_finished_benchmark_is_refused(text):
+    with pytest.raises(OutputError):
+        parse_output(text)
+
+
+def test_damaged_output_is_read_or_refused_and_never_slow():
+    generator = random.Random(0)
+    started = time.process_time()
+    for _ in range(2000):
+        damaged = bytearray((APPLIED.format("GPU", "partially") + NEW + OLD).encode())
+        for _ in range(generator.randrange(1, 30)):
+            damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+        if generator.random() < 0.3:
+            del damaged[generator.randrange(len(damaged)) :]
+        try:
+            outcome = parse_output(damaged.decode(errors="replace"))
+        except OutputError:
+            continue
+        assert outcome.middle_ms > 0
+    for piece in (
+        "count=1 a=",
+        "a=b=",
+        "[",
+        "Replacing 1 out of ",
+        "Inference timings in us: Init: ",
+    ):
+        with pytest.raises(OutputError):
+            parse_output(piece * (300_000 // len(piece)))
+    assert time.process_time() - started < 20
+
+
+def test_a_phones_figures_come_back_labelled(phone, program, make_tflite, tmp_path):
+    phone(NEW)
+    run = _run(make_tflite(), program, tmp_path / "r", "--threads", 2, "--runs", 400)
+    assert run.exit_code == 0, run.output
+    result = load_result(tmp_path / "r" / "constant_android-cpu_R58_2t_benchmark_model.json")
+    target = result["target"]
+    assert (target["requested"], target["actual"]) == ("android:cpu", "android:cpu")
+    assert (target["tool"], target["delegated_ops"]) == ("benchmark_model", 29)
+    assert result["timings_ms"]["invoke"] == [0.801] * STARTS
+    assert result["protocol"]["runs"] == 40 * STARTS
+    assert result["protocol"]["sample"].startswith("median of the runs")
+    assert any("hide slow single runs" in warning for warning in result["warnings"])
+    assert result["machine"]["device"] == "Maker A phone [x]"
+    assert result["machine"]["instruction_sets"] == ["neon", "dotprod", "i8mm"]
+    calls = [json.loads(line) for line in (phone.root / "calls.log").read_text().splitlines()]
+    starts = [call[3] for call in calls if "--graph=" in call[-1]]
+    assert len(starts) == STARTS
+    for flag in ("--num_threads=2", "--num_runs=40", "--use_xnnpack=true", "2>&1"):
+        assert flag in starts[0]
+    assert list((phone.root / "phone/data/local/tmp").iterdir()) == []  # nothing stays there
+
+
+@pytest.mark.parametrize(
+    ("kind", "log", "fine"),
+    [
+        ("gpu", APPLIED.format("GPU", "completely"), True),
+        ("gpu", NOT_APPLIED.format("GPU"), False),
+        ("gpu", "", False),
+        ("nnapi", APPLIED.format("NNAPI", "partially"), True),
+        (
+            "nnapi",
+            "NNAPI accelerators available: [nnapi-reference]\n"
+            + APPLIED.format("NNAPI", "completely"),
+            False,
+        ),
+    ],
+)
+def test_an_accelerator_must_be_in_the_programs_log(
+    phone, program, make_tflite, tmp_path, kind, log, fine
+):
+    phone(log + NEW)
+    words = ["benchmark", make_tflite(), "--target", f"android:{kind}", "--out", tmp_path / "r"]
+    words += ["--benchmark-model", program]
+    run = CliRunner().invoke(main, [str(word) for word in words])
+    assert run.exit_code == (0 if fine else 1), run.output
+    if not fine:
+        assert f"android:{kind} was asked for, android:cpu ran the model" in run.output
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [
+        ("benchmark_model: not found\n", 127, "ended with 127: benchmark_model: not found"),
+        ("ERROR: Failed to load model\n", 0, "Failed to load model"),
+        (NEW[:300], 0, "expected 'count=...'"),
+    ],
+)
+def test_a_program_that_fails_is_one_clear_error(phone, program, make_tflite, text, code, message):
+    phone(text, code)
+    options = {"benchmark_model": str(program)}
+    with pytest.raises(RemoteError, match="benchmark_model") as caught:
+        ANDROID.measure(Request(make_tflite(), target="android", options=options), lambda *_: None)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("option", [["--profile"], ["--sustained", 1], ["--single-stream"]])
+def test_what_the_program_has_no_way_to_do_is_refused(
+    phone, program, make_tflite, tmp_path, option
+):
+    phone(NEW)
+    run = _run(make_tflite(), program, tmp_path / "r", *option)
+    assert run.exit_code == 2
+    assert f"benchmark_model has no {option[0]}: leave it out" in run.output
+    assert not (phone.root / "calls.log").exists()
+
+
+def test_what_is_no_program_is_refused(phone, program, make_tflite, tmp_path):
+    phone(NEW)
+    run = _run(make_tflite(), make_tflite("x.tflite"), tmp_path / "r")
+    assert run.exit_code == 1
+    assert "expected TensorFlow Lite's benchmark_model for Android" in run.output
+    words = [
+        "benchmark",
+        make_tflite(),
+        "--benchmark-model",
+        make_tflite(),
+        "--out",
+        tmp_path / "r",
+    ]
+    run = CliRunner().invoke(main, [str(word) for word in words])
+    assert run.exit_code == 2
+    assert "--benchmark-model is for the targets android" in run.output

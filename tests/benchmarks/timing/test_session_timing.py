@@ -1,0 +1,108 @@
+"""Timing an opened model: warm-up until steady, sustained curves, parity with the CPU."""
+
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from asmnet_kit.base.errors import ModelError, UsageError
+from asmnet_kit.benchmarks.targets.protocol import Request
+from asmnet_kit.benchmarks.timing.session_timing import (
+    measure_session,
+    parity,
+    random_input,
+    sustained_summary,
+)
+from asmnet_kit.cli import main
+from asmnet_kit.results.results import load_result
+from asmnet_kit.tflite.runtime import TensorInfo, open_runtime
+
+
+class Slowing:
+    """A session whose runs get slower, as on a hot phone."""
+
+    def __init__(self) -> None:
+        info = TensorInfo("x", (1,), np.dtype(np.float32), None, 0)
+        self.inputs = {"x": info}
+        self.outputs = {"y": info}
+        self.runs = 0
+
+    def run(self, inputs):
+        self.runs += 1
+        time.sleep(0.001 * (1 + self.runs / 20))
+        return {"y": inputs["x"]}
+
+
+def test_a_sustained_run_shows_the_slowing(tmp_path):
+    model = tmp_path / "m.tflite"
+    model.write_bytes(b"")
+    request = Request(model, warmup_runs=1, runs=5, min_seconds=0.0, sustained_minutes=0.02)
+    session, timed = measure_session(Slowing, request, lambda *_: None)
+    curve = timed.sustained
+    assert len(curve["windows"]) >= 2
+    assert curve["windows"][-1]["seconds"] >= 1.2
+    # Sleeps last longer on a busy machine, which blurs the slowing but does not hide it.
+    assert curve["slowdown"] > 1.05
+    assert sum(w["runs"] for w in curve["windows"]) < session.runs
+
+
+def test_the_slowdown_compares_the_ends_of_the_curve():
+    windows = [{"p50": v} for v in (1.0, 1.0, 1.0, 1.2, 1.2, 1.3, 1.4, 1.5, 2.0, 2.0)]
+    assert sustained_summary(windows)["slowdown"] == 2.0
+
+
+def test_text_inputs_cannot_be_made_up():
+    with pytest.raises(ModelError, match="expected inputs of numbers"):
+        random_input(TensorInfo("x", (1,), np.dtype("S4"), None, 0))
+
+
+def test_parity_counts_pixels_of_the_crop(make_tflite):
+    model = make_tflite(size=32)
+    same = open_runtime(model)
+
+    class Shifted:
+        inputs, outputs = same.inputs, same.outputs
+
+        def run(self, inputs):
+            raw = same.run(inputs)
+            return {**raw, "landmarks": raw["landmarks"] + np.float32(0.25)}
+
+    assert parity(same, same, model=model)["identical"]
+    shifted = parity(Shifted(), same, model=model)
+    assert shifted["max"] == pytest.approx(8, rel=1e-5)  # a quarter of 32 pixels
+    assert shifted["mean"] == pytest.approx(8, rel=1e-5)
+    assert not shifted["identical"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"mode": "offline"}, {"sustained_minutes": -1.0}], ids=["mode", "minutes"]
+)
+def test_unknown_modes_are_usage_errors(options, tmp_path):
+    with pytest.raises(UsageError):
+        Request(tmp_path / "m", **options)
+
+
+def _run(*arguments):
+    return CliRunner().invoke(main, ["benchmark", *map(str, arguments)])
+
+
+def test_single_stream_runs_1024_queries_unless_the_time_is_up(make_tflite, tmp_path):
+    out = tmp_path / "r"
+    run = _run(make_tflite(), "--single-stream", "--max-seconds", "60", "--runs", "3", "--out", out)
+    assert run.exit_code == 2
+    assert "--single-stream sets --runs itself" in run.output
+
+
+def test_an_accuracy_target_that_is_missed_ends_with_1(make_tflite, make_pts_faces, tmp_path):
+    quick = ["--runs", 3, "--seconds", 0, "--warmup", 1]
+    data = ["--data", make_pts_faces(), "--format", "300w"]
+    # The made-up model predicts the generic face, which these faces are, but for rounding.
+    model = make_tflite(int8=True)
+    met = _run(model, *quick, *data, "--max-nme", 50, "--out", tmp_path / "a")
+    assert met.exit_code == 0, met.output
+    missed = _run(model, *quick, *data, "--max-nme", 1e-6, "--out", tmp_path / "b")
+    assert missed.exit_code == 1
+    assert "expected an NME of at most 1e-06 %" in missed.output
+    assert load_result(tmp_path / "b" / "constant_cpu_1t.json")["accuracy"]["faces"] == 3
+    assert _run(model, "--max-nme", 5, "--out", tmp_path / "c").exit_code == 2

@@ -1,0 +1,155 @@
+"""``asmnet-kit evaluate`` as a user calls it: on files, without TensorFlow."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from asmnet_kit.cli import main
+from asmnet_kit.face.shape_model import generic_reference
+
+
+def write_face(path, *, missing=(), width=50.0):
+    """A grey picture and the generic face upon it as a 1-based .pts file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((100, 120, 3), 128, np.uint8))
+    points = generic_reference(68) * width + (60, 50) + 1
+    points[list(missing)] = -1
+    rows = "\n".join(f"{x:.4f} {y:.4f}" for x, y in points)
+    path.with_suffix(".pts").write_text(f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """merlrav folder: two faces to train on, three to test on, one of them without a corner."""
+    folder = tmp_path / "faces"
+    for name in ("train/ytf/a", "train/ytf/b", "test/ytf/c", "test/aflw/d"):
+        write_face(folder / f"{name}.jpg")
+    write_face(folder / "test/aflw/e.jpg", missing=(45,))
+    return folder
+
+
+def run(*arguments):
+    result = CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_json_is_the_only_thing_on_stdout_and_the_test_split_is_the_default(make_tflite, data):
+    result = run(make_tflite(), "--data", data, "--format", "merlrav", "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert (content["split"], content["subset"]) == ("test", None)
+    assert (content["faces"], content["faces_skipped"]) == (2, 1)
+    assert content["nme_percent"] == pytest.approx(0, abs=0.01)
+    assert content["failure_rate_percent"] == {"8": 0.0, "10": 0.0}
+    assert content["auc"]["8"] == pytest.approx(1, abs=0.01)
+    assert content["pose_source"] == "landmarks"
+    assert set(content["per_subset"]) == {"ytf", "aflw"}
+    assert content["per_subset"]["aflw"]["faces_skipped"] == 1
+    assert "Next: asmnet-kit benchmark" in result.stderr
+
+
+def test_a_split_and_a_subset_can_be_chosen(make_tflite, data):
+    model = make_tflite()
+    common = ("--data", data, "--format", "merlrav", "--json")
+    train = json.loads(run(model, *common, "--split", "train").stdout)
+    assert (train["split"], train["faces"]) == ("train", 2)
+    ytf = json.loads(run(model, *common, "--subset", "ytf").stdout)
+    assert (ytf["split"], ytf["faces"]) == ("test", 1)
+    complete = json.loads(run(model, *common, "--complete-only").stdout)
+    assert (complete["faces_skipped"], complete["faces_incomplete"]) == (0, 1)
+
+
+def test_the_table_shows_each_subset_and_what_to_do_next(make_tflite, data):
+    result = run(make_tflite(), "--data", data, "--format", "merlrav")
+    assert result.exit_code == 0
+    for text in ("NME %", "AUC@8", "AUC@10", "yaw", "all", "ytf", "aflw"):
+        assert text in result.stdout
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("NME 0.00 % over 2 faces.") and "Next: asmnet-kit benchmark" in last
+    assert "Next:" not in result.stdout
+    assert "the pose is compared with one fitted to the landmarks" in result.stderr
+
+
+def test_ced_is_written_where_asked(make_tflite, data, tmp_path):
+    pytest.importorskip("matplotlib")
+    drawn = tmp_path / "out" / "ced.png"
+    result = run(make_tflite(), "--data", data, "--format", "merlrav", "--ced", drawn)
+    assert result.exit_code == 0
+    assert cv2.imread(str(drawn)) is not None
+
+
+def test_a_picture_that_does_not_decode_is_reported_and_not_fatal(make_tflite, data):
+    picture = data / "test" / "ytf" / "c.jpg"
+    picture.write_bytes(picture.read_bytes()[:300])
+    result = run(make_tflite(), "--data", data, "--format", "merlrav", "--json")
+    assert result.exit_code == 0
+    content = json.loads(result.stdout)
+    assert (content["faces"], content["faces_unreadable"]) == (1, 1)
+    assert "truncated JPEG" in result.stderr
+
+
+def test_a_model_of_another_number_of_landmarks_is_an_error(make_tflite, data):
+    result = run(make_tflite(points=98), "--data", data, "--format", "merlrav")
+    assert result.exit_code == 1
+    assert "predicts 98 landmarks, faces has 68" in result.stderr
+
+
+def test_wrong_calls_exit_with_2_and_unusable_files_with_1(make_tflite, data, tmp_path):
+    model = make_tflite()
+    (tmp_path / "empty").mkdir()
+    truncated = tmp_path / "truncated.tflite"
+    truncated.write_bytes(model.read_bytes()[:500])
+    for arguments, code, message in (
+        ((model, "--data", data, "--format", "magic"), 2, "magic"),
+        ((model, "--data", data, "--format", "merlrav", "--split", "dev"), 2, "dev"),
+        ((model, "--data", data, "--format", "merlrav", "--boxes", "magic"), 2, "magic"),
+        ((tmp_path, "--data", data, "--format", "merlrav", "--threads", 2), 2, "--threads"),
+        ((model, "--data", tmp_path / "empty", "--format", "merlrav"), 1, "empty"),
+        ((truncated, "--data", data, "--format", "merlrav"), 1, "truncated.tflite"),
+        ((tmp_path / "none.tflite", "--data", data, "--format", "merlrav"), 2, "none.tflite"),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == code, result.output
+        assert message in result.stderr
+
+
+def test_a_tflite_needs_no_tensorflow_and_errors_show_no_traceback(make_tflite, data):
+    """In a process of its own in which importing TensorFlow fails."""
+    program = (
+        "import sys; sys.modules['tensorflow'] = None; "
+        "from asmnet_kit.cli import main; main(sys.argv[1:])"
+    )
+    arguments = ["--data", str(data), "--format", "merlrav", "--json"]
+    command = [sys.executable, "-c", program, "evaluate"]
+    done = subprocess.run(
+        [*command, str(make_tflite()), *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["faces"] == 2
+    keras = data / "model.keras"
+    keras.write_bytes(b"")
+    failed = subprocess.run(
+        [*command, str(keras), *arguments], capture_output=True, text=True, check=False
+    )
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_broken_link_costs_its_face_and_no_more(make_tflite, data):
+    """As git-annex and datalad leave pictures that were not fetched."""
+    gone = data / "test/ytf/c.jpg"
+    gone.unlink()
+    gone.symlink_to(data / "nowhere.jpg")
+    result = run(make_tflite(), "--data", data, "--format", "merlrav", "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content["faces"] == 1 and len(content["dataset_fingerprint"]) == 64
+    assert "c.jpg" in result.stderr

@@ -1,0 +1,153 @@
+"""The landmark schemes: mirror tables, eye corners and parts, checked on a symmetric face."""
+
+import numpy as np
+import pytest
+
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.face.generic_face import GENERIC_FACE_68, GENERIC_FACE_98
+from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98, mirrored, scheme_of
+
+FACES = {68: GENERIC_FACE_68[:, :2], 98: GENERIC_FACE_98[:, :2]}
+SCHEMES = [SCHEME_68, SCHEME_98]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_mirroring_twice_gives_every_point_back(scheme):
+    assert sorted(scheme.mirror) == list(range(scheme.points))
+    assert np.array_equal(scheme.mirror[scheme.mirror], np.arange(scheme.points))
+
+
+def rows_of_68():
+    """A face drawn by its parts alone, without the mirror table: each part left to right.
+
+    The scheme's order (Sagonas et al. 2013, figure 1): jaw and brows run left to right; the eyes
+    start at their left corner and go over the upper lid; the lips start at the left corner.
+    """
+    face = {}
+    for i in range(17):
+        angle = np.pi * (1 - i / 16)
+        face[i] = (40 * np.cos(angle), 50 * np.sin(angle))
+    for i in range(5):
+        arch = 3 * np.sin(np.pi * i / 4)
+        face[17 + i] = (-32 + 6 * i, -20 - arch)
+        face[22 + i] = (8 + 6 * i, -20 - arch)
+    for i in range(4):
+        face[27 + i] = (0, -10 + 7 * i)
+    for i in range(5):
+        face[31 + i] = (-6 + 3 * i, 17 + (2 - abs(i - 2)))
+    ring = [(-7, 0), (-3, -3), (3, -3), (7, 0), (3, 3), (-3, 3)]
+    for i, (x, y) in enumerate(ring):
+        face[36 + i] = (x - 18, y - 8)
+        face[42 + i] = (x + 18, y - 8)
+    outer = [(-14, 0), (-9, -4), (-4, -6), (0, -5), (4, -6), (9, -4), (14, 0)]
+    outer += [(9, 5), (4, 7), (0, 8), (-4, 7), (-9, 5)]
+    for i, (x, y) in enumerate(outer):
+        face[48 + i] = (x, y + 30)
+    inner = [(-11, 0), (-4, -2), (0, -1), (4, -2), (11, 0), (4, 2), (0, 3), (-4, 2)]
+    for i, (x, y) in enumerate(inner):
+        face[60 + i] = (x, y + 30)
+    return np.array([face[i] for i in range(68)], float)
+
+
+def rows_of_98():
+    """The same for WFLW's order (Wu et al. 2018, figure 1)."""
+    face = {}
+    for i in range(33):
+        angle = np.pi * (1 - i / 32)
+        face[i] = (40 * np.cos(angle), 50 * np.sin(angle))
+    for i in range(5):  # upper edges left to right
+        arch = 3 * np.sin(np.pi * i / 4)
+        face[33 + i] = (-32 + 6 * i, -20 - arch)
+        face[42 + i] = (8 + 6 * i, -20 - arch)
+    for i in range(4):  # lower edges back from right to left
+        face[38 + i] = (-9 - 6 * i, -17)
+        face[47 + i] = (27 - 6 * i, -17)
+    for i in range(4):
+        face[51 + i] = (0, -10 + 7 * i)
+    for i in range(5):
+        face[55 + i] = (-6 + 3 * i, 17 + (2 - abs(i - 2)))
+    ring = [(-7, 0), (-4, -3), (0, -4), (4, -3), (7, 0), (4, 3), (0, 4), (-4, 3)]
+    for i, (x, y) in enumerate(ring):
+        face[60 + i] = (x - 18, y - 8)
+        face[68 + i] = (x + 18, y - 8)
+    outer = [(-14, 0), (-9, -4), (-4, -6), (0, -5), (4, -6), (9, -4), (14, 0)]
+    outer += [(9, 5), (4, 7), (0, 8), (-4, 7), (-9, 5)]
+    for i, (x, y) in enumerate(outer):
+        face[76 + i] = (x, y + 30)
+    inner = [(-11, 0), (-4, -2), (0, -1), (4, -2), (11, 0), (4, 2), (0, 3), (-4, 2)]
+    for i, (x, y) in enumerate(inner):
+        face[88 + i] = (x, y + 30)
+    face[96], face[97] = (-18, -8), (18, -8)
+    return np.array([face[i] for i in range(98)], float)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "face"),
+    [
+        (SCHEME_68, rows_of_68()),
+        (SCHEME_98, rows_of_98()),
+        (SCHEME_68, FACES[68]),
+        (SCHEME_98, FACES[98]),
+    ],
+)
+def test_a_symmetric_face_is_its_own_mirror_image(scheme, face):
+    """x 0 is the face's middle line, which is what ``width=1`` mirrors about."""
+    assert np.allclose(mirrored(face, 1, scheme), face, atol=1e-9)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_mirrored_landmarks_lie_on_the_mirrored_picture(scheme):
+    """Dots of different brightness: each landmark of the mirrored picture sits on a dot.
+
+    And the dot is that of the landmark's counterpart.
+    """
+    width = 200
+    picture = np.zeros((200, width), np.int64)
+    rng = np.random.default_rng(0)
+    flat = rng.choice(200 * width, scheme.points, replace=False)
+    landmarks = np.stack([flat % width, flat // width], axis=1).astype(np.float32)
+    picture[landmarks[:, 1].astype(int), landmarks[:, 0].astype(int)] = 1 + np.arange(scheme.points)
+    moved = mirrored(landmarks, width, scheme).astype(int)
+    seen = picture[:, ::-1][moved[:, 1], moved[:, 0]] - 1
+    assert np.array_equal(seen, scheme.mirror)
+
+
+def test_mirroring_keeps_missing_points_missing_and_takes_batches():
+    landmarks = np.random.default_rng(0).uniform(0, 9, (2, 68, 2)).astype(np.float32)
+    landmarks[1, 36] = np.nan
+    moved = mirrored(landmarks, 10, SCHEME_68)
+    assert np.isnan(moved[1, 45]).all() and np.isfinite(moved[1, 36]).all()
+    assert np.allclose(moved[0, 16], [9 - landmarks[0, 0, 0], landmarks[0, 0, 1]])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_outer_eye_corners_are_the_ends_of_the_eyes(scheme):
+    face, (left, right) = FACES[scheme.points], scheme.outer_eye_corners
+    assert left == min(scheme.parts["left_eye"], key=lambda i: face[i, 0])
+    assert right == max(scheme.parts["right_eye"], key=lambda i: face[i, 0])
+    assert scheme.mirror[left] == right
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_each_point_belongs_to_one_part_and_parts_mirror_as_wholes(scheme):
+    members = [index for part in scheme.parts.values() for index in part]
+    assert sorted(members) == list(range(scheme.points))
+    assert scheme.closed <= scheme.parts.keys()
+    parts = {frozenset(part) for part in scheme.parts.values()}
+    for part in scheme.parts.values():
+        assert frozenset(int(scheme.mirror[index]) for index in part) in parts
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_tables_cannot_be_changed_by_accident(scheme):
+    with pytest.raises(ValueError, match="read-only"):
+        scheme.mirror[0] = 3
+    with pytest.raises(TypeError):
+        scheme.parts["jaw"] = ()
+
+
+def test_a_scheme_is_found_by_its_number_of_points():
+    assert (scheme_of(68), scheme_of(98)) == (SCHEME_68, SCHEME_98)
+    assert SCHEME_98.name == "98"
+    with pytest.raises(UsageError, match="68 or 98 landmarks, got 5"):
+        scheme_of(5)

@@ -1,0 +1,99 @@
+"""Drawn predictions: what is where, and that any picture and face can be drawn."""
+
+import cv2
+import numpy as np
+import pytest
+
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98, SCHEMES
+from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.predict.draw import (
+    AXIS_COLOURS,
+    BOX_COLOUR,
+    MAX_SIDE,
+    PART_COLOURS,
+    draw_faces,
+    write_picture,
+)
+from asmnet_kit.predict.picture import FacePrediction
+
+
+def face_at(x, y, side, *, points=68, pose=(0.0, 0.0, 0.0)):
+    """The generic face with a landmark box of about ``side`` pixels in the middle of x, y."""
+    landmarks = (generic_reference(points) * side * 1.2 + [x, y]).astype(np.float32)
+    box = np.float32([x - side / 2, y - side / 2, x + side / 2, y + side / 2])
+    return FacePrediction(box, 0.9, landmarks, None if pose is None else np.float32(pose), None)
+
+
+def nearest(canvas, colour):
+    """How near any pixel comes to a colour: the largest difference of its channels."""
+    return np.abs(canvas.astype(int) - colour).max(axis=-1).min()
+
+
+@pytest.mark.parametrize("scheme", [SCHEME_68, SCHEME_98])
+def test_every_part_the_box_and_the_axes_show_in_their_colours(scheme):
+    canvas = draw_faces(
+        np.full((400, 400, 3), 128, np.uint8),
+        [face_at(200, 200, 250, points=scheme.points, pose=(30, 10, 5))],
+        scheme,
+    )
+    colours = {PART_COLOURS[p.removeprefix("left_").removeprefix("right_")] for p in scheme.parts}
+    for colour in colours | {BOX_COLOUR, *AXIS_COLOURS}:
+        # A one-pixel line between two pixels' centres is mixed with its dark edge.
+        assert nearest(canvas, colour) < 24
+
+
+def test_every_part_of_every_scheme_has_a_colour():
+    for scheme in SCHEMES.values():
+        for part in scheme.parts:
+            assert part.removeprefix("left_").removeprefix("right_") in PART_COLOURS
+
+
+def test_landmarks_are_drawn_where_they_are():
+    """A landmark's pixel has its part's colour, on a picture that is not enlarged."""
+    face = face_at(200, 200, 250, pose=None)
+    canvas = draw_faces(np.zeros((400, 400, 3), np.uint8), [face], SCHEME_68)
+    assert canvas.shape == (400, 400, 3)
+    for x, y in np.round(face.landmarks[:17]).astype(int):
+        assert np.abs(canvas[y, x].astype(int) - PART_COLOURS["jaw"]).max() < 40
+
+
+def test_the_nose_axis_points_where_the_nose_does():
+    """Yaw > 0: the blue axis lies to the image's right of the nose."""
+    face = face_at(200, 200, 250, pose=(60, 0, 0))
+    canvas = draw_faces(np.zeros((400, 400, 3), np.uint8), [face], SCHEME_68).astype(int)
+    _, x = np.nonzero(np.abs(canvas - AXIS_COLOURS[2]).max(axis=-1) < 8)
+    assert x.mean() > face.landmarks[27:31, 0].mean() + 20
+
+
+def test_small_faces_are_enlarged_and_large_pictures_are_not():
+    small = draw_faces(np.zeros((60, 50, 3), np.uint8), [face_at(25, 30, 40)], SCHEME_68)
+    assert small.shape == (300, 250, 3)  # 5 x 40 = 200 pixels is the first of 192 or more
+    large = np.zeros((10, MAX_SIDE, 3), np.uint8)
+    assert draw_faces(large, [face_at(900, 5, 8)], SCHEME_68).shape == large.shape
+
+
+def test_no_faces_leave_the_picture_alone_and_the_input_is_never_changed():
+    image = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    before = image.copy()
+    assert np.array_equal(draw_faces(image, [], SCHEME_68), image)
+    draw_faces(image, [face_at(15, 20, 20)], SCHEME_68)
+    assert np.array_equal(image, before)
+
+
+def test_faces_across_the_border_and_missing_points_can_be_drawn():
+    far = face_at(-4e6, 4e6, 300)
+    gaps = face_at(100, 100, 150)
+    gaps.landmarks[::3] = np.nan
+    gaps.landmarks[27:31] = np.nan  # where the axes start
+    canvas = draw_faces(np.zeros((200, 200, 3), np.uint8), [far, gaps], SCHEME_68)
+    assert nearest(canvas, PART_COLOURS["jaw"]) < 8
+
+
+def test_pictures_are_written_in_the_format_of_their_name(tmp_path):
+    image = np.zeros((4, 5, 3), np.uint8)
+    image[1, 2] = (255, 0, 0)
+    write_picture(tmp_path / "new" / "red.png", image)
+    assert np.array_equal(cv2.imread(str(tmp_path / "new" / "red.png"))[..., ::-1], image)
+    with pytest.raises(UsageError, match=r"\.txt"):
+        write_picture(tmp_path / "red.txt", image)

@@ -1,0 +1,101 @@
+"""One way to run a model file: raw input and output types, names, and what is refused."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from asmnet_kit.base.errors import MissingDependency, ModelError, UsageError
+from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.predict.predictor import TflitePredictor, input_values, open_predictor
+from asmnet_kit.tflite.runtime import TensorInfo
+
+
+@pytest.mark.parametrize("points", [68, 98])
+@pytest.mark.parametrize("int8", [False, True])
+def test_outputs_go_by_name_and_come_in_fractions_and_degrees(make_tflite, points, int8):
+    """The model predicts the generic face, and as pose the top-left pixel's (v - 128) / 128."""
+    predictor = open_predictor(make_tflite(points=points, int8=int8))
+    crops = np.full((2, 32, 32, 3), 77, np.uint8)
+    crops[0, 0, 0] = (128, 192, 64)  # inputs 0, 0.5, -0.5
+    crops[1, 0, 0] = (0, 255, 128)
+    predicted = predictor.predict(crops)
+    assert (predictor.scheme.points, predictor.input_size) == (points, 32)
+    assert predictor.crop_scale == 1.2
+    # int8 landmarks have steps of 1/256, so rounding costs up to half of one, and as much again
+    # in the runtime's fixed-point multiplication.
+    tolerance = 1 / 256 if int8 else 1e-6
+    assert predicted.landmarks.dtype == np.float32
+    assert np.allclose(predicted.landmarks, generic_reference(points), atol=tolerance)
+    expected = [[0, 45, -45], [-90, 90 * 127 / 128, 0]]
+    assert np.allclose(predicted.pose, expected, atol=1e-4)
+
+
+def test_an_int8_model_and_its_float_original_are_fed_the_same_values():
+    crops = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    info = TensorInfo("image", (1, 16, 16, 3), np.dtype(np.int8), 1 / 128, 0)
+    assert np.array_equal(input_values(crops, info), crops.astype(int) - 128)
+    floating = TensorInfo("image", (1, 16, 16, 3), np.dtype(np.float32), None, 0)
+    assert np.array_equal(input_values(crops, floating), (crops.astype(float) - 128) / 128)
+    # w8a16: values up to 127/128 of a scale of 1/32767 become multiples of 255.99.
+    wide = TensorInfo("image", (1, 16, 16, 3), np.dtype(np.int16), 1 / 32768, 0)
+    assert np.array_equal(input_values(crops, wide), (crops.astype(int) - 128) * 256)
+    # Another scale: half the range clips.
+    coarse = TensorInfo("image", (1, 16, 16, 3), np.dtype(np.int8), 1 / 256, -128)
+    assert input_values(crops, coarse).max() == 126  # 127/128 x 256 - 128
+    assert input_values(crops, coarse).min() == -128
+
+
+def test_a_model_without_pose_predicts_none(make_tflite):
+    predictor = open_predictor(make_tflite(pose=False))
+    assert predictor.predict(np.zeros((1, 32, 32, 3), np.uint8)).pose is None
+
+
+def test_no_crops_give_no_landmarks(make_tflite):
+    predicted = open_predictor(make_tflite()).predict(np.zeros((0, 32, 32, 3), np.uint8))
+    assert predicted.landmarks.shape == (0, 68, 2)
+    assert predicted.pose.shape == (0, 3)
+
+
+def test_a_truncated_model_is_refused(make_tflite):
+    path = make_tflite()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ModelError, match=r"constant\.tflite"):
+        open_predictor(path)
+
+
+def test_a_model_without_metadata_is_refused(make_tflite):
+    with pytest.raises(ModelError, match="metadata"):
+        TflitePredictor(make_tflite(metadata=False))
+
+
+def test_metadata_that_contradicts_the_graph_is_refused(make_tflite):
+    from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
+
+    path = make_tflite(points=68)
+    for landmarks, size, message in ((98, 32, "196 values"), (68, 64, "64, 64, 3")):
+        about = ModelMetadata(
+            architecture="constant", landmarks=landmarks, input_size=size, recipe="none"
+        )
+        wrong = path.with_name("wrong.tflite")
+        wrong.write_bytes(with_metadata(path.read_bytes(), about))
+        with pytest.raises(ModelError, match=message):
+            open_predictor(wrong)
+
+
+def test_what_is_no_model_is_refused_with_what_was_expected(tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        open_predictor(tmp_path / "nowhere.tflite")
+    with pytest.raises(ModelError, match=r"model\.keras"):
+        open_predictor(tmp_path)
+    for name, message in (("a.txt", r"got a file \.txt"), ("a.keras", "not a .keras")):
+        (tmp_path / name).write_bytes(b"text")
+        with pytest.raises(ModelError, match=message):
+            open_predictor(tmp_path / name)
+
+
+def test_a_run_folder_without_tensorflow_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    (tmp_path / "model.keras").write_bytes(b"")
+    with pytest.raises(MissingDependency, match=r"asmnet-kit\[train\]"):
+        open_predictor(tmp_path)

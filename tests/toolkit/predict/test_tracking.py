@@ -1,0 +1,173 @@
+"""Faces in films: one number each, followed without a detector, given up when they are gone."""
+
+import numpy as np
+import pytest
+
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.drawn_faces.film import film
+from asmnet_kit.face.metrics import per_face_nme
+from asmnet_kit.face.plausibility import Plausibility, own_plausibility
+from asmnet_kit.face.pose import wrapped
+from asmnet_kit.face.shape_model import ShapeAccumulator, generic_reference
+from asmnet_kit.predict.detector import detect_faces
+from asmnet_kit.predict.picture import predict_image
+from asmnet_kit.predict.predictor import open_predictor
+from asmnet_kit.predict.tracking import FaceTracker, _Filters, _Track
+from asmnet_kit.shipping.shipped import default_model
+
+FPS = 10.0  # few frames make a second
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """A drawn face that turns, 160 x 160 pixels, with exact landmarks."""
+    return list(film(14, seed=3, size=160, fps=FPS, motion=0.5))
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return open_predictor(default_model().path)
+
+
+@pytest.fixture(scope="module")
+def plausibility():
+    return own_plausibility(default_model().path)
+
+
+def follow(tracker, images):
+    return [tracker.update(image, index / FPS) for index, image in enumerate(images)]
+
+
+def test_a_face_keeps_its_number_and_the_detector_looks_once(frames, predictor) -> None:
+    tracker = FaceTracker(predictor)
+    found = follow(tracker, [frame.image for frame in frames])
+    assert [[face.track for face in faces] for faces in found] == [[1]] * len(frames)
+    assert tracker.detections == 1
+    landmarks = np.stack([faces[0].face.landmarks for faces in found])
+    truth = np.stack([frame.landmarks68 for frame in frames])
+    assert per_face_nme(landmarks, truth, predictor.scheme).max() < 12
+
+
+def test_without_smoothing_a_frame_is_what_predict_gives_for_the_last_landmarks_box(
+    frames, predictor, plausibility
+) -> None:
+    tracker = FaceTracker(predictor, plausibility=plausibility, smoothing=False)
+    found = follow(tracker, [frame.image for frame in frames[:3]])
+    (face,) = found[2]
+    last = found[1][0].face.landmarks
+    box = np.concatenate([last.min(axis=0), last.max(axis=0)])
+    assert np.array_equal(face.face.box, box)
+    (expected,) = predict_image(frames[2].image, predictor, boxes=[box], plausibility=plausibility)
+    assert np.array_equal(face.face.landmarks, expected.landmarks)
+    assert face.face.plausibility == expected.plausibility
+
+
+def test_smoothed_landmarks_tremble_less(frames, predictor) -> None:
+    still = [frames[0].image + noise for noise in noises(frames[0].image.shape, 12)]
+    trembling = []
+    for smoothing in (False, True):
+        found = follow(FaceTracker(predictor, smoothing=smoothing), still)
+        points = np.stack([faces[0].face.landmarks for faces in found])
+        trembling.append(np.diff(points[2:], n=2, axis=0).std())
+    assert trembling[1] < 0.7 * trembling[0]
+
+
+def noises(shape, count):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 6, (count, *shape), np.uint8)
+
+
+def test_a_face_that_leaves_is_given_up_and_looked_for(frames, predictor) -> None:
+    """The detector looks at frame 0, at 3 as told, then at every frame while it sees none; a second
+    after frame 3 the face is gone."""
+    images = [frames[0].image] * 3 + [np.full_like(frames[0].image, 90)] * 13
+    tracker = FaceTracker(predictor, detect_every=3)
+    found = follow(tracker, images)
+    assert all(len(faces) == 1 for faces in found[:3])
+    assert all(faces == [] for faces in found[14:])
+    assert tracker.detections >= 1 + 8
+
+
+@pytest.mark.parametrize("fps", [24, 25, 29.97, 60])
+def test_one_missed_look_does_not_end_a_track(frames, predictor, monkeypatch, fps) -> None:
+    """With the default settings a look comes more than a second after the last at 24 frames a
+    second, and half a second after it at 60; either way the next look finds the face again."""
+    looks = 0
+
+    def misses_the_second_look(image, **options):
+        nonlocal looks
+        looks += 1
+        return [] if looks == 2 else detect_faces(image, **options)
+
+    monkeypatch.setattr("asmnet_kit.predict.tracking.detect_faces", misses_the_second_look)
+    tracker = FaceTracker(predictor)
+    found = [tracker.update(frames[0].image, index / fps) for index in range(33)]
+    assert [[face.track for face in faces] for faces in found] == [[1]] * 33
+    assert looks == 3  # frame 0, frame 30, which missed, and frame 31
+
+
+def test_two_faces_have_two_numbers_and_a_third_a_new_one(frames, predictor) -> None:
+    first, empty = frames[0].image, np.full_like(frames[0].image, 90)
+    pair = np.concatenate([first, frames[8].image, empty], axis=1)
+    three = np.concatenate([first, frames[8].image, frames[4].image], axis=1)
+    tracker = FaceTracker(predictor, detect_every=2)
+    found = follow(tracker, [pair, pair, three, three])
+    assert [sorted(face.track for face in faces) for faces in found] == [[1, 2]] * 2 + [
+        [1, 2, 3]
+    ] * 2
+    for faces in found[1:]:
+        middles = {face.track: face.face.landmarks[:, 0].mean() for face in faces}
+        before = {face.track: face.face.landmarks[:, 0].mean() for face in found[0]}
+        assert all(abs(middles[track] - x) < 10 for track, x in before.items())
+
+
+def test_a_picture_without_faces_is_searched_in_every_frame(frames, predictor) -> None:
+    tracker = FaceTracker(predictor)
+    assert follow(tracker, [np.full((96, 96, 3), 128, np.uint8)] * 3) == [[]] * 3
+    assert tracker.detections == 3
+
+
+def test_a_fall_of_the_plausibility_calls_the_detector() -> None:
+    """Odds of 9 for half a second, then below half of that."""
+    detection = type("Seen", (), {"box": np.float32([0, 0, 50, 50]), "score": 0.9})()
+    track = _Track(1, detection, None)
+    assert not any(track._fell(0.9, index / FPS) for index in range(5))
+    assert not track._fell(0.85, 0.5)  # odds of 5.7
+    assert track._fell(0.8, 0.6)  # odds of 4
+    assert not track._fell(None, 0.7)  # without a shape model
+
+
+def test_angles_are_smoothed_the_short_way_round(frames) -> None:
+    filters = _Filters(1.0, 0.0)
+    poses = [np.float32([0, 0, roll]) for roll in (178, -179, -177)]
+    smoothed = [filters._smooth_pose(pose, index / 30) for index, pose in enumerate(poses)]
+    assert all(abs(float(wrapped(pose[2] - np.float32(180)))) < 4 for pose in smoothed)
+
+
+def test_useless_settings_are_refused(predictor) -> None:
+    with pytest.raises(UsageError, match="every 1 or more frames, got 0"):
+        FaceTracker(predictor, detect_every=0)
+    accumulator = ShapeAccumulator(98)
+    accumulator.update(generic_reference(98) * [[[0.9, 1]], [[1, 1]], [[1.1, 1]]])
+    with pytest.raises(UsageError, match="shape model of 68 landmarks"):
+        FaceTracker(predictor, plausibility=Plausibility(accumulator.fit(0.99)))
+
+
+def test_a_film_moves_smoothly_and_has_noise_of_its_own_in_every_frame() -> None:
+    first, second, third = film(3, seed=1, size=64, fps=30)
+    again = next(iter(film(1, seed=1, size=64, fps=30)))
+    assert np.array_equal(first.image, again.image)
+    steps = [b.landmarks68 - a.landmarks68 for a, b in ((first, second), (second, third))]
+    size = np.ptp(first.landmarks68, axis=0).max()
+    assert 0 < np.abs(steps[0]).max() < 0.1 * size
+    assert np.abs(steps[1] - steps[0]).max() < 0.02 * size
+    still = [frame.image.astype(int) for frame in film(2, seed=1, size=64, motion=0)]
+    assert 3 < (still[0] - still[1]).std() < 8  # two noises of 4 levels: 4 x sqrt(2) = 5.7
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"frames": -1}, {"motion": -1.0}, {"tempo": -1.0}, {"fps": 0.0}, {"size": 9}]
+)
+def test_a_film_that_cannot_be_drawn_is_refused(wrong) -> None:
+    with pytest.raises(UsageError, match="expected frames"):
+        film(**{"frames": 1, "seed": 0, **wrong})

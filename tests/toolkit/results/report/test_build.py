@@ -1,0 +1,353 @@
+"""The report: what it says, that it loads nothing, and that foreign text cannot break it."""
+
+import math
+import re
+import time
+from html.parser import HTMLParser
+
+import pytest
+from click.testing import CliRunner
+
+from asmnet_kit.cli import main
+from asmnet_kit.results.report.build import build_report, write_report
+from asmnet_kit.results.report.charts import Axis, histogram_path, pareto_front, scatter
+from asmnet_kit.results.report.text import grouped, markdown, milliseconds, tick
+from asmnet_kit.results.results import ResultError, check_result, save_result, summarise
+
+ATTACK = "<script>alert(1)</script>\"'|`*\ud800\x00"
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes.extend(attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+
+@pytest.fixture
+def written(tmp_path, make_result):
+    """Writes a report of results; returns the page and the Markdown."""
+
+    def write(*results, title="Title"):
+        loaded = [(tmp_path / f"r{i}.json", result) for i, result in enumerate(results)]
+        html, md = write_report(loaded, tmp_path / "report.html", title=title)
+        return html.read_text(encoding="utf-8"), md.read_text(encoding="utf-8")
+
+    return write
+
+
+def test_nmes_of_different_faces_are_not_ranked(tmp_path, make_result):
+    easy, hard = make_result(name="a", p50=3.0, nme=3.0), make_result(name="b", nme=5.0)
+    hard["accuracy"]["dataset_fingerprint"] = "0" * 64
+    report = build_report([(tmp_path / "a", easy), (tmp_path / "b", hard)], tmp_path)
+    assert "of different faces: none is called the lowest" in " ".join(report.headline)
+    assert "Most accurate" not in " ".join(report.headline)
+    assert "lowest NME" not in [what for what, _, _ in report.tiles]
+    assert report.scatter is None
+
+
+def test_times_of_different_machines_are_told_with_the_machine(tmp_path, make_result):
+    here, there = make_result(name="a", nme=3.0, p50=6.0), make_result(name="b", nme=5.0, p50=2.0)
+    there["machine"]["cpu"] = "A board's"
+    results = [(tmp_path / "a", here), (tmp_path / "b", there)]
+    headline = " ".join(build_report(results, tmp_path).headline)
+    assert "times the latency" not in headline
+    assert "NME of 3.00 %, which takes 6.00 ms on" in headline
+
+
+def test_the_headline_names_the_fastest_and_the_most_accurate_model(tmp_path, make_result):
+    results = [
+        (tmp_path / "a.json", make_result(name="quick", p50=1.0, nme=6.0)),
+        (tmp_path / "b.json", make_result(name="exact", p50=3.0, nme=4.0)),
+    ]
+    headline = " ".join(build_report(results, tmp_path).headline)
+    assert headline.startswith("Fastest of 2 models: quick takes 1.00 ms")
+    assert "with an NME of 6.00 %" in headline
+    assert "Most accurate: exact with an NME of 4.00 %, at 3.0 times the latency." in headline
+
+
+def test_what_fell_back_to_the_cpu_is_shown_and_wins_nothing(tmp_path, make_result, written):
+    fallen = make_result(name="fallen", p50=1.0, nme=1.0)
+    fallen["target"] |= {"requested": "gpu", "actual": "cpu"}
+    honest = [make_result(name="one", p50=2.0, nme=5.0), make_result(name="two", p50=3.0, nme=4.0)]
+    loaded = [(tmp_path / f"{i}.json", r) for i, r in enumerate([fallen, *honest])]
+    report = build_report(loaded, tmp_path)
+    assert report.headline[0].startswith("Fastest of 2 models: one takes 2.00 ms")
+    assert all("fallen" not in whose for _, _, whose in report.tiles)
+    assert [row.model for row in report.ranked] == ["one", "two"]
+    assert len(report.scatter.dots) == 2
+    assert report.warnings[0][1] == [report.rows[0].label]
+    assert "gpu (ran on cpu)" in report.rows[0].label
+    _, md = written(fallen)
+    assert "nothing to compare" in md
+    assert "left out of the headline" in md
+
+
+def test_models_and_targets_form_a_matrix_with_gaps_named(tmp_path, make_result, written):
+    results = [
+        make_result(name="one", threads=1),
+        make_result(name="one", threads=2),
+        make_result(name="two", threads=1),
+    ]
+    report = build_report([(tmp_path / f"{i}", r) for i, r in enumerate(results)], tmp_path)
+    assert report.columns == ["cpu · 1 thread · XNNPACK", "cpu · 2 threads · XNNPACK"]
+    assert [[cell is not None for cell in line.cells] for line in report.matrix] == [
+        [True, True],
+        [True, False],
+    ]
+    html, md = written(*results)
+    assert "not measured" in html
+    assert "not measured" in md
+
+
+def test_repeated_measurements_show_the_newest_and_say_how_many(tmp_path, make_result):
+    old = make_result(p50=5.0) | {"measured_at": "2026-01-01T00:00:00+00:00"}
+    new = make_result(p50=2.0) | {"measured_at": "2026-01-02T00:00:00+00:00"}
+    report = build_report([(tmp_path / "new", new), (tmp_path / "old", old)], tmp_path)
+    (cell,) = report.matrix[0].cells
+    assert (cell.row.p50, cell.repeats) == (2.0, 2)
+
+
+def test_results_of_two_machines_are_columns_of_their_own(tmp_path, make_result):
+    here, there = make_result(), make_result()
+    there["machine"]["cpu"] = "Another"
+    there["machine"]["load_average"] = [9.0, 9.0, 9.0]
+    again = make_result()
+    again["machine"]["load_average"] = [5.0, 5.0, 5.0]  # the same machine, busier
+    loaded = [(tmp_path / str(i), r) for i, r in enumerate((here, there, again))]
+    report = build_report(loaded, tmp_path)
+    assert [name for name, _ in report.machines] == ["machine 1", "machine 2"]
+    assert len(report.columns) == 2
+
+
+def test_the_page_loads_nothing_and_runs_nothing(written, make_result):
+    html, _ = written(make_result(name="a"), make_result(name="b", nme=3.0))
+    page = Page(html)
+    assert not {"script", "iframe", "img", "object", "embed"} & set(page.tags)
+    for name, value in page.attributes:
+        if name in ("src", "href"):
+            assert value == "data:," or value.startswith("./")
+    assert "http://" not in html
+    assert "https://" not in html
+    assert "@import" not in html
+
+
+def test_foreign_text_is_shown_and_never_obeyed(written, make_result):
+    result = make_result(name=ATTACK)
+    result["warnings"] = [ATTACK]
+    result["machine"]["cpu"] = ATTACK
+    result["machine"][ATTACK] = ATTACK
+    result["target"]["proof"] = [ATTACK]
+    result["model"]["metadata"] = {"source": {ATTACK: ATTACK}, "licence": ATTACK}
+    result["command"] = ATTACK
+    html, md = written(result, title=ATTACK)
+    assert "script" not in Page(html).tags
+    assert "<script" not in html
+    assert "<script" not in md
+    rows = [line for line in md.splitlines() if line.startswith("| &lt;script")]
+    # An unescaped | would add a column: size, NME and one target follow the model's name.
+    assert rows
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 5
+
+
+def test_a_result_file_with_a_strange_name_is_a_relative_link(tmp_path, make_result):
+    path = tmp_path / 'javascript:alert(1)".json'
+    html, _ = write_report([(path, make_result())], tmp_path / "report.html")
+    hrefs = [v for k, v in Page(html.read_text()).attributes if k == "href"]
+    assert "./javascript%3Aalert%281%29%22.json" in hrefs
+
+
+def test_stages_accuracy_and_evidence_are_in_both_files(written, make_result):
+    result = make_result(nme=4.25)
+    html, md = written(result)
+    for text in (Page(html).text, md):
+        for figure in ("4.25", "12.3", "0.310", "0.0210", "2.40"):  # NME, load, pre, post, frame
+            assert figure in text
+        assert "kept 1.00 CPU cores busy" in text
+        assert result["model"]["sha256"] in text
+        assert "asmnet-kit benchmark" in text.replace("\\", "")
+
+
+def test_a_result_without_accuracy_or_stages_says_so(written, make_result):
+    result = make_result()
+    for stage in ("load", "first", "pre", "post", "end_to_end"):
+        result["timings_ms"][stage] = None
+    html, md = written(result)
+    assert "Accuracy was not measured" in Page(html).text
+    assert md.count("not measured") >= 6
+
+
+def test_warnings_that_differ_in_numbers_alone_become_one():
+    pairs = [("p90 is 40 % above p50", "a"), ("p90 is 7 % above p50", "b"), ("load", "a")]
+    assert grouped(pairs) == [("p90 is 7 to 40 % above p50", ["a", "b"]), ("load", ["a"])]
+
+
+def test_a_thousand_results_build_in_seconds(tmp_path, make_result):
+    base = make_result(nme=5.0)
+    samples = [1.0 + (i % 97) / 50 for i in range(500)]
+    base["timings_ms"]["invoke"], base["summary"] = samples, summarise(samples)
+    loaded = []
+    for i in range(1000):
+        model = base["model"] | {"name": f"model_{i // 4}", "sha256": f"{i // 4:064x}"}
+        target = base["target"] | {"threads": 1 + i % 4}
+        loaded.append((tmp_path / f"{i}.json", base | {"model": model, "target": target}))
+    started = time.process_time()
+    html, _ = write_report(loaded, tmp_path / "report.html")
+    # 2 s on one 2.2 GHz core; CPU time, so that a busy machine does not fail the test.
+    assert time.process_time() - started < 10
+    assert html.stat().st_size < 5e6
+
+
+def test_the_command_writes_both_files_and_says_what_is_next(tmp_path, make_result):
+    save_result(tmp_path / "results" / "a.json", make_result())
+    out = tmp_path / "page" / "report.html"
+    run = CliRunner().invoke(main, ["report", str(tmp_path / "results"), "--out", str(out)])
+    assert run.exit_code == 0, run.output
+    assert out.exists()
+    assert out.with_suffix(".md").exists()
+    assert "Next: open" in run.stderr
+    assert "./../results/a.json" in out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["missing.json", "--out", "r.html"], 2, "no such file"),
+        (["bad.json", "--out", "r.html"], 1, "expected JSON"),
+        (["bad.json", "--out", "r.pdf"], 2, "end with .html"),
+    ],
+)
+def test_bad_calls_end_with_a_message_and_their_exit_code(
+    tmp_path, monkeypatch, arguments, code, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.json").write_text("{")
+    run = CliRunner().invoke(main, ["report", *arguments])
+    assert run.exit_code == code
+    assert message in run.output
+    assert "Traceback" not in run.output
+
+
+def test_milliseconds_have_three_digits_and_no_exponent():
+    values = (0.00213, 0.0521, 0.5, 2.3, 45.61, 1234.5)
+    assert [milliseconds(v) for v in values] == [
+        "0.0021",
+        "0.0521",
+        "0.500",
+        "2.30",
+        "45.6",
+        "1234",
+    ]
+    assert [tick(v) for v in (0.001, 0.5, 20.0)] == ["0.001", "0.5", "20"]
+
+
+def test_markdown_special_characters_lose_their_meaning():
+    assert str(markdown("a|b_c*d\n<e>")) == "a\\|b\\_c\\*d &lt;e>"
+
+
+def test_a_wide_range_gets_a_logarithmic_axis_with_round_ticks():
+    axis = Axis.over([1.0, 100.0])
+    assert axis.logarithmic
+    assert axis.ticks == (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+    assert axis.at(10.0) == pytest.approx(50, abs=0.01)  # the middle, since the margins are equal
+
+
+def test_a_narrow_range_gets_a_linear_axis_that_holds_it():
+    axis = Axis.over([2.0, 3.0])
+    assert not axis.logarithmic
+    assert axis.low < 2.0 < 3.0 < axis.high
+    assert axis.at(2.5) == pytest.approx(50, abs=0.01)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-5, 1.0, 1e6])
+def test_an_axis_over_one_value_has_room_around_it(value):
+    axis = Axis.over([value, value])
+    assert axis.low <= value < axis.high
+    assert math.isfinite(axis.at(value))
+
+
+def test_the_histogram_holds_a_bar_for_each_filled_bin():
+    axis = Axis(0.0, 72.0, False, ())
+    path = histogram_path([0.5, 0.6, 0.7, 0.8, 71.5], axis)
+    # Bin 0 holds 4 samples and is full height; bin 71 holds 1: sqrt(1 / 4) = half.
+    assert path.count("M") == 2
+    assert path.startswith("M0.00 100V0.0h1.39V100z")
+    assert "V50.0" in path
+
+
+def test_the_front_holds_what_no_other_beats_in_both():
+    points = [(1.0, 5.0), (2.0, 4.0), (2.0, 6.0), (3.0, 4.0), (1.0, 5.0)]
+    assert pareto_front(points) == {0, 1, 4}
+
+
+def test_the_scatter_puts_faster_left_and_more_accurate_down():
+    chart = scatter([(1.0, 6.0), (3.0, 4.0)])
+    quick, exact = chart.dots
+    assert quick.x < exact.x
+    assert quick.y < exact.y  # y grows downwards
+    assert quick.on_front
+    assert exact.on_front
+
+
+def _with_details(result):
+    result["profile"] = [
+        {"op": "Conv", "name": f"Conv #{i}", "microseconds": float(i), "target": "xnnpack"}
+        for i in range(1, 13)
+    ]
+    result["sustained"] = {
+        "minutes": 5.0,
+        "slowdown": 1.5,
+        "windows": [
+            {"seconds": 5.0, "p50": 2.0, "temperature_celsius": 50.0},
+            {"seconds": 10.0, "p50": 3.0, "temperature_celsius": 81.0},
+        ],
+    }
+    result["parity"] = {"max": 0.5, "mean": 0.1, "identical": False}
+    result["target"]["edgetpu"] = {
+        "subgraphs": 1,
+        "cached_parameter_bytes": 766720,
+        "streamed_parameter_bytes": 0,
+        "cycles": None,
+        "cpu_ops": ["ARG_MAX", ATTACK],
+    }
+    return result
+
+
+def test_operators_curves_placement_and_parity_are_shown(written, make_result):
+    html, md = written(_with_details(make_result()))
+    page = Page(html).text
+    assert "Conv #12" in page
+    assert "2 others" in page  # twelve operators, ten of them shown
+    assert "Conv #2 " not in page
+    assert "x1.500 after 5.0 min · up to 81 °C" in page
+    assert "766720" in page
+    assert "ARG_MAX" in page
+    assert "0.5000" in page
+    assert "<script" not in html
+    for section in ("Where the time goes", "Sustained", "On the Edge TPU", "Same answers"):
+        assert section in md
+
+
+def test_a_result_with_a_damaged_profile_or_curve_is_refused_by_name(make_result):
+    for change in (
+        {"profile": [{"op": "Conv"}]},
+        {"sustained": {"minutes": 1, "slowdown": 1, "windows": []}},
+        {"parity": {"max": "far"}},
+    ):
+        with pytest.raises(ResultError, match=next(iter(change))):
+            check_result(make_result() | change, name="r")

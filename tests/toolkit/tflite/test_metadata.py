@@ -1,0 +1,216 @@
+"""A .tflite says what it is, keeps saying it, and a damaged one is refused with a clear message."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from asmnet_kit.base.errors import ModelError
+from asmnet_kit.tflite.metadata import (
+    METADATA_NAME,
+    ModelMetadata,
+    pack_model,
+    parse_model,
+    read_metadata,
+    with_metadata,
+)
+
+METADATA = ModelMetadata(
+    architecture="asmnet_plus",
+    landmarks=68,
+    input_size=112,
+    recipe="qat_w8a8",
+    source={"model_sha256": "ab", "dataset_fingerprint": "cd"},
+    metrics={"nme_percent": 3.5},
+    licence="CC-BY-4.0",
+)
+
+
+def add_model(constant: np.ndarray) -> bytes:
+    """The smallest useful model: ``output = image + constant``, float32."""
+    flat = np.frombuffer(constant.astype("<f4").tobytes(), np.uint8)
+
+    def tensor(name: str, buffer: int) -> schema.TensorT:
+        return schema.TensorT(
+            shape=list(constant.shape),
+            type=schema.TensorType.FLOAT32,
+            buffer=buffer,
+            name=name,
+        )
+
+    add = schema.OperatorT(
+        opcodeIndex=0,
+        inputs=[0, 1],
+        outputs=[2],
+        builtinOptionsType=schema.BuiltinOptions.AddOptions,
+        builtinOptions=schema.AddOptionsT(),
+    )
+    graph = schema.SubGraphT(
+        tensors=[tensor("image", 0), tensor("constant", 1), tensor("landmarks", 0)],
+        inputs=[0],
+        outputs=[2],
+        operators=[add],
+    )
+    code = schema.OperatorCodeT(builtinCode=schema.BuiltinOperator.ADD, version=1)
+    return pack_model(
+        schema.ModelT(
+            version=3,
+            operatorCodes=[code],
+            subgraphs=[graph],
+            buffers=[schema.BufferT(), schema.BufferT(data=flat)],
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> bytes:
+    return add_model(np.arange(7, dtype=np.float32))
+
+
+def run(model: bytes, image: np.ndarray) -> np.ndarray:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=model)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+def test_the_json_has_the_keys_of_the_contract() -> None:
+    content = json.loads(json.dumps(METADATA.to_json()))
+    assert content == {
+        "schema_version": 1,
+        "architecture": "asmnet_plus",
+        "landmarks": 68,
+        "input": {"size": 112, "colour": "RGB", "mean": 128, "scale": 128},
+        "crop": {"scale": 1.2},
+        "outputs": {"landmarks": "fraction of crop side from centre", "pose": "degrees / 90"},
+        "recipe": "qat_w8a8",
+        "source": {"model_sha256": "ab", "dataset_fingerprint": "cd"},
+        "metrics": {"nme_percent": 3.5},
+        "licence": "CC-BY-4.0",
+    }
+    assert ModelMetadata.from_json(content) == METADATA
+
+
+def test_the_file_name_is_that_of_the_contract() -> None:
+    assert METADATA.file_name == "asmnet_plus_68_112_qat_w8a8.tflite"
+
+
+def test_metadata_survives_and_the_model_still_computes_the_same(
+    model: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(with_metadata(model, METADATA))
+    assert read_metadata(path) == METADATA
+    image = np.ones(7, np.float32)
+    np.testing.assert_array_equal(run(path.read_bytes(), image), np.arange(7) + 1)
+
+
+def test_writing_metadata_again_replaces_it_and_is_reproducible(model: bytes) -> None:
+    once = with_metadata(model, METADATA)
+    other = ModelMetadata(architecture="asmnet", landmarks=98, input_size=64, recipe="fp32")
+    twice = with_metadata(with_metadata(once, other), METADATA)
+    assert read_metadata(with_metadata(once, other)) == other
+    assert len(parse_model(twice).metadata) == 1
+    assert once == with_metadata(model, METADATA)
+
+
+def test_constant_data_starts_on_16_bytes_as_the_schema_asks(model: bytes) -> None:
+    content = with_metadata(model, METADATA)
+    for payload in (
+        np.arange(7, dtype="<f4").tobytes(),
+        json.dumps(METADATA.to_json())[:1].encode(),
+    ):
+        assert payload in content
+    assert content.index(np.arange(7, dtype="<f4").tobytes()) % 16 == 0
+
+
+def test_foreign_metadata_is_kept(model: bytes) -> None:
+    parsed = parse_model(model)
+    parsed.buffers.append(schema.BufferT(data=np.frombuffer(b"2.21.0", np.uint8)))
+    parsed.metadata = [schema.MetadataT(name="min_runtime_version", buffer=2)]
+    parsed = parse_model(with_metadata(pack_model(parsed), METADATA))
+    names = [entry.name.decode() for entry in parsed.metadata]
+    assert names == ["min_runtime_version", METADATA_NAME]
+    assert parsed.buffers[parsed.metadata[0].buffer].data.tobytes() == b"2.21.0"
+
+
+def test_every_truncation_is_a_model_error_and_nothing_else(model: bytes) -> None:
+    content = with_metadata(model, METADATA)
+    for length in range(len(content) - 15):  # the last 15 bytes may be padding of the constants
+        with pytest.raises(ModelError):
+            parse_model(content[:length])
+        with contextlib.suppress(ModelError):  # it may not touch what is missing
+            read_metadata(content[:length])
+
+
+def test_flipped_bytes_never_escape_as_another_exception(model: bytes) -> None:
+    content = bytearray(with_metadata(model, METADATA))
+    random = np.random.default_rng(0)
+    for position in random.integers(8, len(content), 400):
+        damaged = bytearray(content)
+        damaged[position] ^= int(random.integers(1, 256))
+        for read in (read_metadata, parse_model):
+            with contextlib.suppress(ModelError):
+                read(bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "0 bytes"),
+        (b"PK\x03\x04 something else", "expected a TFLite model"),
+        (b"\x1c\x00\x00\x00TFL3", "cut off or damaged"),
+    ],
+)
+def test_what_is_no_model_is_named_as_such(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=message) as raised:
+        read_metadata(path)
+    assert "broken.tflite" in str(raised.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"absent\.tflite: No such file"):
+        read_metadata(tmp_path / "absent.tflite")
+
+
+def test_a_model_without_metadata_is_refused_with_the_way_out(model: bytes) -> None:
+    with pytest.raises(ModelError, match="asmnet-kit quantize"):
+        read_metadata(model)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 2}, "schema version 1, got 2"),
+        ({"landmarks": 67}, "68 or 98 landmarks, got 67"),
+        ({"landmarks": "68"}, "landmarks to be int"),
+        ({"crop": {}}, "'crop.scale'; it is missing"),
+        ({"crop": {"scale": -1.0}}, "crop scale above 0"),
+        ({"input": {"size": 112, "colour": "BGR", "mean": 128, "scale": 128}}, "'RGB', got 'BGR'"),
+        ({"outputs": {"pose": "degrees / 90"}}, "an output 'landmarks'"),
+        ({"outputs": {"landmarks": 1}}, "map names to units"),
+        ({"recipe": None}, "recipe to be str"),
+    ],
+)
+def test_metadata_that_would_be_misread_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        ModelMetadata.from_json({**METADATA.to_json(), **change})
+
+
+def test_the_public_model_files_come_through_a_round_trip(shared: Path) -> None:
+    """Real converter output, with custom operators, keeps its tensors, operators and constants."""
+    for path in sorted((shared / "data" / "edgetpu_pairs").glob("mobilenet*.tflite")):
+        before, after = parse_model(path), parse_model(with_metadata(path.read_bytes(), METADATA))
+        assert len(before.subgraphs[0].operators) == len(after.subgraphs[0].operators)
+        for one, other in zip(before.buffers, after.buffers, strict=False):
+            np.testing.assert_array_equal(one.data, other.data)
+    assert flatbuffers.__version__  # the only other package that reading needs

@@ -1,0 +1,141 @@
+"""Batches: what they hold, that they repeat exactly, and how they are shared among replicas."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.datasets.base import Dataset, PictureFile
+from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.training.data.augment import NO_AUGMENTATION
+from asmnet_kit.training.data.batches import FaceBatches, targets_of
+
+
+@pytest.fixture(scope="module")
+def dataset(drawn_faces: Callable[..., Path]) -> Dataset:
+    return load_dataset(drawn_faces(10), "300w")
+
+
+def batches_of(dataset: Dataset, **options: object) -> FaceBatches:
+    settings = {"size": 64, "batch_size": 4, "seed": 0} | options
+    return FaceBatches(dataset.faces, dataset.scheme, **settings)
+
+
+def epoch(batches: FaceBatches, index: int, replicas: range = range(1), count: int = 1) -> list:
+    return list(batches.epoch(index, replicas=replicas, replica_count=count).as_numpy_iterator())
+
+
+def test_targets_are_fractions_of_the_landmark_boxs_crop(dataset: Dataset) -> None:
+    """The box is 1 / CROP_SCALE of the crop, so its longer side spans -1/2.4 .. 1/2.4."""
+    targets = targets_of(dataset.faces, dataset.scheme)
+    half = 0.5 / CROP_SCALE
+    longest = np.abs(targets.upright).max(axis=(1, 2))
+    np.testing.assert_allclose(longest, half, atol=1e-6)
+    assert targets.visible.all()
+
+
+def test_a_missing_point_is_zero_and_not_visible(dataset: Dataset) -> None:
+    face = dataset.faces[0]
+    landmarks = face.landmarks.copy()
+    landmarks[5] = np.nan
+    targets = targets_of([replace(face, landmarks=landmarks)], dataset.scheme)
+    assert targets.visible[0].sum() == 67
+    assert targets.visible[0, 5] == 0
+    np.testing.assert_array_equal(targets.upright[0, 5], [0, 0])
+
+
+def test_the_data_sets_own_pose_wins_over_the_one_from_landmarks(dataset: Dataset) -> None:
+    label = np.array([1.0, 2.0, 3.0], np.float32)
+    faces = [replace(dataset.faces[0], pose=label), dataset.faces[0]]
+    pose = targets_of(faces, dataset.scheme).pose
+    np.testing.assert_array_equal(pose[0], label)
+    assert np.abs(pose[1] - label).max() > 0.1
+    assert np.isfinite(pose[1]).all()
+
+
+def test_an_epoch_shows_faces_once_in_an_order_of_its_own(dataset: Dataset) -> None:
+    """10 faces make two batches of 4; which two are dropped changes with the epoch."""
+    batches = batches_of(dataset)
+    assert batches.steps_per_epoch == 2
+    first, second = batches.order(0), batches.order(1)
+    assert len(set(first.ravel())) == 8
+    assert (first != second).any()
+    np.testing.assert_array_equal(first, batches_of(dataset).order(0))
+
+
+def test_batches_repeat_bit_for_bit(dataset: Dataset) -> None:
+    for one, other in zip(
+        epoch(batches_of(dataset), 3), epoch(batches_of(dataset), 3), strict=True
+    ):
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_shapes_and_types_are_those_that_the_loss_expects(dataset: Dataset) -> None:
+    spec = batches_of(dataset).epoch(0, replicas=range(1), replica_count=1).element_spec
+    assert {name: (tuple(s.shape), s.dtype) for name, s in spec.items()} == {
+        "image": ((4, 64, 64, 3), tf.uint8),
+        "upright": ((4, 68, 2), tf.float32),
+        "visible": ((4, 68), tf.float32),
+        "transform": ((4, 2, 3), tf.float32),
+        "flipped": ((4,), tf.bool),
+        "pose": ((4, 3), tf.float32),
+    }
+
+
+def test_landmarks_moved_by_the_transform_lie_on_their_dots(dataset: Dataset) -> None:
+    """The drawn dots are bright: the moved landmarks are brighter than the picture's mean.
+
+    Colours and occlusion stay off; dots have a radius of 2 px, so sampling a pixel next to the
+    centre is bright too.
+    """
+    ranges = replace(NO_AUGMENTATION, flip=0.5, rotation=1.0, shift=0.05)
+    batch = epoch(batches_of(dataset, batch_size=8, ranges=ranges), 0)[0]
+    assert 0 < batch["flipped"].sum() < 8
+    mirror = dataset.scheme.mirror
+    for index in range(8):
+        shape = batch["upright"][index]
+        shape = shape[mirror] if batch["flipped"][index] else shape
+        transform = batch["transform"][index]
+        pixels = np.rint(64 * (shape @ transform[:, :2].T + transform[:, 2]) + 31.5).astype(int)
+        inside = (pixels >= 0).all(axis=1) & (pixels < 64).all(axis=1)
+        image = batch["image"][index].mean(axis=-1)
+        assert inside.sum() > 50
+        assert image[pixels[inside, 1], pixels[inside, 0]].mean() > 170 > image.mean()
+
+
+def test_replicas_share_each_batch_without_overlap(dataset: Dataset) -> None:
+    batches = batches_of(dataset)
+    whole = epoch(batches, 0)
+    shares = epoch(batches, 0, range(2), 2)
+    other_worker = epoch(batches, 0, range(1, 2), 2)
+    for step in range(2):
+        joined = np.concatenate([shares[2 * step]["image"], shares[2 * step + 1]["image"]])
+        np.testing.assert_array_equal(joined, whole[step]["image"])
+        np.testing.assert_array_equal(other_worker[step]["image"], whole[step]["image"][2:])
+
+
+def test_a_batch_that_replicas_cannot_share_is_refused(dataset: Dataset) -> None:
+    with pytest.raises(UsageError, match="3 replicas can share equally, got 4"):
+        batches_of(dataset).epoch(0, replicas=range(3), replica_count=3)
+
+
+def test_fewer_faces_than_a_batch_are_refused(dataset: Dataset) -> None:
+    with pytest.raises(UsageError, match="one batch of 11 training faces, got 10"):
+        batches_of(dataset, batch_size=11)
+
+
+def test_an_unreadable_picture_is_named(dataset: Dataset, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8 not a picture")
+    faces = [replace(face, picture=PictureFile(broken)) for face in dataset.faces]
+    batches = FaceBatches(faces, dataset.scheme, size=64, batch_size=4, seed=0)
+    with pytest.raises(tf.errors.OpError):
+        epoch(batches, 0)
+    assert isinstance(batches.failure, DatasetError)
+    assert "broken.jpg" in str(batches.failure)

@@ -1,0 +1,371 @@
+"""Whole runs through real readers, shards and architectures: the folder, and what is refused."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from asmnet_kit.base.errors import DatasetError, KitError, ModelError, UsageError
+from asmnet_kit.base.files import alone_in
+from asmnet_kit.datasets.base import Face, PictureFile
+from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.face.shape_model import ShapeModel
+from asmnet_kit.measure.evaluate import evaluate
+from asmnet_kit.predict.predictor import open_predictor
+from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.data import sources
+from asmnet_kit.training.run import TrainResult, choose_strategy, precision, train
+
+
+@pytest.fixture(scope="module")
+def data(drawn_faces: Callable[..., Path]) -> Path:
+    return drawn_faces(train=16, val=6, test=2)
+
+
+def config_for(data: Path) -> TrainConfig:
+    return TrainConfig(
+        data=str(data),
+        format="300w",
+        arch="asmnet_nano",
+        input_size=64,
+        epochs=2,
+        batch_size=8,
+        asm_variance=0.8,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    return train(config_for(data), tmp_path_factory.mktemp("runs") / "run", command="asmnet-kit")
+
+
+# The run folder -----------------------------------------------------------------------------------
+
+
+def test_a_finished_run_has_every_file_of_the_contract_and_no_copy_of_the_pictures(
+    finished: TrainResult,
+) -> None:
+    names = {path.name for path in finished.run.iterdir()}
+    assert names == {
+        "manifest.json", "config.toml", "shape_model.npz", "model.keras", "history.csv",
+        "curves.png", "checkpoints", "tensorboard",
+    }  # fmt: skip
+    assert {path.name for path in (finished.run / "checkpoints").iterdir()} == {
+        "last.npz",
+        "best.npz",
+    }
+
+
+def test_the_manifest_says_where_the_model_came_from(finished: TrainResult, data: Path) -> None:
+    manifest = json.loads((finished.run / "manifest.json").read_text())
+    assert set(manifest) >= {
+        "schema_version", "kit_version", "git_commit", "command", "seed", "started_at",
+        "finished_at", "packages", "dataset", "architecture", "metrics", "licence",
+    }  # fmt: skip
+    assert manifest["dataset"]["counts"] == {"train": 16, "val": 6}
+    assert manifest["dataset"]["sha256"] == load_dataset(data, "300w", split="train").fingerprint()
+    assert manifest["architecture"]["name"] == "asmnet_nano"
+    assert manifest["architecture"]["input_size"] == 64
+    validation = manifest["metrics"]["validation"]
+    assert validation["nme_percent"] == finished.evaluation.scores.nme_percent
+
+
+def test_history_has_one_row_per_epoch_with_every_term(finished: TrainResult) -> None:
+    with (finished.run / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [row["alpha"] for row in rows] == ["2", "1"]  # Eq. 10 with two epochs
+    for name in ("loss", "mse", "asm", "pose", "nme_percent", "val_nme_percent"):
+        assert all(float(row[name]) > 0 for row in rows), name
+    # The total is what the terms say: mse + alpha asm + pose / 2 (six digits are written).
+    for row in rows:
+        terms = {name: float(row[name]) for name in ("loss", "mse", "asm", "pose", "alpha")}
+        expected = terms["mse"] + terms["alpha"] * terms["asm"] + 0.5 * terms["pose"]
+        assert terms["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_saved_model_measures_what_the_run_said(finished: TrainResult, data: Path) -> None:
+    val = load_dataset(data, "300w", split="val")
+    for path in (finished.run, finished.run / "model.keras"):
+        predictor = open_predictor(path)
+        assert (predictor.input_size, predictor.scheme.points) == (64, 68)
+        measured = evaluate(predictor, val).scores
+        # The same weights, reloaded: float32 rounding alone.
+        assert measured.nme_percent == pytest.approx(
+            finished.evaluation.scores.nme_percent, rel=1e-5
+        )
+
+
+def test_the_shape_model_keeps_the_share_of_variance_asked_for(finished: TrainResult) -> None:
+    model = ShapeModel.load(finished.run / "shape_model.npz")
+    assert model.scheme == 68
+    assert model.aligned
+    assert model.explained_variance_ratio.sum() >= 0.8 - 1e-6
+
+
+def test_a_truncated_keras_file_is_refused(finished: TrainResult, tmp_path: Path) -> None:
+    path = tmp_path / "cut.keras"
+    path.write_bytes((finished.run / "model.keras").read_bytes()[:-2000])
+    with pytest.raises(ModelError, match=r"cut\.keras"):
+        open_predictor(path)
+
+
+# What is refused ----------------------------------------------------------------------------------
+
+
+def test_a_folder_that_holds_a_run_is_refused_without_resume(
+    finished: TrainResult, data: Path
+) -> None:
+    with pytest.raises(UsageError, match="already holds a run: continue it with --resume"):
+        train(config_for(data), finished.run)
+
+
+def test_a_folder_with_something_else_in_it_is_refused(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="expected an empty or new folder"):
+        train(config_for(data), tmp_path)
+
+
+def test_resuming_with_other_settings_is_refused_and_names_them(
+    finished: TrainResult, data: Path
+) -> None:
+    other = replace(config_for(data), epochs=5, learning_rate=0.01)
+    with pytest.raises(
+        UsageError, match=r"epochs: 2 in the run, 5 asked for; learning_rate: 0\.001"
+    ):
+        train(other, finished.run, resume=True)
+
+
+def test_resuming_with_changed_data_is_refused(
+    finished: TrainResult, data: Path, tmp_path: Path
+) -> None:
+    changed, run = tmp_path / "faces", tmp_path / "run"
+    shutil.copytree(data, changed)
+    shutil.copytree(finished.run, run)
+    config = replace(config_for(data), data=str(changed))
+    config.save(run / "config.toml")
+    (changed / "train" / "face_000.pts").unlink()
+    (changed / "train" / "face_000.jpg").unlink()
+    with pytest.raises(UsageError, match="the training data changed since the run began"):
+        train(config, run, resume=True)
+
+
+def unfinished_copy(finished: TrainResult, folder: Path) -> Path:
+    """The run as it was before its manifest said that it is finished."""
+    run = folder / "run"
+    shutil.copytree(finished.run, run)
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest |= {"finished_at": None, "git_commit": "abc", "command": "asmnet-kit train --out run"}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    return run
+
+
+def test_a_resumed_run_still_says_how_it_began(
+    finished: TrainResult, data: Path, tmp_path: Path
+) -> None:
+    run = unfinished_copy(finished, tmp_path)
+    train(config_for(data), run, resume=True, command="asmnet-kit train --resume --out run")
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert (manifest["command"], manifest["git_commit"]) == ("asmnet-kit train --out run", "abc")
+    (resumed,) = manifest["resumed"]
+    assert resumed["command"] == "asmnet-kit train --resume --out run"
+    assert manifest["finished_at"]
+
+
+def test_a_finished_run_has_nothing_to_resume(
+    finished: TrainResult, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.run.rglob("*")}
+    again = train(config_for(data), finished.run, resume=True)
+    assert (again.finished, again.epochs, again.best_epoch) == (
+        True, finished.epochs, finished.best_epoch,
+    )  # fmt: skip
+    assert again.evaluation.scores.nme_percent == pytest.approx(
+        finished.evaluation.scores.nme_percent, rel=1e-5
+    )
+    assert {path: path.stat().st_mtime_ns for path in finished.run.rglob("*")} == before
+    assert "nothing is left to resume" in capsys.readouterr().err
+
+
+def test_a_run_that_another_process_trains_is_left_alone(
+    finished: TrainResult, data: Path, tmp_path: Path
+) -> None:
+    run = unfinished_copy(finished, tmp_path)
+    before = (run / "manifest.json").read_bytes()
+    with (
+        alone_in(run),
+        pytest.raises(UsageError, match="run: another process is writing there"),
+    ):
+        train(config_for(data), run, resume=True)
+    assert (run / "manifest.json").read_bytes() == before
+
+
+def test_nothing_to_resume_is_said(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run to resume"):
+        train(config_for(data), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("how", ["split", "folder", "below"])
+def test_training_on_a_test_set_is_refused(data: Path, how: str, tmp_path: Path) -> None:
+    config = config_for(data)
+    if how == "split":
+        config = replace(config, split="test")
+    else:
+        config = replace(config, data=str(data / "test" / ("" if how == "folder" else "ytf")))
+    with pytest.raises(UsageError, match="training on a test split is refused"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_without_a_complete_face_cannot_use_the_asm_loss(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "faces"
+    shutil.copytree(data, copy)
+    for path in copy.rglob("*.pts"):
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([*lines[:3], "-1 -1", *lines[4:]]))
+    with pytest.raises(DatasetError, match="train with --loss mse"):
+        train(config_for(copy), tmp_path / "run")
+
+
+def test_other_numbers_of_landmarks_than_the_data_has_are_refused(
+    data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="98 landmarks"):
+        train(replace(config_for(data), points=98), tmp_path / "run")
+
+
+def test_mixed_precision_without_a_gpu_is_refused() -> None:
+    with pytest.raises(UsageError, match="needs a GPU"), precision("mixed_float16"):
+        pass
+
+
+def test_multiworker_without_tf_config_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UsageError, match="TF_CONFIG"):
+        choose_strategy("multiworker")
+
+
+# Settings -----------------------------------------------------------------------------------------
+
+
+def test_settings_survive_their_file(tmp_path: Path) -> None:
+    config = replace(config_for(Path('/data/"quoted" \\ täst')), learning_rate=3e-4, seed=7)
+    config.save(tmp_path / "config.toml")
+    assert TrainConfig.load(tmp_path / "config.toml") == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('data = 1\nformat = "300w"\n', "expected str for data, got 1"),
+        ("unheard_of = 1\n", "unknown settings: unheard_of"),
+        ("data = \n", "not TOML"),
+        ('data = "x"\n', "no format in it"),
+    ],
+)
+def test_a_settings_file_with_a_mistake_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        TrainConfig.load(tmp_path / "config.toml")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"arch": "resnet"}, "resnet"),
+        ({"input_size": 100}, "100"),
+        ({"alpha": "linear"}, "linear"),
+        ({"loss": "mse", "alpha": "constant:1"}, "use --loss asm"),
+        ({"val_share": 0.9}, "--val-share"),
+        ({"learning_rate": -1.0}, "--learning-rate"),
+        ({"warmup_epochs": 2.0}, "--warmup-epochs"),
+        ({"epochs": 0}, "--epochs from 1, got 0"),
+        ({"batch_size": 1}, "--batch-size from 2, got 1"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+        ({"strategy": "mirorred"}, "expected --strategy to be one of auto"),
+        ({"precision": "fp16"}, "expected --precision to be one of auto"),
+        ({"teacher": "t.npz", "teacher_share": "a=5"}, "--teacher-share .* from 0 to 1"),
+        ({"seed": -1}, "expected --seed from 0 to 4294967295, got -1"),
+        ({"seed": 5_000_000_000}, "--seed"),
+        ({"epochs": 1, "warmup_epochs": -5.0}, "--warmup-epochs"),
+        ({"epochs": 1, "warmup_epochs": float("inf")}, "--warmup-epochs"),
+        ({"fill_weight": 0.5}, "--fill-weight needs --teacher"),
+        ({"val_data": "v", "val_share": 0.3}, "--val-share needs no --val-data"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(
+    change: dict[str, object], message: str, data: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(config_for(data), **change).validated()
+
+
+# Which faces --------------------------------------------------------------------------------------
+
+
+def test_a_folder_without_splits_holds_pictures_out_by_seed(
+    drawn_faces: Callable[..., Path],
+) -> None:
+    config = replace(config_for(drawn_faces(20)), val_share=0.2)
+    chosen = sources.choose_sources(config)
+    names = [{face.name for face in side.faces} for side in (chosen.train, chosen.val)]
+    assert (len(names[0]), len(names[1])) == (16, 4)
+    assert not names[0] & names[1]
+    again, other = (sources.choose_sources(replace(config, seed=seed)) for seed in (0, 1))
+    assert {face.name for face in again.val.faces} == names[1]
+    assert {face.name for face in other.val.faces} != names[1]
+
+
+def test_faces_of_one_picture_and_its_mirror_stay_on_one_side(data: Path) -> None:
+    dataset = load_dataset(data, "300w", split="train")
+    landmarks = dataset.faces[0].landmarks
+    names = ["a.jpg#1", "a.jpg#2", "a_mirror.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    faces = tuple(Face(name, PictureFile(Path(name)), landmarks) for name in names)
+    for seed in range(8):
+        split = sources.hold_out(replace(dataset, faces=faces), share=0.25, seed=seed)
+        sides = [{face.name[0] for face in side.faces} for side in (split.train, split.val)]
+        assert not sides[0] & sides[1]
+
+
+def test_pictures_that_300w_lp_made_from_one_photograph_stay_together(data: Path) -> None:
+    face = load_dataset(data, "300w", split="train").faces[0]
+    views = ["AFW/AFW_134212_1_0.jpg", "AFW/AFW_134212_1_17.jpg", "AFW_Flip/AFW_134212_1_3.jpg"]
+    made_from = {sources.photograph_of(replace(face, name=name), ["300w_lp"]) for name in views}
+    assert made_from == {"AFW/AFW_134212_1.jpg"}
+
+
+def test_frames_of_a_clip_stay_on_one_side(data: Path) -> None:
+    dataset = load_dataset(data, "300w", split="train")
+    landmarks = dataset.faces[0].landmarks
+    names = [f"{who}_1{frame}.jpg" for who in "abcdefgh" for frame in range(3)]
+    faces = tuple(Face(name, PictureFile(Path(name)), landmarks, ("v",)) for name in names)
+    faced = replace(dataset, faces=faces)
+    for seed in range(4):
+        split = sources.hold_out(faced, share=0.25, seed=seed, clips=["v"])
+        sides = [{face.name[0] for face in side.faces} for side in (split.train, split.val)]
+        assert (len(sides[0]), len(sides[1])) == (6, 2) and not sides[0] & sides[1]
+
+
+def test_validation_faces_that_are_trained_on_are_refused(drawn_faces: Callable[..., Path]) -> None:
+    folder = drawn_faces(4)
+    (folder.parent / "link").symlink_to(folder)
+    for val_data in (folder, folder.parent / "link"):
+        with pytest.raises(UsageError, match="4 of its 4 faces are trained on"):
+            sources.choose_sources(replace(config_for(folder), val_data=str(val_data)))
+
+
+def test_one_picture_cannot_be_held_out(drawn_faces: Callable[..., Path]) -> None:
+    config = config_for(drawn_faces(1))
+    with pytest.raises(KitError, match="give --val-data"):
+        sources.choose_sources(config)
+    with pytest.raises(KitError, match="got 1: add pictures"):
+        sources.choose_sources(config, advice="add pictures")
+
+
+def test_val_data_wins_over_the_split_val(data: Path, drawn_faces: Callable[..., Path]) -> None:
+    config = replace(config_for(data), val_data=str(drawn_faces(3)))
+    assert len(sources.choose_sources(config).val.faces) == 3

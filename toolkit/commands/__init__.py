@@ -1,0 +1,1 @@
+"""The commands of asmnet-kit that need no stage. These alone may name stages, as strings."""

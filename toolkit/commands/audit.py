@@ -1,0 +1,164 @@
+"""``asmnet-kit audit``: what a .tflite really holds."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.commands.options import TFLITE, ModelPath, data_options, json_option
+
+if TYPE_CHECKING:
+    from asmnet_kit.face.crop import Image
+    from asmnet_kit.tflite.audit import Audit, Finding
+
+DEFAULT_FACES = 64
+CALIBRATED_ON = "train"
+SHOWN_NAME = 60  # characters; converters join the names of all layers that went into a tensor
+
+
+@click.command(short_help="Say what a .tflite really holds: types, scales, what is cut off.")
+@click.argument("model", type=ModelPath(TFLITE))
+@data_options(required=False)
+@click.option(
+    "--split",
+    help=f"Only this split.  [default: {CALIBRATED_ON!r} where the data has it, else every face]",
+)
+@click.option(
+    "--faces",
+    type=click.IntRange(min=1),
+    help=f"How many of them, spread evenly.  [default: {DEFAULT_FACES}]",
+)
+@click.option("--tensors", is_flag=True, help="List every tensor, not the findings alone.")
+@json_option
+def audit(
+    model: Path,
+    data: Path | None,
+    data_format: str | None,
+    split: str | None,
+    faces: int | None,
+    tensors: bool,
+    as_json: bool,
+) -> None:
+    """Say what the .tflite MODEL really holds, and on which target it runs.
+
+    Needs no TensorFlow and works for any .tflite: every tensor's type, scale and zero point (with
+    --tensors or --json), layers left in float, conversions to and fro, dense weights with several
+    scales, shared scales at concatenations, cut-off biases, operator versions. With --data it runs
+    the model on faces and says which activations are cut off at the ends of their range. Ends with
+    0 whatever it finds.
+
+    \b
+    Examples:
+      asmnet-kit audit model.tflite
+      asmnet-kit audit model.tflite --data faces --format 300w --json
+    """
+    if (data is None) != (data_format is None):
+        raise UsageError("expected --data and --format together")
+    if data is None and (split is not None or faces is not None):
+        raise UsageError("--split and --faces choose from --data: give it, or leave them out")
+    from asmnet_kit.base.console import print_json, stderr, stdout
+    from asmnet_kit.tflite.audit import audit_model
+
+    crops = None
+    if data is not None and data_format is not None:
+        crops = _crops(model, data, data_format, split, faces or DEFAULT_FACES)
+    outcome = audit_model(model, crops=crops)
+    if as_json:
+        print_json(outcome.to_json())
+    else:
+        if tensors:
+            stdout().print(_tensor_table(outcome))
+        print_audit(outcome)
+    clipping = "" if crops is not None else "; what is cut off: not measured, give --data"
+    verdicts = ", ".join(f"{name} {v.verdict}" for name, v in outcome.verdicts.items())
+    stderr().print(
+        f"{verdicts}; {len(outcome.findings)} findings{clipping}. Next: asmnet-kit check "
+        f"{shlex.quote(str(model))} --target edgetpu",
+        markup=False,
+    )
+
+
+def print_audit(outcome: "Audit") -> None:
+    """The verdicts and findings, to stdout."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from asmnet_kit.base.console import stdout
+
+    table = Table()
+    table.add_column("target")
+    table.add_column("verdict")
+    table.add_column("why", overflow="fold")
+    for target, verdict in outcome.verdicts.items():
+        table.add_row(target, verdict.verdict, Text(verdict.reason))
+    console = stdout()
+    console.print(table)
+    for finding in outcome.findings:
+        console.print(_line(finding), markup=False, highlight=False)
+
+
+def _line(finding: "Finding") -> str:
+    cure = f". Cure: {finding.cure}" if finding.cure else ""
+    return f"{finding.gravity}: {short(finding.where)}: {finding.what}{cure}"
+
+
+def short(name: str) -> str:
+    """The end of a tensor's name, where layers are told apart."""
+    return name if len(name) <= SHOWN_NAME else "..." + name[-SHOWN_NAME:]
+
+
+def _tensor_table(outcome: "Audit") -> object:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for heading in ("#", "tensor", "type", "shape", "scale", "zero", "cut off"):
+        table.add_column(heading, overflow="fold")
+    for tensor in outcome.tensors:
+        seen = outcome.saturation.get(tensor.index)
+        table.add_row(
+            str(tensor.index),
+            Text(short(tensor.name)),
+            tensor.type,
+            "x".join(map(str, tensor.shape)),
+            _one_or_count([f"{scale:.6g}" for scale in tensor.scales]),
+            _one_or_count([str(zero) for zero in dict.fromkeys(tensor.zero_points)]),
+            "" if seen is None else f"{seen.share:.2%}",
+        )
+    return table
+
+
+def _one_or_count(values: list[str]) -> str:
+    if len(values) <= 1:
+        return "".join(values)
+    return f"{len(values)} scales"
+
+
+def _crops(model: Path, data: Path, data_format: str, split: str | None, faces: int) -> "Image":
+    """Faces the way the model wants them: by its metadata, else by its input's shape."""
+    from asmnet_kit.base.errors import ModelError
+    from asmnet_kit.datasets.registry import load_for_model, splits_of
+    from asmnet_kit.face.crop import CROP_SCALE
+    from asmnet_kit.face.schemes import SCHEMES
+    from asmnet_kit.measure.face_crops import face_crops
+    from asmnet_kit.tflite.graph import read_graph
+    from asmnet_kit.tflite.metadata import read_metadata
+
+    graph = read_graph(model)
+    shape = graph.inputs[0].shape if len(graph.inputs) == 1 else ()
+    if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3:
+        raise ModelError(
+            f"{model}: expected an input [1, S, S, 3] to run faces through, got "
+            f"{[list(tensor.shape) for tensor in graph.inputs]}: leave --data out"
+        )
+    try:
+        metadata = read_metadata(model)
+        scale, points = metadata.crop_scale, metadata.landmarks
+    except ModelError:
+        scale, points = CROP_SCALE, next(iter(SCHEMES))  # of another kit: any faces will do
+    if split is None and CALIBRATED_ON in splits_of(data, data_format):
+        split = CALIBRATED_ON
+    dataset = load_for_model(data, data_format, split=split, model_points=points)
+    return face_crops(dataset, count=faces, size=shape[1], scale=scale).pixels

@@ -1,0 +1,431 @@
+"""``asmnet-kit data``: look a data set over, prepare it for training, or make one."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.commands.options import (
+    MODEL,
+    ModelPath,
+    data_options,
+    json_option,
+    out_option,
+    seed_option,
+    told_default_model,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from asmnet_kit.datasets.inspection import Inspection
+    from asmnet_kit.measure.label_offsets import Offset
+
+split_option = click.option("--split", help="Only this split (train, val, test ...).")
+points_option = click.option(
+    "--points",
+    type=click.Choice(("68", "98")),
+    help="Landmarks to read where the format has both (synthetic; 68 unless told).",
+)
+
+SHOWN = 20  # entries of each list on the terminal; --json has them all
+
+
+@click.group()
+def data() -> None:
+    """Inspect, prepare or synthesize landmark data sets.
+
+    Example:  asmnet-kit data inspect --data faces --format 300w --sheet sheet.png
+    """
+
+
+@data.command()
+@data_options()
+@split_option
+@points_option
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a contact sheet with landmarks drawn, a PNG.",
+)
+@click.option(
+    "--max-bad-share",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    help="Share of bad files above which the exit code is 1.",
+)
+@json_option
+def inspect(
+    data: Path,
+    data_format: str,
+    split: str | None,
+    points: str | None,
+    sheet: Path | None,
+    max_bad_share: float,
+    as_json: bool,
+) -> None:
+    """Count faces, decode every picture, list what is wrong.
+
+    Example:  asmnet-kit data inspect --data 300W --format 300w --sheet sheet.png
+    """
+    from asmnet_kit.base import console
+    from asmnet_kit.datasets.inspection import inspect_dataset
+
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise click.UsageError(f"--sheet: expected a .png file, got {sheet.name}")
+    with console.counting("Pictures") as on_progress:
+        report = inspect_dataset(
+            data,
+            data_format,
+            split=split,
+            points=int(points) if points else None,
+            sheet=sheet,
+            progress=on_progress,
+        )
+    if as_json:
+        console.print_json(report.to_json())
+    else:
+        _print_inspection(report)
+    if sheet is not None and report.faces:
+        console.stderr().print(f"Contact sheet: {sheet}", markup=False)
+    if report.bad_share > max_bad_share:
+        raise DatasetError(
+            f"{data}: unusable faces: {len(report.problems)}, {report.bad_share:.0%} of all; at "
+            f"most {max_bad_share:.0%} are accepted (--max-bad-share)"
+        )
+    console.stderr().print(
+        f"{report.faces} usable faces. Next: asmnet-kit train --data {shlex.quote(str(data))} "
+        f"--format {data_format} --out RUN",
+        markup=False,
+    )
+
+
+@data.command()
+@data_options()
+@split_option
+@click.option(
+    "--model",
+    type=ModelPath(MODEL),
+    help="A model that was not trained on these labels; a name of the kit's (asmnet-kit models), a "
+    ".tflite, a .keras or a run folder. Unless told, the kit's default model.",
+)
+@click.option(
+    "--max-offset",
+    type=click.FloatRange(min=0),
+    default=0.3,
+    show_default=True,
+    help="Percent of the eye distance in x above which the exit code is 1.",
+)
+@json_option
+def offsets(
+    data: Path,
+    data_format: str,
+    split: str | None,
+    model: Path | None,
+    max_offset: float,
+    as_json: bool,
+) -> None:
+    """Find labels that lie half a pixel or more beside the faces.
+
+    Files that count pixels from 1, or pictures resized without the half pixel, move every label a
+    little to the right. The labels are compared with what a model sees in each picture and in its
+    mirror image, whose mean leans to neither side. Only x is judged: in y the model's own
+    convention does not cancel.
+
+    Example:  asmnet-kit data offsets --data faces --format 300w
+    """
+    from asmnet_kit.base import console
+    from asmnet_kit.datasets.registry import load_for_model
+    from asmnet_kit.measure.label_offsets import SCHEMA_VERSION, label_offsets
+    from asmnet_kit.predict.predictor import open_predictor
+
+    predictor = open_predictor(model or told_default_model())
+    dataset = load_for_model(data, data_format, model_points=predictor.scheme.points, split=split)
+    with console.counting("Faces") as on_progress:
+        found = label_offsets(dataset, predictor, on_progress=on_progress)
+    beyond = {k: o for k, o in found.by_subset.items() if o.is_beyond(max_offset)}
+    unsure = {k: o for k, o in found.by_subset.items() if o.is_unsure(max_offset)}
+    if as_json:
+        console.print_json(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "name": dataset.name,
+                "model": predictor.name,
+                "split": split,
+                "max_offset_percent": max_offset,
+                "offsets": {name: offset.to_json() for name, offset in found.by_subset.items()},
+                "beyond": sorted(beyond),
+                "unsure": sorted(unsure),
+                "problems": [problem.to_json() for problem in found.problems],
+            }
+        )
+    else:
+        console.stdout().print(_offsets_table(dataset.name, found.by_subset))
+    for problem in found.problems[:SHOWN]:
+        console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
+    if beyond:
+        named = "; ".join(f"{name}: {offset.pixels[0]:+.2f} px" for name, offset in beyond.items())
+        raise DatasetError(
+            f"{data}: labels lie more than {max_offset:g} % of the eye distance to one side of the "
+            f"faces ({named}; + is right). Such files count pixels from 1, or their pictures were "
+            "resized without the half pixel: move the labels back, and look again"
+        )
+    judged = [name for name in found.by_subset if name not in unsure]
+    verdict = f"within {max_offset:g} % in x: {', '.join(judged) or 'nothing surely'}"
+    if unsure:
+        verdict += "; more faces would tell: " + ", ".join(
+            f"{name} ({offset.percent[0]:+.2f} ± {offset.error_percent[0]:.2f} %, "
+            f"{offset.faces} faces)"
+            for name, offset in unsure.items()
+        )
+    console.stderr().print(
+        f"Labels {verdict}. Next: asmnet-kit train --data {shlex.quote(str(data))} "
+        f"--format {data_format} --out RUN",
+        markup=False,
+    )
+
+
+@data.command()
+@data_options()
+@split_option
+@click.option(
+    "--model",
+    "models",
+    type=ModelPath(MODEL),
+    multiple=True,
+    required=True,
+    help="What to ask; a name of the kit's (asmnet-kit models), a .tflite, a .keras or a run "
+    "folder. Repeatable: the mean of several models is better than each.",
+)
+@out_option("The .npz.")
+@json_option
+def teacher(
+    data: Path,
+    data_format: str,
+    split: str | None,
+    models: tuple[Path, ...],
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Write what models see in the faces, for train --teacher.
+
+    Each face is shown in three crops around its labels and their mirror images, and the answers are
+    averaged. A small network learns from a larger one's answers where labels are missing or noisy.
+    A model that was trained on these very faces mostly repeats their labels.
+
+    \b
+    Example:
+      asmnet-kit data teacher --data faces --format 300w --model large.tflite --out taught.npz
+    """
+    from asmnet_kit.base import console
+    from asmnet_kit.base.files import require_writable
+    from asmnet_kit.datasets.registry import load_for_model
+    from asmnet_kit.measure.teacher_views import ENDING, SCHEMA_VERSION, teach
+    from asmnet_kit.predict.predictor import open_predictor
+
+    if out.suffix != ENDING:
+        raise UsageError(f"--out: expected a name ending in {ENDING}, got {out.name}")
+    require_writable(out.parent)
+    for model in models:
+        if out.resolve() == model.with_suffix(ENDING).resolve():
+            raise UsageError(
+                f"--out: {out.name} beside {model.name} is that model's own shape model: choose "
+                "another name"
+            )
+    predictors = [open_predictor(model) for model in models]
+    points = predictors[0].scheme.points
+    dataset = load_for_model(data, data_format, model_points=points, split=split)
+    with console.counting("Faces") as on_progress:
+        taught = teach(dataset, predictors, on_progress=on_progress)
+    taught.save(out)
+    for problem in taught.problems[:SHOWN]:
+        console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
+    distances = {name: _number(nme) for name, nme in taught.nme_percent.items() if name}
+    if as_json:
+        console.print_json(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "file": str(out),
+                "models": [predictor.name for predictor in predictors],
+                "faces": len(taught.names),
+                "nme_percent": _number(taught.nme_percent[""]),
+                "per_subset": distances,
+                "problems": [problem.to_json() for problem in taught.problems],
+            }
+        )
+    distance = ", ".join(
+        f"{name or 'all'} {nme:.2f} %" for name, nme in sorted(taught.nme_percent.items())
+    )
+    console.stderr().print(
+        f"{out}: {len(taught.names)} faces; distance from their labels: {distance}. Next: "
+        f"asmnet-kit train --data {shlex.quote(str(data))} --format {data_format} --teacher "
+        f"{shlex.quote(str(out))} --teacher-share 0.5 --out RUN",
+        markup=False,
+    )
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN, which is the mean of nothing."""
+    return value if value == value else None
+
+
+@data.command()
+@data_options()
+@out_option("Folder of the shards; an interrupted call is continued.")
+@split_option
+@points_option
+@click.option(
+    "--size",
+    type=click.IntRange(min=64),
+    default=384,
+    show_default=True,
+    help="Largest side of a face's surroundings (twice the landmark box), pixels.",
+)
+def prepare(
+    data: Path, data_format: str, out: Path, split: str | None, points: str | None, size: int
+) -> None:
+    """Write TFRecord shards for fast training (--format records).
+
+    Example:  asmnet-kit data prepare --data 300W --format 300w --out shards
+    """
+    import importlib
+
+    from asmnet_kit.base import console
+    from asmnet_kit.datasets.registry import load_dataset
+
+    dataset = load_dataset(data, data_format, split=split, points=int(points) if points else None)
+    # By name: toolkit imports no stage, and only this command needs TensorFlow.
+    importlib.import_module("asmnet_kit.training.environment").import_tensorflow()
+    records = importlib.import_module("asmnet_kit.training.data.write_shards")
+    with console.counting("Faces") as on_progress:
+        prepared = records.prepare(dataset, out, size=size, progress=on_progress)
+    for problem in prepared.problems[:SHOWN]:
+        console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
+    if len(prepared.problems) > SHOWN:
+        console.stderr().print(f"left out: {len(prepared.problems) - SHOWN} more (dataset.json)")
+    console.stderr().print(
+        f"{prepared.faces} faces in {prepared.shards} shards ({prepared.size_bytes / 1e6:.1f} MB). "
+        f"Next: asmnet-kit train --data {shlex.quote(str(out))} --format records --out RUN",
+        markup=False,
+    )
+
+
+@data.command()
+@click.option("--count", type=click.IntRange(min=1), required=True, help="How many faces.")
+@out_option("Folder of the faces: train, val and test with pictures, .pts files and poses.")
+@seed_option
+@click.option(
+    "--size",
+    type=click.IntRange(min=32),
+    default=128,
+    show_default=True,
+    help="Side of a picture, pixels.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; all cores unless told.")
+def synthesize(count: int, out: Path, seed: int, size: int, workers: int | None) -> None:
+    """Draw faces with exact landmarks and head poses.
+
+    Example:  asmnet-kit data synthesize --count 2000 --out faces
+    """
+    import os
+
+    from asmnet_kit.base import console
+    from asmnet_kit.drawn_faces.write import write_synthetic
+
+    with console.counting("Faces") as on_progress:
+        write_synthetic(
+            out,
+            count=count,
+            seed=seed,
+            size=size,
+            workers=workers or os.cpu_count() or 1,
+            progress=on_progress,
+        )
+    console.stderr().print(
+        f"{count} faces in {out}. Next: asmnet-kit train --data {shlex.quote(str(out))} "
+        "--format synthetic --out RUN",
+        markup=False,
+    )
+
+
+def _print_inspection(report: "Inspection") -> None:
+    """The report as tables and lists on stdout."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from asmnet_kit.base import console
+
+    out = console.stdout()
+    title = Text(f"{report.dataset.name} ({report.dataset.format})")  # [x] in it is no markup
+    table = Table(title=title, title_justify="left")
+    for column in ("split", "subset"):
+        table.add_column(column)
+    table.add_column("faces", justify="right")
+    for (split, subset), count in sorted(report.counts.items()):
+        table.add_row("" if subset else split or "all", Text(subset), str(count))
+    out.print(table)
+    lines = [
+        f"landmarks per face: {report.dataset.scheme.points}",
+        f"faces: {report.faces} ({report.incomplete} with unlabelled points, "
+        f"{report.with_pose} with a head pose)",
+        f"pictures: {report.pictures}",
+    ]
+    for what, spread in (
+        ("picture width", report.picture_width),
+        ("picture height", report.picture_height),
+        ("face size", report.face_size),
+    ):
+        if spread is not None:
+            lines.append(
+                f"{what}: {spread.smallest:.0f} to {spread.largest:.0f} px, "
+                f"median {spread.median:.0f}"
+            )
+    for line in lines:
+        out.print(line, markup=False)
+    duplicates = [
+        ("in different splits: " if d.across_splits else "") + " = ".join(d.pictures)
+        for d in sorted(report.duplicates, key=lambda d: not d.across_splits)
+    ]
+    _print_list("bad files", [f"{p.name}: {p.reason}" for p in report.problems])
+    _print_list(
+        "faces with landmarks out of the picture",
+        [f"{o.name}: {o.points} points" for o in report.out_of_picture],
+    )
+    _print_list("duplicate pictures", duplicates)
+
+
+def _offsets_table(name: str, offsets: Mapping[str, "Offset"]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(f"labels of {name} beside the faces, % of the eye distance"),
+        title_justify="left",
+    )
+    table.add_column("faces of")
+    for column in ("faces", "x (right)", "px", "y (down)", "px"):
+        table.add_column(column, justify="right")
+    for subset, offset in offsets.items():
+        axes = [
+            (f"{percent:+.2f} ± {error:.2f}", f"{pixels:+.2f}")
+            for percent, error, pixels in zip(
+                offset.percent, offset.error_percent, offset.pixels, strict=True
+            )
+        ]
+        table.add_row(Text(subset), str(offset.faces), *axes[0], *axes[1])
+    return table
+
+
+def _print_list(title: str, entries: list[str]) -> None:
+    from asmnet_kit.base import console
+
+    out = console.stdout()
+    out.print(f"{title}: {len(entries)}", markup=False)
+    for entry in entries[:SHOWN]:
+        out.print(f"  {entry}", markup=False)
+    if len(entries) > SHOWN:
+        out.print(f"  ... and {len(entries) - SHOWN} more (--json lists them all)")

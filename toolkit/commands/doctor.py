@@ -1,0 +1,64 @@
+"""``asmnet-kit doctor``: look, print."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from asmnet_kit.commands.options import json_option
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from asmnet_kit.doctor.checks import Diagnosis
+
+STYLES = {"ok": "green", "missing": "yellow", "broken": "red"}
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Say what works on this machine and how to mend the rest.
+
+    Looks at Python, the packages, the runtime, the face detector and what each benchmark target
+    needs. It changes nothing and always exits with 0; "missing" is fine for what you do not use.
+
+    Example:  asmnet-kit doctor --json
+    """
+    from asmnet_kit.base.console import print_json, stderr, stdout
+    from asmnet_kit.doctor.checks import diagnose
+
+    diagnosis = diagnose()
+    if as_json:
+        print_json(diagnosis.to_json())
+    else:
+        stdout().print(_table(diagnosis), soft_wrap=False)
+    stderr().print(_summary(diagnosis), markup=False)
+
+
+def _table(diagnosis: "Diagnosis") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_lines=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("what", no_wrap=True)
+    table.add_column("needed for")
+    table.add_column("found, and what to do", ratio=1)
+    for check in diagnosis.checks:
+        found = Text(check.detail)
+        if check.fix:
+            found.append(f"\n{check.fix}", style="bold")
+        status = Text(check.status, style=STYLES[check.status])
+        table.add_row(status, check.name, check.needed_for, found)
+    return table
+
+
+def _summary(diagnosis: "Diagnosis") -> str:
+    broken = [check.name for check in diagnosis.checks if check.status == "broken"]
+    if broken:
+        return f"Broken: {', '.join(broken)}. The table says how to mend it."
+    missing = sum(check.status == "missing" for check in diagnosis.checks)
+    rest = f"; {missing} optional parts are missing" if missing else ""
+    trains = any(check.name == "TensorFlow" and check.status == "ok" for check in diagnosis.checks)
+    step = "asmnet-kit quickstart --out quickstart" if trains else "pip install 'asmnet-kit[train]'"
+    return f"The kit works here{rest}. Next: {step}"

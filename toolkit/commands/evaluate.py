@@ -1,0 +1,248 @@
+"""``asmnet-kit evaluate``: parse, measure, print."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.commands.options import (
+    MODEL,
+    InputPath,
+    ModelPath,
+    data_options,
+    json_option,
+    measured_split_option,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from asmnet_kit.datasets.base import Dataset
+    from asmnet_kit.face.plausibility import Plausibility
+    from asmnet_kit.measure.evaluate import Evaluation, Scores
+
+
+@click.command()
+@click.argument("model", type=ModelPath(MODEL))
+@data_options()
+@measured_split_option
+@click.option("--subset", help="Only this subset, for example 'common' of 300-W.")
+@click.option(
+    "--boxes",
+    type=click.Choice(("landmarks", "detector")),
+    default="landmarks",
+    show_default=True,
+    help="Crop around the labelled landmarks, or around the box of a face detector.",
+)
+@click.option("--complete-only", is_flag=True, help="Only faces on which every point is labelled.")
+@click.option(
+    "--ced",
+    "ced_path",
+    type=click.Path(path_type=Path),
+    help="Draw the cumulative error distribution into this picture.",
+)
+@click.option(
+    "--shape-model",
+    "shape_model_path",
+    type=InputPath("a shape_model.npz"),
+    help="A shape_model.npz whose judgement to measure; run folders and the kit's models bring "
+    "their own.",
+)
+@click.option(
+    "--calibrate",
+    "calibrated_path",
+    type=click.Path(path_type=Path),
+    help="Fit the plausibility to these faces, which must not be the test split, and write the "
+    "shape model with it into this .npz.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="CPU threads of a .tflite.  [default: 1]"
+)
+@json_option
+def evaluate(
+    model: Path,
+    data: Path,
+    data_format: str,
+    split: str | None,
+    subset: str | None,
+    boxes: str,
+    complete_only: bool,
+    ced_path: Path | None,
+    shape_model_path: Path | None,
+    calibrated_path: Path | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Measure a model's accuracy on a data set.
+
+    MODEL is a run folder, a .keras, a .tflite (which needs no TensorFlow) or the name of one that
+    comes with the kit (asmnet-kit models). NME is in percent of
+    the distance between the outer eye corners, over labelled points; faces without both corners are
+    counted as skipped. The pose is compared with the data's labels, or with the pose that a generic
+    3-D face takes to fit the landmarks.
+
+    Example:  asmnet-kit evaluate model.tflite --data faces --format 300w --ced ced.png
+    """
+    if threads is not None and model.suffix != ".tflite":
+        raise UsageError("--threads is for a .tflite; TensorFlow chooses its own: leave it out")
+    from asmnet_kit.base.console import counting, print_json, stderr, stdout
+    from asmnet_kit.datasets.registry import load_to_measure
+    from asmnet_kit.face.plausibility import Plausibility, own_plausibility
+    from asmnet_kit.measure.evaluate import check_plot, plot_ced
+    from asmnet_kit.measure.evaluate import evaluate as measure
+    from asmnet_kit.predict.predictor import open_predictor
+
+    if ced_path is not None:
+        check_plot(ced_path)  # rather now than after minutes of measuring
+    predictor = open_predictor(model, threads=threads or 1)
+    plausibility = (
+        own_plausibility(model) if shape_model_path is None else Plausibility.load(shape_model_path)
+    )
+    dataset, split = load_to_measure(
+        data, data_format, split=split, subset=subset, model_points=predictor.scheme.points
+    )
+    if calibrated_path is not None:
+        _check_calibration(calibrated_path, plausibility, split, data)
+    with counting("evaluate") as on_progress:
+        result = measure(
+            predictor,
+            dataset,
+            boxes=boxes,
+            complete_only=complete_only,
+            plausibility=plausibility,
+            on_progress=on_progress,
+        )
+    if ced_path is not None:
+        plot_ced(result, ced_path)
+    messages = stderr()
+    for line in _remarks(result, dataset):
+        messages.print(line, markup=False)
+    if as_json:
+        told = {"model_sha256": _sha256(model), "split": split, "subset": subset}
+        print_json({**result.to_json(), **told})
+    else:
+        stdout().print(_table(result, split))
+    messages.print(_summary(result, model, ced_path), markup=False)
+    if calibrated_path is not None:  # last: what it may refuse must not cost the figures
+        _calibrate(result, plausibility, calibrated_path)
+
+
+def _check_calibration(
+    path: Path, plausibility: "Plausibility | None", split: str | None, data: Path
+) -> None:
+    """Refuse, before anything is measured, what a calibration cannot be made of."""
+    from asmnet_kit.base.files import require_writable
+    from asmnet_kit.datasets.registry import MEASURED_SPLIT, split_of_path
+
+    if plausibility is None:
+        raise UsageError("--calibrate needs a shape model: name one with --shape-model")
+    if path.suffix != ".npz":
+        raise UsageError(f"--calibrate: expected a name ending in .npz, got {path.name}")
+    require_writable(path.parent)
+    if MEASURED_SPLIT in (split, split_of_path(data)):
+        raise UsageError(
+            "--calibrate: say which faces with --split, for example val; what is fitted to the "
+            f"split {MEASURED_SPLIT!r} cannot be judged by it"
+        )
+
+
+def _calibrate(result: "Evaluation", plausibility: "Plausibility | None", path: Path) -> None:
+    from dataclasses import replace
+
+    from asmnet_kit.base.console import stderr
+    from asmnet_kit.face.plausibility import Calibration
+
+    if plausibility is None or result.residual is None:
+        return  # refused before
+    calibration = Calibration.fit(result.residual, result.nme)
+    replace(plausibility, calibration=calibration).save(path)
+    stderr().print(
+        f"plausibility calibrated on {calibration.faces} faces, {calibration.failures} of them "
+        f"above {calibration.limit_percent:g} %: {path}",
+        markup=False,
+    )
+
+
+def _sha256(model: Path) -> str | None:
+    """Of a model that is one file: what the figures belong to."""
+    import hashlib
+
+    return hashlib.sha256(model.read_bytes()).hexdigest() if model.is_file() else None
+
+
+def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
+    """What the figures do not show."""
+    shown = 5
+    remarks = []
+    if dataset.problems:
+        remarks.append(f"{len(dataset.problems)} bad files left out: see asmnet-kit data inspect")
+    if result.problems:
+        remarks.append(f"{len(result.problems)} faces could not be read:")
+        remarks += [f"  {problem.name}: {problem.reason}" for problem in result.problems[:shown]]
+        if len(result.problems) > shown:
+            remarks.append(f"  ... and {len(result.problems) - shown} more (--json lists them)")
+    if result.faces_missed:
+        remarks.append(f"the detector missed {result.faces_missed} faces; they are in no figure")
+    if result.faces_incomplete:
+        remarks.append(f"{result.faces_incomplete} faces with missing points left out")
+    ranking = result.ranking.get(None)
+    if ranking is not None and ranking.auroc["residual"] is not None:
+        remarks.append(
+            f"plausibility: AUROC {ranking.auroc['residual']:.3f} for an NME above 8 % "
+            f"({ranking.failures} of {ranking.faces} faces)"
+        )
+    if result.pose_source == "landmarks":
+        remarks.append("no pose labels: the pose is compared with one fitted to the landmarks")
+    return remarks
+
+
+def _table(result: "Evaluation", split: str | None) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    where = f" ({split})" if split else ""
+    title = f"{result.model} on {result.dataset}{where}, boxes from {result.boxes}"
+    table = Table(title=Text(title))  # as text: a folder called [x] is no markup
+    table.add_column("faces of")
+    headings = ["faces", "skipped", "NME %"]
+    headings += [f"FR@{t} %" for t in result.scores.failure_rate_percent]
+    headings += [f"AUC@{t}" for t in result.scores.auc]
+    headings += ["yaw °", "pitch °", "roll °"]
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    table.add_row("all", *_cells(result.scores), end_section=True)
+    for name, scores in result.per_subset.items():
+        table.add_row(Text(name), *_cells(scores))
+    return table
+
+
+def _cells(scores: "Scores") -> list[str]:
+    mae: dict[str, Any] = scores.pose_mae_deg or {}
+    return [
+        str(scores.faces),
+        str(scores.faces_skipped),
+        _figure(scores.nme_percent, 2),
+        *(_figure(rate, 2) for rate in scores.failure_rate_percent.values()),
+        *(_figure(area, 3) for area in scores.auc.values()),
+        *(_figure(mae.get(angle), 2) for angle in ("yaw", "pitch", "roll")),
+    ]
+
+
+def _figure(value: float | None, digits: int) -> str:
+    """NaN and None, which differ from themselves or are nothing, are a dash."""
+    return "-" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def _summary(result: "Evaluation", model: Path, ced_path: Path | None) -> str:
+    drawn = f" CED: {ced_path}." if ced_path else ""
+    quoted = shlex.quote(str(model))
+    if model.suffix == ".tflite":
+        following = f"asmnet-kit benchmark {quoted} --target cpu --out results"
+    elif model.is_dir():
+        following = f"asmnet-kit quantize {quoted} --data ... --recipe qat_w8a8 --out models"
+    else:
+        following = "asmnet-kit quantize RUN --data ... --recipe qat_w8a8 --out models"
+    scores = result.scores
+    return f"NME {scores.nme_percent:.2f} % over {scores.faces} faces.{drawn} Next: {following}"

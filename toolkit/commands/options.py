@@ -1,0 +1,125 @@
+"""Options that several commands share, so that they read and behave the same everywhere."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from asmnet_kit.base.files import require_exists
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MAX_SEED = 2**32 - 1  # of NumPy's older generator, which TensorFlow's tools use
+
+# Repeated here as text, so that --help needs no reader; a test compares it with the registry.
+FORMATS = ("300w", "wflw", "aflw2000", "300w_lp", "merlrav", "csv", "records", "synthetic")
+
+# What a command expects at a path, for ``InputPath``.
+DATA = "the folder of a data set"
+MODEL = "a .tflite, a .keras or a run folder"
+TFLITE = "a .tflite model"
+RESULTS = "benchmark results: a .json or a folder of them"
+
+
+class InputPath(click.Path):
+    """A file or folder that must be there, refused alike by every command.
+
+    Args:
+        expected: what it should be, for the message.
+    """
+
+    def __init__(self, expected: str) -> None:
+        super().__init__(path_type=Path)
+        self.expected = expected
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        require_exists(path, expected=self.expected)
+        return path
+
+
+class ModelPath(InputPath):
+    """A model's path, or the name of one that comes with the kit; gives a ``Path``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from asmnet_kit.shipping.shipped import find_model
+
+        return super().convert(find_model(Path(value)), param, ctx)
+
+
+def told_default_model() -> Path:
+    """The kit's own model, and a line on stderr that says which and on what terms."""
+    from asmnet_kit.shipping.shipped import default_model
+
+    shipped = default_model()
+    click.echo(
+        f"Model: {shipped.name}, the kit's default; licence of its weights: {shipped.licence}. "
+        "Others: asmnet-kit models",
+        err=True,
+    )
+    return shipped.path
+
+
+def is_given(parameter: str) -> bool:
+    """Whether the user gave the running command an option, rather than leaving its default."""
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is not click.core.ParameterSource.DEFAULT
+
+
+def data_options(
+    *, required: bool = True, format_required: bool = True, note: str = ""
+) -> Callable[[Command], Command]:
+    """``--data DIR --format F``; the format can be left out where plain pictures will do.
+
+    Args:
+        note: what the command's ``--help`` adds about ``--data``.
+    """
+
+    def decorate(command: Command) -> Command:
+        about = "Folder of the data set, at any level; pictures are found below it."
+        command = click.option(
+            "--format",
+            "data_format",
+            type=click.Choice(FORMATS),
+            required=required and format_required,
+            help="How the data set is laid out.",
+        )(command)
+        return click.option(
+            "--data",
+            type=InputPath(DATA),
+            required=required,
+            help=f"{about} {note}".strip(),
+        )(command)
+
+    return decorate
+
+
+def measured_split_option(command: Command) -> Command:
+    """``--split NAME`` of commands that measure accuracy."""
+    return click.option(
+        "--split",
+        help="Only this split of --data.  [default: test where the data has one, else every face]",
+    )(command)
+
+
+def out_option(help: str) -> Callable[[Command], Command]:
+    """``--out PATH``, required."""
+    return click.option("--out", type=click.Path(path_type=Path), required=True, help=help)
+
+
+def seed_option(command: Command) -> Command:
+    """``--seed S``, 0 unless told."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(min=0, max=MAX_SEED),
+        default=0,
+        show_default=True,
+        help="Random seed.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """``--json``: machine-readable output on stdout."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")(command)

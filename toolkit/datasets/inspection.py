@@ -1,0 +1,348 @@
+"""Looking a data set over before training on it: counts, sizes, bad files, duplicates, a sheet.
+
+Every picture is read and decoded, each once, however many faces it has.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.files import replacing
+from asmnet_kit.datasets.base import Dataset, Face, Problem
+from asmnet_kit.datasets.registry import load_dataset, of_split
+from asmnet_kit.face.crop import Crop, Image, decode_image
+from asmnet_kit.face.schemes import Scheme
+
+SCHEMA_VERSION = 1
+
+THREADS = 4  # reading and decoding release the interpreter's lock
+IN_FLIGHT = 64  # pictures being decoded at a time: keeps memory constant
+
+SHEET_COLUMNS, SHEET_ROWS = 8, 6
+TILE = 160  # pixels
+TILE_SCALE = 1.5  # of the landmark box: shows some hair and background
+POINT_COLOUR, LINE_COLOUR, CAPTION_COLOUR = (0, 255, 0), (255, 200, 0), (255, 255, 255)
+DRAWN_BITS = 4  # OpenCV draws at 1/16 pixel with shift=4
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Order statistics of some sizes, pixels."""
+
+    smallest: float
+    median: float
+    largest: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Spread | None":
+        """None of nothing."""
+        array = np.fromiter(values, float)
+        if not len(array):
+            return None
+        return cls(float(array.min()), float(np.median(array)), float(array.max()))
+
+    def to_json(self) -> dict[str, float]:
+        return {
+            "min": round(self.smallest, 1),
+            "median": round(self.median, 1),
+            "max": round(self.largest, 1),
+        }
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Different files with the same content.
+
+    Attributes:
+        pictures: names of their first faces.
+        across_splits: whether they are in different splits, so that a test would be answered by
+            memory.
+    """
+
+    pictures: tuple[str, ...]
+    across_splits: bool
+
+
+@dataclass(frozen=True)
+class OutOfPicture:
+    """A face with landmarks outside its picture."""
+
+    name: str
+    points: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What ``inspect_dataset`` found.
+
+    Attributes:
+        dataset: its faces are those whose pictures can be decoded.
+        problems: bad annotation files and bad pictures, each with its reason.
+        counts: (split or "", subset or "") -> faces; the subset "" counts the whole split.
+        pictures: how many different picture files the faces are in.
+        picture_width, picture_height: pixels.
+        face_size: the longer side of the landmark box, pixels.
+        out_of_picture: faces with landmarks outside their picture.
+        duplicates: pictures that are there more than once.
+        annotated: faces whose annotation is fine, of all splits: the split of a bad annotation is
+            not always known, so these are what it is one of.
+    """
+
+    dataset: Dataset
+    problems: tuple[Problem, ...]
+    counts: dict[tuple[str, str], int]
+    pictures: int
+    picture_width: Spread | None
+    picture_height: Spread | None
+    face_size: Spread | None
+    out_of_picture: tuple[OutOfPicture, ...]
+    duplicates: tuple[Duplicate, ...]
+    annotated: int
+
+    @property
+    def faces(self) -> int:
+        return len(self.dataset.faces)
+
+    @property
+    def incomplete(self) -> int:
+        """Faces with points that have no label."""
+        return sum(not face.complete for face in self.dataset.faces)
+
+    @property
+    def with_pose(self) -> int:
+        """Faces with a head pose."""
+        return sum(face.pose is not None for face in self.dataset.faces)
+
+    @property
+    def bad_share(self) -> float:
+        """Share of the faces that cannot be used, 0..1: of bad annotations, then of bad pictures.
+
+        Over all splits this is the unusable faces among all.
+        """
+        annotations = len(self.dataset.problems)
+        pictures = len(self.problems) - annotations
+        good = self.annotated / max(1, annotations + self.annotated)
+        return 1 - good * (self.faces / max(1, pictures + self.faces))
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON."""
+        splits: dict[str, dict[str, Any]] = {}
+        for (split, subset), count in sorted(self.counts.items()):
+            entry = splits.setdefault(split or "all", {"faces": 0, "subsets": {}})
+            if subset:
+                entry["subsets"][subset] = count
+            else:
+                entry["faces"] = count
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.dataset.name,
+            "format": self.dataset.format,
+            "points": self.dataset.scheme.points,
+            "faces": self.faces,
+            "faces_incomplete": self.incomplete,
+            "faces_with_pose": self.with_pose,
+            "splits": splits,
+            "pictures": self.pictures,
+            "picture_width": self.picture_width.to_json() if self.picture_width else None,
+            "picture_height": self.picture_height.to_json() if self.picture_height else None,
+            "face_size": self.face_size.to_json() if self.face_size else None,
+            "problems": [problem.to_json() for problem in self.problems],
+            "out_of_picture": [{"name": o.name, "points": o.points} for o in self.out_of_picture],
+            "duplicates": [
+                {"pictures": list(d.pictures), "across_splits": d.across_splits}
+                for d in self.duplicates
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """One picture file, seen once."""
+
+    faces: tuple[Face, ...]
+    digest: bytes
+    width: int
+    height: int
+    problem: str | None = None
+
+
+def inspect_dataset(
+    path: Path,
+    format: str,
+    *,
+    split: str | None = None,
+    points: int | None = None,
+    sheet: Path | None = None,
+    progress: Progress | None = None,
+) -> Inspection:
+    """Load the data set at ``path`` and look at every picture.
+
+    Args:
+        format: one of datasets.registry.FORMATS.
+        split: only this split.
+        points: 68 or 98 where the format has both.
+        sheet: where to write the contact sheet, a PNG; None = none.
+        progress: called with (pictures done, pictures in all).
+
+    Raises:
+        UsageError: unknown format or split.
+        DatasetError: nothing there.
+    """
+    loaded = load_dataset(path, format, points=points, max_bad_share=1.0)
+    faces = loaded.faces if split is None else of_split(loaded.faces, split, path)
+    pictures = list(_pictures(faces, progress))
+    bad = {face.name: p.problem for p in pictures if p.problem is not None for face in p.faces}
+    dataset = Dataset(
+        name=loaded.name,
+        format=loaded.format,
+        scheme=loaded.scheme,
+        faces=tuple(face for face in faces if face.name not in bad),
+        problems=loaded.problems,
+    )
+    good = [picture for picture in pictures if picture.problem is None]
+    if sheet is not None and dataset.faces:
+        write_contact_sheet(sheet, dataset)
+    return Inspection(
+        dataset=dataset,
+        problems=(*loaded.problems, *(Problem(name, reason) for name, reason in bad.items())),
+        counts=_counts(dataset.faces),
+        pictures=len(pictures),
+        picture_width=Spread.of(picture.width for picture in good),
+        picture_height=Spread.of(picture.height for picture in good),
+        face_size=Spread.of(_longer_side(face) for face in dataset.faces),
+        out_of_picture=tuple(_out_of_picture(good)),
+        duplicates=tuple(_duplicates(pictures)),
+        annotated=len(loaded.faces),
+    )
+
+
+def _pictures(faces: Iterable[Face], progress: Progress | None) -> Iterator[_Picture]:
+    """Read and decode each picture once, several at a time, in the order of the faces."""
+    faces_of: defaultdict[str, list[Face]] = defaultdict(list)
+    for face in faces:
+        faces_of[face.picture.name].append(face)
+    waiting = iter(faces_of.values())
+    done = 0
+    with ThreadPoolExecutor(THREADS) as pool:
+        while batch := list(islice(waiting, IN_FLIGHT)):
+            for picture in pool.map(_look_at, batch):
+                done += 1
+                if progress is not None:
+                    progress(done, len(faces_of))
+                yield picture
+
+
+def _look_at(faces: list[Face]) -> _Picture:
+    """Decode the picture that ``faces`` share."""
+    try:
+        encoded = faces[0].picture.read_encoded()
+        image = decode_image(encoded, name="")
+    except DatasetError as error:
+        reason = str(error).removeprefix(": ")  # the problem carries the name already
+        return _Picture(tuple(faces), hashlib.sha256(encoded).digest(), 0, 0, reason)
+    except OSError as error:
+        return _Picture(tuple(faces), b"", 0, 0, f"cannot be read: {error.strerror}")
+    height, width = image.shape[:2]
+    return _Picture(tuple(faces), hashlib.sha256(encoded).digest(), width, height)
+
+
+def _counts(faces: Iterable[Face]) -> dict[tuple[str, str], int]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for face in faces:
+        counts.update((face.split or "", subset) for subset in ("", *face.subsets))
+    return dict(counts)
+
+
+def _longer_side(face: Face) -> float:
+    x0, y0, x1, y1 = (float(v) for v in face.box)
+    return max(x1 - x0, y1 - y0)
+
+
+def _out_of_picture(pictures: Iterable[_Picture]) -> Iterator[OutOfPicture]:
+    """Faces with points beyond the outer edges of the border pixels (-0.5 and size - 0.5)."""
+    for picture in pictures:
+        limit = np.array([picture.width, picture.height]) - 0.5
+        for face in picture.faces:
+            labelled = face.landmarks[face.labelled]
+            outside = int(((labelled < -0.5) | (labelled > limit)).any(axis=1).sum())
+            if outside:
+                yield OutOfPicture(face.name, outside)
+
+
+def _duplicates(pictures: Iterable[_Picture]) -> Iterator[Duplicate]:
+    same: defaultdict[bytes, list[_Picture]] = defaultdict(list)
+    for picture in pictures:
+        if picture.digest:
+            same[picture.digest].append(picture)
+    for group in same.values():
+        if len(group) > 1:
+            splits = {face.split for picture in group for face in picture.faces}
+            yield Duplicate(tuple(p.faces[0].name for p in group), across_splits=len(splits) > 1)
+
+
+def write_contact_sheet(path: Path, dataset: Dataset) -> None:
+    """Write a PNG with faces spread evenly over the data set, their landmarks drawn on them.
+
+    Raises:
+        DatasetError: a picture cannot be decoded.
+        OSError: ``path`` cannot be written.
+    """
+    count = min(len(dataset.faces), SHEET_COLUMNS * SHEET_ROWS)
+    chosen = np.linspace(0, len(dataset.faces) - 1, count).round().astype(int)
+    columns = min(count, SHEET_COLUMNS)
+    sheet = np.zeros((-(-count // columns) * TILE, columns * TILE, 3), np.uint8)
+    for place, index in enumerate(chosen):
+        top, left = (v * TILE for v in divmod(place, columns))
+        sheet[top : top + TILE, left : left + TILE] = draw_tile(
+            dataset.faces[index], dataset.scheme
+        )
+    done, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise DatasetError(f"the contact sheet of {count} faces cannot be encoded as PNG")
+    with replacing(path) as temporary:
+        temporary.write_bytes(png.tobytes())
+
+
+def draw_tile(face: Face, scheme: Scheme) -> Image:
+    """A face's crop with its landmarks, uint8 [TILE, TILE, 3], RGB."""
+    crop = Crop.from_box(face.box, size=TILE, scale=TILE_SCALE)
+    tile = crop.cut(face.picture.read())
+    points = crop.to_fractions(face.landmarks) * TILE + (TILE - 1) / 2
+    for name, part in scheme.parts.items():
+        ring = (*part, part[0]) if name in scheme.closed else part
+        for start, end in pairwise(ring):
+            if face.labelled[[start, end]].all():
+                cv2.line(
+                    tile,
+                    _drawn(points[start]),
+                    _drawn(points[end]),
+                    LINE_COLOUR,
+                    1,
+                    cv2.LINE_AA,
+                    DRAWN_BITS,
+                )
+    for point in points[face.labelled]:
+        cv2.circle(tile, _drawn(point), 1 << DRAWN_BITS, POINT_COLOUR, -1, cv2.LINE_AA, DRAWN_BITS)
+    caption = face.subsets[0] if face.subsets else ""
+    cv2.putText(
+        tile, caption, (3, TILE - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.35, CAPTION_COLOUR, 1, cv2.LINE_AA
+    )
+    return tile
+
+
+def _drawn(point: NDArray[np.float32]) -> tuple[int, int]:
+    """Pixels as OpenCV's fixed-point numbers."""
+    x, y = np.rint(point * (1 << DRAWN_BITS)).astype(int)
+    return int(x), int(y)

@@ -1,0 +1,282 @@
+"""Keypoint CSV: one row per face, the simplest way to bring one's own labels.
+
+    file,x0,y0,x1,y1,...,x67,y67
+    a/b.jpg,31.2,40.0,33.8,52.5,...
+
+- The first column is the picture's path relative to the CSV's own folder. A face that shares its
+  picture with others gets ``#1``, ``#2`` ... behind its name.
+- ``x0,y0`` ... ``x67,y67`` (or ``x97,y97``; numbering may also start at 1) are pixels, 0-based:
+  (0, 0) is the centre of the top-left pixel. Empty cells are a point without a label.
+- Optional columns, found by their names: ``yaw``, ``pitch``, ``roll`` (degrees, signs:
+  asmnet_kit.face.pose), ``box_x0``, ``box_y0``, ``box_x1``, ``box_y1`` (a detector's box),
+  ``subset`` (several with ``;`` between them) and ``split``. Other columns are ignored.
+- Without a header the columns are the path and the pairs, nothing else.
+- Every ``*.csv`` below the folder is read; a file called train.csv, val.csv or test.csv is that
+  split, as a folder of that name would be. A path of a single .csv file is a data set, too.
+"""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.datasets.base import Face, PictureFile, Problem
+from asmnet_kit.datasets.folders import (
+    SPLIT_FOLDERS,
+    Reading,
+    ancestors_of,
+    inside,
+    require_folder,
+    split_named,
+    subset_below_split,
+    walk,
+)
+from asmnet_kit.datasets.pts import check_usable
+from asmnet_kit.face.schemes import SCHEMES
+
+COORDINATE = re.compile(r"([xy])_?(\d+)")
+POSE = ("yaw", "pitch", "roll")
+BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Where in a row each thing is."""
+
+    width: int
+    coordinates: tuple[int, ...]  # x0, y0, x1, y1 ...
+    pose: tuple[int, ...] = ()
+    box: tuple[int, ...] = ()
+    subset: int | None = None
+    split: int | None = None
+
+    @property
+    def points(self) -> int:
+        return len(self.coordinates) // 2
+
+
+@dataclass(frozen=True)
+class _Row:
+    where: str
+    cells: list[str]
+    columns: _Columns
+    path: Path
+    name: str  # of the picture, relative to the root
+    split: str | None
+    subsets: tuple[str, ...]
+
+
+def read(root: Path) -> Reading:
+    """All faces of the CSV files at or below ``root``.
+
+    Raises:
+        DatasetError: no CSV there, a column is missing, or the files differ in their number of
+            points. Rows that cannot be used are problems of the reading.
+    """
+    if root.is_file():
+        files: list[tuple[Path, tuple[str, ...]]] = [(root, ())]
+        root = root.parent
+    else:
+        require_folder(root)
+        files = [
+            (listing.folder / file, listing.parts)
+            for listing in walk(root)
+            for file in listing.files
+            if file.lower().endswith(".csv")
+        ]
+    if not files:
+        raise DatasetError(f"{root}: expected a .csv file at or below this folder, found none")
+    reading = Reading(points=0)
+    rows: list[_Row] = []
+    for path, parts in files:
+        rows += _read_rows(path, root, parts, reading)
+    faces_of_picture = Counter(row.name for row in rows)
+    number: Counter[str] = Counter()
+    for row in rows:
+        number[row.name] += 1
+        several = faces_of_picture[row.name] > 1
+        name = f"{row.name}#{number[row.name]}" if several else row.name
+        try:
+            reading.faces.append(_face(row, name))
+        except DatasetError as error:
+            reading.problems.append(Problem(row.where, str(error)))
+    return reading
+
+
+def _read_rows(path: Path, root: Path, parts: tuple[str, ...], reading: Reading) -> list[_Row]:
+    folders = (*ancestors_of(root), *parts)
+    file_split = SPLIT_FOLDERS.get(path.stem.lower()) or split_named(folders)
+    below = subset_below_split(ancestors_of(root), parts)
+    rows: list[_Row] = []
+    columns: _Columns | None = None
+    # utf-8-sig: spreadsheets write a byte order mark.
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        cells_of_rows = csv.reader(file)
+        while True:
+            try:
+                cells = next(cells_of_rows, None)
+            except csv.Error as error:
+                raise DatasetError(f"{path} line {cells_of_rows.line_num}: {error}") from error
+            if cells is None:
+                break
+            if not any(cell.strip() for cell in cells):
+                continue
+            if columns is None:
+                headless = _is_number_or_empty(cells[1:])
+                columns = _plain_columns(path, cells) if headless else _named_columns(path, cells)
+                if reading.points not in (0, columns.points):
+                    raise DatasetError(
+                        f"{path}: expected {reading.points} points like the other files, "
+                        f"got {columns.points}"
+                    )
+                reading.points = columns.points
+                if not headless:
+                    continue
+            where = f"{path.relative_to(root).as_posix()} line {cells_of_rows.line_num}"
+            picture = inside(cells[0].strip()) if cells[0].strip() else None
+            if picture is None:
+                reason = f"expected a path inside the folder, got {cells[0]!r}"
+                reading.problems.append(Problem(where, reason))
+                continue
+            split_cell = _cell(cells, columns.split)
+            split_cell = SPLIT_FOLDERS.get(split_cell.lower(), split_cell)
+            subset_cell = _cell(cells, columns.subset)
+            subsets = tuple(part.strip() for part in subset_cell.split(";") if part.strip())
+            rows.append(
+                _Row(
+                    where=where,
+                    cells=cells,
+                    columns=columns,
+                    path=path.parent / picture,
+                    name="/".join((*parts, picture)),
+                    split=split_cell or file_split,
+                    subsets=subsets or ((below,) if below else ()),
+                )
+            )
+    if columns is None:
+        raise DatasetError(f"{path}: expected a header or rows, the file is empty")
+    return rows
+
+
+def _cell(cells: Sequence[str], index: int | None) -> str:
+    return cells[index].strip() if index is not None and index < len(cells) else ""
+
+
+def _is_number_or_empty(cells: Sequence[str]) -> bool:
+    """Whether the cells are a row of numbers rather than a header."""
+    try:
+        [float(cell) for cell in cells if cell.strip()]
+    except ValueError:
+        return False
+    return any(cell.strip() for cell in cells)
+
+
+def _plain_columns(path: Path, cells: Sequence[str]) -> _Columns:
+    points, odd = divmod(len(cells) - 1, 2)
+    if odd or points not in SCHEMES:
+        raise DatasetError(
+            f"{path}: expected a header, or a path and {_pairs()} pairs x,y; "
+            f"got {len(cells)} columns"
+        )
+    return _Columns(len(cells), tuple(range(1, len(cells))))
+
+
+def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
+    at: dict[str, int] = {}
+    numbers: set[int] = set()
+    for index, cell in enumerate(header):
+        name = cell.strip().lower()
+        match = COORDINATE.fullmatch(name)
+        if match and index > 0:
+            numbers.add(int(match[2]))
+            name = f"{match[1]}{int(match[2])}"
+        if name and name in at:
+            raise DatasetError(f"{path}: the column {name!r} appears twice")
+        at[name] = index
+    if not numbers:
+        raise DatasetError(
+            f"{path}: expected the columns x0, y0, x1, y1 ..., got {', '.join(header[:6])} ..."
+        )
+    first = min(1, *numbers)
+    wanted = [f"{axis}{i}" for i in range(first, max(numbers) + 1) for axis in "xy"]
+    for group in (wanted, POSE, BOX):
+        missing = [name for name in group if name not in at]
+        if missing and (group is wanted or len(missing) < len(group)):
+            raise DatasetError(
+                f"{path}: missing column {missing[0]!r}"
+                + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+            )
+    if len(wanted) // 2 not in SCHEMES:
+        raise DatasetError(
+            f"{path}: expected {_pairs()} pairs of columns x, y, got {len(wanted) // 2}"
+        )
+    return _Columns(
+        width=len(header),
+        coordinates=tuple(at[name] for name in wanted),
+        pose=tuple(at[name] for name in POSE if name in at),
+        box=tuple(at[name] for name in BOX if name in at),
+        subset=at.get("subset"),
+        split=at.get("split"),
+    )
+
+
+def _pairs() -> str:
+    return " or ".join(map(str, SCHEMES))
+
+
+def _face(row: _Row, name: str) -> Face:
+    if len(row.cells) != row.columns.width:
+        raise DatasetError(f"expected {row.columns.width} columns, got {len(row.cells)}")
+    if not row.path.is_file():
+        raise DatasetError(f"no picture {row.name}")
+    flat = _numbers([row.cells[index] for index in row.columns.coordinates])
+    landmarks = flat.reshape(-1, 2)
+    half = np.flatnonzero(np.isfinite(landmarks).sum(axis=1) == 1)
+    if len(half):
+        raise DatasetError(f"point {half[0]} has only one of x and y")
+    check_usable(landmarks)
+    pose = _whole([row.cells[index] for index in row.columns.pose], "yaw, pitch, roll")
+    box = _whole([row.cells[index] for index in row.columns.box], ", ".join(BOX))
+    if box is not None and not (box[2] > box[0] and box[3] > box[1]):
+        raise DatasetError("expected box_x0 < box_x1 and box_y0 < box_y1")
+    return Face(
+        name=name,
+        picture=PictureFile(row.path),
+        landmarks=landmarks,
+        subsets=row.subsets,
+        pose=pose,
+        detector_box=box,
+        split=row.split,
+    )
+
+
+def _numbers(cells: Sequence[str]) -> NDArray[np.float32]:
+    """float32 [len(cells)], NaN for an empty cell.
+
+    Raises:
+        DatasetError: a cell is no finite number.
+    """
+    try:
+        numbers = np.array([float(cell) if cell.strip() else np.nan for cell in cells], np.float32)
+    except ValueError as error:
+        raise DatasetError(f"expected numbers or empty cells: {error}") from error
+    written = [bool(cell.strip()) for cell in cells]
+    if not np.isfinite(numbers[written]).all():
+        raise DatasetError("expected finite numbers or empty cells, got nan or inf")
+    return numbers
+
+
+def _whole(cells: Sequence[str], what: str) -> NDArray[np.float32] | None:
+    """The numbers of an optional group: all of them or none."""
+    numbers = _numbers(cells)
+    if np.isnan(numbers).all():  # also without such columns
+        return None
+    if np.isnan(numbers).any():
+        raise DatasetError(f"expected all of {what} or none")
+    return numbers

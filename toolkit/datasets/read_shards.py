@@ -1,0 +1,181 @@
+"""Prepared data sets: TFRecord shards, read without TensorFlow, each picture at random access.
+
+``data prepare`` writes ``SPLIT-00000.tfrecord``, ``SPLIT-00001.tfrecord`` ... (``all-...`` where
+there are no splits) and, last, ``dataset.json``. Each record is a tf.train.Example of one face:
+
+| feature | kind | content |
+|---|---|---|
+| ``image/encoded`` | bytes, 1 | the face and its surroundings, JPEG or PNG |
+| ``image/format`` | bytes, 1 | ``jpeg`` or ``png`` |
+| ``landmarks`` | float, 2 N | x, y of each point, 0-based pixels of that picture; NaN = no label |
+| ``pose`` | float, 3 or 0 | yaw, pitch, roll in degrees |
+| ``detector_box`` | float, 4 or 0 | x0, y0, x1, y1 in that picture's pixels |
+| ``name`` | bytes, 1 | of the face in its original data set |
+| ``split`` | bytes, 1 or 0 | |
+| ``subsets`` | bytes, any | |
+"""
+
+import json
+import mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.datasets.base import Face, FileSlice
+from asmnet_kit.datasets.folders import Reading, require_folder, walk
+from asmnet_kit.datasets.tfrecord import Feature, Span, bytes_at, parse_example, record_spans
+
+SCHEMA_VERSION = 1
+INDEX = "dataset.json"
+SUFFIX = ".tfrecord"
+
+
+def read(root: Path) -> Reading:
+    """All faces of the prepared data sets at and below ``root``, or of a single shard's folder.
+
+    Only the index of each record is read; pictures stay in their shards (``FileSlice``).
+
+    Raises:
+        DatasetError: nothing prepared there, preparing was interrupted, a shard is cut off,
+            damaged or missing, or the data sets differ in their number of points.
+    """
+    require_folder(root)
+    reading = Reading(points=0)
+    for listing in walk(root):
+        shards = [listing.folder / file for file in listing.files if file.endswith(SUFFIX)]
+        if INDEX not in listing.files:
+            if shards:
+                raise DatasetError(
+                    f"{listing.folder}: expected {INDEX} beside the shards; preparing was "
+                    "interrupted: run the same data prepare command again, it continues"
+                )
+            continue
+        index = read_index(listing.folder / INDEX)
+        if not shards and "shards" not in index:
+            continue  # the index of another kind of data set
+        _check_shards(listing.folder, index, shards)
+        points = int(index["points"])
+        if reading.points not in (0, points):
+            raise DatasetError(
+                f"{listing.folder}: expected {reading.points} points like its siblings, "
+                f"got {points}"
+            )
+        reading.points = points
+        reading.origins.add(str(index.get("format", "")))
+        prefix = "".join(f"{part}/" for part in listing.parts)
+        for shard in shards:
+            reading.faces += read_shard(shard, points=points, prefix=prefix)
+    if not reading.points:
+        raise DatasetError(
+            f"{root}: expected a folder written by data prepare ({INDEX} and *{SUFFIX} files)"
+        )
+    return reading
+
+
+def read_index(path: Path) -> dict[str, Any]:
+    """The content of a ``dataset.json``.
+
+    Raises:
+        DatasetError: it is no JSON object of a known version.
+    """
+    try:
+        index = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise DatasetError(f"{path}: expected JSON: {error}") from error
+    if not isinstance(index, dict):
+        raise DatasetError(f"{path}: expected a JSON object, got {type(index).__name__}")
+    if index.get("schema_version") != SCHEMA_VERSION:
+        raise DatasetError(
+            f"{path}: expected schema_version {SCHEMA_VERSION}, got {index.get('schema_version')!r}"
+        )
+    return index
+
+
+def _check_shards(folder: Path, index: dict[str, Any], shards: list[Path]) -> None:
+    expected = index.get("shards")
+    if not isinstance(expected, dict) or not isinstance(index.get("points"), int):
+        raise DatasetError(f"{folder / INDEX}: expected the keys shards and points")
+    found = {shard.name for shard in shards}
+    for name in sorted(found ^ set(expected)):
+        state = "is missing" if name in expected else f"is not listed in {INDEX}"
+        raise DatasetError(f"{folder / name}: this shard {state}; run data prepare again")
+    for shard in shards:
+        size = shard.stat().st_size
+        if size != expected[shard.name]:
+            raise DatasetError(
+                f"{shard}: cut off or changed: expected {expected[shard.name]} bytes, got {size}; "
+                "remove the file and run data prepare again"
+            )
+
+
+def read_shard(path: Path, *, points: int, prefix: str = "") -> list[Face]:
+    """The faces of one shard, in its order.
+
+    Args:
+        points: landmarks that each record must have.
+        prefix: put before each name.
+
+    Raises:
+        DatasetError: the file is cut off, damaged or holds something else.
+    """
+    if path.stat().st_size == 0:
+        return []
+    faces = []
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for record, span in enumerate(record_spans(path, content)):
+            try:
+                faces.append(_face(path, content, span, points, prefix))
+            except ValueError as error:
+                raise DatasetError(f"{path}: record {record}: {error}") from error
+    return faces
+
+
+def _face(path: Path, content: mmap.mmap, span: Span, points: int, prefix: str) -> Face:
+    """The face of one record; ValueError where it is not what ``data prepare`` writes."""
+    features = parse_example(content, span)
+    pictures = _spans(features, "image/encoded")
+    names = _texts(content, features, "name")
+    splits = _texts(content, features, "split")
+    landmarks = _floats(features, "landmarks")
+    if len(pictures) != 1 or len(names) != 1:
+        raise ValueError("expected one image/encoded and one name")
+    if landmarks is None or len(landmarks) != 2 * points:
+        count = 0 if landmarks is None else len(landmarks)
+        raise ValueError(f"expected {2 * points} numbers in landmarks, got {count}")
+    return Face(
+        name=prefix + names[0],
+        picture=FileSlice(path, pictures[0].offset, pictures[0].length),
+        landmarks=landmarks.reshape(points, 2),
+        subsets=_texts(content, features, "subsets"),
+        pose=_floats(features, "pose", length=3),
+        detector_box=_floats(features, "detector_box", length=4),
+        split=splits[0] if splits else None,
+    )
+
+
+def _spans(features: dict[str, Feature], name: str) -> tuple[Span, ...]:
+    value = features.get(name, ())
+    if not isinstance(value, tuple):
+        raise ValueError(f"expected bytes in {name}, got numbers")
+    return value
+
+
+def _texts(content: mmap.mmap, features: dict[str, Feature], name: str) -> tuple[str, ...]:
+    return tuple(bytes_at(content, span).decode("utf-8") for span in _spans(features, name))
+
+
+def _floats(
+    features: dict[str, Feature], name: str, length: int | None = None
+) -> NDArray[np.float32] | None:
+    """The numbers of a feature; None where it is empty or missing."""
+    value = features.get(name, ())
+    if len(value) == 0:
+        return None
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"expected numbers in {name}, got bytes")
+    if length is not None and len(value) != length:
+        raise ValueError(f"expected {length} numbers in {name}, got {len(value)}")
+    return value

@@ -1,0 +1,105 @@
+"""Accuracy figures of landmarks and head poses.
+
+NME (normalised mean error): the mean distance between predicted and labelled points, in percent of
+the distance between the outer eye corners. Sagonas et al., "300 Faces in-the-Wild Challenge"
+(2013). Faces without an NME (NaN) are left out of every summary.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.face.pose import wrapped
+from asmnet_kit.face.schemes import Scheme
+
+
+def per_face_nme(
+    predicted: NDArray[np.floating], truth: NDArray[np.floating], scheme: Scheme
+) -> NDArray[np.float64]:
+    """The NME of each face over its labelled points.
+
+    Args:
+        predicted: [B, N, 2], any unit, the same as ``truth``.
+        truth: [B, N, 2]; NaN where a point has no label.
+
+    Returns:
+        float64 [B], percent; NaN where an outer eye corner has no label or both are one point,
+        infinite where a labelled point was predicted as NaN or infinite.
+    """
+    truth = np.asarray(truth, np.float64)
+    labelled = np.isfinite(truth).all(axis=-1)
+    first, second = scheme.outer_eye_corners
+    eye_distance = np.linalg.norm(truth[:, first] - truth[:, second], axis=-1)
+    distance = np.linalg.norm(np.where(labelled[..., None], predicted - truth, 0.0), axis=-1)
+    distance = np.where(np.isfinite(distance), distance, np.inf)
+    error = distance.sum(axis=-1) / np.maximum(labelled.sum(axis=-1), 1)
+    measurable = eye_distance > 0  # False for NaN
+    nme: NDArray[np.float64] = 100 * np.divide(
+        error, eye_distance, out=np.full(len(truth), np.nan), where=measurable
+    )
+    return nme
+
+
+def mean_nme(nme: NDArray[np.floating]) -> float:
+    """Mean over the faces that have an NME, percent; NaN when there is none."""
+    measured = _measured(nme)
+    return float(measured.mean()) if len(measured) else float("nan")
+
+
+def failure_rate(nme: NDArray[np.floating], threshold: float) -> float:
+    """Percent of the faces whose NME is above ``threshold`` (percent); NaN without faces."""
+    measured = _measured(nme)
+    return float(100 * (measured > threshold).mean()) if len(measured) else float("nan")
+
+
+def auc(nme: NDArray[np.floating], threshold: float) -> float:
+    """Area under the CED from 0 to ``threshold`` (percent), divided by it: 0..1; NaN without faces.
+
+    The CED is a step function that rises by 1/B at each face's NME e, so its integral is exactly
+    the sum of (threshold - e) / B over faces with e < threshold: no sampling, no trapezoids.
+    """
+    measured = _measured(nme)
+    return float(np.maximum(0, 1 - measured / threshold).mean()) if len(measured) else float("nan")
+
+
+def ced(nme: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The cumulative error distribution, a step function from (0, 0).
+
+    Returns:
+        NME in percent, ascending, and the share (0..1) of faces with at most this NME.
+    """
+    measured = np.sort(_measured(nme))
+    shares = np.arange(1, len(measured) + 1) / max(len(measured), 1)
+    return np.concatenate([[0.0], measured]), np.concatenate([[0.0], shares])
+
+
+def pose_errors(
+    predicted: NDArray[np.floating], truth: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Absolute differences of angles, degrees, 0..180: 179 and -179 differ by 2.
+
+    Args:
+        predicted, truth: [..., 3] yaw, pitch, roll in degrees; NaN where unknown.
+    """
+    difference = np.asarray(predicted, np.float64) - np.asarray(truth, np.float64)
+    errors: NDArray[np.float64] = np.abs(wrapped(difference)).astype(np.float64)
+    return errors
+
+
+def pose_mae(predicted: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Mean absolute error of yaw, pitch, roll: float64 [3], degrees.
+
+    Args:
+        predicted, truth: [B, 3] degrees; faces with a NaN are left out.
+
+    Returns:
+        NaN three times when no face is left.
+    """
+    errors = pose_errors(predicted, truth)
+    errors = errors[np.isfinite(errors).all(axis=-1)]
+    return np.asarray(errors.mean(axis=0)) if len(errors) else np.full(3, np.nan)
+
+
+def _measured(nme: NDArray[np.floating]) -> NDArray[np.float64]:
+    nme = nme.astype(np.float64)
+    measured: NDArray[np.float64] = nme[~np.isnan(nme)]
+    return measured

@@ -1,0 +1,1 @@
+"""Accuracy on labelled faces: NME, failures, pose; drift in pixels; label offsets."""

@@ -1,0 +1,465 @@
+"""How accurate a model is on a data set: NME, failure rate, AUC, CED, head pose."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import DatasetError, ModelError, UsageError, require
+from asmnet_kit.base.files import replacing
+from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
+from asmnet_kit.face.crop import Crop, Image
+from asmnet_kit.face.metrics import auc, ced, failure_rate, mean_nme, per_face_nme, pose_errors
+from asmnet_kit.face.plausibility import SIGNALS, USED, Plausibility, Ranking
+from asmnet_kit.face.pose import pose_from_landmarks
+from asmnet_kit.face.schemes import Scheme
+from asmnet_kit.predict.predictor import Predictor, refuse_nan
+
+SCHEMA_VERSION = 1
+THRESHOLDS = (8, 10)  # percent NME: 300-W's and WFLW's customs
+ANGLES = ("yaw", "pitch", "roll")
+BOXES = ("landmarks", "detector")
+
+# The kit's detector answers with about the landmarks' own box; one that holds the forehead, as most
+# do, overlaps it by about 0.6 at its best. A neighbour's face overlaps by far less than this.
+MIN_OVERLAP = 0.3
+
+BATCH = 32  # crops per call of the model
+READING_THREADS = 4  # decode the next batch while the model runs on this one
+
+Box = NDArray[np.float32]  # [4] x0, y0, x1, y1, pixels of the picture
+FindBoxes = Callable[[Image], Sequence[Box]]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Figures over some faces; NaN where there was nothing to measure.
+
+    Attributes:
+        faces: with an NME.
+        faces_skipped: predicted, but an outer eye corner has no label, so there is no NME.
+        nme_percent: mean over faces, of the distance between the outer eye corners.
+        failure_rate_percent: threshold in percent -> percent of faces strictly above it.
+        auc: threshold in percent -> area under the CED divided by the threshold, 0..1.
+        pose_faces: with a predicted and a true pose.
+        pose_mae_deg: yaw, pitch, roll -> mean absolute error, or None without any such face.
+    """
+
+    faces: int
+    faces_skipped: int
+    nme_percent: float
+    failure_rate_percent: dict[int, float]
+    auc: dict[int, float]
+    pose_faces: int
+    pose_mae_deg: dict[str, float] | None
+
+    @classmethod
+    def of(cls, nme: NDArray[np.float64], angle_errors: NDArray[np.float64]) -> "Scores":
+        """Summarise faces' NME [B] (percent) and pose errors [B, 3] (degrees), NaN = none."""
+        known = np.isfinite(angle_errors).all(axis=-1)
+        mae = angle_errors[known].mean(axis=0) if known.any() else None
+        return cls(
+            faces=int(np.isfinite(nme).sum()),
+            faces_skipped=int(np.isnan(nme).sum()),
+            nme_percent=mean_nme(nme),
+            failure_rate_percent={t: failure_rate(nme, t) for t in THRESHOLDS},
+            auc={t: auc(nme, t) for t in THRESHOLDS},
+            pose_faces=int(known.sum()),
+            pose_mae_deg=None
+            if mae is None
+            else {name: float(v) for name, v in zip(ANGLES, mae, strict=True)},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types; null where there was nothing to measure."""
+        return {
+            "faces": self.faces,
+            "faces_skipped": self.faces_skipped,
+            "nme_percent": _number(self.nme_percent),
+            "failure_rate_percent": _by_threshold(self.failure_rate_percent),
+            "auc": _by_threshold(self.auc),
+            "pose_faces": self.pose_faces,
+            "pose_mae_deg": self.pose_mae_deg,
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's accuracy on a data set.
+
+    Attributes:
+        model, landmarks, input_size, crop_scale: the predictor's.
+        dataset, dataset_format, dataset_fingerprint: the data set's.
+        boxes: where the crops came from, ``landmarks`` or ``detector``.
+        complete_only: whether faces with missing points were left out.
+        pose_source: what the predicted pose was compared with: ``labels`` of the data set, else
+            ``landmarks`` (asmnet_kit.face.pose.pose_from_landmarks), or None without a pose output.
+        scores: over all faces; ``per_subset`` over each subset's.
+        nme: float64 [B] of the faces that were predicted, percent; NaN = skipped.
+        in_subset: name -> bool [B].
+        ranking: how well the plausibility tells faces with a large error, over all faces and by
+            subset (key: name, None for all); empty without a shape model.
+        residual: float64 [B], the signal that a plausibility is calibrated from; None without.
+        faces_incomplete: left out by ``complete_only``.
+        faces_missed: no box of the detector overlaps the face. They are in no other figure.
+        problems: faces whose picture or box could not be used. They are in no other figure.
+    """
+
+    model: str
+    landmarks: int
+    input_size: int
+    crop_scale: float
+    dataset: str
+    dataset_format: str
+    dataset_fingerprint: str
+    boxes: str
+    complete_only: bool
+    pose_source: str | None
+    scores: Scores
+    per_subset: dict[str, Scores]
+    nme: NDArray[np.float64]
+    in_subset: dict[str, NDArray[np.bool_]]
+    faces_incomplete: int
+    faces_missed: int
+    problems: tuple[Problem, ...]
+    ranking: dict[str | None, Ranking] = field(default_factory=dict)
+    residual: NDArray[np.float64] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON of ``asmnet-kit evaluate --json`` and of a benchmark result's ``accuracy``."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "model": self.model,
+            "landmarks": self.landmarks,
+            "input_size": self.input_size,
+            "crop_scale": self.crop_scale,
+            "dataset": self.dataset,
+            "dataset_format": self.dataset_format,
+            "dataset_fingerprint": self.dataset_fingerprint,
+            "boxes": self.boxes,
+            "complete_only": self.complete_only,
+            **self.scores.to_json(),
+            "pose_source": self.pose_source,
+            "faces_incomplete": self.faces_incomplete,
+            "faces_missed": self.faces_missed,
+            "faces_unreadable": len(self.problems),
+            "problems": [problem.to_json() for problem in self.problems],
+            "plausibility": self._ranking(None),
+            "per_subset": {
+                name: {**scores.to_json(), "plausibility": self._ranking(name)}
+                for name, scores in self.per_subset.items()
+            },
+        }
+
+    def _ranking(self, subset: str | None) -> dict[str, Any] | None:
+        ranking = self.ranking.get(subset)
+        return None if ranking is None else ranking.to_json()
+
+
+def evaluate(
+    predictor: Predictor,
+    dataset: Dataset,
+    *,
+    boxes: str = "landmarks",
+    complete_only: bool = False,
+    batch: int = BATCH,
+    on_progress: Callable[[int, int], None] | None = None,
+    find_boxes: FindBoxes | None = None,
+    plausibility: Plausibility | None = None,
+) -> Evaluation:
+    """Measure a model on every face of a data set, in memory that does not grow with its pictures.
+
+    Args:
+        boxes: crop around the ``landmarks`` (what published NMEs do), or around the box of a
+            ``detector``: the one that came with the face, else that of ``find_boxes`` which
+            overlaps the landmarks' box most. The difference between the two NMEs is what a real
+            pipeline loses by its boxes.
+        complete_only: leave out faces with a missing point.
+        batch: crops per call of the model.
+        on_progress: called with (faces done, faces in all) after each batch.
+        find_boxes: finds the faces of a picture; unless told, asmnet_kit.predict.detector's
+            detector.
+        plausibility: judges each prediction; the evaluation then says how well.
+
+    Raises:
+        UsageError: unknown ``boxes``, a batch below 1, or a shape model of other landmarks.
+        ModelError: the model predicts another number of landmarks than the data has, or NaN.
+        DatasetError: no face could be measured.
+    """
+    if boxes not in BOXES:
+        raise UsageError(f"expected boxes of {' or '.join(BOXES)}, got {boxes!r}")
+    if batch < 1:
+        raise UsageError(f"expected a batch of at least 1, got {batch}")
+    require_same_points(predictor, dataset)
+    judged = None if plausibility is None else _Judged(plausibility, predictor)
+    faces = [face for face in dataset.faces if face.complete or not complete_only]
+    if boxes == "detector" and find_boxes is None:
+        find_boxes = _detector()
+    reader = _CropReader(predictor, find_boxes if boxes == "detector" else None)
+    pose_truth = _PoseTruth(dataset.scheme, labels=any(face.pose is not None for face in faces))
+
+    nme: list[float] = []
+    angle_errors: list[NDArray[np.float64]] = []
+    measured: list[Face] = []
+    problems: list[Problem] = []
+    missed = done = 0
+    has_pose = False
+    for outcomes in _read_ahead(reader, faces, batch):
+        done += len(outcomes)
+        problems += [outcome for outcome in outcomes if isinstance(outcome, Problem)]
+        missed += outcomes.count(None)
+        crops = [outcome for outcome in outcomes if isinstance(outcome, _FaceCrop)]
+        if crops:
+            predicted = predictor.predict(np.stack([crop.pixels for crop in crops]))
+            has_pose = predicted.pose is not None
+            refuse_nan(predictor, [crop.face.name for crop in crops], predicted)
+            measured += [crop.face for crop in crops]
+            landmarks = np.stack(
+                [c.crop.to_picture(p) for c, p in zip(crops, predicted.landmarks, strict=True)]
+            )
+            truth = np.stack([crop.face.landmarks for crop in crops])
+            nme += per_face_nme(landmarks, truth, dataset.scheme).tolist()
+            if judged is not None:
+                judged.add(landmarks)
+            if predicted.pose is not None:
+                poses = np.stack([pose_truth.of(crop.face) for crop in crops])
+                angle_errors += list(pose_errors(predicted.pose, poses))
+        if on_progress:
+            on_progress(done, len(faces))
+    errors = np.array(nme)
+    angles = np.array(angle_errors).reshape(-1, 3) if has_pose else np.full((len(nme), 3), np.nan)
+    if not np.isfinite(errors).any():
+        raise DatasetError(_nothing_measured(dataset, len(faces), len(measured), missed, problems))
+    in_subset = members_of_subsets(measured)
+    return Evaluation(
+        model=predictor.name,
+        landmarks=predictor.scheme.points,
+        input_size=predictor.input_size,
+        crop_scale=predictor.crop_scale,
+        dataset=dataset.name,
+        dataset_format=dataset.format,
+        dataset_fingerprint=dataset.fingerprint(),
+        boxes=boxes,
+        complete_only=complete_only,
+        pose_source=pose_truth.source if has_pose else None,
+        scores=Scores.of(errors, angles),
+        per_subset={name: Scores.of(errors[m], angles[m]) for name, m in in_subset.items()},
+        nme=errors,
+        in_subset=in_subset,
+        faces_incomplete=len(dataset.faces) - len(faces),
+        faces_missed=missed,
+        problems=tuple(problems),
+        ranking={} if judged is None else judged.rankings(errors, in_subset),
+        residual=None if judged is None else judged.signals[USED],
+    )
+
+
+def require_same_points(predictor: Predictor, dataset: Dataset) -> None:
+    """Refuse a model and data with different landmarks.
+
+    Raises:
+        ModelError: the model predicts another number of landmarks than the data has.
+    """
+    if predictor.scheme.points != dataset.scheme.points:
+        raise ModelError(
+            f"{predictor.name} predicts {predictor.scheme.points} landmarks, "
+            f"{dataset.name} has {dataset.scheme.points}: choose data or a model of one kind"
+        )
+
+
+def check_plot(path: Path) -> None:
+    """Check that ``plot_ced`` can write a picture of this name.
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+        UsageError: matplotlib cannot write such a file, or there is a folder of that name.
+    """
+    require("matplotlib", extra="train")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    suffixes = sorted(FigureCanvasAgg.filetypes)
+    if path.suffix.lstrip(".").lower() not in suffixes:
+        raise UsageError(f"{path}: expected a picture name ending in {', '.join(suffixes)}")
+    if path.is_dir():
+        raise UsageError(f"{path}: expected the name of a picture, got a folder")
+
+
+def plot_ced(evaluation: Evaluation, path: Path, *, limit_percent: float = 10.0) -> None:
+    """Draw the cumulative error distribution of all faces and of each subset.
+
+    Args:
+        path: of the picture; its suffix chooses the format (.png, .svg, .pdf).
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+        UsageError: matplotlib cannot write such a file.
+    """
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    everything = np.ones(len(evaluation.nme), np.bool_)
+    for name, members in {"all faces": everything, **evaluation.in_subset}.items():
+        nme = evaluation.nme[members]
+        if np.isfinite(nme).any():
+            x, y = ced(nme)
+            label = f"{name}: NME {mean_nme(nme):.2f} %, AUC@10 {auc(nme, 10):.3f}"
+            # The last step goes on to the right; 'post' holds each value until the next error.
+            axes.step([*x, max(limit_percent, x[-1])], [*y, 1.0], where="post", label=label)
+    for threshold in THRESHOLDS:
+        axes.axvline(threshold, color="grey", linewidth=0.6, linestyle=":")
+    axes.set(
+        xlim=(0, limit_percent),
+        ylim=(0, 1),
+        xlabel="NME, % of the distance between the outer eye corners",
+        ylabel="share of faces",
+        title=f"{evaluation.model} on {evaluation.dataset}",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best", fontsize="small")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+@dataclass(frozen=True)
+class _FaceCrop:
+    face: Face
+    crop: Crop
+    pixels: Image
+
+
+class _CropReader:
+    """From a face to the model's input: a crop, a problem, or None for a face no box overlaps."""
+
+    def __init__(self, predictor: Predictor, find_boxes: FindBoxes | None) -> None:
+        self._size, self._scale = predictor.input_size, predictor.crop_scale
+        self._find_boxes = find_boxes  # None: crop around the landmarks
+
+    def __call__(self, face: Face) -> "_FaceCrop | Problem | None":
+        try:
+            picture = face.picture.read()
+            box = self._box(face, picture)
+            if box is None:
+                return None
+            crop = Crop.from_box(box, size=self._size, scale=self._scale)
+        except DatasetError as error:
+            return Problem(face.name, str(error))
+        return _FaceCrop(face, crop, crop.cut(picture))
+
+    @property
+    def threads(self) -> int:
+        """Detectors keep state between calls: one at a time."""
+        return READING_THREADS if self._find_boxes is None else 1
+
+    def _box(self, face: Face, picture: Image) -> Box | None:
+        if self._find_boxes is None:
+            return face.box
+        if face.detector_box is not None:
+            return face.detector_box
+        best = max(self._find_boxes(picture), key=lambda box: overlap(box, face.box), default=None)
+        return best if best is not None and overlap(best, face.box) >= MIN_OVERLAP else None
+
+
+def overlap(first: Box, second: Box) -> float:
+    """Intersection over union of two boxes [4] x0, y0, x1, y1; 0 for empty ones."""
+    size = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
+    shared = float(np.prod(np.maximum(size, 0)))
+    both = float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2])) - shared
+    return shared / both if both > 0 else 0.0
+
+
+class _Judged:
+    """What a plausibility says of the faces measured so far."""
+
+    def __init__(self, plausibility: Plausibility, predictor: Predictor) -> None:
+        plausibility.check_points(predictor.scheme.points)
+        self._plausibility = plausibility
+        self.signals: dict[str, NDArray[np.float64]] = {name: np.empty(0) for name in SIGNALS}
+        self._judgement = np.empty(0)
+
+    def add(self, landmarks: NDArray[np.float32]) -> None:
+        """Judge a batch of predictions [B, N, 2], pixels."""
+        signals = self._plausibility.signals(landmarks)
+        self.signals = {k: np.concatenate([v, signals[k]]) for k, v in self.signals.items()}
+        self._judgement = np.concatenate([self._judgement, self._plausibility.judge(landmarks)])
+
+    def rankings(
+        self, nme: NDArray[np.float64], in_subset: dict[str, NDArray[np.bool_]]
+    ) -> dict[str | None, Ranking]:
+        """By subset, None for all faces; only where a face has an NME."""
+        calibrated = self._plausibility.calibration is not None
+        everything = np.ones(len(nme), np.bool_)
+        parts: dict[str | None, NDArray[np.bool_]] = {None: everything}
+        parts.update(in_subset)
+        rankings = {
+            name: Ranking.of(
+                {signal: values[part] for signal, values in self.signals.items()},
+                self._judgement[part],
+                nme[part],
+                calibrated=calibrated,
+            )
+            for name, part in parts.items()
+        }
+        return {name: ranking for name, ranking in rankings.items() if ranking is not None}
+
+
+class _PoseTruth:
+    """What a predicted pose is compared with: the data set's labels, else the landmarks' pose."""
+
+    def __init__(self, scheme: Scheme, *, labels: bool) -> None:
+        self._scheme = scheme
+        self.source = "labels" if labels else "landmarks"
+
+    def of(self, face: Face) -> NDArray[np.float32]:
+        """float32 [3] degrees, NaN where unknown."""
+        labels = self.source == "labels"
+        pose = face.pose if labels else pose_from_landmarks(face.landmarks, self._scheme)
+        return np.full(3, np.nan, np.float32) if pose is None else pose
+
+
+def _detector() -> FindBoxes:
+    # Imported when asked for: crops around landmarks need no detector.
+    from asmnet_kit.predict.detector import detect_faces
+
+    return lambda image: [detection.box for detection in detect_faces(image)]
+
+
+def _read_ahead(
+    reader: _CropReader, faces: Sequence[Face], batch: int
+) -> Iterator[list[_FaceCrop | Problem | None]]:
+    """Each batch's outcomes, while the next batch is being read: never more than two in memory."""
+    with ThreadPoolExecutor(reader.threads) as pool:
+        ready: list[Future[_FaceCrop | Problem | None]] = []
+        for start in range(0, len(faces), batch):
+            following = [pool.submit(reader, face) for face in faces[start : start + batch]]
+            if ready:
+                yield [future.result() for future in ready]
+            ready = following
+        if ready:
+            yield [future.result() for future in ready]
+
+
+def _nothing_measured(
+    dataset: Dataset, faces: int, predicted: int, missed: int, problems: list[Problem]
+) -> str:
+    reasons = [
+        (len(dataset.faces) - faces, "incomplete (--complete-only)"),
+        (missed, "missed by the detector"),
+        (len(problems), "unreadable" + (f", first {problems[0].reason}" if problems else "")),
+        (predicted, "without both outer eye corners"),
+    ]
+    listed = "; ".join(f"{count} {reason}" for count, reason in reasons if count)
+    return f"{dataset.name}: none of its {len(dataset.faces)} faces could be measured: {listed}"
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _by_threshold(values: dict[int, float]) -> dict[str, float | None]:
+    return {str(threshold): _number(value) for threshold, value in values.items()}

@@ -1,0 +1,58 @@
+"""A handful of a data set's faces as crops in memory, for looking into a model."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.datasets.base import Dataset, Problem
+from asmnet_kit.face.crop import Crop, Image, Points
+from asmnet_kit.face.schemes import Scheme
+
+
+@dataclass(frozen=True)
+class FaceCrops:
+    """Crops around the labelled landmarks, without augmentation.
+
+    Attributes:
+        pixels: uint8 [B, S, S, 3], RGB.
+        truth: float32 [B, N, 2], fractions of the crop's side from its centre; NaN = no label.
+        scheme: of the landmarks.
+        problems: faces that were asked for and could not be read.
+    """
+
+    pixels: Image
+    truth: Points
+    scheme: Scheme
+    problems: tuple[Problem, ...] = ()
+
+
+def face_crops(dataset: Dataset, *, count: int, size: int, scale: float) -> FaceCrops:
+    """``count`` faces spread evenly over a data set, all of them where it has fewer.
+
+    Args:
+        size: side of the crops, pixels.
+        scale: side of the crops as a multiple of the landmarks' box.
+
+    Raises:
+        DatasetError: none of them can be read.
+    """
+    total = len(dataset.faces)
+    chosen = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
+    pixels, truth, problems = [], [], []
+    for face in (dataset.faces[index] for index in chosen):
+        try:
+            crop = Crop.from_box(face.box, size=size, scale=scale)
+            pixels.append(crop.cut(face.picture.read()))
+        except DatasetError as error:
+            problems.append(Problem(face.name, str(error)))
+            continue
+        truth.append(crop.to_fractions(face.landmarks))
+    if not pixels:
+        raise DatasetError(
+            f"{dataset.name}: none of {len(problems)} faces could be read, first "
+            f"{problems[0].name}: {problems[0].reason}"
+            if problems
+            else f"{dataset.name}: it has no faces"
+        )
+    return FaceCrops(np.stack(pixels), np.stack(truth), dataset.scheme, tuple(problems))

@@ -1,0 +1,108 @@
+"""A teacher's landmarks: what models see in the faces of a data set, once, for ``train --teacher``.
+
+A large network's errors are partly chance: they differ between a face and its mirror image, and
+from crop to crop. The mean over six views of each face costs nothing later, when a small network
+learns from it. What is left are the models' own mistakes and conventions; the latter are what
+``--teacher-calibrate`` removes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.base.files import replacing
+from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
+from asmnet_kit.datasets.registry import PREPARED
+from asmnet_kit.face.crop import Crop, Points
+from asmnet_kit.face.metrics import mean_nme, per_face_nme
+from asmnet_kit.measure.evaluate import require_same_points
+from asmnet_kit.predict.predictor import Predictor, predict_both_ways
+
+SCHEMA_VERSION = 1  # of data teacher --json
+ENDING = ".npz"
+ZOOMS = (0.95, 1.0, 1.08)  # sides of the crops, of the models' own; each is seen mirrored, too
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What ``teach`` gives.
+
+    Attributes:
+        names: as the data set names its faces.
+        points: float32 [F, N, 2], pixels of the pictures, 0-based, x right, y down.
+        nme_percent: subset -> mean distance from the labels, percent of the eye distance, over the
+            faces that have both eye corners; the key "" is of all faces.
+        problems: faces whose picture cannot be used.
+    """
+
+    names: tuple[str, ...]
+    points: Points
+    nme_percent: dict[str, float]
+    problems: tuple[Problem, ...]
+
+    def save(self, path: Path) -> None:
+        """Write the .npz that ``train --teacher`` reads: ``names`` [F], ``points`` [F, N, 2]."""
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, names=np.array(self.names), points=self.points)
+
+
+def teach(
+    dataset: Dataset,
+    predictors: Sequence[Predictor],
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Taught:
+    """Landmarks of each face: the mean over models, crops and mirror images.
+
+    Args:
+        predictors: one model or several, whose errors then cancel in part.
+        on_progress: called with (faces done, faces in all).
+
+    Raises:
+        ModelError: a model predicts another number of landmarks than the data has, or NaN.
+        UsageError: prepared data, whose pictures are not those that training would look up.
+        DatasetError: no picture can be used.
+    """
+    if dataset.format == PREPARED:
+        raise UsageError("expected the original data set: shards do not keep its coordinates")
+    for predictor in predictors:
+        require_same_points(predictor, dataset)
+    faces: list[Face] = []
+    points: list[Points] = []
+    problems: list[Problem] = []
+    for done, face in enumerate(dataset.faces, 1):
+        try:
+            points.append(_seen(face, predictors))
+            faces.append(face)
+        except DatasetError as error:
+            problems.append(Problem(face.name, str(error)))
+        if on_progress:
+            on_progress(done, len(dataset.faces))
+    if not faces:
+        raise DatasetError(f"{dataset.name}: none of its {len(problems)} pictures can be used")
+    taught = np.stack(points)
+    errors = per_face_nme(taught, np.stack([face.landmarks for face in faces]), dataset.scheme)
+    members = {"": np.ones(len(faces), np.bool_), **members_of_subsets(faces)}
+    return Taught(
+        tuple(face.name for face in faces),
+        taught,
+        {name: mean_nme(errors[chosen]) for name, chosen in members.items()},
+        tuple(problems),
+    )
+
+
+def _seen(face: Face, predictors: Sequence[Predictor]) -> Points:
+    """float32 [N, 2], pixels of the face's picture."""
+    picture = face.picture.read()
+    views = []
+    for predictor in predictors:
+        for zoom in ZOOMS:
+            crop = Crop.from_box(
+                face.box, size=predictor.input_size, scale=zoom * predictor.crop_scale
+            )
+            fractions = predict_both_ways(predictor, crop.cut(picture), name=face.name)
+            views.append(crop.to_picture(fractions))
+    return np.asarray(np.mean(views, axis=0, dtype=np.float64), np.float32)

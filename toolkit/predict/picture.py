@@ -1,0 +1,126 @@
+"""Landmarks and head pose of every face in a whole picture: detect, crop, predict, map back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.face.crop import Crop, Image, Points
+from asmnet_kit.face.plausibility import Plausibility
+from asmnet_kit.face.pose import pose_from_landmarks
+from asmnet_kit.predict.detector import MIN_SCORE, detect_faces
+from asmnet_kit.predict.predictor import Predictor, refuse_nan
+
+Box = NDArray[np.float32]  # [4] x0, y0, x1, y1, pixels of the picture
+
+
+@dataclass(frozen=True)
+class FacePrediction:
+    """One face of a picture.
+
+    Attributes:
+        box: float32 [4] x0, y0, x1, y1, pixels of the picture: what the face was cut out by.
+        score: the detector's, 0..1; None where the caller gave the box.
+        landmarks: float32 [N, 2], pixels of the picture, 0-based, (0, 0) the centre of the top-left
+            pixel; they may lie outside it.
+        pose: float32 [3] yaw, pitch, roll in degrees (signs: asmnet_kit.face.pose), or None where
+            neither the model nor the landmarks give one.
+        plausibility: 0..1, how far the shape can be trusted (asmnet_kit.face.plausibility), or None
+            without a shape model.
+    """
+
+    box: Box
+    score: float | None
+    landmarks: Points
+    pose: NDArray[np.float32] | None
+    plausibility: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract's keys; pixels and degrees are rounded to hundredths."""
+        pose = None
+        if self.pose is not None:
+            pose = dict(zip(("yaw", "pitch", "roll"), _rounded(self.pose), strict=True))
+        return {
+            "box": _rounded(self.box),
+            "score": self.score,
+            "landmarks": _rounded(self.landmarks),
+            "pose": pose,
+            "plausibility": self.plausibility,
+        }
+
+
+def predict_image(
+    image: Image,
+    predictor: Predictor,
+    *,
+    boxes: Sequence[Box] | None = None,
+    plausibility: Plausibility | None = None,
+    min_score: float = MIN_SCORE,
+) -> list[FacePrediction]:
+    """Landmarks and pose of the faces in a picture.
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        boxes: where the faces are, each float32 [4] about as tight as the box around all landmarks;
+            unless told, the detector finds them (largest face first).
+        plausibility: judges each face's shape.
+        min_score: of the detector.
+
+    Raises:
+        UsageError: a box that lies outside the picture, or a shape model with another number of
+            landmarks than the predictor's.
+        DatasetError: a box without extent.
+        ModelError: the model predicts NaN.
+    """
+    if plausibility is not None:
+        plausibility.check_points(predictor.scheme.points)
+    faces: list[tuple[Box, float | None]]
+    if boxes is None:
+        faces = [(face.box, face.score) for face in detect_faces(image, min_score=min_score)]
+    else:
+        faces = [(_inside(box, image), None) for box in boxes]
+    return [predict_face(image, predictor, box, score, plausibility) for box, score in faces]
+
+
+def predict_face(
+    image: Image,
+    predictor: Predictor,
+    box: Box,
+    score: float | None,
+    plausibility: Plausibility | None,
+) -> FacePrediction:
+    """Landmarks and pose of the face in ``box``, which the detector gave ``score``.
+
+    Raises:
+        ModelError: the model predicts NaN.
+    """
+    crop = Crop.from_box(box, size=predictor.input_size, scale=predictor.crop_scale)
+    prediction = predictor.predict(crop.cut(image)[None])
+    refuse_nan(predictor, ["the face at " + ", ".join(f"{v:.0f}" for v in box)], prediction)
+    landmarks = crop.to_picture(prediction.landmarks[0])
+    pose = (
+        pose_from_landmarks(landmarks, predictor.scheme)
+        if prediction.pose is None
+        else prediction.pose[0]
+    )
+    judgement = None if plausibility is None else float(plausibility.judge(landmarks[None])[0])
+    return FacePrediction(np.asarray(box, np.float32), score, landmarks, pose, judgement)
+
+
+def _inside(box: Box, image: Image) -> Box:
+    """The box, if any of it is in the picture."""
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = (float(v) for v in box)
+    if x1 < 0 or y1 < 0 or x0 > width - 1 or y0 > height - 1:
+        raise UsageError(
+            f"expected a box x0,y0,x1,y1 in the picture of {width} x {height} pixels, "
+            f"got {x0:g},{y0:g},{x1:g},{y1:g}"
+        )
+    return box
+
+
+def _rounded(values: NDArray[np.float32]) -> Any:
+    return np.round(values.astype(np.float64), 2).tolist()

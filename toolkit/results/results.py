@@ -1,0 +1,267 @@
+"""Benchmark results: one JSON file for each model on a target, checked against a schema on load.
+
+The schema ships beside this module (``results.schema.json``). A result is immutable: it holds the
+raw samples and the facts of the machine and runtime, so that what is drawn from it can be redone.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from operator import ne
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asmnet_kit.base.errors import KitError, UsageError
+from asmnet_kit.base.files import require_exists, write_json
+
+SCHEMA_VERSION = 1
+SUFFIX = ".json"
+LONGEST_MS = 1e9  # eleven days, as in the schema
+PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
+# A summary written elsewhere may have been rounded; one by another formula is further off.
+SUMMARY_SHARE, SUMMARY_SLACK = 1e-3, 1e-4
+
+CPU_ELSEWHERE = ("android", "linux")  # targets that mean another machine's CPU
+# What must be alike in two accuracies for one NME to be lower than the other.
+ACCURACY_FACTS = (
+    "dataset", "dataset_format", "dataset_fingerprint", "boxes", "complete_only", "faces",
+)  # fmt: skip
+NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
+
+Result = dict[str, Any]  # a JSON object that the schema accepts
+
+
+class ResultError(KitError):
+    """A benchmark result that cannot be read."""
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON schema of a result."""
+    text = files("asmnet_kit.results").joinpath("results.schema.json").read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(_inlined(schema(), schema()["$defs"]))
+
+
+def _inlined(part: Any, definitions: dict[str, Any]) -> Any:
+    """A part of the schema without references: following them is a third of a check's time."""
+    if isinstance(part, list):
+        return [_inlined(item, definitions) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _inlined(definitions[part["$ref"].removeprefix("#/$defs/")], definitions)
+    return {key: _inlined(item, definitions) for key, item in part.items() if key != "$defs"}
+
+
+def check_result(content: Any, *, name: str) -> Result:
+    """Check a parsed result against the schema.
+
+    Args:
+        name: of the file, for the message.
+
+    Raises:
+        ResultError: it is no benchmark result, of another schema version, or a key does not fit
+            (the summary is that of the samples); the message names the key.
+    """
+    if not isinstance(content, dict):
+        raise ResultError(f"{name}: expected a JSON object, got {type(content).__name__}")
+    version = content.get("schema_version")
+    if content.get("kind") != "benchmark":
+        raise ResultError(
+            f"{name}: expected a benchmark result (kind 'benchmark'), got kind "
+            f"{content.get('kind')!r}; asmnet-kit benchmark writes such files"
+        )
+    if version != SCHEMA_VERSION:
+        raise ResultError(
+            f"{name}: expected schema_version {SCHEMA_VERSION}, got {version!r}; "
+            f"measure again with this version of asmnet-kit, or read it with the one that wrote it"
+        )
+    # Thousands of numbers would make the general validator slow: they are checked in one go.
+    samples = content.get("timings_ms", {})
+    samples = samples.get("invoke") if isinstance(samples, dict) else None
+    if isinstance(samples, list) and samples:
+        if not _are_times(samples):
+            raise ResultError(
+                f"{name}: timings_ms.invoke: expected times in milliseconds, all from 0 to "
+                f"{LONGEST_MS:g}"
+            )
+        shortened = {**content, "timings_ms": {**content["timings_ms"], "invoke": samples[:1]}}
+    else:
+        shortened = content
+    shortened = _without_repetition(shortened)
+    error = next(iter(_validator().iter_errors(shortened)), None)
+    if error is not None:
+        key = ".".join(str(part) for part in error.absolute_path) or "the top level"
+        raise ResultError(f"{name}: {key}: {_shortened(error.message)}")
+    _refuse_another_summary(content, name=name)
+    return content
+
+
+def summarise(samples_ms: Sequence[float]) -> dict[str, float]:
+    """Minimum, percentiles, mean, standard deviation (milliseconds) and runs per second.
+
+    Percentiles interpolate linearly between the two nearest samples. No sample is dropped.
+    """
+    values = np.asarray(samples_ms, np.float64)
+    summary = {"min": float(values.min())}
+    summary |= {name: float(np.percentile(values, q)) for name, q in PERCENTILES.items()}
+    summary |= {"mean": float(values.mean()), "std": float(values.std())}
+    total = float(values.sum())
+    summary["runs_per_second"] = 1000 * len(values) / total if total else 0.0
+    return summary
+
+
+def _refuse_another_summary(result: Result, *, name: str) -> None:
+    """A summary that is not that of the samples was changed, or the samples were."""
+    told = result["summary"]
+    for key, expected in summarise(result["timings_ms"]["invoke"]).items():
+        if not math.isclose(told[key], expected, rel_tol=SUMMARY_SHARE, abs_tol=SUMMARY_SLACK):
+            raise ResultError(
+                f"{name}: summary.{key}: expected {expected:.6g}, which the samples in "
+                f"timings_ms.invoke give, got {told[key]:.6g}; results are not to be changed: "
+                f"measure again"
+            )
+
+
+def _are_times(samples: list[Any]) -> bool:
+    """Are they all numbers from 0 on? Without a step of Python for each; NaN is unlike itself."""
+    if not set(map(type, samples)) <= {int, float}:
+        return False
+    return min(samples) >= 0 and max(samples) <= LONGEST_MS and not any(map(ne, samples, samples))
+
+
+def _without_repetition(content: dict[str, Any]) -> dict[str, Any]:
+    """A result whose plain operator times are left to one of them, which stands for all.
+
+    A profile has a hundred entries: they are checked here, which is a hundred times as fast as the
+    general validator. One that is not plain stays, for the validator's message.
+    """
+    profile = content.get("profile")
+    if not isinstance(profile, list):
+        return content
+    odd = [entry for entry in profile if not _plain_operator(entry)]
+    return {**content, "profile": odd or profile[:1]}
+
+
+def _plain_operator(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    time = entry.get("microseconds")
+    if isinstance(time, bool) or not isinstance(time, (int, float)) or not 0 <= time <= LONGEST_MS:
+        return False
+    return all(isinstance(entry.get(key), str) for key in ("op", "name", "target"))
+
+
+def load_result(path: Path) -> Result:
+    """Read and check one result.
+
+    Raises:
+        ResultError: the file cannot be read, is no JSON (NaN included) or fails the schema.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ResultError(f"{path}: {reason}") from error
+    try:
+        content = parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise ResultError(f"{path}: expected JSON, but {error}") from error
+    return check_result(content, name=str(path))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON whose numbers are all finite floats, or integers that a float can hold.
+
+    Raises:
+        ValueError: it is no JSON, or holds NaN or a number beyond 1.8e308.
+        RecursionError: it is nested too deeply.
+    """
+    content = json.loads(text, parse_constant=_refuse_constant, parse_int=_bounded_int)
+    _refuse_infinite(content)
+    return content
+
+
+def load_results(paths: Sequence[Path]) -> list[tuple[Path, Result]]:
+    """Read results from files and folders; a folder means every ``.json`` in it, by name.
+
+    Raises:
+        ResultError: a file fails, or a folder holds no result.
+        UsageError: no path, or a path does not exist.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.glob(f"*{SUFFIX}") if not p.name.startswith("."))
+            if not inside:
+                raise ResultError(f"{path}: expected benchmark results (*{SUFFIX}), found none")
+            found.extend(inside)
+        else:
+            require_exists(path, expected="benchmark results")
+            found.append(path)
+    if not found:
+        raise UsageError("expected at least one benchmark result")
+    return [(path, load_result(path)) for path in dict.fromkeys(found)]
+
+
+def save_result(path: Path, result: Result) -> None:
+    """Check ``result`` and write it whole or not at all.
+
+    Raises:
+        ResultError: it fails the schema.
+    """
+    write_json(path, check_result(result, name=str(path)))
+
+
+def fell_back(requested: str, actual: str) -> bool:
+    """Did the CPU run what an accelerator was asked for?
+
+    Targets on other machines are ``android:gpu``, ``linux:cpu``; without a kind they mean the CPU.
+    """
+    kind = requested.rpartition(":")[2]
+    wants_cpu = kind == NO_ACCELERATOR or requested in CPU_ELSEWHERE
+    return not wants_cpu and actual.rpartition(":")[2] == NO_ACCELERATOR
+
+
+def _refuse_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _bounded_int(digits: str) -> int:
+    number = int(digits)
+    if abs(number) > sys.float_info.max:
+        raise ValueError("a number in it is too large")
+    return number
+
+
+def _refuse_infinite(value: Any) -> None:
+    """A JSON number too large for a float is read as infinity, at any depth: refuse it."""
+    if isinstance(value, dict):
+        for item in value.values():
+            _refuse_infinite(item)
+    elif isinstance(value, list):
+        # Thousands of samples: looked through without a step of Python for each.
+        if math.inf in value or -math.inf in value:
+            raise ValueError("a number in it is too large")
+        if set(map(type, value)) != {float}:
+            for item in value:
+                _refuse_infinite(item)
+    elif isinstance(value, float) and math.isinf(value):
+        raise ValueError("a number in it is too large")
+
+
+def _shortened(message: str, limit: int = 300) -> str:
+    return message if len(message) <= limit else f"{message[:limit]} ..."

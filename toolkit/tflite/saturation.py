@@ -1,0 +1,191 @@
+"""How often the values inside an integer model stand at the limits of their type: what is cut off.
+
+The model runs operator by operator with the builtin kernels, every tensor kept, on pictures. A
+value at a limit is no loss where it belongs there: a ReLU's zero, a ReLU6's six, a black or white
+pixel, and copies of these.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import ModelError
+from asmnet_kit.base.silent_stderr import silent_stderr
+from asmnet_kit.face.crop import Image
+from asmnet_kit.predict.predictor import input_values
+from asmnet_kit.tflite.graph import Graph, Op, Tensor
+from asmnet_kit.tflite.runtime import TensorInfo, installed_runtime
+
+LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
+
+# What the schema calls the activation functions that are fused into an operator.
+RELU, RELU_N1_TO_1, RELU6 = 1, 2, 3
+FLOORS = {RELU: 0.0, RELU_N1_TO_1: -1.0, RELU6: 0.0}
+CEILINGS = {RELU_N1_TO_1: 1.0, RELU6: 6.0}
+OPERATOR_FLOORS = {"RELU": 0.0, "RELU6": 0.0, "RELU_N1_TO_1": -1.0, "LOGISTIC": 0.0, "SOFTMAX": 0.0}
+OPERATOR_CEILINGS = {"RELU6": 6.0, "RELU_N1_TO_1": 1.0, "LOGISTIC": 1.0, "SOFTMAX": 1.0}
+
+# They copy or select values: what belongs at a limit before them does so behind them.
+COPIES = (
+    "RESHAPE",
+    "MAX_POOL_2D",
+    "PAD",
+    "PADV2",
+    "SLICE",
+    "STRIDED_SLICE",
+    "SQUEEZE",
+    "EXPAND_DIMS",
+    "TRANSPOSE",
+    "GATHER",
+    "REDUCE_MAX",
+)
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """The values of one tensor over all pictures.
+
+    Attributes:
+        low, high: share of the values at the lower and the upper limit of the type that are cut
+            off there; 0 where a limit is the value's natural end.
+        least, greatest: real values seen.
+    """
+
+    low: float
+    high: float
+    least: float
+    greatest: float
+
+    @property
+    def share(self) -> float:
+        """Of all values, the share that is cut off."""
+        return self.low + self.high
+
+
+def measure_saturation(path: Path, graph: Graph, crops: Image) -> dict[int, Saturation]:
+    """Run a model on pictures and look at each quantized activation.
+
+    Args:
+        path: of the model that ``graph`` is of.
+        crops: uint8 [B, S, S, 3], RGB; the model's only input must be [1, S, S, 3].
+
+    Returns:
+        By index of the tensor; activations of whole numbers with one scale alone.
+
+    Raises:
+        ModelError: the model does not take such pictures, or cannot be run.
+    """
+    activations = _activations(graph)
+    interpreter = _interpreter(path)
+    info = _image_input(graph, crops, path)
+    counts = {tensor.index: np.zeros(2, np.int64) for tensor in activations}
+    extremes = {tensor.index: np.array([np.inf, -np.inf]) for tensor in activations}
+    try:
+        for raw in input_values(crops, info):
+            interpreter.set_tensor(graph.inputs[0].index, raw[None])
+            interpreter.invoke()
+            for tensor in activations:
+                values = interpreter.get_tensor(tensor.index)
+                low, high = LIMITS[tensor.type]
+                counts[tensor.index] += ((values == low).sum(), (values == high).sum())
+                seen = extremes[tensor.index]
+                seen[:] = min(seen[0], values.min()), max(seen[1], values.max())
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{path}: the model failed to run: {error}") from error
+    natural = _natural_ends(graph)
+    found = {}
+    for tensor in activations:
+        total = max(1, tensor.elements * len(crops))
+        ends = natural[tensor.index]
+        shares = [
+            0.0 if end else count / total
+            for end, count in zip(ends, counts[tensor.index], strict=True)
+        ]
+        least, greatest = (tensor.scales[0] * (v - _zero(tensor)) for v in extremes[tensor.index])
+        found[tensor.index] = Saturation(
+            low=float(shares[0]),
+            high=float(shares[1]),
+            least=float(least),
+            greatest=float(greatest),
+        )
+    return found
+
+
+def _activations(graph: Graph) -> list[Tensor]:
+    flowing = {t.index: t for op in graph.ops for t in op.activations}
+    return [
+        tensor
+        for index, tensor in sorted(flowing.items())
+        if tensor.type in LIMITS and len(tensor.scales) == 1 and tensor.elements
+    ]
+
+
+def _interpreter(path: Path) -> Any:
+    """Without delegates, which would keep what is inside of them to themselves."""
+    _, module = installed_runtime()
+    kind = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    try:
+        interpreter = module.Interpreter(
+            model_path=str(path),
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=kind,
+        )
+        with silent_stderr():
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{path}: the runtime cannot load this model: {error}") from error
+    return interpreter
+
+
+def _image_input(graph: Graph, crops: Image, path: Path) -> TensorInfo:
+    expected = (1, *crops.shape[1:])
+    shapes = [list(tensor.shape) for tensor in graph.inputs]
+    if len(graph.inputs) != 1 or graph.inputs[0].shape != expected:
+        raise ModelError(f"{path}: expected one input of {list(expected)}, got {shapes}")
+    tensor = graph.inputs[0]
+    scale = tensor.scales[0] if tensor.scales else None
+    return TensorInfo(tensor.name, tensor.shape, np.dtype(tensor.type), scale, _zero(tensor))
+
+
+def _natural_ends(graph: Graph) -> dict[int, tuple[bool, bool]]:
+    """Whether values belong at the lower and upper limit, by index of the tensor."""
+    ends = dict.fromkeys((tensor.index for tensor in graph.inputs), (True, True))  # pixels
+    for op in graph.ops:
+        for tensor in op.outputs:
+            ends[tensor.index] = _ends_of(op, tensor, ends)
+    return ends
+
+
+def _ends_of(op: Op, tensor: Tensor, ends: dict[int, tuple[bool, bool]]) -> tuple[bool, bool]:
+    if tensor.type not in LIMITS or len(tensor.scales) != 1:
+        return False, False
+    if op.name in COPIES:
+        flowing: Sequence[Tensor] = [t for t in op.inputs if not t.constant]
+        known = [ends.get(t.index, (False, False)) for t in flowing]
+        return all(low for low, _ in known), all(high for _, high in known)
+    activation = int(op.options.get("fusedActivationFunction", 0) or 0)
+    floor = FLOORS.get(activation, OPERATOR_FLOORS.get(op.name))
+    ceiling = CEILINGS.get(activation, OPERATOR_CEILINGS.get(op.name))
+    least, greatest = (tensor.scales[0] * (v - _zero(tensor)) for v in LIMITS[tensor.type])
+    # The limit is the natural end when it lies within a step of it.
+    step = tensor.scales[0]
+    return (
+        floor is not None and least <= floor + step / 2,
+        ceiling is not None and greatest >= ceiling - step,
+    )
+
+
+def _zero(tensor: Tensor) -> int:
+    return tensor.zero_points[0] if tensor.zero_points else 0
+
+
+def kernel_levels(tensor: Tensor, axis: int) -> NDArray[np.int64]:
+    """The largest magnitude of an int8 constant in each slice along ``axis``: how much of 127."""
+    values = np.abs(np.frombuffer(tensor.data, "i1").astype(np.int64)).reshape(tensor.shape)
+    others = tuple(other for other in range(values.ndim) if other != axis)
+    largest: NDArray[np.int64] = values.max(axis=others)
+    return largest

@@ -1,0 +1,217 @@
+"""``asmnet-kit train``: parse, call, print."""
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from asmnet_kit.base.errors import Interrupted, UsageError
+from asmnet_kit.commands.options import (
+    DATA,
+    FORMATS,
+    Command,
+    InputPath,
+    is_given,
+    out_option,
+    seed_option,
+)
+from asmnet_kit.shipping.shipped import find_model
+from asmnet_kit.training.catalogue import ARCHITECTURES, AUGMENTATIONS, LOSSES
+from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
+from asmnet_kit.training.recipe_files import read_recipe, shipped
+
+FOLDER = InputPath(DATA)
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
+
+# Parameters of the command that are not settings of the run.
+INVOCATION = ("out", "resume", "max_minutes", "recipe")
+
+
+def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Command]:
+    """An option whose field and default are ``TrainConfig``'s; "" and 0 there mean not given."""
+    default = DEFAULTS[name]
+    return click.option(
+        "--" + name.replace("_", "-"),
+        type=type or default.__class__,
+        default=default or None,
+        show_default=bool(default),
+        help=help,
+    )
+
+
+@click.command()
+@click.option("--data", type=FOLDER, help="Folder of the data set, at any level.")
+@click.option("--format", type=click.Choice(FORMATS), help="How the data set is laid out.")
+@click.option(
+    "--recipe",
+    metavar="NAME|FILE",
+    help=f"Settings to start from: {', '.join(shipped())}, or a .toml. Options given here win.",
+)
+@setting("split", "Train on this split only.  [default: train, if there are splits]")
+@setting("val_data", "Folder to validate on.  [default: the split val, else a hold-out]", FOLDER)
+@setting("val_share", "Share of the pictures to hold out when there is no other validation data.")
+@setting(
+    "points",
+    "Number of landmarks, 68 or 98.  [default: what the data has]",
+    click.Choice(["68", "98"]),
+)
+@setting("arch", "The network.", click.Choice(list(ARCHITECTURES)))
+@setting(
+    "loss",
+    "asm is the paper's ASM-LOSS; mse and smooth_l1 leave the ASM out.",
+    click.Choice(list(LOSSES)),
+)
+@setting("alpha", "Weight of the ASM term: paper (2, 1, 0.5 by thirds) or constant:V.")
+@setting(
+    "augmentation",
+    "How much training pictures are changed: full for photographs, light for drawn faces.",
+    click.Choice(list(AUGMENTATIONS)),
+)
+@setting("asm_variance", "Share of the shapes' variance that the shape model keeps.")
+@click.option(
+    "--asm-aligned/--asm-upright",
+    default=DEFAULTS["asm_aligned"],
+    show_default=True,
+    help="Align shapes before the PCA, or take them as their upright crops have them (the paper).",
+)
+@setting(
+    "teacher",
+    "An .npz of a larger network's landmarks: names [F], points [F, N, 2].",
+    InputPath("an .npz"),
+)
+@setting(
+    "teacher_share",
+    "Share of the teacher in labels: SUBSET=SHARE,... or a SHARE for all others.  [default: 0]",
+)
+@setting(
+    "teacher_calibrate",
+    "Subsets on which the teacher's systematic error, learnt from their labels or another's, is "
+    "removed: SUBSET or SUBSET=LABELLED,...",
+)
+@setting("fill_weight", "What the teacher's points count where there is no label.")
+@setting(
+    "sampling",
+    "How often an epoch shows a picture: SUBSET=WEIGHT,... or a WEIGHT for all others.  "
+    "[default: 1]",
+)
+@setting(
+    "clips",
+    "Subsets of video frames, whose names differ in the last digit alone (NAME_10, NAME_11): an "
+    "epoch shows one a clip.",
+)
+@setting("input_size", "Side of the model's input, pixels; a multiple of 16.")
+@setting("epochs", "Passes over the training data.", click.IntRange(min=1))
+@setting("batch_size", "Pictures per step, over all devices.", click.IntRange(min=2))
+@setting("learning_rate", "Adam's, at its peak.")
+@setting("warmup_epochs", "How long the learning rate rises.")
+@setting(
+    "init_from",
+    "Start from a run, a .keras, a .tflite or a model of the kit by name, an .npz of "
+    "folded MobileNetV2, or imagenet.",
+)
+@setting("precision", "auto: mixed_float16 on a GPU, else float32.", click.Choice(PRECISIONS))
+@setting(
+    "strategy",
+    "auto: multiworker with TF_CONFIG, mirrored with several GPUs, else none.",
+    click.Choice(STRATEGIES),
+)
+@seed_option
+@out_option("Folder of the run.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, with its settings.")
+@click.option("--max-minutes", type=click.FloatRange(min=0), help="Begin no epoch after this long.")
+def train(**parameters: Any) -> None:
+    """Train a landmark and head pose model.
+
+    The run's folder gets the model with its best averaged weights (model.keras), the shape model,
+    logs, checkpoints and a manifest. Interrupted at any moment, the run goes on with --resume.
+
+    \b
+    Examples:
+      asmnet-kit train --data faces --format 300w --out runs/first
+      asmnet-kit train --resume --out runs/first
+    """
+    run: Path = parameters["out"]
+    config = configuration(parameters)
+    from asmnet_kit.training.environment import import_tensorflow
+
+    import_tensorflow()
+    from asmnet_kit.base.console import stderr, stdout
+    from asmnet_kit.training.run import train as train_run
+
+    try:
+        result = train_run(
+            config,
+            run,
+            resume=parameters["resume"],
+            max_minutes=parameters["max_minutes"],
+            command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        )
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted; go on with: asmnet-kit train --resume --out {shlex.quote(str(run))}"
+        ) from None
+    scores = result.evaluation.scores
+    stdout().print(
+        f"validation NME {scores.nme_percent:.2f} % (best epoch {result.best_epoch} of "
+        f"{result.epochs}, {scores.faces} faces)"
+    )
+    if scores.pose_mae_deg is not None:
+        angles = ", ".join(f"{name} {error:.1f}" for name, error in scores.pose_mae_deg.items())
+        stdout().print(f"validation pose error, degrees: {angles}")
+    quoted = shlex.quote(str(run))
+    if not result.finished:
+        stderr().print(
+            f"Stopped after {result.epochs} of {config.epochs} epochs. "
+            f"Next: asmnet-kit train --resume --out {quoted}",
+            markup=False,
+        )
+        return
+    stderr().print(
+        f"Done: {run / 'model.keras'}. Next: asmnet-kit quantize {quoted} --data "
+        f"{shlex.quote(config.data)} --format {config.format} --recipe qat_w8a8 --out models",
+        markup=False,
+    )
+
+
+def configuration(parameters: dict[str, Any]) -> TrainConfig:
+    """The run's settings: those given, and of a resumed run its own for the rest.
+
+    Raises:
+        UsageError: --data or --format is missing, or a value is out of range.
+    """
+    from asmnet_kit.base.console import stderr
+
+    given = {
+        name: as_setting(name, value)
+        for name, value in parameters.items()
+        if name not in INVOCATION and is_given(name)
+    }
+    if parameters["resume"]:
+        if parameters["recipe"]:
+            raise UsageError("a resumed run keeps its settings: leave out --recipe")
+        config = TrainConfig.load(parameters["out"] / "config.toml")
+        return dataclasses.replace(config, **given).validated()
+    if parameters["recipe"]:
+        recipe = read_recipe(parameters["recipe"])
+        for name, text in recipe.about.items():
+            stderr().print(f"{recipe.name}, {name}: {text}", markup=False)
+        given = {n: as_setting(n, value) for n, value in recipe.settings.items()} | given
+    missing = [f"--{name}" for name in ("data", "format") if name not in given]
+    if missing:
+        raise UsageError(f"expected {' and '.join(missing)}: what to train on")
+    return TrainConfig(**given).validated()
+
+
+def as_setting(name: str, value: Any) -> Any:
+    """A parameter as ``TrainConfig`` keeps it: paths absolute, for a resume from elsewhere."""
+    if name == "points":
+        return int(value)
+    if name == "init_from" and value != "imagenet":
+        return str(find_model(Path(value).expanduser()).resolve())
+    if name in ("data", "val_data", "teacher"):
+        return str(Path(value).expanduser().resolve())
+    return value

@@ -1,0 +1,1 @@
+"""From labelled faces to training batches: splits, teachers' labels, augmentation, shards."""

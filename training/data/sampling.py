@@ -1,0 +1,160 @@
+"""How often an epoch shows each picture: by subset, and one frame of each clip."""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.datasets.base import Face
+
+FRAME = re.compile(r"\d(?=(\.\w+)?$)")  # the last digit of a picture's name: Ann_10, Ann_11.jpg
+FIRST = "1"  # number of a picture's only face, where a second one is Ann_10.jpg#2
+
+# In the place of a subset's name: the faces that are in no subset that is named.
+OTHERS = ""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What to draw in an epoch.
+
+    Attributes:
+        weights: float64 [G], how often a group is shown, on average; above 1 it repeats.
+        groups: per group the indices of its pictures, one of which is shown: a single picture, or
+            the frames of a clip.
+    """
+
+    weights: NDArray[np.float64]
+    groups: tuple[NDArray[np.int64], ...]
+
+    @property
+    def epoch_size(self) -> int:
+        """Pictures of an epoch; the same for each."""
+        return int(np.floor(self.weights.sum() + 1e-9))
+
+    def draw(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """int64 [epoch_size]: shuffled indices.
+
+        A group of weight w appears floor(w) or ceil(w) times (systematic sampling over a shuffled
+        order, so that chance adds as little as it can).
+        """
+        order = random.permutation(len(self.groups))
+        ends = np.floor(np.cumsum(self.weights[order]) + random.random())
+        times = np.diff(ends, prepend=0.0).astype(np.int64)
+        drawn = np.repeat(order, times)
+        picked = np.array([random.choice(self.groups[group]) for group in drawn], np.int64)
+        return random.permutation(picked)[: self.epoch_size]
+
+
+def sampling_of(
+    faces: Sequence[Face], *, weights: Mapping[str, float], clips: Sequence[str]
+) -> Sampling:
+    """How an epoch draws from ``faces``.
+
+    Args:
+        weights: subset -> how often each of its pictures is shown in an epoch; faces of none of
+            them have the weight of ``OTHERS``, or 1.
+        clips: subsets of clips, whose frames have names that differ in their last digit alone. An
+            epoch counts a clip as one picture and shows one of its frames.
+
+    Raises:
+        UsageError: a subset that no face is in, or nothing left to show.
+    """
+    require_subsets(faces, weights, option="--sampling")
+    require_subsets(faces, clips, option="--clips")
+    members: dict[tuple[str | None, str], list[int]] = defaultdict(list)
+    for index, face in enumerate(faces):
+        clip, number = clip_of(face, clips), face.name.partition("#")[2]
+        key = (None, face.name) if clip is None else (clip, number or FIRST)
+        members[key].append(index)
+    group_weights = [
+        value_of(faces[indices[0]], weights, default=1.0) for indices in members.values()
+    ]
+    sampling = Sampling(
+        np.array(group_weights, np.float64),
+        tuple(np.array(indices, np.int64) for indices in members.values()),
+    )
+    if sampling.epoch_size < 1:
+        raise UsageError("expected sampling weights that leave something to show, got all zeros")
+    return sampling
+
+
+def clip_of(face: Face, clips: Sequence[str]) -> str | None:
+    """The clip that a frame is of: its picture's name without the last digit; None for others."""
+    if not any(subset in clips for subset in face.subsets):
+        return None
+    return FRAME.sub("", face.name.partition("#")[0])
+
+
+def value_of(face: Face, values: Mapping[str, float], *, default: float) -> float:
+    """The largest of the values of a face's subsets; that of ``OTHERS`` where none is named."""
+    named = (values[subset] for subset in face.subsets if subset in values)
+    return max(named, default=values.get(OTHERS, default))
+
+
+def require_subsets(faces: Sequence[Face], names: Iterable[str], *, option: str) -> None:
+    """Check that each of ``names`` is a subset of ``faces``.
+
+    Raises:
+        UsageError: it is not, so the option would do nothing.
+    """
+    known = {subset for face in faces for subset in face.subsets}
+    unknown = sorted({*names} - known - {OTHERS})
+    if unknown:
+        raise UsageError(
+            f"{option}: expected subsets of the training data "
+            f"({', '.join(sorted(known)) or 'it has none'}); got {', '.join(unknown)}"
+        )
+
+
+def subset_names(text: str) -> list[str]:
+    """``"ytf,aflw"`` as a list."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def subset_conventions(text: str) -> dict[str, str]:
+    """``"aflw,mtfl=aflw"`` as a dictionary; a name alone stands for itself.
+
+    Raises:
+        UsageError: a name is missing, or a subset stands twice.
+    """
+    conventions: dict[str, str] = {}
+    for part in subset_names(text):
+        subset, equals, labelled = (piece.strip() for piece in part.partition("="))
+        labelled = labelled if equals else subset
+        if not subset or not labelled or subset in conventions:
+            raise UsageError(
+                "expected --teacher-calibrate SUBSET,... or SUBSET=LABELLED,..., each subset once; "
+                f"got {text!r}"
+            )
+        conventions[subset] = labelled
+    return conventions
+
+
+def subset_values(text: str, *, option: str, at_most: float = math.inf) -> dict[str, float]:
+    """``"ytf=0.5,aflw=1.5"`` as a dictionary; a number without a subset is ``OTHERS``'.
+
+    Raises:
+        UsageError: another form, a subset twice, or a number below 0 or above ``at_most``.
+    """
+    values: dict[str, float] = {}
+    for part in subset_names(text):
+        subset, equals, number = (piece.strip() for piece in part.rpartition("="))
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        in_range = 0 <= value <= at_most and math.isfinite(value)
+        if bool(subset) != bool(equals) or subset in values or not in_range:
+            upwards = "from 0" + (f" to {at_most:g}" if at_most < math.inf else "")
+            raise UsageError(
+                f"expected {option} as SUBSET=NUMBER,... or a NUMBER for all others, numbers "
+                f"{upwards}, each subset once; got {text!r}"
+            )
+        values[subset] = value
+    return values

@@ -1,0 +1,198 @@
+"""Which faces a run trains on and which it is validated on. A test set is never trained on."""
+
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.console import stderr
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.datasets.base import Dataset, Face
+from asmnet_kit.datasets.registry import load_dataset, split_of_path, splits_of
+from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.data.sampling import clip_of, subset_names
+from asmnet_kit.training.data.teacher_labels import Teacher, relabel
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The faces of a run.
+
+    Attributes:
+        train: what is learnt.
+        val: what the epochs are compared on; no picture is in both.
+        description: where ``val`` came from, for the terminal.
+        label_weights: name of a training face -> float32 [N], what an error at each of its points
+            counts; a face that is not in it counts 1 at each.
+    """
+
+    train: Dataset
+    val: Dataset
+    description: str
+    label_weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+# What helps when there are too few pictures to hold some out, in the words of ``train``.
+HOLD_OUT_ADVICE = "give --val-data, or another --val-share"
+
+
+def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sources:
+    """Load the data sets that ``config`` names; its teacher improves the training labels.
+
+    Trained on: ``split``; else the split ``train`` where there is one; else everything, if the
+    folder has no splits at all. Validated on: ``val_data``; else the split ``val``; else pictures
+    held out by ``seed``.
+
+    Args:
+        advice: what the user may do about too few pictures to hold some out; commands differ.
+
+    Raises:
+        UsageError: a split called test, or splits of which none is an obvious choice.
+        DatasetError: a data set or the teacher cannot be used.
+    """
+    sources = _chosen_faces(config, advice)
+    if not config.teacher:
+        return sources
+    teacher = Teacher.load(Path(config.teacher))
+    if conventions := config.teacher_conventions():
+        teacher = _calibrated(teacher, sources.train, conventions)
+    taught = relabel(
+        sources.train,
+        teacher,
+        shares=config.teacher_shares(),
+        fill_weight=config.fill_weight,
+    )
+    stderr().print(
+        f"Teacher: averaged into the labels of {taught.averaged} of {len(taught.dataset.faces)} "
+        f"faces, {taught.filled} missing points filled in"
+    )
+    return replace(sources, train=taught.dataset, label_weights=taught.weights)
+
+
+def _calibrated(teacher: Teacher, train: Dataset, conventions: Mapping[str, str]) -> Teacher:
+    """The teacher in the labels' conventions, and a line about what that changed."""
+    better = teacher.calibrated(train, conventions)
+    changes = [
+        f"{subset} {teacher.nme_percent(train, subset):.2f} -> "
+        f"{better.nme_percent(train, subset):.2f} %"
+        for subset in conventions
+    ]
+    stderr().print(f"Teacher calibrated; its distance from the labels: {', '.join(changes)}")
+    return better
+
+
+def _chosen_faces(config: TrainConfig, advice: str) -> Sources:
+    data, points = Path(config.data), config.points or None
+    if "test" in (config.split, split_of_path(data)):
+        raise UsageError(
+            f"{data}: training on a test split is refused, since its NME would say nothing "
+            "afterwards: train on another split or folder"
+        )
+    split = config.split or _training_split(data, config.format)
+    train = load_dataset(data, config.format, split=split, points=points)
+    scheme = train.scheme.points
+    if config.val_data:
+        folder = Path(config.val_data)
+        has_val = "val" in splits_of(folder, config.format)
+        val = load_dataset(folder, config.format, split="val" if has_val else None, points=scheme)
+        _refuse_shared(train, val)
+        return Sources(train, val, f"{folder}")
+    if split not in (None, "val") and "val" in splits_of(data, config.format):
+        val = load_dataset(data, config.format, split="val", points=scheme)
+        return Sources(train, val, "the split val")
+    return hold_out(
+        train,
+        share=config.val_share,
+        seed=config.seed,
+        clips=subset_names(config.clips),
+        advice=advice,
+    )
+
+
+def _refuse_shared(train: Dataset, val: Dataset) -> None:
+    """Refuse pictures that are trained on and validated on.
+
+    Raises:
+        UsageError: naming one.
+    """
+    trained = {_file_of(face) for face in train.faces}
+    shared = [face for face in val.faces if _file_of(face) in trained]
+    if shared:
+        raise UsageError(
+            f"--val-data: {len(shared)} of its {len(val.faces)} faces are trained on, "
+            f"{shared[0].name} among them: leave it out (pictures are then held out), or name "
+            "another folder"
+        )
+
+
+def _file_of(face: Face) -> str:
+    """The picture of a face, however its folder was named."""
+    return os.path.realpath(face.picture.name)
+
+
+def _training_split(data: Path, format: str) -> str | None:
+    splits = splits_of(data, format)
+    if not splits or "train" in splits:
+        return "train" if splits else None
+    raise UsageError(
+        f"{data}: expected a split called train, found {', '.join(splits)}: choose one with --split"
+    )
+
+
+def hold_out(
+    dataset: Dataset,
+    *,
+    share: float,
+    seed: int,
+    clips: Sequence[str] = (),
+    advice: str = HOLD_OUT_ADVICE,
+) -> Sources:
+    """Take a share of the *pictures* away for validation.
+
+    All faces of one picture, pictures made from one photograph and frames of one clip stay on one
+    side.
+
+    Args:
+        clips: subsets of clips; see ``sampling.sampling_of``.
+
+    Raises:
+        UsageError: too few pictures for both sides.
+    """
+    taken = [clip_of(face, clips) or photograph_of(face, dataset.origins) for face in dataset.faces]
+    photographs = sorted(set(taken))
+    held = round(share * len(photographs))
+    if held < 1 or held == len(photographs):
+        raise UsageError(
+            f"expected enough pictures to hold {share:.0%} out for validation, got "
+            f"{len(photographs)}: {advice}"
+        )
+    chosen = np.random.default_rng(seed).permutation(len(photographs))[:held]
+    val = {photographs[index] for index in chosen}
+    sides: tuple[list[Face], list[Face]] = ([], [])
+    for face, photograph in zip(dataset.faces, taken, strict=True):
+        sides[photograph in val].append(face)
+    return Sources(
+        replace(dataset, faces=tuple(sides[0])),
+        replace(dataset, faces=tuple(sides[1])),
+        f"{held} of {len(photographs)} pictures, held out by the seed",
+    )
+
+
+def photograph_of(face: Face, origins: Collection[str]) -> str:
+    """What a picture was made from: its name without ``#2`` (second face) and ``_mirror``.
+
+    300W-LP turns one photograph into ``NAME_0.jpg`` ... ``NAME_17.jpg``, so there the number goes
+    too, and ``_Flip`` folders hold the mirrored ones.
+
+    Args:
+        origins: ``Dataset.origins``.
+    """
+    name = re.sub(r"#\d+$", "", face.name)
+    name = re.sub(r"_mirror(?=\.\w+$)", "", name)
+    if "300w_lp" in origins:
+        name = re.sub(r"_\d+(?=\.\w+$)", "", name).replace("_Flip", "")
+    return name

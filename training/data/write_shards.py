@@ -1,0 +1,324 @@
+"""Writing prepared data sets: TFRecord shards of faces with their surroundings.
+
+Large photographs are cut and shrunk to what training can use, so that an epoch reads little. The
+layout is described beside the reader, asmnet_kit.datasets.read_shards.
+
+Interrupted at any moment, the same call continues: which faces go into which shard is decided
+first (``prepare.json``), each shard appears under its name only when it is whole, and
+``dataset.json`` comes last. Memory holds one picture at a time.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from asmnet_kit import __version__
+from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.files import alone_in, make_folder, replacing, write_json
+from asmnet_kit.datasets.base import Dataset, Face, Problem
+from asmnet_kit.datasets.read_shards import INDEX, SCHEMA_VERSION, SUFFIX, read_index, read_shard
+from asmnet_kit.datasets.registry import MAX_BAD_SHARE, first_problems
+from asmnet_kit.face.crop import Points, decode_image
+
+PLAN = "prepare.json"
+PLAN_KEYS = ("fingerprint", "size", "shard_bytes", "faces_per_shard")
+
+WINDOW_SCALE = 2.0  # side of the window kept, in longer sides of the landmark box
+# The crop (1.2 x the box) of the largest input (224 px) then loses no pixel: 224 x 2 / 1.2 = 373.
+SIZE = 384
+SHARD_BYTES = 64 << 20  # few files, and little to repeat after an interruption
+SAMPLED_FACES = 32  # whose records tell how many fit into a shard
+JPEG_QUALITY = 95
+# A second JPEG compression costs quality, so a picture is only cut when that halves its area.
+CUT_BELOW = 0.5
+
+MAGIC = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png"}
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What ``prepare`` has written.
+
+    Attributes:
+        out: the folder.
+        faces: in all shards.
+        shards: how many files.
+        size_bytes: of all shards.
+        problems: of the data set, and pictures that could not be decoded.
+    """
+
+    out: Path
+    faces: int
+    shards: int
+    size_bytes: int
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A face's picture as a record stores it; points are in its pixels, 0-based."""
+
+    encoded: bytes
+    format: str  # "jpeg" or "png"
+    landmarks: Points
+    detector_box: NDArray[np.float32] | None
+
+
+def prepare(
+    dataset: Dataset,
+    out: Path,
+    *,
+    size: int = SIZE,
+    shard_bytes: int = SHARD_BYTES,
+    max_bad_share: float = MAX_BAD_SHARE,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Write ``dataset`` as TFRecord shards below ``out``, or finish what an earlier call began.
+
+    Args:
+        dataset: what to write; its faces keep names, splits, subsets and poses.
+        size: a face's surroundings (WINDOW_SCALE x the landmark box) have at most this many pixels
+            on a side; larger ones are shrunk.
+        shard_bytes: about how large a shard becomes.
+        max_bad_share: of pictures that cannot be decoded; more is an error.
+        progress: called with (faces done, faces in all) after each face.
+
+    Raises:
+        DatasetError: ``out`` holds something else, a finished shard is damaged, or too many
+            pictures cannot be decoded, or a shard cannot be written (no space).
+        UsageError: another process prepares data there.
+        OSError: the folder cannot be written.
+    """
+    make_folder(out)
+    with alone_in(out):
+        return _prepare(dataset, out, size, shard_bytes, max_bad_share, progress)
+
+
+def _prepare(
+    dataset: Dataset,
+    out: Path,
+    size: int,
+    shard_bytes: int,
+    max_bad_share: float,
+    progress: Progress | None,
+) -> Prepared:
+    plan = _resume_or_plan(dataset, out, size, shard_bytes)
+    for leftover in out.glob(f".*.part{SUFFIX}"):  # of a call that was killed
+        leftover.unlink()
+    total, done = len(dataset.faces), 0
+    splits: Counter[str] = Counter()
+    subsets: Counter[str] = Counter()
+    written = 0
+    problems: list[Problem] = []
+    sizes: dict[str, int] = {}
+    for name, faces in _shards(dataset, plan["faces_per_shard"]):
+        if not (out / name).exists():
+            _write_shard(out / name, faces, size, _shifted(progress, done, total))
+        kept = read_shard(out / name, points=dataset.scheme.points)
+        written += len(kept)
+        splits.update(face.split for face in kept if face.split)
+        subsets.update(name for face in kept for name in face.subsets)
+        sizes[name] = (out / name).stat().st_size
+        problems += _left_out(faces, kept, size)
+        done += len(faces)
+        if progress is not None:
+            progress(done, total)
+        if len(problems) > max_bad_share * total:
+            raise DatasetError(
+                f"{dataset.name}: {len(problems)} of {done} pictures cannot be used, more than "
+                f"{max_bad_share:.0%} of all {total}:{first_problems(problems)}"
+            )
+    problems = [*dataset.problems, *problems]
+    index = {
+        "schema_version": SCHEMA_VERSION,
+        "kit_version": __version__,
+        "name": dataset.name,
+        "format": dataset.format,
+        "points": dataset.scheme.points,
+        "faces": written,
+        "splits": dict(sorted(splits.items())),
+        "subsets": dict(sorted(subsets.items())),
+        "fingerprint": plan["fingerprint"],
+        "shards": sizes,
+        "prepared": {key: plan[key] for key in PLAN_KEYS},
+        "problems": [problem.to_json() for problem in problems],
+    }
+    write_json(out / INDEX, index)
+    (out / PLAN).unlink(missing_ok=True)
+    return Prepared(out, written, len(sizes), sum(sizes.values()), tuple(problems))
+
+
+def surroundings(face: Face, size: int) -> Surroundings:
+    """A face's window of its picture, at most ``size`` pixels on a side.
+
+    The window is the square of WINDOW_SCALE x the landmark box's longer side around the box's
+    centre, as far as the picture reaches. Where it holds at least half of the picture and needs no
+    shrinking, the picture's own bytes are kept; else the window becomes a JPEG.
+
+    Raises:
+        DatasetError: the picture cannot be decoded, or the face lies outside it.
+    """
+    encoded = face.picture.read_encoded()
+    image = decode_image(encoded, name=face.picture.name)
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = (float(v) for v in face.box)
+    side = WINDOW_SCALE * max(x1 - x0, y1 - y0)
+    centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+    left, top = np.clip(np.floor(centre - side / 2), 0, None).astype(int)
+    right, bottom = np.minimum(np.ceil(centre + side / 2) + 1, [width, height]).astype(int)
+    if left >= right or top >= bottom:
+        raise DatasetError(f"the face lies outside the picture of {width} x {height} pixels")
+    shrink = min(1.0, size / side)
+    own_format = next((MAGIC[magic] for magic in MAGIC if encoded.startswith(magic)), None)
+    covered = (right - left) * (bottom - top) / (width * height)
+    if own_format is not None and shrink == 1.0 and covered >= CUT_BELOW:
+        return Surroundings(encoded, own_format, face.landmarks, face.detector_box)
+    window = image[top:bottom, left:right]
+    target = np.maximum(np.rint(shrink * np.array(window.shape[1::-1])), 1)  # width, height
+    # Rounding to whole pixels makes the two scales differ slightly; the points follow exactly.
+    scale = target / window.shape[1::-1]
+    if shrink < 1.0:
+        width_height = (int(target[0]), int(target[1]))
+        window = np.asarray(
+            cv2.resize(window, width_height, interpolation=cv2.INTER_AREA), np.uint8
+        )
+    done, jpeg = cv2.imencode(
+        ".jpg", cv2.cvtColor(window, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    if not done:
+        raise DatasetError(f"cannot be encoded as a JPEG of {window.shape[1]} x {window.shape[0]}")
+
+    def moved(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        # A resize by s maps the pixel centre p to (p + 0.5) s - 0.5.
+        return np.asarray((points - [left, top] + 0.5) * scale - 0.5, np.float32)
+
+    box = face.detector_box
+    return Surroundings(
+        encoded=jpeg.tobytes(),
+        format="jpeg",
+        landmarks=moved(face.landmarks),
+        detector_box=None if box is None else moved(box.reshape(2, 2)).reshape(4),
+    )
+
+
+def example(face: Face, picture: Surroundings) -> tf.train.Example:
+    """The record of a face; its features are listed in asmnet_kit.datasets.read_shards."""
+
+    def texts(*values: str) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.encode() for v in values]))
+
+    def floats(values: NDArray[np.float32] | None) -> tf.train.Feature:
+        flat = [] if values is None else values.ravel().tolist()
+        return tf.train.Feature(float_list=tf.train.FloatList(value=flat))
+
+    feature = {
+        "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture.encoded])),
+        "image/format": texts(picture.format),
+        "landmarks": floats(picture.landmarks),
+        "pose": floats(face.pose),
+        "detector_box": floats(picture.detector_box),
+        "name": texts(face.name),
+        "split": texts(*([face.split] if face.split else [])),
+        "subsets": texts(*face.subsets),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature))
+
+
+def _resume_or_plan(dataset: Dataset, out: Path, size: int, shard_bytes: int) -> dict[str, Any]:
+    """The plan of the call that began in ``out``, or a new one.
+
+    Raises:
+        DatasetError: that call was about other data or options, or other files are in the way.
+    """
+    asked = {"fingerprint": dataset.fingerprint(), "size": size, "shard_bytes": shard_bytes}
+    for file in (PLAN, INDEX):
+        if not (out / file).exists():
+            continue
+        earlier = read_index(out / file).get("prepared")
+        if not isinstance(earlier, dict) or set(earlier) != set(PLAN_KEYS):
+            raise DatasetError(f"{out / file}: written by something else; choose another --out")
+        different = [key for key, value in asked.items() if earlier[key] != value]
+        if different:
+            raise DatasetError(
+                f"{out}: holds shards of other data or options ({', '.join(different)} differ); "
+                "choose another --out or remove the folder"
+            )
+        return earlier
+    if any(not path.name.startswith(".") for path in out.iterdir()):  # hidden: a killed call's
+        raise DatasetError(f"{out}: expected a new or empty folder; choose another --out")
+    faces_per_shard = max(1, int(shard_bytes / _mean_record_bytes(dataset, size)))
+    plan = {**asked, "faces_per_shard": faces_per_shard}
+    write_json(out / PLAN, {"schema_version": SCHEMA_VERSION, "prepared": plan})
+    return plan
+
+
+def _mean_record_bytes(dataset: Dataset, size: int) -> float:
+    """Mean size of a record, from a few faces spread over the data set."""
+    lengths = []
+    for face in dataset.faces[:: max(1, len(dataset.faces) // SAMPLED_FACES)]:
+        try:
+            lengths.append(example(face, surroundings(face, size)).ByteSize())
+        except (DatasetError, OSError):
+            continue  # reported when its shard is written
+    return float(np.mean(lengths)) if lengths else 1.0
+
+
+def _shards(dataset: Dataset, faces_per_shard: int) -> Iterator[tuple[str, list[Face]]]:
+    """(file name, faces) of each shard: split by split, in the order of names."""
+    splits = sorted({face.split or "" for face in dataset.faces})
+    for split in splits:
+        faces = [face for face in dataset.faces if (face.split or "") == split]
+        for index, start in enumerate(range(0, len(faces), faces_per_shard)):
+            name = f"{split or 'all'}-{index:05d}{SUFFIX}"
+            yield name, faces[start : start + faces_per_shard]
+
+
+def _write_shard(path: Path, faces: list[Face], size: int, progress: Callable[[int], None]) -> None:
+    """Write the faces that can be used, in order; the file appears when it is whole."""
+    with replacing(path) as temporary:
+        try:
+            with tf.io.TFRecordWriter(str(temporary)) as writer:
+                for done, face in enumerate(faces, start=1):
+                    try:
+                        record = example(face, surroundings(face, size))
+                    except (DatasetError, OSError):
+                        continue  # _left_out gives the reason
+                    # Otherwise the order of the features differs from process to process.
+                    writer.write(record.SerializeToString(deterministic=True))
+                    progress(done)
+        except tf.errors.OpError as error:
+            raise DatasetError(f"{path}: cannot be written: {error.message}") from error
+
+
+def _left_out(faces: list[Face], kept: list[Face], size: int) -> list[Problem]:
+    """The faces of a shard that it does not hold, each with the reason found by trying again."""
+    names = {face.name for face in kept}
+    problems = []
+    for face in faces:
+        if face.name not in names:
+            try:
+                surroundings(face, size)
+                reason = "could not be read when its shard was written"
+            except DatasetError as error:
+                reason = str(error).removeprefix(f"{face.picture.name}: ")
+            except OSError as error:
+                reason = f"cannot be read: {error.strerror}"
+            problems.append(Problem(face.name, reason))
+    return problems
+
+
+def _shifted(progress: Progress | None, done: int, total: int) -> Callable[[int], None]:
+    def report(count: int) -> None:
+        if progress is not None:
+            progress(done + count, total)
+
+    return report

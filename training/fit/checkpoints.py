@@ -1,0 +1,105 @@
+"""Checkpoints: one .npz each, without pickle, written whole or not at all."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import KitError
+from asmnet_kit.base.files import DAMAGED_NPZ, replacing
+
+Arrays = list[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A run between two epochs.
+
+    Attributes:
+        weights: of the model, in its order.
+        averages: the running averages of ``weights``.
+        optimizer: its variables, the number of steps among them.
+        history: one row per finished epoch.
+    """
+
+    weights: Arrays
+    averages: Arrays
+    optimizer: Arrays
+    history: list[dict[str, float]]
+
+    @property
+    def epoch(self) -> int:
+        """0-based number of the epoch that just ended."""
+        return len(self.history) - 1
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The folder with ``last.npz`` and ``best.npz``.
+
+    Attributes:
+        writes: False on all but the chief of several workers.
+    """
+
+    folder: Path
+    writes: bool = True
+
+    def path(self, name: str) -> Path:
+        """Where the checkpoint ``name`` (last or best) is."""
+        return self.folder / f"{name}.npz"
+
+    def save(self, state: TrainingState, *, is_best: bool) -> None:
+        """Write ``last`` and, when it is that, ``best``; the earlier ones stay if that fails.
+
+        The best goes first: were the machine to stop between the two, the epoch is trained again
+        and gives the same best.
+
+        Raises:
+            KitError: a file cannot be written (a full disk, no permission).
+        """
+        if not self.writes:
+            return
+        for name in ("best", "last") if is_best else ("last",):
+            try:
+                self._write(self.path(name), state)
+            except OSError as error:
+                raise KitError(
+                    f"{self.path(name)}: the checkpoint of epoch {state.epoch + 1} could not be "
+                    f"written ({error.strerror or error}). The checkpoint before it is intact: "
+                    "make room or mend the permissions, then run the same command with --resume"
+                ) from error
+
+    @staticmethod
+    def _write(path: Path, state: TrainingState) -> None:
+        arrays = {
+            f"{group}_{index:04d}": value
+            for group in ("weights", "averages", "optimizer")
+            for index, value in enumerate(getattr(state, group))
+        }
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, history=np.array(json.dumps(state.history)), **arrays)
+
+    def load(self, name: str) -> TrainingState:
+        """Read the checkpoint ``name``.
+
+        Raises:
+            KitError: it is missing or cut off.
+        """
+        path = self.path(name)
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                groups: dict[str, Arrays] = {"weights": [], "averages": [], "optimizer": []}
+                for key in sorted(archive.files):
+                    if key != "history":
+                        groups[key.split("_")[0]].append(archive[key])
+                return TrainingState(**groups, history=json.loads(str(archive["history"])))
+        except FileNotFoundError as error:
+            raise KitError(
+                f"{path}: no checkpoint to resume from: the run stopped within its first epoch. "
+                "Delete the folder and start again without --resume"
+            ) from error
+        except DAMAGED_NPZ as error:
+            raise KitError(f"{path}: not a whole checkpoint ({error})") from error

@@ -1,0 +1,94 @@
+"""What every network ends with: linear outputs ``landmarks`` and ``pose``."""
+
+import tensorflow as tf
+import tf_keras
+
+from asmnet_kit.training.networks.mobilenet_v2_blocks import normalise, relu6
+
+POSE_ANGLES = 3  # yaw, pitch, roll
+
+# Features are linear and unbounded: with Glorot's weights those of ImageNet would throw the first
+# shapes several crops wide, and an epoch would be spent on undoing it (its mean NME was 231 %).
+# Weights near zero let the biases, the mean shape, speak first.
+INITIAL_WEIGHTS_STD = 1e-3
+
+
+def dense_outputs(features: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
+    """Two linear layers over a vector of features.
+
+    They compute in float32 under mixed precision too: float16 would round a landmark to 1/2048 of
+    the crop.
+
+    Args:
+        features: [B, C].
+
+    Returns:
+        ``landmarks`` [B, 2 points], x and y interleaved, fractions of the crop side from its
+        centre; ``pose`` [B, 3], degrees / 90.
+    """
+    return {
+        name: tf_keras.layers.Dense(
+            width, kernel_initializer=small_weights(), dtype="float32", name=name
+        )(features)
+        for name, width in output_widths(points).items()
+    }
+
+
+def narrowed(features: tf.Tensor, *, channels: int, name: str) -> tf.Tensor:
+    """Fewer, bounded channels at every position: [B, H, W, C] -> [B, H, W, channels]."""
+    x = tf_keras.layers.Conv2D(channels, 1, use_bias=False, name=name)(features)
+    return relu6(normalise(x, name=f"{name}_BN"), name=f"{name}_relu")
+
+
+def whole_map(features: tf.Tensor, *, channels: int, name: str) -> tf.Tensor:
+    """A hidden layer that sees every position: [B, H, W, C] -> [B, 1, 1, channels].
+
+    Where a landmark lies depends on the pose and on what is seen *together*, which a linear output
+    over the map cannot express. No batch normalisation: at a single position it would normalise by
+    the statistics of no more values than a batch has pictures, which is mostly noise.
+    """
+    window = features.shape[1:3]
+    x = tf_keras.layers.Conv2D(channels, window, name=name)(features)
+    return relu6(x, name=f"{name}_relu")
+
+
+def positional_outputs(*taps: tf.Tensor, points: int) -> dict[str, tf.Tensor]:
+    """Two linear layers over whole maps: every position of each has its own weights.
+
+    They are convolutions with a kernel as large as the map, the same arithmetic as a dense layer
+    over the flattened map. int8 convolutions scale the weights of each output separately; dense
+    layers share one scale, on the Edge TPU and in older runtimes. The sums of several maps are
+    added: a dense layer over their concatenation, but that each keeps its own scale in int8.
+
+    Args:
+        taps: [B, H, W, C] each; sizes may differ.
+
+    Returns:
+        As ``dense_outputs``.
+    """
+    outputs = {}
+    for name, width in output_widths(points).items():
+        sums = [
+            tf_keras.layers.Conv2D(
+                width,
+                tap.shape[1:3],
+                use_bias=index == 0,  # one bias for all: the mean shape
+                kernel_initializer=small_weights(),
+                dtype="float32",
+                name=f"{name}_conv" if index == 0 else f"{name}_conv_{index}",
+            )(tap)
+            for index, tap in enumerate(taps)
+        ]
+        x = tf_keras.layers.Add(dtype="float32", name=f"{name}_sum")(sums) if taps[1:] else sums[0]
+        outputs[name] = tf_keras.layers.Reshape((width,), dtype="float32", name=name)(x)
+    return outputs
+
+
+def output_widths(points: int) -> dict[str, int]:
+    """How many values each output has."""
+    return {"landmarks": 2 * points, "pose": POSE_ANGLES}
+
+
+def small_weights() -> tf_keras.initializers.Initializer:
+    """Initial weights of an output layer, by the global seed."""
+    return tf_keras.initializers.RandomNormal(stddev=INITIAL_WEIGHTS_STD)

@@ -1,0 +1,95 @@
+"""Runs a run folder or a .keras file on crops (``asmnet_kit.predict.predictor.Predictor``)."""
+
+from pathlib import Path
+
+import tensorflow as tf
+import tf_keras
+
+from asmnet_kit.base.errors import ModelError
+from asmnet_kit.face.crop import CROP_SCALE, Image, to_float_input
+from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.predict.predictor import POSE_UNIT_DEGREES, RUN_MODEL, Prediction
+from asmnet_kit.training.fit.loop import named_outputs
+from asmnet_kit.training.manifest import read_manifest
+
+
+class KerasPredictor:
+    """A float model, run by TensorFlow.
+
+    Input size and number of landmarks are read from the model itself; the crop's scale from the
+    manifest of its run folder where there is one.
+
+    Args:
+        source: a run folder, a .keras file, or a model in memory (one that is being trained: its
+            weights may change between calls).
+        name: what reports call it; the file's or the model's name unless told.
+
+    Raises:
+        ModelError: the file cannot be read, or is no landmark model.
+    """
+
+    def __init__(self, source: Path | tf_keras.Model, *, name: str | None = None) -> None:
+        self.name: str = name or source.name
+        self.crop_scale = CROP_SCALE
+        if isinstance(source, Path) and source.is_dir():
+            self.crop_scale = float(read_manifest(source).get("crop_scale", CROP_SCALE))
+            source = source / RUN_MODEL
+        self.model = load_model(source) if isinstance(source, Path) else source
+        self.input_size = input_size_of(self.model, self.name)
+        # Compiled once, for any number of crops.
+        crops = tf.TensorSpec([None, self.input_size, self.input_size, 3], tf.float32)
+        self._run = tf.function(
+            lambda crops: named_outputs(self.model(crops, training=False), self.model),
+            input_signature=[crops],
+        )
+        widths = {
+            name: spec.shape[-1]
+            for name, spec in self._run.get_concrete_function().structured_outputs.items()
+        }
+        points = widths.get("landmarks", 0) // 2
+        if points not in SCHEMES:
+            raise ModelError(
+                f"{self.name}: expected an output 'landmarks' of "
+                f"{' or '.join(map(str, SCHEMES))} points, got "
+                + ", ".join(f"{output!r} of {width} values" for output, width in widths.items())
+            )
+        self.scheme = SCHEMES[points]
+
+    def predict(self, crops: Image) -> Prediction:
+        """Landmarks and pose of crops, uint8 [B, input_size, input_size, 3], RGB."""
+        outputs = self._run(tf.constant(to_float_input(crops)))
+        landmarks = outputs["landmarks"].numpy().reshape(-1, self.scheme.points, 2)
+        pose = outputs.get("pose")
+        degrees = None if pose is None else POSE_UNIT_DEGREES * pose.numpy()
+        return Prediction(landmarks=landmarks, pose=degrees)
+
+
+def load_model(path: Path) -> tf_keras.Model:
+    """A .keras file; code inside it is never run (``safe_mode``).
+
+    Raises:
+        ModelError: missing, truncated, or not a model that tf_keras can read.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file: expected a model saved by asmnet-kit train")
+    try:
+        return tf_keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever a damaged archive makes Keras, zipfile or HDF5 raise
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"{path}: not a .keras model that can be loaded ({first_line})") from error
+
+
+def input_size_of(model: tf_keras.Model, name: str) -> int:
+    """S of a model's one input [B, S, S, 3].
+
+    Raises:
+        ModelError: several inputs, another shape, or a size that is left open.
+    """
+    shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    shape = shapes[0] if len(shapes) == 1 else ()
+    if len(shape) != 4 or shape[1] is None or shape[1] != shape[2] or shape[3] != 3:
+        raise ModelError(
+            f"{name}: expected one input of [B, S, S, 3] with a fixed S, got "
+            f"{', '.join(map(str, shapes))}"
+        )
+    return int(shape[1])
