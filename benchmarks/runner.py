@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import KitError, ModelError
-from asmnet_kit.benchmarks.targets.protocol import (
+from asmnet_kit.benchmarks.protocol import (
     WITHOUT_THREADS,
     OnProgress,
     Request,
@@ -28,7 +28,7 @@ from asmnet_kit.benchmarks.targets.protocol import (
     refuse_fallback,
 )
 from asmnet_kit.benchmarks.timing.noise import intervals
-from asmnet_kit.doctor.checks import LIBEDGETPU_BUILDS
+from asmnet_kit.machine.edgetpu_library import LIBEDGETPU_BUILDS
 from asmnet_kit.results.results import SCHEMA_VERSION, Result, check_result, summarise
 
 # A worker that says nothing for this long hangs. One run of the slowest model on the slowest board

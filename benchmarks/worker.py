@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import KitError
-from asmnet_kit.benchmarks.targets.protocol import Request, load_target
+from asmnet_kit.benchmarks.protocol import Request
+from asmnet_kit.benchmarks.targets.registry import load_target
 
 
 def tell(line: dict[str, Any]) -> None:

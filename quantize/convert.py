@@ -9,7 +9,7 @@ import tf_keras
 
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.base.silent_stderr import silent_stderr
-from asmnet_kit.face.crop import Image
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.quantize.ranges.calibrate import representative_dataset
 from asmnet_kit.quantize.recipes import Recipe
 from asmnet_kit.tflite.contract import verify_activations

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
 from asmnet_kit.base.files import write_bytes
-from asmnet_kit.face.crop import Image, read_image, to_float_input
-from asmnet_kit.predict.predictor import input_values
+from asmnet_kit.face.input_values import to_float_input
+from asmnet_kit.face.pictures import Image, read_image
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.ranges.calibrate import collect_crops, layer_ranges
 from asmnet_kit.quantize.recipes import recipe_of
@@ -30,6 +30,7 @@ from asmnet_kit.quantize.source.float_model import load_own_model
 from asmnet_kit.quantize.source.fold import deployable, output_names_of, with_outputs
 from asmnet_kit.tflite.audit import Audit, audit_model
 from asmnet_kit.tflite.contract import verify_contract, verify_w8a8
+from asmnet_kit.tflite.inputs import input_values
 from asmnet_kit.tflite.runtime import dequantize, open_runtime
 from asmnet_kit.training.networks.keras_predictor import input_size_of
 

@@ -16,11 +16,11 @@ from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import GateError
 from asmnet_kit.base.files import write_bytes
 from asmnet_kit.datasets.base import Dataset
-from asmnet_kit.face.crop import Image
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.measure.drift import Landmarks, PixelDrift, Recorder
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
 from asmnet_kit.measure.face_crops import face_crops
-from asmnet_kit.predict.predictor import TflitePredictor
+from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.ranges.calibrate import Drift, drifts
 from asmnet_kit.quantize.ranges.int8_ready import Int8Ready, int8_ready

@@ -1,8 +1,10 @@
 """The project's rules about itself: arrows, light help, documented commands, no risky calls."""
 
 import ast
+import importlib
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,19 +13,83 @@ from pathlib import Path
 import click
 import pytest
 
+from asmnet_kit.base.openers import OPENERS
 from asmnet_kit.cli import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("toolkit", "training", "quantize", "benchmarks")
 
-# What each folder may import of the others: quantize -> training -> toolkit <- benchmarks.
-ARROWS = {
+# The rooms of asmnet_kit, lowest first: a room may import those above it in this list, never those
+# below. A room is a folder, or a file that stands beside the folders of its stage.
+ROOMS = (
+    "",  # asmnet_kit itself: the version
+    "base",
+    "machine",
+    "models",
+    "results",
+    "face",
+    "datasets",
+    "tflite",
+    "shipping",
+    "drawn_faces",
+    "predict",
+    "measure",
+    "doctor",
+    "commands",
+    "cli",
+    "__main__",
+    "benchmarks",
+    "benchmarks.protocol",
+    "benchmarks.timing",
+    "benchmarks.checking",
+    "benchmarks.edgetpu",
+    "benchmarks.targets",
+    "benchmarks.worker",
+    "benchmarks.runner",
+    "benchmarks.comparing",
+    "benchmarks.commands",
+    "benchmarks.studies",
+    "training.environment",
+    "training",
+    "training.catalogue",
+    "training.manifest",
+    "training.subset_options",
+    "training.recipes",
+    "training.loss",
+    "training.fit",
+    "training.networks",
+    "training.config",
+    "training.recipe_files",
+    "training.data",
+    "training.run",
+    "training.command",
+    "training.studies",
+    "quantize",
+    "quantize.recipes",
+    "quantize.source",
+    "quantize.ranges",
+    "quantize.convert",
+    "quantize.rounding",
+    "quantize.run",
+    "quantize.own_regression",
+    "quantize.command",
+)
+FLOOR = {room: floor for floor, room in enumerate(ROOMS)}
+
+# Which stage may import which: quantize -> training -> toolkit <- benchmarks.
+STAGES = ("training", "quantize", "benchmarks")
+USES = {
     "toolkit": {"toolkit"},
     "training": {"toolkit", "training"},
     "quantize": {"toolkit", "training", "quantize"},
     "benchmarks": {"toolkit", "benchmarks"},
 }
-STAGES = ("training", "quantize", "benchmarks")
+
+# These two tables name what they load as strings; nothing else may.
+TABLES = {"toolkit/cli.py", "toolkit/base/openers.py"}
+MODULE_NAME = re.compile(r"asmnet_kit(\.\w+)+(:\w+)?")
+FILES_IN_TOOLKIT = 6  # at most, beside its rooms
+
 TENSORFLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_model_optimization"}
 HEAVY = ("numpy", "cv2", "scipy", "rich", "jinja2", "ai_edge_litert", "tensorflow", "matplotlib")
 
@@ -43,18 +109,71 @@ def imported_modules(tree: ast.Module) -> Iterator[str]:
                 yield from (f"asmnet_kit.{alias.name}" for alias in node.names)
 
 
-def folder_of(module: str) -> str:
-    """The folder that holds a module: stages have their own, the rest is toolkit."""
+def named_modules(tree: ast.Module) -> Iterator[str]:
+    """Modules of the kit that stand in strings, as importlib and ``python -m`` take them."""
+    for node in ast.walk(tree):
+        value = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(value, str) and MODULE_NAME.fullmatch(value):
+            yield value.partition(":")[0]
+
+
+def module_of(path: Path) -> str:
+    """``toolkit/face/crop.py`` -> ``face.crop``; an ``__init__.py`` stands for its folder."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts[1:] if parts[0] == "toolkit" else parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+
+
+def room_of(module: str) -> str:
+    """The room of a module, given without ``asmnet_kit.``: its longest beginning that is a room."""
     parts = module.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] in STAGES else "toolkit"
+    for length in range(len(parts), 0, -1):
+        if (room := ".".join(parts[:length])) in FLOOR:
+            return room
+    raise AssertionError(f"{module} is in no room: enter its folder or file in ROOMS")
+
+
+def stage_of(room: str) -> str:
+    first = room.partition(".")[0]
+    return first if first in STAGES else "toolkit"
+
+
+def kit_module(name: str) -> str | None:
+    """``asmnet_kit.face.crop.Crop`` -> ``face.crop``; None for another package's."""
+    package, _, rest = name.partition(".")
+    if package != "asmnet_kit":
+        return None
+    while rest and rest not in MODULES:
+        rest = rest.rpartition(".")[0]
+    return rest
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_imports_follow_the_arrows(folder: str) -> None:
+def test_nothing_is_imported_from_a_room_above(folder: str) -> None:
+    """By statement, or by a string that importlib or a new process may be given."""
     for path, tree in sources(folder):
-        for module in imported_modules(tree):
-            if module.split(".")[0] == "asmnet_kit":
-                assert folder_of(module) in ARROWS[folder], f"{path} imports {module}"
+        inner = room_of(module_of(path)) if module_of(path) else ""
+        is_table = str(path.relative_to(ROOT)) in TABLES
+        names = [*imported_modules(tree), *([] if is_table else named_modules(tree))]
+        for module in filter(None, map(kit_module, names)):
+            outer = room_of(module)
+            assert FLOOR[outer] <= FLOOR[inner], f"{path} ({inner}) takes {module} from above"
+            assert stage_of(outer) in USES[stage_of(inner)], f"{path} takes {module}"
+
+
+def test_every_room_is_there_and_no_file_lies_beside_the_rooms_of_toolkit() -> None:
+    assert {room_of(module) for module in MODULES if module} | {""} == set(ROOMS)
+    assert len(list((ROOT / "toolkit").glob("*.py"))) <= FILES_IN_TOOLKIT
+
+
+def test_the_two_tables_name_what_is_there() -> None:
+    """A name in a string breaks no import: each is loaded here."""
+    for target in [*(lazy.target for lazy in COMMANDS.values()), *OPENERS.values()]:
+        module, attribute = target.split(":")
+        assert hasattr(importlib.import_module(module), attribute), target
 
 
 @pytest.mark.parametrize("folder", ["toolkit", "benchmarks"])

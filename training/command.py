@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from asmnet_kit.base.errors import Interrupted, UsageError
+from asmnet_kit.base.run_folder import CONFIG, MODEL
 from asmnet_kit.commands.options import (
     DATA,
     FORMATS,
@@ -171,7 +172,7 @@ def train(**parameters: Any) -> None:
         )
         return
     stderr().print(
-        f"Done: {run / 'model.keras'}. Next: asmnet-kit quantize {quoted} --data "
+        f"Done: {run / MODEL}. Next: asmnet-kit quantize {quoted} --data "
         f"{shlex.quote(config.data)} --format {config.format} --recipe qat_w8a8 --out models",
         markup=False,
     )
@@ -193,7 +194,7 @@ def configuration(parameters: dict[str, Any]) -> TrainConfig:
     if parameters["resume"]:
         if parameters["recipe"]:
             raise UsageError("a resumed run keeps its settings: leave out --recipe")
-        config = TrainConfig.load(parameters["out"] / "config.toml")
+        config = TrainConfig.load(parameters["out"] / CONFIG)
         return dataclasses.replace(config, **given).validated()
     if parameters["recipe"]:
         recipe = read_recipe(parameters["recipe"])

@@ -10,7 +10,7 @@ from typing import Any
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import write_text
-from asmnet_kit.commands.options import MAX_SEED
+from asmnet_kit.base.limits import MAX_SEED
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -181,19 +181,19 @@ class TrainConfig:
         Raises:
             UsageError: see ``sampling.subset_values``; so below.
         """
-        from asmnet_kit.training.data.sampling import subset_values
+        from asmnet_kit.training.subset_options import subset_values
 
         return subset_values(self.teacher_share, option="--teacher-share", at_most=1)
 
     def teacher_conventions(self) -> dict[str, str]:
         """``teacher_calibrate``: subset -> the one whose labels it follows."""
-        from asmnet_kit.training.data.sampling import subset_conventions
+        from asmnet_kit.training.subset_options import subset_conventions
 
         return subset_conventions(self.teacher_calibrate)
 
     def sampling_weights(self) -> dict[str, float]:
         """``sampling`` by subset."""
-        from asmnet_kit.training.data.sampling import subset_values
+        from asmnet_kit.training.subset_options import subset_values
 
         return subset_values(self.sampling, option="--sampling")
 

@@ -11,9 +11,9 @@ from typing import Any
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.base.files import write_json
+from asmnet_kit.base.run_folder import MANIFEST
 
 SCHEMA_VERSION = 1
-NAME = "manifest.json"
 PACKAGES = (
     "tensorflow",
     "tf-keras",
@@ -68,7 +68,7 @@ def git_commit() -> str | None:
 def write_manifest(run: Path, content: dict[str, Any]) -> None:
     """Write ``manifest.json`` with the fields that every run has first."""
     write_json(
-        run / NAME, {"schema_version": SCHEMA_VERSION, "kit_version": __version__, **content}
+        run / MANIFEST, {"schema_version": SCHEMA_VERSION, "kit_version": __version__, **content}
     )
 
 
@@ -78,7 +78,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
     Raises:
         ModelError: it is missing, no JSON, or of another schema version.
     """
-    path = run / NAME
+    path = run / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:

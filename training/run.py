@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from asmnet_kit.base.console import counting, stderr
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import alone_in, make_folder, replacing
+from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, MANIFEST, MODEL, RECORDS, SHAPE_MODEL
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.registry import PREPARED, load_dataset
-from asmnet_kit.face.crop import CROP_SCALE, to_float_input
+from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.shape_model import ShapeAccumulator, ShapeModel
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
-from asmnet_kit.predict.predictor import RUN_MODEL
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.augment import AugmentRanges
 from asmnet_kit.training.data.batches import (
@@ -49,18 +50,11 @@ from asmnet_kit.training.manifest import (
     read_manifest,
     write_manifest,
 )
-from asmnet_kit.training.manifest import NAME as MANIFEST
 from asmnet_kit.training.networks.build import build
 from asmnet_kit.training.networks.counting import macs, parameters
 from asmnet_kit.training.networks.keras_predictor import KerasPredictor
 from asmnet_kit.training.networks.start_weights import initialise, open_source, start_at_mean_shape
 
-CONFIG, SHAPE_MODEL, CHECKPOINTS, RECORDS = (
-    "config.toml",
-    "shape_model.npz",
-    "checkpoints",
-    "records",
-)
 SHAPES_AT_ONCE = 4096  # of the one-pass PCA: 4 MB
 VALIDATION_BATCH = 64
 STATISTICS = 256  # pictures that batch-norm statistics are made from, for folded weights
@@ -157,7 +151,7 @@ def train(
             )
         evaluation = evaluate(KerasPredictor(model), sources.val, batch=VALIDATION_BATCH)
         if is_chief:
-            save_model(model, run / RUN_MODEL)
+            save_model(model, run / MODEL)
             manifest |= {
                 "finished_at": now() if result.finished else None,
                 "architecture": {

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.files import write_text
 from asmnet_kit.benchmarks.timing import noise
-from asmnet_kit.face.crop import Crop, Image
-from asmnet_kit.face.pose import generic_face, project_axes, rotation_matrix
+from asmnet_kit.face.crop import Crop
+from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.pose import POSE_UNIT_DEGREES, generic_face, project_axes, rotation_matrix
 from asmnet_kit.face.schemes import SCHEMES
-from asmnet_kit.predict.predictor import POSE_UNIT_DEGREES, input_values
 from asmnet_kit.results.results import schema as result_schema
 from asmnet_kit.results.results import summarise
+from asmnet_kit.tflite.inputs import input_values
 from asmnet_kit.tflite.metadata import ModelMetadata, pack_model, with_metadata
 from asmnet_kit.tflite.runtime import TensorInfo, dequantize
 from asmnet_kit.tflite.tensorfile import pack_tensors

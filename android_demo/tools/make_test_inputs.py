@@ -19,11 +19,12 @@ import asmnet_kit.quantize  # noqa: F401  # isort: skip  (chooses Keras 2 before
 import tf_keras  # isort: skip
 from asmnet_kit.base.files import write_bytes, write_json
 from asmnet_kit.drawn_faces.render import synthesize
-from asmnet_kit.face.crop import Crop, Image
-from asmnet_kit.predict.predictor import input_values
+from asmnet_kit.face.crop import Crop
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.recipes import recipe_of
 from asmnet_kit.quantize.source.fold import deployable
+from asmnet_kit.tflite.inputs import input_values
 from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
 from asmnet_kit.tflite.runtime import open_runtime
 from asmnet_kit.tflite.tensorfile import write_tensors

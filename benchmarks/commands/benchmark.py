@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asmnet_kit.base.errors import GateError, KitError, UsageError
+from asmnet_kit.base.limits import MAX_THREADS
 from asmnet_kit.commands.options import (
     TFLITE,
     InputPath,
@@ -22,8 +23,8 @@ from asmnet_kit.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from asmnet_kit.benchmarks.protocol import Request
     from asmnet_kit.benchmarks.runner import Data
-    from asmnet_kit.benchmarks.targets.protocol import Request
     from asmnet_kit.results.results import Result
 
 OTHER_MACHINES = ("android", "linux")  # targets that do not use this one
@@ -33,7 +34,6 @@ WITH_AFFINITY = ("cpu", "linux")  # targets whose process can be held to CPUs
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")  # of asmnet_kit.tflite.runtime, which imports NumPy
 CPUS = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
 MAX_CPUS = 4096  # more than any machine has
-MAX_THREADS = 256  # as in asmnet_kit.tflite.runtime
 
 # MLPerf Mobile's single-stream scenario.
 SINGLE_STREAM_RUNS = 1024
@@ -233,14 +233,9 @@ def benchmark(
       asmnet-kit benchmark m.tflite --data faces --format 300w --split test --out results
     """
     from asmnet_kit.base.files import require_writable
+    from asmnet_kit.benchmarks.protocol import WITHOUT_THREADS, Request
     from asmnet_kit.benchmarks.runner import WITHOUT_DEVICES, Data, requests_for
-    from asmnet_kit.benchmarks.targets.protocol import (
-        WITHOUT_THREADS,
-        Request,
-        load_target,
-        refuse_request,
-        refuse_unowned,
-    )
+    from asmnet_kit.benchmarks.targets.registry import load_target, refuse_request, refuse_unowned
     from asmnet_kit.datasets.registry import load_dataset
     from asmnet_kit.tflite.tensorfile import read_tensors
 
@@ -353,7 +348,7 @@ def _measure_all(
     """Measure, write each result as soon as it is there; what was written and what failed."""
     from asmnet_kit.base.console import progress
     from asmnet_kit.benchmarks.runner import benchmark_model, measure_accuracy, result_file_name
-    from asmnet_kit.benchmarks.targets.protocol import load_target
+    from asmnet_kit.benchmarks.targets.registry import load_target
     from asmnet_kit.benchmarks.timing.session_timing import SAME_BITS
     from asmnet_kit.results.results import save_result
 
@@ -418,7 +413,7 @@ def _measure_all(
 
 def _where(target: "dict[str, Any]") -> str:
     """For example ``cpu x1 XNNPACK``."""
-    from asmnet_kit.benchmarks.targets.protocol import cpu_list
+    from asmnet_kit.benchmarks.protocol import cpu_list
 
     threads = f"x{target['threads']}" if target["threads"] else ""
     held = f"on CPUs {cpu_list(target['affinity'])}" if target.get("affinity") else ""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.benchmarks.targets.protocol import cpu_list
+from asmnet_kit.benchmarks.protocol import cpu_list
 from asmnet_kit.results.results import ACCURACY_FACTS, Result, fell_back
 
 MAX_SLOWDOWN = 1.10  # new / base, of the judged percentile

@@ -5,13 +5,13 @@ in ways of their own, and differ by a few levels (LSB, steps of the output's sca
 being wrong. A kernel that is wrong differs by tens.
 """
 
-import importlib
 import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import KitError, ModelError
+from asmnet_kit.base.openers import open_stage
 from asmnet_kit.benchmarks.comparing import parity_worker
 from asmnet_kit.benchmarks.targets.gpu import GPU
 from asmnet_kit.face.metrics import mean_nme, per_face_nme
 from asmnet_kit.measure.face_crops import FaceCrops
-from asmnet_kit.predict.predictor import input_values
+from asmnet_kit.tflite.inputs import input_values
 from asmnet_kit.tflite.metadata import read_metadata
 from asmnet_kit.tflite.runtime import TensorInfo, dequantize, open_runtime
 
@@ -272,16 +273,12 @@ def _keras_rows(
     if run is None:
         return [Row(name, "tf_keras", problem="give --run RUN") for name in names]
     try:
-        # By name: benchmarks works without the training stages and never imports them itself.
-        importlib.import_module("asmnet_kit.training.environment").import_tensorflow()
-        module = importlib.import_module("asmnet_kit.quantize.rounding.emulated_file")
-        version = importlib.import_module("importlib.metadata").version("tf-keras")
-        real = module.float_landmarks(run, model, faces.pixels)
-        rows = [compared.real(names[1], f"tf_keras {version}", real, same=False)]
+        real = open_stage("float landmarks")(run, model, faces.pixels)
+        rows = [compared.real(names[1], f"tf_keras {version('tf-keras')}", real, same=False)]
     except KitError as error:
         return [Row(name, "tf_keras", problem=str(error)) for name in names]
     if emulated is None:
         why = "give --emulated, from asmnet-kit quantize --keep-emulated"
         return [Row(names[0], "tf_keras", problem=why), *rows]
-    landmarks = module.emulated_landmarks(run, emulated, model, faces.pixels)
-    return [compared.real(names[0], f"tf_keras {version}", landmarks), *rows]
+    landmarks = open_stage("emulated landmarks")(run, emulated, model, faces.pixels)
+    return [compared.real(names[0], f"tf_keras {version('tf-keras')}", landmarks), *rows]

@@ -56,8 +56,9 @@ def _runtime() -> Any:
 def _gpu(model: str) -> Any:
     from pathlib import Path
 
-    from asmnet_kit.benchmarks.targets.gpu import open_gpu, use_software_where_needed
-    from asmnet_kit.benchmarks.targets.protocol import Request
+    from asmnet_kit.benchmarks.protocol import Request
+    from asmnet_kit.benchmarks.targets.gpu import open_gpu
+    from asmnet_kit.machine.vulkan import use_software_where_needed
 
     use_software_where_needed()
     session = open_gpu(Request(model=Path(model), target=GPU))

@@ -27,7 +27,8 @@ from asmnet_kit.drawn_faces.render import SyntheticFace
 from asmnet_kit.face.crop import Points
 from asmnet_kit.face.metrics import per_face_nme
 from asmnet_kit.face.plausibility import Plausibility, own_plausibility
-from asmnet_kit.predict.predictor import Predictor, open_predictor
+from asmnet_kit.face.predictor import Predictor
+from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.predict.tracking import BETA, MIN_CUTOFF_HZ, FaceTracker
 from asmnet_kit.shipping.shipped import default_model
 

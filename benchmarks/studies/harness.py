@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from asmnet_kit.base.errors import KitError, MissingDependency
+from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.runner import benchmark_model
-from asmnet_kit.benchmarks.targets.protocol import Request
 
 PROGRAM = "litert-benchmark"
 LIMIT = 0.03  # of their p50

@@ -79,8 +79,8 @@ def measure(models: Sequence[Path], out: Path, *, target: str = "cpu", runs: int
     """
     from asmnet_kit.base.console import stderr
     from asmnet_kit.base.files import require_writable
+    from asmnet_kit.benchmarks.protocol import Request
     from asmnet_kit.benchmarks.runner import benchmark_model, requests_for, result_file_name
-    from asmnet_kit.benchmarks.targets.protocol import Request
     from asmnet_kit.results.results import save_result
 
     require_writable(out)

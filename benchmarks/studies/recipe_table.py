@@ -16,14 +16,14 @@ from pathlib import Path
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.base.files import write_text
+from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.runner import benchmark_model
-from asmnet_kit.benchmarks.targets.protocol import Request
 from asmnet_kit.benchmarks.timing.machine import machine_facts
 from asmnet_kit.benchmarks.timing.operator_times import ProfileError, profile_model
 from asmnet_kit.datasets.registry import load_to_measure
 from asmnet_kit.measure.drift import Landmarks, PixelDrift, Recorder
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
-from asmnet_kit.predict.predictor import TflitePredictor
+from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.tflite.accelerator_placement import FULL
 from asmnet_kit.tflite.audit import audit_model
 from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata

@@ -1,1 +1,1 @@
-"""One file for each target a model can be measured on."""
+"""Each target that a model can be measured on: a file of its own."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.benchmarks.protocol import Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.targets.android_binary import OPTION as BINARY_OPTION
 from asmnet_kit.benchmarks.targets.android_binary import measure_with_binary
-from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.targets.remote import (
     INPUTS_S,
     Answer,

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.benchmarks.protocol import Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.targets.benchmark_tool import (
     Outcome,
     OutputError,
     Replaced,
     parse_output,
 )
-from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.targets.remote import RemoteError, safe_name, tail
 from asmnet_kit.benchmarks.timing.machine import cpu_model, instruction_sets
 

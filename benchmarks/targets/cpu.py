@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from asmnet_kit.base.errors import MissingDependency, UsageError
-from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
+from asmnet_kit.benchmarks.protocol import Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.timing.machine import CpuUse
 from asmnet_kit.benchmarks.timing.operator_times import PACKAGE as PROFILED
 from asmnet_kit.benchmarks.timing.operator_times import ProfileError, profile_model
@@ -14,7 +14,7 @@ from asmnet_kit.benchmarks.timing.session_timing import measure_session
 from asmnet_kit.tflite.runtime import Runtime, installed_runtime, open_runtime
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
-    from asmnet_kit.predict.predictor import Predictor
+    from asmnet_kit.face.predictor import Predictor
 
 
 RUNTIME_OPTION = "runtime"
@@ -81,7 +81,7 @@ class CpuTarget:
         )
 
     def predictor(self, request: Request) -> "Predictor":
-        from asmnet_kit.predict.predictor import TflitePredictor
+        from asmnet_kit.predict.tflite_predictor import TflitePredictor
 
         session = open_runtime(
             request.model,

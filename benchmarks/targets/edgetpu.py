@@ -24,14 +24,14 @@ from asmnet_kit.benchmarks.edgetpu.compiler import (
     compile_model,
     find_compiler,
 )
-from asmnet_kit.benchmarks.targets.protocol import (
+from asmnet_kit.benchmarks.protocol import (
     Measurement,
     OnProgress,
     Request,
     refuse_cpu_options,
 )
 from asmnet_kit.benchmarks.timing.session_timing import measure_session, parity
-from asmnet_kit.doctor.checks import LIBEDGETPU_BUILDS
+from asmnet_kit.machine.edgetpu_library import LIBEDGETPU_BUILDS
 from asmnet_kit.tflite.accelerator_rules import COMPILED, edgetpu_hazard
 from asmnet_kit.tflite.graph import Graph, Tensor, read_graph
 from asmnet_kit.tflite.runtime import (
@@ -43,7 +43,7 @@ from asmnet_kit.tflite.runtime import (
 )
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
-    from asmnet_kit.predict.predictor import Predictor
+    from asmnet_kit.face.predictor import Predictor
 
 LIBRARIES = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
 DELEGATE = "EdgeTpuDelegateForCustomOp"  # the name of libedgetpu's node
@@ -140,7 +140,7 @@ class EdgeTpuTarget:
         )
 
     def predictor(self, request: Request) -> "Predictor":
-        from asmnet_kit.predict.predictor import TflitePredictor
+        from asmnet_kit.predict.tflite_predictor import TflitePredictor
 
         if _is_compiled(request.model):
             raise ModelError(

@@ -5,9 +5,6 @@ a model of which it would leave a part to the CPU. Without a GPU the same code r
 driver (SwiftShader comes with Chromium); that is labelled software and is no GPU's speed.
 """
 
-import ctypes
-import ctypes.util
-import json
 import os
 import re
 import sys
@@ -22,20 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError, UsageError, one_line
-from asmnet_kit.benchmarks.targets.gpu_whole import runs_without_cpu
-from asmnet_kit.benchmarks.targets.protocol import (
+from asmnet_kit.benchmarks.protocol import (
     Measurement,
     OnProgress,
     Request,
     refuse_cpu_options,
 )
+from asmnet_kit.benchmarks.targets.gpu_whole import runs_without_cpu
 from asmnet_kit.benchmarks.timing.litert_library import LibraryError
 from asmnet_kit.benchmarks.timing.session_timing import SAME_BITS, measure_session, parity
+from asmnet_kit.machine.vulkan import loaded_drivers, use_software_where_needed
 from asmnet_kit.tflite.graph import Graph, Tensor, read_graph
 from asmnet_kit.tflite.runtime import TensorInfo, open_runtime
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
-    from asmnet_kit.predict.predictor import Predictor
+    from asmnet_kit.face.predictor import Predictor
 
 PACKAGE = "ai-edge-litert"
 PRECISION_OPTION = "gpu_precision"
@@ -108,7 +106,7 @@ class GpuTarget:
         )
 
     def predictor(self, request: Request) -> "Predictor":
-        from asmnet_kit.predict.predictor import TflitePredictor
+        from asmnet_kit.predict.tflite_predictor import TflitePredictor
 
         use_software_where_needed()
         return TflitePredictor(request.model, session=open_gpu(request))
@@ -230,63 +228,6 @@ def open_gpu(request: Request) -> GpuSession:
     found = ADAPTER.findall(text)
     session.adapter = found[-1].strip() if found else None
     return session
-
-
-def use_software_where_needed() -> None:
-    """Without a GPU or any Vulkan driver for it, take the software one that a browser brings.
-
-    The loader reads the variable when it is loaded, and a library that is loaded already is found
-    by its name, so a loader beside the driver serves where the system has none.
-    """
-    from asmnet_kit.doctor.checks import (
-        SOFTWARE_VULKAN_DRIVER,
-        VULKAN_LOADER,
-        VULKAN_VARIABLES,
-        software_vulkan,
-        takes_software_vulkan,
-    )
-
-    folder = software_vulkan()
-    if folder is not None and takes_software_vulkan():
-        for variable in VULKAN_VARIABLES:
-            os.environ[variable] = str(folder / SOFTWARE_VULKAN_DRIVER)
-    if ctypes.util.find_library("vulkan") is None and folder is not None:
-        loader = folder / VULKAN_LOADER
-        if loader.is_file():
-            ctypes.CDLL(str(loader), mode=ctypes.RTLD_GLOBAL)
-
-
-def loaded_drivers() -> list[str]:
-    """File names of the Vulkan drivers that are loaded into this process.
-
-    A driver is what a manifest names as its library; the linker is asked whether it has that one
-    already, so links and whatever a vendor calls its files do not matter.
-    """
-    from asmnet_kit.doctor.checks import vulkan_manifests
-
-    named = {library for file in vulkan_manifests() if (library := _driver_library(file))}
-    return sorted(Path(library).name for library in named if _is_loaded(library))
-
-
-def _driver_library(manifest: Path) -> str | None:
-    """What to load for a manifest: a path, or a name that the linker looks for."""
-    try:
-        library = json.loads(manifest.read_bytes())["ICD"]["library_path"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # the Vulkan loader leaves it out, too
-    if not isinstance(library, str):
-        return None
-    return library if os.sep not in library else str(manifest.parent / library)
-
-
-def _is_loaded(library: str) -> bool:
-    if sys.platform == "win32":  # LiteRT's accelerator is not made for it
-        return False
-    try:
-        ctypes.CDLL(library, mode=os.RTLD_NOLOAD)
-    except OSError:
-        return False
-    return True
 
 
 def _import_runtime() -> tuple[Any, Any, Any]:

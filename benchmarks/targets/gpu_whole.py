@@ -24,7 +24,7 @@ def runs_without_cpu(model: Path, *, timeout_s: float = TIMEOUT_S) -> bool:
 
 
 def _non_cpu_fully_accelerated(model: Path, *, accelerators: int = GPU_ACCELERATOR) -> bool:
-    from asmnet_kit.benchmarks.targets.gpu import use_software_where_needed
+    from asmnet_kit.machine.vulkan import use_software_where_needed
 
     use_software_where_needed()
     litert = LiteRt()

@@ -7,18 +7,18 @@ import shutil
 from dataclasses import dataclass, replace
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.benchmarks.targets.edgetpu import (
-    COMPILED_OPTION,
-    compiled_for_board,
-    refuse_compiled,
-)
-from asmnet_kit.benchmarks.targets.protocol import (
+from asmnet_kit.benchmarks.protocol import (
     OnProgress,
     Request,
     cpu_list,
     option_words,
     protocol_words,
     refuse_cpu_options,
+)
+from asmnet_kit.benchmarks.targets.edgetpu import (
+    COMPILED_OPTION,
+    compiled_for_board,
+    refuse_compiled,
 )
 from asmnet_kit.benchmarks.targets.remote import (
     INPUTS_S,

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from asmnet_kit.base.errors import KitError
 from asmnet_kit.base.files import write_bytes
-from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
+from asmnet_kit.benchmarks.protocol import Measurement, OnProgress, Request
 from asmnet_kit.results.report.text import clean
 from asmnet_kit.results.results import check_result, parse_json
 from asmnet_kit.tflite.tensorfile import unpack_tensors
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
-    from asmnet_kit.predict.predictor import Predictor
+    from asmnet_kit.face.predictor import Predictor
 
 MAX_RESULT_BYTES = 50_000_000  # a million raw samples and all facts stay far below
 TAIL_CHARACTERS = 300

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.benchmarks.targets.protocol import Request, Target, refuse_fallback
+from asmnet_kit.benchmarks.protocol import Request, Target, refuse_fallback
 from asmnet_kit.benchmarks.targets.remote import RemoteError
 from asmnet_kit.benchmarks.timing.session_timing import landmark_parity
-from asmnet_kit.predict.predictor import TflitePredictor
+from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.tflite.tensorfile import Tensors, read_tensors, write_tensors
 
 # Crops of one call. Each call copies the model and starts a program over there; 512 float crops of

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.face.crop import Crop, Image, Points
-from asmnet_kit.predict.predictor import POSE_UNIT_DEGREES, input_values
+from asmnet_kit.face.crop import Crop, Points
+from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.pose import POSE_UNIT_DEGREES
+from asmnet_kit.tflite.inputs import input_values
 from asmnet_kit.tflite.metadata import read_metadata
 from asmnet_kit.tflite.runtime import Session, dequantize
 

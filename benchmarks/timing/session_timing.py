@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.benchmarks.targets.protocol import Measurement, OnProgress, Request
+from asmnet_kit.benchmarks.protocol import Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.timing.machine import (
     CpuUse,
     disturbances,

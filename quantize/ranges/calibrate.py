@@ -9,7 +9,8 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.face.crop import Image, to_float_input
+from asmnet_kit.face.input_values import to_float_input
+from asmnet_kit.face.pictures import Image
 
 BATCH = 32  # the size of the batches whose extremes are averaged; that of training
 

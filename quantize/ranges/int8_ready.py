@@ -8,7 +8,7 @@ import tf_keras
 
 from asmnet_kit.base.console import stderr
 from asmnet_kit.datasets.base import Dataset
-from asmnet_kit.face.crop import Image
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.quantize.ranges.calibrate import collect_crops, doubts, layer_ranges
 from asmnet_kit.quantize.source.equalise import concatenated, equalise
 from asmnet_kit.quantize.source.float_model import FloatModel

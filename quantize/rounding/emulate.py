@@ -30,7 +30,8 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapp
 from tensorflow_model_optimization.quantization.keras import QuantizeConfig, quantizers
 
 from asmnet_kit.base.errors import ModelError, UsageError
-from asmnet_kit.face.crop import MEAN, SCALE, Image
+from asmnet_kit.face.input_values import MEAN, SCALE
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.quantize.ranges.calibrate import Range, layer_ranges
 from asmnet_kit.quantize.source.fold import consumers, kernel_of, output_layers, sources
 

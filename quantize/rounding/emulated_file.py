@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.base.files import DAMAGED_NPZ, replacing
-from asmnet_kit.face.crop import Image
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.quantize.rounding.emulate import emulate
 from asmnet_kit.quantize.source.float_model import FloatModel, open_float_model
 from asmnet_kit.quantize.source.fold import deployable, output_names_of, with_outputs

@@ -10,7 +10,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Dataset
-from asmnet_kit.face.crop import MEAN, SCALE
+from asmnet_kit.face.input_values import MEAN, SCALE
 from asmnet_kit.face.shape_model import ShapeModel
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.quantize.ranges.calibrate import Range

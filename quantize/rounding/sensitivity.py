@@ -16,8 +16,8 @@ import tf_keras
 
 from asmnet_kit.base.errors import require
 from asmnet_kit.base.files import replacing
-from asmnet_kit.face.crop import Image
 from asmnet_kit.face.metrics import mean_nme, per_face_nme
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.measure.drift import Landmarks, PixelDrift
 from asmnet_kit.measure.face_crops import FaceCrops
 from asmnet_kit.quantize.rounding.emulate import emulate, rounded_layers, switch

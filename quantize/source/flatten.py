@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.face.crop import MEAN, SCALE
+from asmnet_kit.face.input_values import MEAN, SCALE
 
 L = tf_keras.layers
 

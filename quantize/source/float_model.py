@@ -11,16 +11,15 @@ from typing import Any
 import tf_keras
 
 from asmnet_kit.base.errors import ModelError, UsageError
+from asmnet_kit.base.run_folder import CONFIG, MODEL, SHAPE_MODEL
 from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.face.shape_model import ShapeModel
-from asmnet_kit.predict.predictor import RUN_MODEL
 from asmnet_kit.quantize.source.flatten import flattened, with_input_range
 from asmnet_kit.quantize.source.fold import is_functional, output_names_of, with_outputs
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.sources import Sources, choose_sources
 from asmnet_kit.training.manifest import read_manifest
 from asmnet_kit.training.networks.keras_predictor import KerasPredictor, load_model
-from asmnet_kit.training.run import CONFIG, SHAPE_MODEL
 
 # --val-data and --val-share are options of train: here the data itself must have enough.
 HOLD_OUT_ADVICE = "add pictures, or put some into a folder called val beside train"
@@ -137,7 +136,7 @@ def open_float_model(path: Path, *, mean: float | None, scale: float | None) -> 
         architecture=str(manifest.get("architecture", {}).get("name", config.arch)),
         config=config,
         shape_model=ShapeModel.load(shape_path) if shape_path.exists() else None,
-        sha256=hashlib.sha256((path / RUN_MODEL).read_bytes()).hexdigest(),
+        sha256=hashlib.sha256((path / MODEL).read_bytes()).hexdigest(),
         dataset_fingerprint=manifest.get("dataset", {}).get("sha256"),
         licence=manifest.get("licence"),
     )

@@ -8,6 +8,7 @@ import pytest
 
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.benchmarks import runner
+from asmnet_kit.benchmarks.protocol import Request, TargetError
 from asmnet_kit.benchmarks.runner import (
     Data,
     benchmark_model,
@@ -18,7 +19,7 @@ from asmnet_kit.benchmarks.runner import (
     result_file_name,
     run_worker,
 )
-from asmnet_kit.benchmarks.targets.protocol import Request, TargetError, load_target, target_names
+from asmnet_kit.benchmarks.targets.registry import load_target, target_names
 
 
 def _ignore(done: float, note: str) -> None:

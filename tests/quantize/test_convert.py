@@ -10,13 +10,13 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.face.crop import to_float_input
-from asmnet_kit.predict.predictor import input_values
+from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.recipes import RECIPES
 from asmnet_kit.quantize.rounding.emulate import emulate
 from asmnet_kit.quantize.source.fold import deployable, output_names_of
 from asmnet_kit.tflite.contract import verify_contract, verify_w8a8
+from asmnet_kit.tflite.inputs import input_values
 from asmnet_kit.tflite.runtime import dequantize, open_runtime
 from asmnet_kit.training.networks.build import build
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.cli import main
-from asmnet_kit.face.crop import to_float_input
 from asmnet_kit.face.generic_face import GENERIC_FACE_68
+from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.quantize.source.flatten import flattened, with_input_range
 from asmnet_kit.quantize.source.float_model import open_float_model
 from asmnet_kit.quantize.source.fold import check_flat

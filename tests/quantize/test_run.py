@@ -16,9 +16,9 @@ from asmnet_kit.cli import main
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.generic_face import GENERIC_FACE_68, GENERIC_FACE_98
+from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.face.shape_model import ShapeAccumulator
 from asmnet_kit.measure.evaluate import Evaluation
-from asmnet_kit.predict.predictor import Predictor
 from asmnet_kit.quantize import run as run_module
 from asmnet_kit.quantize.rounding.emulate import rounded_layers
 from asmnet_kit.quantize.source.fold import deployable

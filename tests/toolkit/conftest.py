@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
 from asmnet_kit.drawn_faces.render import synthesize
-from asmnet_kit.face.crop import Image, landmark_box
+from asmnet_kit.face.crop import landmark_box
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.schemes import scheme_of
 from asmnet_kit.face.shape_model import generic_reference
 

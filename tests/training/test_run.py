@@ -15,7 +15,7 @@ from asmnet_kit.datasets.base import Face, PictureFile
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.shape_model import ShapeModel
 from asmnet_kit.measure.evaluate import evaluate
-from asmnet_kit.predict.predictor import open_predictor
+from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data import sources
 from asmnet_kit.training.run import TrainResult, choose_strategy, precision, train

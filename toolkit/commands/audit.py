@@ -10,7 +10,7 @@ from asmnet_kit.base.errors import UsageError
 from asmnet_kit.commands.options import TFLITE, ModelPath, data_options, json_option
 
 if TYPE_CHECKING:
-    from asmnet_kit.face.crop import Image
+    from asmnet_kit.face.pictures import Image
     from asmnet_kit.tflite.audit import Audit, Finding
 
 DEFAULT_FACES = 64

@@ -141,7 +141,7 @@ def offsets(
     from asmnet_kit.base import console
     from asmnet_kit.datasets.registry import load_for_model
     from asmnet_kit.measure.label_offsets import SCHEMA_VERSION, label_offsets
-    from asmnet_kit.predict.predictor import open_predictor
+    from asmnet_kit.predict.open_predictor import open_predictor
 
     predictor = open_predictor(model or told_default_model())
     dataset = load_for_model(data, data_format, model_points=predictor.scheme.points, split=split)
@@ -225,7 +225,7 @@ def teacher(
     from asmnet_kit.base.files import require_writable
     from asmnet_kit.datasets.registry import load_for_model
     from asmnet_kit.measure.teacher_views import ENDING, SCHEMA_VERSION, teach
-    from asmnet_kit.predict.predictor import open_predictor
+    from asmnet_kit.predict.open_predictor import open_predictor
 
     if out.suffix != ENDING:
         raise UsageError(f"--out: expected a name ending in {ENDING}, got {out.name}")
@@ -292,17 +292,14 @@ def prepare(
 
     Example:  asmnet-kit data prepare --data 300W --format 300w --out shards
     """
-    import importlib
-
     from asmnet_kit.base import console
+    from asmnet_kit.base.openers import open_stage
     from asmnet_kit.datasets.registry import load_dataset
 
     dataset = load_dataset(data, data_format, split=split, points=int(points) if points else None)
-    # By name: toolkit imports no stage, and only this command needs TensorFlow.
-    importlib.import_module("asmnet_kit.training.environment").import_tensorflow()
-    records = importlib.import_module("asmnet_kit.training.data.write_shards")
+    write_shards = open_stage("shard writer")
     with console.counting("Faces") as on_progress:
-        prepared = records.prepare(dataset, out, size=size, progress=on_progress)
+        prepared = write_shards(dataset, out, size=size, progress=on_progress)
     for problem in prepared.problems[:SHOWN]:
         console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
     if len(prepared.problems) > SHOWN:

@@ -90,9 +90,9 @@ def evaluate(
     from asmnet_kit.base.console import counting, print_json, stderr, stdout
     from asmnet_kit.datasets.registry import load_to_measure
     from asmnet_kit.face.plausibility import Plausibility, own_plausibility
-    from asmnet_kit.measure.evaluate import check_plot, plot_ced
+    from asmnet_kit.measure.ced_plot import check_plot, plot_ced
     from asmnet_kit.measure.evaluate import evaluate as measure
-    from asmnet_kit.predict.predictor import open_predictor
+    from asmnet_kit.predict.open_predictor import open_predictor
 
     if ced_path is not None:
         check_plot(ced_path)  # rather now than after minutes of measuring

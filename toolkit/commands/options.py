@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import click
 
 from asmnet_kit.base.files import require_exists
+from asmnet_kit.base.limits import MAX_SEED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-MAX_SEED = 2**32 - 1  # of NumPy's older generator, which TensorFlow's tools use
 
 # Repeated here as text, so that --help needs no reader; a test compares it with the registry.
 FORMATS = ("300w", "wflw", "aflw2000", "300w_lp", "merlrav", "csv", "records", "synthetic")

@@ -186,9 +186,9 @@ def _predict_picture(
     import numpy as np
 
     from asmnet_kit.base.console import print_json, stderr, stdout
-    from asmnet_kit.face.crop import read_image
+    from asmnet_kit.face.pictures import read_image
+    from asmnet_kit.predict.open_predictor import open_predictor
     from asmnet_kit.predict.picture import predict_image
-    from asmnet_kit.predict.predictor import open_predictor
 
     picture = read_image(image, upright=True)
     predictor = open_predictor(model)

@@ -21,7 +21,7 @@ from asmnet_kit.predict.film import (
     json_line,
     line_writer,
 )
-from asmnet_kit.predict.predictor import open_predictor
+from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.predict.tracking import (
     BETA,
     DETECT_EVERY,

@@ -4,7 +4,6 @@ Each step is a process of its own that runs a public command, so what the quicks
 repeated line by line, and no step inherits the memory of the one before.
 """
 
-import importlib
 import json
 import shlex
 import subprocess
@@ -16,6 +15,8 @@ from pathlib import Path
 import click
 
 from asmnet_kit.base.errors import KitError, UsageError, require_installed
+from asmnet_kit.base.openers import open_stage
+from asmnet_kit.base.run_folder import CONFIG, MODEL
 from asmnet_kit.commands.options import seed_option
 
 STAMP = "quickstart.json"
@@ -95,7 +96,7 @@ def steps(out: Path, plan: Plan) -> list[Step]:
         )
         return Step(f"quantize ({recipe})", arguments, quantized[recipe])
 
-    resume = ("--resume",) if (run / "config.toml").exists() else ()
+    resume = ("--resume",) if (run / CONFIG).exists() else ()
     return [
         Step(
             "draw faces",
@@ -115,7 +116,7 @@ def steps(out: Path, plan: Plan) -> list[Step]:
                 *("--augmentation", "light"),
                 *(*seed, "--out", str(run), *resume),
             ),
-            run / "model.keras",
+            run / MODEL,
         ),
         *(quantize(recipe) for recipe in quantized),
         Step(
@@ -147,8 +148,8 @@ def begin(out: Path, plan: Plan) -> None:
     """
     from asmnet_kit.base.files import write_json
 
-    # By name: toolkit imports no stage. Both checks spare the minutes that drawing faces takes.
-    importlib.import_module("asmnet_kit.training.catalogue").check_input_size(plan.input_size)
+    # Both checks spare the minutes that drawing faces takes.
+    open_stage("input size check")(plan.input_size)
     require_installed(*TRAINING_PACKAGES, extra="train")
     stamp = out / STAMP
     if stamp.exists():

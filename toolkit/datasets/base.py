@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.face.crop import Image, Points, decode_image, landmark_box, read_image
+from asmnet_kit.face.crop import Points, landmark_box
+from asmnet_kit.face.pictures import Image, decode_image, read_image
 from asmnet_kit.face.schemes import Scheme
 
 

@@ -20,7 +20,8 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import replacing
 from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.datasets.registry import load_dataset, of_split
-from asmnet_kit.face.crop import Crop, Image, decode_image
+from asmnet_kit.face.crop import Crop
+from asmnet_kit.face.pictures import Image, decode_image
 from asmnet_kit.face.schemes import Scheme
 
 SCHEMA_VERSION = 1

@@ -18,6 +18,13 @@ from typing import Any
 
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import KitError
+from asmnet_kit.machine.edgetpu_library import LIBEDGETPU_BUILDS
+from asmnet_kit.machine.vulkan import (
+    gpu_devices,
+    software_vulkan,
+    takes_software_vulkan,
+    vulkan_drivers,
+)
 
 SCHEMA_VERSION = 1
 OK, MISSING, BROKEN = "ok", "missing", "broken"
@@ -34,33 +41,8 @@ OPENCV_PACKAGES = (
 )
 TRAIN_PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "matplotlib")
 
-VULKAN_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")  # the second is the older name
-VULKAN_DRIVER_FOLDERS = (
-    "/usr/share/vulkan/icd.d",
-    "/usr/local/share/vulkan/icd.d",
-    "/etc/vulkan/icd.d",
-)
-# What a GPU's kernel driver shows: DRM, NVIDIA, Mali, Adreno, Imagination, WSL.
-GPU_DEVICES = (
-    "/dev/dri/renderD*",
-    "/dev/nvidia[0-9]*",
-    "/dev/mali*",
-    "/dev/kgsl-3d0",
-    "/dev/pvr*",
-    "/dev/dxg",
-)
 OS_RELEASE = Path("/etc/os-release")
 OLD_MESA = "bookworm"  # its Mesa 22.3.6 cannot run LiteRT's accelerator; 25.0 of its backports can
-# Browsers bring SwiftShader, a Vulkan driver on the CPU, and beside it a Vulkan loader.
-VULKAN_LOADER = "libvulkan.so.1"
-SOFTWARE_VULKAN_DRIVER = "vk_swiftshader_icd.json"
-BROWSER_FOLDERS = (
-    Path("/usr/lib/chromium"),
-    Path("/usr/lib/chromium-browser"),
-    Path("/usr/lib64/chromium-browser"),
-    Path("/opt/google/chrome"),
-    Path("/opt/chromium.org/chromium"),
-)
 # USB vendor and product of a Coral accelerator, before and after it got its firmware.
 CORAL_USB_IDS = {("1a6e", "089a"), ("18d1", "9302")}
 USB_DEVICES = Path("/sys/bus/usb/devices")
@@ -71,11 +53,6 @@ CORAL_PACKAGES = (
     "/usr/share/keyrings/coral.gpg && echo 'deb [signed-by=/usr/share/keyrings/coral.gpg] "
     "https://packages.cloud.google.com/apt coral-edgetpu-stable main' | sudo tee "
     "/etc/apt/sources.list.d/coral-edgetpu.list && sudo apt-get update && sudo apt-get install "
-)
-# Reported in google-coral/edgetpu#812; none of it was tried here, where there is no device.
-LIBEDGETPU_BUILDS = (
-    "Google's own libedgetpu 16.0 is of TensorFlow 2.5's time: users report segmentation faults "
-    "with 2.12 and newer, and that the builds of github.com/feranick/libedgetpu work with them"
 )
 # In a checkout alone: the app is no part of the installed package.
 ANDROID_TOOLS = Path(__file__).resolve().parents[2] / "android_demo" / "tools" / "toolchain.py"
@@ -367,49 +344,6 @@ def _usb_ids(devices: Path) -> Iterable[tuple[str, str]]:
             yield vendor.read_text().strip(), product
         except OSError:  # unplugged while being read
             continue
-
-
-def vulkan_manifests() -> list[Path]:
-    """The driver manifests that the Vulkan loader would read: one .json for each driver."""
-    told = next(filter(None, map(os.environ.get, VULKAN_VARIABLES)), None)
-    if told:
-        return [Path(part) for part in told.split(os.pathsep) if Path(part).is_file()]
-    files = [file for folder in VULKAN_DRIVER_FOLDERS for file in Path(folder).glob("*.json")]
-    return sorted(files, key=lambda file: file.stem)
-
-
-def vulkan_drivers() -> list[str]:
-    """Names of the driver manifests that the Vulkan loader would read."""
-    return [file.stem for file in vulkan_manifests()]
-
-
-def gpu_devices() -> list[Path]:
-    """Device files of GPUs; none on a machine without any."""
-    patterns = [Path(pattern) for pattern in GPU_DEVICES]
-    return [path for pattern in patterns for path in pattern.parent.glob(pattern.name)]
-
-
-def takes_software_vulkan() -> bool:
-    """Will the target ``gpu`` take the browser's SwiftShader?
-
-    Where there is no other driver, and where there is no GPU for one: the system's driver would
-    then be software, too, and that of Debian 12 is too old. A driver that was told is taken.
-    """
-    if software_vulkan() is None:
-        return False
-    told = any(os.environ.get(variable) for variable in VULKAN_VARIABLES)
-    return not vulkan_drivers() or not (told or gpu_devices())
-
-
-def software_vulkan() -> Path | None:
-    """A browser's folder with SwiftShader and, where the system has none, a Vulkan loader."""
-    needs_loader = ctypes.util.find_library("vulkan") is None
-    for folder in BROWSER_FOLDERS:
-        if (folder / SOFTWARE_VULKAN_DRIVER).is_file():
-            if needs_loader and not (folder / VULKAN_LOADER).is_file():
-                continue
-            return folder
-    return None
 
 
 def _is_old_mesa() -> bool:

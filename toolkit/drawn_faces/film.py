@@ -19,7 +19,7 @@ from asmnet_kit.drawn_faces.light import random_light
 from asmnet_kit.drawn_faces.look import random_look
 from asmnet_kit.drawn_faces.mesh import join
 from asmnet_kit.drawn_faces.shape import random_shape
-from asmnet_kit.face.crop import Image
+from asmnet_kit.face.pictures import Image
 
 FACE_SHARE = 0.5  # longer side of the landmarks' box, of the picture's side, in the first frame
 NOISE_LEVELS = 4.0  # standard deviation of the sensor's noise, of 255: a phone indoors

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.drawn_faces.noise import tile
-from asmnet_kit.face.crop import Image
+from asmnet_kit.face.pictures import Image
 
 Array = NDArray[np.float32]
 

@@ -9,7 +9,6 @@ crop. The phone app and the browser page repeat these formulas; golden files kee
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,13 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.face.pictures import Image
 
-Image = NDArray[np.uint8]  # [H, W, 3], RGB
 Points = NDArray[np.float32]  # [..., N, 2], x right, y down; NaN where there is no label
 
 CROP_SCALE = 1.2
-MEAN = 128
-SCALE = 128
 
 MAX_HALVINGS = 20  # then no picture is more than a pixel
 
@@ -176,67 +173,3 @@ def landmark_box(landmarks: Points) -> NDArray[np.float32]:
     corners = np.concatenate([labelled.min(axis=0), labelled.max(axis=0)])
     box: NDArray[np.float32] = corners.astype(np.float32)
     return box
-
-
-def to_float_input(crops: Image) -> NDArray[np.float32]:
-    """(v - 128) / 128 for a float model; any shape."""
-    values: NDArray[np.float32] = np.multiply(crops, np.float32(1 / SCALE), dtype=np.float32)
-    values -= np.float32(MEAN / SCALE)  # exact: v / 128 has 8 bits
-    return values
-
-
-def to_int8_input(crops: Image) -> NDArray[np.int8]:
-    """v - 128 for a w8a8 model, whose input scale is exactly 1/128 and zero point 0."""
-    return (crops ^ 128).view(np.int8)  # flipping the top bit of v is v - 128 in two's complement
-
-
-def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
-    """An encoded picture (JPEG, PNG ...) as uint8 [H, W, 3], RGB.
-
-    Args:
-        name: appears in error messages.
-        upright: follow EXIF rotation, as viewers of photographs do. Data sets are read without:
-            their annotations refer to the stored pixels.
-
-    Raises:
-        DatasetError: the bytes are not a whole picture.
-    """
-    if encoded[:2] == b"\xff\xd8" and not _jpeg_ends(encoded):
-        # libjpeg would fill the missing rest with grey and only print a warning.
-        raise DatasetError(f"{name}: truncated JPEG (no end-of-image marker)")
-    flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
-    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
-    if pixels is None:
-        raise DatasetError(f"{name}: expected a picture OpenCV can read, got {len(encoded)} bytes")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _jpeg_ends(encoded: bytes) -> bool:
-    """Whether a JPEG's end-of-image marker follows its pixels.
-
-    Phones append films and depth maps after it, and a thumbnail in the header has one of its own:
-    so the header's segments are stepped over up to the pixels (SOS). Among these 0xff is never
-    followed by 0xd9 but in the marker.
-    """
-    position = 2
-    while position + 4 <= len(encoded) and encoded[position] == 0xFF:
-        if encoded[position + 1] == 0xDA:
-            return encoded.find(b"\xff\xd9", position) >= 0
-        if encoded[position + 1] == 0xFF:  # padding before a marker
-            position += 1
-        else:
-            position += 2 + int.from_bytes(encoded[position + 2 : position + 4], "big")
-    return False
-
-
-def read_image(path: Path, *, upright: bool = False) -> Image:
-    """A picture file as uint8 [H, W, 3], RGB; ``upright`` follows EXIF rotation.
-
-    Raises:
-        DatasetError: the file is missing, unreadable or cut off.
-    """
-    try:
-        encoded = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from error
-    return decode_image(encoded, name=str(path), upright=upright)

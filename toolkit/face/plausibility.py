@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
 from asmnet_kit.base.files import replacing
+from asmnet_kit.base.run_folder import SHAPE_MODEL
 from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.face.shape_model import (
     ShapeModel,
@@ -42,7 +43,6 @@ LIMIT_PERCENT = 8.0  # NME: 300-W's custom for a face that failed
 SIGNALS = ("residual", "mahalanobis", "unexplained")
 USED = "residual"
 
-RUN_SHAPE_MODEL = "shape_model.npz"  # of a run folder
 SHAPE_MODEL_SUFFIX = ".npz"  # beside a .tflite of the same name
 
 # A shape inside the model has no residual; half a thousandth of the eye distance is far below any
@@ -226,7 +226,7 @@ def own_plausibility(model: Path) -> Plausibility | None:
     Raises:
         ModelError: it is damaged.
     """
-    path = model / RUN_SHAPE_MODEL if model.is_dir() else model.with_suffix(SHAPE_MODEL_SUFFIX)
+    path = model / SHAPE_MODEL if model.is_dir() else model.with_suffix(SHAPE_MODEL_SUFFIX)
     return Plausibility.load(path) if path.is_file() else None
 
 

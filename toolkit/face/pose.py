@@ -19,6 +19,9 @@ from asmnet_kit.base.errors import UsageError
 from asmnet_kit.face.generic_face import GENERIC_FACE_68, GENERIC_FACE_98
 from asmnet_kit.face.schemes import Scheme
 
+ANGLES = ("yaw", "pitch", "roll")  # in this order wherever a pose is three numbers
+POSE_UNIT_DEGREES = 90.0  # models predict degrees / 90
+
 GENERIC_FACES = {68: GENERIC_FACE_68, 98: GENERIC_FACE_98}
 
 # The camera of pose labels: 10 m away the 0.2 m of a face differ by 2 % in scale, which is nearly a

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.face.crop import Image
+from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.predictor import Prediction, Predictor
 from asmnet_kit.face.schemes import Scheme
-from asmnet_kit.predict.predictor import Prediction, Predictor
 
 Landmarks = NDArray[np.float32]
 

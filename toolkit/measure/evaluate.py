@@ -3,35 +3,30 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import DatasetError, ModelError, UsageError, require
-from asmnet_kit.base.files import replacing
+from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
-from asmnet_kit.face.crop import Crop, Image
-from asmnet_kit.face.metrics import auc, ced, failure_rate, mean_nme, per_face_nme, pose_errors
+from asmnet_kit.face.boxes import MIN_OVERLAP, Box, overlap
+from asmnet_kit.face.crop import Crop
+from asmnet_kit.face.metrics import auc, failure_rate, mean_nme, per_face_nme, pose_errors
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.plausibility import SIGNALS, USED, Plausibility, Ranking
-from asmnet_kit.face.pose import pose_from_landmarks
+from asmnet_kit.face.pose import ANGLES, pose_from_landmarks
+from asmnet_kit.face.predictor import Predictor, refuse_nan
 from asmnet_kit.face.schemes import Scheme
-from asmnet_kit.predict.predictor import Predictor, refuse_nan
 
 SCHEMA_VERSION = 1
 THRESHOLDS = (8, 10)  # percent NME: 300-W's and WFLW's customs
-ANGLES = ("yaw", "pitch", "roll")
 BOXES = ("landmarks", "detector")
 
-# The kit's detector answers with about the landmarks' own box; one that holds the forehead, as most
-# do, overlaps it by about 0.6 at its best. A neighbour's face overlaps by far less than this.
-MIN_OVERLAP = 0.3
 
 BATCH = 32  # crops per call of the model
 READING_THREADS = 4  # decode the next batch while the model runs on this one
 
-Box = NDArray[np.float32]  # [4] x0, y0, x1, y1, pixels of the picture
 FindBoxes = Callable[[Image], Sequence[Box]]
 
 
@@ -271,61 +266,6 @@ def require_same_points(predictor: Predictor, dataset: Dataset) -> None:
         )
 
 
-def check_plot(path: Path) -> None:
-    """Check that ``plot_ced`` can write a picture of this name.
-
-    Raises:
-        MissingDependency: matplotlib is not installed.
-        UsageError: matplotlib cannot write such a file, or there is a folder of that name.
-    """
-    require("matplotlib", extra="train")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    suffixes = sorted(FigureCanvasAgg.filetypes)
-    if path.suffix.lstrip(".").lower() not in suffixes:
-        raise UsageError(f"{path}: expected a picture name ending in {', '.join(suffixes)}")
-    if path.is_dir():
-        raise UsageError(f"{path}: expected the name of a picture, got a folder")
-
-
-def plot_ced(evaluation: Evaluation, path: Path, *, limit_percent: float = 10.0) -> None:
-    """Draw the cumulative error distribution of all faces and of each subset.
-
-    Args:
-        path: of the picture; its suffix chooses the format (.png, .svg, .pdf).
-
-    Raises:
-        MissingDependency: matplotlib is not installed.
-        UsageError: matplotlib cannot write such a file.
-    """
-    check_plot(path)
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
-    axes = figure.add_subplot()
-    everything = np.ones(len(evaluation.nme), np.bool_)
-    for name, members in {"all faces": everything, **evaluation.in_subset}.items():
-        nme = evaluation.nme[members]
-        if np.isfinite(nme).any():
-            x, y = ced(nme)
-            label = f"{name}: NME {mean_nme(nme):.2f} %, AUC@10 {auc(nme, 10):.3f}"
-            # The last step goes on to the right; 'post' holds each value until the next error.
-            axes.step([*x, max(limit_percent, x[-1])], [*y, 1.0], where="post", label=label)
-    for threshold in THRESHOLDS:
-        axes.axvline(threshold, color="grey", linewidth=0.6, linestyle=":")
-    axes.set(
-        xlim=(0, limit_percent),
-        ylim=(0, 1),
-        xlabel="NME, % of the distance between the outer eye corners",
-        ylabel="share of faces",
-        title=f"{evaluation.model} on {evaluation.dataset}",
-    )
-    axes.grid(alpha=0.3)
-    axes.legend(loc="best", fontsize="small")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
-
-
 @dataclass(frozen=True)
 class _FaceCrop:
     face: Face
@@ -363,14 +303,6 @@ class _CropReader:
             return face.detector_box
         best = max(self._find_boxes(picture), key=lambda box: overlap(box, face.box), default=None)
         return best if best is not None and overlap(best, face.box) >= MIN_OVERLAP else None
-
-
-def overlap(first: Box, second: Box) -> float:
-    """Intersection over union of two boxes [4] x0, y0, x1, y1; 0 for empty ones."""
-    size = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
-    shared = float(np.prod(np.maximum(size, 0)))
-    both = float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2])) - shared
-    return shared / both if both > 0 else 0.0
 
 
 class _Judged:

@@ -6,7 +6,8 @@ import numpy as np
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Dataset, Problem
-from asmnet_kit.face.crop import Crop, Image, Points
+from asmnet_kit.face.crop import Crop, Points
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.schemes import Scheme
 
 

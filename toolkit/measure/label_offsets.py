@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.face.crop import Crop, Points, landmark_box
+from asmnet_kit.face.predictor import Predictor, predict_both_ways
 from asmnet_kit.measure.evaluate import require_same_points
-from asmnet_kit.predict.predictor import Predictor, predict_both_ways
 
 SCHEMA_VERSION = 1
 ALL = "all faces"

@@ -18,8 +18,8 @@ from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.registry import PREPARED
 from asmnet_kit.face.crop import Crop, Points
 from asmnet_kit.face.metrics import mean_nme, per_face_nme
+from asmnet_kit.face.predictor import Predictor, predict_both_ways
 from asmnet_kit.measure.evaluate import require_same_points
-from asmnet_kit.predict.predictor import Predictor, predict_both_ways
 
 SCHEMA_VERSION = 1  # of data teacher --json
 ENDING = ".npz"

@@ -32,10 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.face.crop import Image
+from asmnet_kit.face.boxes import Box, area, overlaps
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.predict.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace, Candidates
-
-Box = NDArray[np.float32]  # [4] x0, y0, x1, y1, pixels of the picture
 
 MIN_SCORE = 0.5
 SEARCH_SCORE = 0.4  # lower than MIN_SCORE: the second network decides
@@ -45,7 +44,7 @@ MAX_LEVELS = 4  # windows down to an eighth of the picture's longer side; each l
 WINDOW_OVERLAP = 1 / 3  # a face of up to a third of a window lies wholly in one of them
 
 CONFIRM_WINDOW = 4.0  # x the candidate's longer side: where the full-range network is at its best
-SAME_FACE = 0.3  # intersection over union; MediaPipe's own threshold
+MERGE_OVERLAP = 0.3  # intersection over union; MediaPipe's own threshold
 
 # From key points to the landmark box (landmark_boxes): least squares on 2,000 faces of four sets of
 # development pictures, wide poses among them. Shares of the network's box.
@@ -93,7 +92,7 @@ def detect_faces(image: Image, *, min_score: float = MIN_SCORE) -> list[Detectio
         Detection(box, float(score))
         for box, score in zip(landmark_boxes(faces), faces.scores, strict=True)
     ]
-    return sorted(detections, key=lambda face: -_area(face.box))
+    return sorted(detections, key=lambda face: -area(face.box))
 
 
 def windows(width: int, height: int) -> Iterator[tuple[tuple[float, float], float]]:
@@ -127,7 +126,7 @@ def _look_again(confirm: BlazeFace, image: Image, candidate: Box, min_score: flo
         image, centre=((x0 + x1) / 2, (y0 + y1) / 2), side=side, min_score=min_score
     )
     faces = _merged(seen)
-    return _only(faces, np.flatnonzero(_overlaps(candidate, faces.boxes) > SAME_FACE)[:1])
+    return _only(faces, np.flatnonzero(overlaps(candidate, faces.boxes) > MERGE_OVERLAP)[:1])
 
 
 def landmark_boxes(faces: Candidates) -> NDArray[np.float32]:
@@ -180,7 +179,7 @@ def _merged(faces: Candidates) -> Candidates:
     merged = []
     left = np.argsort(-faces.scores, kind="stable")
     while len(left):
-        same = _overlaps(faces.boxes[left[0]], faces.boxes[left]) > SAME_FACE
+        same = overlaps(faces.boxes[left[0]], faces.boxes[left]) > MERGE_OVERLAP
         same[0] = True  # an empty box overlaps nothing, not even itself
         group = _only(faces, left[same])
         weights = group.scores / group.scores.sum()
@@ -193,22 +192,6 @@ def _merged(faces: Candidates) -> Candidates:
         )
         left = left[~same]
     return _joined(merged) if merged else faces
-
-
-def _area(box: Box) -> float:
-    return float((box[2] - box[0]) * (box[3] - box[1]))
-
-
-def _overlaps(box: Box, others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union of one box with each of [K, 4]."""
-    low = np.maximum(box[:2], others[:, :2])
-    high = np.minimum(box[2:], others[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=1)
-    union = _area(box) + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared
-    ratio: NDArray[np.float32] = np.divide(
-        shared, union, out=np.zeros_like(shared), where=union > 0
-    )
-    return ratio
 
 
 _loaded = threading.local()

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import write_bytes
-from asmnet_kit.face.crop import Image, Points, landmark_box
+from asmnet_kit.face.crop import Points, landmark_box
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import project_axes
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.predict.picture import FacePrediction

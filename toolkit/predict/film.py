@@ -14,7 +14,7 @@ import numpy as np
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import replacing
 from asmnet_kit.base.silent_stderr import silent_stderr
-from asmnet_kit.face.crop import Image
+from asmnet_kit.face.pictures import Image
 
 SCHEMA_VERSION = 1
 USUAL_FPS = 30.0  # where a file or a camera does not say

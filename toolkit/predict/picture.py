@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.face.crop import Crop, Image, Points
+from asmnet_kit.face.boxes import Box
+from asmnet_kit.face.crop import Crop, Points
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.plausibility import Plausibility
 from asmnet_kit.face.pose import pose_from_landmarks
+from asmnet_kit.face.predictor import Predictor, refuse_nan
 from asmnet_kit.predict.detector import MIN_SCORE, detect_faces
-from asmnet_kit.predict.predictor import Predictor, refuse_nan
-
-Box = NDArray[np.float32]  # [4] x0, y0, x1, y1, pixels of the picture
 
 
 @dataclass(frozen=True)

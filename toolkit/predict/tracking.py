@@ -21,16 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.face.crop import Image, landmark_box
+from asmnet_kit.face.boxes import MIN_OVERLAP, Box, overlap
+from asmnet_kit.face.crop import landmark_box
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.plausibility import Plausibility
-from asmnet_kit.face.pose import wrapped
-from asmnet_kit.measure.evaluate import MIN_OVERLAP, overlap
+from asmnet_kit.face.pose import POSE_UNIT_DEGREES, wrapped
+from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.predict.detector import MIN_SCORE, Detection, detect_faces
 from asmnet_kit.predict.one_euro import OneEuroFilter
 from asmnet_kit.predict.picture import FacePrediction, predict_face
-from asmnet_kit.predict.predictor import POSE_UNIT_DEGREES, Predictor
-
-Box = NDArray[np.float32]  # [4] x0, y0, x1, y1, pixels of the frame
 
 DETECT_EVERY = 30  # frames: once a second of most films
 PATIENCE_SECONDS = 1.0  # detectors miss a turned face for some frames
@@ -38,7 +37,7 @@ FALLEN_ODDS = 0.5  # of the median over the last second
 MEMORY_SECONDS = 1.0
 MIN_SIDE = 16.0  # pixels: a smaller face has fewer pixels than the landmarks have coordinates
 MAX_SIDE_SHARE = 1.5  # of the frame's longer side: a larger box has run away
-SAME_FACE = 0.6  # overlap of two boxes that follow one face
+ONE_FACE_OVERLAP = 0.6  # overlap of two boxes that follow one face
 MAX_ODDS = 1e6
 
 # Measured (docs/video.md). Speeds are in face sizes, and for the pose in quarter turns, a second.
@@ -242,6 +241,6 @@ def _distinct(tracks: list[_Track]) -> list[_Track]:
     """Without those that follow the face of an older track."""
     kept: list[_Track] = []
     for track in tracks:
-        if all(overlap(track.box, other.box) < SAME_FACE for other in kept):
+        if all(overlap(track.box, other.box) < ONE_FACE_OVERLAP for other in kept):
             kept.append(track)
     return kept

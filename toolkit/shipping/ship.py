@@ -30,6 +30,7 @@ import numpy as np
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.base.files import write_bytes, write_json, write_text
+from asmnet_kit.base.run_folder import MANIFEST
 from asmnet_kit.face.plausibility import Plausibility
 from asmnet_kit.results.results import Result, load_result
 from asmnet_kit.shipping.shipped import FOLDER, LICENCES, SCHEMA_VERSION, shipped_models
@@ -329,7 +330,7 @@ def _kept(card: Path, sha256: str) -> dict[str, Any]:
 
 def _of_run(run: Path) -> dict[str, Any]:
     """What a run's manifest says of the network and of how it was trained."""
-    manifest = _json(run / "manifest.json")
+    manifest = _json(run / MANIFEST)
     return {
         **{key: manifest["architecture"][key] for key in OF_A_RUN},
         "trained": {

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.face.crop import Image
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.tflite.accelerator_placement import ACCELERATORS, FULL, REFUSED, Placement, place
 from asmnet_kit.tflite.accelerator_rules import VERSION_CAPS
 from asmnet_kit.tflite.contract import verify_contract, verify_w8a8

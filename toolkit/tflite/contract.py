@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.face.crop import SCALE
+from asmnet_kit.face.input_values import SCALE
 from asmnet_kit.tflite.metadata import parse_model
 from asmnet_kit.tflite.runtime import SIGNATURE
 

@@ -19,7 +19,8 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.face.crop import CROP_SCALE, MEAN, SCALE
+from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.face.input_values import MEAN, SCALE
 from asmnet_kit.face.schemes import SCHEMES
 
 METADATA_NAME = "ASMNET_KIT"

@@ -16,14 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import MissingDependency, ModelError, UsageError, one_line
+from asmnet_kit.base.limits import MAX_THREADS
 from asmnet_kit.base.silent_stderr import silent_stderr
 from asmnet_kit.tflite.structure import check_structure
 
 SIGNATURE = "serving_default"
 
-# No CPU that runs these models has more cores, and the runtime starts every thread it is asked for:
-# with a million it takes the process down.
-MAX_THREADS = 256
 
 # Distribution -> module that holds Interpreter; tried in this order.
 RUNTIMES = {

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.base.silent_stderr import silent_stderr
-from asmnet_kit.face.crop import Image
-from asmnet_kit.predict.predictor import input_values
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.tflite.graph import Graph, Op, Tensor
+from asmnet_kit.tflite.inputs import input_values
 from asmnet_kit.tflite.runtime import TensorInfo, installed_runtime
 
 LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}

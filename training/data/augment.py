@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.face.crop import Crop, Image, warp
+from asmnet_kit.face.crop import Crop, warp
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import mirrored_pose, rotated_in_plane
 
 Pair = tuple[float, float]

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, KitError, UsageError
 from asmnet_kit.datasets.base import Dataset, Face
-from asmnet_kit.face.crop import CROP_SCALE, Crop, Image
+from asmnet_kit.face.crop import CROP_SCALE, Crop
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import pose_from_landmarks
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.training.config import TrainConfig
@@ -27,7 +28,8 @@ from asmnet_kit.training.data.augment import (
     draw_placement,
     generator,
 )
-from asmnet_kit.training.data.sampling import Sampling, sampling_of, subset_names
+from asmnet_kit.training.data.sampling import Sampling, sampling_of
+from asmnet_kit.training.subset_options import subset_names
 
 ORDER_STREAM = 2**32 - 1  # the "index" whose random numbers shuffle an epoch: no picture has it
 

@@ -14,8 +14,9 @@ from asmnet_kit.base.errors import UsageError
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.registry import load_dataset, split_of_path, splits_of
 from asmnet_kit.training.config import TrainConfig
-from asmnet_kit.training.data.sampling import clip_of, subset_names
+from asmnet_kit.training.data.sampling import clip_of
 from asmnet_kit.training.data.teacher_labels import Teacher, relabel
+from asmnet_kit.training.subset_options import subset_names
 
 
 @dataclass(frozen=True)

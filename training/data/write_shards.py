@@ -25,7 +25,8 @@ from asmnet_kit.base.files import alone_in, make_folder, replacing, write_json
 from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.datasets.read_shards import INDEX, SCHEMA_VERSION, SUFFIX, read_index, read_shard
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE, first_problems
-from asmnet_kit.face.crop import Points, decode_image
+from asmnet_kit.face.crop import Points
+from asmnet_kit.face.pictures import decode_image
 
 PLAN = "prepare.json"
 PLAN_KEYS = ("fingerprint", "size", "shard_bytes", "faces_per_shard")

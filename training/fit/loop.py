@@ -17,7 +17,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import KitError
-from asmnet_kit.face.crop import MEAN, SCALE
+from asmnet_kit.face.input_values import MEAN, SCALE
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.training.fit.checkpoints import Checkpoints, TrainingState
 

@@ -16,9 +16,8 @@ from rich.console import Console
 from asmnet_kit.base.console import progress, stderr
 from asmnet_kit.base.errors import KitError, require
 from asmnet_kit.base.files import replacing, write_text
+from asmnet_kit.base.run_folder import CURVES, HISTORY, TENSORBOARD
 from asmnet_kit.training.fit.loop import Row
-
-HISTORY, CURVES, TENSORBOARD = "history.csv", "curves.png", "tensorboard"
 
 # Column -> unit, for everything that a row may hold; TensorBoard shows it as the description.
 UNITS = {

@@ -17,12 +17,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.face.pose import POSE_UNIT_DEGREES
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.face.shape_model import CLAMP, PRIOR_WEIGHT, ShapeModel
 from asmnet_kit.training.loss.alpha import alpha as alpha
 
 POSE_WEIGHT = 0.5  # of L_pose in the total, beside 1 for the landmarks (the paper's slides)
-POSE_UNIT_DEGREES = 90.0  # the networks predict degrees / 90
 
 # Between the outer eye corners of an upright frontal face, in sides of its crop: the mean shape of
 # 300-W's training set. One number for all faces, since the corners of a profile nearly coincide.

@@ -1,4 +1,4 @@
-"""Runs a run folder or a .keras file on crops (``asmnet_kit.predict.predictor.Predictor``)."""
+"""Runs a run folder or a .keras file on crops (``asmnet_kit.face.predictor.Predictor``)."""
 
 from pathlib import Path
 
@@ -6,9 +6,13 @@ import tensorflow as tf
 import tf_keras
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.face.crop import CROP_SCALE, Image, to_float_input
+from asmnet_kit.base.run_folder import MODEL
+from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.face.input_values import to_float_input
+from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.pose import POSE_UNIT_DEGREES
+from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import SCHEMES
-from asmnet_kit.predict.predictor import POSE_UNIT_DEGREES, RUN_MODEL, Prediction
 from asmnet_kit.training.fit.loop import named_outputs
 from asmnet_kit.training.manifest import read_manifest
 
@@ -33,7 +37,7 @@ class KerasPredictor:
         self.crop_scale = CROP_SCALE
         if isinstance(source, Path) and source.is_dir():
             self.crop_scale = float(read_manifest(source).get("crop_scale", CROP_SCALE))
-            source = source / RUN_MODEL
+            source = source / MODEL
         self.model = load_model(source) if isinstance(source, Path) else source
         self.input_size = input_size_of(self.model, self.name)
         # Compiled once, for any number of crops.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.base.files import require_exists
-from asmnet_kit.predict.predictor import RUN_MODEL
+from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.training.networks.keras_predictor import load_model
 from asmnet_kit.training.networks.tflite_weights import folded_weights
 
@@ -287,7 +287,7 @@ def _adopt_statistics(
 def _load_start(path: Path) -> tf_keras.Model:
     """The model of a run folder or a .keras file."""
     if path.is_dir():
-        return load_model(path / RUN_MODEL)
+        return load_model(path / MODEL)
     if path.suffix != ".keras":
         raise UsageError(
             f"expected a run folder, a .keras file, a .tflite, an .npz file of folded "

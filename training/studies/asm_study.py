@@ -18,12 +18,12 @@ import click
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.cli import KitCommand
 from asmnet_kit.commands.options import data_options, out_option
+from asmnet_kit.face.pose import ANGLES
 from asmnet_kit.training.catalogue import ARCHITECTURES
 from asmnet_kit.training.command import as_setting
 from asmnet_kit.training.config import TrainConfig
 
 SCHEMA_VERSION = 1
-ANGLES = ("yaw", "pitch", "roll")
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,9 @@ def variants_of(names: str) -> list[Variant]:
 
 def run_once(base: TrainConfig, variant: Variant, seed: int, out: Path) -> Outcome:
     """Train one variant with one seed, or take what an earlier call trained."""
+    from asmnet_kit.base.run_folder import CONFIG
     from asmnet_kit.training.manifest import read_manifest
-    from asmnet_kit.training.run import CONFIG, train
+    from asmnet_kit.training.run import train
 
     run = out / f"{variant.name}_{seed}"
     config = replace(base, seed=seed, **variant.settings).validated()

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.targets.cpu import CPU
-from asmnet_kit.benchmarks.targets.protocol import Request
 from asmnet_kit.cli import main
 from asmnet_kit.results.results import load_result
 from asmnet_kit.tflite.tensorfile import read_tensors, write_tensors

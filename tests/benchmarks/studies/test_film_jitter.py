@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asmnet_kit.benchmarks.studies import film_jitter
-from asmnet_kit.predict.predictor import open_predictor
+from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.shipping.shipped import default_model
 
 

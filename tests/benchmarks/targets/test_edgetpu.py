@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from asmnet_kit.base.errors import MissingDependency, ModelError, UsageError
 from asmnet_kit.benchmarks.checking.executable import read_compiled
+from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.targets import edgetpu
 from asmnet_kit.benchmarks.targets.edgetpu import EDGETPU, EdgeTpuSession, open_edgetpu
-from asmnet_kit.benchmarks.targets.protocol import Request
 from asmnet_kit.cli import main
 from asmnet_kit.shipping.shipped import find_model
 from asmnet_kit.tflite.graph import read_graph

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.runner import benchmark_model
 from asmnet_kit.benchmarks.targets import gpu
 from asmnet_kit.benchmarks.targets.gpu import (
@@ -19,15 +20,13 @@ from asmnet_kit.benchmarks.targets.gpu import (
     HARDWARE,
     SOFTWARE,
     GpuSession,
-    loaded_drivers,
     open_gpu,
 )
 from asmnet_kit.benchmarks.targets.gpu_whole import GPU_ACCELERATOR
-from asmnet_kit.benchmarks.targets.protocol import Request
 from asmnet_kit.benchmarks.timing.litert_library import LibraryError
 from asmnet_kit.benchmarks.timing.operator_times import CPU_ACCELERATOR
 from asmnet_kit.cli import main
-from asmnet_kit.doctor.checks import software_vulkan, vulkan_drivers
+from asmnet_kit.machine.vulkan import loaded_drivers, software_vulkan, vulkan_drivers
 from asmnet_kit.results.results import load_result
 
 SHAPE = (1, 8, 8, 4)

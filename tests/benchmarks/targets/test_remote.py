@@ -12,14 +12,15 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.base.errors import KitError, UsageError
+from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.runner import benchmark_model, model_facts, patience
 from asmnet_kit.benchmarks.targets import android
 from asmnet_kit.benchmarks.targets.android import ANDROID, parse_devices
 from asmnet_kit.benchmarks.targets.linux import Board
-from asmnet_kit.benchmarks.targets.protocol import Request, load_target, target_names
+from asmnet_kit.benchmarks.targets.registry import load_target, target_names
 from asmnet_kit.benchmarks.targets.remote import RemoteError, checked_result, tail
 from asmnet_kit.cli import main
-from asmnet_kit.predict.predictor import TflitePredictor
+from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.results.results import fell_back, load_result
 from asmnet_kit.shipping.shipped import find_model
 from asmnet_kit.tflite.runtime import open_runtime

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.runner import benchmark_model
-from asmnet_kit.benchmarks.targets.protocol import Request
 from asmnet_kit.benchmarks.timing import litert_library
 from asmnet_kit.benchmarks.timing.litert_library import LibraryError, LiteRt
 from asmnet_kit.benchmarks.timing.operator_times import ProfileError, profile_model, summarised
@@ -28,7 +28,7 @@ def test_the_profiler_has_as_many_threads_as_it_is_told(make_tflite, monkeypatch
         f"#!{sys.executable}\n"
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from asmnet_kit.benchmarks import profile\n"
+        "from asmnet_kit.benchmarks.timing import operator_times as profile\n"
         "sys.argv[:3] = []\n"
         "sys.argv.insert(0, 'profile')\n"
         "here = profile._profile_here\n"

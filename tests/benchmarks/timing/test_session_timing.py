@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.base.errors import ModelError, UsageError
-from asmnet_kit.benchmarks.targets.protocol import Request
+from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.timing.session_timing import (
     measure_session,
     parity,

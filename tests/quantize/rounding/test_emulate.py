@@ -9,7 +9,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.face.crop import to_float_input
+from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.quantize.ranges.calibrate import layer_ranges
 from asmnet_kit.quantize.rounding.emulate import activation_ranges, emulate, fit_kernel_ranges
 from asmnet_kit.quantize.source.fold import deployable

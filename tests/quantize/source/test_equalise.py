@@ -4,7 +4,7 @@ import numpy as np
 import tf_keras
 from numpy.typing import NDArray
 
-from asmnet_kit.face.crop import to_float_input
+from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.quantize.ranges.calibrate import layer_ranges
 from asmnet_kit.quantize.source.equalise import concatenated, equalise
 from asmnet_kit.quantize.source.fold import deployable

@@ -6,7 +6,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.face.crop import to_float_input
+from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.quantize.source.fold import deployable, output_names_of
 
 L = tf_keras.layers

@@ -10,7 +10,7 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.inspection import TILE, draw_tile, inspect_dataset
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.registry import load_dataset
-from asmnet_kit.face.crop import read_image
+from asmnet_kit.face.pictures import read_image
 
 GRID = np.stack(np.meshgrid(np.linspace(20, 70, 17), np.linspace(15, 55, 4)), axis=-1)
 LANDMARKS = GRID.reshape(68, 2).astype(np.float32)  # a box of 50 x 40 pixels

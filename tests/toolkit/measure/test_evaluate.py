@@ -9,11 +9,14 @@ import pytest
 
 from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
 from asmnet_kit.datasets.base import PictureFile
+from asmnet_kit.face.boxes import overlap
 from asmnet_kit.face.pose import GENERIC_FACES, rotation_matrix
+from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import SCHEME_68
 from asmnet_kit.face.shape_model import generic_reference
-from asmnet_kit.measure.evaluate import evaluate, overlap, plot_ced
-from asmnet_kit.predict.predictor import Prediction, open_predictor
+from asmnet_kit.measure.ced_plot import plot_ced
+from asmnet_kit.measure.evaluate import evaluate
+from asmnet_kit.predict.open_predictor import open_predictor
 
 EYE_DISTANCE = float(
     np.linalg.norm(generic_reference(68)[36] - generic_reference(68)[45])

@@ -15,8 +15,9 @@ from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.drawn_faces.write import write_synthetic
+from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.measure.label_offsets import ALL, Offset, label_offsets
-from asmnet_kit.predict.predictor import Predictor, open_predictor
+from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.shipping.shipped import default_model
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.face.crop import Image, landmark_box
+from asmnet_kit.face.crop import landmark_box
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.predict.blazeface import FULL_RANGE, SHORT_RANGE, Candidates
 from asmnet_kit.predict.detector import detect_faces, landmark_boxes, windows
 

@@ -6,10 +6,11 @@ import pytest
 from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
 from asmnet_kit.face.plausibility import Plausibility
 from asmnet_kit.face.pose import pose_from_landmarks
+from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.face.shape_model import ShapeAccumulator, generic_reference
+from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.predict.picture import predict_image
-from asmnet_kit.predict.predictor import Prediction, open_predictor
 
 GREY = np.full((120, 160, 3), 128, np.uint8)
 

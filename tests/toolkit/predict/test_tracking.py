@@ -10,8 +10,8 @@ from asmnet_kit.face.plausibility import Plausibility, own_plausibility
 from asmnet_kit.face.pose import wrapped
 from asmnet_kit.face.shape_model import ShapeAccumulator, generic_reference
 from asmnet_kit.predict.detector import detect_faces
+from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.predict.picture import predict_image
-from asmnet_kit.predict.predictor import open_predictor
 from asmnet_kit.predict.tracking import FaceTracker, _Filters, _Track
 from asmnet_kit.shipping.shipped import default_model
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.cli import main
 from asmnet_kit.face.plausibility import Plausibility
-from asmnet_kit.predict.predictor import open_predictor
+from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.shipping.ship import Words, _sha256, card_text, licence_in_file
 from asmnet_kit.shipping.shipped import (
     FOLDER,

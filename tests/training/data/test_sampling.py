@@ -8,7 +8,8 @@ import pytest
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.datasets.base import Face, PictureFile
-from asmnet_kit.training.data.sampling import OTHERS, sampling_of, subset_conventions, subset_values
+from asmnet_kit.training.data.sampling import sampling_of
+from asmnet_kit.training.subset_options import OTHERS, subset_conventions, subset_values
 
 
 def face(name: str, *subsets: str) -> Face:

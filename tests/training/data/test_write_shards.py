@@ -17,7 +17,7 @@ from asmnet_kit.base.files import alone_in
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
 from asmnet_kit.datasets.read_shards import INDEX
 from asmnet_kit.datasets.registry import load_dataset, splits_of
-from asmnet_kit.face.crop import decode_image
+from asmnet_kit.face.pictures import decode_image
 from asmnet_kit.face.schemes import SCHEME_68
 from asmnet_kit.training.data.write_shards import PLAN, prepare, surroundings
 

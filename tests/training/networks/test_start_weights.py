@@ -10,7 +10,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
-from asmnet_kit.face.crop import to_float_input, to_int8_input
+from asmnet_kit.face.input_values import to_float_input, to_int8_input
 from asmnet_kit.shipping.shipped import model_named
 from asmnet_kit.tflite.runtime import dequantize, open_runtime
 from asmnet_kit.training.networks import start_weights as module

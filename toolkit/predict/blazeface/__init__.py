@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.face.crop import Crop, Image
+from asmnet_kit.face.crop import Crop
+from asmnet_kit.face.pictures import Image
 from asmnet_kit.tflite.runtime import open_runtime
 
 # An anchor's answer, as pairs: box centre, box width and height, then the key points.

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.benchmarks.targets.cpu import CPU
-from asmnet_kit.benchmarks.targets.protocol import load_target, target_names
+from asmnet_kit.benchmarks.targets.registry import load_target, target_names
 from asmnet_kit.cli import main
 
 

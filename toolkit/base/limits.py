@@ -1,0 +1,4 @@
+"""Limits that several rooms check; no imports, so that ``--help`` may read them."""
+
+MAX_SEED = 2**32 - 1  # of NumPy's older generator, which TensorFlow's tools use
+MAX_THREADS = 256  # of a runtime: more crash XNNPACK

@@ -1,0 +1,32 @@
+"""The table of openers: what the toolkit borrows from a stage, loaded only when it is asked for.
+
+The toolkit and the benchmarks work without TensorFlow and import no training stage. Where they need
+one after all they name it here; this table and the table of commands (``asmnet_kit.cli``) are the
+only places that may name a stage as a string.
+"""
+
+import importlib
+from typing import Any
+
+# name -> "module:attribute"
+OPENERS = {
+    "keras predictor": "asmnet_kit.training.networks.keras_predictor:KerasPredictor",
+    "shard writer": "asmnet_kit.training.data.write_shards:prepare",
+    "input size check": "asmnet_kit.training.catalogue:check_input_size",
+    "float landmarks": "asmnet_kit.quantize.rounding.emulated_file:float_landmarks",
+    "emulated landmarks": "asmnet_kit.quantize.rounding.emulated_file:emulated_landmarks",
+}
+WITHOUT_TENSORFLOW = ("input size check",)
+ENVIRONMENT = "asmnet_kit.training.environment"
+
+
+def open_stage(name: str) -> Any:
+    """What ``OPENERS`` has under ``name``.
+
+    Raises:
+        MissingDependency: it needs TensorFlow, which is not installed.
+    """
+    if name not in WITHOUT_TENSORFLOW:
+        importlib.import_module(ENVIRONMENT).import_tensorflow()
+    module, attribute = OPENERS[name].split(":")
+    return getattr(importlib.import_module(module), attribute)

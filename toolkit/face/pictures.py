@@ -1,0 +1,63 @@
+"""Reading pictures: every decoder's quirk is dealt with here."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import DatasetError
+
+Image = NDArray[np.uint8]  # [H, W, 3], RGB
+
+
+def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
+    """An encoded picture (JPEG, PNG ...) as uint8 [H, W, 3], RGB.
+
+    Args:
+        name: appears in error messages.
+        upright: follow EXIF rotation, as viewers of photographs do. Data sets are read without:
+            their annotations refer to the stored pixels.
+
+    Raises:
+        DatasetError: the bytes are not a whole picture.
+    """
+    if encoded[:2] == b"\xff\xd8" and not _jpeg_ends(encoded):
+        # libjpeg would fill the missing rest with grey and only print a warning.
+        raise DatasetError(f"{name}: truncated JPEG (no end-of-image marker)")
+    flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
+    if pixels is None:
+        raise DatasetError(f"{name}: expected a picture OpenCV can read, got {len(encoded)} bytes")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _jpeg_ends(encoded: bytes) -> bool:
+    """Whether a JPEG's end-of-image marker follows its pixels.
+
+    Phones append films and depth maps after it, and a thumbnail in the header has one of its own:
+    so the header's segments are stepped over up to the pixels (SOS). Among these 0xff is never
+    followed by 0xd9 but in the marker.
+    """
+    position = 2
+    while position + 4 <= len(encoded) and encoded[position] == 0xFF:
+        if encoded[position + 1] == 0xDA:
+            return encoded.find(b"\xff\xd9", position) >= 0
+        if encoded[position + 1] == 0xFF:  # padding before a marker
+            position += 1
+        else:
+            position += 2 + int.from_bytes(encoded[position + 2 : position + 4], "big")
+    return False
+
+
+def read_image(path: Path, *, upright: bool = False) -> Image:
+    """A picture file as uint8 [H, W, 3], RGB; ``upright`` follows EXIF rotation.
+
+    Raises:
+        DatasetError: the file is missing, unreadable or cut off.
+    """
+    try:
+        encoded = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from error
+    return decode_image(encoded, name=str(path), upright=upright)

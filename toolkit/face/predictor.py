@@ -1,0 +1,92 @@
+"""What every model does, whichever file it is in: crops in, landmarks and pose out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import ModelError
+from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.schemes import Scheme, mirrored
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about B crops.
+
+    Attributes:
+        landmarks: float32 [B, N, 2], fractions of the crop's side from its centre, x right, y down.
+        pose: float32 [B, 3] yaw, pitch, roll in degrees (signs: asmnet_kit.face.pose), or None for
+            a model without a pose output.
+    """
+
+    landmarks: NDArray[np.float32]
+    pose: NDArray[np.float32] | None
+
+
+class Predictor(Protocol):
+    """A loaded model.
+
+    Attributes:
+        name: of the file or run folder.
+        scheme: the landmarks it predicts.
+        input_size: side of its crops, pixels.
+        crop_scale: side of its crops as a multiple of the face box's longer side.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def scheme(self) -> Scheme: ...
+
+    @property
+    def input_size(self) -> int: ...
+
+    @property
+    def crop_scale(self) -> float: ...
+
+    def predict(self, crops: Image) -> Prediction:
+        """Run the model on crops, uint8 [B, input_size, input_size, 3], RGB."""
+        ...
+
+
+def refuse_nan(predictor: Predictor, names: Sequence[str], predicted: Prediction) -> None:
+    """Refuse predictions that are no numbers.
+
+    Args:
+        names: of the faces, one for each prediction.
+
+    Raises:
+        ModelError: a landmark or an angle is NaN or infinite; the first such face is named.
+    """
+    finite = np.isfinite(predicted.landmarks).all(axis=(1, 2))
+    if predicted.pose is not None:
+        finite &= np.isfinite(predicted.pose).all(axis=1)
+    if not finite.all():
+        raise ModelError(
+            f"{predictor.name}: predicted NaN or infinity for {names[int(np.argmin(finite))]}; its "
+            "weights are broken, train or convert it again"
+        )
+
+
+def predict_both_ways(predictor: Predictor, crop: Image, *, name: str) -> NDArray[np.float32]:
+    """The mean of the answers to a crop and to its mirror image, which leans to neither side.
+
+    Args:
+        crop: uint8 [input_size, input_size, 3], RGB.
+        name: of the face, for messages.
+
+    Returns:
+        float32 [N, 2], fractions of the crop's side from its centre.
+
+    Raises:
+        ModelError: the model predicts NaN.
+    """
+    predicted = predictor.predict(np.stack([crop, crop[:, ::-1]]))
+    refuse_nan(predictor, [name, f"{name}, mirrored"], predicted)
+    straight, turned = predicted.landmarks
+    # Fractions lie about the crop's centre, which stays where it is: x becomes -x.
+    return np.asarray((straight + mirrored(turned, 1.0, predictor.scheme)) / 2, np.float32)
