@@ -1,0 +1,29 @@
+"""A private part of another package that has moved ends in a message, not in an AttributeError."""
+
+import pytest
+
+from asmnet_kit.base.errors import MissingDependency
+from asmnet_kit.base.private_doors import PrivateDoor
+
+DOOR = PrivateDoor("numpy", ("1.0", "1.1"))
+
+
+def test_what_is_there_is_returned():
+    assert DOOR.open("dict.get", lambda: {}.get) is not None
+
+
+@pytest.mark.parametrize("moved", [ImportError("x"), AttributeError("x"), TypeError("x")])
+def test_what_has_moved_names_the_package_and_the_version_to_install(moved):
+    def get():
+        raise moved
+
+    with pytest.raises(MissingDependency, match=r"numpy \d.*_private.*numpy==1\.1"):
+        DOOR.open("numpy._private", get)
+
+
+def test_other_errors_of_the_package_are_its_own():
+    def get():
+        raise ValueError("a bad model")
+
+    with pytest.raises(ValueError, match="a bad model"):
+        DOOR.open("numpy._private", get)
