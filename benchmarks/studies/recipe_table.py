@@ -263,14 +263,27 @@ def write_between(document: Path, content: str) -> None:
     """Put ``content`` between the markers of ``document``.
 
     Raises:
-        UsageError: it has no markers.
+        UsageError: it has no markers, or cannot be read.
     """
-    text = document.read_text(encoding="utf-8")
+    before, after = around_markers(document)
+    write_text(document, f"{before}{BEGIN}\n\n{content}\n\n{END}{after}")
+
+
+def around_markers(document: Path) -> tuple[str, str]:
+    """What stands before and after the markers of ``document``.
+
+    Raises:
+        UsageError: it has no markers, or cannot be read.
+    """
+    try:
+        text = document.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{document}: expected a document in Markdown: {error}") from error
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise UsageError(f"{document}: expected the lines {BEGIN!r} and {END!r}")
-    write_text(document, f"{before}{BEGIN}\n\n{content}\n\n{END}{after}")
+    return before, after
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -283,6 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--document", type=Path, default=DEFAULT_DOC)
     given = parser.parse_args(arguments)
     try:
+        around_markers(given.document)  # rather now than after minutes of measuring
         write_between(
             given.document, page(given.models, given.data, given.format, rounds=given.rounds)
         )
