@@ -113,7 +113,7 @@ def lag_frames(predicted: NDArray[np.floating], truth: NDArray[np.floating]) -> 
 
 def _found(predicted: NDArray[np.floating]) -> NDArray[np.bool_]:
     """The frames [T] with the face."""
-    return np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
+    return np.asarray(np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1))
 
 
 def follow(
