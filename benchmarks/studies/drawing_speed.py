@@ -1,4 +1,7 @@
-"""How many faces one core draws in a second (``make bench-synthetic``)."""
+"""How many faces one core draws in a second.
+
+Usage: make bench-synthetic [ARGS="--count 400 --size 112"]
+"""
 
 import argparse
 import time
@@ -26,7 +29,7 @@ def faces_per_second(count: int, *, size: int, seed: int = 0) -> tuple[float, fl
 
 def main() -> None:
     """Print the measurement."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=400, help="faces (default: 400)")
     parser.add_argument("--size", type=int, default=112, help="side of a picture (default: 112)")
     options = parser.parse_args()

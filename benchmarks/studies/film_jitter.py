@@ -1,4 +1,6 @@
-"""What smoothing costs and gives in a film (``make bench-video``).
+"""What smoothing costs and gives in a film.
+
+Usage: make bench-video [MODEL=asmnet_plus] [ARGS="--setting 1,30 --setting 1,10"]
 
 Films of drawn faces (asmnet_kit.drawn_faces.film) have exact landmarks in every frame, so how much
 landmarks tremble and how far they lag can be measured apart from how the head moves:

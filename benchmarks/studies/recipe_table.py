@@ -1,8 +1,11 @@
 """Recipes side by side: accuracy, pixels moved, size, latency; and why int8 is as fast as it is.
 
-``make bench-quantize`` writes it into docs/quantization.md, between two markers. Everything comes
-from the .tflite files: no TensorFlow. The files of one model are measured in turn, again and again,
-so that whatever else the machine is busy with hits all of them.
+Usage: make bench-quantize RUN="runs/a runs/b" DATA=DIR FORMAT=300w [ARGS="--rounds 5"]
+
+It is written into docs/quantization.md, between two markers. Everything comes from the .tflite
+files (which make quantizes first, where they are missing): no TensorFlow. The files of one model
+are measured in turn, again and again, so that whatever else the machine is busy with hits all of
+them.
 """
 
 import argparse
@@ -288,7 +291,7 @@ def around_markers(document: Path) -> tuple[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the folders and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", type=Path, nargs="+", help="folders, each the files of one model")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--format", required=True)
