@@ -240,8 +240,10 @@ def _print(rows: Sequence[dict[str, object]]) -> None:
     print("| head | filter (Hz, beta) | frames | jitter % | lag ms | NME % | detections |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:
-        told = row["filter"]
-        label = f"{told['min_cutoff_hz']:g}, {told['beta']:g}" if isinstance(told, dict) else "none"
+        setting = row["filter"]
+        label = "none"
+        if isinstance(setting, dict):
+            label = f"{setting['min_cutoff_hz']:g}, {setting['beta']:g}"
         lag = "–" if row["lag_ms"] is None else f"{row['lag_ms']:.0f}"
         figures = f"{row['jitter_percent']:.2f} | {lag} | {row['nme_percent']:.2f}"
         print(f"| {row['motion']} | {label} | {row['frames']} | {figures} | {row['detections']} |")

@@ -40,7 +40,7 @@ THREADS = (1, 2)
 ROUNDS = 5
 RUNS = 200
 MAX_SECONDS = 2.0  # of a round, for the slow ones
-TOLD_MICROSECONDS = 5.0  # by the profiler, which counts whole ones; less gives no ratio
+LEAST_MICROSECONDS = 5.0  # by the profiler, which counts whole ones; less gives no ratio
 BUSY_SHARE = 0.25  # of the cores: a load above is other programs' and is said
 
 # Instruction sets that multiply bytes in fours, without which int8 has no advantage on x86.
@@ -241,8 +241,8 @@ def _profile_parts(measured: Sequence[Measured]) -> list[str]:
     rows = [head, ["---"] * len(head)]
     for kind in sorted({*kinds[0], *kinds[1]}, key=lambda k: -kinds[0].get(k, (0, 0.0))[1]):
         (count, ours), (count8, ours8) = (k.get(kind, (0, 0.0)) for k in kinds)
-        told = min(ours, ours8) >= TOLD_MICROSECONDS
-        ratio = f"{ours8 / ours:.2f}" if told else "-"
+        is_long = min(ours, ours8) >= LEAST_MICROSECONDS
+        ratio = f"{ours8 / ours:.2f}" if is_long else "-"
         rows.append([kind, str(count), f"{ours:.0f}", str(count8), f"{ours8:.0f}", ratio])
     totals = [sum(time for _, time in k.values()) for k in kinds]
     rows.append(["all", "", f"{totals[0]:.0f}", "", f"{totals[1]:.0f}",

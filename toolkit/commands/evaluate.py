@@ -121,8 +121,8 @@ def evaluate(
     for line in _remarks(result, dataset):
         messages.print(line, markup=False)
     if as_json:
-        told = {"model_sha256": _sha256(model), "split": split, "subset": subset}
-        print_json({**result.to_json(), **told})
+        source = {"model_sha256": _sha256(model), "split": split, "subset": subset}
+        print_json({**result.to_json(), **source})
     else:
         stdout().print(_table(result, split))
     messages.print(_summary(result, model, ced_path), markup=False)

@@ -184,7 +184,7 @@ def test_a_full_disk_leaves_the_kit_with_its_model_and_card(
     folder, measured, make_tflite, largest
 ) -> None:
     """The old model is of another size, and so under another name. The new card, with words of
-    200 kB, is larger than the new model, without them smaller: either write fails alone."""
+    540 kB, is larger than the new model, without them smaller: either write fails alone."""
     small = make_tflite("small.tflite", int8=True, size=16)
     remeasured(measured, measured["model"], small)
     assert shipped_by_command(folder, {**measured, "model": small}).returncode == 0
