@@ -76,13 +76,13 @@ bench-quantize: $(INSTALLED) ## recipes side by side into docs/quantization.md: 
 	  ls $$out/*_$$recipe.tflite >/dev/null 2>&1 || \
 	  $(BIN)/asmnet-kit quantize $$run --data $(DATA) --format $(FORMAT) --recipe $$recipe --out $$out || exit 1; \
 	done; done
-	@$(BIN)/python -m asmnet_kit.benchmarks.studies.recipe_table $(addprefix $(QUANTIZED)/,$(notdir $(RUN))) --data $(DATA) --format $(FORMAT)
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.recipe_table $(addprefix $(QUANTIZED)/,$(notdir $(RUN))) --data $(DATA) --format $(FORMAT) $(ARGS)
 
 bench-harness: $(INSTALLED) ## the benchmark against Google's litert-benchmark on the same file
-	@$(BIN)/python -m asmnet_kit.benchmarks.studies.harness $(MODEL)
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.harness $(MODEL) $(ARGS)
 
 bench-report: $(INSTALLED) ## wall and CPU seconds of a report of 1,000 results
-	@$(BIN)/python -m asmnet_kit.benchmarks.studies.report_speed benchmarks/reference
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.report_speed benchmarks/reference $(ARGS)
 
 # A quiet machine, please. MODELS="a.tflite b.tflite" measures others, REFERENCE=DIR writes elsewhere,
 # ARGS="--target gpu" measures the GPU.
@@ -93,16 +93,16 @@ reference: $(INSTALLED) ## measure the kit's models on this machine into benchma
 	@$(BIN)/python -m asmnet_kit.benchmarks.studies.measure_reference $(MODELS) --out $(REFERENCE) $(ARGS)
 
 bench-train: $(INSTALLED) ## pictures/s of training against plain model.fit, and what waits for data
-	@$(BIN)/python -m asmnet_kit.training.studies.training_speed
+	@$(BIN)/python -m asmnet_kit.training.studies.training_speed $(ARGS)
 
 asm-study: $(INSTALLED) ## with and without ASM-LOSS, several seeds: ARGS='--data DIR --format F --out DIR'
 	@$(BIN)/python -m asmnet_kit.training.studies.asm_study $(ARGS)
 
 bench-video: $(INSTALLED) ## jitter and lag of landmarks in films, with and without the filter
-	@$(BIN)/python -m asmnet_kit.benchmarks.studies.film_jitter $(if $(MODEL),--model $(MODEL))
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.film_jitter $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 bench-synthetic: $(INSTALLED) ## drawn faces per second and core
-	@$(BIN)/python -m asmnet_kit.benchmarks.studies.drawing_speed
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.drawing_speed $(ARGS)
 
 # Measure first, with the very file: asmnet-kit evaluate --json and asmnet-kit benchmark. NAME.toml in
 # toolkit/models holds the words; EVALUATIONS and BENCHMARKS are the JSON files, SHAPE_MODEL and RUN

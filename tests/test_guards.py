@@ -164,6 +164,15 @@ def test_nothing_is_imported_from_a_room_above(folder: str) -> None:
             assert stage_of(outer) in USES[stage_of(inner)], f"{path} takes {module}"
 
 
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_nothing_that_is_installed_uses_a_study(folder: str) -> None:
+    """Studies are left out of the wheel (setup.py): an import of one breaks where pip put it."""
+    for path, tree in sources(folder):
+        if "studies" not in path.relative_to(ROOT).parts:
+            used = [n for n in (*imported_modules(tree), *named_modules(tree)) if ".studies" in n]
+            assert used == [], path
+
+
 def test_every_room_is_there_and_no_file_lies_beside_the_rooms_of_toolkit() -> None:
     assert {room_of(module) for module in MODULES if module} | {""} == set(ROOMS)
     assert len(list((ROOT / "toolkit").glob("*.py"))) <= FILES_IN_TOOLKIT

@@ -1,13 +1,16 @@
-"""What smoothing costs and gives in a film (``make bench-video``).
+"""What smoothing costs and gives in a film.
+
+Usage: make bench-video [MODEL=asmnet_plus] [ARGS="--setting 1,30 --setting 1,10"]
 
 Films of drawn faces (asmnet_kit.drawn_faces.film) have exact landmarks in every frame, so how much
 landmarks tremble and how far they lag can be measured apart from how the head moves:
 
 *jitter*  mean length of the second difference of the error, |e(t+1) - 2 e(t) + e(t-1)|, in percent
-          of the eye distance; e is the predicted minus the true landmark, so motion does not count
+          of the eye distance; e is the predicted minus the true landmark, so motion does not count;
+          over frames that follow each other, the face found in all three
 *lag*     the delay of the truth that the landmarks agree with best (least squares, each landmark's
           constant offset removed), in milliseconds; not defined for a head held still
-*NME*     as everywhere, mean over frames
+*NME*     as everywhere, mean over the frames in which the face was found
 
 Each film is followed as ``asmnet-kit predict VIDEO`` does, with and without the filter.
 """
@@ -62,15 +65,28 @@ class Steadiness:
 def steadiness(
     predicted: Points, truth: Points, *, predictor: Predictor, moving: bool, detections: int
 ) -> Steadiness:
-    """Compare landmarks [T, N, 2] of successive frames with the true ones, pixels."""
+    """Compare landmarks with the true ones.
+
+    Args:
+        predicted: [T, N, 2] of successive frames, pixels; NaN in a frame without the face.
+        truth: [T, N, 2], of every frame.
+
+    Raises:
+        KitError: the face was in no three successive frames.
+    """
     first, second = predictor.scheme.outer_eye_corners
     eyes = np.linalg.norm(truth[:, first] - truth[:, second], axis=-1)
     error = (predicted - truth).astype(np.float64)
-    trembling = np.linalg.norm(np.diff(error, n=2, axis=0), axis=-1).mean(axis=1)
+    # NaN where one of the three frames is without the face.
+    trembling = np.linalg.norm(np.diff(error, n=2, axis=0), axis=-1).mean(axis=1) / eyes[1:-1]
+    steady = trembling[np.isfinite(trembling)]
+    if not len(steady):
+        raise KitError("expected the face in three successive frames somewhere: no jitter")
+    found = _found(predicted)
     return Steadiness(
-        frames=len(predicted),
-        nme_percent=float(per_face_nme(predicted, truth, predictor.scheme).mean()),
-        jitter_percent=float(100 * (trembling / eyes[1:-1]).mean()),
+        frames=int(found.sum()),
+        nme_percent=float(per_face_nme(predicted[found], truth[found], predictor.scheme).mean()),
+        jitter_percent=float(100 * steady.mean()),
         lag_ms=1000 * lag_frames(predicted, truth) / FPS if moving else None,
         detections=detections,
     )
@@ -79,21 +95,27 @@ def steadiness(
 def lag_frames(predicted: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
     """By how many frames ``predicted`` [T, ...] follows ``truth``: 0 up to ``LONGEST_LAG``.
 
-    The truth between two frames is taken on a straight line.
+    The truth between two frames is taken on a straight line. Frames in which ``predicted`` is NaN
+    are left out; where it is not, the truth of the frames before is known all the same.
     """
     times = np.arange(len(truth), dtype=np.float64)
     flat = truth.reshape(len(truth), -1).astype(np.float64)
     seen = predicted.reshape(len(predicted), -1).astype(np.float64)
-    first = int(np.ceil(LONGEST_LAG))
+    used = _found(predicted) & (times >= np.ceil(LONGEST_LAG))
     lags = np.arange(0, LONGEST_LAG, 0.05)
     misfits = []
     for lag in lags:
-        early = np.floor(times[first:] - lag).astype(int)
-        share = (times[first:] - lag - early)[:, None]
+        early = np.floor(times[used] - lag).astype(int)
+        share = (times[used] - lag - early)[:, None]
         delayed = flat[early] * (1 - share) + flat[np.minimum(early + 1, len(flat) - 1)] * share
-        difference = seen[first:] - delayed
+        difference = seen[used] - delayed
         misfits.append(np.square(difference - difference.mean(axis=0)).mean())
     return float(lags[int(np.argmin(misfits))])
+
+
+def _found(predicted: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """The frames [T] with the face."""
+    return np.asarray(np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1))
 
 
 def follow(
@@ -107,7 +129,7 @@ def follow(
     """Follow the one face of a film.
 
     Raises:
-        KitError: it was lost for good, or never found.
+        KitError: it was found in less than half of the frames.
     """
     min_cutoff_hz, beta = setting or (MIN_CUTOFF_HZ, BETA)
     tracker = FaceTracker(
@@ -117,18 +139,20 @@ def follow(
         min_cutoff_hz=min_cutoff_hz,
         beta=beta,
     )
-    found, truth = [], []
-    for frame in frames:
+    points = predictor.scheme.points
+    truth = np.stack([f.landmarks68 if points == 68 else f.landmarks98 for f in frames])
+    predicted = np.full_like(truth, np.nan)
+    found = 0
+    for row, frame in zip(predicted, frames, strict=True):
         faces = tracker.update(frame.image, frame.index / FPS)
         if faces:
-            found.append(faces[0].face.landmarks)
-            points = predictor.scheme.points
-            truth.append(frame.landmarks68 if points == 68 else frame.landmarks98)
-    if len(found) < len(frames) / 2:
-        raise KitError(f"the face was found in {len(found)} of {len(frames)} frames: no result")
+            row[:] = faces[0].face.landmarks
+            found += 1
+    if found < len(frames) / 2:
+        raise KitError(f"the face was found in {found} of {len(frames)} frames: no result")
     return steadiness(
-        np.stack(found),
-        np.stack(truth),
+        predicted,
+        truth,
         predictor=predictor,
         moving=moving,
         detections=tracker.detections,
@@ -138,7 +162,7 @@ def follow(
 def main() -> int:
     """Draw films, follow them, print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", help="unless told, the kit's default model")
+    parser.add_argument("--model", help="(default: the kit's default model)")
     parser.add_argument("--films", type=int, default=4, help="persons (default: 4)")
     parser.add_argument("--seed", type=int, default=100, help="of the first (default: 100)")
     parser.add_argument("--frames", type=int, default=120, help="of each film (default: 120)")
@@ -216,8 +240,10 @@ def _print(rows: Sequence[dict[str, object]]) -> None:
     print("| head | filter (Hz, beta) | frames | jitter % | lag ms | NME % | detections |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:
-        told = row["filter"]
-        label = f"{told['min_cutoff_hz']:g}, {told['beta']:g}" if isinstance(told, dict) else "none"
+        setting = row["filter"]
+        label = "none"
+        if isinstance(setting, dict):
+            label = f"{setting['min_cutoff_hz']:g}, {setting['beta']:g}"
         lag = "–" if row["lag_ms"] is None else f"{row['lag_ms']:.0f}"
         figures = f"{row['jitter_percent']:.2f} | {lag} | {row['nme_percent']:.2f}"
         print(f"| {row['motion']} | {label} | {row['frames']} | {figures} | {row['detections']} |")

@@ -1,9 +1,11 @@
 """Does this harness measure what Google's own ``litert-benchmark`` measures?
 
+Usage: make bench-harness [MODEL=model.tflite] [ARGS="--threads 2 --rounds 5"]
+
 Both time the same file with as many threads on this machine, alternately, so that whatever the
 machine is busy with hits both. The verdict is on the median over the rounds of the ratio of their
 medians; on a busy machine, where rounds differ by far more than the limit, on the best round of
-each. Run it with ``make bench-harness``.
+each.
 """
 
 import argparse

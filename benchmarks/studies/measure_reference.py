@@ -1,4 +1,6 @@
-"""Real measurements of the kit's models, kept in the repository (``make reference``).
+"""Real measurements of the kit's models, kept in the repository.
+
+Usage: make reference [MODELS="a.tflite b.tflite"] [REFERENCE=DIR] [ARGS="--target gpu"]
 
 Runs the CPU target with one and two threads, or with ``--target gpu`` the GPU, writes a result file
 for each beside those that are there already, and an index of all of them. Every figure in the index

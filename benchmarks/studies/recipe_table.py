@@ -1,8 +1,11 @@
 """Recipes side by side: accuracy, pixels moved, size, latency; and why int8 is as fast as it is.
 
-``make bench-quantize`` writes it into docs/quantization.md, between two markers. Everything comes
-from the .tflite files: no TensorFlow. The files of one model are measured in turn, again and again,
-so that whatever else the machine is busy with hits all of them.
+Usage: make bench-quantize RUN="runs/a runs/b" DATA=DIR FORMAT=300w [ARGS="--rounds 5"]
+
+It is written into docs/quantization.md, between two markers. Everything comes from the .tflite
+files (which make quantizes first, where they are missing): no TensorFlow. The files of one model
+are measured in turn, again and again, so that whatever else the machine is busy with hits all of
+them.
 """
 
 import argparse
@@ -37,7 +40,7 @@ THREADS = (1, 2)
 ROUNDS = 5
 RUNS = 200
 MAX_SECONDS = 2.0  # of a round, for the slow ones
-TOLD_MICROSECONDS = 5.0  # by the profiler, which counts whole ones; less gives no ratio
+LEAST_MICROSECONDS = 5.0  # by the profiler, which counts whole ones; less gives no ratio
 BUSY_SHARE = 0.25  # of the cores: a load above is other programs' and is said
 
 # Instruction sets that multiply bytes in fours, without which int8 has no advantage on x86.
@@ -238,8 +241,8 @@ def _profile_parts(measured: Sequence[Measured]) -> list[str]:
     rows = [head, ["---"] * len(head)]
     for kind in sorted({*kinds[0], *kinds[1]}, key=lambda k: -kinds[0].get(k, (0, 0.0))[1]):
         (count, ours), (count8, ours8) = (k.get(kind, (0, 0.0)) for k in kinds)
-        told = min(ours, ours8) >= TOLD_MICROSECONDS
-        ratio = f"{ours8 / ours:.2f}" if told else "-"
+        is_long = min(ours, ours8) >= LEAST_MICROSECONDS
+        ratio = f"{ours8 / ours:.2f}" if is_long else "-"
         rows.append([kind, str(count), f"{ours:.0f}", str(count8), f"{ours8:.0f}", ratio])
     totals = [sum(time for _, time in k.values()) for k in kinds]
     rows.append(["all", "", f"{totals[0]:.0f}", "", f"{totals[1]:.0f}",
@@ -263,19 +266,32 @@ def write_between(document: Path, content: str) -> None:
     """Put ``content`` between the markers of ``document``.
 
     Raises:
-        UsageError: it has no markers.
+        UsageError: it has no markers, or cannot be read.
     """
-    text = document.read_text(encoding="utf-8")
+    before, after = around_markers(document)
+    write_text(document, f"{before}{BEGIN}\n\n{content}\n\n{END}{after}")
+
+
+def around_markers(document: Path) -> tuple[str, str]:
+    """What stands before and after the markers of ``document``.
+
+    Raises:
+        UsageError: it has no markers, or cannot be read.
+    """
+    try:
+        text = document.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{document}: expected a document in Markdown: {error}") from error
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise UsageError(f"{document}: expected the lines {BEGIN!r} and {END!r}")
-    write_text(document, f"{before}{BEGIN}\n\n{content}\n\n{END}{after}")
+    return before, after
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the folders and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", type=Path, nargs="+", help="folders, each the files of one model")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--format", required=True)
@@ -283,6 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--document", type=Path, default=DEFAULT_DOC)
     given = parser.parse_args(arguments)
     try:
+        around_markers(given.document)  # rather now than after minutes of measuring
         write_between(
             given.document, page(given.models, given.data, given.format, rounds=given.rounds)
         )

@@ -1,4 +1,6 @@
-"""How long a report of many results takes: ``make bench-report``.
+"""How long a report of many results takes.
+
+Usage: make bench-report [ARGS="--count 1000 --rounds 3"]
 
 The results are copies of the reference results under other names, so as large as real ones. The
 command runs as a user runs it, in a process of its own. Wall time means something on a quiet
@@ -50,7 +52,7 @@ def time_report(results: Path, out: Path) -> tuple[float, float]:
 
 def main() -> None:
     """Print the measurement."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("results", type=Path, help="results to copy: files or a folder")
     parser.add_argument("--count", type=int, default=RESULTS, help=f"(default: {RESULTS})")
     parser.add_argument("--rounds", type=int, default=3, help="(default: 3)")

@@ -78,10 +78,11 @@ def evaluate(
     """Measure a model's accuracy on a data set.
 
     MODEL is a run folder, a .keras, a .tflite (which needs no TensorFlow) or the name of one that
-    comes with the kit (asmnet-kit models). NME is in percent of
-    the distance between the outer eye corners, over labelled points; faces without both corners are
-    counted as skipped. The pose is compared with the data's labels, or with the pose that a generic
-    3-D face takes to fit the landmarks.
+    comes with the kit (asmnet-kit models). NME is in percent of the distance between the outer eye
+    corners, over labelled points; faces without both corners are counted as skipped. A face that
+    the detector misses counts as a failure; the mean NME is over the faces found. The pose is
+    compared with the data's labels, or with the pose that a generic 3-D face takes to fit the
+    landmarks.
 
     Example:  asmnet-kit evaluate model.tflite --data faces --format 300w --ced ced.png
     """
@@ -120,8 +121,8 @@ def evaluate(
     for line in _remarks(result, dataset):
         messages.print(line, markup=False)
     if as_json:
-        told = {"model_sha256": _sha256(model), "split": split, "subset": subset}
-        print_json({**result.to_json(), **told})
+        source = {"model_sha256": _sha256(model), "split": split, "subset": subset}
+        print_json({**result.to_json(), **source})
     else:
         stdout().print(_table(result, split))
     messages.print(_summary(result, model, ced_path), markup=False)
@@ -183,8 +184,13 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
         remarks += [f"  {problem.name}: {problem.reason}" for problem in result.problems[:shown]]
         if len(result.problems) > shown:
             remarks.append(f"  ... and {len(result.problems) - shown} more (--json lists them)")
-    if result.faces_missed:
-        remarks.append(f"the detector missed {result.faces_missed} faces; they are in no figure")
+    if missed := result.scores.faces_missed:
+        uncounted = missed + result.scores.faces - result.scores.failure_rate_faces
+        but = f" but {uncounted} without both outer eye corners" if uncounted else ""
+        remarks.append(
+            f"the detector missed {missed} faces: all{but} count as failures and in the AUC; "
+            "mean NME and pose are over the faces found"
+        )
     if result.faces_incomplete:
         remarks.append(f"{result.faces_incomplete} faces with missing points left out")
     ranking = result.ranking.get(None)
@@ -206,7 +212,7 @@ def _table(result: "Evaluation", split: str | None) -> "Table":
     title = f"{result.model} on {result.dataset}{where}, boxes from {result.boxes}"
     table = Table(title=Text(title))  # as text: a folder called [x] is no markup
     table.add_column("faces of")
-    headings = ["faces", "skipped", "NME %"]
+    headings = ["faces", "skipped", "missed", "NME %"]
     headings += [f"FR@{t} %" for t in result.scores.failure_rate_percent]
     headings += [f"AUC@{t}" for t in result.scores.auc]
     headings += ["yaw °", "pitch °", "roll °"]
@@ -223,6 +229,7 @@ def _cells(scores: "Scores") -> list[str]:
     return [
         str(scores.faces),
         str(scores.faces_skipped),
+        str(scores.faces_missed),
         _figure(scores.nme_percent, 2),
         *(_figure(rate, 2) for rate in scores.failure_rate_percent.values()),
         *(_figure(area, 3) for area in scores.auc.values()),

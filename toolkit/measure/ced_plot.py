@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError, require
 from asmnet_kit.base.files import replacing
@@ -27,6 +28,25 @@ def check_plot(path: Path) -> None:
         raise UsageError(f"{path}: expected the name of a picture, got a folder")
 
 
+def curve(
+    nme: NDArray[np.float64], *, limit_percent: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The CED as it is drawn: its last step goes on to the right, to ``limit_percent`` or beyond.
+
+    Faces that the detector missed have an infinite NME: the curve ends below 1 by their share.
+
+    Args:
+        nme: [B], percent; NaN = no NME.
+
+    Returns:
+        NME in percent, ascending and finite, and the share (0..1) of faces with at most this NME.
+    """
+    x, y = ced(nme)
+    drawn = np.isfinite(x)
+    x, y = x[drawn], y[drawn]
+    return np.append(x, max(limit_percent, x[-1])), np.append(y, y[-1])
+
+
 def plot_ced(evaluation: Evaluation, path: Path, *, limit_percent: float = 10.0) -> None:
     """Draw the cumulative error distribution of all faces and of each subset.
 
@@ -46,10 +66,11 @@ def plot_ced(evaluation: Evaluation, path: Path, *, limit_percent: float = 10.0)
     for name, members in {"all faces": everything, **evaluation.in_subset}.items():
         nme = evaluation.nme[members]
         if np.isfinite(nme).any():
-            x, y = ced(nme)
-            label = f"{name}: NME {mean_nme(nme):.2f} %, AUC@10 {auc(nme, 10):.3f}"
-            # The last step goes on to the right; 'post' holds each value until the next error.
-            axes.step([*x, max(limit_percent, x[-1])], [*y, 1.0], where="post", label=label)
+            label = (
+                f"{name}: NME {mean_nme(nme[np.isfinite(nme)]):.2f} %, AUC@10 {auc(nme, 10):.3f}"
+            )
+            # 'post' holds each value until the next error.
+            axes.step(*curve(nme, limit_percent=limit_percent), where="post", label=label)
     for threshold in THRESHOLDS:
         axes.axvline(threshold, color="grey", linewidth=0.6, linestyle=":")
     axes.set(

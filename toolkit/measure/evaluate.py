@@ -23,7 +23,6 @@ SCHEMA_VERSION = 1
 THRESHOLDS = (8, 10)  # percent NME: 300-W's and WFLW's customs
 BOXES = ("landmarks", "detector")
 
-
 BATCH = 32  # crops per call of the model
 READING_THREADS = 4  # decode the next batch while the model runs on this one
 
@@ -34,18 +33,29 @@ FindBoxes = Callable[[Image], Sequence[Box]]
 class Scores:
     """Figures over some faces; NaN where there was nothing to measure.
 
+    A face that the detector missed has an infinite NME in the failure rate and the AUC, else a
+    detector would improve both by missing hard faces. No mean can hold it: the mean NME and the
+    pose errors are over the faces found.
+
     Attributes:
-        faces: with an NME.
-        faces_skipped: predicted, but an outer eye corner has no label, so there is no NME.
-        nme_percent: mean over faces, of the distance between the outer eye corners.
-        failure_rate_percent: threshold in percent -> percent of faces strictly above it.
-        auc: threshold in percent -> area under the CED divided by the threshold, 0..1.
+        faces: found, and with an NME.
+        faces_skipped: found, but an outer eye corner has no label, so there is no NME.
+        faces_missed: by the detector, with or without both eye corners.
+        failure_rate_faces: over which failure rate and AUC are: ``faces``, and the missed ones
+            whose outer eye corners are labelled.
+        nme_percent: mean over ``faces``, of the distance between the outer eye corners.
+        failure_rate_percent: threshold in percent -> percent of ``failure_rate_faces`` strictly
+            above it.
+        auc: threshold in percent -> area under the CED of ``failure_rate_faces`` divided by the
+            threshold, 0..1.
         pose_faces: with a predicted and a true pose.
         pose_mae_deg: yaw, pitch, roll -> mean absolute error, or None without any such face.
     """
 
     faces: int
     faces_skipped: int
+    faces_missed: int
+    failure_rate_faces: int
     nme_percent: float
     failure_rate_percent: dict[int, float]
     auc: dict[int, float]
@@ -53,14 +63,27 @@ class Scores:
     pose_mae_deg: dict[str, float] | None
 
     @classmethod
-    def of(cls, nme: NDArray[np.float64], angle_errors: NDArray[np.float64]) -> "Scores":
-        """Summarise faces' NME [B] (percent) and pose errors [B, 3] (degrees), NaN = none."""
+    def of(
+        cls,
+        nme: NDArray[np.float64],
+        angle_errors: NDArray[np.float64],
+        missed: NDArray[np.bool_],
+    ) -> "Scores":
+        """Summarise faces.
+
+        Args:
+            nme: [B], percent; NaN without both eye corners, else infinite for a missed face.
+            angle_errors: [B, 3], degrees; NaN where unknown.
+            missed: [B], whether the detector missed the face.
+        """
         known = np.isfinite(angle_errors).all(axis=-1)
         mae = angle_errors[known].mean(axis=0) if known.any() else None
         return cls(
-            faces=int(np.isfinite(nme).sum()),
-            faces_skipped=int(np.isnan(nme).sum()),
-            nme_percent=mean_nme(nme),
+            faces=int((~np.isnan(nme) & ~missed).sum()),
+            faces_skipped=int((np.isnan(nme) & ~missed).sum()),
+            faces_missed=int(missed.sum()),
+            failure_rate_faces=int((~np.isnan(nme)).sum()),
+            nme_percent=mean_nme(nme[~missed]),
             failure_rate_percent={t: failure_rate(nme, t) for t in THRESHOLDS},
             auc={t: auc(nme, t) for t in THRESHOLDS},
             pose_faces=int(known.sum()),
@@ -74,6 +97,8 @@ class Scores:
         return {
             "faces": self.faces,
             "faces_skipped": self.faces_skipped,
+            "faces_missed": self.faces_missed,
+            "failure_rate_faces": self.failure_rate_faces,
             "nme_percent": _number(self.nme_percent),
             "failure_rate_percent": _by_threshold(self.failure_rate_percent),
             "auc": _by_threshold(self.auc),
@@ -94,13 +119,15 @@ class Evaluation:
         pose_source: what the predicted pose was compared with: ``labels`` of the data set, else
             ``landmarks`` (asmnet_kit.face.pose.pose_from_landmarks), or None without a pose output.
         scores: over all faces; ``per_subset`` over each subset's.
-        nme: float64 [B] of the faces that were predicted, percent; NaN = skipped.
+        nme: float64 [B], percent: of the faces that were predicted, then of those that the detector
+            missed (infinite); NaN without both outer eye corners.
+        missed: bool [B], whether the detector missed the face.
         in_subset: name -> bool [B].
         ranking: how well the plausibility tells faces with a large error, over all faces and by
             subset (key: name, None for all); empty without a shape model.
-        residual: float64 [B], the signal that a plausibility is calibrated from; None without.
+        residual: float64 [B], the signal that a plausibility is calibrated from, NaN for a missed
+            face; None without a shape model.
         faces_incomplete: left out by ``complete_only``.
-        faces_missed: no box of the detector overlaps the face. They are in no other figure.
         problems: faces whose picture or box could not be used. They are in no other figure.
     """
 
@@ -117,9 +144,9 @@ class Evaluation:
     scores: Scores
     per_subset: dict[str, Scores]
     nme: NDArray[np.float64]
+    missed: NDArray[np.bool_]
     in_subset: dict[str, NDArray[np.bool_]]
     faces_incomplete: int
-    faces_missed: int
     problems: tuple[Problem, ...]
     ranking: dict[str | None, Ranking] = field(default_factory=dict)
     residual: NDArray[np.float64] | None = None
@@ -138,9 +165,9 @@ class Evaluation:
             "boxes": self.boxes,
             "complete_only": self.complete_only,
             **self.scores.to_json(),
+            "failure_rate_counts_misses": True,  # cards and results of earlier versions did not
             "pose_source": self.pose_source,
             "faces_incomplete": self.faces_incomplete,
-            "faces_missed": self.faces_missed,
             "faces_unreadable": len(self.problems),
             "problems": [problem.to_json() for problem in self.problems],
             "plausibility": self._ranking(None),
@@ -171,13 +198,14 @@ def evaluate(
     Args:
         boxes: crop around the ``landmarks`` (what published NMEs do), or around the box of a
             ``detector``: the one that came with the face, else that of ``find_boxes`` which
-            overlaps the landmarks' box most. The difference between the two NMEs is what a real
+            overlaps the landmarks' box most; where none overlaps it enough the face is missed,
+            which counts as a failure. The difference between the two figures is what a real
             pipeline loses by its boxes.
         complete_only: leave out faces with a missing point.
         batch: crops per call of the model.
         on_progress: called with (faces done, faces in all) after each batch.
-        find_boxes: finds the faces of a picture; unless told, asmnet_kit.predict.detector's
-            detector.
+        find_boxes: finds the faces of a picture; by default the detector of
+            asmnet_kit.predict.detector.
         plausibility: judges each prediction; the evaluation then says how well.
 
     Raises:
@@ -200,13 +228,14 @@ def evaluate(
     nme: list[float] = []
     angle_errors: list[NDArray[np.float64]] = []
     measured: list[Face] = []
+    missed: list[Face] = []
     problems: list[Problem] = []
-    missed = done = 0
+    done = 0
     has_pose = False
     for outcomes in _read_ahead(reader, faces, batch):
         done += len(outcomes)
         problems += [outcome for outcome in outcomes if isinstance(outcome, Problem)]
-        missed += outcomes.count(None)
+        missed += [outcome.face for outcome in outcomes if isinstance(outcome, _Missed)]
         crops = [outcome for outcome in outcomes if isinstance(outcome, _FaceCrop)]
         if crops:
             predicted = predictor.predict(np.stack([crop.pixels for crop in crops]))
@@ -225,11 +254,16 @@ def evaluate(
                 angle_errors += list(pose_errors(predicted.pose, poses))
         if on_progress:
             on_progress(done, len(faces))
-    errors = np.array(nme)
-    angles = np.array(angle_errors).reshape(-1, 3) if has_pose else np.full((len(nme), 3), np.nan)
-    if not np.isfinite(errors).any():
-        raise DatasetError(_nothing_measured(dataset, len(faces), len(measured), missed, problems))
-    in_subset = members_of_subsets(measured)
+    if not np.isfinite(nme).any():
+        reason = _nothing_measured(dataset, len(faces), len(measured), len(missed), problems)
+        raise DatasetError(reason)
+    found = len(nme)
+    errors = np.concatenate([nme, _nme_of_missed(missed, dataset.scheme)])
+    angles = np.full((len(errors), 3), np.nan)
+    if has_pose:
+        angles[:found] = angle_errors
+    is_missed = np.arange(len(errors)) >= found
+    in_subset = members_of_subsets([*measured, *missed])
     return Evaluation(
         model=predictor.name,
         landmarks=predictor.scheme.points,
@@ -241,15 +275,21 @@ def evaluate(
         boxes=boxes,
         complete_only=complete_only,
         pose_source=pose_truth.source if has_pose else None,
-        scores=Scores.of(errors, angles),
-        per_subset={name: Scores.of(errors[m], angles[m]) for name, m in in_subset.items()},
+        scores=Scores.of(errors, angles, is_missed),
+        per_subset={
+            name: Scores.of(errors[m], angles[m], is_missed[m]) for name, m in in_subset.items()
+        },
         nme=errors,
+        missed=is_missed,
         in_subset=in_subset,
         faces_incomplete=len(dataset.faces) - len(faces),
-        faces_missed=missed,
         problems=tuple(problems),
-        ranking={} if judged is None else judged.rankings(errors, in_subset),
-        residual=None if judged is None else judged.signals[USED],
+        ranking={}
+        if judged is None
+        else judged.rankings(errors[:found], {name: m[:found] for name, m in in_subset.items()}),
+        residual=None
+        if judged is None
+        else np.concatenate([judged.signals[USED], np.full(len(missed), np.nan)]),
     )
 
 
@@ -273,19 +313,29 @@ class _FaceCrop:
     pixels: Image
 
 
+@dataclass(frozen=True)
+class _Missed:
+    """No box of the detector overlaps the face."""
+
+    face: Face
+
+
+_Outcome = _FaceCrop | _Missed | Problem
+
+
 class _CropReader:
-    """From a face to the model's input: a crop, a problem, or None for a face no box overlaps."""
+    """From a face to the model's input."""
 
     def __init__(self, predictor: Predictor, find_boxes: FindBoxes | None) -> None:
         self._size, self._scale = predictor.input_size, predictor.crop_scale
         self._find_boxes = find_boxes  # None: crop around the landmarks
 
-    def __call__(self, face: Face) -> "_FaceCrop | Problem | None":
+    def __call__(self, face: Face) -> _Outcome:
         try:
             picture = face.picture.read()
             box = self._box(face, picture)
             if box is None:
-                return None
+                return _Missed(face)
             crop = Crop.from_box(box, size=self._size, scale=self._scale)
         except DatasetError as error:
             return Problem(face.name, str(error))
@@ -361,12 +411,10 @@ def _detector() -> FindBoxes:
     return lambda image: [detection.box for detection in detect_faces(image)]
 
 
-def _read_ahead(
-    reader: _CropReader, faces: Sequence[Face], batch: int
-) -> Iterator[list[_FaceCrop | Problem | None]]:
+def _read_ahead(reader: _CropReader, faces: Sequence[Face], batch: int) -> Iterator[list[_Outcome]]:
     """Each batch's outcomes, while the next batch is being read: never more than two in memory."""
     with ThreadPoolExecutor(reader.threads) as pool:
-        ready: list[Future[_FaceCrop | Problem | None]] = []
+        ready: list[Future[_Outcome]] = []
         for start in range(0, len(faces), batch):
             following = [pool.submit(reader, face) for face in faces[start : start + batch]]
             if ready:
@@ -374,6 +422,15 @@ def _read_ahead(
             ready = following
         if ready:
             yield [future.result() for future in ready]
+
+
+def _nme_of_missed(faces: Sequence[Face], scheme: Scheme) -> NDArray[np.float64]:
+    """Infinite, or NaN where an outer eye corner has no label: such a face is in no figure."""
+    truth = (
+        np.stack([face.landmarks for face in faces]) if faces else np.empty((0, scheme.points, 2))
+    )
+    nothing: NDArray[np.float64] = per_face_nme(truth, truth, scheme)  # 0 or NaN
+    return np.where(np.isnan(nothing), np.nan, np.inf)
 
 
 def _nothing_measured(

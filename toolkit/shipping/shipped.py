@@ -30,7 +30,7 @@ class ShippedModel:
     Attributes:
         name: what ``--model`` takes.
         folder: where its files are.
-        card: the JSON object of its card (:func:`asmnet_kit.shipping.ship.card`).
+        card: the JSON object of its card, as :func:`asmnet_kit.shipping.ship.ship` writes it.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ShippedModel:
 
     @property
     def is_default(self) -> bool:
-        """Whether ``predict`` uses it unless told otherwise."""
+        """Whether ``predict`` uses it by default."""
         return bool(self.card["default"])
 
     def text(self) -> str:
@@ -83,11 +83,12 @@ def shipped_models(folder: Path = FOLDER) -> list[ShippedModel]:
     Raises:
         ModelError: a card cannot be read: the installation is damaged.
     """
-    return [_read(path) for path in sorted(folder.glob("*.json"))]
+    # A name with a leading dot is a file that another process is writing, or died over.
+    return [_read(path) for path in sorted(folder.glob("[!.]*.json"))]
 
 
 def default_model(folder: Path = FOLDER) -> ShippedModel:
-    """The model that is used unless another is named.
+    """The model that is used by default.
 
     Raises:
         ModelError: none is marked as such: the installation is damaged.

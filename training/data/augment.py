@@ -34,7 +34,7 @@ class AugmentRanges:
 
     Where the crop lies is normal, cut off at DEVIATIONS: boxes are mostly about right, and a
     network that is told so was more accurate on one set and as good on the other
-    (docs/accuracy.md).
+    (docs/lab/training-crops.md).
 
     Attributes:
         flip: share of mirrored pictures.

@@ -15,7 +15,8 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.face.shape_model import ShapeAccumulator, ShapeModel, into_reference
 
 # Of the teacher's shapes: pose, mouth and face form, 7 or 8 components of the research faces that
-# docs/accuracy.md names. From 0.90 to 0.985 the held-back distance changes by less than 0.1 points.
+# docs/lab/teacher-conventions.md names. From 0.90 to 0.985 the held-back distance changes by less
+# than 0.1 points.
 KEPT_VARIANCE = 0.97
 # Faces at one standard deviation that hold each slope at 0; 100 or 1000 change the held-back
 # distance, calibrated on both sets, by about 0.02 points.

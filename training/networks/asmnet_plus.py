@@ -22,7 +22,7 @@ def asmnet_plus(image: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
     ``asmnet`` averages each tap over the map, so its head cannot tell where a feature was. Here
     each tap is narrowed by a 1 x 1 convolution and weighed pixel by pixel; the taps' sums are
     added, not concatenated, so in int8 each keeps a scale of its own. The choice was measured: see
-    docs/accuracy.md.
+    docs/lab/plus-head.md.
 
     Args:
         image: float32 [B, S, S, 3], (v - 128) / 128.

@@ -1,4 +1,6 @@
-"""Does ASM-LOSS help? ``python -m asmnet_kit.training.studies.asm_study`` (``make asm-study``).
+"""Does ASM-LOSS help?
+
+Usage: make asm-study ARGS="--data DIR --format 300w --out DIR"
 
 The same network, data, epochs and learning rate with and without the smoothed truth, several seeds.
 Runs are ordinary run folders: an interrupted study goes on where it stopped.

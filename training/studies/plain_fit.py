@@ -1,4 +1,4 @@
-"""A training step as Keras does it by itself, to compare with: ``make bench-train``.
+"""A training step as Keras does it by itself, for ``training_speed`` to compare with.
 
 The same network and batch through ``tf_keras``' ``model.fit`` with Adam and squared errors, data
 in memory, TensorFlow's own settings and oneDNN off. A process of its own, since these settings hold

@@ -1,4 +1,6 @@
-"""How fast is training, and does its input keep up? (``make bench-train``)
+"""How fast is training, and does its input keep up?
+
+Usage: make bench-train [ARGS="--data DIR --format 300w"]
 
 Trains the same network in turns: by the real loop fed by the real pipeline (shards, decoding,
 augmentation), by the real loop fed with one batch that is already in memory, and by plain

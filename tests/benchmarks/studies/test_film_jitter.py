@@ -2,11 +2,15 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from asmnet_kit.base.errors import KitError
 from asmnet_kit.benchmarks.studies import film_jitter
+from asmnet_kit.drawn_faces.film import film
+from asmnet_kit.face.plausibility import own_plausibility
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.shipping.shipped import default_model
 
@@ -41,6 +45,41 @@ def test_jitter_counts_the_error_and_not_the_motion(truth) -> None:
     signs = np.where(np.arange(60) % 2, 1.0, -1.0)[:, None, None]
     assert jitter(truth + 5) == pytest.approx(0, abs=1e-4)
     assert jitter(truth + signs) == pytest.approx(4 * np.sqrt(2), rel=1e-3)
+
+
+def test_a_gap_in_the_track_is_no_jitter_and_hides_no_lag(truth) -> None:
+    """The face is lost for 10 frames, and found again with another constant error: the landmarks
+    are still in all frames that follow each other. Two frames late, the face goes on meanwhile."""
+    predictor = open_predictor(default_model().path)
+    jumped = truth.copy()
+    jumped[:25] += 3
+    jumped[35:] -= 3
+    jumped[25:35] = np.nan
+    found = film_jitter.steadiness(jumped, truth, predictor=predictor, moving=False, detections=1)
+    assert (found.frames, found.lag_ms) == (50, None)
+    assert found.jitter_percent == pytest.approx(0, abs=1e-4)
+    assert found.nme_percent == pytest.approx(3 * np.sqrt(2), rel=1e-3)
+    late = np.concatenate([truth[:1], truth[:1], truth[:-2]])
+    late[[*range(12, 22), *range(40, 50)]] = np.nan
+    assert film_jitter.lag_frames(late, truth) == pytest.approx(2, abs=0.06)
+    late[::3] = np.nan
+    with pytest.raises(KitError, match="three successive frames"):
+        film_jitter.steadiness(late, truth, predictor=predictor, moving=True, detections=1)
+
+
+def test_a_face_that_comes_late_is_compared_with_the_truth_of_its_own_frames() -> None:
+    """Eight grey frames before the face: all figures are those of the film that begins with it."""
+    frames = list(film(24, seed=100, size=96, fps=film_jitter.FPS, motion=1.0, tempo=2.5))
+    grey = [replace(frame, image=np.full_like(frame.image, 128)) for frame in frames[:8]]
+    model = default_model().path
+    predictor, plausibility = open_predictor(model), own_plausibility(model)
+    late, alone = (
+        film_jitter.follow(film_frames, predictor, plausibility, None, moving=False)
+        for film_frames in (grey + frames[8:], frames[8:])
+    )
+    assert (late.frames, alone.frames) == (16, 16)
+    assert late.nme_percent == alone.nme_percent
+    assert late.jitter_percent == alone.jitter_percent
 
 
 def test_the_command_measures_each_motion_with_and_without_the_filter(monkeypatch, capsys) -> None:

@@ -1,7 +1,11 @@
 """The comparison with Google's own benchmark."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from asmnet_kit.benchmarks.studies import harness
 from asmnet_kit.benchmarks.studies.harness import Round, _median, compare_harness, spread, summary
 
 
@@ -18,7 +22,31 @@ def test_their_median_is_found_at_any_depth():
     assert _median({"nothing": [1]}) == 0.0
 
 
-def test_both_measure_a_real_model(make_tflite):
+def test_both_measure_a_real_model_in_the_same_unit(make_tflite):
+    """The milliseconds of one would be the other's microseconds times 1000: far beyond noise."""
     (one,) = compare_harness(make_tflite(size=96), rounds=1, runs=20)
-    assert one.ours > 0
-    assert one.theirs > 0
+    assert 1 / 30 < one.ratio < 30
+
+
+def test_who_begins_changes_from_round_to_round(make_tflite, monkeypatch):
+    """Both are asked for the same threads and runs, and their medians are compared."""
+    asked = []
+
+    def ours(request, *, on_progress):
+        asked.append(("ours", request.threads, request.runs))
+        return {"summary": {"p50": 3.0}}
+
+    def theirs(command, **options):
+        asked.append(("theirs", *(int(after(command, f"--num_{x}")) for x in ("threads", "runs"))))
+        Path(after(command, "--result_json")).write_text('{"latency": {"median_ms": 2.0}}')
+        return subprocess.CompletedProcess(command, 0)
+
+    def after(command, option):
+        return command[command.index(option) + 1]
+
+    monkeypatch.setattr(harness, "benchmark_model", ours)
+    monkeypatch.setattr(harness.subprocess, "run", theirs)
+    measured = compare_harness(make_tflite(), threads=2, rounds=3, runs=7)
+    assert [name for name, *_ in asked] == ["ours", "theirs", "theirs", "ours", "ours", "theirs"]
+    assert {tuple(how) for _, *how in asked} == {(2, 7)}
+    assert [one.ratio for one in measured] == [1.5, 1.5, 1.5]

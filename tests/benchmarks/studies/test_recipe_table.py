@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from asmnet_kit.base.errors import UsageError
 from asmnet_kit.benchmarks.studies import recipe_table
-from asmnet_kit.benchmarks.studies.recipe_table import BEGIN, END, main, write_between
+from asmnet_kit.benchmarks.studies.recipe_table import BEGIN, END, main
 from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
 
 
@@ -55,9 +54,24 @@ def test_a_folder_without_the_float_file_or_of_two_models_is_refused(
     assert "fp32 among them; got qat_w8a8" in capsys.readouterr().err
 
 
-def test_a_document_without_markers_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_document_without_markers_is_refused_before_anything_is_measured(
+    folder: Path,
+    make_pts_faces: Callable[[], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     document = tmp_path / "page.md"
-    document.write_text("mine\n")
-    with pytest.raises(UsageError, match="expected the lines"):
-        write_between(document, "theirs")
-    assert document.read_text() == "mine\n"
+    arguments = [str(folder), "--data", str(make_pts_faces()), "--format", "300w"]
+    arguments += ["--document", str(document)]
+    for content, message in (
+        (None, "expected a document"),
+        ("mine\n", "expected the lines"),
+        (f"{END}\n{BEGIN}\n", "expected the lines"),
+    ):
+        if content is not None:
+            document.write_text(content)
+        assert main(arguments) == 2
+        told = capsys.readouterr().err
+        assert message in told and "page.md" in told
+        assert "latency of" not in told
+    assert document.read_text() == f"{END}\n{BEGIN}\n"

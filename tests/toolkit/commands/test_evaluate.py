@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model import ShapeAccumulator, generic_reference
 
 
 def write_face(path, *, missing=(), width=50.0):
@@ -65,6 +65,78 @@ def test_a_split_and_a_subset_can_be_chosen(make_tflite, data):
     assert (ytf["split"], ytf["faces"]) == ("test", 1)
     complete = json.loads(run(model, *common, "--complete-only").stdout)
     assert (complete["faces_skipped"], complete["faces_incomplete"]) == (0, 1)
+
+
+def write_boxed_faces(folder: Path) -> Path:
+    """Five grey pictures, which the kit's detector finds no face in, and a keypoint CSV.
+
+    Three faces bring a box of a detector, around which the constant model is exact: two "easy" and
+    a "hard" one. Of the two other "hard" ones, missed, the last has no outer eye corner.
+    """
+    folder.mkdir()
+    points = generic_reference(68) * 50.0 + (60, 50)
+    box = [*points.min(axis=0), *points.max(axis=0)]
+    names = [f"{axis}{i}" for i in range(68) for axis in "xy"]
+    lines = [",".join(["file", *names, "box_x0", "box_y0", "box_x1", "box_y1", "subset", "split"])]
+    subsets = {"a": "easy", "b": "easy", "c": "hard", "d": "hard", "e": "hard"}
+    for name, subset in subsets.items():
+        cv2.imwrite(str(folder / f"{name}.png"), np.full((100, 120, 3), 128, np.uint8))
+        cells = [f"{value:.6f}" for value in points.ravel()]
+        if name == "e":
+            cells[2 * 45 : 2 * 45 + 2] = ["", ""]
+        boxes = [""] * 4 if name in "de" else [f"{value:.6f}" for value in box]
+        lines.append(",".join([f"{name}.png", *cells, *boxes, subset, "test"]))
+    (folder / "faces.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_a_face_that_the_detector_misses_is_a_failure(make_tflite, tmp_path):
+    """Three of four faces with both eye corners are found, without an error; a fifth has none."""
+    data = write_boxed_faces(tmp_path / "boxed")
+    arguments = (make_tflite(), "--data", data, "--format", "csv", "--boxes", "detector")
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    counts = ("faces", "faces_skipped", "faces_missed", "failure_rate_faces")
+    assert [content[key] for key in counts] == [3, 0, 2, 4]
+    assert content["failure_rate_counts_misses"] is True
+    assert content["failure_rate_percent"] == {"8": 25.0, "10": 25.0}
+    assert content["auc"]["8"] == pytest.approx(0.75, abs=1e-3)
+    assert content["nme_percent"] == pytest.approx(0, abs=0.01)
+    easy, hard = (content["per_subset"][name] for name in ("easy", "hard"))
+    assert [easy[key] for key in counts] == [2, 0, 0, 2]
+    assert [hard[key] for key in counts] == [1, 0, 2, 2]
+    assert (easy["failure_rate_percent"]["8"], hard["failure_rate_percent"]["8"]) == (0.0, 50.0)
+    assert hard["auc"]["10"] == pytest.approx(0.5, abs=1e-3)
+    assert "missed 2 faces: all but 1 without both outer eye corners" in result.stderr
+    table = run(*arguments)
+    rows = [[cell.strip() for cell in line.split("│")] for line in table.stdout.splitlines()]
+    (row,) = [cells for cells in rows if "hard" in cells]
+    assert row[2:8] == ["1", "0", "2", "0.00", "50.00", "50.00"]
+
+
+def test_a_missed_face_leaves_ced_plausibility_and_calibration_to_the_faces_found(
+    make_tflite, tmp_path
+):
+    """The judge sees three faces, none of which fails: it cannot be calibrated, and says so."""
+    pytest.importorskip("matplotlib")
+    data = write_boxed_faces(tmp_path / "boxed")
+    accumulator = ShapeAccumulator(68)
+    accumulator.update(generic_reference(68) * [[[0.9, 1]], [[1, 1]], [[1.1, 1]]])
+    accumulator.fit(0.99).save(tmp_path / "shape.npz")
+    arguments = [make_tflite(), "--data", data, "--format", "csv", "--boxes", "detector"]
+    arguments += ["--shape-model", tmp_path / "shape.npz"]
+    result = run(*arguments, "--json", "--ced", tmp_path / "ced.png")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert (content["plausibility"]["faces"], content["plausibility"]["failures"]) == (3, 0)
+    assert content["per_subset"]["hard"]["plausibility"]["faces"] == 1
+    assert cv2.imread(str(tmp_path / "ced.png")) is not None
+    (data / "faces.csv").write_text((data / "faces.csv").read_text().replace(",test", ",val"))
+    calibrated = tmp_path / "calibrated.npz"
+    result = run(*arguments, "--split", "val", "--calibrate", calibrated)
+    assert result.exit_code == 1 and not calibrated.exists()
+    assert "of 3 faces 0 are above" in result.stderr
 
 
 def test_the_table_shows_each_subset_and_what_to_do_next(make_tflite, data):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.benchmarks.studies import drawing_speed
 from asmnet_kit.drawn_faces import head, render, skin
 from asmnet_kit.drawn_faces.raster import Grid, rasterise
 from asmnet_kit.drawn_faces.render import POSE_LIMITS, pose_of, synthesize
@@ -352,8 +351,3 @@ def test_impossible_counts_and_shares_are_refused_before_anything_is_written(tmp
     with pytest.raises(UsageError, match="expected"):
         write_synthetic(tmp_path / "out", **{"count": 1, "seed": 0, "size": 48, **arguments})
     assert not (tmp_path / "out").exists()
-
-
-def test_the_speed_measurement_runs():
-    mean, best = drawing_speed.faces_per_second(20, size=48)
-    assert 0 < mean <= best

@@ -14,7 +14,7 @@ from asmnet_kit.face.pose import GENERIC_FACES, rotation_matrix
 from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import SCHEME_68
 from asmnet_kit.face.shape_model import generic_reference
-from asmnet_kit.measure.ced_plot import plot_ced
+from asmnet_kit.measure.ced_plot import curve, plot_ced
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict.open_predictor import open_predictor
 
@@ -183,7 +183,7 @@ def test_detector_boxes_come_with_the_face_or_from_the_detector(make_dataset):
     result = evaluate(
         Shifted(), dataset, boxes="detector", find_boxes=lambda picture: found[next(calls)]
     )
-    assert (result.scores.faces, result.faces_missed) == (2, 1)
+    assert (result.scores.faces, result.scores.faces_missed) == (2, 1)
     centred = generic_reference(68) / EYE_DISTANCE
     assert result.nme[0] == pytest.approx(100 * np.linalg.norm(centred, axis=1).mean(), rel=1e-3)
     # One pixel right and down, of the second face's eye distance.
@@ -257,6 +257,15 @@ def test_ced_is_drawn_and_an_unknown_picture_format_refused(make_dataset, tmp_pa
         plot_ced(result, tmp_path / "ced.doc")
 
 
+def test_the_ced_ends_below_1_by_the_share_of_missed_faces():
+    """Faces with 2 and 4 %, two missed, one without an NME: 1/4 from 2 on, 1/2 from 4 on."""
+    x, y = curve(np.array([4.0, np.inf, 2.0, np.nan, np.inf]), limit_percent=10)
+    assert x.tolist() == [0, 2, 4, 10]
+    assert y.tolist() == [0, 0.25, 0.5, 0.5]
+    x, y = curve(np.array([12.0]), limit_percent=10)
+    assert (x.tolist(), y.tolist()) == ([0, 12, 12], [0, 1, 1])
+
+
 def test_the_detector_of_the_kit_is_used_unless_another_is_given(make_dataset, monkeypatch):
     dataset = make_dataset(2)
     boxes = iter([[dataset.faces[0].box], []])
@@ -265,4 +274,4 @@ def test_the_detector_of_the_kit_is_used_unless_another_is_given(make_dataset, m
     )
     monkeypatch.setitem(sys.modules, "asmnet_kit.predict.detector", detector)
     result = evaluate(Shifted(), dataset, boxes="detector")
-    assert (result.scores.faces, result.faces_missed) == (1, 1)
+    assert (result.scores.faces, result.scores.faces_missed) == (1, 1)

@@ -1,21 +1,29 @@
 """What puts a model into the kit: measurements of that very file, words without figures."""
 
+import hashlib
 import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from click.testing import CliRunner
 
 from asmnet_kit.base.errors import KitError
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.face.shape_model import ShapeAccumulator, generic_reference
-from asmnet_kit.shipping.ship import Words, _sha256, ship
+from asmnet_kit.shipping.measurements import same_outputs
+from asmnet_kit.shipping.ship import ship
 from asmnet_kit.shipping.shipped import model_named, shipped_models
-from asmnet_kit.tflite.metadata import read_metadata
+from asmnet_kit.shipping.words import Words
+from asmnet_kit.tflite.metadata import ModelMetadata, pack_model, read_metadata
 
 WORDS = """
 summary = "A model of nothing"
@@ -28,6 +36,10 @@ failures = ["Every face but one."]
 [sets]
 faces = "Drawn faces"
 """
+
+
+def sha256_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 @pytest.fixture
@@ -55,7 +67,7 @@ def measured(tmp_path, make_tflite, make_result) -> dict[str, Any]:
     evaluation = tmp_path / "evaluation.json"
     evaluation.write_text(run.stdout)
     result = make_result(p50=3.25)
-    result["model"]["sha256"] = _sha256(model.read_bytes())
+    result["model"]["sha256"] = sha256_of(model.read_bytes())
     benchmark = tmp_path / "result.json"
     benchmark.write_text(json.dumps(result))
     return {"model": model, "evaluations": [evaluation], "benchmarks": [benchmark]}
@@ -70,7 +82,7 @@ def test_a_card_holds_what_was_measured_and_said(folder, measured) -> None:
     card = json.loads(path.read_text())
     assert card["accuracy"][0]["nme_percent"] == evaluation["nme_percent"]
     assert card["speed"][0]["p50_ms"] == 3.25
-    assert card["model"]["sha256"] == _sha256(model.path.read_bytes())
+    assert card["model"]["sha256"] == sha256_of(model.path.read_bytes())
     text = model.text()
     assert f"{evaluation['nme_percent']:.2f}" in text and "3.25" in text
     assert "research only" in text and "Every face but one." in text
@@ -109,7 +121,7 @@ def test_shipping_the_shipped_file_again_changes_nothing(folder, measured, tmp_p
     trained = model.card["model"]
     for key in ("evaluations", "benchmarks"):
         text = measured[key][0].read_text()
-        text = text.replace(_sha256(measured["model"].read_bytes()), _sha256(first))
+        text = text.replace(sha256_of(measured["model"].read_bytes()), sha256_of(first))
         measured[key][0].write_text(text)
     ship(folder / "constant_model.toml", **{**measured, "model": model.path}, folder=folder)
     assert model.path.read_bytes() == first
@@ -149,6 +161,116 @@ def test_what_an_earlier_card_named_is_removed(folder, measured, tmp_path) -> No
     ]
 
 
+def shipped_by_command(folder: Path, measured: dict[str, Any], limit: int | None = None) -> Any:
+    """What ``make ship-model`` runs, by a process whose files end at ``limit`` bytes (EFBIG), as on
+    a full disk."""
+    command = [sys.executable, "-m", "asmnet_kit.shipping.ship"]
+    command += [str(folder / "constant_model.toml"), "--model", str(measured["model"])]
+    for option, key in (("--evaluation", "evaluations"), ("--benchmark", "benchmarks")):
+        for path in measured[key]:
+            command += [option, str(path)]
+
+    def end_files() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, preexec_fn=end_files
+    )
+
+
+@pytest.mark.parametrize("largest", ["the model", "the card"])
+def test_a_full_disk_leaves_the_kit_with_its_model_and_card(
+    folder, measured, make_tflite, largest
+) -> None:
+    """The old model is of another size, and so under another name. The new card, with words of
+    540 kB, is larger than the new model, without them smaller: either write fails alone."""
+    small = make_tflite("small.tflite", int8=True, size=16)
+    remeasured(measured, measured["model"], small)
+    assert shipped_by_command(folder, {**measured, "model": small}).returncode == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(before) == {
+        "constant_68_16_none.tflite",
+        "constant_model.json",
+        "constant_model.md",
+        "constant_model.toml",
+    }
+    remeasured(measured, small, measured["model"])
+    limit = len(measured["model"].read_bytes()) - 1
+    if largest == "the card":
+        limit += 20_000
+        words = WORDS.replace('trained_on = "Nothing.', f'trained_on = "{"Nothing. " * 60_000}')
+        before["constant_model.toml"] = words.encode()
+        (folder / "constant_model.toml").write_text(words)
+    failed = shipped_by_command(folder, measured, limit)
+    assert failed.returncode == 1, failed.stderr
+    assert "File too large" in failed.stderr and "Traceback" not in failed.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert shipped_by_command(folder, measured).returncode == 0
+    assert [path.name for path in folder.glob("*.tflite")] == ["constant_68_32_none.tflite"]
+
+
+def remeasured(measured: dict[str, Any], old: Path, new: Path) -> None:
+    """Make the measurements of one file those of another: what they hold is not of interest."""
+    for key in ("evaluations", "benchmarks"):
+        for path in measured[key]:
+            text = path.read_text()
+            path.write_text(text.replace(sha256_of(old.read_bytes()), sha256_of(new.read_bytes())))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
+def test_other_weights_are_noticed_whatever_the_type_of_the_input(
+    make_op_model: Callable[..., Path], tmp_path: Path, dtype: str
+) -> None:
+    """x and |x| agree at zero, so zeros for an input would hide that these are different models."""
+
+    def model(op: str) -> Path:
+        """One operator on the crop: 2 x 2 x 3, real value = raw / 2^(bits - 1)."""
+        shape, options = (1, 2, 2, 3), {}
+        if op == "RESHAPE":
+            options = {"options": ("ReshapeOptions", {"newShape": shape})}
+        path = make_op_model(
+            {"op": op, "into": shape, "into_type": dtype, "shape": shape, "type": dtype, **options}
+        )
+        content = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+        image, out = content.subgraphs[0].tensors
+        image.name = b"image"
+        if dtype != "float32":
+            scale = np.array([1 / (np.iinfo(dtype).max + 1)], np.float32)
+            for tensor in (image, out):
+                tensor.quantization = schema.QuantizationParametersT(scale=scale, zeroPoint=[0])
+        named = tmp_path / f"{op}.tflite"
+        named.write_bytes(pack_model(content))
+        return named
+
+    about = ModelMetadata(architecture="one", landmarks=68, input_size=2, recipe="none")
+    same, other = model("RESHAPE"), model("ABS")
+    assert same_outputs(same, same.read_bytes(), about)
+    assert not same_outputs(same, other.read_bytes(), about)
+
+
+def test_an_evaluation_that_leaves_missed_faces_out_is_refused(folder, measured) -> None:
+    (path,) = measured["evaluations"]
+    evaluation = json.loads(path.read_text())
+    del evaluation["failure_rate_counts_misses"]
+    path.write_text(json.dumps(evaluation))
+    with pytest.raises(KitError, match=r"counts missed faces.*evaluate again"):
+        ship(folder / "constant_model.toml", **measured, folder=folder)
+
+
+def test_the_card_says_how_many_faces_the_detector_missed(folder, measured) -> None:
+    """2 of 4 missed: half of the faces fail, and none of the two that were found."""
+    (path,) = measured["evaluations"]
+    counts = {"faces": 2, "faces_missed": 3, "failure_rate_faces": 4, "boxes": "detector"}
+    evaluation = {**json.loads(path.read_text()), **counts}
+    evaluation["failure_rate_percent"] = {"8": 50.0, "10": 50.0}
+    path.write_text(json.dumps(evaluation))
+    ship(folder / "constant_model.toml", **measured, folder=folder)
+    text = model_named("constant_model", folder).text()
+    assert "| faces | 4, 2 missed | the detector's box | 0." in text
+    assert "- Worst measured: 50.0 % of the 4 faces of faces/all fail (boxes: detector)." in text
+
+
 def test_two_cards_cannot_have_the_same_file(folder, measured) -> None:
     ship(folder / "constant_model.toml", **measured, folder=folder)
     other = folder / "other_name.toml"
@@ -177,7 +299,7 @@ def test_a_shape_model_of_other_landmarks_is_refused_before_anything_is_written(
 
 @pytest.mark.parametrize(("key", "kind"), [("evaluations", "evaluation"), ("benchmarks", "result")])
 def test_a_measurement_of_another_file_is_refused(folder, measured, key, kind) -> None:
-    sha256 = _sha256(measured["model"].read_bytes())
+    sha256 = sha256_of(measured["model"].read_bytes())
     path = measured[key][0]
     path.write_text(path.read_text().replace(sha256, "0" * 64))
     with pytest.raises(KitError, match=f"{kind} of the model with SHA-256 {sha256[:16]}"):

@@ -3,91 +3,30 @@
 The page is one file: styles and charts are inline, nothing is loaded from anywhere, no script runs.
 """
 
-import hashlib
-import json
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from asmnet_kit import __version__
 from asmnet_kit.base.files import write_text
 from asmnet_kit.results.report import text
-from asmnet_kit.results.report.charts import Axis, Scatter, histogram_path, scatter
+from asmnet_kit.results.report.charts import Axis, Scatter
 from asmnet_kit.results.report.details import Profile, Sustained, profiles, sustained_runs
-from asmnet_kit.results.results import ACCURACY_FACTS, Result, fell_back
+from asmnet_kit.results.report.machines import machines_of
+from asmnet_kit.results.report.ranking import distinct_accuracies, headline, scatter_of, tiles
+from asmnet_kit.results.report.rows import MatrixRow, Row, matrix_of, rows_of
+from asmnet_kit.results.results import Result
 
 DEFAULT_TITLE = "Benchmark report"
 OPEN_ROWS = 24  # charts shown at once; more are there, folded
 FELL_BACK = (
     "the CPU ran what an accelerator was asked for: left out of the headline and the comparisons"
 )
-
-# Facts that change from run to run do not make it another machine.
-VOLATILE_FACTS = (
-    "load_average",
-    "frequency_mhz",
-    "memory_available_bytes",
-    "usable_cores",
-    "temperature_celsius",
-    "battery",
-)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One result as the report shows it.
-
-    Attributes:
-        fell_back: the CPU ran what an accelerator was asked for; such a row competes with none.
-        number: in the scatter's legend, or None without accuracy.
-        variant: target, threads and kernels: with the machine, the matrix' column.
-        stages: (name, milliseconds, percent of their sum), pre to post.
-    """
-
-    path: Path
-    link: str
-    result: Result
-    model: str
-    variant: str
-    machine: str
-    p50: float
-    nme: float | None
-    fell_back: bool
-    number: int | None
-    histogram: str
-    marks: list[tuple[str, float]]
-    stages: list[tuple[str, float, float]]
-
-    @property
-    def label(self) -> str:
-        return f"{self.model} · {self.variant}" + (f" · {self.machine}" if self.machine else "")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One model on one target: the newest result, how many there are, and its bar's length."""
-
-    row: Row
-    repeats: int
-    bar: float
-    best: bool
-
-
-@dataclass(frozen=True)
-class MatrixRow:
-    """A line of the matrix; a None among ``cells`` was not measured."""
-
-    model: str
-    facts: dict[str, Any]
-    nme: float | None
-    cells: list[Cell | None]
 
 
 @dataclass(frozen=True)
@@ -168,10 +107,10 @@ def build_report(
         folder: where the report will be; links to the results are relative to it.
     """
     cleaned = [(path, text.clean(result)) for path, result in results]
-    machine_names, machines = _machines([result for _, result in cleaned])
+    machine_names, machines = machines_of([result for _, result in cleaned])
     axis = Axis.over([v for _, r in cleaned for v in _ends(r["timings_ms"]["invoke"])])
-    rows = _rows(cleaned, folder, machine_names, axis)
-    columns = list(dict.fromkeys(_column(row) for row in rows))
+    rows = rows_of(cleaned, folder, machine_names, axis)
+    columns = list(dict.fromkeys(row.column for row in rows))
     competing = [row for row in rows if not row.fell_back]
     ranked = [row for row in competing if row.nme is not None]
     with_nme = [row for row in rows if row.nme is not None]
@@ -181,15 +120,15 @@ def build_report(
         title=str(text.clean(title)),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         kit_version=__version__,
-        headline=_headline(competing),
-        tiles=_tiles(competing),
+        headline=headline(competing),
+        tiles=tiles(competing),
         columns=columns,
-        matrix=_matrix(rows, columns),
+        matrix=matrix_of(rows, columns),
         rows=rows,
         axis=axis,
-        scatter=_scatter(ranked),
+        scatter=scatter_of(ranked),
         ranked=ranked,
-        accuracies=_distinct_accuracies(with_nme),
+        accuracies=distinct_accuracies(with_nme),
         warnings=[(FELL_BACK, fallen)] * bool(fallen) + _grouped(rows, "warnings"),
         gaps=_grouped(rows, "notes") + _missing(rows),
         machines=machines,
@@ -209,199 +148,6 @@ def build_report(
 def _ends(samples: list[float]) -> tuple[float, float]:
     """The range of the samples; a clock that read 0 ms counts as its resolution."""
     return max(min(samples), 1e-5), max(max(samples), 1e-5)
-
-
-def _rows(
-    results: Sequence[tuple[Path, Result]], folder: Path, machine_names: dict[str, str], axis: Axis
-) -> list[Row]:
-    rows: list[Row] = []
-    number = 0
-    for path, result in results:
-        nme = (result["accuracy"] or {}).get("nme_percent")
-        target = result["target"]
-        fallen = fell_back(target["requested"], target["actual"])
-        if nme is not None and not fallen:
-            number += 1
-        stages = _stages(result)
-        frame_ms = sum(ms for _, ms in stages)
-        name = machine_names[_fingerprint(result["machine"])]
-        rows.append(
-            Row(
-                path=path,
-                # "./" keeps a file named like "javascript:..." a file.
-                link="./" + quote(Path(os.path.relpath(path, folder)).as_posix()),
-                result=result,
-                model=result["model"]["name"],
-                variant=_variant(result),
-                machine=name if len(set(machine_names.values())) > 1 else "",
-                p50=result["summary"]["p50"],
-                nme=nme,
-                fell_back=fallen,
-                number=None if nme is None or fallen else number,
-                histogram=histogram_path(result["timings_ms"]["invoke"], axis),
-                marks=[(p, axis.at(result["summary"][p])) for p in ("p50", "p90", "p99")],
-                stages=[
-                    (stage, ms, round(100 * ms / frame_ms, 2) if frame_ms else 0.0)
-                    for stage, ms in stages
-                ],
-            )
-        )
-    return rows
-
-
-def _stages(result: Result) -> list[tuple[str, float]]:
-    """What a frame costs, in order; stages that were not measured are left out."""
-    timings = result["timings_ms"]
-    stages = [
-        ("pre", timings["pre"]),
-        ("invoke", result["summary"]["p50"]),
-        ("post", timings["post"]),
-    ]
-    return [(name, ms) for name, ms in stages if ms is not None]
-
-
-def _variant(result: Result) -> str:
-    """For example ``cpu · 1 thread · XNNPACK``."""
-    target = result["target"]
-    words = [target["requested"]]
-    if target["actual"] != target["requested"]:
-        words[0] = f"{target['requested']} (ran on {target['actual']})"
-    if target["threads"]:
-        words.append(text.plural(target["threads"], "thread"))
-    if target.get("tool"):
-        words.append(target["tool"])
-    if target.get("affinity"):
-        words.append(f"CPUs {', '.join(map(str, target['affinity']))}")
-    words.append(target["delegate"] or "builtin kernels")
-    return " · ".join(words)
-
-
-def _column(row: Row) -> str:
-    return f"{row.variant} · {row.machine}" if row.machine else row.variant
-
-
-def _key(row: Row) -> tuple[str, str]:
-    return row.model, row.result["model"]["sha256"]
-
-
-def _matrix(rows: Sequence[Row], columns: Sequence[str]) -> list[MatrixRow]:
-    newest: dict[tuple[tuple[str, str], str], Row] = {}
-    repeats: Counter[tuple[tuple[str, str], str]] = Counter()
-    for row in sorted(rows, key=lambda row: str(row.result.get("measured_at", ""))):
-        newest[_key(row), _column(row)] = row
-        repeats[_key(row), _column(row)] += 1
-    slowest = max(row.p50 for row in newest.values())
-    matrix = []
-    for key in dict.fromkeys(_key(row) for row in rows):
-        found = {column: newest.get((key, column)) for column in columns}
-        measured = [row for row in found.values() if row]
-        competing = [row.p50 for row in measured if not row.fell_back]
-        cells = [
-            Cell(
-                row=row,
-                repeats=repeats[key, column],
-                bar=round(100 * row.p50 / slowest, 2) if slowest else 0.0,
-                best=len(competing) > 1 and not row.fell_back and row.p50 == min(competing),
-            )
-            if row
-            else None
-            for column, row in found.items()
-        ]
-        known = [row.nme for row in measured if row.nme is not None]
-        matrix.append(
-            MatrixRow(
-                model=key[0],
-                facts=measured[0].result["model"],
-                nme=known[0] if known else None,
-                cells=cells,
-            )
-        )
-    return matrix
-
-
-def _headline(rows: Sequence[Row]) -> list[str]:
-    """What a reader in a hurry should know, in one or two sentences, of rows that compete."""
-    if not rows:
-        return ["The CPU ran every model that an accelerator was asked for: nothing to compare."]
-    fastest = min(rows, key=lambda row: row.p50)
-    low, high = fastest.result.get("intervals_ms", {}).get("p50", (None, None))
-    between = (
-        f" (95 % interval {text.milliseconds(low)} to {text.milliseconds(high)})" if low else ""
-    )
-    speed = (
-        f"{fastest.model} takes {text.milliseconds(fastest.p50)} ms{between} for one run "
-        f"on {_column(fastest).replace(' · ', ', ')}"
-    )
-    if fastest.nme is not None:
-        speed += f", with an NME of {text.percent(fastest.nme)} %"
-    sentences = [f"{speed}."]
-    models = {_key(row) for row in rows}
-    if len(models) > 1:
-        sentences[0] = f"Fastest of {len(models)} models: {sentences[0]}"
-    ranked = [row for row in rows if row.nme is not None]
-    if not _of_the_same_faces(ranked):
-        sentences.append("The NMEs are of different faces: none is called the lowest.")
-    elif ranked and len(models) > 1:
-        best = min(ranked, key=lambda row: (row.nme, row.p50))
-        if _key(best) == _key(fastest):
-            sentences.append("It is the most accurate one, too.")
-        else:
-            slower = best.p50 / fastest.p50 if fastest.p50 else 0.0
-            cost = (
-                f"at {text.factor(slower)} times the latency"
-                if best.machine == fastest.machine
-                else f"which takes {text.milliseconds(best.p50)} ms on {best.machine}"
-            )
-            sentences.append(
-                f"Most accurate: {best.model} with an NME of {text.percent(best.nme or 0.0)} %, "
-                f"{cost}."
-            )
-    if not ranked:
-        sentences.append("Accuracy was not measured (benchmark --data does).")
-    return sentences
-
-
-def _tiles(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
-    """(what, figure, whose) of the extremes among rows that compete."""
-    if not rows:
-        return []
-    fastest = min(rows, key=lambda row: row.p50)
-    smallest = min(rows, key=lambda row: (row.result["model"]["size_bytes"], row.p50))
-    busiest = max(rows, key=lambda row: row.result["summary"]["runs_per_second"])
-    ranked = [row for row in rows if row.nme is not None]
-    tiles = [
-        ("fastest, p50", f"{text.milliseconds(fastest.p50)} ms", fastest.label),
-        (
-            "most runs per second",
-            f"{busiest.result['summary']['runs_per_second']:.0f}",
-            busiest.label,
-        ),
-        ("smallest file", text.size(smallest.result["model"]["size_bytes"]), smallest.model),
-    ]
-    if ranked and _of_the_same_faces(ranked):
-        best = min(ranked, key=lambda row: (row.nme, row.p50))
-        tiles.append(("lowest NME", f"{text.percent(best.nme or 0.0)} %", best.label))
-    return tiles
-
-
-def _distinct_accuracies(rows: Sequence[Row]) -> list[Row]:
-    """One row for each accuracy: results that differ in threads alone share one."""
-    distinct: dict[str, Row] = {}
-    for row in rows:
-        key = json.dumps([_key(row), row.machine, row.result["accuracy"]], sort_keys=True)
-        distinct.setdefault(key, row)
-    return list(distinct.values())
-
-
-def _scatter(rows: Sequence[Row]) -> Scatter | None:
-    points = [(row.p50, row.nme) for row in rows if row.nme is not None]
-    return scatter(points) if len(points) > 1 and _of_the_same_faces(rows) else None
-
-
-def _of_the_same_faces(rows: Sequence[Row]) -> bool:
-    """Whether the NMEs of ``rows`` can be ranked: of one data set, in boxes of one kind."""
-    facts = [row.result["accuracy"] or {} for row in rows]
-    return len({json.dumps([fact.get(name) for name in ACCURACY_FACTS]) for fact in facts}) <= 1
 
 
 def _grouped(rows: Sequence[Row], key: str) -> list[tuple[str, list[str]]]:
@@ -426,43 +172,6 @@ def _missing(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
     return gaps
 
 
-def _fingerprint(machine: dict[str, Any]) -> str:
-    fixed = {k: v for k, v in machine.items() if k not in VOLATILE_FACTS}
-    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
-
-
-def _machines(
-    results: Sequence[Result],
-) -> tuple[dict[str, str], list[tuple[str, dict[str, Any]]]]:
-    """Names by fingerprint (A, B ...), and the facts of each machine."""
-    names: dict[str, str] = {}
-    machines = []
-    for result in results:
-        fingerprint = _fingerprint(result["machine"])
-        if fingerprint not in names:
-            names[fingerprint] = f"machine {len(names) + 1}"
-            machines.append((names[fingerprint], _shown_facts(result["machine"])))
-    return names, machines
-
-
-def _shown_facts(machine: dict[str, Any]) -> dict[str, str]:
-    """A machine's facts as text; what is unknown is left out."""
-    shown = {}
-    for key, value in machine.items():
-        if value in (None, [], ""):
-            continue
-        name = key.removesuffix("_bytes").removesuffix("_mhz").replace("_", " ")
-        if key.endswith("_bytes") and isinstance(value, (int, float)):
-            shown[name] = f"{value / 1e9:.1f} GB"
-        elif key.endswith("_mhz"):
-            shown[name] = f"{value} MHz"
-        elif isinstance(value, list):
-            shown[name] = ", ".join(str(item) for item in value)
-        else:
-            shown[name] = str(value)
-    return shown
-
-
 def _runtimes(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
     counts = Counter(
         (
@@ -483,7 +192,7 @@ def _models(rows: Sequence[Row]) -> list[dict[str, Any]]:
         flat: dict[str, str] = {}
         for key in ("landmarks", "input", "crop", "outputs", "source", "metrics", "licence"):
             flat |= _flat(key, metadata.get(key))
-        models.setdefault(_key(row), {**facts, "flat": flat})
+        models.setdefault(row.key, {**facts, "flat": flat})
     return list(models.values())
 
 

@@ -1,0 +1,65 @@
+"""The documents: links lead somewhere, and figures of the models are those of their cards."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from asmnet_kit.shipping.shipped import ShippedModel, shipped_models
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    words = (re.sub(r"[^\w\s-]", "", heading.lower()) for heading in headings)
+    return {re.sub(r"\s", "-", text.strip()) for text in words}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in LINK.findall(CODE.sub("", page.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", link):
+            continue  # another site
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("model", shipped_models(), ids=lambda model: model.name)
+def test_the_tables_of_the_models_are_those_of_their_cards(model: ShippedModel) -> None:
+    """README's and docs/accuracy.md's rows: rounded figures of the measurements in the cards."""
+    complete, everything, detected = model.card["accuracy"][:3]
+    assert (complete["complete_only"], everything["boxes"]) == (True, "landmarks")
+    assert (detected["boxes"], detected["failure_rate_counts_misses"]) == ("detector", True)
+    subsets = [f"{complete['per_subset'][name]['nme_percent']:.2f}" for name in ("aflw", "ytf")]
+    fails = f"{detected['failure_rate_percent']['8']:.1f} %"
+    speed = next(speed for speed in model.card["speed"] if speed["threads"] == 1)
+    kilobytes = f"{model.card['model']['size_bytes'] / 1000:.0f}"
+    terms = "research" if model.card["licence"] == "LICENSE-WEIGHTS" else model.card["licence"]
+    assert first_row(ROOT / "README.md", model.name)[1:] == [
+        *subsets, fails, f"{speed['p50_ms']:.2f}", kilobytes, terms,
+    ]  # fmt: skip
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"of all {detected['failure_rate_faces']} test photographs" in readme
+    assert f"which misses {detected['faces_missed']} of them" in readme
+    pose = " / ".join(f"{detected['pose_mae_deg'][k]:.1f}" for k in ("yaw", "pitch", "roll"))
+    assert first_row(ROOT / "docs" / "accuracy.md", model.name)[1:] == [
+        *subsets,
+        *(f"{scores['nme_percent']:.2f}" for scores in (everything, detected)),
+        fails,
+        pose,
+    ]
+
+
+def first_row(page: Path, model: str) -> list[str]:
+    """The cells of the first table row about a model."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    row = next(line for line in lines if line.startswith(f"| `{model}`"))
+    return [cell.strip() for cell in row.strip("|").split("|")]

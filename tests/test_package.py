@@ -1,0 +1,84 @@
+"""What pip installs: every room with its data files, and nothing that only a checkout needs."""
+
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import setuptools
+from setuptools.dist import Distribution
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = {
+    "toolkit": "asmnet_kit",
+    "training": "asmnet_kit/training",
+    "quantize": "asmnet_kit/quantize",
+    "benchmarks": "asmnet_kit/benchmarks",
+}
+ONLY_IN_A_CHECKOUT = ("benchmarks/studies/", "training/studies/", "benchmarks/reference/")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> set[str]:
+    """Files of the wheel, as setuptools' build_py lists them for setup.py and pyproject.toml."""
+    monkeypatch.chdir(ROOT)
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(setuptools, "setup", lambda **keywords: given.update(keywords))
+    runpy.run_path(str(ROOT / "setup.py"))
+    data = PROJECT["tool"]["setuptools"]["package-data"]
+    # An empty name is what setuptools makes of pyproject's "*": every package.
+    patterns = {"" if package == "*" else package: globs for package, globs in data.items()}
+    about = {**given, "package_data": patterns, "script_name": "setup.py"}
+    command = Distribution(about).get_command_obj("build_py")
+    command.build_lib = str(tmp_path)
+    command.ensure_finalized()
+    outputs = command.get_outputs(include_bytecode=False)
+    return {Path(path).relative_to(tmp_path).as_posix() for path in outputs}
+
+
+def in_checkout() -> set[str]:
+    """Every file of the four folders that belongs into a wheel, under its name there."""
+    files = set()
+    for folder, package in ROOMS.items():
+        for path in (ROOT / folder).rglob("*"):
+            name = path.relative_to(ROOT).as_posix()
+            belongs = "__pycache__" not in name and not name.startswith(ONLY_IN_A_CHECKOUT)
+            if path.is_file() and belongs:
+                files.add(f"{package}/{path.relative_to(ROOT / folder).as_posix()}")
+    return files
+
+
+def test_every_room_is_installed_with_its_data_files_and_no_study(installed: set[str]) -> None:
+    assert installed == in_checkout()
+
+
+def test_the_files_that_a_command_reads_are_installed(installed: set[str]) -> None:
+    """By name, so that a folder which moves out of the four is noticed, too."""
+    package = "asmnet_kit"
+    assert {
+        f"{package}/py.typed",
+        f"{package}/results/results.schema.json",
+        f"{package}/results/report/report.html.j2",
+        f"{package}/results/report/report.md.j2",
+        f"{package}/results/report/style.css",
+        f"{package}/shipping/card.md.j2",
+        f"{package}/predict/blazeface/face_detection_short_range.tflite",
+        f"{package}/models/LICENSE-WEIGHTS",
+        f"{package}/training/recipes/asmnet_plus.toml",
+    } <= installed
+    models = {Path(name).suffix for name in installed if name.startswith(f"{package}/models/")}
+    assert {".tflite", ".npz", ".json", ".md", ".toml"} <= models
+    assert not [name for name in installed if {"studies", "tests", "tools"} & {*Path(name).parts}]
+
+
+def test_the_licences_go_with_the_package() -> None:
+    assert PROJECT["project"]["license-files"] == ["LICENSE", "toolkit/models/LICENSE-WEIGHTS"]
+    for name in PROJECT["project"]["license-files"]:
+        assert (ROOT / name).stat().st_size > 500

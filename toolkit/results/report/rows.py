@@ -1,0 +1,182 @@
+"""The rows of a report: one for each result, and the matrix of models by targets."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from asmnet_kit.results.report import text
+from asmnet_kit.results.report.charts import Axis, histogram_path
+from asmnet_kit.results.report.machines import machine_fingerprint
+from asmnet_kit.results.results import Result, fell_back
+
+
+@dataclass(frozen=True)
+class Row:
+    """One result as the report shows it.
+
+    Attributes:
+        fell_back: the CPU ran what an accelerator was asked for; such a row competes with none.
+        number: in the scatter's legend, or None without accuracy.
+        variant: target, threads and kernels: with the machine, the matrix' column.
+        stages: (name, milliseconds, percent of their sum), pre to post.
+    """
+
+    path: Path
+    link: str
+    result: Result
+    model: str
+    variant: str
+    machine: str
+    p50: float
+    nme: float | None
+    fell_back: bool
+    number: int | None
+    histogram: str
+    marks: list[tuple[str, float]]
+    stages: list[tuple[str, float, float]]
+
+    @property
+    def label(self) -> str:
+        return f"{self.model} · {self.column}"
+
+    @property
+    def column(self) -> str:
+        """Of the matrix."""
+        return f"{self.variant} · {self.machine}" if self.machine else self.variant
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Alike for results of one model file: its name and its content."""
+        return self.model, self.result["model"]["sha256"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model on one target: the newest result, how many there are, and its bar's length."""
+
+    row: Row
+    repeats: int
+    bar: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """A line of the matrix; a None among ``cells`` was not measured."""
+
+    model: str
+    facts: dict[str, Any]
+    nme: float | None
+    cells: list[Cell | None]
+
+
+def rows_of(
+    results: Sequence[tuple[Path, Result]], folder: Path, machine_names: dict[str, str], axis: Axis
+) -> list[Row]:
+    """A row for each result, in their order.
+
+    Args:
+        folder: where the report will be.
+        machine_names: by fingerprint; a row names its machine where there are several.
+        axis: of all rows' histograms.
+    """
+    rows: list[Row] = []
+    number = 0
+    for path, result in results:
+        nme = (result["accuracy"] or {}).get("nme_percent")
+        target = result["target"]
+        fallen = fell_back(target["requested"], target["actual"])
+        if nme is not None and not fallen:
+            number += 1
+        stages = _stages(result)
+        frame_ms = sum(ms for _, ms in stages)
+        name = machine_names[machine_fingerprint(result["machine"])]
+        rows.append(
+            Row(
+                path=path,
+                # "./" keeps a file named like "javascript:..." a file.
+                link="./" + quote(Path(os.path.relpath(path, folder)).as_posix()),
+                result=result,
+                model=result["model"]["name"],
+                variant=_variant(result),
+                machine=name if len(set(machine_names.values())) > 1 else "",
+                p50=result["summary"]["p50"],
+                nme=nme,
+                fell_back=fallen,
+                number=None if nme is None or fallen else number,
+                histogram=histogram_path(result["timings_ms"]["invoke"], axis),
+                marks=[(p, axis.at(result["summary"][p])) for p in ("p50", "p90", "p99")],
+                stages=[
+                    (stage, ms, round(100 * ms / frame_ms, 2) if frame_ms else 0.0)
+                    for stage, ms in stages
+                ],
+            )
+        )
+    return rows
+
+
+def _stages(result: Result) -> list[tuple[str, float]]:
+    """What a frame costs, in order; stages that were not measured are left out."""
+    timings = result["timings_ms"]
+    stages = [
+        ("pre", timings["pre"]),
+        ("invoke", result["summary"]["p50"]),
+        ("post", timings["post"]),
+    ]
+    return [(name, ms) for name, ms in stages if ms is not None]
+
+
+def _variant(result: Result) -> str:
+    """For example ``cpu · 1 thread · XNNPACK``."""
+    target = result["target"]
+    words = [target["requested"]]
+    if target["actual"] != target["requested"]:
+        words[0] = f"{target['requested']} (ran on {target['actual']})"
+    if target["threads"]:
+        words.append(text.plural(target["threads"], "thread"))
+    if target.get("tool"):
+        words.append(target["tool"])
+    if target.get("affinity"):
+        words.append(f"CPUs {', '.join(map(str, target['affinity']))}")
+    words.append(target["delegate"] or "builtin kernels")
+    return " · ".join(words)
+
+
+def matrix_of(rows: Sequence[Row], columns: Sequence[str]) -> list[MatrixRow]:
+    """A line for each model file, with the newest result of each of ``columns``."""
+    newest: dict[tuple[tuple[str, str], str], Row] = {}
+    repeats: Counter[tuple[tuple[str, str], str]] = Counter()
+    for row in sorted(rows, key=lambda row: str(row.result.get("measured_at", ""))):
+        newest[row.key, row.column] = row
+        repeats[row.key, row.column] += 1
+    slowest = max(row.p50 for row in newest.values())
+    matrix = []
+    for key in dict.fromkeys(row.key for row in rows):
+        found = {column: newest.get((key, column)) for column in columns}
+        measured = [row for row in found.values() if row]
+        competing = [row.p50 for row in measured if not row.fell_back]
+        cells = [
+            Cell(
+                row=row,
+                repeats=repeats[key, column],
+                bar=round(100 * row.p50 / slowest, 2) if slowest else 0.0,
+                best=len(competing) > 1 and not row.fell_back and row.p50 == min(competing),
+            )
+            if row
+            else None
+            for column, row in found.items()
+        ]
+        known = [row.nme for row in measured if row.nme is not None]
+        matrix.append(
+            MatrixRow(
+                model=key[0],
+                facts=measured[0].result["model"],
+                nme=known[0] if known else None,
+                cells=cells,
+            )
+        )
+    return matrix
