@@ -39,13 +39,17 @@ ROOMS = (
     "cli",
     "__main__",
     "benchmarks",
+    "benchmarks.options",
     "benchmarks.protocol",
+    "benchmarks.words",
     "benchmarks.timing",
     "benchmarks.checking",
     "benchmarks.edgetpu",
     "benchmarks.targets",
     "benchmarks.worker",
     "benchmarks.runner",
+    "benchmarks.call",
+    "benchmarks.batch",
     "benchmarks.comparing",
     "benchmarks.commands",
     "benchmarks.studies",
@@ -109,6 +113,37 @@ def imported_modules(tree: ast.Module) -> Iterator[str]:
                 yield from (f"asmnet_kit.{alias.name}" for alias in node.names)
 
 
+def arrows() -> dict[str, set[str]]:
+    """Module -> modules of the kit that it imports, at its top, in a function or for types alone."""
+    found: dict[str, set[str]] = {}
+    for folder in FOLDERS:
+        for path, tree in sources(folder):
+            names = set(imported_modules(tree))
+            for node in ast.walk(tree):  # from asmnet_kit.face import crop
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    names |= {f"{node.module}.{alias.name}" for alias in node.names}
+            module = module_of(path)
+            found[module] = set(filter(None, map(kit_module, names))) - {module}
+    return found
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """Some modules each of which imports the next, the last being the first; [] where none do."""
+    done: set[str] = set()
+
+    def visit(module: str, way: list[str]) -> list[str]:
+        if module in way:
+            return [*way[way.index(module) :], module]
+        if module not in done:
+            for imported in sorted(graph.get(module, ())):
+                if circle := visit(imported, [*way, module]):
+                    return circle
+        done.add(module)
+        return []
+
+    return next(filter(None, (visit(module, []) for module in sorted(graph))), [])
+
+
 def named_modules(tree: ast.Module) -> Iterator[str]:
     """Modules of the kit that stand in strings, as importlib and ``python -m`` take them."""
     for node in ast.walk(tree):
@@ -162,6 +197,13 @@ def test_nothing_is_imported_from_a_room_above(folder: str) -> None:
             outer = room_of(module)
             assert FLOOR[outer] <= FLOOR[inner], f"{path} ({inner}) takes {module} from above"
             assert stage_of(outer) in USES[stage_of(inner)], f"{path} takes {module}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Neither at their top nor inside functions: who reads one need not read the other first."""
+    assert circle_in({"a": {"b"}, "b": {"c", "d"}, "c": {"d"}, "d": set()}) == []
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle_in(arrows()) == []
 
 
 def test_every_room_is_there_and_no_file_lies_beside_the_rooms_of_toolkit() -> None:

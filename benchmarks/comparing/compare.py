@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.benchmarks.protocol import cpu_list
+from asmnet_kit.benchmarks.options import unflagged
+from asmnet_kit.benchmarks.words import cpu_list
 from asmnet_kit.results.results import ACCURACY_FACTS, Result, fell_back
 
 MAX_SLOWDOWN = 1.10  # new / base, of the judged percentile
@@ -228,7 +229,7 @@ def _refuse_fallbacks(results: Sequence[tuple[Path, Result]]) -> None:
     fallen = [
         f"{path}: {target['requested']} was asked for, {target['actual']} ran the model"
         for path, target in ((path, result["target"]) for path, result in results)
-        if fell_back(target["requested"], target["actual"])
+        if fell_back(target)
     ]
     if fallen:
         raise UsageError(
@@ -404,6 +405,8 @@ def _key(result: Result) -> tuple[str, ...]:
         str(target.get("tool") or ""),
         f"CPUs {cpu_list(target['affinity'])}" if target.get("affinity") else "",
         target["delegate"] or "builtin",
+        # The kit's own options show in the delegate, or are paths; another package's may not.
+        " ".join(f"{k}={v}" for k, v in unflagged(target.get("options") or {}).items()),
     )
 
 

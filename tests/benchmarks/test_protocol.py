@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.benchmarks.targets.cpu import CPU
-from asmnet_kit.benchmarks.targets.registry import load_target, target_names
+from asmnet_kit.benchmarks.targets.registry import TARGETS, load_target
 from asmnet_kit.cli import main
 
 
@@ -30,7 +30,7 @@ def install(tmp_path, monkeypatch):
 def test_another_packages_target_is_found_by_its_name(install):
     source = "from asmnet_kit.benchmarks.targets.cpu import CPU as GOOD\n"
     install("goodchip", "target_of_goodchip:GOOD", source)
-    assert "goodchip" in target_names()
+    assert "goodchip" in TARGETS.names()
     assert load_target("goodchip") is CPU
 
 
@@ -40,7 +40,7 @@ def test_another_packages_target_is_found_by_its_name(install):
         ("nomod_at_all:X", "", "ModuleNotFoundError: No module named 'nomod_at_all'"),
         ("target_of_badchip:X", "", "AttributeError"),
         ("target_of_badchip:X", "raise OSError('no driver')", r"OSError: no driver\)"),
-        ("target_of_badchip:X", "X = 3", "is no target: it has no name, problem"),
+        ("target_of_badchip:X", "X = 3", "is no target: it has no name, abilities, problem"),
     ],
 )
 def test_a_broken_package_is_named_with_the_reason(

@@ -8,6 +8,7 @@ import pytest
 
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.benchmarks import runner
+from asmnet_kit.benchmarks.call import requests_for
 from asmnet_kit.benchmarks.protocol import Request, TargetError
 from asmnet_kit.benchmarks.runner import (
     Data,
@@ -15,11 +16,10 @@ from asmnet_kit.benchmarks.runner import (
     command_line,
     measure_accuracy,
     model_facts,
-    requests_for,
     result_file_name,
     run_worker,
 )
-from asmnet_kit.benchmarks.targets.registry import load_target, target_names
+from asmnet_kit.benchmarks.targets.registry import TARGETS, load_target
 
 
 def _ignore(done: float, note: str) -> None:
@@ -169,7 +169,7 @@ def test_the_models_facts_come_from_its_metadata(make_tflite):
 
 def test_requests_are_the_product_without_repeats():
     models = [Path("a"), Path("b"), Path("a")]
-    requests = requests_for(models, ["cpu"], [1, 2, 2], Request(Path("a")))
+    requests = requests_for(models, ["cpu"], Request(Path("a")), threads=[1, 2, 2])
     assert [(str(r.model), r.threads) for r in requests] == [
         ("a", 1),
         ("a", 2),
@@ -209,7 +209,9 @@ EVERY_OPTION = {
 )
 def test_the_command_has_what_the_target_was_asked(changes, there, not_there):
     options = EVERY_OPTION if "target" in changes else {}
-    command = command_line(Request(Path("in/m.tflite"), options=options, **changes))
+    template = Request(Path("in/m.tflite"), options=options, **changes)
+    (request,) = requests_for([template.model], [template.target], template)
+    command = command_line(request)
     assert command.startswith("asmnet-kit benchmark m.tflite --target ")
     assert [text for text in there if text not in command] == []
     assert [text for text in not_there if text in command] == []
@@ -261,7 +263,7 @@ def test_impossible_requests_are_usage_errors(options):
 
 
 def test_targets_go_by_name():
-    assert target_names()[0] == "cpu"
+    assert TARGETS.names()[0] == "cpu"
     assert load_target("cpu").problem() is None
     with pytest.raises(UsageError, match="expected a target of cpu"):
         load_target("abacus")
@@ -271,5 +273,5 @@ def test_a_request_survives_the_way_to_the_worker(make_tflite, tmp_path):
     files = {"inputs": tmp_path / "in", "outputs": tmp_path / "out"}
     for request in (Request(make_tflite()), Request(make_tflite(), affinity=(0, 2), **files)):
         assert Request.from_json(json.loads(json.dumps(request.to_json()))) == request
-    with pytest.raises(UsageError, match="inputs and outputs together"):
+    with pytest.raises(UsageError, match="--inputs and --outputs together"):
         Request(make_tflite(), inputs=tmp_path / "in")

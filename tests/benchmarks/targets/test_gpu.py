@@ -211,15 +211,16 @@ def test_the_adapter_is_read_from_the_runtimes_log():
 
 
 def test_unknown_precisions_are_refused(make_tflite):
-    with pytest.raises(UsageError, match="expected a precision of fp32, fp16"):
+    with pytest.raises(UsageError, match="expected one of fp32, fp16, got 'fp64'"):
         open_gpu(Request(make_tflite(), target="gpu", options={"gpu_precision": "fp64"}))
 
 
 def test_without_any_vulkan_the_message_says_what_to_install(monkeypatch):
     from asmnet_kit.doctor import checks
+    from asmnet_kit.machine import vulkan
 
-    monkeypatch.setattr(checks, "BROWSER_FOLDERS", ())
-    monkeypatch.setattr(checks.ctypes.util, "find_library", lambda name: None)
+    monkeypatch.setattr(vulkan, "BROWSER_FOLDERS", ())
+    monkeypatch.setattr(vulkan.ctypes.util, "find_library", lambda name: None)
     assert "chromium-common" in GPU.problem()
     monkeypatch.setattr(checks, "vulkan_drivers", list)
     assert "libvulkan1" in GPU.problem()

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from asmnet_kit.cli import main
 from asmnet_kit.doctor import checks
+from asmnet_kit.machine import vulkan
 
 BASE = ("Python", "OpenCV", "CPU runtime", "face detector")
 
@@ -104,20 +105,20 @@ def test_the_compiler_is_found_by_the_variable_then_the_path(monkeypatch, tmp_pa
 
 
 def test_vulkan_needs_a_driver_besides_its_loader(monkeypatch, tmp_path):
-    monkeypatch.setattr(checks.ctypes.util, "find_library", lambda name: f"lib{name}.so.1")
+    monkeypatch.setattr(vulkan.ctypes.util, "find_library", lambda name: f"lib{name}.so.1")
     monkeypatch.setattr(checks.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(checks, "VULKAN_DRIVER_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(vulkan, "VULKAN_DRIVER_FOLDERS", (str(tmp_path),))
     for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(checks, "BROWSER_FOLDERS", ())
+    monkeypatch.setattr(vulkan, "BROWSER_FOLDERS", ())
     assert "no driver" in checks.check_gpu().detail
     (tmp_path / "browser").mkdir()
     (tmp_path / "browser" / "vk_swiftshader_icd.json").write_text("{}")
-    monkeypatch.setattr(checks, "BROWSER_FOLDERS", (tmp_path / "browser",))
+    monkeypatch.setattr(vulkan, "BROWSER_FOLDERS", (tmp_path / "browser",))
     assert checks.check_gpu().detail.startswith("software only: SwiftShader")
     (tmp_path / "lvp_icd.x86_64.json").write_text("{}")
     (tmp_path / "renderD128").touch()
-    monkeypatch.setattr(checks, "GPU_DEVICES", (str(tmp_path / "renderD*"),))
+    monkeypatch.setattr(vulkan, "GPU_DEVICES", (str(tmp_path / "renderD*"),))
     assert checks.check_gpu().detail == "drivers: lvp_icd.x86_64"
 
 
@@ -125,29 +126,29 @@ def test_without_a_gpu_the_browsers_driver_is_taken_though_mesas_is_installed(
     monkeypatch, tmp_path
 ):
     """mesa-vulkan-drivers brings a software driver, which on Debian 12 is too old for LiteRT."""
-    for name in checks.VULKAN_VARIABLES:
+    for name in vulkan.VULKAN_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(checks.ctypes.util, "find_library", lambda name: f"lib{name}.so.1")
-    monkeypatch.setattr(checks, "VULKAN_DRIVER_FOLDERS", (str(tmp_path),))
-    monkeypatch.setattr(checks, "BROWSER_FOLDERS", (tmp_path / "browser",))
-    monkeypatch.setattr(checks, "GPU_DEVICES", (str(tmp_path / "renderD*"),))
+    monkeypatch.setattr(vulkan.ctypes.util, "find_library", lambda name: f"lib{name}.so.1")
+    monkeypatch.setattr(vulkan, "VULKAN_DRIVER_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(vulkan, "BROWSER_FOLDERS", (tmp_path / "browser",))
+    monkeypatch.setattr(vulkan, "GPU_DEVICES", (str(tmp_path / "renderD*"),))
     mesa = tmp_path / "lvp_icd.x86_64.json"
     mesa.write_text("{}")
     assert "no GPU's device file seen" in checks.check_gpu().detail
     (tmp_path / "browser").mkdir()
     (tmp_path / "browser" / "vk_swiftshader_icd.json").write_text("{}")
-    assert checks.takes_software_vulkan()
+    assert vulkan.takes_software_vulkan()
     assert checks.check_gpu().detail.startswith("software only: SwiftShader")
     monkeypatch.setenv("VK_DRIVER_FILES", str(mesa))
-    assert not checks.takes_software_vulkan()
+    assert not vulkan.takes_software_vulkan()
 
 
 @pytest.mark.parametrize(("release", "old"), [("bookworm", True), ("trixie", False)])
 def test_debian_12_gets_mesa_from_its_backports(monkeypatch, tmp_path, release, old):
     monkeypatch.setattr(checks, "OS_RELEASE", tmp_path / "os-release")
     checks.OS_RELEASE.write_text(f"ID=debian\nVERSION_CODENAME={release}\n")
-    monkeypatch.setattr(checks.ctypes.util, "find_library", lambda name: None)
-    monkeypatch.setattr(checks, "BROWSER_FOLDERS", ())
+    monkeypatch.setattr(vulkan.ctypes.util, "find_library", lambda name: None)
+    monkeypatch.setattr(vulkan, "BROWSER_FOLDERS", ())
     assert ("-t bookworm-backports" in checks.check_gpu().fix) == old
 
 
@@ -181,5 +182,5 @@ def test_the_tools_of_the_app_are_those_its_own_list_names(monkeypatch, tmp_path
 
 
 def test_what_coral_has_is_installed_by_commands(monkeypatch):
-    monkeypatch.setattr(checks.ctypes.util, "find_library", lambda name: None)
+    monkeypatch.setattr(vulkan.ctypes.util, "find_library", lambda name: None)
     assert checks.check_edgetpu_library().fix.endswith("sudo apt-get install libedgetpu1-std")
