@@ -6,7 +6,6 @@ import os
 import queue
 import shlex
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +17,8 @@ from typing import IO, Any
 
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import KitError, ModelError
+from asmnet_kit.base.own_process import script_command
+from asmnet_kit.benchmarks import worker
 from asmnet_kit.benchmarks.options import unflagged
 from asmnet_kit.benchmarks.protocol import PATIENCE_S, OnProgress, Request, Target, refuse_fallback
 from asmnet_kit.benchmarks.targets.registry import load_target
@@ -280,7 +281,7 @@ def run_worker(
 def _worker(log: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
     """A worker process that does not outlive the block."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "asmnet_kit.benchmarks.worker"],
+        script_command(Path(worker.__file__)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,

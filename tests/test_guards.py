@@ -114,7 +114,7 @@ def imported_modules(tree: ast.Module) -> Iterator[str]:
 
 
 def arrows() -> dict[str, set[str]]:
-    """Module -> modules of the kit that it imports, at its top, in a function or for types alone."""
+    """Module -> modules of the kit that it imports, at the top, in functions, for types."""
     found: dict[str, set[str]] = {}
     for folder in FOLDERS:
         for path, tree in sources(folder):

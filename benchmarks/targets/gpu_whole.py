@@ -20,7 +20,7 @@ def runs_without_cpu(model: Path, *, timeout_s: float = TIMEOUT_S) -> bool:
     Raises:
         LibraryError: the library has no answer here; the message says why.
     """
-    return bool(ask("asmnet_kit.benchmarks.targets.gpu_whole", model, timeout_s=timeout_s))
+    return bool(ask(Path(__file__), model, timeout_s=timeout_s))
 
 
 def _non_cpu_fully_accelerated(model: Path, *, accelerators: int = GPU_ACCELERATOR) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import KitError, MissingDependency, ModelError
+from asmnet_kit.base.own_process import script_command
 from asmnet_kit.tflite.structure import check_structure
 
 PACKAGE = "ai-edge-litert"
@@ -72,11 +73,11 @@ class LiteRt:
         return made
 
 
-def ask(module: str, model: Path, *arguments: str, timeout_s: float) -> Any:
-    """What ``module`` answers for a model, in a process of its own.
+def ask(script: Path, model: Path, *arguments: str, timeout_s: float) -> Any:
+    """What a Python file answers for a model, in a process of its own.
 
     Args:
-        module: whose ``main`` calls ``answer``.
+        script: the file, which run as a program calls ``answer``.
         arguments: of the question, beside the model.
 
     Raises:
@@ -85,7 +86,7 @@ def ask(module: str, model: Path, *arguments: str, timeout_s: float) -> Any:
     what = f"the library of {PACKAGE} {installed_version()}"
     try:
         done = subprocess.run(
-            [sys.executable, "-m", module, str(model), *arguments],
+            script_command(script, str(model), *arguments),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_s,

@@ -1,6 +1,6 @@
 """The time of each operator on the CPU, from the profiler inside ai-edge-litert's own library.
 
-It runs in a process of its own (``python -m asmnet_kit.benchmarks.timing.operator_times``).
+It runs in a process of its own: this file, as a program.
 """
 
 import ctypes
@@ -77,7 +77,7 @@ def profile_model(
     """
     try:
         profile: list[dict[str, Any]] = ask(
-            "asmnet_kit.benchmarks.timing.operator_times", model, str(threads), timeout_s=timeout_s
+            Path(__file__), model, str(threads), timeout_s=timeout_s
         )
     except LibraryError as error:
         raise ProfileError(str(error)) from error

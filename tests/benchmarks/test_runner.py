@@ -86,6 +86,17 @@ def test_the_time_limit_ends_the_runs_and_says_so(make_tflite):
     assert any("stopped after" in warning for warning in result["warnings"])
 
 
+def test_no_file_in_the_current_folder_takes_the_place_of_a_module(
+    make_tflite, tmp_path, monkeypatch
+):
+    """Who calls a script statistics.py and measures beside it: the worker imports its own."""
+    for name in ("statistics.py", "profile.py", "numbers.py", "random.py", "inspect.py"):
+        (tmp_path / name).write_text(f"raise SystemExit('the {name} here was imported')\n")
+    monkeypatch.chdir(tmp_path)
+    result = benchmark_model(_quick(make_tflite(), profile=True), on_progress=_ignore)
+    assert result["profile"], result["notes"]
+
+
 def test_a_truncated_model_is_an_error_of_the_model(make_tflite, tmp_path):
     path = tmp_path / "cut.tflite"
     path.write_bytes(make_tflite().read_bytes()[:500])
@@ -114,7 +125,7 @@ def worker(monkeypatch, tmp_path):
         script = tmp_path / "worker.sh"
         script.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{program}'\n")
         script.chmod(0o755)
-        monkeypatch.setattr(runner.sys, "executable", str(script))
+        monkeypatch.setattr(sys, "executable", str(script))
 
     return use
 

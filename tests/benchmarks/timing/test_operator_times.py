@@ -29,7 +29,7 @@ def test_the_profiler_has_as_many_threads_as_it_is_told(make_tflite, monkeypatch
         "import os, sys\n"
         "from pathlib import Path\n"
         "from asmnet_kit.benchmarks.timing import operator_times as profile\n"
-        "sys.argv[:3] = []\n"
+        "sys.argv[:4] = []\n"
         "sys.argv.insert(0, 'profile')\n"
         "here = profile._profile_here\n"
         "def told(*a, **k):\n"
@@ -39,7 +39,7 @@ def test_the_profiler_has_as_many_threads_as_it_is_told(make_tflite, monkeypatch
         "profile.answer(told)\n"
     )
     script.chmod(0o755)
-    monkeypatch.setattr(litert_library.sys, "executable", str(script))
+    monkeypatch.setattr(sys, "executable", str(script))
     counts = {}
     for threads in (1, 3):
         assert profile_model(make_tflite(size=64), threads=threads)
@@ -100,6 +100,6 @@ def test_a_crash_of_the_profiler_is_a_message(make_tflite, monkeypatch, tmp_path
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\nkill -SEGV $$\n")
     script.chmod(0o755)
-    monkeypatch.setattr(litert_library.sys, "executable", str(script))
+    monkeypatch.setattr(sys, "executable", str(script))
     with pytest.raises(ProfileError, match="ended with signal 11"):
         profile_model(make_tflite())
