@@ -149,7 +149,7 @@ class Abilities:
         patience_s: seconds. Its worker is taken to hang when it has told no progress for so long;
             where the target is ``elsewhere``, for so long beside the runs.
         inputs_patience_s: seconds more, for running a file of inputs without telling progress.
-        crash_hint: what to look at when its worker dies: a sentence for the user.
+        crash_hint: what to look at when its worker dies: a whole sentence, for the user.
     """
 
     accelerator: bool = True

@@ -269,7 +269,7 @@ def run_worker(
         log.seek(0)
         tail = log.read().decode(errors="replace").strip()[-LOG_TAIL_CHARACTERS:]
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    why = f"{crash_hint}. " if crash_hint else ""
+    why = f"{crash_hint} " if crash_hint else ""
     raise ModelError(
         f"{model}: the runtime's process {how} without a result; "
         f"the model is damaged or the runtime cannot take it. {why}"

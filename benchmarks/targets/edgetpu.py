@@ -81,7 +81,7 @@ class EdgeTpuTarget:
         has_devices=True,
         options=(EDGETPU_COMPILER, EDGETPU_LIBRARY, EDGETPU_MODEL),
         patience_s=PATIENCE_S + COMPILER_TIMEOUT_S,  # the compiler tells no progress
-        crash_hint=f"is the library built for the runtime? {LIBEDGETPU_BUILDS}",
+        crash_hint=f"Is the library built for the runtime? {LIBEDGETPU_BUILDS}.",
     )
 
     def problem(self, request: Request | None = None) -> str | None:

@@ -104,21 +104,9 @@ def options_in_words(names: list[str]) -> str:
     return "; ".join(f"{name} takes {own or 'none'}" for name, own in told)
 
 
-def other_packages_targets() -> list[tuple[str, str, str | None]]:
-    """(name, package, why it cannot work here or None) of the targets that other packages bring.
-
-    ``asmnet-kit doctor`` shows them.
-    """
-    found = []
-    for name in TARGETS.names():
-        if name in TARGETS.own:
-            continue
-        try:
-            package = TARGETS.package(name) or ""
-            found.append((name, package, problem_of(name)))
-        except UsageError as error:
-            found.append((name, "several packages", str(error)))
-    return found
+def targets_of_others() -> dict[str, str | None]:
+    """Why each target that another package brings cannot work here, or None: for the doctor."""
+    return {name: problem_of(name) for name in TARGETS.names() if name not in TARGETS.own}
 
 
 def _every_target() -> Iterator[tuple[str, Target]]:
