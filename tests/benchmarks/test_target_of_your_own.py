@@ -217,6 +217,10 @@ def test_speeds_are_told_apart_by_file_and_by_comparison(
     assert compared.exit_code == 0, compared.stderr
     names = [row["name"] for row in json.loads(compared.stdout)["comparisons"]]
     assert [name.rpartition(" · ")[2] for name in names] == ["speed=1", "speed=2"]
+    files = sorted((tmp_path / "r").iterdir())
+    unlike = here("compare", *files)
+    assert unlike.exit_code == 2
+    assert 'target.options: {"speed": "1"} against {"speed": "2"}' in unlike.stderr
     assert here("report", "r", "--out", "report.html").exit_code == 0
 
 
