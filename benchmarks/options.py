@@ -53,7 +53,8 @@ class Option:
 
 RUNTIME = Option(
     "runtime",
-    "Whose interpreter runs the model on the CPU target.  [default: the first one installed]",
+    "Whose interpreter runs the model on the CPU, here or on a board.  "
+    "[default: the first one installed]",
     choices=("ai-edge-litert", "tflite-runtime"),  # of asmnet_kit.tflite.runtime, which needs NumPy
 )
 GPU_PRECISION = Option(

@@ -240,6 +240,13 @@ def test_files_of_the_old_runtime_may_lie_beside_those_of_the_usual_one(make_res
     assert result_file_name(result, taken=set()) == "net_cpu_1t_tflite-runtime.json"
 
 
+def test_a_boards_results_of_either_kernels_lie_side_by_side(make_result):
+    result = make_result(name="net")
+    result["target"] |= {"requested": "linux:cpu", "actual": "linux:cpu", "delegate": None}
+    result["runtime"]["kernels"] = "builtin (2 ops)"
+    assert result_file_name(result, taken=set()) == "net_linux-cpu_1t_builtin.json"
+
+
 def test_ways_to_measure_that_differ_have_files_of_their_own(make_result):
     """Into one folder, one after the other: the second must not replace the first."""
     stream, long, half = make_result(name="net"), make_result(name="net"), make_result(name="net")

@@ -1,14 +1,55 @@
-"""Targets of other packages: found by their entry point, or refused with the package's name."""
+"""The table of targets: each says of itself what it can, and nothing else knows their names."""
 
+import ast
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.benchmarks.options import FLAGS, RUNTIME
 from asmnet_kit.benchmarks.targets.cpu import CPU
 from asmnet_kit.benchmarks.targets.registry import TARGETS, load_target
 from asmnet_kit.cli import main
+from asmnet_kit.tflite.runtime import RUNTIMES
+
+ROOT = Path(__file__).resolve().parents[3]
+# What handles any target. Elsewhere "gpu" and "edgetpu" are also rules of operators.
+GENERIC = (
+    *sorted((ROOT / "benchmarks").glob("*.py")),
+    ROOT / "benchmarks" / "commands" / "benchmark.py",
+    ROOT / "benchmarks" / "comparing" / "compare.py",
+    ROOT / "benchmarks" / "comparing" / "matching.py",
+    ROOT / "toolkit" / "results" / "results.py",
+)
+DEFAULT = "cpu"
+
+
+@pytest.mark.parametrize("path", GENERIC, ids=lambda path: path.stem)
+def test_no_table_of_targets_stands_beside_the_registry(path):
+    names = set(TARGETS.own) - {DEFAULT}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not (isinstance(node, ast.Constant) and node.value in names), f"line {node.lineno}"
+
+
+def test_the_options_of_the_kits_targets_are_those_with_a_flag():
+    declared = {option for name in TARGETS.own for option in load_target(name).abilities.options}
+    assert declared == set(FLAGS.values())
+    assert all(name == option.name for name, option in FLAGS.items())
+    assert RUNTIME.choices == tuple(RUNTIMES)
+
+
+def test_a_boards_target_can_there_what_the_kits_own_can_here():
+    for board, own in (("linux", "cpu"), ("linux:gpu", "gpu"), ("linux:edgetpu", "edgetpu")):
+        there, here = load_target(board).abilities, load_target(own).abilities
+        assert there.elsewhere and there.has_devices
+        assert there.options == here.options
+        assert (there.uses_threads, there.takes_affinity, there.accelerator) == (
+            here.uses_threads,
+            here.takes_affinity,
+            here.accelerator,
+        )
 
 
 @pytest.fixture
