@@ -80,6 +80,7 @@ def benchmark_model(
 
     Raises:
         ModelError: the model cannot be loaded or run, or the runtime crashed or hung.
+        ResultError: the target's measurement is none that the schema accepts.
         TargetError: another target than the requested one ran it (silent fallback).
     """
     facts = model_facts(request.model)
@@ -91,8 +92,10 @@ def benchmark_model(
         stall_seconds=stall_seconds or patience(request),
         crash_hint=target.abilities.crash_hint,
     )
-    refuse_fallback(target, request, measured["target"]["actual"])
-    samples = measured["timings_ms"]["invoke"]
+    refuse_fallback(target, request, str(measured["target"].get("actual")))
+    samples = measured["timings_ms"].get("invoke")
+    if not samples:
+        raise ModelError(f"{request.model}: target {request.target} measured no run of the model")
     result = {
         "schema_version": SCHEMA_VERSION,
         "kind": "benchmark",

@@ -194,7 +194,7 @@ def ratio_interval(
     *,
     percentile: float = 50.0,
 ) -> tuple[float, float]:
-    """95 % interval of the ratio new / base of a percentile, which is the median unless told.
+    """95 % interval of the ratio new / base of a percentile, by default the median.
 
     By a bootstrap of blocks and measurements.
 

@@ -31,7 +31,7 @@ from asmnet_kit.tflite.runtime import TensorInfo, dequantize, open_runtime
 
 SCHEMA_VERSION = 1
 TIMEOUT_S = 600.0
-REFERENCE = "xnnpack"  # what ai-edge-litert and phones run unless told otherwise
+REFERENCE = "xnnpack"  # what ai-edge-litert and phones run by default
 
 # In steps of the output's scale. XNNPACK and the reference kernels were seen up to 6 apart in
 # single outputs, 0.03 to 0.3 on average; a lost bias or a wrong scale moved outputs by 5 to 74.

@@ -76,6 +76,12 @@ def refuse_request(request: Request) -> None:
         UsageError: naming the options and the target, or there is no such target.
     """
     target = load_target(request.target)
+    able = target.abilities
+    declared = {option.name: option for option in able.options}
+    for name, value in request.options.items():
+        if name not in declared:
+            raise UsageError(f"option {name}: target {request.target} has none of that name")
+        declared[name].check(value)
     refuse = getattr(target, "refuse", None)
     if refuse is not None:
         try:
@@ -84,18 +90,12 @@ def refuse_request(request: Request) -> None:
             raise
         except Exception as error:
             raise UsageError(_blamed(request.target, "refuse()", error)) from error
-    able = target.abilities
     if request.affinity and not able.takes_affinity:
         holders = targets_that(lambda abilities: abilities.takes_affinity)
         raise UsageError(
             f"--affinity is for the targets {', '.join(holders)} alone, got {request.target}"
         )
     _refuse_kernel_options(request, able)
-    declared = {option.name: option for option in able.options}
-    for name, value in request.options.items():
-        if name not in declared:
-            raise UsageError(f"option {name}: target {request.target} has none of that name")
-        declared[name].check(value)
 
 
 def options_in_words(names: list[str]) -> str:
@@ -127,7 +127,7 @@ def _refuse_kernel_options(request: Request, able: Abilities) -> None:
     if given:
         raise UsageError(
             f"target {request.target}: it has no {' and '.join(given)}, which is about the CPU's "
-            f"kernels: leave that out"
+            f"kernels: remove it from the command"
         )
 
 

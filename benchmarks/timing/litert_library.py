@@ -239,7 +239,7 @@ def ask(script: Path, model: Path, *arguments: str, timeout_s: float) -> Any:
         arguments: of the question, beside the model.
 
     Raises:
-        LibraryError: no answer is to be had here; the message says why.
+        LibraryError: there is no answer here; the message says why.
     """
     what = f"the library of {LITERT.package} {LITERT.installed}"
     try:

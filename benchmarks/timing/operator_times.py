@@ -44,7 +44,7 @@ def profile_model(
         the sum, ``target`` (``xnnpack`` or ``builtin``).
 
     Raises:
-        ProfileError: not to be had here; the message says why.
+        ProfileError: there is no profile here; the message says why.
     """
     try:
         profile: list[dict[str, Any]] = ask(

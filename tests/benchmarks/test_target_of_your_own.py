@@ -52,6 +52,14 @@ class Broken(MyChip):
     def problem(self, request=None):
         raise KeyError("firmware")
 
+class Careless(MyChip):
+    def measure(self, request, on_progress):
+        return replace(super().measure(request, on_progress), target={"threads": None})
+
+class Idle(MyChip):
+    def measure(self, request, on_progress):
+        return replace(super().measure(request, on_progress), timings_ms={})
+
 class Absent(MyChip):
     def problem(self, request=None):
         return "no mychip on USB: plug one in"
@@ -60,10 +68,10 @@ class Old(MyChip):
     abilities = {"has_devices": True}
 
 NAMES = {"dying": Dying(), "hanging": Hanging(), "unproven": Unproven(), "broken": Broken(),
-         "absent": Absent(), "old": Old()}
+         "careless": Careless(), "idle": Idle(), "absent": Absent(), "old": Old()}
 globals().update(NAMES)
 """
-ODD_NAMES = ("dying", "hanging", "unproven", "broken", "absent", "old")
+ODD_NAMES = ("dying", "hanging", "unproven", "broken", "careless", "idle", "absent", "old")
 
 
 def files_of_the_page() -> dict[str, str]:
@@ -252,7 +260,7 @@ def test_accuracy_is_measured_through_it(
         ("--target mychip --gpu-precision fp16", "--gpu-precision is for the targets gpu,"),
         (
             "--option speed=3",
-            "--option speed is for the targets absent, broken, dying,",
+            "--option speed is for the targets absent, broken, ",
         ),
         ("--target gpu --option gpu_precision=fp8", "expected one of fp32, fp16, got 'fp8'"),
         (
@@ -287,6 +295,8 @@ def test_what_it_cannot_do_is_refused_before_anything_is_measured(
         ("hanging", "did nothing for 1 s"),
         ("unproven", "unproven was asked for, cpu ran the model"),
         ("broken", "target broken: odd-chips's problem() failed (KeyError: 'firmware')"),
+        ("careless", "target: 'actual' is a required property"),
+        ("idle", "target idle measured no run of the model"),
         ("absent", "no mychip on USB: plug one in"),
     ],
 )
