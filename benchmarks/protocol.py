@@ -1,31 +1,23 @@
-"""What a target is asked and what it must offer."""
+"""What a target is asked, what it can do, and what it must offer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asmnet_kit.base.errors import KitError, UsageError
+from asmnet_kit.benchmarks.options import Option
 from asmnet_kit.results.results import fell_back
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
     from asmnet_kit.face.predictor import Predictor
 
 
-# Targets for which CPU threads are not what counts; a phone's app has some for what its GPU leaves.
-WITHOUT_THREADS = ("gpu", "edgetpu", "linux:gpu", "linux:edgetpu")
 MODES = ("standard", "single-stream")
 PATHS = ("model", "inputs", "outputs")  # of a request
 
-# What a single kind of targets follows; the command line has each with dashes.
-OPTIONS = {
-    "gpu_precision": "gpu",
-    "edgetpu_compiler": "edgetpu",
-    "edgetpu_library": "edgetpu",
-    "edgetpu_model": "edgetpu",
-    "benchmark_model": "android",
-    "runtime": "cpu",
-}
+# One run of the slowest model on the slowest board takes seconds, loading it some tens of seconds.
+PATIENCE_S = 120.0
 
 # Called now and then while a model is measured: share done (0..1) and what is being done.
 OnProgress = Callable[[float, str], None]
@@ -50,10 +42,11 @@ class Request:
         device: which one of several: ``usb:0`` or ``pci:0`` (edgetpu), a serial number (android),
             ``user@host`` (linux); empty for the only one.
         affinity: numbers of the CPUs that the process is held to (cpu); empty for any.
-        options: what a single target understands, by name.
+        options: by name, of those that the target declares in its ``abilities``.
         inputs: file of raw inputs (``asmnet_kit.tflite.tensorfile``), each of which the model that
             was measured runs once, after the timed runs; None for none.
         outputs: where the raw outputs of ``inputs`` go, in their order; None without inputs.
+        accuracy: its accuracy on a data set is measured afterwards, by ``Target.predictor``.
     """
 
     model: Path
@@ -72,6 +65,7 @@ class Request:
     options: Mapping[str, str] = field(default_factory=dict)
     inputs: Path | None = None
     outputs: Path | None = None
+    accuracy: bool = False
 
     def __post_init__(self) -> None:
         if self.threads < 1 or self.runs < 1 or self.warmup_runs < 0:
@@ -90,7 +84,7 @@ class Request:
                 f"got {self.min_seconds} s"
             )
         if (self.inputs is None) != (self.outputs is None):
-            raise UsageError("expected inputs and outputs together, got one of them")
+            raise UsageError("expected --inputs and --outputs together, got one of them")
 
     def to_json(self) -> dict[str, Any]:
         content = asdict(self)
@@ -107,12 +101,16 @@ class TargetError(KitError):
     """The requested target did not run the model."""
 
 
+class RemoteError(KitError):
+    """The other machine, or the way to it, failed."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """What came out, in the shapes of the result file's keys of the same names.
 
     Attributes:
-        target: without ``requested``, which the runner adds.
+        target: without what the runner adds: ``requested``, ``accelerator`` and ``options``.
         machine: facts of the machine the model ran on.
         sustained: the curve of a sustained run, or None.
         warnings: why the figures may not be trusted; ``notes``: what was not measured and why.
@@ -131,16 +129,56 @@ class Measurement:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Abilities:
+    """What a target can do, and what the kit must know of it; a request of more is refused.
+
+    Attributes:
+        accelerator: what it measures is no CPU: when ``actual`` says that a CPU ran the model, the
+            measurement failed.
+        uses_threads: it computes on CPU threads, whose number matters (``--threads``).
+        has_devices: there may be several of it (``--device``), each of which is measured.
+        takes_affinity: its process can be held to CPUs (``--affinity``).
+        has_profiler: it can tell the time of each operator (``--profile``).
+        has_xnnpack: it runs XNNPACK's kernels and can do without (``--no-xnnpack``).
+        rounds_differently: its arithmetic is not the CPU's: outputs that are the CPU's to the last
+            bit are warned of.
+        elsewhere: it is on another machine. Several devices are then measured side by side, and
+            nothing need be heard of it during the runs.
+        options: of its own, which the user gives by a flag or by ``--option NAME=VALUE``.
+        patience_s: seconds. Its worker is taken to hang when it has told no progress for so long;
+            where the target is ``elsewhere``, for so long beside the runs.
+        inputs_patience_s: seconds more, for running a file of inputs without telling progress.
+        crash_hint: what to look at when its worker dies: a whole sentence, for the user.
+    """
+
+    accelerator: bool = True
+    uses_threads: bool = False
+    has_devices: bool = False
+    takes_affinity: bool = False
+    has_profiler: bool = False
+    has_xnnpack: bool = False
+    rounds_differently: bool = False
+    elsewhere: bool = False
+    options: tuple[Option, ...] = ()
+    patience_s: float = PATIENCE_S
+    inputs_patience_s: float = 0.0
+    crash_hint: str = ""
+
+
 class Target(Protocol):
-    """A place to measure models on. ``measure`` runs in a process of its own.
+    """A place to measure models on. ``measure`` and ``predictor`` run in a process of their own.
 
     A target may have ``refuse(request)``, too: it raises UsageError for a request of what the
-    target has no way to do, before anything is measured (``refuse_request`` calls it); one that
-    runs no ``inputs`` must have it.
+    target has no way to do and ``abilities`` cannot say, before anything is measured
+    (``refuse_request`` calls it); one that runs no ``inputs`` must have it.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def abilities(self) -> Abilities: ...
 
     def problem(self, request: Request | None = None) -> str | None:
         """Why it cannot work here and what to do about it, or None when it can.
@@ -159,59 +197,25 @@ class Target(Protocol):
         ...
 
     def predictor(self, request: Request) -> "Predictor":
-        """The model as a predictor that runs on this target, for measuring its accuracy."""
+        """The model as a predictor that runs on this target, for measuring its accuracy.
+
+        It may have ``crops_per_call``, the most that it predicts at once, and ``parity()``, a
+        result's ``parity`` over all that it predicted (``targets/remote_predictor.py`` has both).
+        """
         ...
 
 
-def cpu_list(cpus: Sequence[int]) -> str:
-    """Numbers of CPUs as ``--affinity`` takes them: ``0,2``."""
-    return ",".join(map(str, cpus))
-
-
-def protocol_words(request: Request, target: str) -> list[str]:
-    """The options that ask for a request's threads, warm-up and number of runs.
+def refuse_fallback(target: Target, request: Request, actual: str) -> None:
+    """A model that a CPU ran in place of an accelerator is a failure.
 
     Args:
-        target: of the command; a board's own name of it differs from the request's.
-    """
-    words = [] if target in WITHOUT_THREADS else ["--threads", str(request.threads)]
-    words += ["--warmup", str(request.warmup_runs)]
-    if request.mode == "single-stream":  # it sets the other two
-        return [*words, "--single-stream"]
-    return [*words, "--runs", str(request.runs), "--seconds", f"{request.min_seconds:g}"]
-
-
-def option_words(request: Request, kinds: Sequence[str]) -> list[str]:
-    """The options of ``request`` that targets of these kinds understand, for a command line."""
-    words = []
-    for name, kind in OPTIONS.items():
-        if name in request.options and kind in kinds:
-            words += [f"--{name.replace('_', '-')}", request.options[name]]
-    return words
-
-
-def refuse_cpu_options(request: Request) -> None:
-    """Refuse what is about the CPU's kernels, for a target that runs none of them.
-
-    Raises:
-        UsageError: naming the options.
-    """
-    asked = {"--profile": request.profile, "--no-xnnpack": not request.xnnpack}
-    given = [option for option, is_asked in asked.items() if is_asked]
-    if given:
-        raise UsageError(
-            f"target {request.target}: it has no {' and '.join(given)}, which is about the CPU's "
-            f"kernels: leave that out"
-        )
-
-
-def refuse_fallback(request: Request, actual: str) -> None:
-    """A model that ran on another target than the requested one is a failure.
+        actual: what ran it.
 
     Raises:
         TargetError: it did.
     """
-    if fell_back(request.target, actual):
+    ran = {"requested": request.target, "actual": actual}
+    if fell_back({**ran, "accelerator": target.abilities.accelerator}):
         raise TargetError(
             f"{request.model}: {request.target} was asked for, {actual} ran the model; "
             f"asmnet-kit doctor says what is missing"

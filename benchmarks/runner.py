@@ -1,4 +1,4 @@
-"""Measures models in processes of their own and turns what comes back into result files."""
+"""Measures models in processes of their own and turns what comes back into results."""
 
 import hashlib
 import json
@@ -6,44 +6,38 @@ import os
 import queue
 import shlex
 import subprocess
-import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import KitError, ModelError
-from asmnet_kit.benchmarks.protocol import (
-    WITHOUT_THREADS,
-    OnProgress,
-    Request,
-    cpu_list,
-    option_words,
-    protocol_words,
-    refuse_fallback,
-)
+from asmnet_kit.base.own_process import script_command
+from asmnet_kit.benchmarks import worker
+from asmnet_kit.benchmarks.options import unflagged
+from asmnet_kit.benchmarks.protocol import PATIENCE_S, OnProgress, Request, Target, refuse_fallback
+from asmnet_kit.benchmarks.targets.registry import load_target
 from asmnet_kit.benchmarks.timing.noise import intervals
-from asmnet_kit.machine.edgetpu_library import LIBEDGETPU_BUILDS
-from asmnet_kit.results.results import SCHEMA_VERSION, Result, check_result, summarise
+from asmnet_kit.benchmarks.timing.operator_times import TIMEOUT_S as PROFILE_PATIENCE_S
+from asmnet_kit.benchmarks.words import cpu_list, request_words
+from asmnet_kit.results.results import (
+    SCHEMA_VERSION,
+    Result,
+    asks_for_accelerator,
+    check_result,
+    summarise,
+)
 
-# A worker that says nothing for this long hangs. One run of the slowest model on the slowest board
-# takes seconds, loading and compiling some tens of seconds.
-STALL_SECONDS = 120.0
-COMPILE_SECONDS = 200.0
-PROFILE_SECONDS = 120.0
-REMOTE = ("android", "linux")  # kinds of targets on other machines
-REMOTE_SECONDS = 600.0  # copying a model over a slow link, starting Python or an app there
-REMOTE_INPUTS_SECONDS = 1500.0  # running a file of inputs, copying it and its outputs
-DATA_STALL_SECONDS = 2400.0  # reading a large data set, or a batch elsewhere, tells no progress
+DATA_PATIENCE_S = 2400.0  # reading a large data set, or a batch elsewhere, tells no progress
 LOG_TAIL_CHARACTERS = 400
 OLD_RUNTIME = "tflite-runtime"  # named in its files: they may lie beside those of the usual one
-
-WITHOUT_DEVICES = ("cpu", "gpu")  # targets of which this machine has one
+BUILTIN = "builtin"  # how the kernels' names begin where XNNPACK ran nothing
+SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for an accelerator"  # app's, too
 
 
 @dataclass(frozen=True)
@@ -53,6 +47,17 @@ class Data:
     path: Path
     format: str
     split: str | None = None
+
+    def check(self) -> None:
+        """Read the annotations, so that a mistake in them is found before anything is measured.
+
+        Raises:
+            DatasetError: there is no such data set.
+            UsageError: it has no such split.
+        """
+        from asmnet_kit.datasets.registry import load_dataset
+
+        load_dataset(self.path, self.format, split=self.split)
 
     def to_json(self) -> dict[str, Any]:
         return {"path": str(self.path), "format": self.format, "split": self.split}
@@ -75,15 +80,22 @@ def benchmark_model(
 
     Raises:
         ModelError: the model cannot be loaded or run, or the runtime crashed or hung.
+        ResultError: the target's measurement is none that the schema accepts.
         TargetError: another target than the requested one ran it (silent fallback).
     """
     facts = model_facts(request.model)
+    target = load_target(request.target)
     job = {"request": request.to_json(), "data": None}
     measured = run_worker(
-        job, on_progress=on_progress, stall_seconds=stall_seconds or patience(request)
+        job,
+        on_progress=on_progress,
+        stall_seconds=stall_seconds or patience(request),
+        crash_hint=target.abilities.crash_hint,
     )
-    refuse_fallback(request, measured["target"]["actual"])
-    samples = measured["timings_ms"]["invoke"]
+    refuse_fallback(target, request, str(measured["target"].get("actual")))
+    samples = measured["timings_ms"].get("invoke")
+    if not samples:
+        raise ModelError(f"{request.model}: target {request.target} measured no run of the model")
     result = {
         "schema_version": SCHEMA_VERSION,
         "kind": "benchmark",
@@ -92,23 +104,36 @@ def benchmark_model(
         "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "model": facts,
         **measured,
-        "target": {"requested": request.target, **measured["target"]},
+        "target": {
+            "requested": request.target,
+            **measured["target"],
+            "accelerator": target.abilities.accelerator,
+            "options": dict(request.options),
+        },
         "summary": summarise(samples),
         "intervals_ms": intervals(samples),
         "accuracy": None,
     }
+    warn_of_same_bits(result, target)
     return check_result(result, name=str(request.model))
 
 
 def patience(request: Request) -> float:
-    """How long a worker may say nothing: compiling, profiling and other machines tell nothing."""
-    seconds = STALL_SECONDS
-    if request.target.startswith("edgetpu"):
-        seconds += COMPILE_SECONDS
-    if request.target.startswith(REMOTE):
-        seconds += REMOTE_SECONDS + request.max_seconds + 60 * request.sustained_minutes
-        seconds += REMOTE_INPUTS_SECONDS if request.inputs is not None else 0.0
-    return seconds + (PROFILE_SECONDS if request.profile else 0.0)
+    """How long a request's worker may say nothing before it counts as hung, seconds."""
+    able = load_target(request.target).abilities
+    seconds = able.patience_s
+    if able.elsewhere:
+        seconds += request.max_seconds + 60 * request.sustained_minutes
+    if request.inputs is not None:
+        seconds += able.inputs_patience_s
+    return seconds + (PROFILE_PATIENCE_S if request.profile else 0.0)
+
+
+def warn_of_same_bits(result: Result, target: Target) -> None:
+    """Add a warning where an accelerator that rounds differently gave the CPU's very outputs."""
+    same = result["parity"] is not None and result["parity"]["identical"]
+    if same and target.abilities.rounds_differently and SAME_BITS not in result["warnings"]:
+        result["warnings"] = [*result["warnings"], SAME_BITS]
 
 
 def measure_accuracy(
@@ -116,7 +141,7 @@ def measure_accuracy(
     data: Data,
     *,
     on_progress: OnProgress,
-    stall_seconds: float = DATA_STALL_SECONDS,
+    stall_seconds: float = DATA_PATIENCE_S,
 ) -> dict[str, Any]:
     """How accurate a request's model is, run by its very target and kernels.
 
@@ -129,7 +154,12 @@ def measure_accuracy(
         KitError: the data cannot be read.
     """
     job = {"request": request.to_json(), "data": data.to_json()}
-    measured = run_worker(job, on_progress=on_progress, stall_seconds=stall_seconds)
+    measured = run_worker(
+        job,
+        on_progress=on_progress,
+        stall_seconds=stall_seconds,
+        crash_hint=load_target(request.target).abilities.crash_hint,
+    )
     measured["accuracy"]["measured_with"] = {
         "target": request.target,
         "threads": request.threads,
@@ -167,23 +197,8 @@ def model_facts(path: Path) -> dict[str, Any]:
 
 def command_line(request: Request, data: Data | None = None) -> str:
     """The command that measures this again, in the folder of the model."""
-    words = ["asmnet-kit", "benchmark", request.model.name, "--target", request.target]
-    words += protocol_words(request, request.target)
-    if request.max_seconds != max(Request.max_seconds, request.min_seconds):
-        words += ["--max-seconds", f"{request.max_seconds:g}"]
-    if request.device:
-        words += ["--device", request.device]
-    if request.affinity:
-        words += ["--affinity", cpu_list(request.affinity)]
-    if request.profile:
-        words.append("--profile")
-    if request.sustained_minutes:
-        words += ["--sustained", f"{request.sustained_minutes:g}"]
-    if not request.xnnpack:
-        words.append("--no-xnnpack")
-    words += option_words(request, request.target.split(":"))
-    if request.inputs is not None:
-        words += ["--inputs", str(request.inputs), "--outputs", str(request.outputs)]
+    words = ["asmnet-kit", "benchmark", request.model.name]
+    words += request_words(request, load_target(request.target).abilities)
     if data is not None:
         words += ["--data", str(data.path), "--format", data.format]
         words += ["--split", data.split] if data.split else []
@@ -195,17 +210,17 @@ def result_file_name(result: Result, *, taken: set[str]) -> str:
     model, target = result["model"], result["target"]
     words = [model["name"], target["requested"].replace(":", "-")]
     if target.get("device"):
-        words.append("".join(c if c.isalnum() or c in "-." else "-" for c in target["device"]))
+        words.append(_in_a_file_name(target["device"]))
     if target["threads"]:
         words.append(f"{target['threads']}t")
     if target.get("tool"):
         words.append(target["tool"])
     if target.get("affinity"):
         words.append(f"cpus{cpu_list(target['affinity'])}".replace(",", "-"))
-    if target["requested"] == "cpu" and target["delegate"] is None:
-        words.append("builtin")
-    if target["requested"] == "cpu" and result["runtime"]["name"] == OLD_RUNTIME:
-        words.append(OLD_RUNTIME)
+    if not asks_for_accelerator(target):
+        runtime = result["runtime"]
+        words += [BUILTIN] if runtime["kernels"].startswith(BUILTIN) else []
+        words += [OLD_RUNTIME] if runtime["name"] == OLD_RUNTIME else []
     # What the same model, target and threads may be measured with in turn.
     protocol = result["protocol"]
     if protocol.get("mode") == "single-stream":
@@ -214,35 +229,28 @@ def result_file_name(result: Result, *, taken: set[str]) -> str:
         words.append("sustained")
     if "fp16" in str(target["delegate"]):
         words.append("fp16")
+    for name, value in unflagged(target.get("options") or {}).items():
+        words.append(_in_a_file_name(f"{name}-{value}"))
     plain = "_".join(words)
     return f"{plain}_{model['sha256'][:8]}.json" if f"{plain}.json" in taken else f"{plain}.json"
 
 
-def requests_for(
-    models: list[Path],
-    targets: list[str],
-    threads: list[int],
-    template: Request,
-    *,
-    devices: Sequence[str] = (),
-) -> list[Request]:
-    """One request for each model x target x device x number of threads, in that order.
-
-    Devices are of the targets that have some: ``cpu`` and ``gpu`` are measured once.
-    """
-    return [
-        replace(template, model=model, target=target, device=device, threads=count)
-        for model in dict.fromkeys(models)
-        for target in dict.fromkeys(targets)
-        for device in ([""] if target in WITHOUT_DEVICES else dict.fromkeys(devices or [""]))
-        for count in (threads[:1] if target in WITHOUT_THREADS else dict.fromkeys(threads))
-    ]
+def _in_a_file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-." else "-" for c in text)
 
 
 def run_worker(
-    job: dict[str, Any], *, on_progress: OnProgress, stall_seconds: float = STALL_SECONDS
+    job: dict[str, Any],
+    *,
+    on_progress: OnProgress,
+    stall_seconds: float = PATIENCE_S,
+    crash_hint: str = "",
 ) -> dict[str, Any]:
     """Start a worker, feed it ``job``, follow its progress and return its result.
+
+    Args:
+        stall_seconds: without a line of the worker's, after which it is stopped.
+        crash_hint: of the target, for the message when the worker dies.
 
     Raises:
         ModelError: the worker crashed, hung or ended without a result.
@@ -264,11 +272,11 @@ def run_worker(
         log.seek(0)
         tail = log.read().decode(errors="replace").strip()[-LOG_TAIL_CHARACTERS:]
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    if code < 0 and job["request"].get("target") == "edgetpu":
-        how += f" (is the library built for the runtime? {LIBEDGETPU_BUILDS})"
+    why = f"{crash_hint} " if crash_hint else ""
     raise ModelError(
         f"{model}: the runtime's process {how} without a result; "
-        f"the model is damaged or the runtime cannot take it. Its last words: {tail or 'none'}"
+        f"the model is damaged or the runtime cannot take it. {why}"
+        f"Its last words: {tail or 'none'}"
     )
 
 
@@ -276,7 +284,7 @@ def run_worker(
 def _worker(log: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
     """A worker process that does not outlive the block."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "asmnet_kit.benchmarks.worker"],
+        script_command(Path(worker.__file__)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,

@@ -32,15 +32,13 @@ def measure(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def accuracy(content: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-    """``accuracy`` of a result through a request's very target; of a remote one ``parity``, too."""
-    from asmnet_kit.benchmarks.targets.remote_predictor import CROPS_PER_CALL, RemotePredictor
+    """``accuracy`` of a result through a request's very target, and ``parity`` where it has one."""
     from asmnet_kit.datasets.registry import load_to_measure
     from asmnet_kit.measure.evaluate import BATCH, evaluate
 
     request = Request.from_json(content)
     on_progress(0.0, "read data")
     predictor = load_target(request.target).predictor(request)
-    elsewhere = predictor if isinstance(predictor, RemotePredictor) else None
     dataset, split = load_to_measure(
         Path(data["path"]),
         data["format"],
@@ -50,11 +48,12 @@ def accuracy(content: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     result = evaluate(
         predictor,
         dataset,
-        batch=CROPS_PER_CALL if elsewhere else BATCH,
+        batch=getattr(predictor, "crops_per_call", BATCH),
         on_progress=lambda done, total: on_progress(done / max(total, 1), "faces"),
     )
     measured: dict[str, Any] = {"accuracy": {**result.to_json(), "split": split}}
-    return {**measured, "parity": elsewhere.parity()} if elsewhere else measured
+    parity = getattr(predictor, "parity", None)
+    return measured if parity is None else {**measured, "parity": parity()}
 
 
 def main() -> None:

@@ -39,13 +39,17 @@ ROOMS = (
     "cli",
     "__main__",
     "benchmarks",
+    "benchmarks.options",
     "benchmarks.protocol",
+    "benchmarks.words",
     "benchmarks.timing",
     "benchmarks.checking",
     "benchmarks.edgetpu",
     "benchmarks.targets",
     "benchmarks.worker",
     "benchmarks.runner",
+    "benchmarks.call",
+    "benchmarks.batch",
     "benchmarks.comparing",
     "benchmarks.commands",
     "benchmarks.studies",
@@ -107,6 +111,37 @@ def imported_modules(tree: ast.Module) -> Iterator[str]:
             yield node.module
             if node.module == "asmnet_kit":
                 yield from (f"asmnet_kit.{alias.name}" for alias in node.names)
+
+
+def arrows() -> dict[str, set[str]]:
+    """Module -> modules of the kit that it imports, at the top, in functions, for types."""
+    found: dict[str, set[str]] = {}
+    for folder in FOLDERS:
+        for path, tree in sources(folder):
+            names = set(imported_modules(tree))
+            for node in ast.walk(tree):  # from asmnet_kit.face import crop
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    names |= {f"{node.module}.{alias.name}" for alias in node.names}
+            module = module_of(path)
+            found[module] = set(filter(None, map(kit_module, names))) - {module}
+    return found
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """Some modules each of which imports the next, the last being the first; [] where none do."""
+    done: set[str] = set()
+
+    def visit(module: str, way: list[str]) -> list[str]:
+        if module in way:
+            return [*way[way.index(module) :], module]
+        if module not in done:
+            for imported in sorted(graph.get(module, ())):
+                if circle := visit(imported, [*way, module]):
+                    return circle
+        done.add(module)
+        return []
+
+    return next(filter(None, (visit(module, []) for module in sorted(graph))), [])
 
 
 def named_modules(tree: ast.Module) -> Iterator[str]:
@@ -171,6 +206,13 @@ def test_nothing_that_is_installed_uses_a_study(folder: str) -> None:
         if "studies" not in path.relative_to(ROOT).parts:
             used = [n for n in (*imported_modules(tree), *named_modules(tree)) if ".studies" in n]
             assert used == [], path
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Neither at their top nor inside functions: who reads one need not read the other first."""
+    assert circle_in({"a": {"b"}, "b": {"c", "d"}, "c": {"d"}, "d": set()}) == []
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle_in(arrows()) == []
 
 
 def test_every_room_is_there_and_no_file_lies_beside_the_rooms_of_toolkit() -> None:

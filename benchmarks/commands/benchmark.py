@@ -2,15 +2,24 @@
 
 import re
 import shlex
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from asmnet_kit.base.errors import GateError, KitError, UsageError
+from asmnet_kit.base.errors import GateError, UsageError
 from asmnet_kit.base.limits import MAX_THREADS
+from asmnet_kit.benchmarks.options import (
+    BENCHMARK_MODEL,
+    EDGETPU_COMPILER,
+    EDGETPU_LIBRARY,
+    EDGETPU_MODEL,
+    FLAGS,
+    GPU_PRECISION,
+    RUNTIME,
+    Option,
+)
 from asmnet_kit.commands.options import (
     TFLITE,
     InputPath,
@@ -27,11 +36,8 @@ if TYPE_CHECKING:
     from asmnet_kit.benchmarks.runner import Data
     from asmnet_kit.results.results import Result
 
-OTHER_MACHINES = ("android", "linux")  # targets that do not use this one
-GPUS_ELSEWHERE = ("android:gpu", "linux:gpu")
+Command = TypeVar("Command", bound=Callable[..., Any])
 
-WITH_AFFINITY = ("cpu", "linux")  # targets whose process can be held to CPUs
-RUNTIMES = ("ai-edge-litert", "tflite-runtime")  # of asmnet_kit.tflite.runtime, which imports NumPy
 CPUS = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
 MAX_CPUS = 4096  # more than any machine has
 
@@ -50,6 +56,30 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
             raise click.BadParameter(f"expected numbers of CPUs such as 0,2 or 4-7, got {value!r}")
         cpus.update(range(first, last + 1))
     return tuple(sorted(cpus))
+
+
+def _parse_options(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    """``("speed=3",)`` as {"speed": "3"}."""
+    options: dict[str, str] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"expected NAME=VALUE, got {text!r}")
+        if options.setdefault(name, value) != value:
+            raise click.BadParameter(f"expected one value of {name}, got {options[name]}, {value}")
+    return options
+
+
+def _flag(option: Option) -> Callable[[Command], Command]:
+    """The flag of an option that single targets follow."""
+    kind: Any = str
+    if option.choices:
+        kind = click.Choice(option.choices)
+    elif option.file:
+        kind = InputPath(option.file)
+    return click.option(option.flag, option.name, type=kind, help=option.help)
 
 
 @click.command(short_help="Measure a .tflite model's speed on a target.")
@@ -85,6 +115,7 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
 )
 @click.option(
     "--warmup",
+    "warmup_runs",
     default=20,
     show_default=True,
     type=click.IntRange(min=0),
@@ -99,6 +130,7 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
 )
 @click.option(
     "--seconds",
+    "min_seconds",
     default=2.0,
     show_default=True,
     type=click.FloatRange(min=0),
@@ -115,11 +147,7 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
     show_default=True,
     help="Let the CPU target use the XNNPACK kernels, or the builtin ones alone.",
 )
-@click.option(
-    "--runtime",
-    type=click.Choice(RUNTIMES),
-    help="Whose interpreter runs the model on the CPU target.  [default: the first one installed]",
-)
+@_flag(RUNTIME)
 @click.option(
     "--single-stream",
     is_flag=True,
@@ -148,31 +176,19 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
     help="Which device, where the target has several (usb:0, pci:0 for edgetpu; a serial number "
     "for android; user@host for linux); may be given several times.",
 )
+@_flag(GPU_PRECISION)
+@_flag(EDGETPU_COMPILER)
+@_flag(EDGETPU_LIBRARY)
+@_flag(EDGETPU_MODEL)
+@_flag(BENCHMARK_MODEL)
 @click.option(
-    "--gpu-precision",
-    type=click.Choice(["fp32", "fp16"]),
-    help="Arithmetic of the GPU; fp16 is faster and less exact.  [default: fp32]",
-)
-@click.option(
-    "--edgetpu-compiler",
-    help="The program edgetpu_compiler (linux:edgetpu: on the board; without it this machine's, "
-    "where there is one).  [default: $EDGETPU_COMPILER, then the PATH]",
-)
-@click.option(
-    "--edgetpu-library",
-    help="The library of the Edge TPU's delegate (linux:edgetpu: on the board).  "
-    "[default: libedgetpu.so.1]",
-)
-@click.option(
-    "--edgetpu-model",
-    type=InputPath("MODEL as edgetpu_compiler compiled it"),
-    help="MODEL as edgetpu_compiler compiled it on another machine: the compiler runs on x86-64 "
-    "alone, most boards are Arm.",
-)
-@click.option(
-    "--benchmark-model",
-    type=InputPath("TensorFlow Lite's benchmark_model for Android"),
-    help="Measure with this program in place of the app (android).",
+    "--option",
+    "more_options",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_parse_options,
+    help="An option of another package's target; may be given several times. The targets that "
+    "have an option of that name get it.",
 )
 @click.option(
     "--inputs",
@@ -195,30 +211,16 @@ def benchmark(
     models: tuple[Path, ...],
     targets: tuple[str, ...],
     threads: tuple[int, ...],
-    affinity: tuple[int, ...],
-    warmup: int,
-    runs: int,
-    seconds: float,
-    max_seconds: float | None,
-    xnnpack: bool,
-    runtime: str | None,
-    single_stream: bool,
-    sustained_minutes: float,
-    profile: bool,
-    max_nme: float | None,
     devices: tuple[str, ...],
-    gpu_precision: str | None,
-    edgetpu_compiler: str | None,
-    edgetpu_library: str | None,
-    edgetpu_model: Path | None,
-    benchmark_model: Path | None,
-    inputs: Path | None,
-    outputs: Path | None,
+    more_options: dict[str, str],
+    single_stream: bool,
     data: Path | None,
     data_format: str | None,
     split: str | None,
+    max_nme: float | None,
     as_json: bool,
     out: Path,
+    **asked: Any,
 ) -> None:
     """Measure the speed of .tflite MODELs: any model, each in a process of its own. The name of a
     model that comes with the kit will do for its path.
@@ -232,101 +234,85 @@ def benchmark(
       asmnet-kit benchmark models/*.tflite --threads 1 --threads 2 --out results
       asmnet-kit benchmark m.tflite --data faces --format 300w --split test --out results
     """
+    from asmnet_kit.base.console import progress
     from asmnet_kit.base.files import require_writable
-    from asmnet_kit.benchmarks.protocol import WITHOUT_THREADS, Request
-    from asmnet_kit.benchmarks.runner import WITHOUT_DEVICES, Data, requests_for
-    from asmnet_kit.benchmarks.targets.registry import load_target, refuse_request, refuse_unowned
-    from asmnet_kit.datasets.registry import load_dataset
-    from asmnet_kit.tflite.tensorfile import read_tensors
+    from asmnet_kit.benchmarks.batch import Batch
+    from asmnet_kit.benchmarks.call import refuse_requests, refuse_unfollowed, requests_for
 
-    if single_stream:
-        for option in ("runs", "seconds"):
-            if is_given(option):
-                raise UsageError(f"--single-stream sets --{option} itself: give one of the two")
-        runs, seconds = SINGLE_STREAM_RUNS, SINGLE_STREAM_SECONDS
-    if max_nme is not None and data is None:
-        raise UsageError("--max-nme is about accuracy: it needs --data and --format")
-    if (data is None) != (data_format is None):
-        raise UsageError("expected --data and --format together, got one of them")
-    if data is not None and benchmark_model is not None:
-        raise UsageError(
-            "--data measures through the app, but --benchmark-model takes its place: leave one out"
-        )
-    if split is not None and data is None:
-        raise UsageError("--split chooses a part of --data, which is not given")
-    if affinity and not set(targets) <= set(WITH_AFFINITY):
-        raise UsageError(f"--affinity is for the targets {' and '.join(WITH_AFFINITY)} alone")
-    if devices and set(targets) <= set(WITHOUT_DEVICES):
-        raise UsageError(
-            f"--device chooses one of several, which the targets {' and '.join(WITHOUT_DEVICES)} "
-            f"do not have: leave it out"
-        )
-    if is_given("threads") and set(targets) <= set(WITHOUT_THREADS):
-        raise UsageError(
-            f"--threads are the CPU's, which the targets {' and '.join(WITHOUT_THREADS)} do not "
-            f"compute on: leave it out"
-        )
-    told = {
-        "gpu_precision": gpu_precision,
-        "edgetpu_compiler": edgetpu_compiler,
-        "edgetpu_library": edgetpu_library,
-        "edgetpu_model": None if edgetpu_model is None else str(edgetpu_model),
-        "benchmark_model": None if benchmark_model is None else str(benchmark_model),
-        "runtime": runtime,
-    }
-    options = {name: value for name, value in told.items() if value is not None}
-    if edgetpu_model is not None and len(set(models)) > 1:
-        raise UsageError(f"--edgetpu-model is of one MODEL, got {len(set(models))}")
-    if (inputs is None) != (outputs is None):
-        raise UsageError("expected --inputs and --outputs together, got one of them")
+    options = _options({name: asked.pop(name) for name in FLAGS}, more_options)
+    dataset = _data(data, data_format, split, max_nme)
+    template = _template(
+        models[0], asked, options, single_stream=single_stream, accuracy=dataset is not None
+    )
+    chosen = threads if is_given("threads") else ()
     # A mistake is refused before anything is measured.
     require_writable(out)
-    if inputs is not None and outputs is not None:
-        require_writable(outputs.parent)
-        if outputs.is_dir():
-            raise UsageError(
-                f"{outputs}: expected the name of a file for the outputs, got a folder"
-            )
-    for name in targets:
-        load_target(name)
-    refuse_unowned(options, targets)
-    limit = max(Request.max_seconds, seconds) if max_seconds is None else max_seconds
-    template = Request(
-        model=models[0],
-        warmup_runs=warmup,
-        runs=runs,
-        min_seconds=seconds,
-        max_seconds=limit,
-        xnnpack=xnnpack,
-        affinity=affinity,
-        mode="single-stream" if single_stream else "standard",
-        sustained_minutes=sustained_minutes,
-        profile=profile,
-        options=options,
-        inputs=inputs,
-        outputs=outputs,
-    )
-    requests = requests_for(
-        list(models), list(targets), list(threads), template, devices=list(devices)
-    )
-    for request in requests:
-        refuse_request(request)
-    if inputs is not None:
-        read_tensors(inputs)
-    if data is not None and data_format is not None:
-        load_dataset(data, data_format, split=split)
-    dataset = Data(data, data_format, split) if data and data_format else None
-    if inputs is not None and len(requests) > 1:
-        raise UsageError(
-            f"--outputs takes the outputs of one measurement, got {len(requests)}: name one model, "
-            f"target, device and number of threads"
-        )
-    written, failures = _measure_all(requests, dataset, out)
-    _print(written, out, as_json=as_json)
-    failures += _above(max_nme, written)
+    refuse_unfollowed(targets, options=options, threads=chosen, devices=devices)
+    requests = requests_for(models, targets, template, threads=chosen, devices=devices)
+    refuse_requests(requests)
+    if dataset is not None:
+        dataset.check()
+    batch = Batch(requests, dataset, out)
+    with progress() as bar:
+        batch.run(bar)
+    _print(batch.written, out, as_json=as_json)
+    failures = [*batch.failures, *_above(max_nme, batch.written)]
     if failures:
         reasons = "\n".join(dict.fromkeys(failures))
         raise GateError(f"{len(failures)} of {len(requests)} measurements failed:\n{reasons}")
+
+
+def _options(flags: Mapping[str, Any], more: Mapping[str, str]) -> dict[str, str]:
+    """The targets' own options, by name: those given by flags, and those by --option."""
+    given = {name: str(value) for name, value in flags.items() if value is not None}
+    for name in more.keys() & given.keys():
+        raise UsageError(f"{FLAGS[name].flag} and --option {name} are the same: give one of them")
+    return {**given, **more}
+
+
+def _data(
+    data: Path | None, format: str | None, split: str | None, max_nme: float | None
+) -> "Data | None":
+    """What the accuracy is measured on.
+
+    Raises:
+        UsageError: only a part of it was given.
+    """
+    from asmnet_kit.benchmarks.runner import Data
+
+    if max_nme is not None and data is None:
+        raise UsageError("--max-nme is about accuracy: it needs --data and --format")
+    if (data is None) != (format is None):
+        raise UsageError("expected --data and --format together, got one of them")
+    if split is not None and data is None:
+        raise UsageError("--split chooses a part of --data, which is not given")
+    return Data(data, format, split) if data is not None and format is not None else None
+
+
+def _template(
+    model: Path,
+    asked: dict[str, Any],
+    options: dict[str, str],
+    *,
+    single_stream: bool,
+    accuracy: bool,
+) -> "Request":
+    """What every request of the call has in common.
+
+    Args:
+        asked: the command's options that are called as the request's fields.
+    """
+    from asmnet_kit.benchmarks.protocol import Request
+
+    if single_stream:
+        for option, field in (("--runs", "runs"), ("--seconds", "min_seconds")):
+            if is_given(field):
+                raise UsageError(f"--single-stream sets {option} itself: give one of the two")
+        asked |= {"runs": SINGLE_STREAM_RUNS, "min_seconds": SINGLE_STREAM_SECONDS}
+        asked["mode"] = "single-stream"
+    if asked["max_seconds"] is None:
+        asked["max_seconds"] = max(Request.max_seconds, asked["min_seconds"])
+    return Request(model=model, options=options, accuracy=accuracy, **asked)
 
 
 def _above(max_nme: float | None, written: "dict[Path, Result]") -> list[str]:
@@ -342,78 +328,9 @@ def _above(max_nme: float | None, written: "dict[Path, Result]") -> list[str]:
     return missed
 
 
-def _measure_all(
-    requests: "list[Request]", data: "Data | None", out: Path
-) -> "tuple[dict[Path, Result], list[str]]":
-    """Measure, write each result as soon as it is there; what was written and what failed."""
-    from asmnet_kit.base.console import progress
-    from asmnet_kit.benchmarks.runner import benchmark_model, measure_accuracy, result_file_name
-    from asmnet_kit.benchmarks.targets.registry import load_target
-    from asmnet_kit.benchmarks.timing.session_timing import SAME_BITS
-    from asmnet_kit.results.results import save_result
-
-    written: dict[Path, Result] = {}
-    failures: list[str] = []
-    accuracies: dict[tuple[Path, str, str], dict[str, Any] | str] = {}
-    lock = threading.Lock()
-
-    def measure(request: "Request") -> None:
-        title = f"{request.model.name}, {request.target}, {request.device or request.threads}"
-        task = bar.add_task(title, total=100, note="")
-
-        def on_progress(done: float, note: str) -> None:
-            bar.update(task, completed=100 * done, note=note)
-
-        problem = load_target(request.target).problem(request)
-        if problem:
-            failures.append(f"{request.model}: target {request.target}: {problem}")
-            return
-        try:
-            result = benchmark_model(request, on_progress=on_progress, data=data)
-        except KitError as error:
-            failures.append(str(error))
-            bar.update(task, note="failed")
-            return
-        if data is not None:
-            # Threads change no output: one measurement for each target is enough.
-            key = (request.model, request.target, request.device)
-            if key not in accuracies:
-                try:
-                    accuracies[key] = measure_accuracy(request, data, on_progress=on_progress)
-                except KitError as error:
-                    accuracies[key] = str(error)
-                    failures.append(str(error))
-            accuracy = accuracies[key]
-            if isinstance(accuracy, str):
-                result["warnings"].append(f"accuracy not measured: {accuracy}")
-            else:
-                result |= accuracy
-                if request.target in GPUS_ELSEWHERE and result["parity"]["identical"]:
-                    result["warnings"] = list(dict.fromkeys([*result["warnings"], SAME_BITS]))
-        with lock:
-            path = out / result_file_name(result, taken={p.name for p in written})
-            save_result(path, result)
-            written[path] = result
-        bar.update(task, completed=100, note=f"p50 {result['summary']['p50']:.2f} ms")
-
-    # Machines work side by side; what shares one goes one after the other.
-    lanes: dict[str, list[Request]] = {}
-    for request in requests:
-        elsewhere = request.target.partition(":")[0] in OTHER_MACHINES
-        lanes.setdefault(request.device if elsewhere else "", []).append(request)
-
-    def measure_lane(lane: "list[Request]") -> None:
-        for request in lane:
-            measure(request)
-
-    with progress() as bar, ThreadPoolExecutor(max_workers=len(lanes)) as pool:
-        list(pool.map(measure_lane, lanes.values()))
-    return dict(sorted(written.items())), failures
-
-
 def _where(target: "dict[str, Any]") -> str:
     """For example ``cpu x1 XNNPACK``."""
-    from asmnet_kit.benchmarks.protocol import cpu_list
+    from asmnet_kit.benchmarks.words import cpu_list
 
     threads = f"x{target['threads']}" if target["threads"] else ""
     held = f"on CPUs {cpu_list(target['affinity'])}" if target.get("affinity") else ""

@@ -5,8 +5,6 @@ Something is slower only when the whole interval is beyond the limit; when the l
 the measurements cannot tell and say so.
 """
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.benchmarks.protocol import cpu_list
-from asmnet_kit.results.results import ACCURACY_FACTS, Result, fell_back
+from asmnet_kit.benchmarks.comparing.matching import (
+    SINGLE_STREAM,
+    STANDARD,
+    match,
+    mode_of,
+    refuse_fallbacks,
+    refuse_unlike,
+)
+from asmnet_kit.results.results import Result
 
 MAX_SLOWDOWN = 1.10  # new / base, of the judged percentile
 MAX_NME_INCREASE = 0.1  # percentage points of NME
@@ -29,33 +34,14 @@ INTERVAL = (2.5, 97.5)  # percent
 FEW_RUNS = 30  # below this an interval of a median is hardly one
 SLACK = 1e-9  # of adding decimal fractions in binary
 
-STANDARD, SINGLE_STREAM = "standard", "single-stream"
 PERCENTILES = {STANDARD: 50.0, SINGLE_STREAM: 90.0}  # what a mode is judged by
 
-# Facts that make it another machine. Clock, load and temperature are warnings in the results.
-MACHINE_FACTS = ("cpu", "board", "architecture", "cores", "instruction_sets")
-RUNTIME_FACTS = ("name", "version", "kernels")
-TARGET_FACTS = (
-    "requested",
-    "actual",
-    "device",
-    "tool",
-    "threads",
-    "affinity",
-    "delegate",
-    "adapter",
-)
-PROTOCOL_FACTS = ("mode", "timed")
 OK, SLOWER, UNCLEAR = "ok", "slower", "unclear"
 NME, POSE, PARITY = "NME", "pose", "parity"  # kinds of figures that should not rise
 WORSE = {NME: "less accurate", POSE: "less exact pose", PARITY: "further from the CPU"}
 UNITS = {NME: "%", POSE: "degrees", PARITY: "pixels"}
 
 Figures = dict[tuple[str, str], float]  # by kind and name
-
-
-class UnlikeRuns(UsageError):
-    """Two results that say nothing about one another."""
 
 
 @dataclass(frozen=True)
@@ -184,35 +170,13 @@ def compare(
         )
     if not base or not new:
         raise UsageError("expected at least one result on each side")
-    _refuse_fallbacks([*base, *new])
-    bases, news = _by_key(base), _by_key(new)
-    if len(base) == len(new) == 1:
-        pairs = [(base[0][1]["model"]["name"], [base[0][1]], [new[0][1]])]
-        missing: list[str] = []
-        added: list[str] = []
-    else:
-        common = [key for key in bases if key in news]
-        if not common:
-            raise UsageError(
-                f"nothing to compare: {'; '.join(map(_title, bases))} on one side, "
-                f"{'; '.join(map(_title, news))} on the other"
-            )
-        pairs = [(_title(key), bases[key], news[key]) for key in common]
-        missing = [_title(key) for key in bases if key not in news]
-        added = [_title(key) for key in news if key not in bases]
-    differing = [
-        f"{name}: {difference}"
-        for name, before, after in pairs
-        for difference in _differences(before, after, across)
-    ]
-    if differing:
-        raise UnlikeRuns(
-            "unlike runs are not compared. Measure both in the same way, or allow it with "
-            "--across:\n" + "\n".join(dict.fromkeys(differing))
-        )
+    refuse_fallbacks([*base, *new])
+    matched = match(base, new)
+    refuse_unlike(matched.pairs, across)
     rng = np.random.default_rng(seed)
     comparisons = tuple(
-        _compared(name, before, after, max_slowdown, rises, rng) for name, before, after in pairs
+        _compared(name, before, after, max_slowdown, rises, rng)
+        for name, before, after in matched.pairs
     )
     limits = {
         "max_slowdown": max_slowdown,
@@ -220,21 +184,7 @@ def compare(
         "max_pose_increase": max_pose_increase,
         "max_parity_increase": max_parity_increase,
     }
-    return Outcome(comparisons, tuple(missing), tuple(added), limits)
-
-
-def _refuse_fallbacks(results: Sequence[tuple[Path, Result]]) -> None:
-    """The CPU's figures under an accelerator's name say nothing about the accelerator."""
-    fallen = [
-        f"{path}: {target['requested']} was asked for, {target['actual']} ran the model"
-        for path, target in ((path, result["target"]) for path, result in results)
-        if fell_back(target["requested"], target["actual"])
-    ]
-    if fallen:
-        raise UsageError(
-            "results of models that fell back to the CPU are not compared. Measure them again, "
-            "after asmnet-kit doctor said what is missing:\n" + "\n".join(fallen)
-        )
+    return Outcome(comparisons, matched.missing, matched.added, limits)
 
 
 def ratio_interval(
@@ -244,7 +194,7 @@ def ratio_interval(
     *,
     percentile: float = 50.0,
 ) -> tuple[float, float]:
-    """95 % interval of the ratio new / base of a percentile, which is the median unless told.
+    """95 % interval of the ratio new / base of a percentile, by default the median.
 
     By a bootstrap of blocks and measurements.
 
@@ -289,7 +239,7 @@ def _compared(
 ) -> Comparison:
     samples = [[r["timings_ms"]["invoke"] for r in side] for side in (base, new)]
     p50 = [float(np.median(np.concatenate(side))) for side in samples]
-    modes = {_mode(r) for r in (*base, *new)}
+    modes = {mode_of(r) for r in (*base, *new)}
     percentile = PERCENTILES[SINGLE_STREAM if modes == {SINGLE_STREAM} else STANDARD]
     judged = [float(np.percentile(np.concatenate(side), percentile)) for side in samples]
     ratio = judged[1] / max(judged[0], 1e-9)
@@ -367,82 +317,3 @@ def _figures(results: Sequence[Result]) -> Figures:
             whose = parity.get("reference", "the CPU")
             figures[PARITY, f"mean difference from {whose}{inputs}"] = parity["mean"]
     return {key: float(value) for key, value in figures.items() if value is not None}
-
-
-def _mode(result: Result) -> str:
-    """A result that names no mode is of the standard one."""
-    return str(result["protocol"].get("mode") or STANDARD)
-
-
-def _by_key(results: Sequence[tuple[Path, Result]]) -> dict[tuple[str, ...], list[Result]]:
-    """The results of each thing that was measured, the oldest first.
-
-    Raises:
-        UsageError: two models of one name.
-    """
-    found: dict[tuple[str, ...], list[Result]] = {}
-    for _, result in sorted(results, key=lambda item: str(item[1].get("measured_at"))):
-        found.setdefault(_key(result), []).append(result)
-    for key, same in found.items():
-        if len({result["model"]["sha256"] for result in same}) > 1:
-            raise UsageError(
-                f"{_title(key)}: results of two different models of that name on one side: put "
-                "each model's into a folder of its own"
-            )
-    return found
-
-
-def _key(result: Result) -> tuple[str, ...]:
-    """What the two sides are matched by; kernels matter where the user chose between them."""
-    target = result["target"]
-    threads = target["threads"]
-    return (
-        result["model"]["name"],
-        target["requested"],
-        str(target.get("device") or ""),
-        "" if threads is None else f"{threads} thread{'s' if threads != 1 else ''}",
-        str(target.get("tool") or ""),
-        f"CPUs {cpu_list(target['affinity'])}" if target.get("affinity") else "",
-        target["delegate"] or "builtin",
-    )
-
-
-def _title(key: tuple[str, ...]) -> str:
-    return " · ".join(part for part in key if part)
-
-
-def _differences(base: Sequence[Result], new: Sequence[Result], across: Sequence[str]) -> list[str]:
-    """Facts in which the two sides, or two results of one side, differ: sentences."""
-    everything = [*base, *new]
-    first = everything[0]
-    measured = next((r["accuracy"] for r in everything if r["accuracy"]), None)
-    found = []
-    for other in everything[1:]:
-        for part, facts in (
-            ("machine", MACHINE_FACTS),
-            ("runtime", RUNTIME_FACTS),
-            ("target", TARGET_FACTS),
-            ("protocol", PROTOCOL_FACTS),
-        ):
-            if part not in across:
-                found += _part_differences(part, facts, first[part], other[part])
-        if "data" not in across and measured and other["accuracy"]:
-            found += _part_differences("accuracy", ACCURACY_FACTS, measured, other["accuracy"])
-    return list(dict.fromkeys(found))
-
-
-def _part_differences(
-    part: str, facts: Sequence[str], a: dict[str, Any], b: dict[str, Any]
-) -> list[str]:
-    return [
-        f"{part}.{fact}: {json.dumps(a.get(fact))} against {json.dumps(b.get(fact))}"
-        for fact in facts
-        if _comparable(fact, a.get(fact)) != _comparable(fact, b.get(fact))
-    ]
-
-
-def _comparable(fact: str, value: Any) -> Any:
-    """Kernels name how many operators they took, which a new model may change."""
-    if fact == "kernels":
-        return re.sub(r"\d+ of \d+ ops|\d+ ops", "ops", str(value))
-    return value or STANDARD if fact == "mode" else value

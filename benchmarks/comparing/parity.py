@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import KitError, ModelError
 from asmnet_kit.base.openers import open_stage
+from asmnet_kit.base.own_process import script_command
 from asmnet_kit.benchmarks.comparing import parity_worker
 from asmnet_kit.benchmarks.targets.gpu import GPU
 from asmnet_kit.face.metrics import mean_nme, per_face_nme
@@ -30,7 +31,7 @@ from asmnet_kit.tflite.runtime import TensorInfo, dequantize, open_runtime
 
 SCHEMA_VERSION = 1
 TIMEOUT_S = 600.0
-REFERENCE = "xnnpack"  # what ai-edge-litert and phones run unless told otherwise
+REFERENCE = "xnnpack"  # what ai-edge-litert and phones run by default
 
 # In steps of the output's scale. XNNPACK and the reference kernels were seen up to 6 apart in
 # single outputs, 0.03 to 0.3 on average; a lost bias or a wrong scale moved outputs by 5 to 74.
@@ -136,7 +137,7 @@ def compare_kernels(
         bench = _Bench(model, Path(folder), raw)
         rows = []
         for kernels in parity_worker.RESOLVERS:
-            rows.append(compared.row(kernels, litert, *bench.run(kernels, [sys.executable])))
+            rows.append(compared.row(kernels, litert, *bench.run(kernels)))
             if kernels == REFERENCE and rows[0].problem:
                 raise ModelError(f"{model}: XNNPACK does not run it: {rows[0].problem}")
         rows.append(_tflite_runtime_row(bench, compared, tflite_runtime))
@@ -211,13 +212,13 @@ class _Bench:
         self.said = ""
 
     def run(
-        self, kernels: str, python: Sequence[str]
+        self, kernels: str, python: str = sys.executable
     ) -> tuple[dict[str, NDArray[Any]] | None, str]:
         """(outputs by name, "") or (None, why not)."""
         outputs = self.folder / f"{kernels}.npz"
         outputs.unlink(missing_ok=True)
-        script = str(Path(parity_worker.__file__))
-        command = [*python, script, kernels, str(self.model), str(self.inputs), str(outputs)]
+        words = (kernels, str(self.model), str(self.inputs), str(outputs))
+        command = script_command(Path(parity_worker.__file__), *words, python=python)
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
@@ -241,22 +242,20 @@ def _tflite_runtime_row(bench: _Bench, compared: _Comparison, python: Path | Non
             problem="give --tflite-runtime PYTHON, one of 3.10 or 3.11 after: "
             "pip install 'tflite-runtime==2.14.0' 'numpy<2' (make tflite-runtime makes it)",
         )
-    ask = "import importlib.metadata as m; print(m.version('tflite-runtime'))"
+    ask = script_command(Path(parity_worker.__file__), parity_worker.VERSION, python=str(python))
     try:
-        told = subprocess.run(
-            [str(python), "-c", ask], capture_output=True, text=True, timeout=60, check=True
-        )
+        told = subprocess.run(ask, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         return Row(kernels, str(python), problem=f"no tflite-runtime there ({error})")
     what = f"tflite-runtime {told.stdout.strip()}"
-    return compared.row(kernels, what, *bench.run("xnnpack", [str(python)]))
+    return compared.row(kernels, what, *bench.run("xnnpack", str(python)))
 
 
 def _gpu_row(bench: _Bench, compared: _Comparison) -> Row:
     problem = GPU.problem()
     if problem is not None:
         return Row("gpu", "LiteRT GPU accelerator", problem=problem)
-    outputs, why = bench.run(parity_worker.GPU, [sys.executable])
+    outputs, why = bench.run(parity_worker.GPU)
     what = "LiteRT GPU accelerator"
     for line in bench.said.splitlines():
         if line.startswith('{"adapter"'):

@@ -1,14 +1,14 @@
 """Runs a .tflite on given raw inputs with one kind of kernels, in a process of its own.
 
 It is run as a file, too, by another Python that has tflite-runtime and NumPy but not this kit: so
-it imports nothing else at its top. What a kernel crashes is this process, not the comparison.
-
-    python parity_worker.py KERNELS MODEL INPUTS.npz OUTPUTS.npz
+it imports nothing else at its top. What a kernel crashes is this process, not the comparison. Its
+arguments: KERNELS MODEL INPUTS.npz OUTPUTS.npz, or ``version`` for that of tflite-runtime there.
 """
 
 import importlib
 import json
 import sys
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ RESOLVERS = {
 }
 RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 GPU = "gpu"
+VERSION = "version"
 SIGNATURE = "serving_default"
 
 
@@ -67,4 +68,7 @@ def _gpu(model: str) -> Any:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1:] == [VERSION]:
+        print(version("tflite-runtime"))
+    else:
+        main(*sys.argv[1:])

@@ -81,8 +81,10 @@ def measure(models: Sequence[Path], out: Path, *, target: str = "cpu", runs: int
     """
     from asmnet_kit.base.console import stderr
     from asmnet_kit.base.files import require_writable
+    from asmnet_kit.benchmarks.call import requests_for
     from asmnet_kit.benchmarks.protocol import Request
-    from asmnet_kit.benchmarks.runner import benchmark_model, requests_for, result_file_name
+    from asmnet_kit.benchmarks.runner import benchmark_model, result_file_name
+    from asmnet_kit.benchmarks.targets.registry import load_target
     from asmnet_kit.results.results import save_result
 
     require_writable(out)
@@ -91,11 +93,11 @@ def measure(models: Sequence[Path], out: Path, *, target: str = "cpu", runs: int
         warmup_runs=WARMUP_RUNS,
         runs=runs,
         min_seconds=0.0,
-        profile=target == "cpu",
+        profile=load_target(target).abilities.has_profiler,
     )
     taken: set[str] = set()
     messages = stderr()
-    for request in requests_for(list(models), [target], list(THREADS), template):
+    for request in requests_for(models, [target], template, threads=THREADS):
         result = benchmark_model(request, on_progress=lambda done, note: None)
         name = result_file_name(result, taken=taken)
         taken.add(name)

@@ -9,7 +9,6 @@ them.
 """
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.tflite.accelerator_placement import FULL
 from asmnet_kit.tflite.audit import audit_model
 from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata
+from asmnet_kit.tflite.runtime import all_threads
 
 BEGIN = "<!-- measured: make bench-quantize writes what follows -->"
 END = "<!-- measured: until here -->"
@@ -98,7 +98,7 @@ def measure_folder(
         path = files[recipe]
         metadata = read_metadata(path)
         stderr().print(f"accuracy of {path.name}", markup=False)
-        recorder = Recorder(TflitePredictor(path, threads=os.cpu_count() or 1))
+        recorder = Recorder(TflitePredictor(path, threads=all_threads()))
         evaluation = evaluate(recorder, dataset)
         reference = recorder.landmarks if reference is None else reference
         drift = PixelDrift.between(reference, recorder.landmarks, size=metadata.input_size)

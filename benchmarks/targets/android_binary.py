@@ -11,23 +11,21 @@ import re
 import shlex
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.benchmarks.protocol import Measurement, OnProgress, Request
+from asmnet_kit.benchmarks.options import BENCHMARK_MODEL, GPU_PRECISION
+from asmnet_kit.benchmarks.protocol import Measurement, OnProgress, RemoteError, Request
 from asmnet_kit.benchmarks.targets.benchmark_tool import (
     Outcome,
     OutputError,
     Replaced,
     parse_output,
 )
-from asmnet_kit.benchmarks.targets.remote import RemoteError, safe_name, tail
+from asmnet_kit.benchmarks.targets.phone import Phone
+from asmnet_kit.benchmarks.targets.remote import safe_name, tail
 from asmnet_kit.benchmarks.timing.machine import cpu_model, instruction_sets
 
-if TYPE_CHECKING:
-    from asmnet_kit.benchmarks.targets.android import Phone
-
-OPTION = "benchmark_model"
 PROGRAM = "benchmark_model"
 FOLDER = "/data/local/tmp"  # the one place where adb's shell may run programs
 STARTS = 10  # of the program, one sample each: enough for a median and its interval
@@ -49,7 +47,7 @@ PROPERTIES = {
 
 
 def measure_with_binary(
-    phone: "Phone", request: Request, delegate: str, on_progress: OnProgress
+    phone: Phone, request: Request, delegate: str, on_progress: OnProgress
 ) -> Measurement:
     """Push the program and the model, start it several times, read what it prints.
 
@@ -60,7 +58,7 @@ def measure_with_binary(
         UsageError: the program is not there, or no program for a phone.
         RemoteError: the phone, or the program on it, failed.
     """
-    program = Path(request.options[OPTION])
+    program = Path(request.options[BENCHMARK_MODEL.name])
     content = _program(program)
     folder = f"{FOLDER}/asmnet-kit-{uuid.uuid4().hex[:12]}"
     model = f"{folder}/{safe_name(request.model.name)}"
@@ -96,7 +94,7 @@ def _program(path: Path) -> bytes:
 
 
 def _flags(request: Request, model: str, delegate: str) -> list[str]:
-    exact = request.options.get("gpu_precision", "fp32") == "fp32"
+    exact = request.options.get(GPU_PRECISION.name, "fp32") == "fp32"
     return [
         f"--graph={model}",
         f"--num_threads={request.threads}",
@@ -117,7 +115,7 @@ def _runs_of_a_start(request: Request) -> int:
     return math.ceil(request.runs / STARTS)
 
 
-def _start(phone: "Phone", request: Request, command: list[str]) -> Outcome:
+def _start(phone: Phone, request: Request, command: list[str]) -> Outcome:
     """One start of the program, its stderr included: that is where versions differ."""
     words = " ".join(map(shlex.quote, command))
     limit = START_SECONDS + request.max_seconds
@@ -224,7 +222,7 @@ def _proof(outcome: Outcome, serial: str, sha256: str) -> list[str]:
     return proof
 
 
-def _machine(phone: "Phone") -> dict[str, Any]:
+def _machine(phone: Phone) -> dict[str, Any]:
     """Facts of the phone; what it does not tell is None."""
     said, _, _ = phone.run_line("getprop", what="read its properties")
     known = dict(re.findall(r"^\[([\w.-]+)\]: \[(.*)\]\s*$", said.decode(errors="replace"), re.M))

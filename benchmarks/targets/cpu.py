@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from asmnet_kit.base.errors import MissingDependency, UsageError
-from asmnet_kit.benchmarks.protocol import Measurement, OnProgress, Request
+from asmnet_kit.benchmarks.options import RUNTIME
+from asmnet_kit.benchmarks.protocol import Abilities, Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.timing.machine import CpuUse
 from asmnet_kit.benchmarks.timing.operator_times import PACKAGE as PROFILED
 from asmnet_kit.benchmarks.timing.operator_times import ProfileError, profile_model
@@ -17,13 +18,18 @@ if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
     from asmnet_kit.face.predictor import Predictor
 
 
-RUNTIME_OPTION = "runtime"
-
-
 class CpuTarget:
     """``--target cpu``."""
 
     name = "cpu"
+    abilities = Abilities(
+        accelerator=False,
+        uses_threads=True,
+        takes_affinity=True,
+        has_profiler=True,
+        has_xnnpack=True,
+        options=(RUNTIME,),
+    )
 
     def problem(self, request: Request | None = None) -> str | None:
         try:
@@ -97,7 +103,7 @@ CPU = CpuTarget()
 
 def _chosen(request: Request) -> str | None:
     """The runtime that was asked for."""
-    return request.options.get(RUNTIME_OPTION)
+    return request.options.get(RUNTIME.name)
 
 
 def _refuse_cpus(cpus: Sequence[int]) -> None:

@@ -6,10 +6,7 @@ USB fault, ends that process and nothing else.
 
 import ctypes
 import platform
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,21 +15,27 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import KitError, MissingDependency, ModelError, UsageError, one_line
 from asmnet_kit.benchmarks.checking.executable import Compiled, read_compiled
+from asmnet_kit.benchmarks.edgetpu.compiler import TIMEOUT_S as COMPILER_TIMEOUT_S
 from asmnet_kit.benchmarks.edgetpu.compiler import (
     Compilation,
-    CompilerMissing,
-    compile_model,
     find_compiler,
 )
+from asmnet_kit.benchmarks.options import EDGETPU_COMPILER, EDGETPU_LIBRARY, EDGETPU_MODEL
 from asmnet_kit.benchmarks.protocol import (
+    PATIENCE_S,
+    Abilities,
     Measurement,
     OnProgress,
     Request,
-    refuse_cpu_options,
+)
+from asmnet_kit.benchmarks.targets.edgetpu_model import (
+    compiled_model,
+    is_compiled,
+    needs_compiler,
+    refuse_compiled,
 )
 from asmnet_kit.benchmarks.timing.session_timing import measure_session, parity
 from asmnet_kit.machine.edgetpu_library import LIBEDGETPU_BUILDS
-from asmnet_kit.tflite.accelerator_rules import COMPILED, edgetpu_hazard
 from asmnet_kit.tflite.graph import Graph, Tensor, read_graph
 from asmnet_kit.tflite.runtime import (
     Runtime,
@@ -47,8 +50,6 @@ if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
 
 LIBRARIES = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
 DELEGATE = "EdgeTpuDelegateForCustomOp"  # the name of libedgetpu's node
-COMPILER_OPTION, LIBRARY_OPTION = "edgetpu_compiler", "edgetpu_library"
-COMPILED_OPTION = "edgetpu_model"  # the model as the compiler made it elsewhere
 DEVICE_KINDS = ("usb", "pci", "")  # of "usb", "usb:0", "pci:1", ":0" or nothing
 
 # libedgetpu 16.0 is built against TensorFlow Lite of tflite-runtime's era: that comes first.
@@ -76,12 +77,18 @@ class EdgeTpuTarget:
     """``--target edgetpu``."""
 
     name = "edgetpu"
+    abilities = Abilities(
+        has_devices=True,
+        options=(EDGETPU_COMPILER, EDGETPU_LIBRARY, EDGETPU_MODEL),
+        patience_s=PATIENCE_S + COMPILER_TIMEOUT_S,  # the compiler tells no progress
+        crash_hint=f"Is the library built for the runtime? {LIBEDGETPU_BUILDS}.",
+    )
 
     def problem(self, request: Request | None = None) -> str | None:
         from asmnet_kit.doctor.checks import OK, check_edgetpu_device, check_edgetpu_library
 
         missing = []
-        if not (request and request.options.get(LIBRARY_OPTION)):
+        if not (request and request.options.get(EDGETPU_LIBRARY.name)):
             checks = [check_edgetpu_library()]
             checks += [check_edgetpu_device()] if platform.system() == "Linux" else []
             missing += [f"{c.detail} ({c.fix})" for c in checks if c.status != OK]
@@ -89,9 +96,9 @@ class EdgeTpuTarget:
             installed_runtime(order=RUNTIMES_WANTED)
         except MissingDependency as error:
             missing.append(str(error))
-        if request is not None and _needs_compiler(request):
+        if request is not None and needs_compiler(request):
             try:
-                find_compiler(request.options.get(COMPILER_OPTION))
+                find_compiler(request.options.get(EDGETPU_COMPILER.name))
             except KitError as error:
                 missing.append(str(error))
         if not missing:
@@ -100,9 +107,9 @@ class EdgeTpuTarget:
 
     def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
         _check_device(request.device)
-        if _needs_compiler(request):
+        if needs_compiler(request):
             on_progress(0.0, "compile")
-        with _compiled(request) as ready:
+        with compiled_model(request) as ready:
             inside = read_compiled(ready.path)
             session, timed = measure_session(
                 lambda: open_edgetpu(ready.path, request, source=ready.source),
@@ -142,13 +149,13 @@ class EdgeTpuTarget:
     def predictor(self, request: Request) -> "Predictor":
         from asmnet_kit.predict.tflite_predictor import TflitePredictor
 
-        if _is_compiled(request.model):
+        if is_compiled(request.model):
             raise ModelError(
                 f"{request.model}: a compiled model keeps no metadata, so its accuracy cannot be "
                 f"measured; give the model that it was compiled from, and this one as "
                 f"--edgetpu-model"
             )
-        with _compiled(request) as ready:
+        with compiled_model(request) as ready:
             session = open_edgetpu(ready.path, request, source=ready.source)
         return TflitePredictor(request.model, session=session)
 
@@ -156,10 +163,8 @@ class EdgeTpuTarget:
         """As ``refuse_request`` asks.
 
         Raises:
-            UsageError: an option of the CPU's kernels, no name of an Edge TPU, or a compiled model
-                that is not of this one.
+            UsageError: no name of an Edge TPU, or a compiled model that is not of this one.
         """
-        refuse_cpu_options(request)
         refuse_compiled(request)
         _check_device(request.device)
 
@@ -201,7 +206,7 @@ def open_edgetpu(path: Path, request: Request, *, source: Graph | None) -> EdgeT
             which and what to do.
     """
     name, module = installed_runtime(order=RUNTIMES_WANTED)
-    library = request.options.get(LIBRARY_OPTION) or LIBRARIES.get(platform.system(), "")
+    library = request.options.get(EDGETPU_LIBRARY.name) or LIBRARIES.get(platform.system(), "")
     options = {"device": request.device} if request.device else {}
     try:
         ctypes.CDLL(library)  # the runtime's own wrapper leaves a traceback when this fails
@@ -260,114 +265,6 @@ def _same_tensor(tensor: Tensor, candidates: tuple[Tensor, ...], number: int) ->
             return candidate
     alike = [c for c in candidates if c.shape == tensor.shape]
     return alike[0] if len(alike) == 1 else candidates[number]
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """A compiled model.
-
-    Attributes:
-        path: of its file.
-        source: the graph that it was compiled from; None where only the compiled file was given.
-        compilation: what the compiler said, where it ran here.
-    """
-
-    path: Path
-    source: Graph | None = None
-    compilation: Compilation | None = None
-
-
-@contextmanager
-def _compiled(request: Request) -> Iterator[_Ready]:
-    """The request's model for the Edge TPU: as it is, as compiled elsewhere, or compiled now."""
-    source = read_graph(request.model)
-    if _holds_compiled(source):
-        yield _Ready(request.model)
-        return
-    hazard = next((found for found in map(edgetpu_hazard, source.ops) if found), None)
-    if hazard is not None:  # its outputs would be wrong without any error
-        raise ModelError(f"{request.model}: {hazard.reason}; {hazard.cure}")
-    if COMPILED_OPTION in request.options:
-        yield _Ready(Path(request.options[COMPILED_OPTION]), source)
-        return
-    compiler = find_compiler(request.options.get(COMPILER_OPTION))
-    with tempfile.TemporaryDirectory() as folder:
-        compilation = compile_model(request.model, Path(folder), compiler=compiler)
-        yield _Ready(compilation.path, source, compilation)
-
-
-def compiled_for_board(request: Request) -> bytes | None:
-    """The compiled model that a board gets, whose own machine can rarely run the compiler.
-
-    None where the model is compiled already, where the request names the board's compiler, and
-    where this machine has none.
-
-    Raises:
-        ModelError: the compiler refused the model.
-        UsageError: $EDGETPU_COMPILER names no program.
-    """
-    if COMPILER_OPTION in request.options or _is_compiled(request.model):
-        return None
-    try:
-        with _compiled(request) as ready:
-            return ready.path.read_bytes()
-    except CompilerMissing:
-        return None
-
-
-def refuse_compiled(request: Request) -> None:
-    """Refuse a file of ``--edgetpu-model`` that cannot be what MODEL was compiled to.
-
-    Raises:
-        UsageError: MODEL is compiled itself, a compiler is asked for too, the file is not compiled,
-            or its inputs and outputs are others.
-        ModelError: the file cannot be read.
-    """
-    told = request.options.get(COMPILED_OPTION)
-    if told is None:
-        return
-    if COMPILER_OPTION in request.options:
-        raise UsageError(
-            "--edgetpu-model is compiled already, --edgetpu-compiler compiles: leave one out"
-        )
-    if _is_compiled(request.model):
-        raise UsageError(
-            f"{request.model} is compiled already: give the model that it was compiled from, or "
-            f"leave --edgetpu-model out"
-        )
-    compiled, source = read_graph(Path(told)), read_graph(request.model)
-    if not _holds_compiled(compiled):
-        raise UsageError(f"{told}: expected what edgetpu_compiler made, got a model as it was")
-    ends, expected = _ends(compiled), _ends(source)
-    if ends != expected:
-        raise UsageError(
-            f"{told}: not compiled from {request.model}: expected inputs and outputs {expected}, "
-            f"got {ends}"
-        )
-
-
-def _ends(graph: Graph) -> list[str]:
-    """Types and shapes of a graph's inputs and outputs, in any order of either."""
-    return [
-        f"{tensor.type} {'x'.join(map(str, tensor.shape))}"
-        for tensors in (graph.inputs, graph.outputs)
-        for tensor in sorted(tensors, key=lambda tensor: (tensor.type, tensor.shape))
-    ]
-
-
-def _needs_compiler(request: Request) -> bool:
-    return COMPILED_OPTION not in request.options and not _is_compiled(request.model)
-
-
-def _is_compiled(path: Path) -> bool:
-    try:
-        return _holds_compiled(read_graph(path))
-    except ModelError:
-        return False  # measuring it says what is the matter
-
-
-def _holds_compiled(graph: Graph) -> bool:
-    return any(op.name == COMPILED for op in graph.ops)
 
 
 def _prospects(model: Path) -> str:

@@ -18,16 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import ModelError, UsageError, one_line
-from asmnet_kit.benchmarks.protocol import (
-    Measurement,
-    OnProgress,
-    Request,
-    refuse_cpu_options,
-)
+from asmnet_kit.base.errors import ModelError, one_line
+from asmnet_kit.benchmarks.options import GPU_PRECISION
+from asmnet_kit.benchmarks.protocol import Abilities, Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.targets.gpu_whole import runs_without_cpu
 from asmnet_kit.benchmarks.timing.litert_library import LibraryError
-from asmnet_kit.benchmarks.timing.session_timing import SAME_BITS, measure_session, parity
+from asmnet_kit.benchmarks.timing.session_timing import measure_session, parity
 from asmnet_kit.machine.vulkan import loaded_drivers, use_software_where_needed
 from asmnet_kit.tflite.graph import Graph, Tensor, read_graph
 from asmnet_kit.tflite.runtime import TensorInfo, open_runtime
@@ -36,8 +32,6 @@ if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
     from asmnet_kit.face.predictor import Predictor
 
 PACKAGE = "ai-edge-litert"
-PRECISION_OPTION = "gpu_precision"
-PRECISIONS = ("fp32", "fp16")
 
 HARDWARE, SOFTWARE, CPU = "gpu", "software GPU", "cpu"
 
@@ -53,6 +47,7 @@ class GpuTarget:
     """``--target gpu``."""
 
     name = "gpu"
+    abilities = Abilities(rounds_differently=True, options=(GPU_PRECISION,))
 
     def problem(self, request: Request | None = None) -> str | None:
         try:
@@ -79,8 +74,6 @@ class GpuTarget:
                 f"software: {session.adapter} is a Vulkan driver on the CPU; these are not the "
                 f"times of a GPU"
             )
-        if difference is not None and difference["identical"]:
-            warnings.append(SAME_BITS)
         return timed.measurement(
             request,
             target={
@@ -110,14 +103,6 @@ class GpuTarget:
 
         use_software_where_needed()
         return TflitePredictor(request.model, session=open_gpu(request))
-
-    def refuse(self, request: Request) -> None:
-        """As ``refuse_request`` asks.
-
-        Raises:
-            UsageError: an option of the CPU's kernels.
-        """
-        refuse_cpu_options(request)
 
 
 GPU = GpuTarget()
@@ -202,10 +187,10 @@ def open_gpu(request: Request) -> GpuSession:
     Raises:
         ModelError: it cannot run on the GPU in full, or there is none; the message says which
             operators the checker blames.
+        UsageError: there is no such precision.
     """
-    precision = request.options.get(PRECISION_OPTION, PRECISIONS[0])
-    if precision not in PRECISIONS:
-        raise UsageError(f"expected a precision of {', '.join(PRECISIONS)}, got {precision!r}")
+    precision = request.options.get(GPU_PRECISION.name, GPU_PRECISION.choices[0])
+    GPU_PRECISION.check(precision)
     graph = read_graph(request.model)
     compiled_model, hardware, options = _import_runtime()
     wanted = options.Options(

@@ -1,16 +1,19 @@
 """LiteRT's own answer to whether anything but the CPU runs all of a model.
 
 ``is_fully_accelerated()`` of the Python package counts XNNPACK as an accelerator; the C interface
-has the question without it.
+has the question without it. It runs in a process of its own: this file, as a program.
 """
 
-import ctypes
 from pathlib import Path
 
-from asmnet_kit.benchmarks.timing.litert_library import LiteRt, answer, ask
+from asmnet_kit.benchmarks.timing.litert_library import (
+    GPU_ACCELERATOR,
+    GPU_LIBRARY,
+    LiteRt,
+    answer,
+    ask,
+)
 
-GPU_ACCELERATOR = 2  # kLiteRtHwAcceleratorGpu
-ACCELERATOR_LIBRARY = "libLiteRtWebGpuAccelerator.so"
 TIMEOUT_S = 60.0  # a worker that says nothing for twice as long is stopped
 
 
@@ -20,24 +23,17 @@ def runs_without_cpu(model: Path, *, timeout_s: float = TIMEOUT_S) -> bool:
     Raises:
         LibraryError: the library has no answer here; the message says why.
     """
-    return bool(ask("asmnet_kit.benchmarks.targets.gpu_whole", model, timeout_s=timeout_s))
+    return bool(ask(Path(__file__), model, timeout_s=timeout_s))
 
 
-def _non_cpu_fully_accelerated(model: Path, *, accelerators: int = GPU_ACCELERATOR) -> bool:
+def _runs_without_cpu_here(model: Path, *, accelerators: int = GPU_ACCELERATOR) -> bool:
     from asmnet_kit.machine.vulkan import use_software_where_needed
 
     use_software_where_needed()
     litert = LiteRt()
-    litert.load(ACCELERATOR_LIBRARY)  # the library looks for it by its name alone
-    environment = litert.handle("LiteRtCreateEnvironment", ctypes.c_int(0), None)
-    loaded = litert.handle("LiteRtCreateModelFromFile", environment, str(model).encode())
-    options = litert.handle("LiteRtCreateOptions")
-    litert.call("LiteRtSetOptionsHardwareAccelerators", options, ctypes.c_int(accelerators))
-    compiled = litert.handle("LiteRtCreateCompiledModel", environment, loaded, options)
-    fully = ctypes.c_bool()
-    litert.call("LiteRtCompiledModelIsNonCpuFullyAccelerated", compiled, ctypes.byref(fully))
-    return fully.value
+    litert.load(GPU_LIBRARY)  # the library looks for it by its name alone
+    return litert.compile(model, accelerators).runs_without_cpu()
 
 
 if __name__ == "__main__":
-    answer(_non_cpu_fully_accelerated)
+    answer(_runs_without_cpu_here)

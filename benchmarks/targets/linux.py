@@ -5,31 +5,27 @@ import re
 import shlex
 import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.benchmarks.protocol import (
-    OnProgress,
-    Request,
-    cpu_list,
-    option_words,
-    protocol_words,
-    refuse_cpu_options,
-)
-from asmnet_kit.benchmarks.targets.edgetpu import (
-    COMPILED_OPTION,
-    compiled_for_board,
-    refuse_compiled,
-)
+from asmnet_kit.benchmarks.options import EDGETPU_MODEL
+from asmnet_kit.benchmarks.protocol import OnProgress, RemoteError, Request, Target
+from asmnet_kit.benchmarks.targets.cpu import CPU
+from asmnet_kit.benchmarks.targets.edgetpu import EDGETPU
+from asmnet_kit.benchmarks.targets.edgetpu_model import compiled_for_board, refuse_compiled
+from asmnet_kit.benchmarks.targets.gpu import GPU
 from asmnet_kit.benchmarks.targets.remote import (
+    COPY_S,
     INPUTS_S,
+    REMOTE_INPUTS_S,
+    REMOTE_PATIENCE_S,
     Answer,
-    RemoteError,
     RemoteTarget,
     SentModel,
     run_tool,
     tail,
 )
-from asmnet_kit.results.results import NO_ACCELERATOR
+from asmnet_kit.benchmarks.words import request_words
 from asmnet_kit.tflite.tensorfile import SUFFIX
 
 PROGRAM = "ssh"
@@ -38,13 +34,11 @@ ENVIRONMENT = "ASMNET_KIT_SSH"
 SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
 HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*")  # never an option
 REMOTE_COMMAND = "asmnet-kit"
-EDGETPU = "edgetpu"  # the board's own target
 # Folder of a measurement on the board: the model, and
 RESULTS, INPUTS, OUTPUTS = "out", f"inputs{SUFFIX}", f"outputs{SUFFIX}"
 COMPILED = "edgetpu-of-"  # before the model's own name: no other file is called so
 
 COMMAND_TIMEOUT_S = 60.0
-COPY_TIMEOUT_S = 300.0
 START_S = 180.0  # imports and loading on a slow card, the profile and the stages
 EXIT_SSH_FAILED = 255
 EXIT_NOT_FOUND = 127
@@ -54,7 +48,7 @@ EXIT_NOT_FOUND = 127
 class LinuxTarget(RemoteTarget):
     """``--target linux`` (the board's CPU), ``linux:gpu`` and ``linux:edgetpu``."""
 
-    remote_target: str
+    own: Target  # the board's
 
     def problem(self, request: Request | None = None) -> str | None:
         if _ssh() is None:
@@ -65,19 +59,16 @@ class LinuxTarget(RemoteTarget):
         """As ``refuse_request`` asks.
 
         Raises:
-            UsageError: no board is named, an option of the CPU's kernels for another target, or a
-                compiled model that is not of this one.
+            UsageError: no board is named, or a compiled model that is not of this one.
         """
         _check_host(request.device)
-        if self.remote_target != NO_ACCELERATOR:
-            refuse_cpu_options(request)
-        if self.remote_target == EDGETPU:
+        if EDGETPU_MODEL.name in request.options:
             refuse_compiled(request)
 
     def run_there(self, request: Request, model: SentModel, on_progress: OnProgress) -> Answer:
         board = Board.of(request.device)
         compiled = None
-        if self.remote_target == EDGETPU:
+        if EDGETPU_MODEL in self.abilities.options:
             on_progress(0.0, "compile")
             compiled = compiled_for_board(request)
         on_progress(0.0, f"copy to {board.host}")
@@ -87,12 +78,12 @@ class LinuxTarget(RemoteTarget):
             if compiled is not None:
                 path = f"{folder}/{COMPILED}{model.name}"
                 board.write(path, compiled, what="copy the compiled model")
-                request = replace(request, options={**request.options, COMPILED_OPTION: path})
+                request = replace(request, options={**request.options, EDGETPU_MODEL.name: path})
             if request.inputs is not None:
                 inputs = request.inputs.read_bytes()
                 board.write(f"{folder}/{INPUTS}", inputs, what="copy the inputs")
             on_progress(0.1, f"runs on {board.host}")
-            board.benchmark(request, folder=folder, model=model.name, target=self.remote_target)
+            board.benchmark(request, folder=folder, model=model.name, target=self.own)
             return Answer(
                 device=board.host,
                 proof=f"measured on {board.host} by its own {REMOTE_COMMAND} over ssh",
@@ -103,9 +94,25 @@ class LinuxTarget(RemoteTarget):
             board.remove(folder)
 
 
-LINUX = LinuxTarget("linux", "cpu")
-LINUX_GPU = LinuxTarget("linux:gpu", "gpu")
-LINUX_EDGETPU = LinuxTarget("linux:edgetpu", EDGETPU)
+def _on_board(name: str, own: Target) -> LinuxTarget:
+    """A target on a board, which can do there what the kit's own can here."""
+    return LinuxTarget(
+        name,
+        replace(
+            own.abilities,
+            has_devices=True,
+            elsewhere=True,
+            patience_s=REMOTE_PATIENCE_S,
+            inputs_patience_s=REMOTE_INPUTS_S,
+            crash_hint="",  # the worker is this machine's
+        ),
+        own,
+    )
+
+
+LINUX = _on_board("linux", CPU)
+LINUX_GPU = _on_board("linux:gpu", GPU)
+LINUX_EDGETPU = _on_board("linux:edgetpu", EDGETPU)
 
 
 @dataclass(frozen=True)
@@ -131,22 +138,21 @@ class Board:
         return folder
 
     def write(self, path: str, content: bytes, *, what: str) -> None:
-        self._run(what, f"cat > {shlex.quote(path)}", stdin=content, timeout_s=COPY_TIMEOUT_S)
+        self._run(what, f"cat > {shlex.quote(path)}", stdin=content, timeout_s=COPY_S)
 
-    def benchmark(self, request: Request, *, folder: str, model: str, target: str) -> None:
-        words = [REMOTE_COMMAND, "benchmark", f"{folder}/{model}", "--target", target]
-        words += protocol_words(request, target)
-        words += ["--max-seconds", f"{request.max_seconds:g}", "--out", f"{folder}/{RESULTS}"]
-        words += option_words(request, [target])
-        words += ["--affinity", cpu_list(request.affinity)] if request.affinity else []
-        words += [] if request.xnnpack else ["--no-xnnpack"]
-        words += ["--profile"] if request.profile else []
-        if request.sustained_minutes:
-            words += ["--sustained", f"{request.sustained_minutes:g}"]
+    def benchmark(self, request: Request, *, folder: str, model: str, target: Target) -> None:
+        """Run the board's own command.
+
+        Args:
+            target: the board's own, whose name its command takes.
+        """
+        there = replace(request, target=target.name, device="")
         limit = START_S + request.max_seconds + 60 * request.sustained_minutes
         if request.inputs is not None:
-            words += ["--inputs", f"{folder}/{INPUTS}", "--outputs", f"{folder}/{OUTPUTS}"]
+            there = replace(there, inputs=Path(folder, INPUTS), outputs=Path(folder, OUTPUTS))
             limit += INPUTS_S
+        words = [REMOTE_COMMAND, "benchmark", f"{folder}/{model}"]
+        words += [*request_words(there, target.abilities), "--out", f"{folder}/{RESULTS}"]
         self._run("benchmark", " ".join(map(shlex.quote, words)), timeout_s=limit)
 
     def read_result(self, folder: str) -> bytes:
@@ -154,7 +160,7 @@ class Board:
 
     def read_outputs(self, folder: str) -> bytes:
         command = f"cat {shlex.quote(folder)}/{OUTPUTS}"
-        return self._run("fetch the outputs", command, timeout_s=COPY_TIMEOUT_S)
+        return self._run("fetch the outputs", command, timeout_s=COPY_S)
 
     def remove(self, folder: str) -> None:
         """Tidy up; what fails here is no failure of the measurement."""

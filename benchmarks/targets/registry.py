@@ -1,62 +1,33 @@
 """The table of targets: the kit's own, and those that other packages bring.
 
 To add one from another package, name an object with the attributes of ``Target`` in the entry point
-group ``asmnet_kit.targets``; the entry point's name is what ``--target`` takes.
+group ``asmnet_kit.targets``; the entry point's name is what ``--target`` takes. What a target can
+do, it says itself in its ``abilities``: nothing else in the kit knows a target's name.
 """
 
-import importlib
-from collections.abc import Collection, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Callable, Iterator
 
-from asmnet_kit.base.errors import UsageError, one_line
-from asmnet_kit.benchmarks.protocol import OPTIONS, Request, Target
+from asmnet_kit.base.errors import KitError, UsageError
+from asmnet_kit.base.plugins import PluginTable, fault
+from asmnet_kit.benchmarks.options import Option
+from asmnet_kit.benchmarks.protocol import Abilities, Request, Target
 
-ENTRY_POINT_GROUP = "asmnet_kit.targets"
-TARGET_ATTRIBUTES = ("name", "problem", "measure", "predictor")  # of ``Target``
-# Targets of the kit, by name: "module:object", loaded when one is asked for.
-BUILTIN_TARGETS = {
-    "cpu": "asmnet_kit.benchmarks.targets.cpu:CPU",
-    "gpu": "asmnet_kit.benchmarks.targets.gpu:GPU",
-    "edgetpu": "asmnet_kit.benchmarks.targets.edgetpu:EDGETPU",
-    "android": "asmnet_kit.benchmarks.targets.android:ANDROID",
-    "android:gpu": "asmnet_kit.benchmarks.targets.android:ANDROID_GPU",
-    "android:nnapi": "asmnet_kit.benchmarks.targets.android:ANDROID_NNAPI",
-    "linux": "asmnet_kit.benchmarks.targets.linux:LINUX",
-    "linux:gpu": "asmnet_kit.benchmarks.targets.linux:LINUX_GPU",
-    "linux:edgetpu": "asmnet_kit.benchmarks.targets.linux:LINUX_EDGETPU",
-}
-
-
-def refuse_unowned(options: Collection[str], targets: Sequence[str]) -> None:
-    """Refuse options of ``OPTIONS`` that none of the targets follows.
-
-    Raises:
-        UsageError: naming the option and the targets that do.
-    """
-    for name in options:
-        if not any(OPTIONS[name] in target.split(":") for target in targets):
-            owners = [target for target in BUILTIN_TARGETS if OPTIONS[name] in target.split(":")]
-            raise UsageError(
-                f"--{name.replace('_', '-')} is for the target{'s' if len(owners) > 1 else ''} "
-                f"{', '.join(owners)}, got {', '.join(targets)}"
-            )
-
-
-def target_names() -> list[str]:
-    """Every target there is, the kit's own first."""
-    others = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
-    return [*BUILTIN_TARGETS, *sorted(others - BUILTIN_TARGETS.keys())]
-
-
-def refuse_request(request: Request) -> None:
-    """Let a request's target refuse what it has no way to do.
-
-    Raises:
-        UsageError: it does, or there is no such target.
-    """
-    refuse = getattr(load_target(request.target), "refuse", None)
-    if refuse is not None:
-        refuse(request)
+TARGETS = PluginTable(
+    kind="target",
+    group="asmnet_kit.targets",
+    own={
+        "cpu": "asmnet_kit.benchmarks.targets.cpu:CPU",
+        "gpu": "asmnet_kit.benchmarks.targets.gpu:GPU",
+        "edgetpu": "asmnet_kit.benchmarks.targets.edgetpu:EDGETPU",
+        "android": "asmnet_kit.benchmarks.targets.android:ANDROID",
+        "android:gpu": "asmnet_kit.benchmarks.targets.android:ANDROID_GPU",
+        "android:nnapi": "asmnet_kit.benchmarks.targets.android:ANDROID_NNAPI",
+        "linux": "asmnet_kit.benchmarks.targets.linux:LINUX",
+        "linux:gpu": "asmnet_kit.benchmarks.targets.linux:LINUX_GPU",
+        "linux:edgetpu": "asmnet_kit.benchmarks.targets.linux:LINUX_EDGETPU",
+    },
+    needs=("name", "abilities", "problem", "measure", "predictor"),
+)
 
 
 def load_target(name: str) -> Target:
@@ -65,27 +36,108 @@ def load_target(name: str) -> Target:
     Raises:
         UsageError: there is none, or the package that brings it is broken.
     """
-    if name in BUILTIN_TARGETS:
-        module, attribute = BUILTIN_TARGETS[name].split(":")
-        target: Target = getattr(importlib.import_module(module), attribute)
-        return target
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        return _load_entry_point(point)
-    raise UsageError(f"expected a target of {', '.join(target_names())}, got {name!r}")
-
-
-def _load_entry_point(point: EntryPoint) -> Target:
-    """Another package's target; whatever its import raises is that package's fault."""
-    package = point.dist.name if point.dist is not None else "another package"
-    whose = f"target {point.name}: {package}'s {point.value}"
-    try:
-        found: Target = point.load()
-    except Exception as error:
+    target: Target = TARGETS.load(name)
+    if not isinstance(target.abilities, Abilities):
         raise UsageError(
-            f"{whose} cannot be loaded ({type(error).__name__}: {one_line(error)}): "
-            f"repair or uninstall {package}"
-        ) from error
-    missing = [name for name in TARGET_ATTRIBUTES if not hasattr(found, name)]
-    if missing:
-        raise UsageError(f"{whose} is no target: it has no {', '.join(missing)}")
-    return found
+            f"target {name}: expected abilities of the class Abilities of "
+            f"asmnet_kit.benchmarks.protocol, got {type(target.abilities).__name__}: repair or "
+            f"uninstall {TARGETS.package(name)}"
+        )
+    return target
+
+
+def targets_that(can: Callable[[Abilities], bool]) -> list[str]:
+    """Names of the targets whose abilities fulfil ``can``; broken ones of other packages cannot."""
+    return [name for name, target in _every_target() if can(target.abilities)]
+
+
+def takers(option: str) -> list[str]:
+    """Names of the targets that have an option of that name."""
+    return targets_that(lambda abilities: any(own.name == option for own in abilities.options))
+
+
+def problem_of(name: str, request: Request | None = None) -> str | None:
+    """Why a target cannot work here and what to do about it, or None when it can.
+
+    That it cannot be loaded is a problem, too.
+    """
+    try:
+        return load_target(name).problem(request)
+    except KitError as error:
+        return str(error)
+    except Exception as error:
+        return _blamed(name, "problem()", error)
+
+
+def refuse_request(request: Request) -> None:
+    """Refuse a request of what its target has no way to do.
+
+    Raises:
+        UsageError: naming the options and the target, or there is no such target.
+    """
+    target = load_target(request.target)
+    able = target.abilities
+    declared = {option.name: option for option in able.options}
+    for name, value in request.options.items():
+        if name not in declared:
+            raise UsageError(f"option {name}: target {request.target} has none of that name")
+        declared[name].check(value)
+    refuse = getattr(target, "refuse", None)
+    if refuse is not None:
+        try:
+            refuse(request)
+        except KitError:
+            raise
+        except Exception as error:
+            raise UsageError(_blamed(request.target, "refuse()", error)) from error
+    if request.affinity and not able.takes_affinity:
+        holders = targets_that(lambda abilities: abilities.takes_affinity)
+        raise UsageError(
+            f"--affinity is for the targets {', '.join(holders)} alone, got {request.target}"
+        )
+    _refuse_kernel_options(request, able)
+
+
+def options_in_words(names: list[str]) -> str:
+    """The options of targets, for a message: ``mychip takes speed; cpu takes runtime``."""
+    told = [(name, _names_of(load_target(name).abilities.options)) for name in names]
+    return "; ".join(f"{name} takes {own or 'none'}" for name, own in told)
+
+
+def targets_of_others() -> dict[str, str | None]:
+    """Why each target that another package brings cannot work here, or None: for the doctor."""
+    return {name: problem_of(name) for name in TARGETS.names() if name not in TARGETS.own}
+
+
+def _every_target() -> Iterator[tuple[str, Target]]:
+    for name in TARGETS.names():
+        try:
+            yield name, load_target(name)
+        except UsageError:
+            continue  # whoever asks for it is told
+
+
+def _refuse_kernel_options(request: Request, able: Abilities) -> None:
+    """Refuse what is about the CPU's kernels, for a target that runs none of them."""
+    asked = {
+        "--profile": request.profile and not able.has_profiler,
+        "--no-xnnpack": not request.xnnpack and not able.has_xnnpack,
+    }
+    given = [option for option, is_asked in asked.items() if is_asked]
+    if given:
+        raise UsageError(
+            f"target {request.target}: it has no {' and '.join(given)}, which is about the CPU's "
+            f"kernels: remove it from the command"
+        )
+
+
+def _names_of(options: tuple[Option, ...]) -> str:
+    return ", ".join(option.name for option in options)
+
+
+def _blamed(name: str, what: str, error: Exception) -> str:
+    """That another package's code failed, for a message; a fault of the kit's own stays one."""
+    package = TARGETS.package(name)
+    if package is None:
+        raise error
+    return f"target {name}: {package}'s {what} failed ({fault(error)}): update or uninstall it"

@@ -11,9 +11,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asmnet_kit.base.errors import KitError
 from asmnet_kit.base.files import write_bytes
-from asmnet_kit.benchmarks.protocol import Measurement, OnProgress, Request
+from asmnet_kit.benchmarks.protocol import (
+    PATIENCE_S,
+    Abilities,
+    Measurement,
+    OnProgress,
+    RemoteError,
+    Request,
+)
 from asmnet_kit.results.report.text import clean
 from asmnet_kit.results.results import check_result, parse_json
 from asmnet_kit.tflite.tensorfile import unpack_tensors
@@ -24,10 +30,12 @@ if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
 MAX_RESULT_BYTES = 50_000_000  # a million raw samples and all facts stay far below
 TAIL_CHARACTERS = 300
 INPUTS_S = 900.0  # running a file of inputs, beside the timed runs
+COPY_S = 300.0  # a model, or a file of tensors, over a slow link
 
-
-class RemoteError(KitError):
-    """The other machine, or the way to it, failed."""
+# Beside the runs: copying the model and starting Python or an app there; then a file of inputs and
+# one of outputs.
+REMOTE_PATIENCE_S = PATIENCE_S + 2 * COPY_S
+REMOTE_INPUTS_S = INPUTS_S + 2 * COPY_S
 
 
 def run_tool(
@@ -118,9 +126,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class RemoteTarget(ABC):
-    """A target on another machine."""
+    """A target on another machine.
+
+    Attributes:
+        name: what ``--target`` takes: ``MACHINE`` or ``MACHINE:KIND``.
+    """
 
     name: str
+    abilities: Abilities
 
     @abstractmethod
     def problem(self, request: Request | None = None) -> str | None:

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.benchmarks.protocol import Request, Target, refuse_fallback
-from asmnet_kit.benchmarks.targets.remote import RemoteError
+from asmnet_kit.benchmarks.protocol import RemoteError, Request, Target, refuse_fallback
 from asmnet_kit.benchmarks.timing.session_timing import landmark_parity
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.tflite.tensorfile import Tensors, read_tensors, write_tensors
@@ -33,6 +32,8 @@ class RemotePredictor(TflitePredictor):
     Raises:
         ModelError: as ``TflitePredictor``.
     """
+
+    crops_per_call = CROPS_PER_CALL
 
     def __init__(self, target: Target, request: Request) -> None:
         super().__init__(request.model)  # this machine's CPU: the tensors' facts and the reference
@@ -55,7 +56,7 @@ class RemotePredictor(TflitePredictor):
             write_tensors(inputs, {"image": images})
             request = replace(self._request, inputs=inputs, outputs=outputs)
             measured = self._target.measure(request, lambda done, note: None)
-            refuse_fallback(request, measured.target["actual"])
+            refuse_fallback(self._target, request, measured.target["actual"])
             there = self._checked(read_tensors(outputs), len(images))
         self._landmarks.append((there["landmarks"], super().run_raw(images)["landmarks"]))
         return there

@@ -32,7 +32,6 @@ MIN_WARMUP_S = 0.2  # caches, page tables and the clock settle at least this lon
 MAX_WARMUP_FACTOR = 5  # times that are not steady after this many times the asked runs never are
 WINDOW_S = 5.0  # of the sustained curve; each point is the median of a window
 PARITY_INPUTS = 8
-SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for a GPU"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pytest
 
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.benchmarks import runner
+from asmnet_kit.benchmarks.call import requests_for
 from asmnet_kit.benchmarks.protocol import Request, TargetError
 from asmnet_kit.benchmarks.runner import (
     Data,
@@ -15,11 +16,10 @@ from asmnet_kit.benchmarks.runner import (
     command_line,
     measure_accuracy,
     model_facts,
-    requests_for,
     result_file_name,
     run_worker,
 )
-from asmnet_kit.benchmarks.targets.registry import load_target, target_names
+from asmnet_kit.benchmarks.targets.registry import TARGETS, load_target
 
 
 def _ignore(done: float, note: str) -> None:
@@ -86,6 +86,17 @@ def test_the_time_limit_ends_the_runs_and_says_so(make_tflite):
     assert any("stopped after" in warning for warning in result["warnings"])
 
 
+def test_no_file_in_the_current_folder_takes_the_place_of_a_module(
+    make_tflite, tmp_path, monkeypatch
+):
+    """Who calls a script statistics.py and measures beside it: the worker imports its own."""
+    for name in ("statistics.py", "profile.py", "numbers.py", "random.py", "inspect.py"):
+        (tmp_path / name).write_text(f"raise SystemExit('the {name} here was imported')\n")
+    monkeypatch.chdir(tmp_path)
+    result = benchmark_model(_quick(make_tflite(), profile=True), on_progress=_ignore)
+    assert result["profile"], result["notes"]
+
+
 def test_a_truncated_model_is_an_error_of_the_model(make_tflite, tmp_path):
     path = tmp_path / "cut.tflite"
     path.write_bytes(make_tflite().read_bytes()[:500])
@@ -114,7 +125,7 @@ def worker(monkeypatch, tmp_path):
         script = tmp_path / "worker.sh"
         script.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{program}'\n")
         script.chmod(0o755)
-        monkeypatch.setattr(runner.sys, "executable", str(script))
+        monkeypatch.setattr(sys, "executable", str(script))
 
     return use
 
@@ -169,7 +180,7 @@ def test_the_models_facts_come_from_its_metadata(make_tflite):
 
 def test_requests_are_the_product_without_repeats():
     models = [Path("a"), Path("b"), Path("a")]
-    requests = requests_for(models, ["cpu"], [1, 2, 2], Request(Path("a")))
+    requests = requests_for(models, ["cpu"], Request(Path("a")), threads=[1, 2, 2])
     assert [(str(r.model), r.threads) for r in requests] == [
         ("a", 1),
         ("a", 2),
@@ -209,7 +220,9 @@ EVERY_OPTION = {
 )
 def test_the_command_has_what_the_target_was_asked(changes, there, not_there):
     options = EVERY_OPTION if "target" in changes else {}
-    command = command_line(Request(Path("in/m.tflite"), options=options, **changes))
+    template = Request(Path("in/m.tflite"), options=options, **changes)
+    (request,) = requests_for([template.model], [template.target], template)
+    command = command_line(request)
     assert command.startswith("asmnet-kit benchmark m.tflite --target ")
     assert [text for text in there if text not in command] == []
     assert [text for text in not_there if text in command] == []
@@ -225,6 +238,13 @@ def test_files_of_the_old_runtime_may_lie_beside_those_of_the_usual_one(make_res
     result = make_result(name="net")
     result["runtime"]["name"] = "tflite-runtime"
     assert result_file_name(result, taken=set()) == "net_cpu_1t_tflite-runtime.json"
+
+
+def test_a_boards_results_of_either_kernels_lie_side_by_side(make_result):
+    result = make_result(name="net")
+    result["target"] |= {"requested": "linux:cpu", "actual": "linux:cpu", "delegate": None}
+    result["runtime"]["kernels"] = "builtin (2 ops)"
+    assert result_file_name(result, taken=set()) == "net_linux-cpu_1t_builtin.json"
 
 
 def test_ways_to_measure_that_differ_have_files_of_their_own(make_result):
@@ -261,7 +281,7 @@ def test_impossible_requests_are_usage_errors(options):
 
 
 def test_targets_go_by_name():
-    assert target_names()[0] == "cpu"
+    assert TARGETS.names()[0] == "cpu"
     assert load_target("cpu").problem() is None
     with pytest.raises(UsageError, match="expected a target of cpu"):
         load_target("abacus")
@@ -271,5 +291,5 @@ def test_a_request_survives_the_way_to_the_worker(make_tflite, tmp_path):
     files = {"inputs": tmp_path / "in", "outputs": tmp_path / "out"}
     for request in (Request(make_tflite()), Request(make_tflite(), affinity=(0, 2), **files)):
         assert Request.from_json(json.loads(json.dumps(request.to_json()))) == request
-    with pytest.raises(UsageError, match="inputs and outputs together"):
+    with pytest.raises(UsageError, match="--inputs and --outputs together"):
         Request(make_tflite(), inputs=tmp_path / "in")

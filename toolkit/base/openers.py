@@ -13,10 +13,11 @@ OPENERS = {
     "keras predictor": "asmnet_kit.training.networks.keras_predictor:KerasPredictor",
     "shard writer": "asmnet_kit.training.data.write_shards:prepare",
     "input size check": "asmnet_kit.training.catalogue:check_input_size",
+    "targets of other packages": "asmnet_kit.benchmarks.targets.registry:targets_of_others",
     "float landmarks": "asmnet_kit.quantize.rounding.emulated_file:float_landmarks",
     "emulated landmarks": "asmnet_kit.quantize.rounding.emulated_file:emulated_landmarks",
 }
-WITHOUT_TENSORFLOW = ("input size check",)
+WITHOUT_TENSORFLOW = ("input size check", "targets of other packages")
 ENVIRONMENT = "asmnet_kit.training.environment"
 
 

@@ -45,6 +45,20 @@ class PrivateDoor:
                 f"pip install '{self.package}=={self.tried[-1]}'"
             ) from error
 
+    def refuse_untried(self) -> None:
+        """For what breaks without an error, such as the layout of a C struct.
+
+        Raises:
+            MissingDependency: the installed version is of another minor release than those tried.
+        """
+        minor = [version.rpartition(".")[0] for version in self.tried]
+        if self.installed.rpartition(".")[0] not in minor:
+            raise MissingDependency(
+                f"this needs {self.package} {' or '.join(f'{start}.x' for start in minor)}, got "
+                f"{self.installed}: its private parts may differ. "
+                f"pip install '{self.package}=={self.tried[-1]}'"
+            )
+
     @property
     def installed(self) -> str:
         """The version that is installed."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import KitError
+from asmnet_kit.base.openers import open_stage
 from asmnet_kit.machine.edgetpu_library import LIBEDGETPU_BUILDS
 from asmnet_kit.machine.vulkan import (
     gpu_devices,
@@ -97,7 +98,7 @@ class Diagnosis:
 
 def diagnose() -> Diagnosis:
     """Look at everything the kit can use."""
-    return Diagnosis(tuple(check() for check in CHECKS))
+    return Diagnosis((*(check() for check in CHECKS), *check_targets_of_others()))
 
 
 def check_python() -> Check:
@@ -290,6 +291,18 @@ def check_android_build() -> Check:
             f"sudo apt-get install --no-install-recommends {' '.join(packages)}",
         )  # fmt: skip
     return Check(name, OK, "all programs on the PATH; Maven brings the rest", needed_for)
+
+
+def check_targets_of_others() -> list[Check]:
+    """The benchmark targets that other packages bring say themselves whether they work here."""
+    found = []
+    for target, problem in open_stage("targets of other packages")().items():
+        name, needed_for = f"Target {target}", f"--target {target}"
+        if problem is None:
+            found.append(Check(name, OK, "works here, says its package", needed_for))
+        else:
+            found.append(Check(name, MISSING, "does not work here", needed_for, problem))
+    return found
 
 
 def _program(name: str, program: str, variable: str, needed_for: str, package: str) -> Check:

@@ -7,7 +7,7 @@ raw samples and the facts of the machine and runtime, so that what is drawn from
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from operator import ne
@@ -26,7 +26,6 @@ PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 # A summary written elsewhere may have been rounded; one by another formula is further off.
 SUMMARY_SHARE, SUMMARY_SLACK = 1e-3, 1e-4
 
-CPU_ELSEWHERE = ("android", "linux")  # targets that mean another machine's CPU
 # What must be alike in two accuracies for one NME to be lower than the other.
 ACCURACY_FACTS = (
     "dataset", "dataset_format", "dataset_fingerprint", "boxes", "complete_only", "faces",
@@ -226,14 +225,29 @@ def save_result(path: Path, result: Result) -> None:
     write_json(path, check_result(result, name=str(path)))
 
 
-def fell_back(requested: str, actual: str) -> bool:
-    """Did the CPU run what an accelerator was asked for?
+def fell_back(target: Mapping[str, Any]) -> bool:
+    """Did a CPU run what an accelerator was asked for?
 
-    Targets on other machines are ``android:gpu``, ``linux:cpu``; without a kind they mean the CPU.
+    Args:
+        target: a result's ``target``.
     """
-    kind = requested.rpartition(":")[2]
-    wants_cpu = kind == NO_ACCELERATOR or requested in CPU_ELSEWHERE
-    return not wants_cpu and actual.rpartition(":")[2] == NO_ACCELERATOR
+    ran_on = str(target["actual"]).rpartition(":")[2]
+    return asks_for_accelerator(target) and ran_on == NO_ACCELERATOR
+
+
+def asks_for_accelerator(target: Mapping[str, Any]) -> bool:
+    """Was something else than a CPU asked for?
+
+    The result says so (``accelerator``). One of an earlier version, or of the phone's app, does
+    not: there ``MACHINE:cpu`` and ``cpu`` ask for a CPU, and so does a ``MACHINE`` without a kind,
+    which ``MACHINE:cpu`` ran.
+    """
+    if "accelerator" in target:
+        return bool(target["accelerator"])
+    requested, actual = str(target["requested"]), str(target["actual"])
+    return (
+        requested.rpartition(":")[2] != NO_ACCELERATOR and actual != f"{requested}:{NO_ACCELERATOR}"
+    )
 
 
 def _refuse_constant(constant: str) -> Any:

@@ -121,8 +121,11 @@ def test_a_model_that_is_no_landmark_model_keeps_its_speed(make_tflite, make_pts
         (["--seconds", "9", "--max-seconds", "1"], "seconds"),
         (["--threads", "0"], "--threads"),
         (["--affinity", "3-1"], "expected numbers of CPUs such as 0,2 or 4-7"),
-        (["--affinity", "0", "--target", "gpu"], "for the targets cpu and linux alone"),
-        (["--runtime", "tflite-runtime", "--target", "gpu"], "--runtime is for the target cpu"),
+        (["--affinity", "0", "--target", "gpu"], "for the targets cpu, linux alone"),
+        (
+            ["--runtime", "tflite-runtime", "--target", "gpu"],
+            "--runtime is for the targets cpu, linux",
+        ),
         (["--runtime", "abacus"], "'abacus' is not one of"),
         (["--gpu-precision", "fp16"], "--gpu-precision is for the targets gpu, android:gpu"),
         (["--edgetpu-compiler", "/nope"], "is for the targets edgetpu, linux:edgetpu, got cpu"),
@@ -147,7 +150,7 @@ def test_a_model_that_is_no_landmark_model_keeps_its_speed(make_tflite, make_pts
         (["--inputs", ".", "--outputs", "."], "expected the name of a file for the outputs"),
         (
             ["--target", "android", "--benchmark-model", ".", "--data", ".", "--format", "300w"],
-            "--benchmark-model takes its place",
+            "benchmark_model has no --data",
         ),
         (
             ["--target", "android", "--benchmark-model", ".", "--inputs", ".", "--outputs", "o"],

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.benchmarks.comparing.compare import UnlikeRuns, compare, ratio_interval
+from asmnet_kit.benchmarks.comparing.compare import compare, ratio_interval
+from asmnet_kit.benchmarks.comparing.matching import UnlikeRuns
 from asmnet_kit.cli import main
 from asmnet_kit.results.results import save_result, summarise
 

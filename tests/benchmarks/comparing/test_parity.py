@@ -1,6 +1,7 @@
 """Every kernel on the same file: what agrees, what differs, what is missing."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from asmnet_kit.benchmarks.comparing import parity as parity_module
+from asmnet_kit.benchmarks.comparing import parity_worker
 from asmnet_kit.benchmarks.comparing.parity import compare_kernels
 from asmnet_kit.benchmarks.targets.gpu import GPU
 from asmnet_kit.cli import main
@@ -50,6 +52,29 @@ def test_what_cannot_run_says_what_is_missing(make_tflite: Callable[..., Path]) 
     without = compare_kernels(make_tflite(), faces(1), tflite_runtime=Path(sys.executable))
     problem = next(row.problem for row in without.rows if row.kernels == "tflite-runtime")
     assert "no tflite-runtime there" in problem
+
+
+SHADOWS = ("statistics.py", "profile.py", "numbers.py", "random.py", "inspect.py")
+
+
+def put_shadows(folder: Path) -> None:
+    """Files of anybody's, called as modules of the standard library that NumPy imports."""
+    for name in SHADOWS:
+        (folder / name).write_text(f"raise SystemExit('the {name} beside it was imported')\n")
+
+
+def test_no_file_beside_the_worker_or_in_the_current_folder_takes_the_place_of_a_module(
+    make_tflite: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    copied = Path(shutil.copy(parity_worker.__file__, beside))
+    put_shadows(beside)
+    put_shadows(tmp_path)
+    monkeypatch.setattr(parity_worker, "__file__", str(copied))
+    monkeypatch.chdir(tmp_path)
+    rows = {row.kernels: row for row in compare_kernels(make_tflite(), faces(1)).rows}
+    assert [rows[name].problem for name in ("xnnpack", "builtin", "reference")] == [""] * 3
 
 
 def test_the_gpu_runs_or_says_why_not(make_tflite: Callable[..., Path]) -> None:

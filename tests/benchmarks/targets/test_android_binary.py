@@ -8,11 +8,10 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from asmnet_kit.benchmarks.protocol import Request
+from asmnet_kit.benchmarks.protocol import RemoteError, Request
 from asmnet_kit.benchmarks.targets.android import ANDROID
 from asmnet_kit.benchmarks.targets.android_binary import STARTS
 from asmnet_kit.benchmarks.targets.benchmark_tool import OutputError, Replaced, parse_output
-from asmnet_kit.benchmarks.targets.remote import RemoteError
 from asmnet_kit.cli import main
 from asmnet_kit.results.results import load_result
 

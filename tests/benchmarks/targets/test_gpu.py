@@ -22,9 +22,11 @@ from asmnet_kit.benchmarks.targets.gpu import (
     GpuSession,
     open_gpu,
 )
-from asmnet_kit.benchmarks.targets.gpu_whole import GPU_ACCELERATOR
-from asmnet_kit.benchmarks.timing.litert_library import LibraryError
-from asmnet_kit.benchmarks.timing.operator_times import CPU_ACCELERATOR
+from asmnet_kit.benchmarks.timing.litert_library import (
+    CPU_ACCELERATOR,
+    GPU_ACCELERATOR,
+    LibraryError,
+)
 from asmnet_kit.cli import main
 from asmnet_kit.machine.vulkan import loaded_drivers, software_vulkan, vulkan_drivers
 from asmnet_kit.results.results import load_result
@@ -88,10 +90,10 @@ def test_litert_itself_says_whether_the_cpu_runs_a_part(software, make_tflite, s
 
 def ask_in_a_process(path, *, accelerators):
     """A process of its own: the library does not survive several environments in one."""
-    call = f"print(_non_cpu_fully_accelerated(Path({str(path)!r}), accelerators={accelerators}))"
+    call = f"print(_runs_without_cpu_here(Path({str(path)!r}), accelerators={accelerators}))"
     code = (
         "import os; from pathlib import Path\n"
-        "from asmnet_kit.benchmarks.targets.gpu_whole import _non_cpu_fully_accelerated\n"
+        "from asmnet_kit.benchmarks.targets.gpu_whole import _runs_without_cpu_here\n"
         f"{call}\nimport sys; sys.stdout.flush(); os._exit(0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -211,7 +213,7 @@ def test_the_adapter_is_read_from_the_runtimes_log():
 
 
 def test_unknown_precisions_are_refused(make_tflite):
-    with pytest.raises(UsageError, match="expected a precision of fp32, fp16"):
+    with pytest.raises(UsageError, match="expected one of fp32, fp16, got 'fp64'"):
         open_gpu(Request(make_tflite(), target="gpu", options={"gpu_precision": "fp64"}))
 
 

@@ -12,13 +12,15 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.base.errors import KitError, UsageError
-from asmnet_kit.benchmarks.protocol import Request
+from asmnet_kit.benchmarks.protocol import RemoteError, Request
 from asmnet_kit.benchmarks.runner import benchmark_model, model_facts, patience
 from asmnet_kit.benchmarks.targets import android
-from asmnet_kit.benchmarks.targets.android import ANDROID, parse_devices
+from asmnet_kit.benchmarks.targets import phone as phone_module
+from asmnet_kit.benchmarks.targets.android import ANDROID
 from asmnet_kit.benchmarks.targets.linux import Board
-from asmnet_kit.benchmarks.targets.registry import load_target, target_names
-from asmnet_kit.benchmarks.targets.remote import RemoteError, checked_result, tail
+from asmnet_kit.benchmarks.targets.phone import Phone, parse_devices
+from asmnet_kit.benchmarks.targets.registry import TARGETS, load_target
+from asmnet_kit.benchmarks.targets.remote import checked_result, tail
 from asmnet_kit.cli import main
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.results.results import fell_back, load_result
@@ -201,7 +203,7 @@ def test_data_is_measured_through_the_phones_own_backend(
     result = load_result(next((tmp_path / "r").iterdir()))
     _assert_measured_as_here(result, shipped_model, noisy_faces)
     assert result["accuracy"]["measured_with"]["target"] == "android:gpu"
-    assert any("suspicious for a GPU" in warning for warning in result["warnings"])
+    assert any("suspicious for an accelerator" in warning for warning in result["warnings"])
     calls = [json.loads(line) for line in (phone.root / "calls.log").read_text().splitlines()]
     starts = [call[3] for call in calls if call[2:3] == ["shell"] and "am start" in call[3]]
     assert ["--es inputs kit-" in start for start in starts] == [False, True]
@@ -350,7 +352,7 @@ def test_flipped_bits_in_the_list_of_phones_find_a_phone_or_a_reason(phone):
             damaged[generator.randrange(len(damaged))] ^= 1 << generator.randrange(8)
         (phone.root / "devices.txt").write_bytes(damaged)
         try:
-            found = android.Phone.choose("").serial
+            found = Phone.choose("").serial
         except KitError:
             continue
         assert found in parse_devices(damaged.decode(errors="replace"))
@@ -452,15 +454,15 @@ def test_inputs_of_ones_own_run_on_a_board(board, make_tflite, tmp_path):
     [
         (
             "linux:edgetpu",
-            {"options": {"edgetpu_compiler": "/opt/c", "edgetpu_library": "l.so", "runtime": "x"}},
+            {"options": {"edgetpu_compiler": "/opt/c", "edgetpu_library": "l.so"}},
             "--edgetpu-compiler /opt/c --edgetpu-library l.so",
             "--runtime",
         ),
         (
             "linux",
-            {"options": {"edgetpu_compiler": "/opt/c"}},
-            "--target cpu",
-            "--edgetpu",
+            {"options": {"runtime": "tflite-runtime"}},
+            "--target cpu --threads 1 --warmup 20 --runs 200 --seconds 2 --runtime tflite-runtime",
+            "--device",
         ),
         ("linux:gpu", {"options": {"gpu_precision": "fp16"}}, "--gpu-precision fp16", "--single"),
         # The board's own kit refuses threads for these two.
@@ -570,24 +572,31 @@ def test_without_a_board_the_target_asks_for_one(make_tflite, tmp_path):
 
 
 def test_fallback_is_seen_on_this_machine_and_on_others():
-    assert fell_back("gpu", "cpu")
-    assert fell_back("android:nnapi", "android:cpu")
-    assert not fell_back("android", "android:cpu")
-    assert not fell_back("linux", "linux:cpu")
-    assert not fell_back("gpu", "software GPU")
+    def fell(requested, actual, **told):
+        return fell_back({"requested": requested, "actual": actual, **told})
+
+    assert fell("gpu", "cpu")
+    assert fell("android:nnapi", "android:cpu")
+    assert not fell("android", "android:cpu")
+    assert not fell("linux", "linux:cpu")
+    assert not fell("linux:cpu", "linux:cpu")
+    assert not fell("gpu", "software GPU")
+    # A result that says what was asked for needs no reading of names.
+    assert fell("mychip", "cpu", accelerator=True)
+    assert not fell("mychip", "cpu", accelerator=False)
 
 
 def test_targets_that_tell_no_progress_get_more_patience(make_tflite):
     model = make_tflite()
     assert patience(Request(model)) < patience(Request(model, target="edgetpu"))
     assert patience(Request(model, target="linux", max_seconds=999)) > 999
-    assert {"android:gpu", "linux", "gpu", "edgetpu"} <= set(target_names())
+    assert {"android:gpu", "linux", "gpu", "edgetpu"} <= set(TARGETS.names())
 
 
 @pytest.mark.parametrize("target", ["android", "android:gpu"])
 def test_a_phone_gets_as_long_as_adb_may_take_to_copy(make_tflite, tmp_path, target):
     request = Request(make_tflite(), target=target)
-    copied = android.PUSH_TIMEOUT_S + android.COMMAND_TIMEOUT_S  # and the app started
+    copied = phone_module.PUSH_TIMEOUT_S + phone_module.COMMAND_TIMEOUT_S  # and the app started
     assert patience(request) > copied
     given = replace(request, inputs=tmp_path / "in", outputs=tmp_path / "out")
-    assert patience(given) > patience(request) + android.PUSH_TIMEOUT_S
+    assert patience(given) > patience(request) + phone_module.PUSH_TIMEOUT_S

@@ -1,12 +1,18 @@
 """The time of each operator, from the runtime's own profiler, and what happens without it."""
 
+import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from asmnet_kit.base.errors import MissingDependency
+from asmnet_kit.base.own_process import script_command
 from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.runner import benchmark_model
-from asmnet_kit.benchmarks.timing import litert_library
+from asmnet_kit.benchmarks.timing import operator_times
 from asmnet_kit.benchmarks.timing.litert_library import LibraryError, LiteRt
 from asmnet_kit.benchmarks.timing.operator_times import ProfileError, profile_model, summarised
 from asmnet_kit.results.results import check_result
@@ -29,7 +35,7 @@ def test_the_profiler_has_as_many_threads_as_it_is_told(make_tflite, monkeypatch
         "import os, sys\n"
         "from pathlib import Path\n"
         "from asmnet_kit.benchmarks.timing import operator_times as profile\n"
-        "sys.argv[:3] = []\n"
+        "sys.argv[:4] = []\n"
         "sys.argv.insert(0, 'profile')\n"
         "here = profile._profile_here\n"
         "def told(*a, **k):\n"
@@ -39,7 +45,7 @@ def test_the_profiler_has_as_many_threads_as_it_is_told(make_tflite, monkeypatch
         "profile.answer(told)\n"
     )
     script.chmod(0o755)
-    monkeypatch.setattr(litert_library.sys, "executable", str(script))
+    monkeypatch.setattr(sys, "executable", str(script))
     counts = {}
     for threads in (1, 3):
         assert profile_model(make_tflite(size=64), threads=threads)
@@ -74,15 +80,27 @@ def test_events_are_averaged_without_the_runs_that_were_disturbed():
     assert (split["target"], split["share"]) == ("builtin", 5 / 20)
 
 
-def test_another_version_degrades_to_a_message(monkeypatch):
-    monkeypatch.setattr(litert_library, "version", lambda _: "9.9.9")
-    with pytest.raises(LibraryError, match=r"got 9\.9\.9: the library's interface may differ"):
-        litert_library.refuse_unknown_version()
+def test_another_minor_version_is_not_asked_and_the_profile_says_why(make_tflite, tmp_path):
+    """Its structs may have another layout, which no error would show."""
+    info = tmp_path / "site" / "ai_edge_litert-9.9.9.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ai-edge-litert\nVersion: 9.9.9\n")
+    script = Path(operator_times.__file__)
+    done = subprocess.run(
+        script_command(script, str(make_tflite()), "1"),
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    error = json.loads(done.stdout)["error"]
+    assert "needs ai-edge-litert 2.3.x, got 9.9.9" in error
+    assert "pip install 'ai-edge-litert==2.3.0'" in error
 
 
 def test_a_missing_function_and_a_failing_call_are_messages():
     litert = LiteRt()
-    with pytest.raises(LibraryError, match="has no LiteRtNothing"):
+    with pytest.raises(MissingDependency, match=r"has no LiteRtNothing.*Tried with"):
         litert.call("LiteRtNothing")
     with pytest.raises(LibraryError, match="failed with status"):
         litert.handle("LiteRtCreateModelFromFile", None, b"/nowhere.tflite")
@@ -100,6 +118,6 @@ def test_a_crash_of_the_profiler_is_a_message(make_tflite, monkeypatch, tmp_path
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\nkill -SEGV $$\n")
     script.chmod(0o755)
-    monkeypatch.setattr(litert_library.sys, "executable", str(script))
+    monkeypatch.setattr(sys, "executable", str(script))
     with pytest.raises(ProfileError, match="ended with signal 11"):
         profile_model(make_tflite())

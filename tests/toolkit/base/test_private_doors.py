@@ -1,5 +1,6 @@
 """A private part of another package that has moved ends in a message, not in an AttributeError."""
 
+import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import MissingDependency
@@ -19,6 +20,14 @@ def test_what_has_moved_names_the_package_and_the_version_to_install(moved):
 
     with pytest.raises(MissingDependency, match=r"numpy \d.*_private.*numpy==1\.1"):
         DOOR.open("numpy._private", get)
+
+
+def test_what_breaks_without_an_error_needs_a_release_that_was_tried():
+    installed = np.__version__
+    minor = installed.rpartition(".")[0]
+    PrivateDoor("numpy", ("1.0.0", f"{minor}.999")).refuse_untried()
+    with pytest.raises(MissingDependency, match=r"needs numpy 1\.0\.x or 0\.9\.x, got "):
+        PrivateDoor("numpy", ("1.0.0", "0.9.3")).refuse_untried()
 
 
 def test_other_errors_of_the_package_are_its_own():

@@ -42,6 +42,8 @@ def test_unknown_keys_are_kept(make_result):
         (("timings_ms", "invoke"), [1.0, "2"], r"timings_ms\.invoke"),
         (("timings_ms", "invoke"), [1.0, 1e12], r"timings_ms\.invoke"),
         (("target", "edgetpu"), {"subgraphs": {}}, r"target\.edgetpu\.subgraphs"),
+        (("target", "accelerator"), "yes", r"target\.accelerator"),
+        (("target", "options"), {"speed": 3}, r"target\.options\.speed"),
         (("timings_ms",), None, "timings_ms"),
         (("summary", "p50"), None, r"summary\.p50"),
         (("accuracy",), {"faces": 3}, "accuracy: 'nme_percent' is a required property"),

@@ -89,7 +89,7 @@ def rows_of(
     for path, result in results:
         nme = (result["accuracy"] or {}).get("nme_percent")
         target = result["target"]
-        fallen = fell_back(target["requested"], target["actual"])
+        fallen = fell_back(target)
         if nme is not None and not fallen:
             number += 1
         stages = _stages(result)

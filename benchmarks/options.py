@@ -1,0 +1,115 @@
+"""Options that single targets follow. Light: ``asmnet-kit benchmark --help`` reads this.
+
+A target declares its options in its ``Abilities``. Those of the kit's own targets stand here, since
+the command line has a flag for each; any other, such as that of another package's target, is given
+as ``--option NAME=VALUE``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.base.files import require_exists
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of one kind of targets; its value is text.
+
+    Attributes:
+        name: in ``Request.options`` and on the command line.
+        help: what it is, one sentence.
+        choices: the values it may have; empty for any.
+        file: what the file of this machine is that the value names ("a compiled model"); empty
+            where the value names none.
+        of_one_model: it belongs to one MODEL, and cannot be given for several.
+    """
+
+    name: str
+    help: str
+    choices: tuple[str, ...] = ()
+    file: str = ""
+    of_one_model: bool = False
+
+    @property
+    def flag(self) -> str:
+        """``--gpu-precision`` of ``gpu_precision``, where the command line has a flag for it."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def check(self, value: str) -> None:
+        """Refuse a value that the option cannot have.
+
+        Raises:
+            UsageError: it is none of ``choices``, or there is no such file.
+        """
+        if self.choices and value not in self.choices:
+            raise UsageError(
+                f"option {self.name}: expected one of {', '.join(self.choices)}, got {value!r}"
+            )
+        if self.file:
+            require_exists(Path(value), expected=self.file)
+
+
+RUNTIME = Option(
+    "runtime",
+    "Whose interpreter runs the model on the CPU, here or on a board.  "
+    "[default: the first one installed]",
+    choices=("ai-edge-litert", "tflite-runtime"),  # of asmnet_kit.tflite.runtime, which needs NumPy
+)
+GPU_PRECISION = Option(
+    "gpu_precision",
+    "Arithmetic of the GPU; fp16 is faster and less exact.  [default: fp32]",
+    choices=("fp32", "fp16"),
+)
+EDGETPU_COMPILER = Option(
+    "edgetpu_compiler",
+    "The program edgetpu_compiler (linux:edgetpu: on the board; without it this machine's, "
+    "where there is one).  [default: $EDGETPU_COMPILER, then the PATH]",
+)
+EDGETPU_LIBRARY = Option(
+    "edgetpu_library",
+    "The library of the Edge TPU's delegate (linux:edgetpu: on the board).  "
+    "[default: libedgetpu.so.1]",
+)
+EDGETPU_MODEL = Option(
+    "edgetpu_model",
+    "MODEL as edgetpu_compiler compiled it on another machine: the compiler runs on x86-64 "
+    "alone, most boards are Arm.",
+    file="MODEL as edgetpu_compiler compiled it",
+    of_one_model=True,
+)
+BENCHMARK_MODEL = Option(
+    "benchmark_model",
+    "Measure with this program in place of the app (android).",
+    file="TensorFlow Lite's benchmark_model for Android",
+)
+
+# Those that the command line has a flag for, by name, in the order of a command line.
+FLAGS: Mapping[str, Option] = {
+    option.name: option
+    for option in (
+        GPU_PRECISION,
+        EDGETPU_COMPILER,
+        EDGETPU_LIBRARY,
+        EDGETPU_MODEL,
+        BENCHMARK_MODEL,
+        RUNTIME,
+    )
+}
+
+
+def option_words(options: Mapping[str, str]) -> list[str]:
+    """The words of a command line that give these options: flags first, in a fixed order."""
+    words = []
+    for name, option in FLAGS.items():
+        if name in options:
+            words += [option.flag, options[name]]
+    for name in sorted(options.keys() - FLAGS.keys()):
+        words += ["--option", f"{name}={options[name]}"]
+    return words
+
+
+def unflagged(options: Mapping[str, str]) -> dict[str, str]:
+    """Options without a flag, by name: in what ways another package's target was measured."""
+    return {name: options[name] for name in sorted(options.keys() - FLAGS.keys())}
