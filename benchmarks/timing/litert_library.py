@@ -17,8 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from asmnet_kit.base.errors import KitError, MissingDependency, ModelError
-from asmnet_kit.tflite.structure import check_structure
+from asmnet_kit.base.errors import KitError, MissingDependency
+from asmnet_kit.tflite.graph import read_graph
 
 PACKAGE = "ai-edge-litert"
 KNOWN_VERSIONS = ("2.3.",)  # beginnings
@@ -107,11 +107,7 @@ def answer(question: Callable[..., Any]) -> None:
     model, arguments = Path(sys.argv[1]), sys.argv[2:]
     try:
         refuse_unknown_version()
-        try:
-            content = model.read_bytes()
-        except OSError as error:
-            raise ModelError(f"{model}: {error.strerror}") from error
-        check_structure(content, name=str(model))
+        read_graph(model)  # what is damaged would crash the library
         line = json.dumps({"answer": question(model, *arguments)})
     except KitError as error:
         line = json.dumps({"error": str(error)})

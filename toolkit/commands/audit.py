@@ -11,7 +11,9 @@ from asmnet_kit.commands.options import TFLITE, ModelPath, data_options, json_op
 
 if TYPE_CHECKING:
     from asmnet_kit.face.pictures import Image
-    from asmnet_kit.tflite.audit import Audit, Finding
+    from asmnet_kit.tflite.audit import Audit
+    from asmnet_kit.tflite.findings import Finding
+    from asmnet_kit.tflite.graph import Tensor
 
 DEFAULT_FACES = 64
 CALIBRATED_ON = "train"
@@ -116,18 +118,23 @@ def _tensor_table(outcome: "Audit") -> object:
     table = Table()
     for heading in ("#", "tensor", "type", "shape", "scale", "zero", "cut off"):
         table.add_column(heading, overflow="fold")
-    for tensor in outcome.tensors:
+    for tensor in outcome.graph.used_tensors:
         seen = outcome.saturation.get(tensor.index)
         table.add_row(
             str(tensor.index),
             Text(short(tensor.name)),
             tensor.type,
-            "x".join(map(str, tensor.shape)),
+            _sizes(tensor),
             _one_or_count([f"{scale:.6g}" for scale in tensor.scales]),
             _one_or_count([str(zero) for zero in dict.fromkeys(tensor.zero_points)]),
             "" if seen is None else f"{seen.share:.2%}",
         )
     return table
+
+
+def _sizes(tensor: "Tensor") -> str:
+    """``1x80x80x3``, with ``?`` for each open dimension."""
+    return "x".join("?" if size < 0 else str(size) for size in tensor.shape_signature)
 
 
 def _one_or_count(values: list[str]) -> str:
