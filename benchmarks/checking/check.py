@@ -22,7 +22,7 @@ UNFORESEEABLE = {
     "for its own. asmnet-kit benchmark --target gpu tells for sure",
 }
 
-READ_FROM_FILE = "read from what the compiler left in the file; the latency alone is an estimate"
+READ_FROM_FILE = "read from what the compiler left in the file; only the latency is an estimate"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def check_model(path: Path, *, target: str) -> Check:
         target: ``edgetpu`` or ``gpu``.
 
     Raises:
-        ModelError: the file is no .tflite model, is cut off or damaged.
+        ModelError: the file is not a .tflite model, is cut off or damaged.
         UsageError: another target.
     """
     graph = read_graph(path)

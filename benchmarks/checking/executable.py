@@ -122,7 +122,7 @@ def read_compiled(path: Path) -> Compiled:
     """Read a compiled ``_edgetpu.tflite``.
 
     Raises:
-        ModelError: it is no .tflite model, is not compiled for the Edge TPU, or is damaged.
+        ModelError: it is not a .tflite model, is not compiled for the Edge TPU, or is damaged.
     """
     return compiled_in(read_graph(path), name=str(path))
 

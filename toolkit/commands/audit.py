@@ -32,7 +32,7 @@ SHOWN_NAME = 60  # characters; converters join the names of all layers that went
     type=click.IntRange(min=1),
     help=f"How many of them, spread evenly.  [default: {DEFAULT_FACES}]",
 )
-@click.option("--tensors", is_flag=True, help="List every tensor, not the findings alone.")
+@click.option("--tensors", is_flag=True, help="List every tensor, not only the findings.")
 @json_option
 def audit(
     model: Path,
@@ -46,10 +46,10 @@ def audit(
     """Say what the .tflite MODEL really holds, and on which target it runs.
 
     Needs no TensorFlow and works for any .tflite: every tensor's type, scale and zero point (with
-    --tensors or --json), layers left in float, conversions to and fro, dense weights with several
-    scales, shared scales at concatenations, cut-off biases, operator versions. With --data it runs
-    the model on faces and says which activations are cut off at the ends of their range. Ends with
-    0 whatever it finds.
+    --tensors or --json), open dimensions, layers left in float, conversions to and fro, dense
+    weights with several scales, shared scales at concatenations, cut-off biases, operator versions.
+    With --data it runs the model on faces and says which activations are cut off at the ends of
+    their range. Exits with 0 whatever it finds.
 
     \b
     Examples:

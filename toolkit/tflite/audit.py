@@ -1,8 +1,8 @@
 """What a .tflite really holds: types, scales, float islands, what is cut off, and where it runs.
 
-A converter says nothing of a layer that it left in float, of a bias that does not fit its scale, or
-of a tap that shares the scale of a larger one; the file still runs, slower or with worse numbers.
-It works for any .tflite; a file with the kit's metadata is held against the kit's contract, too.
+A converter does not mention a layer that it left in float, a bias that does not fit its scale, or
+a tap that shares the scale of a larger one; the file still runs, slower or with worse numbers.
+It works for any .tflite; a file with the kit's metadata is also checked against the kit's contract.
 """
 
 import hashlib
@@ -118,8 +118,8 @@ def audit_model(path: Path, *, crops: Image | None = None) -> Audit:
             as (v - 128) / 128.
 
     Raises:
-        ModelError: no .tflite model, cut off or damaged; with ``crops``, one that does not take
-            such pictures.
+        ModelError: the file is not a .tflite model, is cut off or damaged; with ``crops``, it
+            does not take such pictures.
     """
     content = read_model_bytes(path)
     graph = graph_of(content, name=str(path))
@@ -150,7 +150,7 @@ def _cpu_verdict(path: Path) -> Verdict:
         runtime = open_runtime(path)
     except ModelError as error:
         return Verdict(REFUSED, str(error))
-    # Builtin kernels run on the CPU, too: the reason says how many operators XNNPACK has.
+    # Builtin kernels also run on the CPU: the reason says how many operators XNNPACK has.
     reason = "; ".join([f"{runtime.name} {runtime.version}: {runtime.kernels}", *runtime.notes])
     return Verdict(FULL, reason)
 

@@ -110,7 +110,7 @@ def edgetpu_model_ruling(graph: Graph) -> Ruling | None:
         return Ruling(
             DATA_TYPE,
             "the model is not quantized: no operator works on int8 or uint8 values",
-            "quantize it in full: asmnet-kit quantize --recipe qat_w8a8 or ptq_w8a8",
+            "quantize the whole model: asmnet-kit quantize --recipe qat_w8a8 or ptq_w8a8",
             refuses_model=True,
         )
     return None
@@ -329,7 +329,7 @@ def _mean(op: Op) -> Ruling | None:
     if channel in axes and len(shape) > 1 and shape[channel] % 4:
         return Ruling(
             LIMITATION,
-            f"MEAN over {shape[channel]} channels, which is no multiple of 4",
+            f"MEAN over {shape[channel]} channels, which is not a multiple of 4",
             "make the number of channels a multiple of 4",
         )
     positions = 1
@@ -348,7 +348,7 @@ def _mean(op: Op) -> Ruling | None:
 def _pad(op: Op) -> Ruling | None:
     paddings = op.inputs[1]
     if paddings.shape == (4, 2) and paddings.integers[:2].any():
-        return Ruling(LIMITATION, "PAD of the batch", "pad height, width or channels alone")
+        return Ruling(LIMITATION, "PAD of the batch", "pad only height, width or channels")
     return None
 
 

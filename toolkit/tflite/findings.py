@@ -111,7 +111,7 @@ def _shape_findings(graph: Graph) -> Iterator[Finding]:
 def _type_findings(graph: Graph) -> Iterator[Finding]:
     """Floats inside an integer model, and conversions to and fro."""
     if not any(t.type in LIMITS for op in graph.ops for t in op.activations):
-        return  # float throughout, or integer weights alone: no island in a sea of floats
+        return  # float throughout, or only weights are integers: floats are no island there
     makers = {t.index: op for op in graph.ops for t in op.outputs}
     for island in _float_islands(graph):
         names = ", ".join(dict.fromkeys(op.name for op in island))

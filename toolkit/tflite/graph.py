@@ -183,8 +183,8 @@ def read_graph(path: Path) -> Graph:
     """Read and check a .tflite file.
 
     Raises:
-        ModelError: it cannot be read, is no .tflite model, is cut off or damaged, or keeps values
-            in another file.
+        ModelError: it cannot be read, is not a .tflite model, is cut off or damaged, or keeps
+            values in another file.
     """
     return graph_of(read_model_bytes(path), name=str(path))
 

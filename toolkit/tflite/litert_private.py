@@ -1,7 +1,7 @@
 """The private and undocumented parts of LiteRT that the kit uses, and the versions tried.
 
-The Python classes of the file format lie in the package without documentation, and which operators
-a delegate took is told by a private method of the interpreter alone.
+The Python classes of the file format come with the package but without documentation, and only a
+private method of the interpreter says which operators a delegate took.
 """
 
 from dataclasses import dataclass

@@ -146,7 +146,7 @@ def open_runtime(
 
     A model whose operators XNNPACK takes at first and then refuses runs with the builtin kernels;
     the runtime's ``notes`` say so, and ``kernels`` does in any case. A batch that the file leaves
-    open is 1, which the ``notes`` say, too.
+    open is 1, and the ``notes`` say so.
 
     Args:
         path: of the .tflite file.
@@ -156,8 +156,8 @@ def open_runtime(
             installed.
 
     Raises:
-        ModelError: the file is missing, no .tflite model, cut off, damaged, leaves the size of its
-            input open or asks for operators that the runtime does not have.
+        ModelError: the file is missing, is not a .tflite model, is cut off or damaged, leaves the
+            size of its input open or asks for operators that the runtime does not have.
         MissingDependency: that runtime, or either, is not installed or does not fit this NumPy.
         UsageError: a number of threads out of range, or an unknown runtime.
     """
@@ -228,7 +228,7 @@ def installed_runtime(
     Raises:
         MissingDependency: there is none, not the one that was named, or one that cannot be
             imported.
-        UsageError: there is no runtime of that name.
+        UsageError: an unknown name.
     """
     if runtime is not None:
         return runtime, _named_runtime(runtime)

@@ -1,8 +1,8 @@
 """How often the values inside an integer model stand at the limits of their type: what is cut off.
 
 The model runs operator by operator with the builtin kernels, every tensor kept, on pictures. A
-value at a limit is no loss where it belongs there: a ReLU's zero, a ReLU6's six, a black or white
-pixel, and copies of these.
+value at a limit is not a loss where it belongs there: a ReLU's zero, a ReLU6's six, a black or
+white pixel, and copies of these.
 """
 
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ def measure_saturation(path: Path, graph: Graph, crops: Image) -> dict[int, Satu
         crops: uint8 [B, S, S, 3], RGB; the model's only input must be [1, S, S, 3].
 
     Returns:
-        By index of the tensor; activations of whole numbers with one scale alone.
+        By index of the tensor; only activations of whole numbers with one scale.
 
     Raises:
         ModelError: the model does not take such pictures, or cannot be run.

@@ -148,7 +148,7 @@ def check_quantization(
 
     Args:
         axis: along which several scales count.
-        constant: the file holds its values; kernels divide by the scales of the others alone.
+        constant: the file holds its values; kernels divide only by the scales of the others.
     """
     if not scales:
         return

@@ -1,7 +1,9 @@
 """One reader of a .tflite: what a whole file holds, also behind its flatbuffer."""
 
 import json
+import re
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,20 @@ from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata, with_metada
 from asmnet_kit.tflite.packing import pack_model, unpack_model
 from asmnet_kit.tflite.runtime import open_runtime
 
+ROOT = Path(__file__).resolve().parents[3]
 SHAPE = (1, 8, 8, 4)
+
+
+def test_nothing_else_reads_the_format():
+    """``packing`` writes; ``litert_private`` finds the classes of the schema for both."""
+    using = {
+        str(path.relative_to(ROOT))
+        for folder in ("toolkit", "training", "quantize", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"schema_py_generated|tflite_schema|graph import .*schema", path.read_text())
+    }
+    names = ("litert_private", "graph", "packing")
+    assert using == {f"toolkit/tflite/{name}.py" for name in names}
 
 
 def test_a_whole_file_is_read_with_its_names_types_and_constants(make_tflite):
