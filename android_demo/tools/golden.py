@@ -221,7 +221,17 @@ def statistics() -> dict[str, Any]:
 
 def model_file() -> dict[str, Any]:
     """The bytes of model files with and without metadata, and what they say about themselves."""
-    bare = schema.ModelT(version=3, buffers=[schema.BufferT()], subgraphs=[_graph()])
+    custom = schema.BuiltinOperator.CUSTOM
+    bare = schema.ModelT(
+        version=3,
+        buffers=[schema.BufferT()],
+        subgraphs=[_graph()],
+        operatorCodes=[
+            schema.OperatorCodeT(
+                builtinCode=custom, deprecatedBuiltinCode=custom, customCode="nothing"
+            )
+        ],
+    )
     metadata = ModelMetadata(
         architecture="asmnet_nano",
         landmarks=98,
