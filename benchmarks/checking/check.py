@@ -12,7 +12,8 @@ from asmnet_kit.benchmarks.checking.estimate import Work, estimate_json, predict
 from asmnet_kit.benchmarks.checking.executable import Compiled, compiled_in
 from asmnet_kit.tflite.accelerator_placement import OpVerdict, Placement, place
 from asmnet_kit.tflite.edgetpu_rules import COMPILED
-from asmnet_kit.tflite.graph import Graph, read_graph
+from asmnet_kit.tflite.graph import Graph
+from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.rulings import Ruling
 
 UNFORESEEABLE = {

@@ -15,7 +15,8 @@ from flatbuffers.table import Table
 
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.tflite.edgetpu_rules import COMPILED
-from asmnet_kit.tflite.graph import Graph, Op, read_graph
+from asmnet_kit.tflite.graph import Graph, Op
+from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.structure import DAMAGE
 
 IDENTIFIER = b"DWN1"

@@ -33,7 +33,8 @@ from asmnet_kit.benchmarks.protocol import (
 from asmnet_kit.benchmarks.timing.session_timing import measure_session, parity
 from asmnet_kit.machine.edgetpu_library import LIBEDGETPU_BUILDS
 from asmnet_kit.tflite.edgetpu_rules import COMPILED, edgetpu_hazard
-from asmnet_kit.tflite.graph import Graph, Tensor, read_graph
+from asmnet_kit.tflite.graph import Graph, Tensor
+from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.runtime import (
     Runtime,
     TensorInfo,

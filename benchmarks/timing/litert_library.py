@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import KitError, MissingDependency
-from asmnet_kit.tflite.graph import read_graph
+from asmnet_kit.tflite.reader import read_graph
 
 PACKAGE = "ai-edge-litert"
 KNOWN_VERSIONS = ("2.3.",)  # beginnings

@@ -150,8 +150,8 @@ def _crops(model: Path, data: Path, data_format: str, split: str | None, faces: 
     from asmnet_kit.face.crop import CROP_SCALE
     from asmnet_kit.face.schemes import SCHEMES
     from asmnet_kit.measure.face_crops import face_crops
-    from asmnet_kit.tflite.graph import read_graph
     from asmnet_kit.tflite.metadata import read_metadata
+    from asmnet_kit.tflite.reader import read_graph
 
     graph = read_graph(model)
     shape = graph.inputs[0].shape if len(graph.inputs) == 1 else ()

@@ -16,8 +16,9 @@ from asmnet_kit.face.pictures import Image
 from asmnet_kit.tflite.accelerator_placement import ACCELERATORS, FULL, REFUSED, Placement, place
 from asmnet_kit.tflite.edgetpu_rules import VERSION_CAPS
 from asmnet_kit.tflite.findings import CLIPPED_SHARE, Finding, find
-from asmnet_kit.tflite.graph import Graph, Tensor, graph_of, read_model_bytes
+from asmnet_kit.tflite.graph import Graph, Tensor
 from asmnet_kit.tflite.metadata import ModelMetadata, metadata_of
+from asmnet_kit.tflite.reader import graph_of, read_model_bytes
 from asmnet_kit.tflite.runtime import open_runtime
 from asmnet_kit.tflite.saturation import Saturation, measure_saturation
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.face.input_values import SCALE
-from asmnet_kit.tflite.graph import SIGNATURE, Graph, Op, Signature, Tensor, graph_of
+from asmnet_kit.tflite.graph import SIGNATURE, Graph, Op, Signature, Tensor
 from asmnet_kit.tflite.int8_rules import (
     CONVERSIONS,
     FUSED_CEILINGS,
@@ -22,6 +22,7 @@ from asmnet_kit.tflite.int8_rules import (
     fused_activation,
     kernel_of,
 )
+from asmnet_kit.tflite.reader import graph_of
 
 INPUT = "image"
 # int32 holds biases, shapes and axes; int8 everything else.

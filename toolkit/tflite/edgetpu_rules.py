@@ -9,7 +9,7 @@ rules is a prediction.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from asmnet_kit.tflite.graph import BATCH_AXIS, OPERATOR_NAMES, Graph, Op, Tensor
+from asmnet_kit.tflite.graph import BATCH_AXIS, Graph, Op, Tensor
 from asmnet_kit.tflite.int8_rules import dense_scales
 from asmnet_kit.tflite.rulings import (
     DATA_TYPE,
@@ -23,6 +23,7 @@ from asmnet_kit.tflite.rulings import (
     Rule,
     Ruling,
 )
+from asmnet_kit.tflite.schema import OPERATOR_NAMES
 
 COMPILED = "edgetpu-custom-op"  # custom code of what the compiler leaves behind
 

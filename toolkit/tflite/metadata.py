@@ -16,8 +16,9 @@ from asmnet_kit.base.errors import ModelError, one_line
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import MEAN, SCALE
 from asmnet_kit.face.schemes import SCHEMES
-from asmnet_kit.tflite.graph import Graph, graph_of, read_graph
+from asmnet_kit.tflite.graph import Graph
 from asmnet_kit.tflite.packing import with_entry
+from asmnet_kit.tflite.reader import graph_of, read_graph
 
 METADATA_NAME = "ASMNET_KIT"
 SCHEMA_VERSION = 1

@@ -1,6 +1,6 @@
 """Writes a changed .tflite: the only place that takes a model apart into the schema's objects.
 
-What is rewritten has been accepted by ``graph`` before. The objects hold everything, weights too,
+What is rewritten has been accepted by ``reader`` before. The objects hold everything, weights too,
 and are checked by nobody: to look into a file, read its ``Graph``.
 """
 
@@ -10,7 +10,8 @@ import flatbuffers
 import numpy as np
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.tflite.graph import graph_of, schema
+from asmnet_kit.tflite.reader import graph_of
+from asmnet_kit.tflite.schema import schema
 from asmnet_kit.tflite.structure import DAMAGE, IDENTIFIER
 
 # TFLite's schema: `table Buffer { data:[ubyte] (force_align: 16); ... }`. Kernels rely on it.

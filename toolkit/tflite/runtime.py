@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import MissingDependency, ModelError, UsageError, one_line
 from asmnet_kit.base.limits import MAX_THREADS
 from asmnet_kit.base.silent_stderr import silent_stderr
-from asmnet_kit.tflite.graph import SIGNATURE, Graph, graph_of, read_model_bytes
+from asmnet_kit.tflite.graph import SIGNATURE, Graph
 from asmnet_kit.tflite.int8_rules import bias_of
 from asmnet_kit.tflite.litert_private import ListedOperator, listed_operators
+from asmnet_kit.tflite.reader import graph_of, read_model_bytes
 from asmnet_kit.tflite.structure import OPEN
 
 # Distribution -> module that holds Interpreter; tried in this order.

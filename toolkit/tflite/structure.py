@@ -1,7 +1,7 @@
 """What must hold inside a TensorFlow Lite file, beyond what a flatbuffer's verifier looks at.
 
 The runtime verifies the flatbuffer's offsets by itself, but trusts what they hold: a flipped bit in
-an index, a shape or a quantization table can make it read outside of its memory. ``graph`` checks
+an index, a shape or a quantization table can make it read outside of its memory. ``reader`` checks
 by these rules while it reads, so that a damaged file is an error and not a crash.
 """
 

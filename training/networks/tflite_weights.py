@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.tflite.graph import Tensor, read_graph
+from asmnet_kit.tflite.graph import Tensor
 from asmnet_kit.tflite.int8_rules import CHANNEL_AXIS
+from asmnet_kit.tflite.reader import read_graph
 
 TYPES = {"float32": "<f4", "float16": "<f2", "int8": "i1", "int32": "<i4"}
 # Operator -> order of its kernel's axes as Keras has them, of [out, h, w, in], [1, h, w, channels]

@@ -13,8 +13,9 @@ from asmnet_kit.base.errors import ModelError
 from asmnet_kit.tflite.accelerator_placement import ACCELERATORS, place
 from asmnet_kit.tflite.contract import verify_activations, verify_contract, verify_w8a8
 from asmnet_kit.tflite.findings import find
-from asmnet_kit.tflite.graph import Graph, graph_of, read_graph
+from asmnet_kit.tflite.graph import Graph
 from asmnet_kit.tflite.packing import pack_model, unpack_model
+from asmnet_kit.tflite.reader import graph_of, read_graph
 from asmnet_kit.tflite.structure import ELEMENT_BITS
 
 SHAPE = (1, 8, 8, 4)

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from asmnet_kit.cli import main
 from asmnet_kit.tflite.accelerator_placement import ACCELERATORS
-from asmnet_kit.tflite.graph import read_graph
 from asmnet_kit.tflite.packing import pack_model, unpack_model
+from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.runtime import open_runtime
 
 
