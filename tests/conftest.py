@@ -9,7 +9,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from asmnet_kit.face.shape_model import generic_reference
-from asmnet_kit.tflite.metadata import ModelMetadata, pack_model, with_metadata
+from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
+from asmnet_kit.tflite.packing import pack_model
 from asmnet_kit.training.environment import apply_settings
 
 # Before any test module imports TensorFlow itself: pytest loads this file first.

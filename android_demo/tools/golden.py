@@ -25,7 +25,8 @@ from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.results.results import schema as result_schema
 from asmnet_kit.results.results import summarise
 from asmnet_kit.tflite.inputs import input_values
-from asmnet_kit.tflite.metadata import ModelMetadata, pack_model, with_metadata
+from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
+from asmnet_kit.tflite.packing import pack_model
 from asmnet_kit.tflite.runtime import TensorInfo, dequantize
 from asmnet_kit.tflite.tensorfile import pack_tensors
 
@@ -220,7 +221,17 @@ def statistics() -> dict[str, Any]:
 
 def model_file() -> dict[str, Any]:
     """The bytes of model files with and without metadata, and what they say about themselves."""
-    bare = schema.ModelT(version=3, buffers=[schema.BufferT()], subgraphs=[_graph()])
+    custom = schema.BuiltinOperator.CUSTOM
+    bare = schema.ModelT(
+        version=3,
+        buffers=[schema.BufferT()],
+        subgraphs=[_graph()],
+        operatorCodes=[
+            schema.OperatorCodeT(
+                builtinCode=custom, deprecatedBuiltinCode=custom, customCode="nothing"
+            )
+        ],
+    )
     metadata = ModelMetadata(
         architecture="asmnet_nano",
         landmarks=98,

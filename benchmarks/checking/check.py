@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit.benchmarks.checking.estimate import Work, estimate_json, predicted_work
-from asmnet_kit.benchmarks.checking.executable import Compiled, read_compiled
+from asmnet_kit.benchmarks.checking.executable import Compiled, compiled_in
 from asmnet_kit.tflite.accelerator_placement import OpVerdict, Placement, place
-from asmnet_kit.tflite.accelerator_rules import COMPILED, Ruling
-from asmnet_kit.tflite.graph import Graph, read_graph
+from asmnet_kit.tflite.edgetpu_rules import COMPILED
+from asmnet_kit.tflite.graph import Graph
+from asmnet_kit.tflite.reader import read_graph
+from asmnet_kit.tflite.rulings import Ruling
 
 UNFORESEEABLE = {
     "edgetpu": "a prediction from outside: activations too large for the Edge TPU and internal "
@@ -21,7 +23,7 @@ UNFORESEEABLE = {
     "for its own. asmnet-kit benchmark --target gpu tells for sure",
 }
 
-READ_FROM_FILE = "read from what the compiler left in the file; the latency alone is an estimate"
+READ_FROM_FILE = "read from what the compiler left in the file; only the latency is an estimate"
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,15 @@ def check_model(path: Path, *, target: str) -> Check:
         target: ``edgetpu`` or ``gpu``.
 
     Raises:
-        ModelError: the file is no .tflite model, is cut off or damaged.
+        ModelError: the file is not a .tflite model, is cut off or damaged.
         UsageError: another target.
     """
     graph = read_graph(path)
     placement = place(graph, target)
     compiled, estimate = None, None
     if target == "edgetpu":
-        compiled = read_compiled(path) if any(op.name == COMPILED for op in graph.ops) else None
+        if any(op.name == COMPILED for op in graph.ops):
+            compiled = compiled_in(graph, name=str(path))
         estimate = (
             _compiled_estimate(compiled) if compiled else _predicted_estimate(placement, graph)
         )
@@ -140,6 +143,11 @@ def _compiled_estimate(compiled: Compiled | None) -> dict[str, Any] | None:
 
 def _notes(target: str, graph: Graph, *, compiled: bool) -> tuple[str, ...]:
     notes = [READ_FROM_FILE if compiled else UNFORESEEABLE[target]]
+    notes += [
+        f"the input {t.name!r} has the open shape {t.shape_text}; checked as {list(t.shape)}"
+        for t in graph.inputs
+        if t.open
+    ]
     if graph.subgraphs > 1:
         notes.append(
             f"the model has {graph.subgraphs} graphs (control flow); only the main one is checked"

@@ -14,8 +14,9 @@ from flatbuffers import encode, number_types
 from flatbuffers.table import Table
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.tflite.accelerator_rules import COMPILED
-from asmnet_kit.tflite.graph import Op, read_graph
+from asmnet_kit.tflite.edgetpu_rules import COMPILED
+from asmnet_kit.tflite.graph import Graph, Op
+from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.structure import DAMAGE
 
 IDENTIFIER = b"DWN1"
@@ -122,17 +123,28 @@ def read_compiled(path: Path) -> Compiled:
     """Read a compiled ``_edgetpu.tflite``.
 
     Raises:
-        ModelError: it is no .tflite model, is not compiled for the Edge TPU, or is damaged.
+        ModelError: it is not a .tflite model, is not compiled for the Edge TPU, or is damaged.
     """
-    graph = read_graph(path)
+    return compiled_in(read_graph(path), name=str(path))
+
+
+def compiled_in(graph: Graph, *, name: str) -> Compiled:
+    """What the compiler put into a model that was read already.
+
+    Args:
+        name: of the file, for messages.
+
+    Raises:
+        ModelError: it is not compiled for the Edge TPU, or what the compiler left is damaged.
+    """
     compiled = [op for op in graph.ops if op.name == COMPILED]
     if not compiled:
         raise ModelError(
-            f"{path}: expected a model compiled for the Edge TPU, got one without any {COMPILED}; "
+            f"{name}: expected a model compiled for the Edge TPU, got one without any {COMPILED}; "
             f"compile it with edgetpu_compiler first"
         )
     return Compiled(
-        packages=tuple(_package(op, str(path)) for op in compiled),
+        packages=tuple(_package(op, name) for op in compiled),
         cpu_ops=tuple(op.name for op in graph.ops if op.name != COMPILED),
     )
 

@@ -36,7 +36,9 @@ from asmnet_kit.benchmarks.targets.edgetpu_model import (
 )
 from asmnet_kit.benchmarks.timing.session_timing import measure_session, parity
 from asmnet_kit.machine.edgetpu_library import LIBEDGETPU_BUILDS
-from asmnet_kit.tflite.graph import Graph, Tensor, read_graph
+from asmnet_kit.tflite.graph import Graph, Tensor
+from asmnet_kit.tflite.litert_private import listed_operators
+from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.runtime import (
     Runtime,
     TensorInfo,
@@ -234,7 +236,7 @@ def open_edgetpu(path: Path, request: Request, *, source: Graph | None) -> EdgeT
         raise ModelError(f"{path.name}: the Edge TPU refused the model: {text}{hint}") from error
     except SystemError as error:
         raise unfit_for_numpy(name, error) from error
-    nodes = [str(op["op_name"]) for op in interpreter._get_ops_details()[total:]]
+    nodes = [op.name for op in listed_operators(interpreter, runtime=name)[total:]]
     proof = [
         f"{library} loaded as a delegate"
         + (f" for the device {request.device!r}" if request.device else ""),

@@ -15,8 +15,9 @@ from asmnet_kit.benchmarks.edgetpu.compiler import (
 )
 from asmnet_kit.benchmarks.options import EDGETPU_COMPILER, EDGETPU_MODEL
 from asmnet_kit.benchmarks.protocol import Request
-from asmnet_kit.tflite.accelerator_rules import COMPILED, edgetpu_hazard
-from asmnet_kit.tflite.graph import Graph, read_graph
+from asmnet_kit.tflite.edgetpu_rules import COMPILED, edgetpu_hazard
+from asmnet_kit.tflite.graph import Graph
+from asmnet_kit.tflite.reader import read_graph
 
 
 @dataclass(frozen=True)

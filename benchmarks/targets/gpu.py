@@ -25,7 +25,8 @@ from asmnet_kit.benchmarks.targets.gpu_whole import runs_without_cpu
 from asmnet_kit.benchmarks.timing.litert_library import LibraryError
 from asmnet_kit.benchmarks.timing.session_timing import measure_session, parity
 from asmnet_kit.machine.vulkan import loaded_drivers, use_software_where_needed
-from asmnet_kit.tflite.graph import Graph, Tensor, read_graph
+from asmnet_kit.tflite.graph import Graph, Tensor
+from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.runtime import TensorInfo, open_runtime
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory

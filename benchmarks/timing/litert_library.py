@@ -16,12 +16,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from asmnet_kit.base.errors import KitError, MissingDependency, ModelError
+from asmnet_kit.base.errors import KitError, MissingDependency
 from asmnet_kit.base.own_process import script_command
-from asmnet_kit.base.private_doors import PrivateDoor
-from asmnet_kit.tflite.structure import check_structure
+from asmnet_kit.tflite.litert_private import LITERT
+from asmnet_kit.tflite.reader import read_graph
 
-LITERT = PrivateDoor("ai-edge-litert", ("2.3.0",))
 LIBRARY = "libLiteRt.so"
 GPU_LIBRARY = "libLiteRtWebGpuAccelerator.so"
 
@@ -266,11 +265,7 @@ def answer(question: Callable[..., Any]) -> None:
     model, arguments = Path(sys.argv[1]), sys.argv[2:]
     try:
         LITERT.refuse_untried()
-        try:
-            content = model.read_bytes()
-        except OSError as error:
-            raise ModelError(f"{model}: {error.strerror}") from error
-        check_structure(content, name=str(model))
+        read_graph(model)  # what is damaged would crash the library
         line = json.dumps({"answer": question(model, *arguments)})
     except KitError as error:
         line = json.dumps({"error": str(error)})

@@ -10,12 +10,12 @@ from typing import Any
 from asmnet_kit.base.errors import KitError
 from asmnet_kit.benchmarks.timing.litert_library import (
     CPU_ACCELERATOR,
-    LITERT,
     LibraryError,
     LiteRt,
     answer,
     ask,
 )
+from asmnet_kit.tflite.litert_private import LITERT
 
 PACKAGE = LITERT.package  # whose profiler it is
 

@@ -14,7 +14,7 @@ from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.recipes import RECIPES
 from asmnet_kit.quantize.source.fold import deployable
 from asmnet_kit.tflite.contract import verify_contract, verify_w8a8
-from asmnet_kit.tflite.metadata import pack_model, parse_model
+from asmnet_kit.tflite.packing import pack_model, unpack_model
 
 OUTPUTS = {"landmarks", "pose"}
 
@@ -25,7 +25,7 @@ def good(make_network: Callable[[], tf_keras.Model], crops: NDArray[np.uint8]) -
 
 
 def changed(content: bytes, change: Callable[[Any], None]) -> bytes:
-    model = parse_model(content)
+    model = unpack_model(content)
     change(model)
     return pack_model(model)
 
@@ -110,7 +110,7 @@ def test_a_broken_contract_is_named(
     [
         (shift_input, r"image.*zero\s+point 0, got \[0.0078125\] and \[-1\]"),
         (per_channel_dense, "dense weights with one scale, got 136|got 3"),
-        (float_tensor, "int8 throughout, got a tensor of FLOAT32"),
+        (float_tensor, "int8 throughout, got a tensor of float32"),
         (no_scale, "a scale above 0"),
         (cut_bias, "channel 1 cut off at the end of int32"),
     ],

@@ -38,7 +38,7 @@ class PrivateDoor:
         """
         try:
             return get()
-        except (ImportError, AttributeError, TypeError) as error:
+        except (ImportError, AttributeError, LookupError, TypeError) as error:
             raise MissingDependency(
                 f"{self.package} {self.installed}: it has no {what} as the kit uses it ({error}). "
                 f"Tried with {self.package} {', '.join(self.tried)}: "

@@ -11,7 +11,9 @@ from asmnet_kit.commands.options import TFLITE, ModelPath, data_options, json_op
 
 if TYPE_CHECKING:
     from asmnet_kit.face.pictures import Image
-    from asmnet_kit.tflite.audit import Audit, Finding
+    from asmnet_kit.tflite.audit import Audit
+    from asmnet_kit.tflite.findings import Finding
+    from asmnet_kit.tflite.graph import Tensor
 
 DEFAULT_FACES = 64
 CALIBRATED_ON = "train"
@@ -30,7 +32,7 @@ SHOWN_NAME = 60  # characters; converters join the names of all layers that went
     type=click.IntRange(min=1),
     help=f"How many of them, spread evenly.  [default: {DEFAULT_FACES}]",
 )
-@click.option("--tensors", is_flag=True, help="List every tensor, not the findings alone.")
+@click.option("--tensors", is_flag=True, help="List every tensor, not only the findings.")
 @json_option
 def audit(
     model: Path,
@@ -44,10 +46,10 @@ def audit(
     """Say what the .tflite MODEL really holds, and on which target it runs.
 
     Needs no TensorFlow and works for any .tflite: every tensor's type, scale and zero point (with
-    --tensors or --json), layers left in float, conversions to and fro, dense weights with several
-    scales, shared scales at concatenations, cut-off biases, operator versions. With --data it runs
-    the model on faces and says which activations are cut off at the ends of their range. Ends with
-    0 whatever it finds.
+    --tensors or --json), open dimensions, layers left in float, conversions to and fro, dense
+    weights with several scales, shared scales at concatenations, cut-off biases, operator versions.
+    With --data it runs the model on faces and says which activations are cut off at the ends of
+    their range. Exits with 0 whatever it finds.
 
     \b
     Examples:
@@ -116,18 +118,23 @@ def _tensor_table(outcome: "Audit") -> object:
     table = Table()
     for heading in ("#", "tensor", "type", "shape", "scale", "zero", "cut off"):
         table.add_column(heading, overflow="fold")
-    for tensor in outcome.tensors:
+    for tensor in outcome.graph.used_tensors:
         seen = outcome.saturation.get(tensor.index)
         table.add_row(
             str(tensor.index),
             Text(short(tensor.name)),
             tensor.type,
-            "x".join(map(str, tensor.shape)),
+            _sizes(tensor),
             _one_or_count([f"{scale:.6g}" for scale in tensor.scales]),
             _one_or_count([str(zero) for zero in dict.fromkeys(tensor.zero_points)]),
             "" if seen is None else f"{seen.share:.2%}",
         )
     return table
+
+
+def _sizes(tensor: "Tensor") -> str:
+    """``1x80x80x3``, with ``?`` for each open dimension."""
+    return "x".join("?" if size < 0 else str(size) for size in tensor.shape_signature)
 
 
 def _one_or_count(values: list[str]) -> str:
@@ -143,8 +150,8 @@ def _crops(model: Path, data: Path, data_format: str, split: str | None, faces: 
     from asmnet_kit.face.crop import CROP_SCALE
     from asmnet_kit.face.schemes import SCHEMES
     from asmnet_kit.measure.face_crops import face_crops
-    from asmnet_kit.tflite.graph import read_graph
     from asmnet_kit.tflite.metadata import read_metadata
+    from asmnet_kit.tflite.reader import read_graph
 
     graph = read_graph(model)
     shape = graph.inputs[0].shape if len(graph.inputs) == 1 else ()

@@ -1,6 +1,6 @@
 """Where each operator of a model would run: on an accelerator or beside it, on the CPU.
 
-Each operator is judged by the rules of ``asmnet_kit.tflite.accelerator_rules``. The Edge TPU
+Each operator is judged by ``edgetpu_rules`` or ``gpu_rules``. The Edge TPU
 compiler then keeps one subgraph: the first that TensorFlow Lite's own partitioning finds. What
 would have mapped but lies outside of it runs on the CPU, too.
 """
@@ -9,18 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.tflite.accelerator_rules import (
-    GPU_MAPPED,
-    LIMITATION,
-    MAPPED,
-    SECOND_SUBGRAPH,
-    Ruling,
+from asmnet_kit.tflite.edgetpu_rules import (
     edgetpu_hazard,
     edgetpu_model_ruling,
     edgetpu_ruling,
-    gpu_ruling,
 )
+from asmnet_kit.tflite.gpu_rules import GPU_MAPPED, gpu_ruling
 from asmnet_kit.tflite.graph import Graph, Op
+from asmnet_kit.tflite.rulings import LIMITATION, MAPPED, SECOND_SUBGRAPH, Ruling, open_size_ruling
 
 FULL, PARTIAL, NONE, REFUSED = "full", "partial", "none", "refused"
 ACCELERATORS = ("edgetpu", "gpu")
@@ -79,14 +75,11 @@ def place(graph: Graph, target: str) -> Placement:
 
 
 def _place_on_edgetpu(graph: Graph) -> Placement:
-    refusal = edgetpu_model_ruling(graph)
+    refusal = open_size_ruling(graph) or edgetpu_model_ruling(graph)
     rulings = [edgetpu_ruling(op) for op in graph.ops]
     refusal = refusal or next((r for r in rulings if r and r.refuses_model), None)
     if refusal is not None:
-        ops = tuple(
-            _unmapped(op, r or _along(refusal)) for op, r in zip(graph.ops, rulings, strict=True)
-        )
-        return Placement("edgetpu", REFUSED, ops, refusal, _first_blocking(ops, rulings))
+        return _refused("edgetpu", graph, refusal, rulings)
     kept = first_subset(graph, [r is None for r in rulings])
     verdicts = []
     for op, ruling in zip(graph.ops, rulings, strict=True):
@@ -109,7 +102,10 @@ def _place_on_edgetpu(graph: Graph) -> Placement:
 
 
 def _place_on_gpu(graph: Graph) -> Placement:
+    refusal = open_size_ruling(graph)
     rulings = [gpu_ruling(op) for op in graph.ops]
+    if refusal is not None:
+        return _refused("gpu", graph, refusal, rulings)
     verdicts = tuple(
         _unmapped(op, ruling) if ruling else OpVerdict(op, GPU_MAPPED, "", "")
         for op, ruling in zip(graph.ops, rulings, strict=True)
@@ -121,6 +117,16 @@ def _place_on_gpu(graph: Graph) -> Placement:
         refusal=None,
         first_blocking=_first_blocking(verdicts, rulings),
     )
+
+
+def _refused(
+    target: str, graph: Graph, refusal: Ruling, rulings: Sequence[Ruling | None]
+) -> Placement:
+    """Nothing of the model runs there; operators that would map say because of what."""
+    ops = tuple(
+        _unmapped(op, r or _along(refusal)) for op, r in zip(graph.ops, rulings, strict=True)
+    )
+    return Placement(target, REFUSED, ops, refusal, _first_blocking(ops, rulings))
 
 
 def first_subset(graph: Graph, supported: Sequence[bool]) -> set[int]:

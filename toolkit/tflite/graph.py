@@ -1,31 +1,25 @@
-"""A .tflite file's main graph as plain Python: operators, tensors, options and what fills them.
+"""A .tflite file as one immutable ``Graph``: operators, tensors, options and what fills them.
 
-Readers of models (checks against an accelerator's rules, cost estimates, comparisons) need shapes,
-types and options, not weights. The file is checked first, so that a damaged one is an error.
+``reader`` makes it; the metadata, the contract, the audit, the checks of accelerators and the
+benchmarks all look at it, and at nothing else of the file.
 """
 
-import struct
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.tflite.structure import DAMAGE, check_structure
+from asmnet_kit.tflite.structure import OPEN
 
-CUSTOM = "CUSTOM"
-
-
-def _names(enumeration: type) -> dict[int, str]:
-    return {v: k for k, v in vars(enumeration).items() if isinstance(v, int) and k[0] != "_"}
-
-
-OPERATOR_NAMES = _names(schema.BuiltinOperator)
-TYPE_NAMES = {number: name.lower() for number, name in _names(schema.TensorType).items()}
+MAIN = 0  # the subgraph that runs; the others are bodies of control flow
+BATCH_AXIS = 0
+SIGNATURE = "serving_default"  # which converters write, and whose names the kit goes by
+INTEGER_TYPES = {"int32": "<i4", "int64": "<i8", "int16": "<i2", "int8": "i1", "uint8": "u1"}
 
 
 @dataclass(frozen=True)
@@ -33,10 +27,12 @@ class Tensor:
     """One tensor.
 
     Attributes:
-        shape: with the batch; as the file says, so a dimension left open is 1.
+        shape: with the batch; what the file gives, which is 1 for most open dimensions.
+        shape_signature: the shape with -1 for each dimension that the file leaves open.
         type: for example ``int8``, ``float32``.
         constant: the file holds its values; ``data`` are their bytes.
         variable: state kept from run to run.
+        sparse: ``data`` leaves zeros out.
         scales, zero_points: of the quantization, one or one for each channel; empty for real
             values.
     """
@@ -44,25 +40,48 @@ class Tensor:
     index: int
     name: str
     shape: tuple[int, ...]
+    shape_signature: tuple[int, ...]
     type: str
     constant: bool
     variable: bool
+    sparse: bool
     scales: tuple[float, ...]
     zero_points: tuple[int, ...]
-    data: bytes = field(repr=False, compare=False)
+    data: memoryview = field(repr=False, compare=False)
 
     @property
     def elements(self) -> int:
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count
+        return math.prod(self.shape)
+
+    @property
+    def open(self) -> bool:
+        """The file leaves the size of a dimension to the program around the model."""
+        return OPEN in self.shape_signature
+
+    @property
+    def unsized(self) -> bool:
+        """A dimension other than the batch is open, and 1 stands there for want of a size."""
+        axes = range(BATCH_AXIS + 1, len(self.shape))
+        return any(self.shape_signature[axis] == OPEN and self.shape[axis] <= 1 for axis in axes)
+
+    @property
+    def shape_text(self) -> str:
+        """The shape for messages; ``?`` stands for an open dimension, as in ``[?, 80, 80, 3]``."""
+        return f"[{', '.join('?' if size == OPEN else str(size) for size in self.shape_signature)}]"
 
     @property
     def integers(self) -> NDArray[np.int64]:
-        """The values of a small constant of whole numbers, for example axes or paddings."""
-        kind = {"int32": "<i4", "int64": "<i8", "int16": "<i2", "int8": "i1", "uint8": "u1"}
-        return np.frombuffer(self.data, kind[self.type]).astype(np.int64)
+        """The values of a small constant of whole numbers, flat; for example axes or paddings.
+
+        Raises:
+            ModelError: it holds no whole numbers.
+        """
+        if self.type not in INTEGER_TYPES or self.sparse:
+            raise ModelError(
+                f"tensor {self.index} ({self.name!r}): expected whole numbers of "
+                f"{', '.join(INTEGER_TYPES)}, got {'sparse ' * self.sparse}{self.type}"
+            )
+        return np.frombuffer(self.data, INTEGER_TYPES[self.type]).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -82,7 +101,7 @@ class Op:
     custom: bool
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    options: dict[str, Any] = field(repr=False, compare=False)
+    options: Mapping[str, Any] = field(repr=False, compare=False)
     custom_options: bytes = field(repr=False, compare=False)
 
     @cached_property
@@ -93,142 +112,49 @@ class Op:
 
 
 @dataclass(frozen=True)
+class Signature:
+    """Names for a subgraph's inputs and outputs: pairs of a name and a tensor's index."""
+
+    key: str
+    subgraph: int
+    inputs: tuple[tuple[str, int], ...]
+    outputs: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
 class Graph:
     """The main graph, operators in the order of execution.
 
     Attributes:
+        tensors: all of them, by index.
         subgraphs: how many graphs the model has; more than one means control flow.
-        signature: (a tensor's own name, its name in the first signature).
+        metadata: name of an entry -> its bytes.
     """
 
     ops: tuple[Op, ...]
+    tensors: tuple[Tensor, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     subgraphs: int
-    signature: tuple[tuple[str, str], ...]
+    signatures: tuple[Signature, ...]
+    metadata: Mapping[str, bytes] = field(repr=False, compare=False)
+
+    @property
+    def signature(self) -> tuple[tuple[str, str], ...]:
+        """(A tensor's own name, its name in the first signature); empty where there is none."""
+        if not self.signatures or self.signatures[0].subgraph != MAIN:
+            return ()
+        first = self.signatures[0]
+        return tuple((self.tensors[i].name, name) for name, i in (*first.inputs, *first.outputs))
+
+    @property
+    def used_tensors(self) -> tuple[Tensor, ...]:
+        """Every tensor that an operator reads or writes, by index."""
+        used = {t.index for op in self.ops for t in (*op.inputs, *op.outputs)}
+        return tuple(self.tensors[index] for index in sorted(used))
 
     @property
     def parameter_bytes(self) -> int:
         """Bytes of constants that operators read, each counted once."""
         found = {t.index: len(t.data) for op in self.ops for t in op.inputs if t.constant}
         return sum(found.values())
-
-
-def read_graph(path: Path) -> Graph:
-    """Read and check a .tflite file.
-
-    Raises:
-        ModelError: it cannot be read, is no .tflite model, is cut off or damaged.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from error
-    return graph_of(content, name=str(path))
-
-
-def graph_of(content: bytes, *, name: str) -> Graph:
-    """The main graph of a .tflite file's bytes.
-
-    Raises:
-        ModelError: as ``read_graph``.
-    """
-    check_structure(content, name=name)
-    try:
-        return _graph(schema.Model.GetRootAs(content, 0), content)
-    except (*DAMAGE, KeyError, RecursionError, struct.error) as error:
-        raise ModelError(
-            f"{name}: the .tflite model is damaged ({type(error).__name__} while reading its "
-            f"operators); copy or convert it again"
-        ) from error
-
-
-def _graph(model: Any, content: bytes) -> Graph:
-    graph = model.Subgraphs(0)
-    tensors = [_tensor(i, graph.Tensors(i), model, content) for i in range(graph.TensorsLength())]
-    return Graph(
-        ops=tuple(
-            _op(i, graph.Operators(i), model, tensors) for i in range(graph.OperatorsLength())
-        ),
-        inputs=tuple(tensors[graph.Inputs(i)] for i in range(graph.InputsLength())),
-        outputs=tuple(tensors[graph.Outputs(i)] for i in range(graph.OutputsLength())),
-        subgraphs=model.SubgraphsLength(),
-        signature=_signature(model, tensors),
-    )
-
-
-def _signature(model: Any, tensors: list[Tensor]) -> tuple[tuple[str, str], ...]:
-    if not model.SignatureDefsLength() or model.SignatureDefs(0).SubgraphIndex() != 0:
-        return ()
-    first = model.SignatureDefs(0)
-    entries = [first.Inputs(i) for i in range(first.InputsLength())]
-    entries += [first.Outputs(i) for i in range(first.OutputsLength())]
-    return tuple((tensors[e.TensorIndex()].name, e.Name().decode()) for e in entries)
-
-
-def _tensor(index: int, tensor: Any, model: Any, content: bytes) -> Tensor:
-    data = _buffer(model.Buffers(tensor.Buffer()), content)
-    quantization = tensor.Quantization()
-    scales: tuple[float, ...] = ()
-    zero_points: tuple[int, ...] = ()
-    if quantization is not None and quantization.ScaleLength():
-        scales = tuple(float(s) for s in quantization.ScaleAsNumpy())
-        if quantization.ZeroPointLength():
-            zero_points = tuple(int(z) for z in quantization.ZeroPointAsNumpy())
-    kind = int(tensor.Type())
-    name = tensor.Name()
-    return Tensor(
-        index=index,
-        name=name.decode() if name else "",
-        shape=tuple(int(tensor.Shape(axis)) for axis in range(tensor.ShapeLength())),
-        type=TYPE_NAMES.get(kind, f"type {kind}"),
-        constant=bool(data),
-        variable=bool(tensor.IsVariable()),
-        scales=scales,
-        zero_points=zero_points,
-        data=data,
-    )
-
-
-def _buffer(buffer: Any, content: bytes) -> bytes:
-    """A buffer's bytes, inside the flatbuffer or, in files above 2 GB, behind it."""
-    if buffer.DataLength():
-        return bytes(buffer.DataAsNumpy().tobytes())
-    if buffer.Offset() > 1:
-        return content[buffer.Offset() : buffer.Offset() + buffer.Size()]
-    return b""
-
-
-def _op(index: int, op: Any, model: Any, tensors: list[Tensor]) -> Op:
-    code = model.OperatorCodes(op.OpcodeIndex())
-    kind = int(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
-    name = OPERATOR_NAMES.get(kind, f"operator {kind}")
-    custom = name == CUSTOM
-    if custom and code.CustomCode():
-        name = code.CustomCode().decode()
-    inputs = [op.Inputs(i) for i in range(op.InputsLength())]
-    outputs = [op.Outputs(i) for i in range(op.OutputsLength())]
-    return Op(
-        index=index,
-        name=name,
-        version=int(code.Version()),
-        custom=custom,
-        inputs=tuple(tensors[i] for i in inputs if i >= 0),
-        outputs=tuple(tensors[i] for i in outputs if i >= 0),
-        options=_options(op),
-        custom_options=_custom_options(op),
-    )
-
-
-def _custom_options(op: Any) -> bytes:
-    if op.CustomOptionsLength():
-        return bytes(op.CustomOptionsAsNumpy().tobytes())
-    return b""
-
-
-def _options(op: Any) -> dict[str, Any]:
-    """The builtin options by the schema's names; empty where there are none."""
-    if op.BuiltinOptions() is None:
-        return {}
-    options = schema.BuiltinOptionsCreator(op.BuiltinOptionsType(), op.BuiltinOptions())
-    return dict(vars(options)) if options is not None else {}

@@ -6,46 +6,28 @@ Runtimes ignore the entry; other languages read it with any flatbuffer reader of
 """
 
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import flatbuffers
-import numpy as np
-from ai_edge_litert import schema_py_generated as schema
-from numpy.typing import NDArray
-
-from asmnet_kit.base.errors import ModelError
+from asmnet_kit.base.errors import ModelError, one_line
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import MEAN, SCALE
 from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.tflite.graph import Graph
+from asmnet_kit.tflite.packing import with_entry
+from asmnet_kit.tflite.reader import graph_of, read_graph
 
 METADATA_NAME = "ASMNET_KIT"
 SCHEMA_VERSION = 1
-FILE_IDENTIFIER = b"TFL3"
 COLOUR = "RGB"
+MAX_CROP_SCALE = 100.0  # a larger crop shows a face of a pixel or two
 
 LANDMARKS_UNIT = "fraction of crop side from centre"
 POSE_UNIT = "degrees / 90"
 OUTPUT_UNITS = MappingProxyType({"landmarks": LANDMARKS_UNIT, "pose": POSE_UNIT})
-
-# TFLite's schema: `table Buffer { data:[ubyte] (force_align: 16); ... }`. Kernels rely on it.
-_BUFFER_ALIGNMENT = 16
-
-# What flatbuffers' accessors raise when an offset or a length leads out of the bytes.
-_BROKEN_FLATBUFFER = (
-    struct.error,
-    IndexError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    MemoryError,
-    RecursionError,
-)
 
 
 @dataclass(frozen=True)
@@ -83,8 +65,11 @@ class ModelMetadata:
             )
         if self.input_size < 1:
             raise ModelError(f"expected an input size of at least 1 pixel, got {self.input_size!r}")
-        if not 0 < self.crop_scale < float("inf"):
-            raise ModelError(f"expected a crop scale above 0, got {self.crop_scale!r}")
+        if not 0 < self.crop_scale <= MAX_CROP_SCALE:
+            raise ModelError(
+                f"expected a crop scale above 0 and up to {MAX_CROP_SCALE:g}, "
+                f"got {self.crop_scale!r}"
+            )
         if "landmarks" not in self.outputs:
             raise ModelError(f"expected an output 'landmarks', got {sorted(self.outputs)}")
 
@@ -175,64 +160,40 @@ class _Reader:
         return value
 
 
-def read_model_bytes(source: Path | bytes) -> bytes:
-    """The bytes of a .tflite, from a file or as given, once they begin like one.
-
-    Raises:
-        ModelError: no such file, or not a TFLite model.
-    """
-    name = "model"
-    if isinstance(source, Path):
-        name = str(source)
-        try:
-            source = source.read_bytes()
-        except OSError as error:
-            raise ModelError(f"{name}: {error.strerror}") from error
-    if source[4:8] != FILE_IDENTIFIER:
-        raise ModelError(
-            f"{name}: expected a TFLite model ('TFL3' at byte 4), got {len(source)} bytes "
-            f"beginning with {source[:8]!r}"
-        )
-    return source
-
-
-def parse_model(source: Path | bytes) -> schema.ModelT:
-    """The whole model as objects of TFLite's schema.
-
-    Raises:
-        ModelError: not a TFLite model, or cut off.
-    """
-    content = read_model_bytes(source)
-    try:
-        return schema.ModelT.InitFromPackedBuf(content, 0)
-    except _BROKEN_FLATBUFFER as error:
-        raise _broken(source, content) from error
-
-
 def read_metadata(source: Path | bytes) -> ModelMetadata:
-    """What a .tflite file says about itself.
+    """What a .tflite file, or its bytes, says about itself.
 
     Raises:
         ModelError: no such file, not a TFLite model, cut off, or not written by asmnet-kit.
     """
-    content = read_model_bytes(source)
-    try:
-        encoded = _metadata_buffer(content)
-    except _BROKEN_FLATBUFFER as error:
-        raise _broken(source, content) from error
+    if isinstance(source, Path):
+        return metadata_of(read_graph(source), name=str(source))
+    return metadata_of(graph_of(source, name="model"), name="model")
+
+
+def metadata_of(graph: Graph, *, name: str) -> ModelMetadata:
+    """What a model says about itself.
+
+    Args:
+        name: of the file, for messages.
+
+    Raises:
+        ModelError: it was not written by asmnet-kit.
+    """
+    encoded = graph.metadata.get(METADATA_NAME)
     if encoded is None:
         raise ModelError(
-            f"{_name(source)}: expected a model with a metadata buffer {METADATA_NAME!r}; "
+            f"{name}: expected a model with a metadata buffer {METADATA_NAME!r}; "
             "it has none. Make the model with asmnet-kit quantize"
         )
     try:
         return ModelMetadata.from_json(json.loads(encoded))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no text, no JSON, or deeper than Python reads
         raise ModelError(
-            f"{_name(source)}: metadata {METADATA_NAME!r} is not JSON: {error}"
+            f"{name}: metadata {METADATA_NAME!r} is not JSON: {one_line(error)}"
         ) from error
     except ModelError as error:
-        raise ModelError(f"{_name(source)}: {error}") from error
+        raise ModelError(f"{name}: {error}") from error
 
 
 def with_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
@@ -243,75 +204,5 @@ def with_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
     Raises:
         ModelError: ``model`` is not a TFLite model, or cut off.
     """
-    parsed = parse_model(model)
     encoded = json.dumps(metadata.to_json(), sort_keys=True, allow_nan=False).encode()
-    buffer = schema.BufferT(data=np.frombuffer(encoded, np.uint8))
-    entries = parsed.metadata or []
-    for entry in entries:
-        if _text(entry.name) == METADATA_NAME:
-            parsed.buffers[entry.buffer] = buffer
-            return pack_model(parsed)
-    parsed.buffers.append(buffer)
-    entry = schema.MetadataT(name=METADATA_NAME, buffer=len(parsed.buffers) - 1)
-    parsed.metadata = [*entries, entry]
-    return pack_model(parsed)
-
-
-def pack_model(model: schema.ModelT) -> bytes:
-    """The bytes of a model. Constant data is aligned as TFLite's schema asks, to 16 bytes."""
-    size_bytes = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
-    builder = flatbuffers.Builder(size_bytes + (1 << 16))
-    plain = model.buffers
-    model.buffers = [_AlignedBuffer(buffer.data, buffer.offset, buffer.size) for buffer in plain]
-    try:
-        builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
-    finally:
-        model.buffers = plain
-    return bytes(builder.Output())
-
-
-class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]  # the schema module has no types
-    """A buffer that packs with the schema's force_align, which Python's code generator ignores."""
-
-    def Pack(self, builder: flatbuffers.Builder) -> int:
-        data = None
-        if self.data is not None:
-            payload = np.asarray(self.data, np.uint8).tobytes()
-            builder.StartVector(1, len(payload), _BUFFER_ALIGNMENT)
-            builder.head -= len(payload)
-            builder.Bytes[builder.head : builder.head + len(payload)] = payload
-            data = builder.EndVector()
-        schema.BufferStart(builder)
-        if data is not None:
-            schema.BufferAddData(builder, data)
-        schema.BufferAddOffset(builder, self.offset)
-        schema.BufferAddSize(builder, self.size)
-        packed: int = schema.BufferEnd(builder)
-        return packed
-
-
-def _metadata_buffer(content: bytes) -> bytes | None:
-    """The bytes of the metadata entry, or None; reads only the tables on the way to it."""
-    model = schema.Model.GetRootAs(content, 0)
-    for index in range(model.MetadataLength()):
-        entry = model.Metadata(index)
-        if _text(entry.Name()) == METADATA_NAME:
-            data: NDArray[np.uint8] | int = model.Buffers(entry.Buffer()).DataAsNumpy()
-            return b"" if isinstance(data, int) else data.tobytes()
-    return None
-
-
-def _text(value: bytes | str | None) -> str:
-    """A flatbuffer string, which the accessors give as bytes."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else value or ""
-
-
-def _name(source: Path | bytes) -> str:
-    return str(source) if isinstance(source, Path) else "model"
-
-
-def _broken(source: Path | bytes, content: bytes) -> ModelError:
-    return ModelError(
-        f"{_name(source)}: the TFLite model is cut off or damaged ({len(content)} bytes); "
-        "copy or make it again"
-    )
+    return with_entry(model, METADATA_NAME, encoded)

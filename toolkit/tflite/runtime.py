@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import MissingDependency, ModelError, UsageError, one_line
 from asmnet_kit.base.limits import MAX_THREADS
 from asmnet_kit.base.silent_stderr import silent_stderr
-from asmnet_kit.tflite.structure import check_structure
-
-SIGNATURE = "serving_default"
-
+from asmnet_kit.tflite.graph import SIGNATURE, Graph
+from asmnet_kit.tflite.int8_rules import bias_of
+from asmnet_kit.tflite.litert_private import ListedOperator, listed_operators
+from asmnet_kit.tflite.reader import graph_of, read_model_bytes
+from asmnet_kit.tflite.structure import OPEN
 
 # Distribution -> module that holds Interpreter; tried in this order.
 RUNTIMES = {
@@ -45,7 +46,7 @@ class TensorInfo:
 
     Attributes:
         name: in the signature, or the tensor's own where there is none.
-        shape: with the batch; a dimension left open in the file is 1 here.
+        shape: with the batch, which is 1 where the file leaves it open.
         dtype: of the raw values.
         scale, zero_point: real value = scale x (raw - zero_point); ``scale`` is None where the raw
             values are the real ones.
@@ -88,16 +89,16 @@ class Runtime:
     ) -> None:
         self.name = name
         self.version = version
-        self.notes = (note,) if note else ()
         self._model = model
         self._interpreter = interpreter
         inputs, outputs = _details(interpreter)
+        self.notes = (*([note] if note else []), *_open_batches(inputs))
         self.inputs = MappingProxyType({k: _info(k, d) for k, d in inputs.items()})
         self.outputs = MappingProxyType({k: _info(k, d) for k, d in outputs.items()})
         self._input_index = {k: int(d["index"]) for k, d in inputs.items()}
         self._output_index = {k: int(d["index"]) for k, d in outputs.items()}
         self.total_ops = total_ops
-        self.delegated_ops = _delegated_ops(interpreter, total_ops)
+        self.delegated_ops = _delegated_ops(listed_operators(interpreter, runtime=name), total_ops)
 
     @property
     def kernels(self) -> str:
@@ -146,37 +147,37 @@ def open_runtime(
     """Load a .tflite model on the CPU.
 
     A model whose operators XNNPACK takes at first and then refuses runs with the builtin kernels;
-    the runtime's ``notes`` say so, and ``kernels`` does in any case.
+    the runtime's ``notes`` say so, and ``kernels`` does in any case. A batch that the file leaves
+    open is 1, and the ``notes`` say so.
 
     Args:
         path: of the .tflite file.
         threads: of the kernels, 1 to MAX_THREADS.
         xnnpack: let the XNNPACK delegate run what it can; without it the builtin kernels run all.
-        runtime: ``ai-edge-litert`` or ``tflite-runtime``; the first one that is installed unless
-            told.
+        runtime: ``ai-edge-litert`` or ``tflite-runtime``; by default the first one that is
+            installed.
 
     Raises:
-        ModelError: the file is missing, no .tflite model, cut off, damaged or asks for operators
-            that the runtime does not have.
+        ModelError: the file is missing, is not a .tflite model, is cut off or damaged, leaves the
+            size of its input open or asks for operators that the runtime does not have.
         MissingDependency: that runtime, or either, is not installed or does not fit this NumPy.
-        UsageError: another number of threads or another runtime than there is.
+        UsageError: a number of threads out of range, or an unknown runtime.
     """
     if not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"expected 1 to {MAX_THREADS} threads, got {threads}")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from error
-    check_structure(content, name=str(path))
+    content = read_model_bytes(path)
+    graph = graph_of(content, name=str(path))
+    _refuse_unsized(graph, path)
+    _refuse_crashing(graph, path)
     distribution, module = installed_runtime(runtime)
     note = ""
     try:
-        interpreter, total_ops = _interpreter(module, content, threads, xnnpack=xnnpack)
+        interpreter = _interpreter(module, content, threads, xnnpack=xnnpack)
     except (RuntimeError, ValueError) as error:
         # Some models hold an operator that XNNPACK takes and then cannot prepare. Whether that, or
         # the model itself, is to blame, the builtin kernels tell.
         try:
-            interpreter, total_ops = _interpreter(module, content, threads, xnnpack=False)
+            interpreter = _interpreter(module, content, threads, xnnpack=False)
         except (RuntimeError, ValueError) as second:
             raise ModelError(
                 f"{path}: {distribution} cannot load this model: {one_line(second)}"
@@ -190,7 +191,7 @@ def open_runtime(
             name=distribution,
             version=version(distribution),
             model=str(path),
-            total_ops=total_ops,
+            total_ops=len(graph.ops),
             note=note,
         )
     except (TypeError, ValueError) as error:
@@ -229,12 +230,12 @@ def installed_runtime(
     """The name of the installed runtime and its module that holds ``Interpreter``.
 
     Args:
-        runtime: the one that it must be; the first of ``order`` that is installed unless told.
+        runtime: the one that it must be; by default the first of ``order`` that is installed.
 
     Raises:
         MissingDependency: there is none, not the one that was named, or one that cannot be
             imported.
-        UsageError: there is no runtime of that name.
+        UsageError: an unknown name.
     """
     if runtime is not None:
         return runtime, _named_runtime(runtime)
@@ -271,10 +272,37 @@ def _named_runtime(name: str) -> ModuleType:
         ) from error
 
 
-def _interpreter(
-    module: ModuleType, content: bytes, threads: int, *, xnnpack: bool
-) -> tuple[Any, int]:
-    """An interpreter with its tensors allocated, and how many operators the model has."""
+def _refuse_unsized(graph: Graph, path: Path) -> None:
+    for tensor in graph.inputs:
+        if tensor.unsized:
+            raise ModelError(
+                f"{path}: expected an input of a fixed size, got {tensor.name!r} of shape "
+                f"{tensor.shape_text}: the file leaves it open. Convert it with the size that the "
+                "program feeds"
+            )
+
+
+def _refuse_crashing(graph: Graph, path: Path) -> None:
+    """What LiteRT loads, and then crashes on instead of saying so; tried with 2.3.0."""
+    for op in graph.ops:
+        if op.name == "DEPTHWISE_CONV_2D" and bias_of(op) is None:
+            raise ModelError(
+                f"{path}: expected each DEPTHWISE_CONV_2D to have a bias, got none at operator "
+                f"{op.index}, on which the runtime crashes: convert it with a bias of zeros"
+            )
+
+
+def _open_batches(inputs: Mapping[str, dict[str, Any]]) -> list[str]:
+    """What became of the open dimensions of inputs, for users who expect another batch."""
+    return [
+        f"the input {name!r} has open dimensions; it runs as {[int(n) for n in detail['shape']]}"
+        for name, detail in inputs.items()
+        if OPEN in detail["shape_signature"]
+    ]
+
+
+def _interpreter(module: ModuleType, content: bytes, threads: int, *, xnnpack: bool) -> Any:
+    """An interpreter with its tensors allocated."""
     kinds = module.OpResolverType
     interpreter = module.Interpreter(
         model_content=content,
@@ -283,41 +311,35 @@ def _interpreter(
             kinds.AUTO if xnnpack else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         ),
     )
-    # Delegates are applied at allocation: until then the list holds the model's own operators.
-    total_ops = len(interpreter._get_ops_details())
     with silent_stderr():  # each process would note that it made the XNNPACK delegate
         interpreter.allocate_tensors()
-    return interpreter, total_ops
+    return interpreter
 
 
-def _delegated_ops(interpreter: Any, total_ops: int) -> int:
+def _delegated_ops(listed: Sequence[ListedOperator], total_ops: int) -> int:
     """How many operators a delegate took: those that nothing but a DELEGATE node runs any more.
 
     Delegation appends one DELEGATE node for each partition and keeps the replaced nodes in the
     list; a replaced node's outputs are produced inside a partition.
     """
-    details = interpreter._get_ops_details()
-    own = details[:total_ops]
-    appended = [op for op in details[total_ops:] if op["op_name"] == "DELEGATE"]
-    if not appended:
-        return 0
-    return _replaced(own, appended)
+    appended = [op for op in listed[total_ops:] if op.name == "DELEGATE"]
+    return _replaced(listed[:total_ops], appended) if appended else 0
 
 
-def _replaced(own: list[dict[str, Any]], partitions: list[dict[str, Any]]) -> int:
+def _replaced(own: Sequence[ListedOperator], partitions: Sequence[ListedOperator]) -> int:
     """Operators that lie between the inputs and the outputs of a partition."""
-    producer = {int(t): i for i, op in enumerate(own) for t in op["outputs"]}
+    producer = {t: i for i, op in enumerate(own) for t in op.outputs}
     replaced: set[int] = set()
     for partition in partitions:
-        stop = {int(t) for t in partition["inputs"]}
-        pending = [int(t) for t in partition["outputs"]]
+        stop = set(partition.inputs)
+        pending = list(partition.outputs)
         while pending:
             tensor = pending.pop()
             index = producer.get(tensor)
             if tensor in stop or index is None or index in replaced:
                 continue
             replaced.add(index)
-            pending.extend(int(t) for t in own[index]["inputs"])
+            pending.extend(own[index].inputs)
     return len(replaced)
 
 

@@ -1,8 +1,8 @@
 """How often the values inside an integer model stand at the limits of their type: what is cut off.
 
 The model runs operator by operator with the builtin kernels, every tensor kept, on pictures. A
-value at a limit is no loss where it belongs there: a ReLU's zero, a ReLU6's six, a black or white
-pixel, and copies of these.
+value at a limit is not a loss where it belongs there: a ReLU's zero, a ReLU6's six, a black or
+white pixel, and copies of these.
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,15 @@ from asmnet_kit.base.silent_stderr import silent_stderr
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.tflite.graph import Graph, Op, Tensor
 from asmnet_kit.tflite.inputs import input_values
+from asmnet_kit.tflite.int8_rules import (
+    CEILINGS,
+    FLOORS,
+    FUSED_CEILINGS,
+    FUSED_FLOORS,
+    LIMITS,
+    fused_activation,
+)
 from asmnet_kit.tflite.runtime import TensorInfo, installed_runtime
-
-LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
-
-# What the schema calls the activation functions that are fused into an operator.
-RELU, RELU_N1_TO_1, RELU6 = 1, 2, 3
-FLOORS = {RELU: 0.0, RELU_N1_TO_1: -1.0, RELU6: 0.0}
-CEILINGS = {RELU_N1_TO_1: 1.0, RELU6: 6.0}
-OPERATOR_FLOORS = {"RELU": 0.0, "RELU6": 0.0, "RELU_N1_TO_1": -1.0, "LOGISTIC": 0.0, "SOFTMAX": 0.0}
-OPERATOR_CEILINGS = {"RELU6": 6.0, "RELU_N1_TO_1": 1.0, "LOGISTIC": 1.0, "SOFTMAX": 1.0}
 
 # They copy or select values: what belongs at a limit before them does so behind them.
 COPIES = (
@@ -74,7 +73,7 @@ def measure_saturation(path: Path, graph: Graph, crops: Image) -> dict[int, Satu
         crops: uint8 [B, S, S, 3], RGB; the model's only input must be [1, S, S, 3].
 
     Returns:
-        By index of the tensor; activations of whole numbers with one scale alone.
+        By index of the tensor; only activations of whole numbers with one scale.
 
     Raises:
         ModelError: the model does not take such pictures, or cannot be run.
@@ -167,9 +166,9 @@ def _ends_of(op: Op, tensor: Tensor, ends: dict[int, tuple[bool, bool]]) -> tupl
         flowing: Sequence[Tensor] = [t for t in op.inputs if not t.constant]
         known = [ends.get(t.index, (False, False)) for t in flowing]
         return all(low for low, _ in known), all(high for _, high in known)
-    activation = int(op.options.get("fusedActivationFunction", 0) or 0)
-    floor = FLOORS.get(activation, OPERATOR_FLOORS.get(op.name))
-    ceiling = CEILINGS.get(activation, OPERATOR_CEILINGS.get(op.name))
+    fused = fused_activation(op)
+    floor = FUSED_FLOORS.get(fused, FLOORS.get(op.name))
+    ceiling = FUSED_CEILINGS.get(fused, CEILINGS.get(op.name))
     least, greatest = (tensor.scales[0] * (v - _zero(tensor)) for v in LIMITS[tensor.type])
     # The limit is the natural end when it lies within a step of it.
     step = tensor.scales[0]

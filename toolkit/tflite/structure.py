@@ -1,49 +1,86 @@
-"""Is this a whole, consistent TensorFlow Lite file? Checked before a runtime's C++ code sees it.
+"""What must hold inside a TensorFlow Lite file, beyond what a flatbuffer's verifier looks at.
 
 The runtime verifies the flatbuffer's offsets by itself, but trusts what they hold: a flipped bit in
-an index, a shape or a quantization table can make it read outside of its memory. This module checks
-those values with bounds-checked Python, so that a damaged file is an error and not a crash.
+an index, a shape or a quantization table can make it read outside of its memory. ``reader`` checks
+by these rules while it reads, so that a damaged file is an error and not a crash.
 """
 
 import math
 import struct
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from asmnet_kit.base.errors import ModelError
-
 IDENTIFIER = b"TFL3"  # bytes 4..7 of every file with the TensorFlow Lite schema
 OPTIONAL_TENSOR = -1  # stands for an input that an operator does without
-MAX_TENSOR_BYTES = 2**31 - 1  # a flatbuffer, and so a constant tensor, ends below 2 GiB
-MAX_TENSORS_BYTES = 2**34  # all tensors together; far above any model for a phone
+OPEN = -1  # in a shape signature: a dimension whose size the file does not fix
+MAX_TENSOR_BYTES = 2**31 - 1  # of what is computed; a constant is as large as what the file holds
+MAX_TENSORS_BYTES = 2**34  # all computed tensors together; far above any model for a phone
 MAX_RANK = 8  # no TensorFlow Lite kernel takes more dimensions
+SMALLEST_SCALE = float(np.finfo(np.float32).tiny)  # kernels divide by it; some abort below
 
-# Bits of one element, by number of schema.fbs' TensorType. STRING, RESOURCE and VARIANT have no
-# fixed size; types added later than this table are left to the runtime.
+# Bits of one element. Strings, resources and variants have no fixed size; types added later than
+# this table are left to the runtime.
 ELEMENT_BITS = {
-    0: 32,  # FLOAT32
-    1: 16,  # FLOAT16
-    2: 32,  # INT32
-    3: 8,  # UINT8
-    4: 64,  # INT64
-    6: 8,  # BOOL
-    7: 16,  # INT16
-    8: 64,  # COMPLEX64
-    9: 8,  # INT8
-    10: 64,  # FLOAT64
-    11: 128,  # COMPLEX128
-    12: 64,  # UINT64
-    15: 32,  # UINT32
-    16: 16,  # UINT16
-    17: 4,  # INT4
+    "float32": 32,
+    "float16": 16,
+    "int32": 32,
+    "uint8": 8,
+    "int64": 64,
+    "bool": 8,
+    "int16": 16,
+    "complex64": 64,
+    "int8": 8,
+    "float64": 64,
+    "complex128": 128,
+    "uint64": 64,
+    "uint32": 32,
+    "uint16": 16,
+    "int4": 4,
 }
 
-# Where the zero point of a quantized tensor must lie, by TensorType.
-ZERO_POINT_RANGE = {3: (0, 255), 7: (-(2**15), 2**15 - 1), 9: (-128, 127), 17: (-8, 7)}
+# Where the zero point of a quantized tensor must lie.
+ZERO_POINT_RANGE = {
+    "uint8": (0, 255),
+    "int16": (-(2**15), 2**15 - 1),
+    "int8": (-128, 127),
+    "int4": (-8, 7),
+}
+
+# The fewest inputs of operators. Most kernels count them before they read one, some do not.
+FEWEST_INPUTS = {
+    name: count
+    for count, names in {
+        1: "ABS AVERAGE_POOL_2D CAST CEIL CONCATENATION COS DEPTH_TO_SPACE DEQUANTIZE ELU EXP "
+        "FLOOR GELU HARD_SWISH L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LOG LOGICAL_NOT LOGISTIC "
+        "LOG_SOFTMAX MAX_POOL_2D NEG PACK QUANTIZE RANK RELU RELU6 RELU_N1_TO_1 RESHAPE ROUND "
+        "RSQRT SHAPE SIN SOFTMAX SPACE_TO_DEPTH SQRT SQUARE SQUEEZE TANH UNPACK ZEROS_LIKE",
+        2: "ADD ARG_MAX ARG_MIN BATCH_MATMUL BROADCAST_TO CONV_2D DEPTHWISE_CONV_2D DIV EQUAL "
+        "EXPAND_DIMS FILL FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GREATER "
+        "GREATER_EQUAL LESS LESS_EQUAL LOGICAL_AND LOGICAL_OR MAXIMUM MEAN MINIMUM MIRROR_PAD MUL "
+        "NOT_EQUAL PAD POW PRELU REDUCE_ALL REDUCE_ANY REDUCE_MAX REDUCE_MIN REDUCE_PROD "
+        "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 SPLIT SQUARED_DIFFERENCE SUB SUM TILE "
+        "TOPK_V2 TRANSPOSE",
+        3: "BATCH_TO_SPACE_ND PADV2 RANGE SELECT SELECT_V2 SLICE SPACE_TO_BATCH_ND SPLIT_V "
+        "TRANSPOSE_CONV",
+        4: "ONE_HOT STRIDED_SLICE",
+    }.items()
+    for name in names.split()
+}
 
 # Operators whose number of outputs is also an option; the kernels believe the option.
-SPLITS = {49: "SplitOptions", 102: "SplitVOptions"}
+SPLITS = ("SPLIT", "SPLIT_V")
+
+# Which inputs of operators are axes, sizes or strides: whole numbers.
+INDEX_INPUTS = {
+    "MEAN": 1,
+    "PAD": 1,
+    "REDUCE_MAX": 1,
+    "REDUCE_MIN": 1,
+    "SPLIT": 0,
+    "STRIDED_SLICE": 3,
+    "SUM": 1,
+}
 
 # What reading a damaged flatbuffer through the generated classes raises.
 DAMAGE = (
@@ -51,174 +88,116 @@ DAMAGE = (
     IndexError,
     MemoryError,
     OverflowError,
+    RecursionError,
     TypeError,
-    UnicodeDecodeError,
-    ValueError,
+    ValueError,  # UnicodeDecodeError is one
     struct.error,
 )
 
 
-def check_structure(content: bytes, *, name: str) -> None:
-    """Check a model's identifier, tables, indices, shapes and quantization tables.
+class Damaged(Exception):
+    """What contradicts itself inside a file, in words that go into an error's sentence."""
+
+
+def check_shape(where: str, shape: Sequence[int], signature: Sequence[int]) -> None:
+    """Check a tensor's sizes and which of them are open.
 
     Args:
-        content: the whole file.
-        name: of the file, for the messages.
-
-    Raises:
-        ModelError: it is no TensorFlow Lite file, or it is cut off or damaged.
+        where: the tensor, for the message.
+        signature: the shape with -1 for each open dimension; empty where the file has none.
     """
-    if not content:
-        raise ModelError(f"{name}: expected a .tflite model, got an empty file")
-    if content[4:8] != IDENTIFIER:
-        raise ModelError(
-            f"{name}: expected a .tflite model (bytes 4 to 7 are 'TFL3'), got {content[4:8]!r}; "
-            f"the file is of another kind or damaged"
-        )
-    try:
-        from ai_edge_litert import schema_py_generated as schema
-    except ImportError:
-        return  # tflite-runtime ships no schema; its own verifier is what remains
-    try:
-        _check_model(schema.Model.GetRootAs(content, 0), schema, name)
-    except DAMAGE as error:
-        raise ModelError(
-            f"{name}: the .tflite model is truncated or damaged ({len(content)} bytes; "
-            f"{type(error).__name__} while reading its tables); copy or convert it again"
-        ) from error
+    if len(shape) > MAX_RANK or any(size < 0 for size in shape):
+        raise Damaged(f"{where} has the shape {list(shape)}")
+    if signature and (len(signature) != len(shape) or min(signature) < OPEN):
+        raise Damaged(f"{where} has the shape {list(shape)} and the signature {list(signature)}")
 
 
-def _damaged(name: str, what: str) -> ModelError:
-    return ModelError(f"{name}: the .tflite model is damaged: {what}; copy or convert it again")
+def check_size(
+    where: str, kind: str, shape: Sequence[int], *, stored: int, sparse: bool = False
+) -> int:
+    """Check a tensor's bytes; returns how many it takes beside the file, 0 for a constant.
+
+    Args:
+        kind: its type, for example ``int8``.
+        stored: bytes that the file holds for it; 0 where it is computed.
+        sparse: the file leaves zeros out.
+    """
+    bits = ELEMENT_BITS.get(kind)
+    if bits is None:
+        return 0
+    expected = (math.prod(shape) * bits + 7) // 8
+    whole = bool(stored) and not sparse
+    if whole and stored != expected:
+        raise Damaged(f"{where} of shape {list(shape)} needs {expected} bytes, holds {stored}")
+    if not whole and expected > MAX_TENSOR_BYTES:
+        raise Damaged(f"{where} of shape {list(shape)} claims {expected} bytes")
+    return 0 if stored else expected
 
 
-def _check_model(model: Any, schema: Any, name: str) -> None:
-    if model.SubgraphsLength() < 1:
-        raise _damaged(name, "it holds no subgraph")
-    lengths = [model.Buffers(i).DataLength() for i in range(model.BuffersLength())]
-    outside = {i for i in range(len(lengths)) if model.Buffers(i).Offset() > 1}
-    total = 0
-    for index in range(model.SubgraphsLength()):
-        graph = model.Subgraphs(index)
-        total += _check_tensors(graph, lengths, outside, name)
-        if total > MAX_TENSORS_BYTES:
-            raise _damaged(name, f"its tensors claim more than {MAX_TENSORS_BYTES} bytes")
-        _check_graph(graph, model, schema, lengths, name)
-    for index in range(model.SignatureDefsLength()):
-        _check_signature(model.SignatureDefs(index), model, name)
+def check_quantization(
+    where: str,
+    kind: str,
+    shape: Sequence[int],
+    *,
+    scales: Sequence[float],
+    zero_points: Sequence[int],
+    axis: int,
+    constant: bool,
+) -> None:
+    """Check a tensor's scales and zero points.
 
-
-def _check_tensors(graph: Any, lengths: list[int], outside: set[int], name: str) -> int:
-    """Check each tensor of a subgraph; the bytes they take together, without constants."""
-    total = 0
-    for i in range(graph.TensorsLength()):
-        tensor = graph.Tensors(i)
-        where = f"tensor {i}"
-        buffer = tensor.Buffer()
-        if buffer >= len(lengths):
-            raise _damaged(name, f"{where} points to buffer {buffer} of {len(lengths)}")
-        if tensor.Name() is not None:
-            tensor.Name().decode()
-        shape = [tensor.Shape(axis) for axis in range(tensor.ShapeLength())]
-        if len(shape) > MAX_RANK or any(size < 0 for size in shape):
-            raise _damaged(name, f"{where} has the shape {shape}")
-        _check_quantization(tensor, shape, name=name, where=where)
-        bits = ELEMENT_BITS.get(tensor.Type())
-        if bits is None:
-            continue
-        expected = (math.prod(shape) * bits + 7) // 8
-        if expected > MAX_TENSOR_BYTES:
-            raise _damaged(name, f"{where} of shape {shape} claims {expected} bytes")
-        stored = lengths[buffer]
-        if stored and tensor.Sparsity() is None and buffer not in outside and stored != expected:
-            raise _damaged(name, f"{where} of shape {shape} needs {expected} bytes, holds {stored}")
-        total += 0 if stored else expected
-    return total
-
-
-def _check_quantization(tensor: Any, shape: list[int], *, name: str, where: str) -> None:
-    quantization = tensor.Quantization()
-    if quantization is None:
+    Args:
+        axis: along which several scales count.
+        constant: the file holds its values; kernels divide only by the scales of the others.
+    """
+    if not scales:
         return
-    scales, zeros = quantization.ScaleLength(), quantization.ZeroPointLength()
-    if scales == 0:
-        return
-    axis = quantization.QuantizedDimension()
-    if scales > 1 and not (0 <= axis < len(shape) and shape[axis] == scales):
-        raise _damaged(name, f"{where} of shape {shape} has {scales} scales along axis {axis}")
-    if zeros not in (0, 1, scales):
-        raise _damaged(name, f"{where} has {scales} scales and {zeros} zero points")
-    scale = quantization.ScaleAsNumpy()
-    if not np.all((scale >= 0) & (scale < math.inf)):  # NaN is neither
-        raise _damaged(name, f"{where} has a scale that is negative or not finite")
-    low, high = ZERO_POINT_RANGE.get(tensor.Type(), (-math.inf, math.inf))
-    zero_point = quantization.ZeroPointAsNumpy() if zeros else np.zeros(1)
-    if not np.all((zero_point >= low) & (zero_point <= high)):
-        raise _damaged(name, f"{where} has a zero point outside of its type's range")
+    if len(scales) > 1 and not (0 <= axis < len(shape) and shape[axis] == len(scales)):
+        raise Damaged(f"{where} of shape {list(shape)} has {len(scales)} scales along axis {axis}")
+    if len(zero_points) not in (0, 1, len(scales)):
+        raise Damaged(f"{where} has {len(scales)} scales and {len(zero_points)} zero points")
+    if not all(0 <= scale < math.inf for scale in scales):  # NaN is neither
+        raise Damaged(f"{where} has a scale that is negative or not finite")
+    if kind in ZERO_POINT_RANGE and not constant and min(scales) < SMALLEST_SCALE:
+        raise Damaged(f"{where} has the scale {min(scales):g}, by which nothing can be divided")
+    low, high = ZERO_POINT_RANGE.get(kind, (-math.inf, math.inf))
+    if not all(low <= zero_point <= high for zero_point in zero_points):
+        raise Damaged(f"{where} has a zero point outside of its type's range")
 
 
-def _check_graph(graph: Any, model: Any, schema: Any, lengths: list[int], name: str) -> None:
-    """Check that indices point at something and that an operator reads only what exists by then."""
-    tensors = graph.TensorsLength()
-
-    def check(indices: list[int], what: str, *, lowest: int) -> None:
-        for index in indices:
-            if not lowest <= index < tensors:
-                raise _damaged(name, f"{what} is tensor {index} of {tensors}")
-
-    graph_inputs = [graph.Inputs(i) for i in range(graph.InputsLength())]
-    graph_outputs = [graph.Outputs(i) for i in range(graph.OutputsLength())]
-    check(graph_inputs, "an input", lowest=0)
-    check(graph_outputs, "an output", lowest=0)
-    available = {OPTIONAL_TENSOR, *graph_inputs}
-    available |= {i for i in range(tensors) if _holds_a_value(graph.Tensors(i), lengths)}
-    for i in range(graph.OperatorsLength()):
-        operator = graph.Operators(i)
-        inputs = [operator.Inputs(j) for j in range(operator.InputsLength())]
-        outputs = [operator.Outputs(j) for j in range(operator.OutputsLength())]
-        check(inputs, f"an input of operator {i}", lowest=OPTIONAL_TENSOR)
-        check(outputs, f"an output of operator {i}", lowest=OPTIONAL_TENSOR)
-        for tensor in inputs:
-            if tensor not in available:
-                raise _damaged(name, f"operator {i} reads tensor {tensor}, which nothing fills")
-        available.update(outputs)
-        _check_operator(operator, f"operator {i}", model, schema, name)
-    for tensor in graph_outputs:
-        if tensor not in available:
-            raise _damaged(name, f"output tensor {tensor} is filled by nothing")
+def check_indices(what: str, indices: Iterable[int], *, count: int, optional: bool = False) -> None:
+    """Check that each of a list's tensors exists, or is left out where that is allowed."""
+    for index in indices:
+        if not (0 <= index < count or (optional and index == OPTIONAL_TENSOR)):
+            raise Damaged(f"{what} is tensor {index} of {count}")
 
 
-def _holds_a_value(tensor: Any, lengths: list[int]) -> bool:
-    """Constants, variables and tensors without elements hold a value before any operator runs."""
-    empty = any(tensor.Shape(axis) == 0 for axis in range(tensor.ShapeLength()))
-    return bool(lengths[tensor.Buffer()] or tensor.IsVariable() or empty)
+def check_filled(where: str, indices: Iterable[int], filled: Collection[int]) -> None:
+    """Check that an operator reads only what holds a value by then."""
+    for index in indices:
+        if index not in filled:
+            raise Damaged(f"{where} reads tensor {index}, which nothing fills")
 
 
-def _check_operator(operator: Any, where: str, model: Any, schema: Any, name: str) -> None:
-    codes = model.OperatorCodesLength()
-    if operator.OpcodeIndex() >= codes:
-        raise _damaged(name, f"{where} has code {operator.OpcodeIndex()} of {codes}")
-    code = model.OperatorCodes(operator.OpcodeIndex())
-    kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-    table = operator.BuiltinOptions()
-    if kind in SPLITS and table is not None:
-        options = getattr(schema, SPLITS[kind])()
-        options.Init(table.Bytes, table.Pos)
-        parts = options.NumSplits()
-        if parts != operator.OutputsLength():
-            raise _damaged(
-                name,
-                f"{where} has {operator.OutputsLength()} outputs and splits into {parts}",
-            )
+def check_written(where: str, indices: Iterable[int], constants: Collection[int]) -> None:
+    """Check that an operator writes to no constant: that would be memory of the file itself."""
+    for index in indices:
+        if index in constants:
+            raise Damaged(f"{where} writes to tensor {index}, whose values are in the file")
 
 
-def _check_signature(signature: Any, model: Any, name: str) -> None:
-    if signature.SubgraphIndex() >= model.SubgraphsLength():
-        raise _damaged(name, f"a signature describes subgraph {signature.SubgraphIndex()}")
-    tensors = model.Subgraphs(signature.SubgraphIndex()).TensorsLength()
-    maps = [signature.Inputs(i) for i in range(signature.InputsLength())]
-    maps += [signature.Outputs(i) for i in range(signature.OutputsLength())]
-    for entry in maps:
-        entry.Name().decode()
-        if entry.TensorIndex() >= tensors:
-            raise _damaged(name, f"a signature names tensor {entry.TensorIndex()} of {tensors}")
+def check_operator(where: str, name: str, *, inputs: int, outputs: int, parts: int) -> None:
+    """Check that an operator has the inputs and outputs that its kernel looks at.
+
+    Args:
+        name: of the builtin operator.
+        inputs: how many it has, without those that are left out.
+        parts: how many outputs its options speak of; 0 where they do not.
+    """
+    fewest = FEWEST_INPUTS.get(name, 0)
+    if inputs < fewest:
+        raise Damaged(f"{where} ({name}) has {inputs} of at least {fewest} inputs")
+    if fewest and not outputs:
+        raise Damaged(f"{where} ({name}) has no output")
+    if name in SPLITS and parts != outputs:
+        raise Damaged(f"{where} has {outputs} outputs and splits into {parts}")

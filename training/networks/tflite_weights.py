@@ -12,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.tflite.graph import Tensor, read_graph
+from asmnet_kit.tflite.graph import Tensor
+from asmnet_kit.tflite.int8_rules import CHANNEL_AXIS
+from asmnet_kit.tflite.reader import read_graph
 
 TYPES = {"float32": "<f4", "float16": "<f2", "int8": "i1", "int32": "<i4"}
-# Operator -> order of its kernel's axes as Keras has them, and the axis of its channels' scales:
-# [out, h, w, in], [1, h, w, channels] and [out, in].
-KERNELS = {
-    "CONV_2D": ((1, 2, 3, 0), 0),
-    "DEPTHWISE_CONV_2D": ((1, 2, 3, 0), 3),
-    "FULLY_CONNECTED": ((1, 0), 0),
+# Operator -> order of its kernel's axes as Keras has them, of [out, h, w, in], [1, h, w, channels]
+# and [out, in].
+KERAS_ORDER = {
+    "CONV_2D": (1, 2, 3, 0),
+    "DEPTHWISE_CONV_2D": (1, 2, 3, 0),
+    "FULLY_CONNECTED": (1, 0),
 }
 OPERATION = re.compile(r"(?:quant_)?([^/;]+)/(?:Conv2D|depthwise|MatMul)")
 
@@ -43,18 +45,17 @@ def folded_weights(path: Path) -> dict[str, NDArray[np.float32]]:
     }
     arrays: dict[str, NDArray[np.float32]] = {}
     for op in graph.ops:
-        if op.name not in KERNELS:
+        if op.name not in KERAS_ORDER:
             continue
-        order, channel_axis = KERNELS[op.name]
         _, kernel, *bias = (made.get(tensor.index, tensor) for tensor in op.inputs)
         for tensor in (kernel, *bias):
-            if not tensor.constant or tensor.type not in TYPES:
+            if not tensor.constant or tensor.sparse or tensor.type not in TYPES:
                 raise ModelError(
                     f"{path}: expected constant weights of {', '.join(TYPES)} to start from, got "
                     f"{tensor.type} in {op.name} {op.index}"
                 )
         layer = _layer(op.inputs[1])
-        values = _values(kernel, channel_axis).transpose(order)
+        values = _values(kernel, CHANNEL_AXIS[op.name]).transpose(KERAS_ORDER[op.name])
         arrays[f"{layer}/kernel"] = np.ascontiguousarray(values)
         arrays[f"{layer}/bias"] = (
             _values(bias[0], 0) if bias else np.zeros(op.outputs[0].shape[-1], np.float32)

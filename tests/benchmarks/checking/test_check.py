@@ -12,7 +12,7 @@ from asmnet_kit.benchmarks.checking.check import check_model
 from asmnet_kit.benchmarks.checking.estimate import HOSTS, Work, milliseconds
 from asmnet_kit.benchmarks.checking.executable import read_compiled
 from asmnet_kit.cli import main
-from asmnet_kit.tflite.accelerator_rules import (
+from asmnet_kit.tflite.rulings import (
     DATA_TYPE,
     EDGETPU_STATUSES,
     LIMITATION,
@@ -183,6 +183,23 @@ def test_what_follows_an_unmapped_operator_stays_on_the_cpu_and_says_because_of_
     assert "SIN (operator 1)" in outcome.ops[2].reason
 
 
+def test_a_size_that_is_computed_refuses_the_whole_model_with_its_own_cure(make_op_model):
+    """As a transposed convolution of an open batch has it; the compiler wants static tensors."""
+    enlarge = {
+        "op": "TRANSPOSE_CONV",
+        "shape": (1, 8, 8, 4),
+        "constants": [np.ones((4, 1, 1, 4), np.int8), np.ones((1, 8, 8, 4), np.int8)],
+        "options": ("TransposeConvOptions", {"strideW": 1, "strideH": 1}),
+    }
+    size = {"op": "SHAPE", "shape": (4,), "type": "int32"}
+    path = make_op_model(_conv(into=SHAPE), size, enlarge)
+    outcome = check_model(path, target="edgetpu")
+    assert (outcome.verdict, outcome.mapped) == ("refused", 0)
+    assert "size of TRANSPOSE_CONV's output is computed" in outcome.refusal.reason
+    assert [v.status for v in outcome.ops] == [LIMITATION, NOT_SUPPORTED, NOT_CONSTANT]
+    assert all("qat_w8a8" not in v.cure for v in outcome.ops)
+
+
 @pytest.mark.parametrize(
     ("op", "version", "refused"),
     [
@@ -236,7 +253,8 @@ def test_a_compiled_model_is_taken_apart_instead(shared):
 
 def test_the_gpu_takes_floats_and_names_what_it_has_not(make_op_model, make_tflite):
     assert check_model(make_tflite(), target="gpu").verdict == "full"
-    path = make_op_model(_conv(into=SHAPE), {"op": "ARG_MAX", "shape": (1, 8, 8), "type": "int64"})
+    largest = {"op": "ARG_MAX", "shape": (1, 8, 8), "type": "int64", "constants": [_ints(3)]}
+    path = make_op_model(_conv(into=SHAPE), largest)
     outcome = check_model(path, target="gpu")
     assert (outcome.verdict, outcome.mapped) == ("partial", 1)
     assert "ARG_MAX" in outcome.first_blocking.reason

@@ -6,7 +6,7 @@ import pytest
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.benchmarks.checking import executable
 from asmnet_kit.benchmarks.checking.executable import read_compiled
-from asmnet_kit.tflite.graph import read_graph
+from asmnet_kit.tflite.reader import read_graph
 
 SHAPE = (1, 8, 8, 4)
 

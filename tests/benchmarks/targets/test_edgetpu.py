@@ -14,7 +14,7 @@ from asmnet_kit.benchmarks.targets import edgetpu
 from asmnet_kit.benchmarks.targets.edgetpu import EDGETPU, EdgeTpuSession, open_edgetpu
 from asmnet_kit.cli import main
 from asmnet_kit.shipping.shipped import find_model
-from asmnet_kit.tflite.graph import read_graph
+from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.runtime import open_runtime
 
 SHAPE = (1, 8, 8, 4)

@@ -13,7 +13,9 @@ def test_what_is_there_is_returned():
     assert DOOR.open("dict.get", lambda: {}.get) is not None
 
 
-@pytest.mark.parametrize("moved", [ImportError("x"), AttributeError("x"), TypeError("x")])
+@pytest.mark.parametrize(
+    "moved", [ImportError("x"), AttributeError("x"), KeyError("x"), TypeError("x")]
+)
 def test_what_has_moved_names_the_package_and_the_version_to_install(moved):
     def get():
         raise moved

@@ -23,7 +23,8 @@ from asmnet_kit.shipping.measurements import same_outputs
 from asmnet_kit.shipping.ship import ship
 from asmnet_kit.shipping.shipped import model_named, shipped_models
 from asmnet_kit.shipping.words import Words
-from asmnet_kit.tflite.metadata import ModelMetadata, pack_model, read_metadata
+from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata
+from asmnet_kit.tflite.packing import pack_model
 
 WORDS = """
 summary = "A model of nothing"

@@ -14,7 +14,7 @@ from asmnet_kit.base.errors import ModelError
 from asmnet_kit.cli import main
 from asmnet_kit.tflite.accelerator_placement import FULL, REFUSED
 from asmnet_kit.tflite.audit import CLIPPED_SHARE, audit_model
-from asmnet_kit.tflite.metadata import pack_model, parse_model
+from asmnet_kit.tflite.packing import pack_model, unpack_model
 
 SHAPE = (1, 8, 8, 4)
 RELU6 = {"fusedActivationFunction": 3}
@@ -111,7 +111,7 @@ def test_a_file_that_breaks_the_kits_promises_is_called_wrong(
     make_tflite: Callable[..., Path],
 ) -> None:
     path = make_tflite(int8=True)
-    model = parse_model(path)
+    model = unpack_model(path.read_bytes())
     model.signatureDefs[0].outputs[0].name = b"output_0"
     path.write_bytes(pack_model(model))
     (finding,) = audit_model(path).findings
@@ -154,7 +154,7 @@ def test_the_zero_and_six_of_a_relu6_are_no_loss_but_a_six_at_four_is(
     }
     for ceiling, lost in ((6.0, 0.0), (4.0, 1.0)):
         path = make_op_model(layer)
-        model = parse_model(path)
+        model = unpack_model(path.read_bytes())
         tensors = model.subgraphs[0].tensors
         output = tensors[model.subgraphs[0].outputs[0]].quantization
         output.scale = np.array([ceiling / 255], np.float32)

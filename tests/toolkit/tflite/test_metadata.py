@@ -13,11 +13,10 @@ from asmnet_kit.base.errors import ModelError
 from asmnet_kit.tflite.metadata import (
     METADATA_NAME,
     ModelMetadata,
-    pack_model,
-    parse_model,
     read_metadata,
     with_metadata,
 )
+from asmnet_kit.tflite.packing import pack_model, unpack_model, with_entry
 
 METADATA = ModelMetadata(
     architecture="asmnet_plus",
@@ -117,7 +116,7 @@ def test_writing_metadata_again_replaces_it_and_is_reproducible(model: bytes) ->
     other = ModelMetadata(architecture="asmnet", landmarks=98, input_size=64, recipe="fp32")
     twice = with_metadata(with_metadata(once, other), METADATA)
     assert read_metadata(with_metadata(once, other)) == other
-    assert len(parse_model(twice).metadata) == 1
+    assert len(unpack_model(twice).metadata) == 1
     assert once == with_metadata(model, METADATA)
 
 
@@ -132,10 +131,10 @@ def test_constant_data_starts_on_16_bytes_as_the_schema_asks(model: bytes) -> No
 
 
 def test_foreign_metadata_is_kept(model: bytes) -> None:
-    parsed = parse_model(model)
+    parsed = unpack_model(model)
     parsed.buffers.append(schema.BufferT(data=np.frombuffer(b"2.21.0", np.uint8)))
     parsed.metadata = [schema.MetadataT(name="min_runtime_version", buffer=2)]
-    parsed = parse_model(with_metadata(pack_model(parsed), METADATA))
+    parsed = unpack_model(with_metadata(pack_model(parsed), METADATA))
     names = [entry.name.decode() for entry in parsed.metadata]
     assert names == ["min_runtime_version", METADATA_NAME]
     assert parsed.buffers[parsed.metadata[0].buffer].data.tobytes() == b"2.21.0"
@@ -145,7 +144,7 @@ def test_every_truncation_is_a_model_error_and_nothing_else(model: bytes) -> Non
     content = with_metadata(model, METADATA)
     for length in range(len(content) - 15):  # the last 15 bytes may be padding of the constants
         with pytest.raises(ModelError):
-            parse_model(content[:length])
+            unpack_model(content[:length])
         with contextlib.suppress(ModelError):  # it may not touch what is missing
             read_metadata(content[:length])
 
@@ -156,7 +155,7 @@ def test_flipped_bytes_never_escape_as_another_exception(model: bytes) -> None:
     for position in random.integers(8, len(content), 400):
         damaged = bytearray(content)
         damaged[position] ^= int(random.integers(1, 256))
-        for read in (read_metadata, parse_model):
+        for read in (read_metadata, unpack_model):
             with contextlib.suppress(ModelError):
                 read(bytes(damaged))
 
@@ -164,9 +163,9 @@ def test_flipped_bytes_never_escape_as_another_exception(model: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "0 bytes"),
-        (b"PK\x03\x04 something else", "expected a TFLite model"),
-        (b"\x1c\x00\x00\x00TFL3", "cut off or damaged"),
+        (b"", "an empty file"),
+        (b"PK\x03\x04 something else", r"expected a \.tflite model"),
+        (b"\x1c\x00\x00\x00TFL3", "truncated or damaged"),
     ],
 )
 def test_what_is_no_model_is_named_as_such(content: bytes, message: str, tmp_path: Path) -> None:
@@ -175,6 +174,13 @@ def test_what_is_no_model_is_named_as_such(content: bytes, message: str, tmp_pat
     with pytest.raises(ModelError, match=message) as raised:
         read_metadata(path)
     assert "broken.tflite" in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5_000, '{"a"', "\udcff"])
+def test_metadata_that_no_json_reader_takes_is_a_model_error(text: str, model: bytes) -> None:
+    content = with_entry(model, METADATA_NAME, text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ModelError, match="metadata 'ASMNET_KIT' is not JSON"):
+        read_metadata(content)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -195,6 +201,7 @@ def test_a_model_without_metadata_is_refused_with_the_way_out(model: bytes) -> N
         ({"landmarks": "68"}, "landmarks to be int"),
         ({"crop": {}}, "'crop.scale'; it is missing"),
         ({"crop": {"scale": -1.0}}, "crop scale above 0"),
+        ({"crop": {"scale": 1e300}}, "crop scale above 0 and up to 100, got 1e"),
         ({"input": {"size": 112, "colour": "BGR", "mean": 128, "scale": 128}}, "'RGB', got 'BGR'"),
         ({"outputs": {"pose": "degrees / 90"}}, "an output 'landmarks'"),
         ({"outputs": {"landmarks": 1}}, "map names to units"),
@@ -209,7 +216,8 @@ def test_metadata_that_would_be_misread_is_refused(change: dict[str, object], me
 def test_the_public_model_files_come_through_a_round_trip(shared: Path) -> None:
     """Real converter output, with custom operators, keeps its tensors, operators and constants."""
     for path in sorted((shared / "data" / "edgetpu_pairs").glob("mobilenet*.tflite")):
-        before, after = parse_model(path), parse_model(with_metadata(path.read_bytes(), METADATA))
+        content = path.read_bytes()
+        before, after = unpack_model(content), unpack_model(with_metadata(content, METADATA))
         assert len(before.subgraphs[0].operators) == len(after.subgraphs[0].operators)
         for one, other in zip(before.buffers, after.buffers, strict=False):
             np.testing.assert_array_equal(one.data, other.data)

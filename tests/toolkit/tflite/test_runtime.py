@@ -208,6 +208,21 @@ def test_files_with_flipped_bits_run_or_are_refused_but_never_crash(make_tflite,
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+def test_a_depthwise_convolution_without_bias_is_refused_before_the_runtime_crashes(make_op_model):
+    """LiteRT 2.3.0 loads it, and reads the missing bias when it runs."""
+    path = make_op_model(
+        {
+            "op": "DEPTHWISE_CONV_2D",
+            "into": (1, 8, 8, 4),
+            "shape": (1, 8, 8, 4),
+            "constants": [np.ones((1, 3, 3, 4), np.int8)],
+            "options": ("DepthwiseConv2DOptions", {"strideW": 1, "strideH": 1}),
+        }
+    )
+    with pytest.raises(ModelError, match="to have a bias, got none at operator 0"):
+        open_runtime(path)
+
+
 def test_dequantize_follows_scale_times_raw_minus_zero_point():
     info = TensorInfo("x", (3,), np.dtype(np.uint8), 0.5, 10)
     assert dequantize(np.array([0, 10, 13], np.uint8), info).tolist() == [-5.0, 0.0, 1.5]

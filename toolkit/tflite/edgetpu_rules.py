@@ -1,4 +1,4 @@
-"""What the Edge TPU compiler and LiteRT's GPU accelerator take of a model, operator by operator.
+"""What the Edge TPU compiler takes of a model, operator by operator.
 
 Sources: Coral's table of supported operations, statuses and failures of the compiler's versions 2.0
 to 16.0 in public logs, and pairs of source and compiled models. What nobody could foresee from
@@ -6,55 +6,26 @@ outside (a model whose activations are too large, internal errors) is not here: 
 rules is a prediction.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from asmnet_kit.tflite.graph import OPERATOR_NAMES, Graph, Op, Tensor
-
-# The Edge TPU compiler's own words for what became of an operator.
-MAPPED = "Mapped to Edge TPU"
-SECOND_SUBGRAPH = "More than one subgraph is not supported"
-LIMITATION = "Operation is otherwise supported, but not mapped due to some unspecified limitation"
-DATA_TYPE = "Operation is working on an unsupported data type"
-NOT_SUPPORTED = "Operation not supported"
-VERSION = "Operation version not supported"
-STRIDES = "Only Strided-Slice with unitary strides supported"
-NOT_CONSTANT = "Filter, bias, or other param is not constant at compile-time"
-RANK = "Tensor has unsupported rank (up to 3 innermost dimensions mapped)"
-EDGETPU_STATUSES = (
-    MAPPED,
-    SECOND_SUBGRAPH,
-    LIMITATION,
+from asmnet_kit.tflite.graph import BATCH_AXIS, Graph, Op, Tensor
+from asmnet_kit.tflite.int8_rules import dense_scales
+from asmnet_kit.tflite.rulings import (
     DATA_TYPE,
-    NOT_SUPPORTED,
-    VERSION,
-    STRIDES,
+    LIMITATION,
+    MAPPED,
     NOT_CONSTANT,
+    NOT_SUPPORTED,
     RANK,
+    STRIDES,
+    VERSION,
+    Rule,
+    Ruling,
 )
+from asmnet_kit.tflite.schema import OPERATOR_NAMES
 
 COMPILED = "edgetpu-custom-op"  # custom code of what the compiler leaves behind
-
-
-@dataclass(frozen=True)
-class Ruling:
-    """Why an operator does not run on the accelerator.
-
-    Attributes:
-        status: in the compiler's words.
-        reason: what in this operator is the matter.
-        cure: what to change in the model.
-        refuses_model: the compiler (or this kit, for the user's good) takes nothing of the model.
-    """
-
-    status: str
-    reason: str
-    cure: str
-    refuses_model: bool = False
-
-
-Rule = Callable[[Op], Ruling | None]
 
 # Highest operator versions of TensorFlow Lite 2.5, which the compiler 16.0 is built on. A newer one
 # makes it refuse the whole model.
@@ -95,6 +66,7 @@ LAST_OPERATOR_OF_TFLITE_2_5 = 139  # HASHTABLE_SIZE; GELU and others came later
 OPERATOR_NUMBERS = {name: number for number, name in OPERATOR_NAMES.items()}
 
 INTEGER8 = ("int8", "uint8")
+INDEX_TYPES = ("int32", "int64", "bool")  # of sizes, indices and conditions
 MAX_SOFTMAX_ELEMENTS = 16_000  # Coral's table
 
 # Public logs bracket these limits; nobody outside knows them. A mean over 256 x 128 positions did
@@ -106,7 +78,24 @@ MAX_RESIZED_ELEMENTS = 2**21
 MAX_RESIZE_FACTOR = 16
 
 ACTIVATION_NONE = 0
-BATCH_AXIS = 0
+
+# Which inputs of operators say how large their output is, or along which axes it shrinks.
+SIZE_INPUTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "MEAN": (1,),
+        "PAD": (1,),
+        "REDUCE_MAX": (1,),
+        "REDUCE_MIN": (1,),
+        "RESHAPE": (1,),
+        "RESIZE_BILINEAR": (1,),
+        "RESIZE_NEAREST_NEIGHBOR": (1,),
+        "SLICE": (1, 2),
+        "STRIDED_SLICE": (1, 2, 3),
+        "SUM": (1,),
+        "TRANSPOSE": (1,),
+        "TRANSPOSE_CONV": (0,),
+    }
+)
 
 
 def edgetpu_model_ruling(graph: Graph) -> Ruling | None:
@@ -122,7 +111,7 @@ def edgetpu_model_ruling(graph: Graph) -> Ruling | None:
         return Ruling(
             DATA_TYPE,
             "the model is not quantized: no operator works on int8 or uint8 values",
-            "quantize it in full: asmnet-kit quantize --recipe qat_w8a8 or ptq_w8a8",
+            "quantize the whole model: asmnet-kit quantize --recipe qat_w8a8 or ptq_w8a8",
             refuses_model=True,
         )
     return None
@@ -130,7 +119,7 @@ def edgetpu_model_ruling(graph: Graph) -> Ruling | None:
 
 def edgetpu_ruling(op: Op) -> Ruling | None:
     """Why the Edge TPU does not take this operator, or None when it does."""
-    for rule in (_version, _supported, _types, _ranks, *_RULES.get(op.name, ())):
+    for rule in (_fixed_sizes, _version, _supported, _types, _ranks, *_RULES.get(op.name, ())):
         ruling = rule(op)
         if ruling is not None:
             return ruling
@@ -139,16 +128,31 @@ def edgetpu_ruling(op: Op) -> Ruling | None:
 
 def edgetpu_hazard(op: Op) -> Ruling | None:
     """Why this operator must not run on the Edge TPU although the compiler takes it."""
-    weights = op.inputs[1] if op.name == "FULLY_CONNECTED" and len(op.inputs) > 1 else None
-    if weights is None or len(weights.scales) <= 1:
+    scales = dense_scales(op)
+    if scales <= 1:
         return None
     return Ruling(
         MAPPED,
-        f"FULLY_CONNECTED with one weight scale for each of its {len(weights.scales)} outputs: the "
+        f"FULLY_CONNECTED with one weight scale for each of its {scales} outputs: the "
         f"compiler takes it, but the Edge TPU's runtime then returns one constant for every output "
         f"without any error",
         "convert with converter._experimental_disable_per_channel_quantization_for_dense_layers"
         " = True (asmnet-kit quantize does), or make the head a 1x1 convolution",
+        refuses_model=True,
+    )
+
+
+def _fixed_sizes(op: Op) -> Ruling | None:
+    """TensorFlow Lite refuses delegates beside a tensor whose size is known only at run time."""
+    sizes = [op.inputs[i] for i in SIZE_INPUTS.get(op.name, ()) if i < len(op.inputs)]
+    computed = next((t for t in sizes if t.elements and not t.constant), None)
+    if computed is None:
+        return None
+    return Ruling(
+        NOT_CONSTANT,
+        f"the size of {op.name}'s output is computed while the model runs (tensor "
+        f"{computed.name!r}); the compiler refuses the whole model",
+        "convert with fixed shapes: with a batch of 1, sizes become constants",
         refuses_model=True,
     )
 
@@ -219,7 +223,9 @@ def _types(op: Op) -> Ruling | None:
         DATA_TYPE,
         f"{op.name} works on {wrong.type} values (tensor {wrong.name!r}); the Edge TPU has int8 "
         f"and uint8",
-        "quantize weights and activations to 8 bits: recipes qat_w8a8 and ptq_w8a8",
+        "convert with fixed shapes (a batch of 1), so that sizes and indices become constants"
+        if wrong.type in INDEX_TYPES
+        else "quantize weights and activations to 8 bits: recipes qat_w8a8 and ptq_w8a8",
     )
 
 
@@ -236,7 +242,7 @@ def _ranks(op: Op) -> Ruling | None:
 
 
 def _constants(first: int) -> Rule:
-    """Inputs from the ``first`` on must be constants."""
+    """Inputs from the ``first`` on must be constants: weights, slopes, axes."""
 
     def rule(op: Op) -> Ruling | None:
         if all(t.constant for t in op.inputs[first:]):
@@ -307,9 +313,9 @@ def _one_dimensional(op: Op, tensors: tuple[Tensor, ...]) -> Ruling | None:
 def _axes(op: Op) -> list[int]:
     """The reduced axes, counted from the front."""
     rank = len(op.inputs[0].shape)
-    if len(op.inputs) < 2 or not op.inputs[1].constant:
+    if not rank or not op.inputs[1].constant:
         return []
-    return [int(axis) % max(rank, 1) for axis in op.inputs[1].integers]
+    return [int(axis) % rank for axis in op.inputs[1].integers]
 
 
 def _not_over_batch(op: Op) -> Ruling | None:
@@ -324,7 +330,7 @@ def _mean(op: Op) -> Ruling | None:
     if channel in axes and len(shape) > 1 and shape[channel] % 4:
         return Ruling(
             LIMITATION,
-            f"MEAN over {shape[channel]} channels, which is no multiple of 4",
+            f"MEAN over {shape[channel]} channels, which is not a multiple of 4",
             "make the number of channels a multiple of 4",
         )
     positions = 1
@@ -341,9 +347,9 @@ def _mean(op: Op) -> Ruling | None:
 
 
 def _pad(op: Op) -> Ruling | None:
-    paddings = op.inputs[1].integers.reshape(-1, 2)
-    if len(paddings) == 4 and paddings[0].any():
-        return Ruling(LIMITATION, "PAD of the batch", "pad height, width or channels alone")
+    paddings = op.inputs[1]
+    if paddings.shape == (4, 2) and paddings.integers[:2].any():
+        return Ruling(LIMITATION, "PAD of the batch", "pad only height, width or channels")
     return None
 
 
@@ -409,10 +415,11 @@ def _softmax(op: Op) -> Ruling | None:
 
 
 def _strided_slice(op: Op) -> Ruling | None:
-    if len(op.inputs) > 3 and op.inputs[3].constant and (op.inputs[3].integers != 1).any():
+    strides = op.inputs[3]
+    if strides.constant and (strides.integers != 1).any():
         return Ruling(
             STRIDES,
-            f"STRIDED_SLICE with the strides {op.inputs[3].integers.tolist()}",
+            f"STRIDED_SLICE with the strides {strides.integers.tolist()}",
             "take every value, or use a strided convolution or pooling",
         )
     return None
@@ -425,21 +432,18 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "DEPTHWISE_CONV_2D": (_constants(1), _equal_dilation),
     "FULLY_CONNECTED": (_constants(1), _fully_connected),
     "MAX_POOL_2D": (_no_activation,),
-    "MEAN": (_constants(1), _not_over_batch, _mean),
+    "MEAN": (_not_over_batch, _mean),
     "PACK": (_axis_is_not_batch("axis"),),
-    "PAD": (_constants(1), _pad),
+    "PAD": (_pad,),
     "PRELU": (_constants(1), _prelu),
-    "REDUCE_MAX": (_constants(1), _not_over_batch),
-    "REDUCE_MIN": (_constants(1), _not_over_batch),
-    "RESHAPE": (_constants(1),),
-    "RESIZE_BILINEAR": (_constants(1), _resize),
-    "RESIZE_NEAREST_NEIGHBOR": (_constants(1), _resize),
-    "SLICE": (_constants(1),),
+    "REDUCE_MAX": (_not_over_batch,),
+    "REDUCE_MIN": (_not_over_batch,),
+    "RESIZE_BILINEAR": (_resize,),
+    "RESIZE_NEAREST_NEIGHBOR": (_resize,),
     "SOFTMAX": (_softmax,),
     "SPLIT": (_split,),
-    "STRIDED_SLICE": (_constants(1), _strided_slice),
-    "SUM": (_constants(1), _not_over_batch),
-    "TRANSPOSE": (_constants(1),),
+    "STRIDED_SLICE": (_strided_slice,),
+    "SUM": (_not_over_batch,),
 }
 
 _SUPPORTED = frozenset(
@@ -457,130 +461,16 @@ _SUPPORTED = frozenset(
         "RELU",
         "RELU6",
         "RELU_N1_TO_1",
+        "RESHAPE",
         "RSQRT",
+        "SLICE",
         "SPACE_TO_DEPTH",
         "SQUARED_DIFFERENCE",
         "SQUEEZE",
         "SUB",
         "TANH",
+        "TRANSPOSE",
         "TRANSPOSE_CONV",
         "UNIDIRECTIONAL_SEQUENCE_LSTM",
     }
 )
-
-# The GPU's side. LiteRT's WebGPU accelerator does not publish a list; this is the TensorFlow Lite
-# GPU delegate's, whose model parser it shares, with the highest version that the parser takes.
-GPU_MAPPED = "Mapped to GPU"
-GPU_VERSIONS: Mapping[str, int] = MappingProxyType(
-    {
-        "ABS": 1,
-        "ADD": 4,
-        "AVERAGE_POOL_2D": 3,
-        "BATCH_MATMUL": 4,
-        "CAST": 4,
-        "CONCATENATION": 3,
-        "CONV_2D": 6,
-        "COS": 1,
-        "DENSIFY": 1,
-        "DEPTHWISE_CONV_2D": 7,
-        "DEPTH_TO_SPACE": 2,
-        "DEQUANTIZE": 6,
-        "DIV": 2,
-        "ELU": 1,
-        "EQUAL": 4,
-        "EXP": 2,
-        "FLOOR": 1,
-        "FLOOR_DIV": 3,
-        "FLOOR_MOD": 2,
-        "FULLY_CONNECTED": 14,
-        "GATHER": 7,
-        "GELU": 2,
-        "GREATER": 2,
-        "GREATER_EQUAL": 3,
-        "HARD_SWISH": 1,
-        "LEAKY_RELU": 2,
-        "LESS": 3,
-        "LESS_EQUAL": 3,
-        "LOG": 2,
-        "LOGICAL_AND": 1,
-        "LOGISTIC": 3,
-        "MAXIMUM": 4,
-        "MAX_POOL_2D": 3,
-        "MEAN": 3,
-        "MINIMUM": 4,
-        "MIRROR_PAD": 3,
-        "MUL": 7,
-        "NEG": 2,
-        "NOT_EQUAL": 3,
-        "ONE_HOT": 1,
-        "PACK": 4,
-        "PAD": 4,
-        "PADV2": 4,
-        "POW": 1,
-        "PRELU": 1,
-        "QUANTIZE": 4,
-        "REDUCE_MAX": 3,
-        "REDUCE_MIN": 3,
-        "REDUCE_PROD": 2,
-        "RELU": 3,
-        "RELU6": 3,
-        "RELU_N1_TO_1": 1,
-        "RESHAPE": 2,
-        "RESIZE_BILINEAR": 4,
-        "RESIZE_NEAREST_NEIGHBOR": 4,
-        "RSQRT": 3,
-        "SELECT": 3,
-        "SELECT_V2": 2,
-        "SIN": 1,
-        "SLICE": 6,
-        "SOFTMAX": 3,
-        "SPACE_TO_DEPTH": 2,
-        "SPLIT": 4,
-        "SPLIT_V": 2,
-        "SQRT": 1,
-        "SQUARE": 1,
-        "SQUARED_DIFFERENCE": 2,
-        "SQUEEZE": 2,
-        "STRIDED_SLICE": 8,
-        "SUB": 5,
-        "SUM": 2,
-        "TANH": 3,
-        "TILE": 3,
-        "TRANSPOSE": 6,
-        "TRANSPOSE_CONV": 4,
-        "UNPACK": 4,
-    }
-)
-GPU_TYPES = ("float32", "float16", "int8", "uint8", "int32", "bool")
-
-
-def gpu_ruling(op: Op) -> Ruling | None:
-    """Why the GPU accelerator does not take this operator, or None when it does."""
-    if op.custom or op.name not in GPU_VERSIONS:
-        return Ruling(
-            NOT_SUPPORTED,
-            f"the GPU accelerator has no {op.name}",
-            "replace it by supported operators; it splits the model between GPU and CPU",
-        )
-    if op.version > GPU_VERSIONS[op.name]:
-        return Ruling(
-            VERSION,
-            f"version {op.version} of {op.name}; the GPU accelerator takes up to "
-            f"{GPU_VERSIONS[op.name]}",
-            "convert to float32, float16 or full int8",
-        )
-    wrong = next((t for t in op.activations if t.type not in GPU_TYPES), None)
-    if wrong is not None:
-        return Ruling(
-            DATA_TYPE,
-            f"{op.name} works on {wrong.type} values (tensor {wrong.name!r})",
-            "use a float32, float16 or int8 model",
-        )
-    tensor = next((t for t in op.activations if len(t.shape) > 4), None)
-    if tensor is None:
-        return None
-    return Ruling(
-        RANK,
-        f"tensor {tensor.name!r} has the shape {list(tensor.shape)}; four dimensions are the limit",
-        "reshape it to batch x height x width x channels",
-    )
