@@ -24,7 +24,9 @@ from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.registry import PREPARED, load_dataset
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import to_float_input
-from asmnet_kit.face.shape_model import ShapeAccumulator, ShapeModel
+from asmnet_kit.face.shape_model.file import save_shape_model
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
+from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.augment import AugmentRanges
@@ -137,7 +139,7 @@ def train(
             config.save(run / CONFIG)
             write_manifest(run, manifest)
             if shape_model is not None:
-                shape_model.save(run / SHAPE_MODEL)
+                save_shape_model(shape_model, run / SHAPE_MODEL)
         with prepared_faces(sources, run, config, is_chief=is_chief) as (train_faces, val_faces):
             model, result = _fit(
                 config,

@@ -13,7 +13,7 @@ from asmnet_kit.base.errors import DatasetError, KitError, ModelError, UsageErro
 from asmnet_kit.base.files import alone_in
 from asmnet_kit.datasets.base import Face, PictureFile
 from asmnet_kit.datasets.registry import load_dataset
-from asmnet_kit.face.shape_model import ShapeModel
+from asmnet_kit.face.shape_model.file import load_shape_model
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.training.config import TrainConfig
@@ -101,8 +101,8 @@ def test_the_saved_model_measures_what_the_run_said(finished: TrainResult, data:
 
 
 def test_the_shape_model_keeps_the_share_of_variance_asked_for(finished: TrainResult) -> None:
-    model = ShapeModel.load(finished.run / "shape_model.npz")
-    assert model.scheme == 68
+    model = load_shape_model(finished.run / "shape_model.npz")
+    assert model.points == 68
     assert model.aligned
     assert model.explained_variance_ratio.sum() >= 0.8 - 1e-6
 

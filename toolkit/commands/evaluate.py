@@ -152,11 +152,11 @@ def _calibrate(result: "Evaluation", plausibility: "Plausibility | None", path: 
     from dataclasses import replace
 
     from asmnet_kit.base.console import stderr
-    from asmnet_kit.face.plausibility import Calibration
+    from asmnet_kit.face.plausibility import LogisticFit
 
     if plausibility is None or result.residual is None:
         return  # refused before
-    calibration = Calibration.fit(result.residual, result.nme)
+    calibration = LogisticFit.fit(result.residual, result.nme)
     replace(plausibility, calibration=calibration).save(path)
     stderr().print(
         f"plausibility calibrated on {calibration.faces} faces, {calibration.failures} of them "

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.face.shape_model import ShapeAccumulator, ShapeModel, into_reference
+from asmnet_kit.face.shape_model.align import into_reference
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
+from asmnet_kit.face.shape_model.operator import ShapeModel
 
 # Of the teacher's shapes: pose, mouth and face form, 7 or 8 components of the research faces that
 # docs/accuracy.md names. From 0.90 to 0.985 the held-back distance changes by less than 0.1 points.

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
 
 
 def write_face(path, *, missing=(), width=50.0):

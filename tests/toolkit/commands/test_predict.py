@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
-from asmnet_kit.face.shape_model import ShapeAccumulator, generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
+from asmnet_kit.face.shape_model.file import save_shape_model
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.shipping.shipped import default_model
 
 EXIF_ROTATE_90_CLOCKWISE = 6  # how a phone held upright stores its landscape sensor's picture
@@ -114,7 +116,7 @@ def test_a_photograph_with_data_behind_its_end_is_whole(tmp_path, make_tflite):
 def test_a_shape_model_gives_the_plausibility(photo, make_tflite, tmp_path):
     accumulator = ShapeAccumulator(68)
     accumulator.update(np.stack([generic_reference(68) * [w, 1] for w in (0.9, 1.0, 1.1)]))
-    accumulator.fit(0.99).save(tmp_path / "shape_model.npz")
+    save_shape_model(accumulator.fit(0.99), tmp_path / "shape_model.npz")
     result = run(
         photo, "--model", make_tflite(), "--shape-model", tmp_path / "shape_model.npz", "--json"
     )
