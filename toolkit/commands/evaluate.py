@@ -14,6 +14,7 @@ from asmnet_kit.commands.options import (
     data_options,
     json_option,
     measured_split_option,
+    plausibility_for,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +90,6 @@ def evaluate(
         raise UsageError("--threads is for a .tflite; TensorFlow chooses its own: leave it out")
     from asmnet_kit.base.console import counting, print_json, stderr, stdout
     from asmnet_kit.datasets.registry import load_to_measure
-    from asmnet_kit.face.plausibility import Plausibility, own_plausibility
     from asmnet_kit.measure.ced_plot import check_plot, plot_ced
     from asmnet_kit.measure.evaluate import evaluate as measure
     from asmnet_kit.predict.open_predictor import open_predictor
@@ -97,9 +97,7 @@ def evaluate(
     if ced_path is not None:
         check_plot(ced_path)  # rather now than after minutes of measuring
     predictor = open_predictor(model, threads=threads or 1)
-    plausibility = (
-        own_plausibility(model) if shape_model_path is None else Plausibility.load(shape_model_path)
-    )
+    plausibility = plausibility_for(predictor, model, shape_model_path)
     dataset, split = load_to_measure(
         data, data_format, split=split, subset=subset, model_points=predictor.scheme.points
     )

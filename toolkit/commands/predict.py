@@ -14,6 +14,7 @@ from asmnet_kit.commands.options import (
     ModelPath,
     is_given,
     json_option,
+    plausibility_for,
     told_default_model,
 )
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from asmnet_kit.face.plausibility import Plausibility
+    from asmnet_kit.face.predictor import Predictor
     from asmnet_kit.predict.picture import FacePrediction
 
 SCHEMA_VERSION = 1
@@ -137,15 +139,17 @@ def predict(
     if model is None:
         model = told_default_model()
     from asmnet_kit.predict.detector import MIN_SCORE
+    from asmnet_kit.predict.open_predictor import open_predictor
 
-    plausibility = _plausibility(model, shape_model_path)
+    predictor = open_predictor(model)
+    plausibility = plausibility_for(predictor, model, shape_model_path)
     score = MIN_SCORE if min_score is None else min_score
     if is_film:
         from asmnet_kit.commands.predict_film import predict_film
 
         predict_film(
             int(str(source)) if camera else source,
-            model=model,
+            predictor=predictor,
             plausibility=plausibility,
             min_score=score,
             smoothing=not no_smoothing,
@@ -155,7 +159,7 @@ def predict(
             as_json=as_json,
         )
     else:
-        _predict_picture(source, model, boxes, score, plausibility, out, as_json)
+        _predict_picture(source, predictor, boxes, score, plausibility, out, as_json)
 
 
 def _refuse_contradictions(
@@ -176,7 +180,7 @@ def _refuse_contradictions(
 
 def _predict_picture(
     image: Path,
-    model: Path,
+    predictor: "Predictor",
     boxes: tuple[BoxOption, ...],
     min_score: float,
     plausibility: "Plausibility | None",
@@ -187,11 +191,9 @@ def _predict_picture(
 
     from asmnet_kit.base.console import print_json, stderr, stdout
     from asmnet_kit.face.pictures import read_image
-    from asmnet_kit.predict.open_predictor import open_predictor
     from asmnet_kit.predict.picture import predict_image
 
     picture = read_image(image, upright=True)
-    predictor = open_predictor(model)
     faces = predict_image(
         picture,
         predictor,
@@ -224,12 +226,6 @@ def _check_output(out: Path, source: Path, endings: tuple[str, ...]) -> None:
         raise UsageError(f"--out: expected a name ending in {', '.join(endings)}, got {out.name}")
     if out.resolve() == source.resolve():
         raise UsageError(f"--out would overwrite {source}: choose another name")
-
-
-def _plausibility(model: Path, path: Path | None) -> "Plausibility | None":
-    from asmnet_kit.face.plausibility import Plausibility, own_plausibility
-
-    return own_plausibility(model) if path is None else Plausibility.load(path)
 
 
 def _table(faces: "list[FacePrediction]", image: Path) -> "Table":

@@ -221,13 +221,18 @@ class Plausibility:
         return cls(shape_model, calibration)
 
 
+def own_shape_model(model: Path) -> Path:
+    """Where a model's own shape model is: in its run folder, or beside its file, named like it."""
+    return model / SHAPE_MODEL if model.is_dir() else model.with_suffix(SHAPE_MODEL_SUFFIX)
+
+
 def own_plausibility(model: Path) -> Plausibility | None:
-    """Of the shape model in a run folder, or beside a model file under the same name; else None.
+    """Of ``own_shape_model``; None where there is no such file.
 
     Raises:
-        ModelError: it is damaged.
+        ModelError: the file is no shape model, or a damaged one.
     """
-    path = model / SHAPE_MODEL if model.is_dir() else model.with_suffix(SHAPE_MODEL_SUFFIX)
+    path = own_shape_model(model)
     return Plausibility.load(path) if path.is_file() else None
 
 
