@@ -71,7 +71,7 @@ class FileSlice:
         return decode_image(self.read_encoded(), name=self.name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Face:
     """One annotated face.
 

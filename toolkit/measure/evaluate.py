@@ -82,7 +82,7 @@ class Scores:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """A model's accuracy on a data set.
 
@@ -266,7 +266,7 @@ def require_same_points(predictor: Predictor, dataset: Dataset) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _FaceCrop:
     face: Face
     crop: Crop

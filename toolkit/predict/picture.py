@@ -17,7 +17,7 @@ from asmnet_kit.face.predictor import Predictor, refuse_nan
 from asmnet_kit.predict.detector import MIN_SCORE, detect_faces
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FacePrediction:
     """One face of a picture.
 

@@ -30,7 +30,7 @@ class ShippedModel:
     Attributes:
         name: what ``--model`` takes.
         folder: where its files are.
-        card: the JSON object of its card (:func:`asmnet_kit.shipping.ship.card`).
+        card: the JSON object in NAME.json, which ``asmnet_kit.shipping.ship`` writes.
     """
 
     name: str

@@ -29,7 +29,7 @@ MIN_FACES = 100
 MAX_FACES = 20_000  # spread evenly over more: enough for ten slopes a point, 0.4 GB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """Where the labels lie, seen from the teacher's points, in the frame of the face.
 

@@ -64,7 +64,7 @@ class Prepared:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Surroundings:
     """A face's picture as a record stores it; points are in its pixels, 0-based."""
 
