@@ -175,11 +175,20 @@ def splits_of(path: Path, format: str) -> tuple[str, ...]:
 
 
 def split_of_path(path: Path) -> str | None:
-    """The split a folder is by its own name or that of a folder just above it.
+    """The split that a folder is by its own name.
 
-    "test" for ``.../test`` and ``.../test/ytf``, "train" for ``helen/trainset``, None elsewhere.
+    "test" for ``DATA/test`` and ``helen/testset``, None for ``DATA/test/ytf`` and ``DATA``.
     """
     return split_named(ancestors_of(Path(path)))
+
+
+def split_above(path: Path) -> str | None:
+    """The split that a folder above ``path`` is named after, the nearest first.
+
+    It may be somebody's home directory, so it decides nothing; but who gives ``DATA/test/ytf``
+    should be told.
+    """
+    return split_named(Path(path).resolve().parts[1:-1])
 
 
 def _module(format: str) -> ModuleType:
