@@ -335,13 +335,15 @@ def check_folder(run: Path, config: TrainConfig, *, resume: bool) -> None:
 
 
 def _dataset_facts(sources: Sources) -> dict[str, Any]:
-    """The manifest's ``dataset``; ``sha256`` is that of the training faces."""
+    """The manifest's ``dataset``; ``sha256`` and ``labels_sha256`` are of the training faces."""
     return {
         "name": sources.train.name,
         "format": sources.train.format,
         "counts": {"train": len(sources.train.faces), "val": len(sources.val.faces)},
         "sha256": sources.train.fingerprint(),
         "val_sha256": sources.val.fingerprint(),
+        "labels_sha256": sources.train.labels_fingerprint(),
+        "val_labels_sha256": sources.val.labels_fingerprint(),
     }
 
 
@@ -349,16 +351,21 @@ def _require_same_data(run: Path, facts: dict[str, Any]) -> None:
     if not (run / MANIFEST).exists():
         return  # stopped before anything was computed
     before = read_manifest(run).get("dataset", {})
-    changed = [
-        name
-        for name, key in (("training", "sha256"), ("validation", "val_sha256"))
-        if before.get(key) != facts[key]
-    ]
+    changed: dict[str, list[str]] = {}
+    for faces, side in (("training", ""), ("validation", "val_")):
+        for key, what in (
+            (f"{side}sha256", "files, sizes or landmarks"),
+            (f"{side}labels_sha256", "poses, splits, subsets or boxes"),
+        ):
+            # A run that an earlier version began did not note the labels.
+            if before.get(key) != facts[key] and (key in before or "labels" not in key):
+                changed.setdefault(faces, []).append(what)
     if changed:
+        what = ", ".join(dict.fromkeys(what for parts in changed.values() for what in parts))
         raise UsageError(
-            f"{run}: the {' and '.join(changed)} data changed since the run began (files, sizes or "
-            f"landmarks; {before.get('counts')} then, {facts['counts']} now), so it cannot be "
-            "resumed: restore the data, or start a new run"
+            f"{run}: the {' and '.join(changed)} data changed since the run began ({what}; "
+            f"{before.get('counts')} then, {facts['counts']} now), so it cannot be resumed: "
+            "restore the data, or start a new run"
         )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.benchmarks.protocol import cpu_list
-from asmnet_kit.results.results import ACCURACY_FACTS, Result, fell_back
+from asmnet_kit.results.results import Result, fell_back, unlike_faces
 
 MAX_SLOWDOWN = 1.10  # new / base, of the judged percentile
 MAX_NME_INCREASE = 0.1  # percentage points of NME
@@ -427,7 +427,8 @@ def _differences(base: Sequence[Result], new: Sequence[Result], across: Sequence
             if part not in across:
                 found += _part_differences(part, facts, first[part], other[part])
         if "data" not in across and measured and other["accuracy"]:
-            found += _part_differences("accuracy", ACCURACY_FACTS, measured, other["accuracy"])
+            unlike = unlike_faces([measured, other["accuracy"]])
+            found += _part_differences("accuracy", unlike, measured, other["accuracy"])
     return list(dict.fromkeys(found))
 
 

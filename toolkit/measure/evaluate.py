@@ -88,7 +88,7 @@ class Evaluation:
 
     Attributes:
         model, landmarks, input_size, crop_scale: the predictor's.
-        dataset, dataset_format, dataset_fingerprint: the data set's.
+        dataset, dataset_format, dataset_fingerprint, dataset_labels_fingerprint: the data set's.
         boxes: where the crops came from, ``landmarks`` or ``detector``.
         complete_only: whether faces with missing points were left out.
         pose_source: what the predicted pose was compared with: ``labels`` of the data set, else
@@ -111,6 +111,7 @@ class Evaluation:
     dataset: str
     dataset_format: str
     dataset_fingerprint: str
+    dataset_labels_fingerprint: str
     boxes: str
     complete_only: bool
     pose_source: str | None
@@ -135,6 +136,7 @@ class Evaluation:
             "dataset": self.dataset,
             "dataset_format": self.dataset_format,
             "dataset_fingerprint": self.dataset_fingerprint,
+            "dataset_labels_fingerprint": self.dataset_labels_fingerprint,
             "boxes": self.boxes,
             "complete_only": self.complete_only,
             **self.scores.to_json(),
@@ -238,6 +240,7 @@ def evaluate(
         dataset=dataset.name,
         dataset_format=dataset.format,
         dataset_fingerprint=dataset.fingerprint(),
+        dataset_labels_fingerprint=dataset.labels_fingerprint(),
         boxes=boxes,
         complete_only=complete_only,
         pose_source=pose_truth.source if has_pose else None,

@@ -152,4 +152,5 @@ def test_a_broken_link_costs_its_face_and_no_more(make_tflite, data):
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
     assert content["faces"] == 1 and len(content["dataset_fingerprint"]) == 64
+    assert content["dataset_labels_fingerprint"].startswith("v1:")
     assert "c.jpg" in result.stderr

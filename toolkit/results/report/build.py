@@ -21,7 +21,7 @@ from asmnet_kit.base.files import write_text
 from asmnet_kit.results.report import text
 from asmnet_kit.results.report.charts import Axis, Scatter, histogram_path, scatter
 from asmnet_kit.results.report.details import Profile, Sustained, profiles, sustained_runs
-from asmnet_kit.results.results import ACCURACY_FACTS, Result, fell_back
+from asmnet_kit.results.results import Result, fell_back, unlike_faces
 
 DEFAULT_TITLE = "Benchmark report"
 OPEN_ROWS = 24  # charts shown at once; more are there, folded
@@ -400,8 +400,7 @@ def _scatter(rows: Sequence[Row]) -> Scatter | None:
 
 def _of_the_same_faces(rows: Sequence[Row]) -> bool:
     """Whether the NMEs of ``rows`` can be ranked: of one data set, in boxes of one kind."""
-    facts = [row.result["accuracy"] or {} for row in rows]
-    return len({json.dumps([fact.get(name) for name in ACCURACY_FACTS]) for fact in facts}) <= 1
+    return not unlike_faces([row.result["accuracy"] or {} for row in rows])
 
 
 def _grouped(rows: Sequence[Row], key: str) -> list[tuple[str, list[str]]]:
