@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.console import counting, stderr
 from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.files import alone_in, make_folder, replacing
+from asmnet_kit.base.files import alone_in, is_unused, make_folder, replacing
 from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, MANIFEST, MODEL, RECORDS, SHAPE_MODEL
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.registry import PREPARED, load_dataset
@@ -328,7 +328,7 @@ def check_folder(run: Path, config: TrainConfig, *, resume: bool) -> None:
         raise UsageError(
             f"{run} already holds a run: continue it with --resume, or choose another --out"
         )
-    elif run.exists() and (not run.is_dir() or any(run.iterdir())):
+    elif not is_unused(run):
         raise UsageError(
             f"{run}: expected an empty or new folder for the run; choose another --out"
         )

@@ -116,8 +116,8 @@ def alone_in(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UsageError(
-                f"{folder}: another process is writing there: wait for it, or stop it and use "
-                "--resume"
+                f"{folder}: another process is writing there: wait for it, or stop it and go on "
+                "from there (train and quantize: with --resume)"
             ) from error
         except OSError as error:
             if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP):

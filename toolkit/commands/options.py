@@ -150,7 +150,7 @@ def out_option(help: str) -> Callable[[Command], Command]:
 
 
 def seed_option(command: Command) -> Command:
-    """``--seed S``, 0 unless told."""
+    """``--seed S``, by default 0."""
     return click.option(
         "--seed",
         type=click.IntRange(min=0, max=MAX_SEED),

@@ -55,8 +55,8 @@ def _parse_boxes(
 @click.option(
     "--model",
     type=ModelPath(MODEL),
-    help="A model of the kit by its name (asmnet-kit models), a .tflite, a .keras or a run folder. "
-    "Unless told, the kit's default model.",
+    help="A model of the kit by its name (asmnet-kit models), a .tflite, a .keras or a run "
+    "folder.  [default: the kit's default model]",
 )
 @click.option(
     "--box",
@@ -166,7 +166,9 @@ def _refuse_contradictions(
     *, boxes: tuple[BoxOption, ...], min_score: float | None, is_film: bool
 ) -> None:
     if boxes and min_score is not None:
-        raise UsageError("--min-score is the detector's, and --box does without it: drop one")
+        raise UsageError(
+            "--min-score is the detector's, and --box does without it: give one of the two"
+        )
     if boxes and is_film:
         raise UsageError("--box is for a photograph: in a video a detector finds the faces")
     if not is_film:
@@ -229,27 +231,27 @@ def _check_output(out: Path, source: Path, endings: tuple[str, ...]) -> None:
 
 
 def _table(faces: "list[FacePrediction]", image: Path) -> "Table":
-    from rich.table import Table
-    from rich.text import Text
+    from asmnet_kit.base.console import table
 
-    table = Table(title=Text(str(image)))
-    for column in ("face", "box", "yaw", "pitch", "roll", "plausibility"):
-        table.add_column(column, justify="left" if column == "box" else "right")
+    headings = ("face", "box", "yaw", "pitch", "roll", "plausibility")
+    found = table(*headings, title=str(image), left=("box",))
     for number, face in enumerate(faces, start=1):
         pose = ["-"] * 3 if face.pose is None else [f"{angle:.1f}°" for angle in face.pose]
-        table.add_row(
+        found.add_row(
             str(number),
             ", ".join(f"{edge:.0f}" for edge in face.box),
             *pose,
             "-" if face.plausibility is None else f"{face.plausibility:.2f}",
         )
-    return table
+    return found
 
 
 def _summary(count: int, image: Path, out: Path | None) -> str:
+    from asmnet_kit.base.console import counted
+
     if not count:
         return f"No face found in {image}: lower --min-score, or say where with --box x0,y0,x1,y1."
-    found = f"{count} face{'s' if count > 1 else ''}"
+    found = counted(count, "face")
     if out is not None:
         return f"{found}, drawn into {out}."
     return f"{found}. Look at the landmarks with --out landmarks.png, or get them with --json."

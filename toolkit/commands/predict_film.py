@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from asmnet_kit.base.console import progress, stderr
+from asmnet_kit.base.console import counted, progress, stderr
 from asmnet_kit.face.plausibility import Plausibility
 from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.face.schemes import Scheme
@@ -158,11 +158,10 @@ def _summary(tally: _Tally, detections: int, name: str, out: Path | None) -> str
             f"No face found in any of the {tally.frames} frames of {name}{drawn}: "
             "lower --min-score."
         )
-    count = len(tally.tracks)
     facts: list[Any] = [
-        f"{tally.frames} frames, {tally.with_faces} with faces",
-        f"{count} face{'s' if count > 1 else ''} followed",
-        f"detector used in {detections} frame{'s' if detections > 1 else ''}",
+        f"{counted(tally.frames, 'frame')}, {tally.with_faces} with faces",
+        f"{counted(len(tally.tracks), 'face')} followed",
+        f"detector used in {counted(detections, 'frame')}",
         f"{tally.frames / max(tally.seconds, 1e-9):.0f} frames/s without reading and drawing",
     ]
     camera = name.removeprefix("camera ")

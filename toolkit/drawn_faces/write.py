@@ -71,15 +71,18 @@ class _Plan:
     def split_of(self, index: int) -> str:
         return next(split for split, indices in self.splits().items() if index in indices)
 
+    def picture(self, out: Path, index: int) -> Path:
+        """Where the picture of a face goes, the last of its files to be written."""
+        return out / self.split_of(index) / face_name(index)
+
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Faces start ... stop - 1 that one worker draws."""
+    """Faces that one worker draws."""
 
     plan: _Plan
     out: Path
-    start: int
-    stop: int
+    indices: tuple[int, ...]
 
 
 def write_synthetic(
@@ -129,11 +132,10 @@ def write_synthetic(
 def _write(
     plan: _Plan, out: Path, workers: int, progress: Callable[[int, int], None] | None
 ) -> None:
-    chunks = [
-        _Chunk(plan, out, start, min(start + CHUNK, plan.count))
-        for start in range(0, plan.count, CHUNK)
-    ]
-    done = 0
+    chunks = list(_chunks(plan, out))
+    done = plan.count - sum(len(chunk.indices) for chunk in chunks)
+    if progress is not None:
+        progress(done, plan.count)
     for faces in _map(_write_chunk, chunks, workers):
         done += faces
         if progress is not None:
@@ -146,8 +148,15 @@ def _write(
     write_json(out / "dataset.json", _description(plan, complete=True))
 
 
+def _chunks(plan: _Plan, out: Path) -> Iterator[_Chunk]:
+    """The faces that are not there yet."""
+    missing = [index for index in range(plan.count) if not _is_whole(plan.picture(out, index))]
+    for start in range(0, len(missing), CHUNK):
+        yield _Chunk(plan, out, tuple(missing[start : start + CHUNK]))
+
+
 def _map(work: Callable[[_Chunk], int], chunks: list[_Chunk], workers: int) -> Iterator[int]:
-    if workers == 1:
+    if workers == 1 or len(chunks) < 2:
         yield from map(work, chunks)
         return
     # Fresh interpreters rather than forks: the caller may have threads, which a fork would break.
@@ -195,14 +204,12 @@ def _description(plan: _Plan, *, complete: bool) -> dict[str, Any]:
 
 
 def _write_chunk(chunk: _Chunk) -> int:
-    """Draw and write the faces that are not there yet; how many are there now."""
+    """Draw and write the faces of a chunk; how many they are."""
     plan = chunk.plan
-    for index in range(chunk.start, chunk.stop):
-        picture = chunk.out / plan.split_of(index) / face_name(index)
-        if not _is_whole(picture):
-            for face in synthesize(1, seed=plan.seed, size=plan.size, start=index):
-                _write_face(picture, face)
-    return chunk.stop - chunk.start
+    for index in chunk.indices:
+        for face in synthesize(1, seed=plan.seed, size=plan.size, start=index):
+            _write_face(plan.picture(chunk.out, index), face)
+    return len(chunk.indices)
 
 
 def _is_whole(picture: Path) -> bool:

@@ -65,7 +65,7 @@ def predict_image(
     Args:
         image: uint8 [H, W, 3], RGB.
         boxes: where the faces are, each float32 [4] about as tight as the box around all landmarks;
-            unless told, the detector finds them (largest face first).
+            by default the detector finds them (largest face first).
         plausibility: judges each face's shape.
         min_score: of the detector.
 
