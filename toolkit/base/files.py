@@ -1,4 +1,4 @@
-"""Writing files so that a crash or a full disk never leaves half of one."""
+"""Writing files so that a crash, a power cut or a full disk never leaves half of one."""
 
 import errno
 import fcntl

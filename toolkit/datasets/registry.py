@@ -9,7 +9,14 @@ from typing import cast
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.datasets.base import Dataset, Face, Problem
-from asmnet_kit.datasets.folders import Reading, ancestors_of, require_folder, split_named, walk
+from asmnet_kit.datasets.folders import (
+    SPLIT_FOLDERS,
+    Reading,
+    ancestors_of,
+    require_folder,
+    split_named,
+    walk,
+)
 from asmnet_kit.face.schemes import scheme_of
 
 # Format -> module with ``read(root) -> Reading``, imported when used. Where folders alone decide
@@ -175,20 +182,25 @@ def splits_of(path: Path, format: str) -> tuple[str, ...]:
 
 
 def split_of_path(path: Path) -> str | None:
-    """The split that a folder is by its own name.
+    """The split that a folder is or lies in, for refusing what test faces must not be used for.
 
-    "test" for ``DATA/test`` and ``helen/testset``, None for ``DATA/test/ytf`` and ``DATA``.
+    It is the folder's own name, else that of a folder above which stands beside another split's:
+    "test" for ``DATA/test``, and for ``DATA/test/ytf`` where there is a ``DATA/train``. A folder
+    above that stands alone, as ``/home/test``, is whoever's. Readers never look above the folder
+    they are given (``ancestors_of``).
     """
-    return split_named(ancestors_of(Path(path)))
-
-
-def split_above(path: Path) -> str | None:
-    """The split that a folder above ``path`` is named after, the nearest first.
-
-    It may be somebody's home directory, so it decides nothing; but who gives ``DATA/test/ytf``
-    should be told.
-    """
-    return split_named(Path(path).resolve().parts[1:-1])
+    path = Path(path).resolve()
+    if (own := split_named(ancestors_of(path))) is not None:
+        return own
+    for folder in path.parents:
+        split = SPLIT_FOLDERS.get(folder.name.lower())
+        if split is not None and any(
+            (folder.parent / name).is_dir()
+            for name, other in SPLIT_FOLDERS.items()
+            if other != split
+        ):
+            return split
+    return None
 
 
 def _module(format: str) -> ModuleType:

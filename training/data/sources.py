@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.datasets.base import Dataset, Face
-from asmnet_kit.datasets.registry import load_dataset, split_above, split_of_path, splits_of
+from asmnet_kit.datasets.registry import load_dataset, split_of_path, splits_of
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.sampling import clip_of
 from asmnet_kit.training.data.teacher_labels import Teacher, relabel
@@ -92,11 +92,6 @@ def _chosen_faces(config: TrainConfig, advice: str) -> Sources:
         raise UsageError(
             f"{data}: training on a test split is refused, since its NME would say nothing "
             "afterwards: train on another split or folder"
-        )
-    if split_above(data) == "test":
-        stderr().print(
-            f"[yellow]{data} lies in a folder called test.[/yellow] Folders above --data are no "
-            "splits; if these are test faces, this model's NME on them will say nothing"
         )
     split = config.split or _training_split(data, config.format)
     train = load_dataset(data, config.format, split=split, points=points)

@@ -11,13 +11,7 @@ from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.datasets import ibug300w, merlrav
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.datasets.pts import format_pts, parse_pts
-from asmnet_kit.datasets.registry import (
-    load_dataset,
-    load_to_measure,
-    split_above,
-    split_of_path,
-    splits_of,
-)
+from asmnet_kit.datasets.registry import load_dataset, load_to_measure, split_of_path, splits_of
 
 ROWS = [f"{10 + i} {20 + i % 7}" for i in range(68)]
 
@@ -200,9 +194,15 @@ def test_folders_above_the_given_one_say_nothing(tmp_path: Path, home: str) -> N
     assert {face.split for face in load_dataset(moved, "300w").faces} == {None}
 
 
-def test_a_folder_above_called_test_can_be_told_of(tmp_path: Path) -> None:
-    assert split_above(tmp_path / "test/ytf/a") == "test"
-    assert split_above(tmp_path / "test") is None
+def test_a_folder_in_a_split_of_a_data_set_is_known_to_lie_there(tmp_path: Path) -> None:
+    """So that DATA/test/ytf is not trained on, though it is read as faces of no split."""
+    (tmp_path / "DATA/test/ytf").mkdir(parents=True)
+    assert split_of_path(tmp_path / "DATA/test/ytf") is None
+    (tmp_path / "DATA/train").mkdir()
+    assert split_of_path(tmp_path / "DATA/test/ytf") == "test"
+    assert split_of_path(tmp_path / "DATA/test/ytf/a/b/c") == "test"
+    assert split_of_path(tmp_path / "DATA/train/ytf") == "train"
+    assert split_of_path(tmp_path / "DATA") is None
 
 
 def test_bad_files_are_problems_with_reasons_until_they_are_too_many(tmp_path: Path) -> None:
