@@ -21,6 +21,7 @@ from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import alone_in, is_unused, make_folder, replacing
 from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, MANIFEST, MODEL, RECORDS, SHAPE_MODEL
 from asmnet_kit.datasets.base import Dataset, Face
+from asmnet_kit.datasets.fingerprints import changed_faces, fingerprints
 from asmnet_kit.datasets.registry import PREPARED, load_dataset
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import to_float_input
@@ -340,10 +341,7 @@ def _dataset_facts(sources: Sources) -> dict[str, Any]:
         "name": sources.train.name,
         "format": sources.train.format,
         "counts": {"train": len(sources.train.faces), "val": len(sources.val.faces)},
-        "sha256": sources.train.fingerprint(),
-        "val_sha256": sources.val.fingerprint(),
-        "labels_sha256": sources.train.labels_fingerprint(),
-        "val_labels_sha256": sources.val.labels_fingerprint(),
+        **fingerprints(sources.train, sources.val),
     }
 
 
@@ -351,21 +349,12 @@ def _require_same_data(run: Path, facts: dict[str, Any]) -> None:
     if not (run / MANIFEST).exists():
         return  # stopped before anything was computed
     before = read_manifest(run).get("dataset", {})
-    changed: dict[str, list[str]] = {}
-    for faces, side in (("training", ""), ("validation", "val_")):
-        for key, what in (
-            (f"{side}sha256", "files, sizes or landmarks"),
-            (f"{side}labels_sha256", "poses, splits, subsets or boxes"),
-        ):
-            # A run that an earlier version began did not note the labels.
-            if before.get(key) != facts[key] and (key in before or "labels" not in key):
-                changed.setdefault(faces, []).append(what)
-    if changed:
-        what = ", ".join(dict.fromkeys(what for parts in changed.values() for what in parts))
+    if changed := changed_faces(before, facts):
+        which, what = changed
         raise UsageError(
-            f"{run}: the {' and '.join(changed)} data changed since the run began ({what}; "
-            f"{before.get('counts')} then, {facts['counts']} now), so it cannot be resumed: "
-            "restore the data, or start a new run"
+            f"{run}: the {which} data changed since the run began ({what}; {before.get('counts')} "
+            f"then, {facts['counts']} now), so it cannot be resumed: restore the data, or start a "
+            "new run"
         )
 
 

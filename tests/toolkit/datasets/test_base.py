@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
+from asmnet_kit.datasets.fingerprints import changed_faces, fingerprints
 from asmnet_kit.face.schemes import SCHEME_68
 
 POINTS = np.arange(136, dtype=np.float32).reshape(68, 2)
@@ -71,3 +72,30 @@ def test_neither_order_nor_the_sign_of_zero_changes_the_fingerprint_of_labels(fa
 def test_the_fingerprint_of_labels_names_its_version(face) -> None:
     version, _, digest = dataset(face).labels_fingerprint().partition(":")
     assert version == "v1" and len(digest) == 64
+
+
+def test_what_changed_of_which_faces_is_told_in_words(face) -> None:
+    train, val = dataset(face), dataset(replace(face, name="b.jpg"))
+    before = fingerprints(train, val)
+    assert changed_faces(before, fingerprints(train, val)) is None
+    turned = dataset(replace(face, pose=None))
+    assert changed_faces(before, fingerprints(turned, val)) == (
+        "training",
+        "poses, splits, subsets or boxes",
+    )
+    moved = dataset(replace(face, name="b.jpg", landmarks=POINTS + 1))
+    assert changed_faces(before, fingerprints(turned, moved)) == (
+        "training and validation",
+        "poses, splits, subsets or boxes, files, sizes or landmarks",
+    )
+
+
+def test_a_manifest_that_noted_no_labels_says_nothing_of_them(face) -> None:
+    now = fingerprints(dataset(face), dataset(face))
+    before = {key: value for key, value in now.items() if "labels" not in key}
+    assert changed_faces(before, now) is None
+    assert changed_faces({**before, "sha256": "0"}, now) == (
+        "training",
+        "files, sizes or landmarks",
+    )
+    assert changed_faces({}, now) is not None
