@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
 from asmnet_kit.tflite.packing import pack_model
 from asmnet_kit.training.environment import apply_settings

@@ -250,6 +250,50 @@ def test_no_code_runs_text_or_unpickles(folder: str) -> None:
                     assert not (risky and constant), f"{path}:{node.lineno}"
 
 
+# A generated __eq__ of a dataclass compares arrays element by element and raises, and so does its
+# __hash__: two of them are equal if they are one, or the class says when.
+def array_names() -> set[str]:
+    """Names of types that are arrays, or hold some: ``Points = NDArray[np.float32]``."""
+    names, before = {"NDArray", "ndarray"}, 0
+    assigned = [
+        (node.targets[0].id, ast.unparse(node.value))
+        for folder in FOLDERS
+        for _, tree in sources(folder)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        if isinstance(node.value, ast.Subscript | ast.Name | ast.BinOp)
+    ]
+    while before != len(names):
+        before = len(names)
+        names |= {name for name, value in assigned if names & set(re.findall(r"\w+", value))}
+    return names
+
+
+def dataclasses_of(tree: ast.Module) -> Iterator[tuple[ast.ClassDef, str]]:
+    """Each dataclass, and its decorator as text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            for decorator in map(ast.unparse, node.decorator_list):
+                if decorator.split("(")[0] in {"dataclass", "dataclasses.dataclass"}:
+                    yield node, decorator
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_dataclasses_with_arrays_say_when_they_are_equal(folder: str) -> None:
+    arrays = array_names()
+    assert {"Points", "Image", "Box"} <= arrays
+    for path, tree in sources(folder):
+        for node, decorator in dataclasses_of(tree):
+            fields = [part for part in node.body if isinstance(part, ast.AnnAssign)]
+            words = {w for f in fields for w in re.findall(r"\w+", ast.unparse(f.annotation))}
+            own = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
+            if words & arrays:
+                assert "eq=False" in decorator or {"__eq__", "__hash__"} <= own, (
+                    f"{path}: {node.name} holds arrays: write @dataclass(..., eq=False), or __eq__ "
+                    "and __hash__"
+                )
+
+
 def test_the_installed_package_leaks_no_bare_folder_names() -> None:
     """``import training`` works nowhere: the folders exist inside asmnet_kit alone."""
     script = f"import importlib.util as u; print([n for n in {FOLDERS!r} if u.find_spec(n)])"

@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.console import counting, stderr
 from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.files import alone_in, make_folder, replacing
+from asmnet_kit.base.files import alone_in, is_unused, make_folder, replacing
 from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, MANIFEST, MODEL, RECORDS, SHAPE_MODEL
 from asmnet_kit.datasets.base import Dataset, Face
+from asmnet_kit.datasets.fingerprints import changed_faces, fingerprints
 from asmnet_kit.datasets.registry import PREPARED, load_dataset
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import to_float_input
-from asmnet_kit.face.shape_model import ShapeAccumulator, ShapeModel
+from asmnet_kit.face.shape_model.file import save_shape_model
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
+from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.augment import AugmentRanges
@@ -137,7 +140,7 @@ def train(
             config.save(run / CONFIG)
             write_manifest(run, manifest)
             if shape_model is not None:
-                shape_model.save(run / SHAPE_MODEL)
+                save_shape_model(shape_model, run / SHAPE_MODEL)
         with prepared_faces(sources, run, config, is_chief=is_chief) as (train_faces, val_faces):
             model, result = _fit(
                 config,
@@ -326,20 +329,19 @@ def check_folder(run: Path, config: TrainConfig, *, resume: bool) -> None:
         raise UsageError(
             f"{run} already holds a run: continue it with --resume, or choose another --out"
         )
-    elif run.exists() and (not run.is_dir() or any(run.iterdir())):
+    elif not is_unused(run):
         raise UsageError(
             f"{run}: expected an empty or new folder for the run; choose another --out"
         )
 
 
 def _dataset_facts(sources: Sources) -> dict[str, Any]:
-    """The manifest's ``dataset``; ``sha256`` is that of the training faces."""
+    """The manifest's ``dataset``; ``sha256`` and ``labels_sha256`` are of the training faces."""
     return {
         "name": sources.train.name,
         "format": sources.train.format,
         "counts": {"train": len(sources.train.faces), "val": len(sources.val.faces)},
-        "sha256": sources.train.fingerprint(),
-        "val_sha256": sources.val.fingerprint(),
+        **fingerprints(sources.train, sources.val),
     }
 
 
@@ -347,16 +349,12 @@ def _require_same_data(run: Path, facts: dict[str, Any]) -> None:
     if not (run / MANIFEST).exists():
         return  # stopped before anything was computed
     before = read_manifest(run).get("dataset", {})
-    changed = [
-        name
-        for name, key in (("training", "sha256"), ("validation", "val_sha256"))
-        if before.get(key) != facts[key]
-    ]
-    if changed:
+    if changed := changed_faces(before, facts):
+        which, what = changed
         raise UsageError(
-            f"{run}: the {' and '.join(changed)} data changed since the run began (files, sizes or "
-            f"landmarks; {before.get('counts')} then, {facts['counts']} now), so it cannot be "
-            "resumed: restore the data, or start a new run"
+            f"{run}: the {which} data changed since the run began ({what}; {before.get('counts')} "
+            f"then, {facts['counts']} now), so it cannot be resumed: restore the data, or start a "
+            "new run"
         )
 
 

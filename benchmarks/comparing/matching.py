@@ -10,7 +10,7 @@ from typing import Any
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.benchmarks.options import unflagged
 from asmnet_kit.benchmarks.words import cpu_list
-from asmnet_kit.results.results import ACCURACY_FACTS, Result, fell_back
+from asmnet_kit.results.results import Result, fell_back, unlike_faces
 
 STANDARD, SINGLE_STREAM = "standard", "single-stream"
 
@@ -172,7 +172,8 @@ def _differences(base: Sequence[Result], new: Sequence[Result], across: Sequence
             if part not in across:
                 found += _part_differences(part, facts, first[part], other[part])
         if "data" not in across and measured and other["accuracy"]:
-            found += _part_differences("accuracy", ACCURACY_FACTS, measured, other["accuracy"])
+            unlike = unlike_faces([measured, other["accuracy"]])
+            found += _part_differences("accuracy", unlike, measured, other["accuracy"])
     return list(dict.fromkeys(found))
 
 

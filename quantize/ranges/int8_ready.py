@@ -18,7 +18,7 @@ from asmnet_kit.training.data.batches import FaceBatches
 from asmnet_kit.training.data.sources import Sources
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Int8Ready:
     """A float model on its way to int8.
 

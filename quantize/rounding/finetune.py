@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.face.input_values import MEAN, SCALE
-from asmnet_kit.face.shape_model import ShapeModel
+from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.quantize.ranges.calibrate import Range
 from asmnet_kit.quantize.rounding.emulate import activation_ranges, fit_kernel_ranges

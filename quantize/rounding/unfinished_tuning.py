@@ -10,10 +10,10 @@ from typing import Any
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import alone_in, make_folder, write_json
+from asmnet_kit.base.run_folder import UNFINISHED
 from asmnet_kit.tflite.metadata import ModelMetadata
 from asmnet_kit.training.fit.checkpoints import Checkpoints
 
-UNFINISHED = ".unfinished"  # behind the file's name: the folder of the checkpoints
 SETTINGS = "settings.json"  # in it: what the fine-tuning was begun with
 
 

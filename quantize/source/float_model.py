@@ -13,7 +13,8 @@ import tf_keras
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.run_folder import CONFIG, MODEL, SHAPE_MODEL
 from asmnet_kit.face.schemes import SCHEMES
-from asmnet_kit.face.shape_model import ShapeModel
+from asmnet_kit.face.shape_model.file import load_shape_model
+from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.quantize.source.flatten import flattened, with_input_range
 from asmnet_kit.quantize.source.fold import is_functional, output_names_of, with_outputs
 from asmnet_kit.training.config import TrainConfig
@@ -135,7 +136,7 @@ def open_float_model(path: Path, *, mean: float | None, scale: float | None) -> 
         predictor=KerasPredictor(path),
         architecture=str(manifest.get("architecture", {}).get("name", config.arch)),
         config=config,
-        shape_model=ShapeModel.load(shape_path) if shape_path.exists() else None,
+        shape_model=load_shape_model(shape_path) if shape_path.exists() else None,
         sha256=hashlib.sha256((path / MODEL).read_bytes()).hexdigest(),
         dataset_fingerprint=manifest.get("dataset", {}).get("sha256"),
         licence=manifest.get("licence"),

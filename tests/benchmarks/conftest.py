@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
 
 
 @pytest.fixture

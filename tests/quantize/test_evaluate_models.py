@@ -8,7 +8,7 @@ import tf_keras
 
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
 from asmnet_kit.face.schemes import SCHEME_68
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.quantize.convert import convert

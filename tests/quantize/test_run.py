@@ -17,7 +17,8 @@ from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.generic_face import GENERIC_FACE_68, GENERIC_FACE_98
 from asmnet_kit.face.predictor import Predictor
-from asmnet_kit.face.shape_model import ShapeAccumulator
+from asmnet_kit.face.shape_model.file import save_shape_model
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.measure.evaluate import Evaluation
 from asmnet_kit.quantize import run as run_module
 from asmnet_kit.quantize.rounding.emulate import rounded_layers
@@ -56,7 +57,7 @@ def run_folder(
     train = load_dataset(faces, "csv", split="train")
     shapes = ShapeAccumulator(68, aligned=True)
     shapes.update(targets_of(train.faces, train.scheme).upright)
-    shapes.fit(0.9).save(run / "shape_model.npz")
+    save_shape_model(shapes.fit(0.9), run / "shape_model.npz")
     facts = {"architecture": {"name": "small"}, "dataset": {"sha256": train.fingerprint()}}
     write_manifest(run, {**facts, "crop_scale": 1.2, "licence": "for tests alone"})
     return run

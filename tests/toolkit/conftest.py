@@ -13,7 +13,7 @@ from asmnet_kit.drawn_faces.render import synthesize
 from asmnet_kit.face.crop import landmark_box
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.schemes import scheme_of
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from asmnet_kit.base.errors import DatasetError, KitError, ModelError, UsageErro
 from asmnet_kit.base.files import alone_in
 from asmnet_kit.datasets.base import Face, PictureFile
 from asmnet_kit.datasets.registry import load_dataset
-from asmnet_kit.face.shape_model import ShapeModel
+from asmnet_kit.face.shape_model.file import load_shape_model
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.training.config import TrainConfig
@@ -101,8 +101,8 @@ def test_the_saved_model_measures_what_the_run_said(finished: TrainResult, data:
 
 
 def test_the_shape_model_keeps_the_share_of_variance_asked_for(finished: TrainResult) -> None:
-    model = ShapeModel.load(finished.run / "shape_model.npz")
-    assert model.scheme == 68
+    model = load_shape_model(finished.run / "shape_model.npz")
+    assert model.points == 68
     assert model.aligned
     assert model.explained_variance_ratio.sum() >= 0.8 - 1e-6
 
@@ -152,6 +152,76 @@ def test_resuming_with_changed_data_is_refused(
     (changed / "train" / "face_000.jpg").unlink()
     with pytest.raises(UsageError, match="the training data changed since the run began"):
         train(config, run, resume=True)
+
+
+@pytest.mark.parametrize("column", ["yaw", "split", "subset"])
+def test_resuming_with_other_labels_is_refused(
+    labelled_run: tuple[TrainConfig, Path], tmp_path: Path, column: str
+) -> None:
+    """Else the second half of the epochs would learn other poses, or from other subsets."""
+    config, run = labelled_run
+    data, copy = tmp_path / "faces", tmp_path / "run"
+    shutil.copytree(config.data, data)
+    shutil.copytree(run, copy)
+    config = replace(config, data=str(data))
+    config.save(copy / "config.toml")
+    change = {"yaw": "7.5", "split": "other", "subset": "bright"}[column]
+    with (data / "faces.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[0][column] = change
+    write_rows(data / "faces.csv", rows)
+    expected = "files, sizes or landmarks" if column == "split" else "poses, splits, subsets"
+    with pytest.raises(UsageError, match=f"changed since the run began .*{expected}"):
+        train(config, copy, resume=True)
+
+
+def test_a_run_that_noted_no_labels_is_resumed(
+    labelled_run: tuple[TrainConfig, Path], tmp_path: Path
+) -> None:
+    """An earlier version of the kit began it."""
+    config, run = labelled_run
+    shutil.copytree(run, tmp_path / "run")
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    for side in ("", "val_"):
+        assert manifest["dataset"].pop(f"{side}labels_sha256").startswith("v1:")
+    (tmp_path / "run/manifest.json").write_text(json.dumps(manifest))
+    stop_before_the_first_epoch(config, tmp_path / "run", resume=True)
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture(scope="module")
+def labelled_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainConfig, Path]:
+    """A run on a CSV with poses, splits and subsets that stopped before its first epoch."""
+    folder, rows = tmp_path_factory.mktemp("csv") / "faces", []
+    for face in load_dataset(data, "300w", split="train").faces:
+        target = folder / Path(face.name).name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(face.picture.read_encoded())
+        rows.append(
+            {"file": target.name, "yaw": "1", "pitch": "2", "roll": "3"}
+            | {"split": "val" if len(rows) % 4 == 3 else "train", "subset": "dark"}
+            | {
+                f"{axis}{point}": f"{value:.2f}"
+                for point, place in enumerate(face.landmarks)
+                for axis, value in zip("xy", place, strict=True)
+            }
+        )
+    write_rows(folder / "faces.csv", rows)
+    config = replace(config_for(folder), format="csv")
+    run = tmp_path_factory.mktemp("runs") / "labelled"
+    stop_before_the_first_epoch(config, run)
+    return config, run
+
+
+def stop_before_the_first_epoch(config: TrainConfig, run: Path, *, resume: bool = False) -> None:
+    with pytest.raises(KitError, match="no epoch was trained"):
+        train(config, run, resume=resume, max_minutes=1e-9)
 
 
 def unfinished_copy(finished: TrainResult, folder: Path) -> Path:

@@ -1,28 +1,29 @@
-"""The terminal: progress bars and messages on stderr, results on stdout, plain text when piped."""
+"""The terminal: progress bars and messages on stderr, results on stdout, plain text when piped.
+
+rich is imported where something is drawn, so that printing JSON or a line needs nothing heavy.
+"""
 
 import json
+import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
 
 WIDTH_OF_A_PIPE = 160  # characters; a pipe has no width of its own, and tables should not be cut
 
 
-def stdout() -> Console:
+def stdout() -> "Console":
     """Where results go. Colours are off when it is no terminal (rich also honours NO_COLOR)."""
+    from rich.console import Console
+
     width = None if sys.stdout.isatty() else WIDTH_OF_A_PIPE
     return Console(highlight=False, soft_wrap=True, width=width)
 
@@ -32,8 +33,36 @@ def print_json(content: Any) -> None:
     click.echo(json.dumps(content, indent=2, allow_nan=False))
 
 
-def stderr() -> Console:
+def number_or_null(value: float) -> float | None:
+    """A number for JSON, which has neither NaN, the mean of nothing, nor infinity."""
+    return value if math.isfinite(value) else None
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 face``, ``2 faces``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def table(*headings: str, title: str = "", left: Collection[str] = ()) -> "Table":
+    """An empty table with these columns.
+
+    Args:
+        title: shown as it is: a folder called [x] is no markup.
+        left: headings of columns of words; the others are of numbers and end at the right.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=Text(title) if title else None, title_justify="left")
+    for heading in headings:
+        made.add_column(heading, justify="left" if heading in left else "right")
+    return made
+
+
+def stderr() -> "Console":
     """Where progress, warnings and hints go, so that ``--json`` on stdout stays clean."""
+    from rich.console import Console
+
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -45,8 +74,18 @@ def counting(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def progress() -> Progress:
+def progress() -> "Progress":
     """A progress bar on stderr; silent when stderr is no terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     console = stderr()
     return Progress(
         TextColumn("{task.description}"),

@@ -6,7 +6,7 @@ from types import ModuleType
 
 
 class KitError(Exception):
-    """Something the user can mend: the message says what was expected, what came, what to do.
+    """Something the user can fix: the message says what was expected, what came, what to do.
 
     The command line prints the message without a traceback and exits with ``exit_code``.
     """

@@ -1,7 +1,7 @@
 """``asmnet-kit data``: look a data set over, prepare it for training, or make one."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from asmnet_kit.commands.options import (
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from asmnet_kit.datasets.base import Problem
     from asmnet_kit.datasets.inspection import Inspection
     from asmnet_kit.measure.label_offsets import Offset
 
@@ -28,7 +29,7 @@ split_option = click.option("--split", help="Only this split (train, val, test .
 points_option = click.option(
     "--points",
     type=click.Choice(("68", "98")),
-    help="Landmarks to read where the format has both (synthetic; 68 unless told).",
+    help="Landmarks to read where the format has both (synthetic).  [default: 68]",
 )
 
 SHOWN = 20  # entries of each list on the terminal; --json has them all
@@ -111,7 +112,7 @@ def inspect(
     "--model",
     type=ModelPath(MODEL),
     help="A model that was not trained on these labels; a name of the kit's (asmnet-kit models), a "
-    ".tflite, a .keras or a run folder. Unless told, the kit's default model.",
+    ".tflite, a .keras or a run folder.  [default: the kit's default model]",
 )
 @click.option(
     "--max-offset",
@@ -165,8 +166,7 @@ def offsets(
         )
     else:
         console.stdout().print(_offsets_table(dataset.name, found.by_subset))
-    for problem in found.problems[:SHOWN]:
-        console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
+    _print_left_out(found.problems)
     if beyond:
         named = "; ".join(f"{name}: {offset.pixels[0]:+.2f} px" for name, offset in beyond.items())
         raise DatasetError(
@@ -242,9 +242,9 @@ def teacher(
     with console.counting("Faces") as on_progress:
         taught = teach(dataset, predictors, on_progress=on_progress)
     taught.save(out)
-    for problem in taught.problems[:SHOWN]:
-        console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
-    distances = {name: _number(nme) for name, nme in taught.nme_percent.items() if name}
+    _print_left_out(taught.problems)
+    distances = {name: console.number_or_null(nme) for name, nme in taught.nme_percent.items()}
+    overall = distances.pop("")
     if as_json:
         console.print_json(
             {
@@ -252,7 +252,7 @@ def teacher(
                 "file": str(out),
                 "models": [predictor.name for predictor in predictors],
                 "faces": len(taught.names),
-                "nme_percent": _number(taught.nme_percent[""]),
+                "nme_percent": overall,
                 "per_subset": distances,
                 "problems": [problem.to_json() for problem in taught.problems],
             }
@@ -266,11 +266,6 @@ def teacher(
         f"{shlex.quote(str(out))} --teacher-share 0.5 --out RUN",
         markup=False,
     )
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN, which is the mean of nothing."""
-    return value if value == value else None
 
 
 @data.command()
@@ -300,10 +295,7 @@ def prepare(
     write_shards = open_stage("shard writer")
     with console.counting("Faces") as on_progress:
         prepared = write_shards(dataset, out, size=size, progress=on_progress)
-    for problem in prepared.problems[:SHOWN]:
-        console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
-    if len(prepared.problems) > SHOWN:
-        console.stderr().print(f"left out: {len(prepared.problems) - SHOWN} more (dataset.json)")
+    _print_left_out(prepared.problems, listed="dataset.json")
     console.stderr().print(
         f"{prepared.faces} faces in {prepared.shards} shards ({prepared.size_bytes / 1e6:.1f} MB). "
         f"Next: asmnet-kit train --data {shlex.quote(str(out))} --format records --out RUN",
@@ -322,7 +314,7 @@ def prepare(
     show_default=True,
     help="Side of a picture, pixels.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Processes; all cores unless told.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
 def synthesize(count: int, out: Path, seed: int, size: int, workers: int | None) -> None:
     """Draw faces with exact landmarks and head poses.
 
@@ -351,17 +343,14 @@ def synthesize(count: int, out: Path, seed: int, size: int, workers: int | None)
 
 def _print_inspection(report: "Inspection") -> None:
     """The report as tables and lists on stdout."""
-    from rich.table import Table
     from rich.text import Text
 
     from asmnet_kit.base import console
 
     out = console.stdout()
-    title = Text(f"{report.dataset.name} ({report.dataset.format})")  # [x] in it is no markup
-    table = Table(title=title, title_justify="left")
-    for column in ("split", "subset"):
-        table.add_column(column)
-    table.add_column("faces", justify="right")
+    words = ("split", "subset")
+    title = f"{report.dataset.name} ({report.dataset.format})"
+    table = console.table(*words, "faces", title=title, left=words)
     for (split, subset), count in sorted(report.counts.items()):
         table.add_row("" if subset else split or "all", Text(subset), str(count))
     out.print(table)
@@ -396,16 +385,15 @@ def _print_inspection(report: "Inspection") -> None:
 
 
 def _offsets_table(name: str, offsets: Mapping[str, "Offset"]) -> "Table":
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=Text(f"labels of {name} beside the faces, % of the eye distance"),
-        title_justify="left",
+    from asmnet_kit.base import console
+
+    table = console.table(
+        *("faces of", "faces", "x (right)", "px", "y (down)", "px"),
+        title=f"labels of {name} beside the faces, % of the eye distance",
+        left=("faces of",),
     )
-    table.add_column("faces of")
-    for column in ("faces", "x (right)", "px", "y (down)", "px"):
-        table.add_column(column, justify="right")
     for subset, offset in offsets.items():
         axes = [
             (f"{percent:+.2f} ± {error:.2f}", f"{pixels:+.2f}")
@@ -415,6 +403,17 @@ def _offsets_table(name: str, offsets: Mapping[str, "Offset"]) -> "Table":
         ]
         table.add_row(Text(subset), str(offset.faces), *axes[0], *axes[1])
     return table
+
+
+def _print_left_out(problems: "Sequence[Problem]", *, listed: str = "--json") -> None:
+    """On stderr; ``listed`` is what lists them all."""
+    from asmnet_kit.base import console
+
+    out = console.stderr()
+    for problem in problems[:SHOWN]:
+        out.print(f"left out: {problem.name}: {problem.reason}", markup=False)
+    if len(problems) > SHOWN:
+        out.print(f"left out: {len(problems) - SHOWN} more ({listed} lists them)", markup=False)
 
 
 def _print_list(title: str, entries: list[str]) -> None:

@@ -17,7 +17,7 @@ STYLES = {"ok": "green", "missing": "yellow", "broken": "red"}
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Say what works on this machine and how to mend the rest.
+    """Say what works on this machine and how to fix the rest.
 
     Looks at Python, the packages, the runtime, the face detector and what each benchmark target
     needs. It changes nothing and always exits with 0; "missing" is fine for what you do not use.
@@ -56,7 +56,7 @@ def _table(diagnosis: "Diagnosis") -> "Table":
 def _summary(diagnosis: "Diagnosis") -> str:
     broken = [check.name for check in diagnosis.checks if check.status == "broken"]
     if broken:
-        return f"Broken: {', '.join(broken)}. The table says how to mend it."
+        return f"Broken: {', '.join(broken)}. The table says how to fix it."
     missing = sum(check.status == "missing" for check in diagnosis.checks)
     rest = f"; {missing} optional parts are missing" if missing else ""
     trains = any(check.name == "TensorFlow" and check.status == "ok" for check in diagnosis.checks)

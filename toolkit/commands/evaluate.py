@@ -14,6 +14,7 @@ from asmnet_kit.commands.options import (
     data_options,
     json_option,
     measured_split_option,
+    plausibility_for,
 )
 
 if TYPE_CHECKING:
@@ -90,7 +91,6 @@ def evaluate(
         raise UsageError("--threads is for a .tflite; TensorFlow chooses its own: leave it out")
     from asmnet_kit.base.console import counting, print_json, stderr, stdout
     from asmnet_kit.datasets.registry import load_to_measure
-    from asmnet_kit.face.plausibility import Plausibility, own_plausibility
     from asmnet_kit.measure.ced_plot import check_plot, plot_ced
     from asmnet_kit.measure.evaluate import evaluate as measure
     from asmnet_kit.predict.open_predictor import open_predictor
@@ -98,9 +98,7 @@ def evaluate(
     if ced_path is not None:
         check_plot(ced_path)  # rather now than after minutes of measuring
     predictor = open_predictor(model, threads=threads or 1)
-    plausibility = (
-        own_plausibility(model) if shape_model_path is None else Plausibility.load(shape_model_path)
-    )
+    plausibility = plausibility_for(predictor, model, shape_model_path)
     dataset, split = load_to_measure(
         data, data_format, split=split, subset=subset, model_points=predictor.scheme.points
     )
@@ -153,11 +151,11 @@ def _calibrate(result: "Evaluation", plausibility: "Plausibility | None", path: 
     from dataclasses import replace
 
     from asmnet_kit.base.console import stderr
-    from asmnet_kit.face.plausibility import Calibration
+    from asmnet_kit.face.plausibility import LogisticFit
 
     if plausibility is None or result.residual is None:
         return  # refused before
-    calibration = Calibration.fit(result.residual, result.nme)
+    calibration = LogisticFit.fit(result.residual, result.nme)
     replace(plausibility, calibration=calibration).save(path)
     stderr().print(
         f"plausibility calibrated on {calibration.faces} faces, {calibration.failures} of them "

@@ -23,12 +23,13 @@ def models(name: str | None, as_json: bool) -> None:
 
     Example:  asmnet-kit models asmnet_nano_synthetic
     """
+    from asmnet_kit.base.console import counted, print_json
     from asmnet_kit.shipping.shipped import model_named, shipped_models
 
     if name is not None:
         model = model_named(name)
         if as_json:
-            _print_json(model.card)
+            print_json(model.card)
         else:
             click.echo(model.text(), nl=False)
         return
@@ -36,20 +37,14 @@ def models(name: str | None, as_json: bool) -> None:
     if not shipped:
         raise UsageError("no model comes with this installation: install the kit again")
     if as_json:
-        _print_json({"schema_version": 1, "models": [model.summary() for model in shipped]})
+        print_json({"schema_version": 1, "models": [model.summary() for model in shipped]})
     else:
         click.echo(_table(shipped))
     click.echo(
-        f"{len(shipped)} model{'s' if len(shipped) > 1 else ''}; * is what predict uses unless "
-        f"told. Next: asmnet-kit models {shipped[0].name}",
+        f"{counted(len(shipped), 'model')}; * is what predict uses by default. "
+        f"Next: asmnet-kit models {shipped[0].name}",
         err=True,
     )
-
-
-def _print_json(content: object) -> None:
-    import json
-
-    click.echo(json.dumps(content, indent=2, allow_nan=False))
 
 
 def _table(shipped: "list[ShippedModel]") -> str:

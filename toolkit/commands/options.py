@@ -3,12 +3,17 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.files import require_exists
 from asmnet_kit.base.limits import MAX_SEED
+
+if TYPE_CHECKING:
+    from asmnet_kit.face.plausibility import Plausibility
+    from asmnet_kit.face.predictor import Predictor
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -62,6 +67,41 @@ def told_default_model() -> Path:
     return shipped.path
 
 
+def plausibility_for(
+    predictor: "Predictor", model: Path, named: Path | None
+) -> "Plausibility | None":
+    """The judge of a model's predictions: of ``--shape-model``, or what lies beside the model.
+
+    Any .npz may bear the model's name: one that cannot judge costs the plausibility and a line on
+    stderr, not the command.
+
+    Raises:
+        ModelError: ``named`` is no shape model.
+        UsageError: ``named`` is one of another number of landmarks.
+    """
+    from asmnet_kit.face.plausibility import Plausibility, own_plausibility, own_shape_model
+
+    points = predictor.scheme.points
+    if named is not None:
+        plausibility = Plausibility.load(named)
+        plausibility.check_points(points)
+        return plausibility
+    try:
+        own = own_plausibility(model)
+        if own is not None:
+            own.check_points(points)
+    except (ModelError, UsageError) as error:
+        path = own_shape_model(model)
+        reason = str(error).removeprefix(f"{path}: ").removesuffix(".")
+        click.echo(
+            f"warning: {path}: {reason}. Going on without plausibility; --shape-model names "
+            "another file",
+            err=True,
+        )
+        return None
+    return own
+
+
 def is_given(parameter: str) -> bool:
     """Whether the user gave the running command an option, rather than leaving its default."""
     source = click.get_current_context().get_parameter_source(parameter)
@@ -110,7 +150,7 @@ def out_option(help: str) -> Callable[[Command], Command]:
 
 
 def seed_option(command: Command) -> Command:
-    """``--seed S``, 0 unless told."""
+    """``--seed S``, by default 0."""
     return click.option(
         "--seed",
         type=click.IntRange(min=0, max=MAX_SEED),

@@ -14,6 +14,7 @@ from asmnet_kit.commands.options import (
     ModelPath,
     is_given,
     json_option,
+    plausibility_for,
     told_default_model,
 )
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from asmnet_kit.face.plausibility import Plausibility
+    from asmnet_kit.face.predictor import Predictor
     from asmnet_kit.predict.picture import FacePrediction
 
 SCHEMA_VERSION = 1
@@ -53,8 +55,8 @@ def _parse_boxes(
 @click.option(
     "--model",
     type=ModelPath(MODEL),
-    help="A model of the kit by its name (asmnet-kit models), a .tflite, a .keras or a run folder. "
-    "Unless told, the kit's default model.",
+    help="A model of the kit by its name (asmnet-kit models), a .tflite, a .keras or a run "
+    "folder.  [default: the kit's default model]",
 )
 @click.option(
     "--box",
@@ -137,15 +139,17 @@ def predict(
     if model is None:
         model = told_default_model()
     from asmnet_kit.predict.detector import MIN_SCORE
+    from asmnet_kit.predict.open_predictor import open_predictor
 
-    plausibility = _plausibility(model, shape_model_path)
+    predictor = open_predictor(model)
+    plausibility = plausibility_for(predictor, model, shape_model_path)
     score = MIN_SCORE if min_score is None else min_score
     if is_film:
         from asmnet_kit.commands.predict_film import predict_film
 
         predict_film(
             int(str(source)) if camera else source,
-            model=model,
+            predictor=predictor,
             plausibility=plausibility,
             min_score=score,
             smoothing=not no_smoothing,
@@ -155,14 +159,16 @@ def predict(
             as_json=as_json,
         )
     else:
-        _predict_picture(source, model, boxes, score, plausibility, out, as_json)
+        _predict_picture(source, predictor, boxes, score, plausibility, out, as_json)
 
 
 def _refuse_contradictions(
     *, boxes: tuple[BoxOption, ...], min_score: float | None, is_film: bool
 ) -> None:
     if boxes and min_score is not None:
-        raise UsageError("--min-score is the detector's, and --box does without it: drop one")
+        raise UsageError(
+            "--min-score is the detector's, and --box does without it: give one of the two"
+        )
     if boxes and is_film:
         raise UsageError("--box is for a photograph: in a video a detector finds the faces")
     if not is_film:
@@ -176,7 +182,7 @@ def _refuse_contradictions(
 
 def _predict_picture(
     image: Path,
-    model: Path,
+    predictor: "Predictor",
     boxes: tuple[BoxOption, ...],
     min_score: float,
     plausibility: "Plausibility | None",
@@ -187,11 +193,9 @@ def _predict_picture(
 
     from asmnet_kit.base.console import print_json, stderr, stdout
     from asmnet_kit.face.pictures import read_image
-    from asmnet_kit.predict.open_predictor import open_predictor
     from asmnet_kit.predict.picture import predict_image
 
     picture = read_image(image, upright=True)
-    predictor = open_predictor(model)
     faces = predict_image(
         picture,
         predictor,
@@ -226,34 +230,28 @@ def _check_output(out: Path, source: Path, endings: tuple[str, ...]) -> None:
         raise UsageError(f"--out would overwrite {source}: choose another name")
 
 
-def _plausibility(model: Path, path: Path | None) -> "Plausibility | None":
-    from asmnet_kit.face.plausibility import Plausibility, own_plausibility
-
-    return own_plausibility(model) if path is None else Plausibility.load(path)
-
-
 def _table(faces: "list[FacePrediction]", image: Path) -> "Table":
-    from rich.table import Table
-    from rich.text import Text
+    from asmnet_kit.base.console import table
 
-    table = Table(title=Text(str(image)))
-    for column in ("face", "box", "yaw", "pitch", "roll", "plausibility"):
-        table.add_column(column, justify="left" if column == "box" else "right")
+    headings = ("face", "box", "yaw", "pitch", "roll", "plausibility")
+    found = table(*headings, title=str(image), left=("box",))
     for number, face in enumerate(faces, start=1):
         pose = ["-"] * 3 if face.pose is None else [f"{angle:.1f}°" for angle in face.pose]
-        table.add_row(
+        found.add_row(
             str(number),
             ", ".join(f"{edge:.0f}" for edge in face.box),
             *pose,
             "-" if face.plausibility is None else f"{face.plausibility:.2f}",
         )
-    return table
+    return found
 
 
 def _summary(count: int, image: Path, out: Path | None) -> str:
+    from asmnet_kit.base.console import counted
+
     if not count:
         return f"No face found in {image}: lower --min-score, or say where with --box x0,y0,x1,y1."
-    found = f"{count} face{'s' if count > 1 else ''}"
+    found = counted(count, "face")
     if out is not None:
         return f"{found}, drawn into {out}."
     return f"{found}. Look at the landmarks with --out landmarks.png, or get them with --json."

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from asmnet_kit.base.console import progress, stderr
+from asmnet_kit.base.console import counted, progress, stderr
 from asmnet_kit.face.plausibility import Plausibility
+from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.predict.draw import draw_faces
 from asmnet_kit.predict.film import (
@@ -21,7 +22,6 @@ from asmnet_kit.predict.film import (
     json_line,
     line_writer,
 )
-from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.predict.tracking import (
     BETA,
     DETECT_EVERY,
@@ -78,7 +78,7 @@ class _Tally:
 def predict_film(
     source: Path | int,
     *,
-    model: Path,
+    predictor: Predictor,
     plausibility: Plausibility | None,
     min_score: float,
     smoothing: bool,
@@ -91,7 +91,7 @@ def predict_film(
 
     Args:
         source: the film's path or the camera's number.
-        detect_every: frames; the tracker's own choice unless told.
+        detect_every: frames; by default the tracker's own choice.
         limit: stop after so many frames.
         out: a film to draw, or a file of lines of JSON; it appears whole or not at all.
 
@@ -99,7 +99,6 @@ def predict_film(
         DatasetError: the film or the camera gives no frame.
         UsageError: a film that cannot be written, or a shape model of other landmarks.
     """
-    predictor = open_predictor(model)
     every = DETECT_EVERY if detect_every is None else detect_every
     tracker = FaceTracker(
         predictor,
@@ -159,11 +158,10 @@ def _summary(tally: _Tally, detections: int, name: str, out: Path | None) -> str
             f"No face found in any of the {tally.frames} frames of {name}{drawn}: "
             "lower --min-score."
         )
-    count = len(tally.tracks)
     facts: list[Any] = [
-        f"{tally.frames} frames, {tally.with_faces} with faces",
-        f"{count} face{'s' if count > 1 else ''} followed",
-        f"detector used in {detections} frame{'s' if detections > 1 else ''}",
+        f"{counted(tally.frames, 'frame')}, {tally.with_faces} with faces",
+        f"{counted(len(tally.tracks), 'face')} followed",
+        f"detector used in {counted(detections, 'frame')}",
         f"{tally.frames / max(tally.seconds, 1e-9):.0f} frames/s without reading and drawing",
     ]
     camera = name.removeprefix("camera ")

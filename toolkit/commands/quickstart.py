@@ -15,8 +15,9 @@ from pathlib import Path
 import click
 
 from asmnet_kit.base.errors import KitError, UsageError, require_installed
+from asmnet_kit.base.files import alone_in, is_unused, write_json
 from asmnet_kit.base.openers import open_stage
-from asmnet_kit.base.run_folder import CONFIG, MODEL
+from asmnet_kit.base.run_folder import CONFIG, LAST_CHECKPOINT, MANIFEST, UNFINISHED
 from asmnet_kit.commands.options import seed_option
 
 STAMP = "quickstart.json"
@@ -27,7 +28,6 @@ ARCHITECTURE = "asmnet_nano"
 LEARNING_RATE = 1.1e-2
 # Half the steps of batches of 32, each 1.5 times as long; after 16 epochs the NME was the same.
 BATCH_SIZE = 64
-FINE_TUNING_EPOCHS = 3
 NEAR_FRONTAL = "yaw_0_30"
 TRAINING_PACKAGES = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "matplotlib")
 
@@ -44,6 +44,7 @@ class Plan:
     epochs: int = 20
     input_size: int = 80  # pixels
     seed: int = 0
+    tune_epochs: int = 3
 
     @property
     def picture_size(self) -> int:
@@ -53,18 +54,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Step:
-    """One command, and the file that exists once it has ended well.
+    """One command, and whether it has ended well already.
 
-    Without such a file the step always runs: its command sees for itself what is left to do.
+    One that cannot tell always runs: it sees for itself what is left to do.
     """
 
     title: str
     arguments: tuple[str, ...]
-    result: Path | None
-
-    @property
-    def is_done(self) -> bool:
-        return self.result is not None and self.result.exists()
+    is_done: bool = False
 
     def run(self) -> None:
         """Run the command, its output going to the terminal.
@@ -90,13 +87,17 @@ def steps(out: Path, plan: Plan) -> list[Step]:
     seed = ("--seed", str(plan.seed))
 
     def quantize(recipe: str) -> Step:
-        arguments = (
-            *("quantize", str(run), *source, "--recipe", recipe, *seed, "--out", str(models)),
-            *(("--epochs", str(FINE_TUNING_EPOCHS)) if recipe == "qat_w8a8" else ()),
-        )
-        return Step(f"quantize ({recipe})", arguments, quantized[recipe])
+        file = quantized[recipe]
+        arguments = ["quantize", str(run), *source, "--recipe", recipe, *seed, "--out", str(models)]
+        if recipe == "qat_w8a8":
+            begun = file.with_name(file.name + UNFINISHED) / LAST_CHECKPOINT
+            arguments += ["--epochs", str(plan.tune_epochs), *resumed(begun)]
+        return Step(f"quantize ({recipe})", tuple(arguments), file.exists())
 
-    resume = ("--resume",) if (run / CONFIG).exists() else ()
+    measured = [
+        f"{stem}_{recipe}_cpu_{threads}t.json" for recipe in quantized for threads in (1, 2)
+    ]
+    reports = [out / f"report.{ending}" for ending in ("html", "md")]
     return [
         Step(
             "draw faces",
@@ -104,7 +105,6 @@ def steps(out: Path, plan: Plan) -> list[Step]:
                 *("data", "synthesize", "--count", str(plan.faces)),
                 *("--size", str(plan.picture_size), *seed, "--out", str(data)),
             ),
-            None,
         ),
         Step(
             "train",
@@ -114,9 +114,9 @@ def steps(out: Path, plan: Plan) -> list[Step]:
                 *("--epochs", str(plan.epochs), "--input-size", str(plan.input_size)),
                 *("--batch-size", str(BATCH_SIZE), "--learning-rate", str(LEARNING_RATE)),
                 *("--augmentation", "light"),
-                *(*seed, "--out", str(run), *resume),
+                *(*seed, "--out", str(run), *resumed(run / CONFIG)),
             ),
-            run / MODEL,
+            is_finished(run),
         ),
         *(quantize(recipe) for recipe in quantized),
         Step(
@@ -126,7 +126,7 @@ def steps(out: Path, plan: Plan) -> list[Step]:
                 *("--threads", "1", "--threads", "2", *source, "--split", "test"),
                 *("--out", str(results)),
             ),
-            results / f"{stem}_qat_w8a8_cpu_2t.json",
+            all((results / name).exists() for name in measured),
         ),
         Step(
             "report",
@@ -134,9 +134,23 @@ def steps(out: Path, plan: Plan) -> list[Step]:
                 *("report", str(results), "--title", "asmnet-kit quickstart"),
                 *("--out", str(out / "report.html")),
             ),
-            out / "report.html",
+            all(report.exists() for report in reports),
         ),
     ]
+
+
+def resumed(begun: Path) -> tuple[str, ...]:
+    """``--resume`` where an earlier call got as far as this file, after which it is needed."""
+    return ("--resume",) if begun.exists() else ()
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a training run has ended: its manifest says so last, after the model is there."""
+    try:
+        manifest = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and bool(manifest.get("finished_at"))
 
 
 def begin(out: Path, plan: Plan) -> None:
@@ -146,8 +160,6 @@ def begin(out: Path, plan: Plan) -> None:
         UsageError: the folder holds something else, or an input size that no network takes.
         MissingDependency: what training needs is not installed.
     """
-    from asmnet_kit.base.files import write_json
-
     # Both checks spare the minutes that drawing faces takes.
     open_stage("input size check")(plan.input_size)
     require_installed(*TRAINING_PACKAGES, extra="train")
@@ -159,13 +171,22 @@ def begin(out: Path, plan: Plan) -> None:
             raise UsageError(
                 f"{stamp}: not JSON ({error}); choose another folder with --out"
             ) from error
-        if earlier != asdict(plan):
+        if not isinstance(earlier, dict):
+            raise UsageError(f"{stamp}: expected an object; choose another folder with --out")
+        # An option that is newer than the folder had its default then.
+        different = [
+            f"--{name.replace('_', '-')} {earlier.get(name, getattr(Plan, name))} there, "
+            f"{value} asked for"
+            for name, value in asdict(plan).items()
+            if earlier.get(name, getattr(Plan, name)) != value
+        ]
+        if different:
             raise UsageError(
-                f"{out} holds a quickstart with other options ({earlier}); "
-                "give these, or choose another folder with --out"
+                f"{out} holds a quickstart with other options ({'; '.join(different)}): give the "
+                "same, or choose another folder with --out"
             )
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_unused(out):
         raise UsageError(f"{out} is not empty and holds no quickstart; choose another with --out")
     write_json(stamp, asdict(plan))
 
@@ -198,11 +219,20 @@ def begin(out: Path, plan: Plan) -> None:
     show_default=True,
     help="Side of the model's input, pixels.",
 )
+@click.option(
+    "--tune-epochs",
+    type=click.IntRange(min=1),
+    default=Plan.tune_epochs,
+    show_default=True,
+    help="How often fine-tuning for int8 sees each of them.",
+)
 @seed_option
-def quickstart(out: Path, faces: int, epochs: int, input_size: int, seed: int) -> None:
+def quickstart(
+    out: Path, faces: int, epochs: int, input_size: int, tune_epochs: int, seed: int
+) -> None:
     """Draw faces, train, quantize to int8, benchmark and report, with no data of your own.
 
-    Run again after an interruption, it goes on with the first step that is missing.
+    Interrupted at any moment, the same command goes on where it stopped.
 
     \b
     Example:
@@ -210,18 +240,21 @@ def quickstart(out: Path, faces: int, epochs: int, input_size: int, seed: int) -
     """
     from asmnet_kit.base.console import stderr
 
-    plan = Plan(faces=faces, epochs=epochs, input_size=input_size, seed=seed)
+    plan = Plan(
+        faces=faces, epochs=epochs, input_size=input_size, seed=seed, tune_epochs=tune_epochs
+    )
     begin(out, plan)
     console = stderr()
     started = time.monotonic()
-    todo = steps(out, plan)
-    for number, step in enumerate(todo, start=1):
-        heading = f"[{number}/{len(todo)}] {step.title}"
-        if step.is_done:
-            console.print(f"[bold]{heading}[/bold]: already done")
-            continue
-        console.print(f"\n[bold]{heading}[/bold]\n$ asmnet-kit {shlex.join(step.arguments)}")
-        step.run()
+    with alone_in(out):
+        todo = steps(out, plan)
+        for number, step in enumerate(todo, start=1):
+            heading = f"[{number}/{len(todo)}] {step.title}"
+            if step.is_done:
+                console.print(f"[bold]{heading}[/bold]: already done")
+                continue
+            console.print(f"\n[bold]{heading}[/bold]\n$ asmnet-kit {shlex.join(step.arguments)}")
+            step.run()
     minutes = (time.monotonic() - started) / 60
     print_table(out / "results")
     console.print(f"\nDone in {minutes:.1f} minutes. Next: open {out / 'report.html'}")
@@ -229,19 +262,16 @@ def quickstart(out: Path, faces: int, epochs: int, input_size: int, seed: int) -
 
 def print_table(results: Path) -> None:
     """Accuracy beside speed of every benchmark result in ``results``, on stdout."""
-    from rich.table import Table
+    from asmnet_kit.base.console import stdout, table
+    from asmnet_kit.results.results import load_results
 
-    from asmnet_kit.base.console import stdout
-    from asmnet_kit.results.results import load_result
-
-    table = Table(title="Held-back drawn faces, this machine's CPU")
-    for heading in ("model", "threads", "size KB", "NME %", "NME % |yaw| ≤ 30°", "p50 ms"):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
-    for path in sorted(results.glob("*.json")):
-        result = load_result(path)
+    headings = ("model", "threads", "size KB", "NME %", "NME % |yaw| ≤ 30°", "p50 ms")
+    title = "Held-back drawn faces, this machine's CPU"
+    shown = table(*headings, title=title, left=("model",))
+    for _, result in load_results([results]):
         accuracy = result["accuracy"]
         near_frontal = accuracy["per_subset"].get(NEAR_FRONTAL)
-        table.add_row(
+        shown.add_row(
             result["model"]["name"],
             str(result["target"]["threads"]),
             f"{result['model']['size_bytes'] / 1000:.0f}",
@@ -249,4 +279,4 @@ def print_table(results: Path) -> None:
             f"{near_frontal['nme_percent']:.2f}" if near_frontal else "not measured",
             f"{result['summary']['p50']:.2f}",
         )
-    stdout().print(table)
+    stdout().print(shown)

@@ -1,6 +1,7 @@
 """What every data set is once it has been read: faces with landmarks, and the bad files."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from asmnet_kit.face.crop import Points, landmark_box
 from asmnet_kit.face.pictures import Image, decode_image, read_image
 from asmnet_kit.face.schemes import Scheme
+
+LABELS_VERSION = "v1"  # of Dataset.labels_fingerprint
 
 
 class Picture(Protocol):
@@ -71,7 +74,7 @@ class FileSlice:
         return decode_image(self.read_encoded(), name=self.name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Face:
     """One annotated face.
 
@@ -150,6 +153,22 @@ class Dataset:
             digest.update(f"{face.name}\0{size}\0".encode())
             digest.update(np.ascontiguousarray(face.landmarks, "<f4").tobytes())
         return digest.hexdigest()
+
+    def labels_fingerprint(self) -> str:
+        """``v1:`` and a sha256 of what ``fingerprint`` leaves out of each face.
+
+        That is its split, subsets, pose and detector box, by face name. Another version says that
+        something else went into it, so that two of them cannot be compared.
+        """
+        digest = hashlib.sha256()
+        for face in sorted(self.faces, key=lambda face: face.name):
+            words = [face.name, face.split, sorted(face.subsets)]
+            digest.update(json.dumps(words).encode())
+            for numbers in (face.pose, face.detector_box):
+                # + 0: -0 is the same angle as 0.
+                content = b"" if numbers is None else np.add(numbers, 0, dtype="<f4").tobytes()
+                digest.update(bytes([len(content)]) + content)
+        return f"{LABELS_VERSION}:{digest.hexdigest()}"
 
 
 def members_of_subsets(faces: Sequence[Face]) -> dict[str, NDArray[np.bool_]]:

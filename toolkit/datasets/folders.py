@@ -11,19 +11,11 @@ from asmnet_kit.datasets.base import Face, Problem
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
-# Folder names that are splits in every format; 300-W and MERL-RAV use the second three.
-SPLIT_FOLDERS = {
-    "train": "train",
-    "val": "val",
-    "test": "test",
-    "trainset": "train",
-    "valset": "val",
-    "testset": "test",
-}
+# Public sets (300-W, MERL-RAV) call a split's folder so, below the set's own: helen/testset.
+PUBLIC_SPLITS = {"trainset": "train", "valset": "val", "testset": "test"}
 
-# How far above the given folder a split's name still counts: enough for test/SET/PART, and too
-# little for a home directory that happens to be called "test".
-ANCESTORS = 3
+# Folder names that are splits in every format.
+SPLIT_FOLDERS = {"train": "train", "val": "val", "test": "test", **PUBLIC_SPLITS}
 
 
 @dataclass
@@ -126,8 +118,14 @@ def walk(root: Path) -> Iterator[Listing]:
 
 
 def ancestors_of(root: Path) -> tuple[str, ...]:
-    """Names of ``root`` and the folders just above it, outermost first."""
-    return root.resolve().parts[1:][-ANCESTORS:]
+    """What the path of a data set's folder says about its faces: folder names, outermost first.
+
+    It is the folder's own name, and before it the name of the folder above where it is a public
+    set's split (``helen/testset``). Folders further up are whoever's: the faces of
+    ``/home/test/faces`` are in no split, and moving a data set does not change its splits.
+    """
+    parts = root.resolve().parts[1:]
+    return parts[-2:] if parts and parts[-1].lower() in PUBLIC_SPLITS else parts[-1:]
 
 
 def split_named(parts: tuple[str, ...]) -> str | None:
@@ -143,7 +141,7 @@ def subset_below_split(ancestors: tuple[str, ...], parts: tuple[str, ...]) -> st
     split, the first folder below the root.
 
     Args:
-        ancestors: of the root, its own name last.
+        ancestors: from ``ancestors_of``, the root's own name last.
         parts: folders from the root to the file.
     """
     folders = (*ancestors, *parts)

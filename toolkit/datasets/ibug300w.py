@@ -30,7 +30,7 @@ def split_and_subsets(
     """The public rule for a folder.
 
     Args:
-        ancestors: names of the root and the folders above it, outermost first.
+        ancestors: from ``ancestors_of``: the root's own name, before it perhaps the set's.
         parts: folders below the root.
 
     Returns:

@@ -12,7 +12,8 @@
   ``subset`` (several with ``;`` between them) and ``split``. Other columns are ignored.
 - Without a header the columns are the path and the pairs, nothing else.
 - Every ``*.csv`` below the folder is read; a file called train.csv, val.csv or test.csv is that
-  split, as a folder of that name would be. A path of a single .csv file is a data set, too.
+  split, as a folder of that name would be. A path of a single .csv file is a data set, too, whose
+  own name alone may be a split's.
 """
 
 import csv
@@ -79,11 +80,13 @@ def read(root: Path) -> Reading:
         DatasetError: no CSV there, a column is missing, or the files differ in their number of
             points. Rows that cannot be used are problems of the reading.
     """
+    ancestors: tuple[str, ...] = ()
     if root.is_file():
         files: list[tuple[Path, tuple[str, ...]]] = [(root, ())]
         root = root.parent
     else:
         require_folder(root)
+        ancestors = ancestors_of(root)
         files = [
             (listing.folder / file, listing.parts)
             for listing in walk(root)
@@ -95,7 +98,7 @@ def read(root: Path) -> Reading:
     reading = Reading(points=0)
     rows: list[_Row] = []
     for path, parts in files:
-        rows += _read_rows(path, root, parts, reading)
+        rows += _read_rows(path, root, ancestors, parts, reading)
     faces_of_picture = Counter(row.name for row in rows)
     number: Counter[str] = Counter()
     for row in rows:
@@ -109,10 +112,11 @@ def read(root: Path) -> Reading:
     return reading
 
 
-def _read_rows(path: Path, root: Path, parts: tuple[str, ...], reading: Reading) -> list[_Row]:
-    folders = (*ancestors_of(root), *parts)
-    file_split = SPLIT_FOLDERS.get(path.stem.lower()) or split_named(folders)
-    below = subset_below_split(ancestors_of(root), parts)
+def _read_rows(
+    path: Path, root: Path, ancestors: tuple[str, ...], parts: tuple[str, ...], reading: Reading
+) -> list[_Row]:
+    file_split = SPLIT_FOLDERS.get(path.stem.lower()) or split_named((*ancestors, *parts))
+    below = subset_below_split(ancestors, parts)
     rows: list[_Row] = []
     columns: _Columns | None = None
     # utf-8-sig: spreadsheets write a byte order mark.

@@ -104,9 +104,12 @@ def format_pts(landmarks: Points) -> str:
     return "\n".join(["version: 1", f"n_points: {len(rows)}", "{", *rows, "}", ""])
 
 
-def write_pts(path: Path, landmarks: Points) -> None:
-    """Write ``landmarks`` (float32 [N, 2], 0-based pixels) as a ``.pts`` file, all or nothing."""
-    write_text(path, format_pts(landmarks))
+def write_pts(path: Path, landmarks: Points, *, durable: bool = True) -> None:
+    """Write ``landmarks`` (float32 [N, 2], 0-based pixels) as a ``.pts`` file, all or nothing.
+
+    ``durable`` is that of ``asmnet_kit.base.files.replacing``.
+    """
+    write_text(path, format_pts(landmarks), durable=durable)
 
 
 def read_folder(

@@ -9,7 +9,14 @@ from typing import cast
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.datasets.base import Dataset, Face, Problem
-from asmnet_kit.datasets.folders import Reading, ancestors_of, require_folder, split_named, walk
+from asmnet_kit.datasets.folders import (
+    SPLIT_FOLDERS,
+    Reading,
+    ancestors_of,
+    require_folder,
+    split_named,
+    walk,
+)
 from asmnet_kit.face.schemes import scheme_of
 
 # Format -> module with ``read(root) -> Reading``, imported when used. Where folders alone decide
@@ -28,7 +35,7 @@ FORMATS = tuple(READERS)
 
 PREPARED = "records"  # shards, whose pictures are cut out of the original ones
 MAX_BAD_SHARE = 0.05
-MEASURED_SPLIT = "test"  # what accuracy is measured on unless told
+MEASURED_SPLIT = "test"  # what accuracy is measured on by default
 SHOWN_PROBLEMS = 5  # in an error message; ``data inspect`` lists them all
 
 
@@ -175,11 +182,25 @@ def splits_of(path: Path, format: str) -> tuple[str, ...]:
 
 
 def split_of_path(path: Path) -> str | None:
-    """The split a folder is by its own name or that of a folder just above it.
+    """The split that a folder is or lies in, for refusing what test faces must not be used for.
 
-    "test" for ``.../test`` and ``.../test/ytf``, "train" for ``helen/trainset``, None elsewhere.
+    It is the folder's own name, else that of a folder above which stands beside another split's:
+    "test" for ``DATA/test``, and for ``DATA/test/ytf`` where there is a ``DATA/train``. A folder
+    above that stands alone, as ``/home/test``, is whoever's. Readers never look above the folder
+    they are given (``ancestors_of``).
     """
-    return split_named(ancestors_of(Path(path)))
+    path = Path(path).resolve()
+    if (own := split_named(ancestors_of(path))) is not None:
+        return own
+    for folder in path.parents:
+        split = SPLIT_FOLDERS.get(folder.name.lower())
+        if split is not None and any(
+            (folder.parent / name).is_dir()
+            for name, other in SPLIT_FOLDERS.items()
+            if other != split
+        ):
+            return split
+    return None
 
 
 def _module(format: str) -> ModuleType:

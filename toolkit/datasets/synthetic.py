@@ -35,7 +35,7 @@ def split_of_folder(ancestors: tuple[str, ...], parts: tuple[str, ...]) -> str |
 
 
 def read(root: Path, *, points: int | None = None) -> Reading:
-    """All synthetic faces below ``root`` with 68 (unless told otherwise) or 98 landmarks.
+    """All synthetic faces below ``root`` with 68 (the default) or 98 landmarks.
 
     Raises:
         DatasetError: ``root`` is no folder, or drawing it was interrupted.

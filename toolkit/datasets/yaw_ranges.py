@@ -1,4 +1,4 @@
-"""Subsets that several formats share."""
+"""Subsets by the range of the yaw, which several formats share."""
 
 # Results on AFLW2000-3D are published for these ranges of |yaw|, degrees.
 YAW_RANGES = ((0, 30), (30, 60), (60, 90))

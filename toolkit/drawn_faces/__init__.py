@@ -1,1 +1,1 @@
-"""A parametric 3-D face: the generic landmarks in millimetres and a renderer of synthetic faces."""
+"""Synthetic faces: a parametric 3-D head, what it wears, its renderer, films and folders of it."""

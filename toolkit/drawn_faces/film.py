@@ -101,7 +101,7 @@ def _frames(
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Course:
     """How head and face move: sums of sines, so every derivative is smooth.
 

@@ -156,7 +156,7 @@ def _under_jaw(jaw: NDArray[np.float64]) -> NDArray[np.float64]:
     return under
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Controls:
     """The control points of the generic head.
 

@@ -15,7 +15,7 @@ SHADOW_SOFT_MM = 9.0
 NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ShadowMap:
     """The depth of the first surface that the key light meets, on a grid across its direction."""
 
@@ -42,7 +42,7 @@ def _cells(across: Array) -> Array:
     return np.asarray((across / SHADOW_EXTENT_MM + 1) / 2 * (SHADOW_CELLS - 1), np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Light:
     """Lights of one scene; directions are unit vectors towards the light, camera frame.
 

@@ -42,7 +42,7 @@ IRIS_COLOURS = np.array(
 LIP_RED = np.array((168, 72, 72), np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Look:
     """Colours and hair of one person.
 

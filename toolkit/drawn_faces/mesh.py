@@ -15,7 +15,7 @@ from asmnet_kit.drawn_faces.head import COLUMNS, Array
 from asmnet_kit.drawn_faces.parts import Part
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mesh:
     """Parts in bands of one grid of H x COLUMNS vertices; the head comes first, in rows 0, 1 ...
 

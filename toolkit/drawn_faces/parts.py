@@ -14,7 +14,7 @@ from asmnet_kit.drawn_faces.head import Array
 from asmnet_kit.drawn_faces.noise import tile
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """A grid of vertices and its paint.
 

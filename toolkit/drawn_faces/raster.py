@@ -21,7 +21,7 @@ MIN_AREA = 0.2
 SUBPIXEL_BITS = 4  # of the fixed-point corners that OpenCV fills
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grid:
     """A grid of vertices on the screen.
 
@@ -41,7 +41,7 @@ class Grid:
     two_sided: NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Raster:
     """What is seen at each pixel.
 

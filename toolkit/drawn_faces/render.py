@@ -49,7 +49,7 @@ OCCLUDED_SHARE = 0.14
 GLASSES_SHARE = 0.22
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SyntheticFace:
     """One drawn face.
 
@@ -208,7 +208,7 @@ def _on_grid(vertices: Array, position: Array) -> Array:
     return np.asarray(top * (1 - t) + bottom * t, np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Camera:
     """Turns head coordinates into the picture.
 

@@ -35,7 +35,7 @@ _LID_PAIRS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceShape:
     """The control points of one face, and what painting needs to know about it.
 
@@ -154,7 +154,7 @@ _RIMS: dict[str, tuple[tuple[int, ...], tuple[float, float, float]]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Fields:
     identity: Array  # [identity traits, K * 3]
     expression: dict[str, Array]  # [K * 3] each

@@ -34,7 +34,7 @@ RIGHT_LIDS = ((68, 69, 102, 70, 103, 71, 72), (72, 73, 104, 74, 105, 75, 68))
 OUTER_LIP, INNER_LIP = tuple(range(76, 88)), tuple(range(88, 96))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Window:
     """A rectangle of the texture with masks of what is painted there, float32 [h, w] in 0..1."""
 
@@ -47,7 +47,7 @@ class _Window:
         return texture[self.y : self.y + height, self.x : self.x + width]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Plan:
     """What a texture of one scale always contains."""
 
@@ -66,7 +66,7 @@ class _Plan:
 BASE_SCALE = 2  # texture pixels per cell for what changes slowly
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Opening:
     """An eye's or the mouth's opening: a window of the texture and its mask."""
 

@@ -8,13 +8,15 @@
 
 Faces are numbered through the splits: the first are the training faces. A face's files appear
 whole or not at all, its picture last; ``dataset.json`` is written with ``"complete": false`` first
-and with true at the end, so that an interrupted call can be continued.
+and with true at the end, when all the others are on the disk, so that an interrupted call can be
+continued. After a power cut a name may be there without its content: such a face is drawn again.
 """
 
 import csv
 import io
 import json
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -24,7 +26,15 @@ from typing import Any
 import cv2
 
 from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.files import write_bytes, write_json, write_text
+from asmnet_kit.base.files import (
+    alone_in,
+    is_unused,
+    leftovers,
+    make_folder,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.drawn_faces.render import SyntheticFace, pose_of, synthesize
 
@@ -32,6 +42,8 @@ SCHEMA_VERSION = 1
 FORMAT = "synthetic"
 JPEG_QUALITY = 95
 RENDERER = 2  # raised when a seed draws other faces, so that an old folder is not continued
+# How the files of a face end, when they are whole.
+ENDINGS = {".pts": b"}\n", ".pts98": b"}\n", ".jpg": b"\xff\xd9"}
 CHUNK = 50  # faces drawn by a worker at a time
 
 
@@ -59,15 +71,18 @@ class _Plan:
     def split_of(self, index: int) -> str:
         return next(split for split, indices in self.splits().items() if index in indices)
 
+    def picture(self, out: Path, index: int) -> Path:
+        """Where the picture of a face goes, the last of its files to be written."""
+        return out / self.split_of(index) / face_name(index)
+
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Faces start ... stop - 1 that one worker draws."""
+    """Faces that one worker draws."""
 
     plan: _Plan
     out: Path
-    start: int
-    stop: int
+    indices: tuple[int, ...]
 
 
 def write_synthetic(
@@ -91,7 +106,7 @@ def write_synthetic(
         progress: called with (faces done, count).
 
     Raises:
-        UsageError: counts, shares or workers out of range.
+        UsageError: counts, shares or workers out of range, or another process draws there.
         DatasetError: ``out`` holds something else.
     """
     if count < 1 or workers < 1:
@@ -102,28 +117,46 @@ def write_synthetic(
         )
     synthesize(0, seed=seed, size=size)  # refuses a bad seed or size before anything is written
     plan = _Plan(count, seed, size, val_share, test_share)
-    _claim(out, plan)
-    for split, indices in plan.splits().items():
-        if indices:
-            (out / split).mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    with alone_in(out):
+        _claim(out, plan)
+        folders = [out / split for split, indices in plan.splits().items() if indices]
+        for folder in folders:
+            make_folder(folder)
+        for folder in (out, *folders):
+            for leftover in leftovers(folder):  # of a call that was killed
+                leftover.unlink(missing_ok=True)
+        _write(plan, out, workers, progress)
 
-    chunks = [
-        _Chunk(plan, out, start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)
-    ]
-    done = 0
+
+def _write(
+    plan: _Plan, out: Path, workers: int, progress: Callable[[int, int], None] | None
+) -> None:
+    chunks = list(_chunks(plan, out))
+    done = plan.count - sum(len(chunk.indices) for chunk in chunks)
+    if progress is not None:
+        progress(done, plan.count)
     for faces in _map(_write_chunk, chunks, workers):
         done += faces
         if progress is not None:
-            progress(done, count)
+            progress(done, plan.count)
 
     for split, indices in plan.splits().items():
         if indices:
             _write_poses(out / split, plan.seed, indices)
+    os.sync()  # once, rather than for each of many small files
     write_json(out / "dataset.json", _description(plan, complete=True))
 
 
+def _chunks(plan: _Plan, out: Path) -> Iterator[_Chunk]:
+    """The faces that are not there yet."""
+    missing = [index for index in range(plan.count) if not _is_whole(plan.picture(out, index))]
+    for start in range(0, len(missing), CHUNK):
+        yield _Chunk(plan, out, tuple(missing[start : start + CHUNK]))
+
+
 def _map(work: Callable[[_Chunk], int], chunks: list[_Chunk], workers: int) -> Iterator[int]:
-    if workers == 1:
+    if workers == 1 or len(chunks) < 2:
         yield from map(work, chunks)
         return
     # Fresh interpreters rather than forks: the caller may have threads, which a fork would break.
@@ -154,7 +187,7 @@ def _claim(out: Path, plan: _Plan) -> None:
                 f"{out}: holds a data set made with other arguments; choose another folder"
             )
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_unused(out):
         raise DatasetError(f"{out}: expected a new or empty folder; choose another one")
     write_json(description, _description(plan, complete=False))
 
@@ -171,14 +204,21 @@ def _description(plan: _Plan, *, complete: bool) -> dict[str, Any]:
 
 
 def _write_chunk(chunk: _Chunk) -> int:
-    """Draw and write the faces that are not there yet; how many are there now."""
+    """Draw and write the faces of a chunk; how many they are."""
     plan = chunk.plan
-    for index in range(chunk.start, chunk.stop):
-        picture = chunk.out / plan.split_of(index) / face_name(index)
-        if not picture.is_file():
-            for face in synthesize(1, seed=plan.seed, size=plan.size, start=index):
-                _write_face(picture, face)
-    return chunk.stop - chunk.start
+    for index in chunk.indices:
+        for face in synthesize(1, seed=plan.seed, size=plan.size, start=index):
+            _write_face(plan.picture(chunk.out, index), face)
+    return len(chunk.indices)
+
+
+def _is_whole(picture: Path) -> bool:
+    """Whether all files of a face are there and end as they should."""
+    for suffix, ending in ENDINGS.items():
+        path = picture.with_suffix(suffix)
+        if not (path.is_file() and path.read_bytes().endswith(ending)):
+            return False
+    return True
 
 
 def face_name(index: int) -> str:
@@ -187,14 +227,14 @@ def face_name(index: int) -> str:
 
 
 def _write_face(picture: Path, face: SyntheticFace) -> None:
-    write_pts(picture.with_suffix(".pts"), face.landmarks68)
-    write_pts(picture.with_suffix(".pts98"), face.landmarks98)
+    write_pts(picture.with_suffix(".pts"), face.landmarks68, durable=False)
+    write_pts(picture.with_suffix(".pts98"), face.landmarks98, durable=False)
     _, encoded = cv2.imencode(
         ".jpg",
         cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR),
         [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
     )
-    write_bytes(picture, encoded.tobytes())
+    write_bytes(picture, encoded.tobytes(), durable=False)
 
 
 def _write_poses(folder: Path, seed: int, indices: range) -> None:

@@ -4,7 +4,7 @@ Pixels are 0-based and (0, 0) is the *centre* of the top-left pixel (OpenCV's co
 y down. A face box becomes a square crop: the box's centre, side = ``scale`` x the longer side. One
 affine map takes a point p of the picture to q = k (p - centre) + (size - 1) / 2 of the crop, with
 k = size / side. Models see and predict *fractions*: (p - centre) / side, so -0.5..0.5 inside the
-crop. The phone app and the browser page repeat these formulas; golden files keep them equal.
+crop. The phone app repeats these formulas; golden files keep both equal.
 """
 
 import math

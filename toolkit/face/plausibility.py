@@ -10,9 +10,9 @@ Three signals say how far:
 ``unexplained``  1 - ShapeModel.plausibility, the share of the shape that the model leaves over
 
 ``residual`` ranks faces by error best where boxes are from landmarks; with a detector's boxes
-``mahalanobis`` does for ``asmnet_plus`` (docs/plausibility.md). It alone is used. A calibration,
-two numbers fitted to faces with labels, turns it into the probability that the face's NME is at
-most 8 %:
+``mahalanobis`` does for ``asmnet_plus`` (docs/plausibility.md). It alone is used. A logistic fit,
+two numbers fitted to faces with labels, calibrates it: it gives the probability that the face's NME
+is at most 8 %:
 
     p = 1 / (1 + exp(-(intercept - slope ln residual))),  slope >= 0
 
@@ -29,15 +29,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
-from asmnet_kit.base.files import replacing
+from asmnet_kit.base.npz import read_npz
 from asmnet_kit.base.run_folder import SHAPE_MODEL
 from asmnet_kit.face.schemes import SCHEMES
-from asmnet_kit.face.shape_model import (
-    ShapeModel,
-    into_reference,
-    model_arrays,
-    read_arrays,
+from asmnet_kit.face.shape_model.align import into_reference
+from asmnet_kit.face.shape_model.file import (
+    EXPECTED,
+    save_arrays,
+    shape_model_arrays,
+    shape_model_of,
 )
+from asmnet_kit.face.shape_model.operator import ShapeModel
 
 LIMIT_PERCENT = 8.0  # NME: 300-W's custom for a face that failed
 SIGNALS = ("residual", "mahalanobis", "unexplained")
@@ -53,7 +55,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Calibration:
+class LogisticFit:
     """From a residual to the probability that the face's NME is within a limit.
 
     Attributes:
@@ -72,7 +74,7 @@ class Calibration:
     def fit(
         cls, residual: NDArray[np.floating], nme: NDArray[np.floating], *,
         limit_percent: float = LIMIT_PERCENT,
-    ) -> "Calibration":  # fmt: skip
+    ) -> "LogisticFit":  # fmt: skip
         """Fit to faces [B] with an NME in percent; those without one (NaN) are left out.
 
         Raises:
@@ -126,7 +128,7 @@ class Plausibility:
     """
 
     shape_model: ShapeModel
-    calibration: Calibration | None = None
+    calibration: LogisticFit | None = None
 
     @property
     def meaning(self) -> str:
@@ -159,7 +161,7 @@ class Plausibility:
         frame = model.mean if model.reference is None else model.reference
         upright, _, _ = into_reference(frame, points, seen)
         b, smoothed = model.coefficients(upright, seen)
-        first, second = SCHEMES[model.scheme].outer_eye_corners
+        first, second = SCHEMES[model.points].outer_eye_corners
         eyes = np.linalg.norm(upright[:, first] - upright[:, second], axis=-1)
         eyes = np.where(seen[:, first] & seen[:, second], eyes, 0.0)
         distance = np.linalg.norm(upright - smoothed, axis=-1) * seen
@@ -174,20 +176,19 @@ class Plausibility:
         Raises:
             UsageError: ``points``, those of the predictor, are others.
         """
-        if self.shape_model.scheme != points:
+        if self.shape_model.points != points:
             raise UsageError(
                 f"expected a shape model of {points} landmarks like the model's, "
-                f"got one of {self.shape_model.scheme}"
+                f"got one of {self.shape_model.points}"
             )
 
     def save(self, path: Path) -> None:
         """Write an .npz: the shape model's arrays and the calibration's; whole or not at all."""
-        arrays = model_arrays(self.shape_model)
+        arrays = shape_model_arrays(self.shape_model)
         if self.calibration is not None:
             for key, kind in _STORED.items():
                 arrays[key] = kind(getattr(self.calibration, key.removeprefix(_PREFIX)))
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        save_arrays(arrays, path)
 
     @classmethod
     def load(cls, path: Path) -> "Plausibility":
@@ -196,14 +197,14 @@ class Plausibility:
         Raises:
             ModelError: no such file, no shape model, or a calibration that is damaged.
         """
-        shape_model = ShapeModel.load(path)
-        arrays = read_arrays(path)
+        arrays = read_npz(path, expected=EXPECTED)
+        shape_model = shape_model_of(arrays, path)
         found = {key: arrays[key] for key in _STORED if key in arrays}
         if not found:
             return cls(shape_model)
         try:
             numbers = {k.removeprefix(_PREFIX): float(v.item()) for k, v in found.items()}
-            calibration = Calibration(
+            calibration = LogisticFit(
                 intercept=numbers["intercept"],
                 slope=numbers["slope"],
                 limit_percent=numbers["limit_percent"],
@@ -220,18 +221,23 @@ class Plausibility:
         return cls(shape_model, calibration)
 
 
+def own_shape_model(model: Path) -> Path:
+    """Where a model's own shape model is: in its run folder, or beside its file, named like it."""
+    return model / SHAPE_MODEL if model.is_dir() else model.with_suffix(SHAPE_MODEL_SUFFIX)
+
+
 def own_plausibility(model: Path) -> Plausibility | None:
-    """Of the shape model in a run folder, or beside a model file under the same name; else None.
+    """Of ``own_shape_model``; None where there is no such file.
 
     Raises:
-        ModelError: it is damaged.
+        ModelError: the file is no shape model, or a damaged one.
     """
-    path = model / SHAPE_MODEL if model.is_dir() else model.with_suffix(SHAPE_MODEL_SUFFIX)
+    path = own_shape_model(model)
     return Plausibility.load(path) if path.is_file() else None
 
 
 _PREFIX = "calibration_"
-# float64 all: ShapeModel.load takes every array but the scheme for numbers with fractions.
+# float64 all: a shape model's file holds floating-point numbers, but for the number of points.
 _STORED = {
     f"{_PREFIX}{name}": np.float64
     for name in ("intercept", "slope", "limit_percent", "faces", "failures")

@@ -12,7 +12,7 @@ from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.schemes import Scheme, mirrored
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """What a model says about B crops.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scheme:
     """A numbering of landmarks.
 
@@ -36,6 +36,18 @@ class Scheme:
     def name(self) -> str:
         """The number of points as text: what files and options call the scheme."""
         return str(self.points)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scheme) and (
+            self.points == other.points
+            and self.outer_eye_corners == other.outer_eye_corners
+            and self.parts == other.parts
+            and self.closed == other.closed
+            and np.array_equal(self.mirror, other.mirror)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.points, self.outer_eye_corners, self.closed))
 
 
 def _span(first: int, last: int) -> tuple[int, ...]:

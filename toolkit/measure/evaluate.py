@@ -107,13 +107,13 @@ class Scores:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """A model's accuracy on a data set.
 
     Attributes:
         model, landmarks, input_size, crop_scale: the predictor's.
-        dataset, dataset_format, dataset_fingerprint: the data set's.
+        dataset, dataset_format, dataset_fingerprint, dataset_labels_fingerprint: the data set's.
         boxes: where the crops came from, ``landmarks`` or ``detector``.
         complete_only: whether faces with missing points were left out.
         pose_source: what the predicted pose was compared with: ``labels`` of the data set, else
@@ -138,6 +138,7 @@ class Evaluation:
     dataset: str
     dataset_format: str
     dataset_fingerprint: str
+    dataset_labels_fingerprint: str
     boxes: str
     complete_only: bool
     pose_source: str | None
@@ -162,6 +163,7 @@ class Evaluation:
             "dataset": self.dataset,
             "dataset_format": self.dataset_format,
             "dataset_fingerprint": self.dataset_fingerprint,
+            "dataset_labels_fingerprint": self.dataset_labels_fingerprint,
             "boxes": self.boxes,
             "complete_only": self.complete_only,
             **self.scores.to_json(),
@@ -272,6 +274,7 @@ def evaluate(
         dataset=dataset.name,
         dataset_format=dataset.format,
         dataset_fingerprint=dataset.fingerprint(),
+        dataset_labels_fingerprint=dataset.labels_fingerprint(),
         boxes=boxes,
         complete_only=complete_only,
         pose_source=pose_truth.source if has_pose else None,
@@ -306,7 +309,7 @@ def require_same_points(predictor: Predictor, dataset: Dataset) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _FaceCrop:
     face: Face
     crop: Crop

@@ -11,7 +11,7 @@ from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.schemes import Scheme
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceCrops:
     """Crops around the labelled landmarks, without augmentation.
 

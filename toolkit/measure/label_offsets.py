@@ -34,7 +34,7 @@ NORMAL_MAD = 1.4826  # standard deviation / median absolute deviation of a norma
 MEDIAN_ERROR = 1.2533  # standard error of a median / that of a mean, for a normal distribution
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Offset:
     """Labels minus predictions: the median face's.
 

@@ -26,7 +26,7 @@ ENDING = ".npz"
 ZOOMS = (0.95, 1.0, 1.08)  # sides of the crops, of the models' own; each is seen mirrored, too
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Taught:
     """What ``teach`` gives.
 

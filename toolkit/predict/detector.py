@@ -56,7 +56,7 @@ HEIGHT = np.array([0.85, -1.54, -1.47, 0.92, 1.22], np.float32)
 EXTENT_LIMITS = (0.6, 1.7)  # all 2,000 faces lie within; keeps an odd pose from making an odd box
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Detection:
     """One face.
 

@@ -25,7 +25,7 @@ CODECS = {".mp4": "mp4v", ".avi": "MJPG"}  # OpenCV's wheels write both without 
 DRAWN_SIDE = 640  # pixels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """A frame.
 

@@ -17,7 +17,7 @@ from asmnet_kit.face.predictor import Predictor, refuse_nan
 from asmnet_kit.predict.detector import MIN_SCORE, detect_faces
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FacePrediction:
     """One face of a picture.
 
@@ -65,7 +65,7 @@ def predict_image(
     Args:
         image: uint8 [H, W, 3], RGB.
         boxes: where the faces are, each float32 [4] about as tight as the box around all landmarks;
-            unless told, the detector finds them (largest face first).
+            by default the detector finds them (largest face first).
         plausibility: judges each face's shape.
         min_score: of the detector.
 

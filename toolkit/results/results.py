@@ -30,6 +30,9 @@ SUMMARY_SHARE, SUMMARY_SLACK = 1e-3, 1e-4
 ACCURACY_FACTS = (
     "dataset", "dataset_format", "dataset_fingerprint", "boxes", "complete_only", "faces",
 )  # fmt: skip
+# The same of splits, subsets, poses and boxes. Older results lack it: it tells two accuracies apart
+# only where both have it.
+NEWER_ACCURACY_FACTS = ("dataset_labels_fingerprint",)
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
 
 Result = dict[str, Any]  # a JSON object that the schema accepts
@@ -223,6 +226,17 @@ def save_result(path: Path, result: Result) -> None:
         ResultError: it fails the schema.
     """
     write_json(path, check_result(result, name=str(path)))
+
+
+def unlike_faces(accuracies: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Names of the facts that say the accuracies are not all of the same faces; () if they are."""
+
+    def values(fact: str) -> set[str]:
+        return {json.dumps(accuracy.get(fact)) for accuracy in accuracies}
+
+    differ = [fact for fact in ACCURACY_FACTS if len(values(fact)) > 1]
+    differ += [fact for fact in NEWER_ACCURACY_FACTS if len(values(fact) - {"null"}) > 1]
+    return tuple(differ)
 
 
 def fell_back(target: Mapping[str, Any]) -> bool:

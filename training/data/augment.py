@@ -105,7 +105,7 @@ NO_AUGMENTATION = AugmentRanges(
 AUGMENTATIONS = {"full": AugmentRanges(), "strong": STRONG, "light": LIGHT, "none": NO_AUGMENTATION}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Placement:
     """How the upright crop lies in the augmented one.
 

@@ -34,7 +34,7 @@ from asmnet_kit.training.subset_options import subset_names
 ORDER_STREAM = 2**32 - 1  # the "index" whose random numbers shuffle an epoch: no picture has it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Targets:
     """What is known of each face before augmentation, computed once.
 

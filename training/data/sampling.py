@@ -16,7 +16,7 @@ FRAME = re.compile(r"\d(?=(\.\w+)?$)")  # the last digit of a picture's name: An
 FIRST = "1"  # number of a picture's only face, where a second one is Ann_10.jpg#2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sampling:
     """What to draw in an epoch.
 

@@ -19,7 +19,7 @@ from asmnet_kit.training.data.teacher_labels import Teacher, relabel
 from asmnet_kit.training.subset_options import subset_names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sources:
     """The faces of a run.
 

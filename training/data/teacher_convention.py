@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.face.shape_model import ShapeAccumulator, ShapeModel, into_reference
+from asmnet_kit.face.shape_model.align import into_reference
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
+from asmnet_kit.face.shape_model.operator import ShapeModel
 
 # Of the teacher's shapes: pose, mouth and face form, 7 or 8 components of the research faces that
 # docs/lab/teacher-conventions.md names. From 0.90 to 0.985 the held-back distance changes by less
@@ -28,7 +30,7 @@ MIN_FACES = 100
 MAX_FACES = 20_000  # spread evenly over more: enough for ten slopes a point, 0.4 GB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """Where the labels lie, seen from the teacher's points, in the frame of the face.
 

@@ -29,7 +29,7 @@ from asmnet_kit.training.data.teacher_convention import calibrate
 ENDING = re.compile(rf"({'|'.join(map(re.escape, PICTURE_SUFFIXES))})(?=(#\d+)?$)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Teacher:
     """Landmarks that a larger network predicted.
 
@@ -132,7 +132,7 @@ class Teacher:
         return next((name for name in names if name in self.points), None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Relabelled:
     """What ``relabel`` gives.
 

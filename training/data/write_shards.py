@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.base.files import alone_in, make_folder, replacing, write_json
+from asmnet_kit.base.files import (
+    alone_in,
+    is_unused,
+    leftovers,
+    make_folder,
+    replacing,
+    write_json,
+)
 from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.datasets.read_shards import INDEX, SCHEMA_VERSION, SUFFIX, read_index, read_shard
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE, first_problems
@@ -30,6 +37,8 @@ from asmnet_kit.face.pictures import decode_image
 
 PLAN = "prepare.json"
 PLAN_KEYS = ("fingerprint", "size", "shard_bytes", "faces_per_shard")
+LABELS = "labels_fingerprint"  # the plan of an earlier version has none
+TOLD = {"fingerprint": "pictures or landmarks", LABELS: "poses, splits, subsets or boxes"}
 
 WINDOW_SCALE = 2.0  # side of the window kept, in longer sides of the landmark box
 # The crop (1.2 x the box) of the largest input (224 px) then loses no pixel: 224 x 2 / 1.2 = 373.
@@ -64,7 +73,7 @@ class Prepared:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Surroundings:
     """A face's picture as a record stores it; points are in its pixels, 0-based."""
 
@@ -113,7 +122,7 @@ def _prepare(
     progress: Progress | None,
 ) -> Prepared:
     plan = _resume_or_plan(dataset, out, size, shard_bytes)
-    for leftover in out.glob(f".*.part{SUFFIX}"):  # of a call that was killed
+    for leftover in leftovers(out):  # of a call that was killed
         leftover.unlink()
     total, done = len(dataset.faces), 0
     splits: Counter[str] = Counter()
@@ -149,8 +158,9 @@ def _prepare(
         "splits": dict(sorted(splits.items())),
         "subsets": dict(sorted(subsets.items())),
         "fingerprint": plan["fingerprint"],
+        LABELS: plan.get(LABELS),
         "shards": sizes,
-        "prepared": {key: plan[key] for key in PLAN_KEYS},
+        "prepared": plan,
         "problems": [problem.to_json() for problem in problems],
     }
     write_json(out / INDEX, index)
@@ -240,21 +250,28 @@ def _resume_or_plan(dataset: Dataset, out: Path, size: int, shard_bytes: int) ->
     Raises:
         DatasetError: that call was about other data or options, or other files are in the way.
     """
-    asked = {"fingerprint": dataset.fingerprint(), "size": size, "shard_bytes": shard_bytes}
+    asked = {
+        "fingerprint": dataset.fingerprint(),
+        LABELS: dataset.labels_fingerprint(),
+        "size": size,
+        "shard_bytes": shard_bytes,
+    }
     for file in (PLAN, INDEX):
         if not (out / file).exists():
             continue
         earlier = read_index(out / file).get("prepared")
-        if not isinstance(earlier, dict) or set(earlier) != set(PLAN_KEYS):
+        if not isinstance(earlier, dict) or set(earlier) - {LABELS} != set(PLAN_KEYS):
             raise DatasetError(f"{out / file}: written by something else; choose another --out")
-        different = [key for key, value in asked.items() if earlier[key] != value]
+        different = [
+            TOLD.get(key, key) for key, value in asked.items() if earlier.get(key, value) != value
+        ]
         if different:
             raise DatasetError(
                 f"{out}: holds shards of other data or options ({', '.join(different)} differ); "
                 "choose another --out or remove the folder"
             )
         return earlier
-    if any(not path.name.startswith(".") for path in out.iterdir()):  # hidden: a killed call's
+    if not is_unused(out):
         raise DatasetError(f"{out}: expected a new or empty folder; choose another --out")
     faces_per_shard = max(1, int(shard_bytes / _mean_record_bytes(dataset, size)))
     plan = {**asked, "faces_per_shard": faces_per_shard}

@@ -14,7 +14,7 @@ from asmnet_kit.base.files import DAMAGED_NPZ, replacing
 Arrays = list[NDArray[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingState:
     """A run between two epochs.
 

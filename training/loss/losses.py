@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.face.pose import POSE_UNIT_DEGREES
 from asmnet_kit.face.schemes import Scheme
-from asmnet_kit.face.shape_model import CLAMP, PRIOR_WEIGHT, ShapeModel
+from asmnet_kit.face.shape_model.operator import CLAMP, PRIOR_WEIGHT, ShapeModel
 from asmnet_kit.training.loss.alpha import alpha as alpha
 
 POSE_WEIGHT = 0.5  # of L_pose in the total, beside 1 for the landmarks (the paper's slides)
@@ -50,7 +50,7 @@ class AsmOperator:
     """
 
     def __init__(self, shape_model: ShapeModel) -> None:
-        self.points = shape_model.scheme
+        self.points = shape_model.points
         self._mean = shape_model.mean.astype(np.float64)  # [N, 2]
         self._rows = shape_model.components.astype(np.float64)  # [K, 2N]
         eigenvalues = shape_model.eigenvalues.astype(np.float64)
@@ -105,7 +105,7 @@ class AsmOperator:
 def _similarity_from_reference(
     reference: NDArray[np.float64], points: tf.Tensor, seen: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """``shape_model.similarity_from_reference``, the same steps as TensorFlow ops."""
+    """``shape_model.align.similarity_from_reference``, the same steps as TensorFlow ops."""
     weight = tf.cast(seen, tf.float64)  # [B, N]
     weight = (weight / tf.maximum(tf.reduce_sum(weight, axis=1, keepdims=True), 1.0))[..., None]
     reference_middle = tf.reduce_sum(weight * reference, axis=1, keepdims=True)  # [B, 1, 2]

@@ -160,7 +160,7 @@ class _ModelSource:
         return names[unit.name].get_weights(), norm.get_weights() if norm else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _FoldedSource:
     """Kernels and biases by ``LAYER/kernel`` and ``LAYER/bias``."""
 

@@ -208,6 +208,16 @@ def test_unlike_runs_are_refused_by_the_name_of_what_differs(make_result, fact):
     assert compare(_pair(base), _pair(new), across=[allowed]).comparisons
 
 
+def test_other_poses_or_subsets_of_the_same_pictures_are_other_faces(make_result):
+    """A result that an earlier version wrote does not know; it still compares."""
+    older, base, new = (make_result(nme=3.0) for _ in range(3))
+    base["accuracy"]["dataset_labels_fingerprint"] = "v1:1"
+    new["accuracy"]["dataset_labels_fingerprint"] = "v1:2"
+    with pytest.raises(UnlikeRuns, match="dataset_labels_fingerprint"):
+        compare(_pair(base), _pair(new))
+    assert compare(_pair(older), _pair(new)).comparisons
+
+
 def test_a_new_model_with_another_number_of_operators_is_still_the_same_kernel(make_result):
     base, new = make_result(), make_result()
     base["runtime"]["kernels"] = "XNNPACK (31 of 31 ops)"

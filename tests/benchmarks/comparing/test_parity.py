@@ -16,7 +16,7 @@ from asmnet_kit.benchmarks.comparing.parity import compare_kernels
 from asmnet_kit.benchmarks.targets.gpu import GPU
 from asmnet_kit.cli import main
 from asmnet_kit.face.schemes import SCHEMES
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.face_crops import FaceCrops
 
 

@@ -47,6 +47,32 @@ def test_inspect_prints_counts_and_what_to_do_next(folder: Path, tmp_path: Path)
     assert sheet.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("format", ["300w", "merlrav", "csv", "synthetic"])
+def test_inspect_shows_no_split_of_a_folder_in_somebodys_home(tmp_path: Path, format: str) -> None:
+    """Called test, as his faces' folder is not; given directly, a split's folder is that split."""
+    home = tmp_path / "home/test"
+    for folder, split in ((home / "faces", "all"), (home / "train", "train")):
+        folder.mkdir(parents=True)
+        cv2.imwrite(str(folder / "1.jpg"), np.full((60, 100, 3), 90, np.uint8))
+        if format == "csv":
+            columns = [f"{axis}{point}" for point in range(68) for axis in "xy"]
+            numbers = [f"{value:.2f}" for value in LANDMARKS.ravel()]
+            rows = [["file", *columns], ["1.jpg", *numbers]]
+            (folder / "faces.csv").write_text("\n".join(map(",".join, rows)))
+        else:
+            write_pts(folder / "1.pts", LANDMARKS)
+        result = run("inspect", "--data", folder, "--format", format, "--json")
+        assert result.exit_code == 0, result.output
+        assert list(json.loads(result.stdout)["splits"]) == [split]
+    if format == "csv":  # a file that is given is a split by its own name alone
+        (home / "1.jpg").write_bytes((home / "faces/1.jpg").read_bytes())
+        for name, split in (("all", None), ("val", "val")):
+            file = (home / "faces/faces.csv").rename(home / f"{name}.csv")
+            (face,) = load_dataset(file, "csv").faces
+            assert face.split == split
+            file.rename(home / "faces/faces.csv")
+
+
 def test_bad_annotations_of_one_split_do_not_count_against_a_smaller_one(folder: Path) -> None:
     """1 of 41 faces, 2 %: of the one face of val and the bad one it would be a half."""
     for number in range(10, 48):

@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
-from asmnet_kit.face.shape_model import ShapeAccumulator, generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
+from asmnet_kit.face.shape_model.file import save_shape_model
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 
 
 def write_face(path, *, missing=(), width=50.0):
@@ -123,7 +125,7 @@ def test_a_missed_face_leaves_ced_plausibility_and_calibration_to_the_faces_foun
     data = write_boxed_faces(tmp_path / "boxed")
     accumulator = ShapeAccumulator(68)
     accumulator.update(generic_reference(68) * [[[0.9, 1]], [[1, 1]], [[1.1, 1]]])
-    accumulator.fit(0.99).save(tmp_path / "shape.npz")
+    save_shape_model(accumulator.fit(0.99), tmp_path / "shape.npz")
     arguments = [make_tflite(), "--data", data, "--format", "csv", "--boxes", "detector"]
     arguments += ["--shape-model", tmp_path / "shape.npz"]
     result = run(*arguments, "--json", "--ced", tmp_path / "ced.png")
@@ -224,4 +226,5 @@ def test_a_broken_link_costs_its_face_and_no_more(make_tflite, data):
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
     assert content["faces"] == 1 and len(content["dataset_fingerprint"]) == 64
+    assert content["dataset_labels_fingerprint"].startswith("v1:")
     assert "c.jpg" in result.stderr

@@ -9,7 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
-from asmnet_kit.face.shape_model import ShapeAccumulator, generic_reference
+from asmnet_kit.drawn_faces.write import write_synthetic
+from asmnet_kit.face.shape_model.align import generic_reference
+from asmnet_kit.face.shape_model.file import save_shape_model
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.shipping.shipped import default_model
 
 EXIF_ROTATE_90_CLOCKWISE = 6  # how a phone held upright stores its landscape sensor's picture
@@ -114,12 +117,65 @@ def test_a_photograph_with_data_behind_its_end_is_whole(tmp_path, make_tflite):
 def test_a_shape_model_gives_the_plausibility(photo, make_tflite, tmp_path):
     accumulator = ShapeAccumulator(68)
     accumulator.update(np.stack([generic_reference(68) * [w, 1] for w in (0.9, 1.0, 1.1)]))
-    accumulator.fit(0.99).save(tmp_path / "shape_model.npz")
+    save_shape_model(accumulator.fit(0.99), tmp_path / "shape_model.npz")
     result = run(
         photo, "--model", make_tflite(), "--shape-model", tmp_path / "shape_model.npz", "--json"
     )
     (face,) = json.loads(result.stdout)["faces"]
     assert 0.9 < face["plausibility"] <= 1
+
+
+def film_of(picture: Path) -> Path:
+    """Two frames of a picture."""
+    pixels, path = cv2.imread(str(picture)), picture.with_suffix(".avi")
+    size = pixels.shape[1::-1]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, size)
+    for _ in range(2):
+        writer.write(pixels)
+    writer.release()
+    return path
+
+
+def other_arrays(path: Path) -> None:
+    np.savez(path, points=np.zeros((3, 68, 2), np.float32))
+
+
+def text(path: Path) -> None:
+    path.write_text("no arrays at all")
+
+
+def other_landmarks(path: Path) -> None:
+    accumulator = ShapeAccumulator(98)
+    accumulator.update(np.stack([generic_reference(98) * [w, 1] for w in (0.9, 1.0, 1.1)]))
+    save_shape_model(accumulator.fit(0.99), path)
+
+
+@pytest.mark.parametrize("write", [other_arrays, text, other_landmarks])
+@pytest.mark.parametrize("command", ["predict", "predict video", "evaluate"])
+def test_a_file_beside_the_model_that_cannot_judge_costs_the_plausibility_alone(
+    command, write, photo, make_tflite, tmp_path
+):
+    """Any .npz may bear the model's name; one that the user names must be a shape model."""
+    model = make_tflite()
+    beside = model.with_suffix(".npz")
+    write(beside)
+    if command == "evaluate":
+        write_synthetic(tmp_path / "faces", count=3, seed=0, size=64)
+        words = ["evaluate", model, "--data", tmp_path / "faces", "--format", "synthetic"]
+    else:
+        words = ["predict", photo if command == "predict" else film_of(photo), "--model", model]
+
+    def call(*more: object):
+        return CliRunner().invoke(main, [str(word) for word in (*words, *more)])
+
+    result = call("--json")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count(f"warning: {beside}: ") == 1
+    assert "without plausibility" in result.stderr
+    (first, *_) = result.stdout.splitlines()
+    found = json.loads(first if command == "predict video" else result.stdout)
+    assert found["plausibility" if command == "evaluate" else "plausibility_means"] is None
+    assert call("--json", "--shape-model", beside).exit_code in (1, 2)
 
 
 def test_no_face_is_no_error_and_says_what_to_try(tmp_path, make_tflite):

@@ -170,14 +170,39 @@ def test_merl_ravs_public_folders_are_poses_and_splits() -> None:
     assert rule(("train", "ytf"), ()) == ("train", ("ytf",))
 
 
-def test_only_test_folders_close_by_are_a_test_split(tmp_path: Path) -> None:
-    """A home directory called test must not make everything below it a test set."""
+def test_the_folder_that_is_given_is_a_split_by_its_own_name(tmp_path: Path) -> None:
     assert split_of_path(tmp_path / "test") == "test"
-    assert split_of_path(tmp_path / "test/ytf/a") == "test"
     assert split_of_path(tmp_path / "helen/testset") == "test"
     assert split_of_path(tmp_path / "test/train") == "train"
-    assert split_of_path(tmp_path / "test/a/b/c") is None
     assert split_of_path(tmp_path / "testing") is None
+    put(tmp_path / "DATA/test/ytf/1.jpg")
+    (face,) = load_dataset(tmp_path / "DATA/test", "300w").faces
+    assert (face.split, face.subsets) == ("test", ("ytf",))
+
+
+@pytest.mark.parametrize("home", ["test", "train", "val", "testset", "ibug", "afw", "01_Indoor"])
+def test_folders_above_the_given_one_say_nothing(tmp_path: Path, home: str) -> None:
+    """Somebody may be called so. Where a data set lies must not change what is trained on."""
+    for folder in ("faces", "faces/below"):
+        put(tmp_path / home / folder / "1.jpg")
+    for given in ("faces", "faces/below"):
+        data = tmp_path / home / given
+        assert {face.split for face in load_dataset(data, "300w").faces} == {None}
+        assert splits_of(data, "300w") == ()
+        assert split_of_path(data) is None
+    moved = (tmp_path / home / "faces").rename(tmp_path / "faces")
+    assert {face.split for face in load_dataset(moved, "300w").faces} == {None}
+
+
+def test_a_folder_in_a_split_of_a_data_set_is_known_to_lie_there(tmp_path: Path) -> None:
+    """So that DATA/test/ytf is not trained on, though it is read as faces of no split."""
+    (tmp_path / "DATA/test/ytf").mkdir(parents=True)
+    assert split_of_path(tmp_path / "DATA/test/ytf") is None
+    (tmp_path / "DATA/train").mkdir()
+    assert split_of_path(tmp_path / "DATA/test/ytf") == "test"
+    assert split_of_path(tmp_path / "DATA/test/ytf/a/b/c") == "test"
+    assert split_of_path(tmp_path / "DATA/train/ytf") == "train"
+    assert split_of_path(tmp_path / "DATA") is None
 
 
 def test_bad_files_are_problems_with_reasons_until_they_are_too_many(tmp_path: Path) -> None:
@@ -269,7 +294,7 @@ def test_the_development_data_has_the_faces_its_readme_counts(shared: Path) -> N
         ("train", "mtfl"): 7505,
         ("train", "utk"): 4711,
     }
-    below = load_dataset(folder / "val" / "aflw", "merlrav", split="val", subset="aflw")
+    below = load_dataset(folder / "val", "merlrav", split="val", subset="aflw")
     assert len(below.faces) == 218
     assert not all(face.complete for face in below.faces)
 

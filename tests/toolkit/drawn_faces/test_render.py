@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.base.files import alone_in
 from asmnet_kit.drawn_faces import head, render, skin
 from asmnet_kit.drawn_faces.raster import Grid, rasterise
 from asmnet_kit.drawn_faces.render import POSE_LIMITS, pose_of, synthesize
@@ -329,6 +330,33 @@ def test_an_interrupted_call_is_continued(tmp_path):
     )
     assert contents(tmp_path / "part") == contents(tmp_path / "whole")
     assert done[-1] == (4, 4)
+
+
+@pytest.mark.parametrize("lost", ["face_000002.jpg", "face_000001.pts", "face_000000.pts98"])
+def test_a_face_that_a_power_cut_left_without_content_is_drawn_again(tmp_path, lost):
+    """The name can reach the disk before the content."""
+    write_synthetic(tmp_path / "whole", count=4, seed=4, size=48)
+    write_synthetic(tmp_path / "part", count=4, seed=4, size=48)
+    (tmp_path / "part/train" / lost).write_bytes(b"")
+    write_synthetic(tmp_path / "part", count=4, seed=4, size=48)
+    assert contents(tmp_path / "part") == contents(tmp_path / "whole")
+
+
+def test_half_written_files_of_a_killed_call_are_in_nobodys_way(tmp_path):
+    write_synthetic(tmp_path / "whole", count=2, seed=4, size=48)
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part/.dataset.123.part.json").write_text('{"schema')
+    write_synthetic(tmp_path / "part", count=2, seed=4, size=48)
+    (tmp_path / "part/train/.face_000000.123.part.jpg").write_bytes(b"half")
+    (tmp_path / "part/train/face_000000.jpg").unlink()
+    write_synthetic(tmp_path / "part", count=2, seed=4, size=48)
+    assert contents(tmp_path / "part") == contents(tmp_path / "whole")
+
+
+def test_two_calls_do_not_draw_into_one_folder(tmp_path):
+    with alone_in(tmp_path), pytest.raises(UsageError, match="another process is writing there"):
+        write_synthetic(tmp_path, count=1, seed=0, size=48)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_with_anything_else_in_it_is_refused(tmp_path):

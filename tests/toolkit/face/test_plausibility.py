@@ -10,8 +10,10 @@ from click.testing import CliRunner
 from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
 from asmnet_kit.cli import main
 from asmnet_kit.drawn_faces.write import write_synthetic
-from asmnet_kit.face.plausibility import Calibration, Plausibility, Ranking, auroc, own_plausibility
-from asmnet_kit.face.shape_model import ShapeAccumulator, ShapeModel, generic_reference
+from asmnet_kit.face.plausibility import LogisticFit, Plausibility, Ranking, auroc, own_plausibility
+from asmnet_kit.face.shape_model.align import generic_reference
+from asmnet_kit.face.shape_model.file import load_shape_model
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["aligned", "upright"])
@@ -50,7 +52,7 @@ def test_a_worse_shape_is_judged_worse(judge) -> None:
     face = generic_reference(68)
     noise = np.random.default_rng(2).standard_normal((68, 2)).astype(np.float32)
     shapes = np.stack([face + scale * noise for scale in (0, 0.01, 0.03, 0.1)])
-    calibrated = Plausibility(judge.shape_model, Calibration(-4, 2, 8, 100, 10))
+    calibrated = Plausibility(judge.shape_model, LogisticFit(-4, 2, 8, 100, 10))
     for plausibility in (judge, calibrated):
         judgement = plausibility.judge(shapes)
         assert judgement.dtype == np.float32
@@ -62,7 +64,7 @@ def test_missing_points_are_left_out_and_no_shape_is_not_plausible(judge) -> Non
     part = face.copy()
     part[:8] = np.nan
     nothing, point = np.full((68, 2), np.nan), np.zeros((68, 2))
-    calibrated = Plausibility(judge.shape_model, Calibration(-4, 2, 8, 100, 10))
+    calibrated = Plausibility(judge.shape_model, LogisticFit(-4, 2, 8, 100, 10))
     judgement = calibrated.judge(np.stack([face, part, nothing, point]))
     assert judgement[1] == pytest.approx(judgement[0], abs=0.02)
     assert judgement[2:].tolist() == [0, 0]
@@ -72,9 +74,9 @@ def test_a_calibration_finds_the_probabilities_that_made_the_faces() -> None:
     """20,000 faces fail with p = 1 / (1 + exp(intercept - slope ln residual))."""
     rng = np.random.default_rng(3)
     residual = np.exp(rng.normal(-4, 0.5, 20_000))
-    truth = Calibration(-6.0, 2.0, 8.0, 0, 0).probability(residual)
+    truth = LogisticFit(-6.0, 2.0, 8.0, 0, 0).probability(residual)
     nme = np.where(rng.random(len(residual)) < truth, 4.0, 12.0)
-    fitted = Calibration.fit(residual, nme)
+    fitted = LogisticFit.fit(residual, nme)
     # The standard error of the slope is 1 / sqrt(sum p (1 - p) (x - mean)^2): about 0.04.
     assert fitted.slope == pytest.approx(2.0, abs=0.15)
     assert np.abs(fitted.probability(residual) - truth).max() < 0.03
@@ -85,30 +87,30 @@ def test_a_signal_that_ranks_the_wrong_way_gives_the_share_of_good_faces() -> No
     """Never a probability that rises with the residual."""
     residual = np.linspace(0.01, 0.1, 100)
     nme = np.where(np.arange(100) < 25, 9.0, 3.0)
-    fitted = Calibration.fit(residual, nme)
+    fitted = LogisticFit.fit(residual, nme)
     assert fitted.slope == 0
     assert fitted.probability(np.array([0.01, 0.1])) == pytest.approx(75 / 100, abs=0.01)
 
 
 def test_a_calibration_needs_both_kinds_of_faces() -> None:
     with pytest.raises(DatasetError, match="of 3 faces 0 are above"):
-        Calibration.fit(np.ones(4), np.array([1, 2, 3, np.nan]))
+        LogisticFit.fit(np.ones(4), np.array([1, 2, 3, np.nan]))
 
 
 def test_saved_and_loaded_it_judges_the_same_and_is_a_shape_model_too(judge, tmp_path) -> None:
-    calibrated = Plausibility(judge.shape_model, Calibration(-4, 2, 8, 100, 10))
+    calibrated = Plausibility(judge.shape_model, LogisticFit(-4, 2, 8, 100, 10))
     calibrated.save(tmp_path / "m.npz")
     loaded = Plausibility.load(tmp_path / "m.npz")
     assert loaded.calibration == calibrated.calibration
     shapes = generic_reference(68)[None] * 1.1
     assert loaded.judge(shapes) == calibrated.judge(shapes)
-    assert ShapeModel.load(tmp_path / "m.npz").scheme == 68
+    assert load_shape_model(tmp_path / "m.npz").points == 68
     judge.save(tmp_path / "plain.npz")
     assert Plausibility.load(tmp_path / "plain.npz").calibration is None
 
 
 def test_a_damaged_calibration_is_refused(judge, tmp_path) -> None:
-    Plausibility(judge.shape_model, Calibration(-4, 2, 8, 100, 10)).save(tmp_path / "m.npz")
+    Plausibility(judge.shape_model, LogisticFit(-4, 2, 8, 100, 10)).save(tmp_path / "m.npz")
     with np.load(tmp_path / "m.npz") as stored:
         arrays = dict(stored)
     for change in ({"calibration_slope": np.float64(-1)}, {"calibration_slope": np.zeros(2)}):
@@ -128,7 +130,7 @@ def test_a_run_folder_and_a_file_bring_their_shape_model(judge, tmp_path, make_t
     judge.save(tmp_path / "run" / "shape_model.npz")
     for path in (model, tmp_path / "run"):
         found = own_plausibility(path)
-        assert found is not None and found.shape_model.scheme == 68
+        assert found is not None and found.shape_model.points == 68
 
 
 def test_auroc_is_the_share_of_pairs_in_order() -> None:

@@ -1,5 +1,7 @@
 """The landmark schemes: mirror tables, eye corners and parts, checked on a symmetric face."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -151,3 +153,11 @@ def test_a_scheme_is_found_by_its_number_of_points():
     assert SCHEME_98.name == "98"
     with pytest.raises(UsageError, match="68 or 98 landmarks, got 5"):
         scheme_of(5)
+
+
+def test_a_scheme_equals_its_copy_and_no_other():
+    copy = replace(SCHEME_68, mirror=SCHEME_68.mirror.copy())
+    assert copy == SCHEME_68 and hash(copy) == hash(SCHEME_68)
+    assert replace(SCHEME_68, mirror=np.arange(68)) != SCHEME_68
+    assert SCHEME_68 != SCHEME_98 and SCHEME_68 != 68
+    assert {SCHEME_68: "68", SCHEME_98: "98"}[copy] == "68"

@@ -13,7 +13,7 @@ from asmnet_kit.face.boxes import overlap
 from asmnet_kit.face.pose import GENERIC_FACES, rotation_matrix
 from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import SCHEME_68
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.ced_plot import curve, plot_ced
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict.open_predictor import open_predictor

@@ -14,7 +14,7 @@ from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import SCHEMES, mirrored
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.teacher_views import teach
 from asmnet_kit.training.data.teacher_labels import Teacher
 

@@ -6,7 +6,7 @@ import pytest
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98, SCHEMES
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.predict.draw import (
     AXIS_COLOURS,
     BOX_COLOUR,

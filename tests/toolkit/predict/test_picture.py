@@ -8,7 +8,8 @@ from asmnet_kit.face.plausibility import Plausibility
 from asmnet_kit.face.pose import pose_from_landmarks
 from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import SCHEMES
-from asmnet_kit.face.shape_model import ShapeAccumulator, generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.predict.picture import predict_image
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import MissingDependency, ModelError, UsageError
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.tflite.inputs import input_values

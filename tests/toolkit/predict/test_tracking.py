@@ -8,7 +8,8 @@ from asmnet_kit.drawn_faces.film import film
 from asmnet_kit.face.metrics import per_face_nme
 from asmnet_kit.face.plausibility import Plausibility, own_plausibility
 from asmnet_kit.face.pose import wrapped
-from asmnet_kit.face.shape_model import ShapeAccumulator, generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.predict.detector import detect_faces
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.predict.picture import predict_image

@@ -18,7 +18,9 @@ from click.testing import CliRunner
 from asmnet_kit.base.errors import KitError
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.pts import write_pts
-from asmnet_kit.face.shape_model import ShapeAccumulator, generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
+from asmnet_kit.face.shape_model.file import save_shape_model
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.shipping.measurements import same_outputs
 from asmnet_kit.shipping.ship import ship
 from asmnet_kit.shipping.shipped import model_named, shipped_models
@@ -133,7 +135,7 @@ def test_shipping_the_shipped_file_again_changes_nothing(folder, measured, tmp_p
 def test_a_shape_model_goes_with_it(folder, measured, tmp_path) -> None:
     accumulator = ShapeAccumulator(68)
     accumulator.update(generic_reference(68) * [[[0.9, 1]], [[1, 1]], [[1.1, 1]]])
-    accumulator.fit(0.99).save(tmp_path / "shape.npz")
+    save_shape_model(accumulator.fit(0.99), tmp_path / "shape.npz")
     ship(
         folder / "constant_model.toml",
         **measured,
@@ -287,7 +289,7 @@ def test_a_shape_model_of_other_landmarks_is_refused_before_anything_is_written(
 ) -> None:
     accumulator = ShapeAccumulator(98)
     accumulator.update(generic_reference(98) * [[[0.9, 1]], [[1, 1]], [[1.1, 1]]])
-    accumulator.fit(0.99).save(tmp_path / "shape.npz")
+    save_shape_model(accumulator.fit(0.99), tmp_path / "shape.npz")
     with pytest.raises(KitError, match="shape model of 68 landmarks"):
         ship(
             folder / "constant_model.toml",

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.face.schemes import SCHEMES
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.training.data.teacher_convention import calibrate
 
 N = 68

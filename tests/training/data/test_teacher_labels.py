@@ -8,7 +8,7 @@ import pytest
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
 from asmnet_kit.face.schemes import SCHEMES
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.training.data.teacher_labels import Teacher, relabel
 from asmnet_kit.training.subset_options import OTHERS
 

@@ -4,6 +4,7 @@ import errno
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from click.testing import CliRunner, Result
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import alone_in
+from asmnet_kit.cli import main
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
 from asmnet_kit.datasets.read_shards import INDEX
 from asmnet_kit.datasets.registry import load_dataset, splits_of
@@ -255,6 +258,68 @@ def test_a_folder_of_other_data_is_not_mixed(dataset: Dataset, tmp_path: Path) -
     (tmp_path / "strange" / "x.tfrecord").write_bytes(b"")
     with pytest.raises(DatasetError, match="expected a new or empty folder"):
         prepare(dataset, tmp_path / "strange")
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a CSV of one face; all but the pictures can be chosen."""
+
+    def write(**columns: object) -> Path:
+        folder = tmp_path / "labelled"
+        folder.mkdir(exist_ok=True)
+        if not (folder / "a.jpg").exists():
+            cv2.imwrite(str(folder / "a.jpg"), np.full((100, 100, 3), 90, np.uint8))
+        points = landmarks(centre=(50, 50), side=50).ravel()
+        names = [f"{axis}{point}" for point in range(68) for axis in "xy"]
+        row = {"file": "a.jpg", **dict(zip(names, points.tolist(), strict=True)), **columns}
+        rows = [",".join(row), ",".join(map(str, row.values()))]
+        (folder / "faces.csv").write_text("\n".join(rows) + "\n")
+        return folder
+
+    return write
+
+
+LABELS = {"yaw": 1, "pitch": 2, "roll": 3, "split": "train", "subset": "dark"} | {
+    f"box_{name}": value for name, value in (("x0", 1), ("y0", 2), ("x1", 90), ("y1", 95))
+}
+
+
+@pytest.mark.parametrize(
+    "change", [{"yaw": 9}, {"split": "val"}, {"subset": "bright"}, {"box_x1": 91}], ids=str
+)
+def test_prepare_does_not_take_shards_of_other_labels_for_these(
+    labelled: Callable[..., Path], tmp_path: Path, change: dict[str, object]
+) -> None:
+    out = tmp_path / "shards"
+
+    def prepare_again() -> Result:
+        words = ("data", "prepare", "--data", labelled(**LABELS), "--format", "csv", "--out", out)
+        return CliRunner().invoke(main, [str(word) for word in words])
+
+    first, again = prepare_again(), prepare_again()
+    assert first.exit_code == again.exit_code == 0, first.output + again.output
+    labelled(**(LABELS | change))
+    words = ("data", "prepare", "--data", tmp_path / "labelled", "--format", "csv", "--out", out)
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == 1
+    assert "poses, splits, subsets or boxes differ" in result.stderr
+    (kept,) = load_dataset(out, "records").faces
+    assert kept.pose is not None and kept.pose.tolist() == [1, 2, 3]
+
+
+def test_shards_of_an_earlier_version_are_finished_and_do_not_claim_these_labels(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    """They did not note what they do not know."""
+    prepare(dataset, tmp_path / "out")
+    index = json.loads((tmp_path / "out" / INDEX).read_text())
+    assert index["labels_fingerprint"] == dataset.labels_fingerprint()
+    del index["labels_fingerprint"], index["prepared"]["labels_fingerprint"]
+    (tmp_path / "out" / INDEX).write_text(json.dumps(index))
+    prepare(dataset, tmp_path / "out")
+    index = json.loads((tmp_path / "out" / INDEX).read_text())
+    assert index["labels_fingerprint"] is None
+    assert "labels_fingerprint" not in index["prepared"]
 
 
 def test_cut_off_and_missing_shards_are_errors_that_name_them(

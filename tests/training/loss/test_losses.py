@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98
-from asmnet_kit.face.shape_model import ShapeAccumulator, ShapeModel
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
+from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.training import catalogue
 from asmnet_kit.training.loss.alpha import constant_value
 from asmnet_kit.training.loss.losses import (

@@ -56,7 +56,7 @@ SHORT_RANGE = Network("face_detection_short_range.tflite", 128, ((8, 2), (16, 6)
 FULL_RANGE = Network("face_detection_full_range.tflite", 192, ((4, 1),))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidates:
     """What a network found in one window.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from asmnet_kit.results.report import text
 from asmnet_kit.results.report.charts import Scatter, scatter
 from asmnet_kit.results.report.rows import Row
-from asmnet_kit.results.results import ACCURACY_FACTS
+from asmnet_kit.results.results import unlike_faces
 
 
 def headline(rows: Sequence[Row]) -> list[str]:
@@ -82,8 +82,7 @@ def scatter_of(rows: Sequence[Row]) -> Scatter | None:
 
 def of_the_same_faces(rows: Sequence[Row]) -> bool:
     """Whether the NMEs of ``rows`` can be ranked: of one data set, in boxes of one kind."""
-    facts = [row.result["accuracy"] or {} for row in rows]
-    return len({json.dumps([fact.get(name) for name in ACCURACY_FACTS]) for fact in facts}) <= 1
+    return not unlike_faces([row.result["accuracy"] or {} for row in rows])
 
 
 def distinct_accuracies(rows: Sequence[Row]) -> list[Row]:

@@ -51,14 +51,22 @@ def written(tmp_path, make_result):
     return write
 
 
-def test_nmes_of_different_faces_are_not_ranked(tmp_path, make_result):
+@pytest.mark.parametrize("fact", ["dataset_fingerprint", "dataset_labels_fingerprint"])
+def test_nmes_of_different_faces_are_not_ranked(tmp_path, make_result, fact):
     easy, hard = make_result(name="a", p50=3.0, nme=3.0), make_result(name="b", nme=5.0)
-    hard["accuracy"]["dataset_fingerprint"] = "0" * 64
+    easy["accuracy"][fact], hard["accuracy"][fact] = "1" * 64, "0" * 64
     report = build_report([(tmp_path / "a", easy), (tmp_path / "b", hard)], tmp_path)
     assert "of different faces: none is called the lowest" in " ".join(report.headline)
     assert "Most accurate" not in " ".join(report.headline)
     assert "lowest NME" not in [what for what, _, _ in report.tiles]
     assert report.scatter is None
+
+
+def test_a_result_that_did_not_note_the_labels_is_ranked_all_the_same(tmp_path, make_result):
+    older, newer = make_result(name="a", p50=3.0, nme=3.0), make_result(name="b", nme=5.0)
+    newer["accuracy"]["dataset_labels_fingerprint"] = "v1:0"
+    report = build_report([(tmp_path / "a", older), (tmp_path / "b", newer)], tmp_path)
+    assert "lowest NME" in [what for what, _, _ in report.tiles]
 
 
 def test_times_of_different_machines_are_told_with_the_machine(tmp_path, make_result):
