@@ -4,15 +4,12 @@ To add one from another package, name an object with the attributes of ``Target`
 group ``asmnet_kit.targets``; the entry point's name is what ``--target`` takes.
 """
 
-import importlib
 from collections.abc import Collection, Sequence
-from importlib.metadata import EntryPoint, entry_points
 
-from asmnet_kit.base.errors import UsageError, one_line
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.base.plugins import PluginTable
 from asmnet_kit.benchmarks.protocol import OPTIONS, Request, Target
 
-ENTRY_POINT_GROUP = "asmnet_kit.targets"
-TARGET_ATTRIBUTES = ("name", "problem", "measure", "predictor")  # of ``Target``
 # Targets of the kit, by name: "module:object", loaded when one is asked for.
 BUILTIN_TARGETS = {
     "cpu": "asmnet_kit.benchmarks.targets.cpu:CPU",
@@ -25,6 +22,12 @@ BUILTIN_TARGETS = {
     "linux:gpu": "asmnet_kit.benchmarks.targets.linux:LINUX_GPU",
     "linux:edgetpu": "asmnet_kit.benchmarks.targets.linux:LINUX_EDGETPU",
 }
+TARGETS = PluginTable(
+    kind="target",
+    group="asmnet_kit.targets",
+    own=BUILTIN_TARGETS,
+    needs=("name", "problem", "measure", "predictor"),  # attributes of ``Target``
+)
 
 
 def refuse_unowned(options: Collection[str], targets: Sequence[str]) -> None:
@@ -43,9 +46,8 @@ def refuse_unowned(options: Collection[str], targets: Sequence[str]) -> None:
 
 
 def target_names() -> list[str]:
-    """Every target there is, the kit's own first."""
-    others = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
-    return [*BUILTIN_TARGETS, *sorted(others - BUILTIN_TARGETS.keys())]
+    """Every target, the kit's own first."""
+    return TARGETS.names()
 
 
 def refuse_request(request: Request) -> None:
@@ -65,27 +67,5 @@ def load_target(name: str) -> Target:
     Raises:
         UsageError: there is none, or the package that brings it is broken.
     """
-    if name in BUILTIN_TARGETS:
-        module, attribute = BUILTIN_TARGETS[name].split(":")
-        target: Target = getattr(importlib.import_module(module), attribute)
-        return target
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        return _load_entry_point(point)
-    raise UsageError(f"expected a target of {', '.join(target_names())}, got {name!r}")
-
-
-def _load_entry_point(point: EntryPoint) -> Target:
-    """Another package's target; whatever its import raises is that package's fault."""
-    package = point.dist.name if point.dist is not None else "another package"
-    whose = f"target {point.name}: {package}'s {point.value}"
-    try:
-        found: Target = point.load()
-    except Exception as error:
-        raise UsageError(
-            f"{whose} cannot be loaded ({type(error).__name__}: {one_line(error)}): "
-            f"repair or uninstall {package}"
-        ) from error
-    missing = [name for name in TARGET_ATTRIBUTES if not hasattr(found, name)]
-    if missing:
-        raise UsageError(f"{whose} is no target: it has no {', '.join(missing)}")
-    return found
+    target: Target = TARGETS.load(name)
+    return target
