@@ -1,1 +1,1 @@
-"""Scripts that measure for the documents. Not installed: they run from a checkout."""
+"""Scripts that measure for the documents; run from a checkout, not installed."""

@@ -1,1 +1,1 @@
-"""A parametric 3-D face: the generic landmarks in millimetres and a renderer of synthetic faces."""
+"""Draws synthetic faces with exact landmarks: head, skin, light, scenery, camera."""

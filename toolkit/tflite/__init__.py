@@ -1,1 +1,1 @@
-"""The .tflite file: reading it safely, its metadata, what it holds and where it may run."""
+"""The .tflite file: reading it safely, metadata, int8 rules, where its operators can run."""

@@ -1,1 +1,1 @@
-"""The networks, one file each: ``build`` makes one by its name in ``architectures``."""
+"""The networks, one file each, and where their weights start."""
