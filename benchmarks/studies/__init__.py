@@ -1,1 +1,1 @@
-"""Scripts that measure for the documents; run from a checkout, not installed."""
+"""Scripts that measure for the documents: not installed, run from a checkout."""

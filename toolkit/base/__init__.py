@@ -1,1 +1,1 @@
-"""Errors, files written whole or not at all, run folders, plug-in tables, the terminal."""
+"""Errors, files written whole or not at all, run folders, plug-ins, the terminal."""

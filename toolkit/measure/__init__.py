@@ -1,1 +1,1 @@
-"""Accuracy on labelled faces: NME, failure rate, pose error, pixel drift, label offsets."""
+"""Accuracy on labelled faces: NME, failure rate, pose error, drift, label offsets."""

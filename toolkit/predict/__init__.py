@@ -1,1 +1,1 @@
-"""From a photograph or film to landmarks: face detector, predictor, tracking, drawing."""
+"""From a photograph or film to landmarks: detector, predictor, tracking, drawing."""

@@ -1,1 +1,1 @@
-"""Benchmark results: the JSON schema, reading and writing; the report made from them."""
+"""Benchmark results: the JSON schema, reading, writing; the report made from them."""

@@ -1,1 +1,1 @@
-"""The .tflite file: reading it safely, metadata, int8 rules, where its operators can run."""
+"""The .tflite file: safe reading, metadata, int8 rules, where operators can run."""

@@ -1,1 +1,1 @@
-"""Scripts that measure training for the documents; run from a checkout, not installed."""
+"""Scripts that measure training: not installed, run from a checkout."""
