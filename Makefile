@@ -41,7 +41,7 @@ lint: $(INSTALLED) ## ruff: rules and formatting
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-format: $(INSTALLED) ## ruff: mend what can be mended
+format: $(INSTALLED) ## ruff: fix what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 

@@ -213,17 +213,20 @@ def _shortened(text: str) -> str:
 
 
 @cache
-def words(module: str) -> frozenset[str]:
-    """Every name, attribute and string in a module's code."""
-    found = set()
-    for node in ast.walk(trees()[module]):
-        if isinstance(node, ast.Name):
-            found.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            found.add(node.attr)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.add(node.value)
-    return frozenset(found)
+def names(module: str) -> frozenset[str]:
+    """Every name and attribute in a module's code."""
+    nodes = list(ast.walk(trees()[module]))
+    return frozenset(
+        {node.id for node in nodes if isinstance(node, ast.Name)}
+        | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    )
+
+
+@cache
+def texts(module: str) -> frozenset[str]:
+    """Every string in a module's code."""
+    nodes = (node for node in ast.walk(trees()[module]) if isinstance(node, ast.Constant))
+    return frozenset(node.value for node in nodes if isinstance(node.value, str))
 
 
 def defined(module: str) -> set[str]:
@@ -242,8 +245,11 @@ def defined(module: str) -> set[str]:
 def reached(step: Any, earlier: Sequence[Any]) -> str:
     """How a journey gets to a step, in words.
 
+    A file of an earlier step, or else one that such a file imports, calls it, starts it as a
+    process, or names it in a table.
+
     Raises:
-        ValueError: the step does not exist, or no earlier one leads to it.
+        ValueError: the step does not exist, or nothing leads to it.
     """
     if step.name and (step.module not in trees() or step.name not in defined(step.module)):
         raise ValueError(f"docs/journeys.py: expected {step.at} in the code, found none; {CURE}")
@@ -253,27 +259,27 @@ def reached(step: Any, earlier: Sequence[Any]) -> str:
         return f"typed: {step.typed}"
     callers = list(dict.fromkeys(s.module for s in reversed(earlier) if s.name))
     callers = [caller for caller in callers if step.by in ("", caller)]
-    for caller in callers:
-        if _calls(caller, step):
-            here = "this file" if caller == step.module else file_of(caller)
-            return f"called in {here}" if step.name else f"filled in {here}"
-        if f"asmnet_kit.{step.module}" in words(caller):  # python -m
-            return f"started in {file_of(caller)}"
-    for caller in callers:
-        for table in TABLES:
-            in_table = words(table) & {f"asmnet_kit.{step.module}", f"asmnet_kit.{step.at}"}
-            if in_table and table in {caller, *imports(caller)}:
-                return f"named in {file_of(table)}"
+    between = [used for caller in callers for used in sorted(imports(caller) - {step.module})]
+    for caller in dict.fromkeys([*callers, *between]):
+        if found := _leads_to(caller, step):
+            return found
     raise ValueError(
-        f"docs/journeys.py: expected an earlier step to call or name {step.at}, none does; {CURE}"
+        f"docs/journeys.py: expected an earlier step to lead to {step.at}, none does; {CURE}"
     )
 
 
-def _calls(caller: str, step: Any) -> bool:
+def _leads_to(caller: str, step: Any) -> str | None:
+    """How one module leads to a step, in words; None where it does not."""
+    file = file_of(caller)
     if not step.name:
-        return Path(step.at).name in words(caller)
-    known = caller == step.module or step.module in imports(caller)
-    return known and step.name in words(caller)
+        return f"filled in {file}" if Path(step.at).name in texts(caller) else None
+    if texts(caller) & {f"asmnet_kit.{step.module}", f"asmnet_kit.{step.at}"}:
+        return f"named in {file}" if caller in TABLES else f"started in {file}"
+    if step.name not in names(caller):
+        return None
+    if caller == step.module:
+        return "called in this file"
+    return f"called in {file}" if step.module in imports(caller) else None
 
 
 def journey(which: Any) -> str:
@@ -300,9 +306,9 @@ def page() -> str:
     up = sum(guards.FLOOR[used] > guards.FLOOR[room] for room, used in arrows)
     parts = [
         "# Architecture",
-        "Written by `make docs` from the code and from `docs/journeys.py`. Every step below exists "
-        "and is called, started or found in a table by an earlier one: `docs/architecture.py` "
-        "checks it.",
+        "Written by `make docs` from the code and from `docs/journeys.py`. `docs/architecture.py` "
+        "checks that every step below exists and that the file of an earlier step, or one that it "
+        "imports, calls it, starts it as a process or names it in a table.",
         "## The house",
         "![The rooms of asmnet-kit](architecture-house.svg)",
         "Rooms are folders (and a few files beside them), the highest first: a room imports only "

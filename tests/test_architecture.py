@@ -84,7 +84,7 @@ def test_a_step_that_is_not_there_or_that_nothing_leads_to_is_refused(
     architecture: ModuleType, at: str, reason: str | None
 ) -> None:
     step = architecture.journeys.Step
-    reason = reason or f"expected an earlier step to call or name {at}, none does"
+    reason = reason or f"expected an earlier step to lead to {at}, none does"
     with pytest.raises(ValueError, match=re.escape(reason)):
         architecture.reached(step(at, ""), [step("face.crop:warp", "")])
 

@@ -130,7 +130,7 @@ def out_option(help: str) -> Callable[[Command], Command]:
 
 
 def seed_option(command: Command) -> Command:
-    """``--seed S``, 0 unless told."""
+    """``--seed S``, 0 by default."""
     return click.option(
         "--seed",
         type=click.IntRange(min=0, max=MAX_SEED),

@@ -17,7 +17,7 @@ from asmnet_kit.face.schemes import scheme_of
 
 PREPARED = "records"  # shards, whose pictures are cut out of the original ones
 MAX_BAD_SHARE = 0.05
-MEASURED_SPLIT = "test"  # what accuracy is measured on unless told
+MEASURED_SPLIT = "test"  # what accuracy is measured on by default
 SHOWN_PROBLEMS = 5  # in an error message; ``data inspect`` lists them all
 
 
