@@ -275,11 +275,14 @@ def _leads_to(caller: str, step: Any) -> str | None:
         return f"filled in {file}" if Path(step.at).name in texts(caller) else None
     if texts(caller) & {f"asmnet_kit.{step.module}", f"asmnet_kit.{step.at}"}:
         return f"named in {file}" if caller in TABLES else f"started in {file}"
-    if step.name not in names(caller):
-        return None
     if caller == step.module:
-        return "called in this file"
-    return f"called in {file}" if step.module in imports(caller) else None
+        return "called in this file" if step.name in names(caller) else None
+    if step.module not in imports(caller):
+        return None
+    if step.name in names(caller):
+        return f"called in {file}"
+    as_a_whole = step.module.rpartition(".")[2] in names(caller)  # as a script to start
+    return f"started in {file}" if as_a_whole else None
 
 
 def journey(which: Any) -> str:

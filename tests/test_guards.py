@@ -108,8 +108,7 @@ def imported_modules(tree: ast.Module) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
-            if node.module == "asmnet_kit":
-                yield from (f"asmnet_kit.{alias.name}" for alias in node.names)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)  # may be modules
 
 
 def named_modules(tree: ast.Module) -> Iterator[str]:
