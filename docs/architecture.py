@@ -229,6 +229,17 @@ def texts(module: str) -> frozenset[str]:
     return frozenset(node.value for node in nodes if isinstance(node.value, str))
 
 
+@cache
+def whole_modules(module: str) -> frozenset[str]:
+    """Modules that a module imports as such, to start them: ``from asmnet_kit.x import module``."""
+    return frozenset(
+        f"{node.module}.{alias.name}".removeprefix("asmnet_kit.")
+        for node in ast.walk(trees()[module])
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    )
+
+
 def defined(module: str) -> set[str]:
     """Functions, classes and constants at the top of a module."""
     names = set()
@@ -281,8 +292,7 @@ def _leads_to(caller: str, step: Any) -> str | None:
         return None
     if step.name in names(caller):
         return f"called in {file}"
-    as_a_whole = step.module.rpartition(".")[2] in names(caller)  # as a script to start
-    return f"started in {file}" if as_a_whole else None
+    return f"started in {file}" if step.module in whole_modules(caller) else None
 
 
 def journey(which: Any) -> str:
