@@ -288,9 +288,7 @@ def _leads_to(caller: str, step: Any) -> str | None:
         return f"named in {file}" if caller in TABLES else f"started in {file}"
     if caller == step.module:
         return "called in this file" if step.name in names(caller) else None
-    if step.module not in imports(caller):
-        return None
-    if step.name in names(caller):
+    if step.name in names(caller) and step.module in imports(caller):
         return f"called in {file}"
     return f"started in {file}" if step.module in whole_modules(caller) else None
 
