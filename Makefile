@@ -35,13 +35,13 @@ quickstart: $(INSTALLED) ## synthetic faces -> training -> int8 -> benchmark -> 
 	@$(BIN)/asmnet-kit quickstart --out $(OUT)
 
 test: $(INSTALLED) ## run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 lint: $(INSTALLED) ## ruff: rules and formatting
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-format: $(INSTALLED) ## ruff: mend what can be mended
+format: $(INSTALLED) ## ruff: fix what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
@@ -51,8 +51,9 @@ types: $(INSTALLED) ## mypy, strict
 	@ln -s $(CURDIR)/toolkit/* $(CURDIR)/training $(CURDIR)/quantize $(CURDIR)/benchmarks build/namespace/asmnet_kit/
 	@MYPYPATH=build/namespace $(BIN)/mypy -p asmnet_kit
 
-docs: $(INSTALLED) ## write docs/commands.md from the commands' own help
+docs: $(INSTALLED) ## write docs/commands.md, docs/architecture.md and the lists of rooms from the code
 	@$(BIN)/python docs/commands.py
+	@$(BIN)/python docs/architecture.py
 
 # tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own, for parity and Coral.
 TFLITE_RUNTIME := .venv-tflite-runtime

@@ -1,1 +1,1 @@
-"""Benchmarks: runs any .tflite on a target and reports what was measured."""
+"""Benchmarks: run a .tflite model on a target and report what was measured."""

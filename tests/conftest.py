@@ -1,5 +1,6 @@
 """Fixtures every test may use."""
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,33 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("the development data (../shared) is not on this machine")
     return folder
+
+
+@pytest.fixture
+def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Installs a package with one entry point, as pip would leave it; gives the folder it is in.
+
+    ``offer("asmnet_kit.formats", "acme", SOURCE)``: the module ``acme_format`` of the package
+    ``acme`` has that source; the entry point is the module, or its attribute ``attribute``.
+    """
+
+    def install(
+        group: str, name: str, source: str, *, attribute: str = "", package: str = "acme"
+    ) -> Path:
+        module = f"{package}_{group.rpartition('.')[2]}"
+        site = tmp_path / "site"
+        info = site / f"{package}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        value = f"{module}:{attribute}" if attribute else module
+        (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {value}\n")
+        (site / f"{module}.py").write_text(source)
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        if str(site) not in sys.path:
+            monkeypatch.syspath_prepend(str(site))
+        return site
+
+    return install
 
 
 def constant_face_model(points: int, size: int, *, int8: bool, pose: bool) -> bytes:

@@ -15,6 +15,9 @@ import pytest
 
 from asmnet_kit.base.openers import OPENERS
 from asmnet_kit.cli import COMMANDS, main
+from asmnet_kit.commands.options import PluginChoice
+from asmnet_kit.datasets.formats import FORMATS
+from asmnet_kit.training.networks.architectures import ARCHITECTURES
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("toolkit", "training", "quantize", "benchmarks")
@@ -109,8 +112,7 @@ def imported_modules(tree: ast.Module) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
-            if node.module == "asmnet_kit":
-                yield from (f"asmnet_kit.{alias.name}" for alias in node.names)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)  # may be modules
 
 
 def arrows() -> dict[str, set[str]]:
@@ -328,14 +330,30 @@ def test_help_loads_nothing_heavy(path: tuple[str, ...]) -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
-@pytest.mark.parametrize("path", command_paths()[1:], ids=" ".join)
-def test_every_command_and_option_explains_itself(path: tuple[str, ...]) -> None:
+def command_at(path: tuple[str, ...]) -> click.Command:
     command: click.Command = main
     for name in path:
         assert isinstance(command, click.Group)
         child = command.get_command(click.Context(command), name)
         assert child is not None
         command = child
+    return command
+
+
+@pytest.mark.parametrize("path", command_paths()[1:], ids=" ".join)
+def test_every_command_takes_the_formats_and_architectures_of_other_packages(
+    path: tuple[str, ...],
+) -> None:
+    tables = {"--format": FORMATS, "--arch": ARCHITECTURES}
+    for parameter in command_at(path).params:
+        for option in tables.keys() & set(parameter.opts):
+            assert isinstance(parameter.type, PluginChoice), option
+            assert parameter.type.table is tables[option]
+
+
+@pytest.mark.parametrize("path", command_paths()[1:], ids=" ".join)
+def test_every_command_and_option_explains_itself(path: tuple[str, ...]) -> None:
+    command = command_at(path)
     assert command.help
     for parameter in command.params:
         if isinstance(parameter, click.Option):

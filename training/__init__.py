@@ -1,4 +1,4 @@
-"""Training: pipeline, losses, architectures and the training loop (needs TensorFlow)."""
+"""Training: data, losses, networks, the loop, the run folder (needs TensorFlow)."""
 
 from asmnet_kit.training.environment import apply_settings
 

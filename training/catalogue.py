@@ -1,17 +1,8 @@
-"""The names of architectures, losses and augmentations, known without importing TensorFlow."""
+"""Losses, augmentations and input sizes, known without importing TensorFlow."""
 
 from types import MappingProxyType
 
 from asmnet_kit.base.errors import UsageError
-
-ARCHITECTURES = MappingProxyType(
-    {
-        "asmnet": "the paper's network: MobileNetV2 cut after block 15, six pooled taps (1.44 M)",
-        "asmnet_plus": "at the same cost, with a head that keeps positions (1.36 M at 112 px)",
-        "asmnet_nano": "small and quick to train, keeps positions too (0.38 M at 112 px)",
-        "mobilenetv2": "the paper's baseline: the whole MobileNetV2 (2.44 M)",
-    }
-)
 
 LOSSES = MappingProxyType(
     {
@@ -38,16 +29,6 @@ AUGMENTATIONS = MappingProxyType(
 SIZE_STEP = 16
 SMALLEST_SIZE = 64
 LARGEST_SIZE = 224
-
-
-def check_architecture(name: str) -> None:
-    """Refuse a name that is not in the catalogue.
-
-    Raises:
-        UsageError: no such architecture.
-    """
-    if name not in ARCHITECTURES:
-        raise UsageError(f"expected an architecture of {', '.join(ARCHITECTURES)}; got {name!r}")
 
 
 def check_input_size(size: int) -> None:

@@ -13,16 +13,18 @@ from asmnet_kit.base.errors import Interrupted, UsageError
 from asmnet_kit.base.run_folder import CONFIG, MODEL
 from asmnet_kit.commands.options import (
     DATA,
-    FORMATS,
     Command,
     InputPath,
+    PluginChoice,
     is_given,
     out_option,
     seed_option,
 )
+from asmnet_kit.datasets.formats import FORMATS
 from asmnet_kit.shipping.shipped import find_model
-from asmnet_kit.training.catalogue import ARCHITECTURES, AUGMENTATIONS, LOSSES
+from asmnet_kit.training.catalogue import AUGMENTATIONS, LOSSES
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
+from asmnet_kit.training.networks.architectures import ARCHITECTURES
 from asmnet_kit.training.recipe_files import read_recipe, shipped
 
 FOLDER = InputPath(DATA)
@@ -46,7 +48,7 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 
 @click.command()
 @click.option("--data", type=FOLDER, help="Folder of the data set, at any level.")
-@click.option("--format", type=click.Choice(FORMATS), help="How the data set is laid out.")
+@click.option("--format", type=PluginChoice(FORMATS), help="How the data set is laid out.")
 @click.option(
     "--recipe",
     metavar="NAME|FILE",
@@ -60,7 +62,7 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     "Number of landmarks, 68 or 98.  [default: what the data has]",
     click.Choice(["68", "98"]),
 )
-@setting("arch", "The network.", click.Choice(list(ARCHITECTURES)))
+@setting("arch", "The network.", PluginChoice(ARCHITECTURES))
 @setting(
     "loss",
     "asm is the paper's ASM-LOSS; mse and smooth_l1 leave the ASM out.",

@@ -37,7 +37,7 @@ class TrainConfig:
         val_share: of the pictures held out where there is nothing else to validate on: enough for
             an NME, little enough to be missed.
         points: landmarks, 68 or 98; 0 = what the data has.
-        arch: name in ``catalogue.ARCHITECTURES``.
+        arch: name in ``networks.architectures.ARCHITECTURES``.
         loss: name in ``shape_loss.LOSSES``.
         alpha: weight of the ASM term by epoch, ``paper`` (Eq. 10) or ``constant:V``.
         augmentation: name in ``catalogue.AUGMENTATIONS``.
@@ -110,12 +110,12 @@ class TrainConfig:
             ASM_LOSSES,
             AUGMENTATIONS,
             LOSSES,
-            check_architecture,
             check_input_size,
         )
         from asmnet_kit.training.loss.alpha import constant_value
+        from asmnet_kit.training.networks.architectures import ARCHITECTURES
 
-        check_architecture(self.arch)
+        ARCHITECTURES.check(self.arch)
         check_input_size(self.input_size)
         for name, known in (
             ("loss", LOSSES),

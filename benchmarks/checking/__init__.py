@@ -1,1 +1,1 @@
-"""What an Edge TPU or GPU would run of a model, and how fast, without either."""
+"""Predicts what an Edge TPU or GPU would run of a model, and how fast."""

@@ -1,1 +1,1 @@
-"""Old results against new ones; the same file on different kernels."""
+"""Compares new results with old ones, and one file across runtimes and kernels."""

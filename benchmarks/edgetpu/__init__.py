@@ -1,1 +1,1 @@
-"""The Edge TPU: compiler, its log, what is inside a compiled model, and an estimate of latency."""
+"""The Edge TPU compiler: running it, reading its log."""

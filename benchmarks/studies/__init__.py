@@ -1,1 +1,1 @@
-"""Scripts that measure for the documents. Not installed: they run from a checkout."""
+"""Scripts that measure for the documents: not installed, run from a checkout."""

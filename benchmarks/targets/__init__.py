@@ -1,1 +1,1 @@
-"""Each target that a model can be measured on: a file of its own."""
+"""What a model can be measured on: one file for each target."""

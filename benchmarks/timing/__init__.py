@@ -1,1 +1,1 @@
-"""Measuring in one process: timed runs, stages of a frame, operators, noise, the machine."""
+"""Times a model in one process: runs, frame stages, operators, noise, the machine."""

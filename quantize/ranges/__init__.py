@@ -1,1 +1,1 @@
-"""The range of every tensor: calibrated on crops, chosen so that int8 arithmetic is exact."""
+"""The value range of every tensor, measured on crops, for int8."""

@@ -1,1 +1,1 @@
-"""Rounding while fine-tuning: emulated int8, its training, what each layer costs."""
+"""int8 rounding emulated while fine-tuning, and what it costs in each layer."""

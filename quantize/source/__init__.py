@@ -1,1 +1,1 @@
-"""The float model to quantize: opened, flattened, batch norm folded, channels equalised."""
+"""The float model: opened, flattened, batch norm folded, channels equalised."""

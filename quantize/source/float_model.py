@@ -12,6 +12,7 @@ import tf_keras
 
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.run_folder import CONFIG, MODEL, SHAPE_MODEL
+from asmnet_kit.datasets.registry import has_both_schemes
 from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.face.shape_model.file import load_shape_model
 from asmnet_kit.face.shape_model.operator import ShapeModel
@@ -94,8 +95,7 @@ class FloatModel:
             self.config_for(format),
             data=str(data.expanduser().resolve()),
             split=self.config.split if split is None else split,
-            # Synthetic faces have 68 and 98 landmarks; other data has what it has.
-            points=points if format == "synthetic" else 0,
+            points=points if has_both_schemes(format) else 0,
         )
         for name, path in (moved or {}).items():
             if not getattr(config, name):

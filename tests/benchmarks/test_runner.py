@@ -104,10 +104,18 @@ def test_a_truncated_model_is_an_error_of_the_model(make_tflite, tmp_path):
         benchmark_model(_quick(path), on_progress=_ignore)
 
 
-def test_a_model_of_unknown_operators_is_an_error_of_the_model(shared):
-    path = shared / "data" / "edgetpu_pairs" / "dense_256_edgetpu.tflite"
+def test_a_model_of_unknown_operators_is_an_error_of_the_model(edgetpu_pair):
     with pytest.raises(KitError, match="edgetpu-custom-op"):
-        benchmark_model(_quick(path), on_progress=_ignore)
+        benchmark_model(_quick(edgetpu_pair[1]), on_progress=_ignore)
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8", "uint8", "int16"])
+def test_models_of_every_kind_of_numbers_run(make_op_model, kind):
+    shape = (1, 4, 4, 2)
+    relu = {"op": "RELU", "into": shape, "into_type": kind, "shape": shape, "type": kind}
+    result = benchmark_model(_quick(make_op_model(relu)), on_progress=_ignore)
+    assert result["model"]["metadata"] is None
+    assert len(result["timings_ms"]["invoke"]) == result["protocol"]["runs"]
 
 
 def test_public_models_of_every_kind_run(shared):

@@ -1,1 +1,1 @@
-"""What every room may use: errors, files written whole or not at all, the terminal."""
+"""Errors, files written whole or not at all, run folders, plug-ins, the terminal."""

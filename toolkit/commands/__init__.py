@@ -1,1 +1,1 @@
-"""The commands of asmnet-kit that need no stage. These alone may name stages, as strings."""
+"""The command line, except for train, quantize and the benchmarks."""

@@ -10,16 +10,14 @@ import click
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.files import require_exists
 from asmnet_kit.base.limits import MAX_SEED
+from asmnet_kit.base.plugins import PluginTable
+from asmnet_kit.datasets.formats import FORMATS
 
 if TYPE_CHECKING:
     from asmnet_kit.face.plausibility import Plausibility
     from asmnet_kit.face.predictor import Predictor
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-# Repeated here as text, so that --help needs no reader; a test compares it with the registry.
-FORMATS = ("300w", "wflw", "aflw2000", "300w_lp", "merlrav", "csv", "records", "synthetic")
 
 # What a command expects at a path, for ``InputPath``.
 DATA = "the folder of a data set"
@@ -43,6 +41,28 @@ class InputPath(click.Path):
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         require_exists(path, expected=self.expected)
         return path
+
+
+class PluginChoice(click.Choice):  # type: ignore[type-arg, unused-ignore]  # not in click 8.1
+    """A name of a table, those that other packages bring included.
+
+    Where a package offers a name that the kit has itself, a line on stderr says that the kit's own
+    is used.
+    """
+
+    def __init__(self, table: PluginTable) -> None:
+        super().__init__(table.names())
+        self.table = table
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name: str = super().convert(value, param, ctx)
+        for package in self.table.hidden(name):
+            click.echo(
+                f"{self.table.kind} {name}: the kit's own is used; that of the package {package} "
+                "needs another name",
+                err=True,
+            )
+        return name
 
 
 class ModelPath(InputPath):
@@ -122,7 +142,7 @@ def data_options(
         command = click.option(
             "--format",
             "data_format",
-            type=click.Choice(FORMATS),
+            type=PluginChoice(FORMATS),
             required=required and format_required,
             help="How the data set is laid out.",
         )(command)

@@ -1,1 +1,1 @@
-"""Landmark data sets: one reader for each public format."""
+"""Landmark data sets: one reader for each format."""

@@ -191,7 +191,7 @@ def inspect_dataset(
     """Load the data set at ``path`` and look at every picture.
 
     Args:
-        format: one of datasets.registry.FORMATS.
+        format: a name in datasets.formats.FORMATS.
         split: only this split.
         points: 68 or 98 where the format has both.
         sheet: where to write the contact sheet, a PNG; None = none.

@@ -1,13 +1,15 @@
-"""Which formats there are, and the one way to load any of them."""
+"""The one way to load a data set of any format."""
 
-import importlib
-from collections.abc import Callable, Iterable, Sequence
+import inspect
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
-from typing import cast
+from typing import Any
 
-from asmnet_kit.base.errors import DatasetError, UsageError
+import numpy as np
+
+from asmnet_kit.base.errors import DatasetError, KitError, UsageError
+from asmnet_kit.base.plugins import fault
 from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.datasets.folders import (
     SPLIT_FOLDERS,
@@ -17,21 +19,8 @@ from asmnet_kit.datasets.folders import (
     split_named,
     walk,
 )
+from asmnet_kit.datasets.formats import FORMATS
 from asmnet_kit.face.schemes import scheme_of
-
-# Format -> module with ``read(root) -> Reading``, imported when used. Where folders alone decide
-# the split it also has ``split_of_folder(ancestors, parts)`` and the annotation files' ``SUFFIX``.
-READERS = {
-    "300w": "asmnet_kit.datasets.ibug300w",
-    "wflw": "asmnet_kit.datasets.wflw",
-    "aflw2000": "asmnet_kit.datasets.aflw2000",
-    "300w_lp": "asmnet_kit.datasets.aflw2000",
-    "merlrav": "asmnet_kit.datasets.merlrav",
-    "csv": "asmnet_kit.datasets.keypoint_csv",
-    "records": "asmnet_kit.datasets.read_shards",
-    "synthetic": "asmnet_kit.datasets.synthetic",
-}
-FORMATS = tuple(READERS)
 
 PREPARED = "records"  # shards, whose pictures are cut out of the original ones
 MAX_BAD_SHARE = 0.05
@@ -54,7 +43,7 @@ def load_dataset(
 
     Args:
         path: the folder, at any level.
-        format: one of FORMATS.
+        format: a name in ``formats.FORMATS``.
         split: only this split ("train"); None = all faces.
         subset: only this subset ("common").
         max_bad_share: of unusable files among all; more is an error. 1 accepts any number, even
@@ -101,7 +90,7 @@ def load_for_model(
     Raises:
         UsageError, DatasetError: as ``load_dataset``.
     """
-    points = model_points if format == "synthetic" else None
+    points = model_points if has_both_schemes(format) else None
     return load_dataset(path, format, split=split, points=points)
 
 
@@ -165,7 +154,7 @@ def splits_of(path: Path, format: str) -> tuple[str, ...]:
         DatasetError: the folder cannot be read.
     """
     path = Path(path)
-    module = _module(format)
+    module = FORMATS.load(format)
     if hasattr(module, "split_of_folder"):  # then the files themselves need not be read
         require_folder(path)
         ancestors = ancestors_of(path)
@@ -203,24 +192,71 @@ def split_of_path(path: Path) -> str | None:
     return None
 
 
-def _module(format: str) -> ModuleType:
-    if format not in READERS:
-        raise UsageError(f"expected a format of {', '.join(FORMATS)}; got {format!r}")
-    return importlib.import_module(READERS[format])
+def has_both_schemes(format: str) -> bool:
+    """Whether data of a format has 68 and 98 landmarks, so that ``points`` chooses.
+
+    Raises:
+        UsageError: unknown format.
+    """
+    return "points" in inspect.signature(FORMATS.load(format).read).parameters
 
 
 def _read(path: Path, format: str, points: int | None) -> Reading:
-    module = _module(format)
     if points is not None:
         scheme_of(points)
-    if format == "synthetic":
-        return cast(Callable[..., Reading], module.read)(path, points=points)
-    reading = cast(Callable[[Path], Reading], module.read)(path)
+    choice = {"points": points} if has_both_schemes(format) else {}
+    package = FORMATS.package(format)
+    read = FORMATS.load(format).read
+    if package is None:
+        reading: Reading = read(path, **choice)
+    else:
+        reading = _read_by(package, format, read, path, choice)
     if points not in (None, reading.points):
         raise UsageError(
             f"{path}: asked for {points} landmarks, format {format} has {reading.points} here"
         )
     return reading
+
+
+def _read_by(
+    package: str, format: str, read: Any, path: Path, choice: dict[str, int | None]
+) -> Reading:
+    """What another package's reader finds, refused with the package's name where it is wrong.
+
+    Raises:
+        DatasetError: the reader fails, or gives anything but faces as the kit's readers do.
+    """
+    whose = f"{path}: the reader of format {format}, from the package {package},"
+    try:
+        reading = read(path, **choice)
+    except (KitError, OSError):
+        raise
+    except Exception as error:
+        raise DatasetError(f"{whose} failed ({fault(error)}): report it to {package}") from error
+    if wrong := _wrong_in(reading):
+        raise DatasetError(f"{whose} {wrong}: report it to {package}")
+    assert isinstance(reading, Reading)
+    return reading
+
+
+def _wrong_in(reading: Any) -> str | None:
+    """Why a reader's answer cannot be used; None where it can."""
+    if not isinstance(reading, Reading):
+        return f"should return a Reading, got {type(reading).__name__}"
+    names = set()
+    for face in reading.faces:
+        if not isinstance(face, Face):
+            return f"should give faces of type Face, got {type(face).__name__}"
+        landmarks = np.asarray(face.landmarks)
+        if landmarks.shape != (reading.points, 2) or landmarks.dtype != np.float32:
+            return (
+                f"should give landmarks float32 [{reading.points}, 2], got {landmarks.dtype} "
+                f"{list(landmarks.shape)} for {face.name}"
+            )
+        if face.name in names:
+            return f"should give every face a name of its own, got {face.name} twice"
+        names.add(face.name)
+    return None
 
 
 def _nothing_found(path: Path, format: str, problems: list[Problem]) -> str:

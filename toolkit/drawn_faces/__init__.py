@@ -1,1 +1,1 @@
-"""Synthetic faces: a parametric 3-D head, what it wears, its renderer, films and folders of it."""
+"""Draws synthetic faces with exact landmarks: head, skin, light, scenery, camera."""

@@ -1,1 +1,1 @@
-"""A face as numbers: landmark schemes, the one crop, pose, shape model, metrics."""
+"""A face as numbers: landmark schemes, the crop, head pose, shape model, metrics."""

@@ -1,1 +1,1 @@
-"""Drivers and libraries of this machine that both the doctor and the benchmarks ask for."""
+"""Drivers and libraries of this machine: Vulkan, the Edge TPU's."""

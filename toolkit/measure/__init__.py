@@ -1,1 +1,1 @@
-"""Accuracy on labelled faces: NME, failures, pose; drift in pixels; label offsets."""
+"""Accuracy on labelled faces: NME, failure rate, pose error, drift, label offsets."""

@@ -1,1 +1,1 @@
-"""The models that come with the kit: files and cards, read by asmnet_kit.shipping.shipped."""
+"""The model files that come with the kit, and their cards."""

@@ -1,1 +1,1 @@
-"""From a photograph or film to landmarks: the face detector, models on crops, tracking, drawing."""
+"""From a photograph or film to landmarks: detector, predictor, tracking, drawing."""

@@ -1,1 +1,1 @@
-"""Benchmark results: the JSON schema, reading and writing; the report is made from these alone."""
+"""Benchmark results: the JSON schema, reading, writing; the report made from them."""

@@ -1,1 +1,1 @@
-"""The models that come with the kit: finding them, and putting one in with its card."""
+"""The models that come with the kit: finding one, and adding one with its card."""

@@ -1,1 +1,1 @@
-"""The .tflite file: reading it safely, its metadata, what it holds and where it may run."""
+"""The .tflite file: safe reading, metadata, int8 rules, where operators can run."""

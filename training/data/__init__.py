@@ -1,1 +1,1 @@
-"""From labelled faces to training batches: splits, teachers' labels, augmentation, shards."""
+"""From labelled faces to batches: splits, teacher labels, augmentation, shards."""

@@ -1,1 +1,1 @@
-"""The training loop, its checkpoints with exact resume, and what a run shows while it trains."""
+"""The training loop, its checkpoints with exact resume, and its progress."""

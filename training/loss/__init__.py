@@ -1,1 +1,1 @@
-"""ASM-LOSS: the Active Shape Model as TensorFlow operations, the losses, alpha by epoch."""
+"""ASM-LOSS: the shape model as TensorFlow operations, the losses, alpha by epoch."""

@@ -1,1 +1,1 @@
-"""The networks, one file each; ``registry.build`` makes them by name."""
+"""The networks, one file each, and where their weights start."""

@@ -1,32 +1,24 @@
 """Makes a network by its name."""
 
-from collections.abc import Callable
+from typing import Any
 
-import tensorflow as tf
 import tf_keras
 
+from asmnet_kit.base.errors import KitError, ModelError
+from asmnet_kit.base.plugins import fault
 from asmnet_kit.face.schemes import scheme_of
-from asmnet_kit.training.catalogue import check_architecture, check_input_size
-from asmnet_kit.training.networks.asmnet import asmnet
-from asmnet_kit.training.networks.asmnet_nano import asmnet_nano
-from asmnet_kit.training.networks.asmnet_plus import asmnet_plus
-from asmnet_kit.training.networks.mobilenetv2 import mobilenetv2
+from asmnet_kit.training.catalogue import check_input_size
+from asmnet_kit.training.networks.architectures import ARCHITECTURES
+from asmnet_kit.training.networks.heads import landmark_layer, output_widths
 
 CHANNELS = 3  # red, green, blue
-
-NETWORKS: dict[str, Callable[..., dict[str, tf.Tensor]]] = {
-    "asmnet": asmnet,
-    "asmnet_plus": asmnet_plus,
-    "asmnet_nano": asmnet_nano,
-    "mobilenetv2": mobilenetv2,
-}
 
 
 def build(name: str, *, points: int, input_size: int) -> tf_keras.Model:
     """A fresh network: flat and functional, as quantization-aware training wants it.
 
     Args:
-        name: one of ``catalogue.ARCHITECTURES``.
+        name: one of ``architectures.ARCHITECTURES``.
         points: number of landmarks, 68 or 98.
         input_size: side of the square input, pixels.
 
@@ -36,10 +28,51 @@ def build(name: str, *, points: int, input_size: int) -> tf_keras.Model:
         centre) and ``pose`` float32 [B, 3] (yaw, pitch, roll, degrees / 90).
 
     Raises:
-        UsageError: an unknown name, number of landmarks or size.
+        UsageError: an unknown name, number of landmarks or size, or the package that brings the
+            architecture cannot be loaded.
+        ModelError: another package's architecture does not make such a network.
     """
-    check_architecture(name)
+    network, package = ARCHITECTURES.load(name), ARCHITECTURES.package(name)
     check_input_size(input_size)
     scheme_of(points)
     image = tf_keras.Input((input_size, input_size, CHANNELS), dtype="float32", name="image")
-    return tf_keras.Model(image, NETWORKS[name](image, points=points), name=name)
+    if package is None:
+        return tf_keras.Model(image, network(image, points=points), name=name)
+    whose = f"architecture {name}: the function of the package {package}"
+    try:
+        outputs = network(image, points=points)
+        if wrong := _wrong_outputs(outputs, points):
+            raise ModelError(f"{whose} {wrong}")
+        model = tf_keras.Model(image, outputs, name=name)
+    except KitError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{whose} failed ({fault(error)}): report it to {package}") from error
+    if wrong := _wrong_layers(model, points):
+        raise ModelError(f"{whose} {wrong}")
+    return model
+
+
+def _wrong_outputs(outputs: Any, points: int) -> str | None:
+    """Why an architecture's answer is no pair of outputs; None where it is."""
+    expected = {name: (None, width) for name, width in output_widths(points).items()}
+    found = (
+        {name: tuple(getattr(tensor, "shape", ())) for name, tensor in outputs.items()}
+        if isinstance(outputs, dict)
+        else type(outputs).__name__
+    )
+    return None if found == expected else f"should return {expected}, got {found}"
+
+
+def _wrong_layers(model: tf_keras.Model, points: int) -> str | None:
+    """Why a network can be neither started nor quantized; None where it can."""
+    nested = [layer.name for layer in model.layers if isinstance(layer, tf_keras.Model)]
+    if nested:
+        return (
+            f"should make a flat network, got models inside it ({', '.join(nested)}), which "
+            "quantization-aware training cannot handle: call their layers instead"
+        )
+    layer = landmark_layer(model)
+    if layer is None or getattr(layer, "bias", None) is None or layer.bias.shape != (2 * points,):
+        return "should end with dense_outputs or positional_outputs of networks.heads"
+    return None

@@ -84,6 +84,12 @@ def positional_outputs(*taps: tf.Tensor, points: int) -> dict[str, tf.Tensor]:
     return outputs
 
 
+def landmark_layer(model: tf_keras.Model) -> tf_keras.layers.Layer | None:
+    """The layer whose bias is the mean shape at first; None in a network that ends otherwise."""
+    layers = {layer.name: layer for layer in model.layers}
+    return layers.get("landmarks_conv") or layers.get("landmarks")
+
+
 def output_widths(points: int) -> dict[str, int]:
     """How many values each output has."""
     return {"landmarks": 2 * points, "pose": POSE_ANGLES}

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.base.files import require_exists
 from asmnet_kit.base.run_folder import MODEL
+from asmnet_kit.training.networks.heads import landmark_layer
 from asmnet_kit.training.networks.keras_predictor import load_model
 from asmnet_kit.training.networks.tflite_weights import folded_weights
 
@@ -136,9 +137,11 @@ def start_at_mean_shape(model: tf_keras.Model, mean: NDArray[np.floating]) -> No
 
     Raises:
         UsageError: the network has another number of landmarks.
+        ModelError: it does not end with an output of ``heads``.
     """
-    names = {layer.name: layer for layer in model.layers}
-    layer = names.get("landmarks_conv") or names["landmarks"]
+    layer = landmark_layer(model)
+    if layer is None:
+        raise ModelError(f"{model.name}: expected a layer that gives the landmarks, found none")
     if layer.bias.shape != (np.size(mean),):
         raise UsageError(
             f"expected a mean shape of {layer.bias.shape[0] // 2} points, got {np.shape(mean)}"

@@ -1,1 +1,1 @@
-"""Recipes of training, TOML files: :mod:`asmnet_kit.training.recipe_files` reads them."""
+"""Training recipes: TOML files with settings and the scores to expect."""

@@ -1,1 +1,1 @@
-"""Scripts that measure training for the documents. Not installed: they run from a checkout."""
+"""Scripts that measure training: not installed, run from a checkout."""

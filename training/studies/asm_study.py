@@ -19,11 +19,11 @@ import click
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.cli import KitCommand
-from asmnet_kit.commands.options import data_options, out_option
+from asmnet_kit.commands.options import PluginChoice, data_options, out_option
 from asmnet_kit.face.pose import ANGLES
-from asmnet_kit.training.catalogue import ARCHITECTURES
 from asmnet_kit.training.command import as_setting
 from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.networks.architectures import ARCHITECTURES
 
 SCHEMA_VERSION = 1
 
@@ -84,7 +84,7 @@ class Outcome:
 @data_options()
 @click.option(
     "--arch",
-    type=click.Choice(list(ARCHITECTURES)),
+    type=PluginChoice(ARCHITECTURES),
     default="asmnet",
     show_default=True,
     help="The network.",

@@ -16,8 +16,8 @@ from pathlib import Path
 import click
 
 from asmnet_kit.cli import KitCommand
-from asmnet_kit.commands.options import data_options, json_option
-from asmnet_kit.training.catalogue import ARCHITECTURES
+from asmnet_kit.commands.options import PluginChoice, data_options, json_option
+from asmnet_kit.training.networks.architectures import ARCHITECTURES
 
 DRAWN_FACES = 512  # enough shards to leave the processor's caches
 FLOP_PER_MAC = 2 * 3  # forward; backward once for the weights, once for the input
@@ -54,7 +54,7 @@ class Speed:
 @data_options(required=False)
 @click.option(
     "--arch",
-    type=click.Choice(list(ARCHITECTURES)),
+    type=PluginChoice(ARCHITECTURES),
     default="asmnet",
     show_default=True,
     help="The network.",

@@ -11,6 +11,23 @@ from asmnet_kit.tflite.reader import read_graph
 SHAPE = (1, 8, 8, 4)
 
 
+def test_a_compiled_model_shows_its_memory_instructions_and_cycles(edgetpu_pair):
+    """The numbers are those that ``EXECUTABLES`` of conftest.py was made of."""
+    compiled = read_compiled(edgetpu_pair[1])
+    assert compiled.cpu_ops == ()
+    assert compiled.sizes() == (49_152, 900 + 100)
+    assert compiled.cycles == 21_000
+    assert compiled.cached_bytes == 4096
+    assert compiled.streamed_bytes == 0
+    assert compiled.instruction_bytes == 1000 + 24  # without the 256 that load the weights
+    (package,) = compiled.packages
+    assert package.compiler_version == "343520747"
+    assert package.min_runtime_version == 13
+    caching, execution = package.executables
+    assert (caching.kind, execution.kind) == ("PARAMETER_CACHING", "EXECUTION_ONLY")
+    assert execution.outputs == ("layer_0", "layer_1")
+
+
 def test_a_real_compiled_model_shows_its_memory_instructions_and_cycles(shared):
     path = shared / "data" / "edgetpu_pairs" / "mobilenet_v1_0.25_128_quant_edgetpu.tflite"
     compiled = read_compiled(path)
@@ -36,8 +53,13 @@ def test_a_custom_operator_without_a_package_says_so(make_op_model):
         read_compiled(make_op_model(op))
 
 
-def test_damaged_packages_are_errors_and_never_crashes(shared):
-    path = shared / "data" / "edgetpu_pairs" / "model_padding_stride_128x128x3_edgetpu.tflite"
+@pytest.mark.parametrize("compiled_by", ["conftest", "the real compiler"])
+def test_damaged_packages_are_errors_and_never_crashes(compiled_by, request):
+    if compiled_by == "conftest":
+        _, path = request.getfixturevalue("edgetpu_pair")
+    else:
+        folder = request.getfixturevalue("shared") / "data" / "edgetpu_pairs"
+        path = folder / "model_padding_stride_128x128x3_edgetpu.tflite"
     (op,) = read_graph(path).ops
     start = op.custom_options.find(b"DWN1") - 4
     content = op.custom_options[start:]

@@ -47,19 +47,14 @@ def no_compiler_of_this_machine(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def model(shared, tmp_path):
-    path = tmp_path / "m.tflite"
-    name = "model_padding_stride_128x128x3.tflite"
-    path.write_bytes((shared / "data" / "edgetpu_pairs" / name).read_bytes())
-    return path
+def model(edgetpu_pair):
+    return edgetpu_pair[0].rename(edgetpu_pair[0].with_name("m.tflite"))
 
 
 @pytest.fixture
-def good(shared, program):
+def good(edgetpu_pair, program):
     """A compiler that succeeds."""
-    name = "model_padding_stride_128x128x3_edgetpu.tflite"
-    made = shared / "data" / "edgetpu_pairs" / name
-    return program(f"cat <<'END'\n{SAID}END\ncp {made} $out/${{base}}_edgetpu.tflite")
+    return program(f"cat <<'END'\n{SAID}END\ncp {edgetpu_pair[1]} $out/${{base}}_edgetpu.tflite")
 
 
 def test_a_compiled_model_is_kept_with_what_was_said_and_what_it_holds(good, model, tmp_path):

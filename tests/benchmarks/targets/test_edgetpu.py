@@ -21,9 +21,8 @@ SHAPE = (1, 8, 8, 4)
 
 
 @pytest.fixture
-def compiled(shared):
-    name = "model_padding_stride_128x128x3_edgetpu.tflite"
-    return shared / "data" / "edgetpu_pairs" / name
+def compiled(edgetpu_pair):
+    return edgetpu_pair[1]
 
 
 def test_what_is_missing_is_named_with_a_prediction_in_place_of_a_measurement(
@@ -133,9 +132,9 @@ def test_operators_left_on_the_cpu_are_warned_of(compiled, make_tflite, monkeypa
 
 
 @pytest.fixture
-def source(compiled):
+def source(edgetpu_pair):
     """What ``compiled`` was compiled from."""
-    return compiled.with_name(compiled.name.replace("_edgetpu", ""))
+    return edgetpu_pair[0]
 
 
 def test_a_model_compiled_elsewhere_is_measured_as_the_one_it_was_compiled_from(

@@ -496,18 +496,10 @@ for word in "$@"; do [ "$last" = --edgetpu-model ] && cp "$word" {kept}; last=$w
 echo "$@" > {said}; exit 1"""
 
 
-@pytest.fixture
-def pair(shared):
-    """A public model and what Google's compiler made of it."""
-    folder = shared / "data" / "edgetpu_pairs"
-    name = "model_padding_stride_128x128x3"
-    return folder / f"{name}.tflite", folder / f"{name}_edgetpu.tflite"
-
-
 @pytest.mark.parametrize("by", ["--edgetpu-model", "this machine's compiler"])
-def test_a_board_gets_the_model_compiled(board, pair, tmp_path, monkeypatch, by):
+def test_a_board_gets_the_model_compiled(board, edgetpu_pair, tmp_path, monkeypatch, by):
     """Boards are Arm, where Google's compiler does not run."""
-    model, compiled = pair
+    model, compiled = edgetpu_pair
     kept, said = tmp_path / "kept", tmp_path / "said"
     board(KEEP_COMPILED.format(kept=kept, said=said))
     options = {"edgetpu_model": str(compiled)}
@@ -529,11 +521,11 @@ def test_a_board_gets_the_model_compiled(board, pair, tmp_path, monkeypatch, by)
     assert words[words.index("--edgetpu-model") + 1].startswith("/tmp/asmnet-kit.")
 
 
-def test_a_board_compiles_itself_where_it_is_told_to(board, pair, tmp_path):
+def test_a_board_compiles_itself_where_it_is_told_to(board, edgetpu_pair, tmp_path):
     said = tmp_path / "said"
     board(f'echo "$@" > {said}; exit 1')
     options = {"edgetpu_compiler": "/opt/c"}
-    request = Request(pair[0], target="linux:edgetpu", device="pi@board", options=options)
+    request = Request(edgetpu_pair[0], target="linux:edgetpu", device="pi@board", options=options)
     with pytest.raises(RemoteError):
         load_target("linux:edgetpu").measure(request, lambda *_: None)
     assert "--edgetpu-compiler /opt/c" in said.read_text()

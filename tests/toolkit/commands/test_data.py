@@ -10,9 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from asmnet_kit.cli import main
-from asmnet_kit.commands.options import FORMATS as OFFERED
 from asmnet_kit.datasets.pts import write_pts
-from asmnet_kit.datasets.registry import FORMATS, load_dataset
+from asmnet_kit.datasets.registry import load_dataset
 
 GRID = np.stack(np.meshgrid(np.linspace(20, 70, 17), np.linspace(15, 55, 4)), axis=-1)
 LANDMARKS = GRID.reshape(68, 2).astype(np.float32)
@@ -30,10 +29,6 @@ def folder(tmp_path: Path) -> Path:
         cv2.imwrite(str(root / name), np.full((60, 100, 3), 50 * index, np.uint8))
         write_pts((root / name).with_suffix(".pts"), LANDMARKS)
     return root
-
-
-def test_the_formats_offered_are_those_that_can_be_read() -> None:
-    assert OFFERED == FORMATS
 
 
 def test_inspect_prints_counts_and_what_to_do_next(folder: Path, tmp_path: Path) -> None:

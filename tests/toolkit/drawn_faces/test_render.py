@@ -57,6 +57,23 @@ def test_both_schemes_agree_where_they_mean_the_same_place():
     np.testing.assert_array_equal(GENERIC_FACE_68[in_68], GENERIC_FACE_98[in_98])
 
 
+def test_the_generic_face_has_the_measures_that_its_docstring_gives():
+    """In millimetres, after Farkas; x to the right, y down, z away from the camera."""
+    face = GENERIC_FACE_68
+    width = {name: abs(face[a, 0] - face[b, 0]) for name, a, b in (
+        ("outer eye corners", 36, 45), ("inner eye corners", 39, 42), ("cheekbones", 0, 16),
+        ("mouth", 48, 54),
+    )}  # fmt: skip
+    assert width == {
+        "outer eye corners": 90, "inner eye corners": 34, "cheekbones": 140, "mouth": 52,
+    }  # fmt: skip
+    mouth_y = face[[48, 54], 1].mean()
+    assert mouth_y - face[33, 1] == pytest.approx(21, abs=1)  # the base of the nose
+    assert face[8, 1] - mouth_y == pytest.approx(43, abs=1)  # the chin
+    assert face[31:36, 2].mean() - face[30, 2] == pytest.approx(20, abs=1)  # the tip of the nose
+    assert face[57, 1] - face[51, 1] == pytest.approx(17, abs=1)  # lips
+
+
 def test_the_generic_face_has_the_proportions_of_annotated_photographs(shared):
     """Frontal 300-W shapes: below 4 % of the eye distance per point after a similarity fit."""
     shapes = np.load(shared / "data" / "300w_train_shapes.npz")["points"].astype(float)

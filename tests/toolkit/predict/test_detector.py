@@ -1,12 +1,15 @@
 """The shipped face detector: finds drawn faces of any size, none elsewhere, in landmark boxes."""
 
 import hashlib
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.drawn_faces.render import synthesize
 from asmnet_kit.face.crop import landmark_box
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.predict.blazeface import FULL_RANGE, SHORT_RANGE, Candidates
@@ -112,19 +115,32 @@ def test_the_landmark_box_moves_and_grows_with_the_face():
     assert np.allclose(moved, 3 * plain + 7, atol=1e-3)
 
 
-def test_held_back_faces_are_found_with_boxes_like_their_landmarks(shared):
-    """The docstring's figures, on a few faces: centres off by 2.5 %, sides by 4.5 % on average."""
-    from asmnet_kit.datasets.registry import load_dataset
-
-    faces = load_dataset(shared / "data" / "faces68" / "test", "300w").faces[::25]
+def box_errors(pairs: Iterable[tuple[Image, np.ndarray]]) -> tuple[float, np.ndarray]:
+    """Share of faces that are found; median errors of centre and side, in sides of the box."""
     errors = []
-    for face in faces:
-        truth = landmark_box(face.landmarks)
+    faces = 0
+    for image, landmarks in pairs:
+        faces += 1
+        truth = landmark_box(landmarks)
         side = (truth[2:] - truth[:2]).max()
-        found = [f.box for f in detect_faces(face.picture.read())]
+        found = [f.box for f in detect_faces(image)]
         if found:
             centres = [np.abs((b[:2] + b[2:] - truth[:2] - truth[2:]) / 2).max() for b in found]
             best = found[int(np.argmin(centres))]
             errors.append((min(centres) / side, abs((best[2:] - best[:2]).max() / side - 1)))
-    assert len(errors) >= 0.9 * len(faces)
-    assert (np.median(errors, axis=0) < [0.06, 0.09]).all()
+    return len(errors) / faces, np.median(errors, axis=0)
+
+
+def test_drawn_faces_are_found_with_boxes_like_their_landmarks():
+    """Measured on these: all found, centres off by 3 %, sides by 5 %."""
+    found, errors = box_errors((f.image, f.landmarks68) for f in synthesize(40, seed=5, size=160))
+    assert found >= 0.9
+    assert (errors < [0.06, 0.09]).all()
+
+
+def test_held_back_faces_are_found_with_boxes_like_their_landmarks(shared):
+    """The docstring's figures, on a few faces: centres off by 2.5 %, sides by 4.5 % on average."""
+    faces = load_dataset(shared / "data" / "faces68" / "test", "300w").faces[::25]
+    found, errors = box_errors((face.picture.read(), face.landmarks) for face in faces)
+    assert found >= 0.9
+    assert (errors < [0.06, 0.09]).all()

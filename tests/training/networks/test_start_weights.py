@@ -51,6 +51,20 @@ def folded(model: tf_keras.Model) -> dict[str, NDArray[np.float32]]:
     return arrays
 
 
+def lively_weights(model: tf_keras.Model) -> dict[str, NDArray[np.float32]]:
+    """Random folded weights with which a deep network still answers differently to each picture."""
+    random = np.random.default_rng(2)
+    arrays = {}
+    for unit in units(model):
+        shape = unit.layer.get_weights()[0].shape
+        depthwise = isinstance(unit.layer, tf_keras.layers.DepthwiseConv2D)
+        terms = np.prod(shape[:2]) * (1 if depthwise else shape[2])
+        channels = shape[2] if depthwise else shape[3]
+        arrays[f"{unit.name}/kernel"] = random.normal(0, (2 / terms) ** 0.5, shape)
+        arrays[f"{unit.name}/bias"] = random.normal(0, 0.1, channels)
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
 def before_heads(model: tf_keras.Model, images: NDArray[np.float32]) -> NDArray[np.float32]:
     probe = tf_keras.Model(model.input, model.get_layer("narrow_relu").output)
     output: NDArray[np.float32] = probe(images, training=False).numpy()
@@ -119,17 +133,25 @@ def test_folded_weights_keep_the_function_and_get_the_statistics_of_the_batch(
     np.testing.assert_allclose(norm.moving_variance, conv.var((0, 1, 2)), rtol=1e-3, atol=1e-6)
 
 
-def test_imagenet_weights_from_a_file_give_asmnet_the_backbone_of_keras(shared: Path) -> None:
+@pytest.mark.parametrize("weights", ["random", "ImageNet"])
+def test_mobilenet_weights_from_a_file_give_asmnet_the_backbone_of_keras(
+    weights: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     images = np.random.default_rng(0).uniform(-1, 1, (16, SIZE, SIZE, 3)).astype(np.float32)
-    path = shared / "data" / "mobilenet_v2_1.0_imagenet_folded.npz"
+    keras = tf_keras.applications.MobileNetV2(
+        include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)
+    )
+    if weights == "random":
+        path = tmp_path / "mobilenet_v2_folded.npz"
+        np.savez(path, **lively_weights(keras))
+    else:
+        shared = request.getfixturevalue("shared")
+        path = shared / "data" / "mobilenet_v2_1.0_imagenet_folded.npz"
     model = build("asmnet", points=68, input_size=SIZE)
     done = initialise(model, path, images=images)
     assert set(done.fresh) == {"landmarks", "pose"}
     assert len(done.taken) == 1 + 2 + 15 * 3  # stem, block 0, blocks 1 to 15
     with np.load(path) as arrays:
-        keras = tf_keras.applications.MobileNetV2(
-            include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)
-        )
         for unit in units(keras):
             kernel, bias = arrays[f"{unit.name}/kernel"], arrays[f"{unit.name}/bias"]
             one = np.ones_like(bias)
@@ -139,6 +161,7 @@ def test_imagenet_weights_from_a_file_give_asmnet_the_backbone_of_keras(shared: 
         tf_keras.Model(m.input, m.get_layer("block_15_add").output)(images).numpy()
         for m in (model, keras)
     )
+    assert theirs.std(axis=0).max() > 0.1
     # 48 float32 layers deep; the map's largest values are near 30.
     np.testing.assert_allclose(ours, theirs, atol=2e-3)
 

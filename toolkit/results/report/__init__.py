@@ -1,1 +1,1 @@
-"""One self-contained page from any number of benchmark results."""
+"""The report: one self-contained HTML page, or Markdown, from any number of results."""

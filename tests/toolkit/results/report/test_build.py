@@ -2,7 +2,6 @@
 
 import math
 import re
-import time
 from html.parser import HTMLParser
 
 import pytest
@@ -205,7 +204,7 @@ def test_warnings_that_differ_in_numbers_alone_become_one():
     assert grouped(pairs) == [("p90 is 7 to 40 % above p50", ["a", "b"]), ("load", ["a"])]
 
 
-def test_a_thousand_results_build_in_seconds(tmp_path, make_result):
+def test_a_thousand_results_make_a_page_of_at_most_5_mb(tmp_path, make_result):
     base = make_result(nme=5.0)
     samples = [1.0 + (i % 97) / 50 for i in range(500)]
     base["timings_ms"]["invoke"], base["summary"] = samples, summarise(samples)
@@ -214,10 +213,7 @@ def test_a_thousand_results_build_in_seconds(tmp_path, make_result):
         model = base["model"] | {"name": f"model_{i // 4}", "sha256": f"{i // 4:064x}"}
         target = base["target"] | {"threads": 1 + i % 4}
         loaded.append((tmp_path / f"{i}.json", base | {"model": model, "target": target}))
-    started = time.process_time()
     html, _ = write_report(loaded, tmp_path / "report.html")
-    # 2 s on one 2.2 GHz core; CPU time, so that a busy machine does not fail the test.
-    assert time.process_time() - started < 10
     assert html.stat().st_size < 5e6
 
 
