@@ -1,4 +1,4 @@
-"""Quantization: QAT and PTQ recipes, conversion to TFLite and its audit (needs TensorFlow)."""
+"""Quantization: QAT and PTQ recipes, and conversion to TFLite (needs TensorFlow)."""
 
 from asmnet_kit.training.environment import apply_settings
 

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from asmnet_kit.quantize.ranges.calibrate import Drift
     from asmnet_kit.quantize.rounding.sensitivity import Sensitivity
     from asmnet_kit.quantize.run import QuantizeConfig, Quantized
+    from asmnet_kit.quantize.source.float_model import FaceData
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -108,29 +110,7 @@ def source_options(command: Command) -> Command:
 )
 @seed_option
 @json_option
-def quantize(
-    run: Path,
-    data: Path,
-    data_format: str | None,
-    split: str | None,
-    input_mean: float | None,
-    input_scale: float | None,
-    teacher: Path | None,
-    val_data: Path | None,
-    recipe: str,
-    out: Path,
-    max_nme_increase: float | None,
-    max_pixel_drift: float | None,
-    epochs: int | None,
-    learning_rate: float | None,
-    distil: float | None,
-    resume: bool,
-    calibration_faces: int | None,
-    keep_float: tuple[str, ...],
-    keep_emulated: bool,
-    seed: int,
-    as_json: bool,
-) -> None:
+def quantize(**told: Any) -> None:
     """Turn a training run into a .tflite model.
 
     RUN is the folder that asmnet-kit train wrote, or a .keras file of your own: a functional or
@@ -149,80 +129,167 @@ def quantize(
       asmnet-kit quantize my.keras --data faces --format wflw --recipe ptq_w8a8 --out models
       asmnet-kit quantize age.keras --data pictures --recipe ptq_w8a8 --out models
     """
-    chosen = RECIPES[recipe]
-    options: dict[str, Any] = {
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "distil": distil,
-        "calibration_faces": calibration_faces,
-        "keep_float": keep_float or None,
-    }
-    flags = {"resume": resume or None, "keep_emulated": keep_emulated or None}
-    chosen.refuse_unused({**options, **flags, "teacher": teacher})
-    refuse_for_runs(run, input_mean=input_mean, input_scale=input_scale)
-    if data_format is None:
-        refuse_without_format(
-            run,
-            split=split,
-            teacher=teacher,
-            val_data=val_data,
-            max_nme_increase=max_nme_increase,
-            max_pixel_drift=max_pixel_drift,
-        )
-    require_writable(out)
+    call = QuantizeCall(**told)
+    call.refuse_what_has_no_use()
+    require_writable(call.out)
     from asmnet_kit.training.environment import import_tensorflow
 
     import_tensorflow()
     require("tensorflow_model_optimization", extra="train")
+    if call.data_format is None:
+        _quantize_regression(call)
+    else:
+        _quantize_landmarks(call)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceCall:
+    """What RUN is and what it was trained on, as the commands below are told; None = not given."""
+
+    run: Path
+    data: Path
+    data_format: str | None
+    split: str | None
+    input_mean: float | None
+    input_scale: float | None
+    out: Path
+    seed: int
+    as_json: bool
+
+    def face_data(self, **moved: Path | None) -> "FaceData":
+        """The faces that RUN was trained on; there must be a ``--format``.
+
+        Args:
+            moved: ``teacher`` and ``val_data`` of the run, where they are now; None = as it was.
+        """
+        from asmnet_kit.quantize.source.float_model import FaceData
+
+        if self.data_format is None:
+            raise ValueError("without --format the data are pictures without faces")
+        return FaceData(
+            self.data,
+            self.data_format,
+            split=self.split,
+            moved={name: path for name, path in moved.items() if path is not None},
+        )
+
+    def refuse_input_range_of_a_run(self) -> None:
+        """Refuse options that only a .keras file has a use for.
+
+        Raises:
+            UsageError: naming the first one.
+        """
+        for name in ("input_mean", "input_scale"):
+            if getattr(self, name) is not None and self.run.suffix != ".keras":
+                raise UsageError(
+                    f"{option_of(name)} is for a .keras file of your own; a run has the kit's "
+                    "input: leave it out"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeCall(SourceCall):
+    """What ``asmnet-kit quantize`` was told; None = not given."""
+
+    teacher: Path | None
+    val_data: Path | None
+    recipe: str
+    max_nme_increase: float | None
+    max_pixel_drift: float | None
+    epochs: int | None
+    learning_rate: float | None
+    distil: float | None
+    resume: bool
+    calibration_faces: int | None
+    keep_float: tuple[str, ...]
+    keep_emulated: bool
+
+    # Options that measure accuracy or follow from labels.
+    NEED_FACES = ("split", "teacher", "val_data", "max_nme_increase", "max_pixel_drift")
+
+    def refuse_what_has_no_use(self) -> None:
+        """Refuse options that the recipe or the kind of RUN would ignore.
+
+        Raises:
+            UsageError: naming the first one.
+        """
+        given = {**self.recipe_options(), "teacher": self.teacher}
+        if self.resume:
+            given["resume"] = True
+        if self.keep_emulated:
+            given["keep_emulated"] = True
+        RECIPES[self.recipe].refuse_unused(given)
+        self.refuse_input_range_of_a_run()
+        if self.data_format is None:
+            self._refuse_what_needs_faces()
+
+    def _refuse_what_needs_faces(self) -> None:
+        if self.run.suffix != ".keras":
+            raise UsageError("expected --format, how --data is laid out: a run predicts landmarks")
+        for name in self.NEED_FACES:
+            if getattr(self, name) is not None:
+                raise UsageError(
+                    f"{option_of(name)} needs labelled faces: give --format, or leave it out"
+                )
+
+    def recipe_options(self) -> dict[str, Any]:
+        """The options that say how the recipe goes about it; those that were given."""
+        names = ("epochs", "learning_rate", "distil", "calibration_faces", "keep_float")
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value not in (None, ())}
+
+    def config(self) -> "QuantizeConfig":
+        from asmnet_kit.quantize.run import QuantizeConfig
+
+        return QuantizeConfig(
+            recipe=self.recipe,
+            seed=self.seed,
+            input_mean=self.input_mean,
+            input_scale=self.input_scale,
+            **self.recipe_options(),
+        )
+
+
+def option_of(name: str) -> str:
+    """``val_data`` -> ``--val-data``."""
+    return "--" + name.replace("_", "-")
+
+
+def _quantize_landmarks(call: QuantizeCall) -> None:
+    """A model that predicts landmarks, measured on faces."""
     from asmnet_kit.base.console import print_json, stderr
-    from asmnet_kit.quantize.run import Gates, QuantizeConfig
+    from asmnet_kit.quantize.gates import Gates
     from asmnet_kit.quantize.run import quantize as quantize_run
 
-    given = {name: value for name, value in options.items() if value is not None}
-    config = QuantizeConfig(
-        recipe=recipe, seed=seed, input_mean=input_mean, input_scale=input_scale, **given
-    )
-    if data_format is None:
-        _quantize_regression(run, out, config, data, as_json=as_json)
-        return
     result = quantize_run(
-        run,
-        out,
-        config=config,
-        data=data,
-        format=data_format,
-        split=split,
-        moved={
-            name: path
-            for name, path in (("teacher", teacher), ("val_data", val_data))
-            if path is not None
-        },
-        gates=Gates(max_nme_increase=max_nme_increase, max_pixel_drift=max_pixel_drift),
-        resume=resume,
-        keep_emulated=keep_emulated,
+        call.run,
+        call.out,
+        config=call.config(),
+        data=call.face_data(teacher=call.teacher, val_data=call.val_data),
+        gates=Gates(max_nme_increase=call.max_nme_increase, max_pixel_drift=call.max_pixel_drift),
+        resume=call.resume,
+        keep_emulated=call.keep_emulated,
     )
-    if as_json:
+    if call.as_json:
         print_json(result.to_json())
     else:
         _print(result)
     stderr().print(
         f"Done; made for {', '.join(result.runs_on)}. Next: asmnet-kit benchmark "
-        f"{shlex.quote(str(result.path))} --target cpu --data {shlex.quote(str(data))} "
-        f"--format {data_format} --out results",
+        f"{shlex.quote(str(result.path))} --target cpu --data {shlex.quote(str(call.data))} "
+        f"--format {call.data_format} --out results",
         markup=False,
     )
 
 
-def _quantize_regression(
-    run: Path, out: Path, config: "QuantizeConfig", data: Path, *, as_json: bool
-) -> None:
+def _quantize_regression(call: QuantizeCall) -> None:
     """A model of which nothing is known but its numbers."""
     from asmnet_kit.base.console import print_json, stderr, stdout
     from asmnet_kit.commands.audit import print_audit
     from asmnet_kit.quantize.own_regression import quantize_regression
 
-    result = quantize_regression(run, out, config=config, data=data)
-    if as_json:
+    result = quantize_regression(call.run, call.out, config=call.config(), data=call.data)
+    if call.as_json:
         print_json(result.to_json())
     else:
         console = stdout()
@@ -276,35 +343,6 @@ def ranges_line(farthest: "Drift") -> str:
     return f"{moved}still moving, use more --epochs"
 
 
-def refuse_without_format(run: Path, **options: object) -> None:
-    """Refuse what labelled faces are needed for.
-
-    Raises:
-        UsageError: a run, or an option that measures accuracy.
-    """
-    if run.suffix != ".keras":
-        raise UsageError("expected --format, how --data is laid out: a run predicts landmarks")
-    for name, value in options.items():
-        if value is not None:
-            option = "--" + name.replace("_", "-")
-            raise UsageError(f"{option} needs labelled faces: give --format, or leave it out")
-
-
-def refuse_for_runs(run: Path, **options: float | None) -> None:
-    """Refuse options that only a .keras file has a use for.
-
-    Raises:
-        UsageError: naming the first one.
-    """
-    for name, value in options.items():
-        if value is not None and run.suffix != ".keras":
-            option = "--" + name.replace("_", "-")
-            raise UsageError(
-                f"{option} is for a .keras file of your own; a run has the kit's input: leave it "
-                "out"
-            )
-
-
 @click.command()
 @click.argument("run", type=InputPath("the folder of a training run, or a .keras"))
 @data_options()
@@ -319,18 +357,7 @@ def refuse_for_runs(run: Path, **options: float | None) -> None:
 )
 @seed_option
 @json_option
-def sensitivity(
-    run: Path,
-    data: Path,
-    data_format: str,
-    split: str | None,
-    input_mean: float | None,
-    input_scale: float | None,
-    out: Path,
-    faces: int,
-    seed: int,
-    as_json: bool,
-) -> None:
+def sensitivity(faces: int, **told: Any) -> None:
     """Measure which layers cost accuracy in int8.
 
     RUN is as for asmnet-kit quantize. Each layer is left float while all others are int8, and made
@@ -342,8 +369,9 @@ def sensitivity(
     Example:
       asmnet-kit sensitivity runs/first --data faces --format 300w --out sensitivity
     """
-    refuse_for_runs(run, input_mean=input_mean, input_scale=input_scale)
-    require_writable(out)
+    call = SourceCall(**told)
+    call.refuse_input_range_of_a_run()
+    require_writable(call.out)
     from asmnet_kit.training.environment import import_tensorflow
 
     import_tensorflow()
@@ -352,26 +380,25 @@ def sensitivity(
     from asmnet_kit.base.console import counting, print_json, stderr, stdout
     from asmnet_kit.base.files import write_json
     from asmnet_kit.quantize.rounding.sensitivity import plot_sensitivity
+    from asmnet_kit.quantize.run import QuantizeConfig
     from asmnet_kit.quantize.run import sensitivity as measure
 
+    config = QuantizeConfig(
+        recipe="ptq_w8a8",
+        seed=call.seed,
+        input_mean=call.input_mean,
+        input_scale=call.input_scale,
+    )
     with counting("sensitivity") as on_progress:
         result = measure(
-            run,
-            data=data,
-            format=data_format,
-            split=split,
-            faces=faces,
-            seed=seed,
-            input_mean=input_mean,
-            input_scale=input_scale,
-            on_progress=on_progress,
+            call.run, config=config, data=call.face_data(), faces=faces, on_progress=on_progress
         )
-    name = run.absolute().name.removesuffix(".keras")  # a folder may be called lr0.1
-    path = out / f"{name}_sensitivity.json"
+    name = call.run.absolute().name.removesuffix(".keras")  # a folder may be called lr0.1
+    path = call.out / f"{name}_sensitivity.json"
     write_json(path, result.to_json())
     picture = path.with_suffix(".png")
     plot_sensitivity(result, picture)
-    if as_json:
+    if call.as_json:
         print_json(result.to_json())
     else:
         stdout().print(_sensitivity_table(result))
@@ -379,7 +406,7 @@ def sensitivity(
     stderr().print(
         f"float {result.in_float.nme_percent:.3f} %, int8 {result.in_int8.nme_percent:.3f} %; left "
         f"float, {cost.layer} gains most ({result.gain_percent(cost):+.3f}). {path}, {picture}. "
-        f"Next: asmnet-kit quantize {shlex.quote(str(run))} ... --keep-float {cost.layer}, or "
+        f"Next: asmnet-kit quantize {shlex.quote(str(call.run))} ... --keep-float {cost.layer}, or "
         "--recipe qat_w8a8",
         markup=False,
     )

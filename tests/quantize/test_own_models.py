@@ -108,7 +108,7 @@ def test_fine_tuning_sees_pictures_as_large_as_the_models_input(
         configs.append(config)
         return prepared_faces(sources, run, config, is_chief=is_chief)
 
-    monkeypatch.setattr("asmnet_kit.quantize.run.prepared_faces", recorded)
+    monkeypatch.setattr("asmnet_kit.quantize.rounding.finetune.prepared_faces", recorded)
     path = tmp_path / "large.keras"
     image = tf_keras.Input((224, 224, 3))
     x = L.Conv2D(4, 3, strides=8, name="conv")(image)

@@ -20,7 +20,7 @@ from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.face.shape_model import ShapeAccumulator
 from asmnet_kit.measure.evaluate import Evaluation
 from asmnet_kit.quantize import run as run_module
-from asmnet_kit.quantize.rounding.emulate import rounded_layers
+from asmnet_kit.quantize.rounding.rounded_tensors import rounded_layers
 from asmnet_kit.quantize.source.fold import deployable
 from asmnet_kit.tflite.metadata import read_metadata
 from asmnet_kit.training.config import TrainConfig

@@ -5,6 +5,7 @@ own names; never by their order, which converters change.
 """
 
 import importlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -196,6 +197,11 @@ def open_runtime(
         raise ModelError(
             f"{path}: the .tflite model is damaged: {one_line(error)}; copy or convert it again"
         ) from error
+
+
+def all_threads() -> int:
+    """As many threads as the machine has processors, as far as a runtime takes them."""
+    return min(os.cpu_count() or 1, MAX_THREADS)
 
 
 def dequantize(values: NDArray[Any], info: TensorInfo) -> NDArray[np.float32]:
