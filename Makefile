@@ -53,7 +53,7 @@ lint: $(INSTALLED) ## ruff: rules and formatting
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-format: $(INSTALLED) ## ruff: mend what can be mended
+format: $(INSTALLED) ## ruff: fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 

@@ -1,4 +1,4 @@
-"""What TensorFlow's converter is told, as plain data: recipes name it, ``convert`` hands it over.
+"""Settings of TensorFlow's converter, as plain data: recipes name them, ``convert`` applies them.
 
 This file needs no TensorFlow, so that ``--help`` stays quick.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ConverterSettings:
-    """What TFLiteConverter is told; the defaults leave a model as it is.
+    """Settings of TFLiteConverter; the defaults leave a model as it is.
 
     Attributes:
         weights: type of the weights in the file, ``float32``, ``float16`` or ``int8``.

@@ -163,8 +163,8 @@ def _checked_size(model: tf_keras.Model, path: Path) -> int:
     outputs = [tuple(tensor.shape) for tensor in model.outputs]
     if len(outputs) > MAX_OUTPUTS or any(len(shape) != 2 for shape in outputs):
         raise ModelError(
-            f"{path}: expected one or two outputs of [B, values], got {outputs}: take the others "
-            "away with tf_keras.Model(model.input, [the outputs to keep])"
+            f"{path}: expected one or two outputs of [B, values], got {outputs}: drop the "
+            "others with tf_keras.Model(model.input, [the outputs to keep])"
         )
     return size
 

@@ -1,8 +1,8 @@
 """The ways to make a .tflite, by name: bits of weights (w) and of activations (a).
 
-A recipe owns its three steps: what is done to the float model (``prepare``), how that is trained
-(``tune``), and what TensorFlow's converter is told (``converter``). The steps import TensorFlow
-when they run: the command line reads this table for ``--help``.
+A recipe owns its three steps: what is done to the float model (``prepare``), how the result is
+trained (``tune``), and the settings of TensorFlow's converter (``converter``). The steps import
+TensorFlow when they run: the command line reads this table for ``--help``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +99,7 @@ class Recipe:
         name: as in file names and metadata.
         summary: what it does and what it is for.
         runs_on: the targets it is made for.
-        converter: what TensorFlow's converter is told.
+        converter: settings of TensorFlow's converter.
         prepare: (float model, what gives calibration crops) -> the model to convert or fine-tune.
         tune: trains that model in place; None where nothing is trained.
         options: names of the command's parameters that only some recipes use, and this one does.

@@ -16,14 +16,14 @@ from asmnet_kit.base.errors import GateError
 from asmnet_kit.base.files import write_bytes
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.face.pictures import Image
-from asmnet_kit.measure.drift import Landmarks, PixelDrift, Recorder
+from asmnet_kit.measure.drift import PixelDrift, Recorder
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.gates import Gates, costliest_layer
 from asmnet_kit.quantize.ranges.calibrate import Drift
 from asmnet_kit.quantize.ranges.int8_ready import calibration_crops, int8_ready
-from asmnet_kit.quantize.recipes import Prepared, Recipe, recipe_of
+from asmnet_kit.quantize.recipes import Recipe, recipe_of
 from asmnet_kit.quantize.rounding.emulated_file import SUFFIX, save_emulated
 from asmnet_kit.quantize.rounding.finetune import FineTuning, TuningJob
 from asmnet_kit.quantize.rounding.sensitivity import Sensitivity, layer_costs
@@ -217,22 +217,21 @@ def quantize(
     if recipe.is_int8_throughout:
         verify_w8a8(content)
 
-    before_predictor = Recorder(source.predictor)
-    before = evaluate(before_predictor, sources.val)
-    after, after_landmarks, audit = _measure(
-        with_metadata(content, metadata), metadata, sources.val, prepared
+    measured = _measure(
+        with_metadata(content, metadata),
+        source,
+        sources.val,
+        name=path.name,
+        audit_crops=prepared.crops,
     )
-    drift = PixelDrift.between(
-        before_predictor.landmarks, after_landmarks, size=metadata.input_size
-    )
-    metadata = replace(metadata, metrics=_metrics(before, after, drift))
+    metadata = replace(metadata, metrics=measured.to_metadata())
     content = with_metadata(content, metadata)
-    _warn_of_clipping(audit)
+    _warn_of_clipping(measured.audit)
     missed = (gates or Gates()).missed(
         recipe=recipe.name,
-        float_nme_percent=before.scores.nme_percent,
-        nme_percent=after.scores.nme_percent,
-        drift=drift,
+        float_nme_percent=measured.before.scores.nme_percent,
+        nme_percent=measured.after.scores.nme_percent,
+        drift=measured.drift,
     )
     if missed is not None:
         rejected = path.with_name(path.name + REJECTED)
@@ -252,11 +251,11 @@ def quantize(
         path=path,
         metadata=metadata,
         size_bytes=len(content),
-        before=before,
-        after=after,
-        pixel_drift=drift,
+        before=measured.before,
+        after=measured.after,
+        pixel_drift=measured.drift,
         validated_on=sources.description,
-        audit=audit,
+        audit=measured.audit,
         range_drift=() if tuned is None else tuned.last_drifts(),
         equalised={} if prepared.ready is None else prepared.ready.factors,
     )
@@ -318,17 +317,55 @@ def sensitivity(
     return layer_costs(source, sources, ready, faces=faces, on_progress=on_progress)
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """The float model and the file on the same validation faces, and the file's audit."""
+
+    before: Evaluation
+    after: Evaluation
+    drift: PixelDrift
+    audit: Audit
+
+    def to_metadata(self) -> dict[str, Any]:
+        """What the file says about its accuracy: on the validation faces, not on a test set."""
+        before, after = self.before.scores, self.after.scores
+        return {
+            "validation": {
+                "dataset": self.after.dataset,
+                "dataset_fingerprint": self.after.dataset_fingerprint,
+                "faces": after.faces,
+                "float_nme_percent": before.nme_percent,
+                "nme_percent": after.nme_percent,
+                "pixel_drift": self.drift.to_json(),
+                "float_pose_mae_deg": before.pose_mae_deg,
+                "pose_mae_deg": after.pose_mae_deg,
+            }
+        }
+
+
 def _measure(
-    content: bytes, metadata: ModelMetadata, dataset: Dataset, prepared: Prepared
-) -> tuple[Evaluation, Landmarks, Audit]:
-    """Accuracy, landmarks and audit of a model that is not written yet, by the users' runtime."""
-    crops = None if prepared.crops is None else prepared.crops[:AUDITED_CROPS]
+    content: bytes, source: FloatModel, faces: Dataset, *, name: str, audit_crops: Image | None
+) -> _Measured:
+    """Measure a model that is not written yet, by the users' runtime, beside its float model.
+
+    Args:
+        content: of the .tflite, with metadata.
+        name: of the file, for results and messages.
+        audit_crops: uint8 [N, S, S, 3] whose activations are looked at, or None.
+    """
+    float_predictor = Recorder(source.predictor)
+    before = evaluate(float_predictor, faces)
     with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as folder:
-        path = Path(folder) / metadata.file_name
+        path = Path(folder) / name
         path.write_bytes(content)
         predictor = Recorder(TflitePredictor(path, threads=all_threads()))
-        evaluation = evaluate(predictor, dataset)
-        return evaluation, predictor.landmarks, audit_model(path, crops=crops)
+        after = evaluate(predictor, faces)
+        audit = audit_model(
+            path, crops=None if audit_crops is None else audit_crops[:AUDITED_CROPS]
+        )
+    size = source.predictor.input_size
+    drift = PixelDrift.between(float_predictor.landmarks, predictor.landmarks, size=size)
+    return _Measured(before, after, drift, audit)
 
 
 def _warn_of_clipping(audit: Audit) -> None:
@@ -337,22 +374,6 @@ def _warn_of_clipping(audit: Audit) -> None:
             f"[yellow]{tensor.name}: {seen.share:.2%} of its values on calibration faces are cut "
             "off at the ends of its range; more --calibration-faces widen it[/yellow]"
         )
-
-
-def _metrics(before: Evaluation, after: Evaluation, drift: PixelDrift) -> dict[str, Any]:
-    """What the file says about its accuracy: on the validation faces, not on a test set."""
-    return {
-        "validation": {
-            "dataset": after.dataset,
-            "dataset_fingerprint": after.dataset_fingerprint,
-            "faces": after.scores.faces,
-            "float_nme_percent": before.scores.nme_percent,
-            "nme_percent": after.scores.nme_percent,
-            "pixel_drift": drift.to_json(),
-            "float_pose_mae_deg": before.scores.pose_mae_deg,
-            "pose_mae_deg": after.scores.pose_mae_deg,
-        }
-    }
 
 
 def _seed_everything(seed: int) -> None:
