@@ -76,6 +76,7 @@ ROOMS = (
     "quantize.gates",
     "quantize.run",
     "quantize.own_regression",
+    "quantize.calls",
     "quantize.command",
 )
 FLOOR = {room: floor for floor, room in enumerate(ROOMS)}
