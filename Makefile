@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help dev quickstart test lint format types docs clean
+.PHONY: help dev quickstart test test-next lint format types docs clean
 .PHONY: bench-harness bench-report bench-train asm-study bench-synthetic reference bench-video bench-quantize
 .PHONY: golden android android-test ship-model tflite-runtime
 
@@ -17,12 +17,16 @@ help: ## list the targets
 
 # Debian's python3 comes without ensurepip, so venv can fail where pip works: virtualenv then makes
 # the environment from a folder of its own (pip --target needs no permission from the system).
+define new_venv
+$(PYTHON) -m venv $(1) 2>/dev/null || { \
+  rm -rf $(1) && \
+  $(PYTHON) -m pip install --quiet --target build/bootstrap virtualenv && \
+  PYTHONPATH=build/bootstrap $(PYTHON) -m virtualenv --quiet $(1); }
+endef
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v < (3, 14) or sys.exit("expected Python 3.10 to 3.13, got %d.%d; choose one with: make PYTHON=python3.12 ..." % v)'
-	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { \
-	  rm -rf $(VENV) && \
-	  $(PYTHON) -m pip install --quiet --target build/bootstrap virtualenv && \
-	  PYTHONPATH=build/bootstrap $(PYTHON) -m virtualenv --quiet $(VENV); }
+	@$(call new_venv,$(VENV))
 
 $(INSTALLED): pyproject.toml setup.py | $(VENV)/bin/python
 	@echo "Installing asmnet-kit and its dependencies into $(VENV) (about 2.5 GB, a few minutes) ..."
@@ -36,6 +40,14 @@ quickstart: $(INSTALLED) ## synthetic faces -> training -> int8 -> benchmark -> 
 
 test: $(INSTALLED) ## run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+
+# Not part of CI: it says what the next releases will break. An environment of its own (about 3 GB).
+NEXT := .venv-next
+test-next: $(NEXT)/bin/python ## run the tests against tf-nightly and its like: ARGS="tests/quantize -x"
+	@$(NEXT)/bin/python tests/next_releases.py $(ARGS)
+
+$(NEXT)/bin/python:
+	@$(call new_venv,$(NEXT))
 
 lint: $(INSTALLED) ## ruff: rules and formatting
 	@$(BIN)/ruff check .
@@ -61,10 +73,7 @@ tflite-runtime: $(TFLITE_RUNTIME)/bin/python ## set up tflite-runtime 2.14 besid
 
 $(TFLITE_RUNTIME)/bin/python:
 	@$(PYTHON) -c 'import sys; (3, 10) <= sys.version_info[:2] < (3, 12) or sys.exit("expected Python 3.10 or 3.11; choose one with: make PYTHON=python3.11 ...")'
-	@$(PYTHON) -m venv $(TFLITE_RUNTIME) 2>/dev/null || { \
-	  rm -rf $(TFLITE_RUNTIME) && \
-	  $(PYTHON) -m pip install --quiet --target build/bootstrap virtualenv && \
-	  PYTHONPATH=build/bootstrap $(PYTHON) -m virtualenv --quiet $(TFLITE_RUNTIME); }
+	@$(call new_venv,$(TFLITE_RUNTIME))
 	@$@ -m pip install --quiet --disable-pip-version-check 'tflite-runtime==2.14.0' 'numpy<2'
 
 # The table of docs/quantization.md, of one or several runs; what is missing of their models is made.

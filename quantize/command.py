@@ -2,12 +2,11 @@
 
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from asmnet_kit.base.errors import UsageError, require
+from asmnet_kit.base.errors import require
 from asmnet_kit.base.files import require_writable
 from asmnet_kit.commands.options import (
     InputPath,
@@ -16,12 +15,13 @@ from asmnet_kit.commands.options import (
     out_option,
     seed_option,
 )
+from asmnet_kit.quantize.calls import QuantizeCall, SourceCall
 from asmnet_kit.quantize.recipes import RECIPES
 
 if TYPE_CHECKING:
     from asmnet_kit.quantize.ranges.calibrate import Drift
     from asmnet_kit.quantize.rounding.sensitivity import Sensitivity
-    from asmnet_kit.quantize.run import QuantizeConfig, Quantized
+    from asmnet_kit.quantize.run import Quantized
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -108,29 +108,7 @@ def source_options(command: Command) -> Command:
 )
 @seed_option
 @json_option
-def quantize(
-    run: Path,
-    data: Path,
-    data_format: str | None,
-    split: str | None,
-    input_mean: float | None,
-    input_scale: float | None,
-    teacher: Path | None,
-    val_data: Path | None,
-    recipe: str,
-    out: Path,
-    max_nme_increase: float | None,
-    max_pixel_drift: float | None,
-    epochs: int | None,
-    learning_rate: float | None,
-    distil: float | None,
-    resume: bool,
-    calibration_faces: int | None,
-    keep_float: tuple[str, ...],
-    keep_emulated: bool,
-    seed: int,
-    as_json: bool,
-) -> None:
+def quantize(**told: Any) -> None:
     """Turn a training run into a .tflite model.
 
     RUN is the folder that asmnet-kit train wrote, or a .keras file of your own: a functional or
@@ -149,80 +127,54 @@ def quantize(
       asmnet-kit quantize my.keras --data faces --format wflw --recipe ptq_w8a8 --out models
       asmnet-kit quantize age.keras --data pictures --recipe ptq_w8a8 --out models
     """
-    chosen = RECIPES[recipe]
-    options: dict[str, Any] = {
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "distil": distil,
-        "calibration_faces": calibration_faces,
-        "keep_float": keep_float or None,
-    }
-    flags = {"resume": resume or None, "keep_emulated": keep_emulated or None}
-    chosen.refuse_unused({**options, **flags, "teacher": teacher})
-    refuse_for_runs(run, input_mean=input_mean, input_scale=input_scale)
-    if data_format is None:
-        refuse_without_format(
-            run,
-            split=split,
-            teacher=teacher,
-            val_data=val_data,
-            max_nme_increase=max_nme_increase,
-            max_pixel_drift=max_pixel_drift,
-        )
-    require_writable(out)
+    call = QuantizeCall(**told)
+    call.refuse_what_has_no_use()
+    require_writable(call.out)
     from asmnet_kit.training.environment import import_tensorflow
 
     import_tensorflow()
     require("tensorflow_model_optimization", extra="train")
+    if call.data_format is None:
+        _quantize_regression(call)
+    else:
+        _quantize_landmarks(call)
+
+
+def _quantize_landmarks(call: QuantizeCall) -> None:
+    """A model that predicts landmarks, measured on faces."""
     from asmnet_kit.base.console import print_json, stderr
-    from asmnet_kit.quantize.run import Gates, QuantizeConfig
+    from asmnet_kit.quantize.gates import Gates
     from asmnet_kit.quantize.run import quantize as quantize_run
 
-    given = {name: value for name, value in options.items() if value is not None}
-    config = QuantizeConfig(
-        recipe=recipe, seed=seed, input_mean=input_mean, input_scale=input_scale, **given
-    )
-    if data_format is None:
-        _quantize_regression(run, out, config, data, as_json=as_json)
-        return
     result = quantize_run(
-        run,
-        out,
-        config=config,
-        data=data,
-        format=data_format,
-        split=split,
-        moved={
-            name: path
-            for name, path in (("teacher", teacher), ("val_data", val_data))
-            if path is not None
-        },
-        gates=Gates(max_nme_increase=max_nme_increase, max_pixel_drift=max_pixel_drift),
-        resume=resume,
-        keep_emulated=keep_emulated,
+        call.run,
+        call.out,
+        config=call.config(),
+        data=call.face_data(teacher=call.teacher, val_data=call.val_data),
+        gates=Gates(max_nme_increase=call.max_nme_increase, max_pixel_drift=call.max_pixel_drift),
+        resume=call.resume,
+        keep_emulated=call.keep_emulated,
     )
-    if as_json:
+    if call.as_json:
         print_json(result.to_json())
     else:
         _print(result)
     stderr().print(
         f"Done; made for {', '.join(result.runs_on)}. Next: asmnet-kit benchmark "
-        f"{shlex.quote(str(result.path))} --target cpu --data {shlex.quote(str(data))} "
-        f"--format {data_format} --out results",
+        f"{shlex.quote(str(result.path))} --target cpu --data {shlex.quote(str(call.data))} "
+        f"--format {call.data_format} --out results",
         markup=False,
     )
 
 
-def _quantize_regression(
-    run: Path, out: Path, config: "QuantizeConfig", data: Path, *, as_json: bool
-) -> None:
+def _quantize_regression(call: QuantizeCall) -> None:
     """A model of which nothing is known but its numbers."""
     from asmnet_kit.base.console import print_json, stderr, stdout
     from asmnet_kit.commands.audit import print_audit
     from asmnet_kit.quantize.own_regression import quantize_regression
 
-    result = quantize_regression(run, out, config=config, data=data)
-    if as_json:
+    result = quantize_regression(call.run, call.out, config=call.config(), data=call.data)
+    if call.as_json:
         print_json(result.to_json())
     else:
         console = stdout()
@@ -276,35 +228,6 @@ def ranges_line(farthest: "Drift") -> str:
     return f"{moved}still moving, use more --epochs"
 
 
-def refuse_without_format(run: Path, **options: object) -> None:
-    """Refuse what labelled faces are needed for.
-
-    Raises:
-        UsageError: a run, or an option that measures accuracy.
-    """
-    if run.suffix != ".keras":
-        raise UsageError("expected --format, how --data is laid out: a run predicts landmarks")
-    for name, value in options.items():
-        if value is not None:
-            option = "--" + name.replace("_", "-")
-            raise UsageError(f"{option} needs labelled faces: give --format, or leave it out")
-
-
-def refuse_for_runs(run: Path, **options: float | None) -> None:
-    """Refuse options that only a .keras file has a use for.
-
-    Raises:
-        UsageError: naming the first one.
-    """
-    for name, value in options.items():
-        if value is not None and run.suffix != ".keras":
-            option = "--" + name.replace("_", "-")
-            raise UsageError(
-                f"{option} is for a .keras file of your own; a run has the kit's input: leave it "
-                "out"
-            )
-
-
 @click.command()
 @click.argument("run", type=InputPath("the folder of a training run, or a .keras"))
 @data_options()
@@ -319,18 +242,7 @@ def refuse_for_runs(run: Path, **options: float | None) -> None:
 )
 @seed_option
 @json_option
-def sensitivity(
-    run: Path,
-    data: Path,
-    data_format: str,
-    split: str | None,
-    input_mean: float | None,
-    input_scale: float | None,
-    out: Path,
-    faces: int,
-    seed: int,
-    as_json: bool,
-) -> None:
+def sensitivity(faces: int, **told: Any) -> None:
     """Measure which layers cost accuracy in int8.
 
     RUN is as for asmnet-kit quantize. Each layer is left float while all others are int8, and made
@@ -342,8 +254,9 @@ def sensitivity(
     Example:
       asmnet-kit sensitivity runs/first --data faces --format 300w --out sensitivity
     """
-    refuse_for_runs(run, input_mean=input_mean, input_scale=input_scale)
-    require_writable(out)
+    call = SourceCall(**told)
+    call.refuse_input_range_of_a_run()
+    require_writable(call.out)
     from asmnet_kit.training.environment import import_tensorflow
 
     import_tensorflow()
@@ -352,26 +265,25 @@ def sensitivity(
     from asmnet_kit.base.console import counting, print_json, stderr, stdout
     from asmnet_kit.base.files import write_json
     from asmnet_kit.quantize.rounding.sensitivity import plot_sensitivity
+    from asmnet_kit.quantize.run import QuantizeConfig
     from asmnet_kit.quantize.run import sensitivity as measure
 
+    config = QuantizeConfig(
+        recipe="ptq_w8a8",
+        seed=call.seed,
+        input_mean=call.input_mean,
+        input_scale=call.input_scale,
+    )
     with counting("sensitivity") as on_progress:
         result = measure(
-            run,
-            data=data,
-            format=data_format,
-            split=split,
-            faces=faces,
-            seed=seed,
-            input_mean=input_mean,
-            input_scale=input_scale,
-            on_progress=on_progress,
+            call.run, config=config, data=call.face_data(), faces=faces, on_progress=on_progress
         )
-    name = run.absolute().name.removesuffix(".keras")  # a folder may be called lr0.1
-    path = out / f"{name}_sensitivity.json"
+    name = call.run.absolute().name.removesuffix(".keras")  # a folder may be called lr0.1
+    path = call.out / f"{name}_sensitivity.json"
     write_json(path, result.to_json())
     picture = path.with_suffix(".png")
     plot_sensitivity(result, picture)
-    if as_json:
+    if call.as_json:
         print_json(result.to_json())
     else:
         stdout().print(_sensitivity_table(result))
@@ -379,7 +291,7 @@ def sensitivity(
     stderr().print(
         f"float {result.in_float.nme_percent:.3f} %, int8 {result.in_int8.nme_percent:.3f} %; left "
         f"float, {cost.layer} gains most ({result.gain_percent(cost):+.3f}). {path}, {picture}. "
-        f"Next: asmnet-kit quantize {shlex.quote(str(run))} ... --keep-float {cost.layer}, or "
+        f"Next: asmnet-kit quantize {shlex.quote(str(call.run))} ... --keep-float {cost.layer}, or "
         "--recipe qat_w8a8",
         markup=False,
     )

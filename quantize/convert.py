@@ -1,7 +1,6 @@
 """From a tf_keras model to the bytes of a .tflite with a fixed batch of 1 and named outputs."""
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -10,8 +9,9 @@ import tf_keras
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.base.silent_stderr import silent_stderr
 from asmnet_kit.face.pictures import Image
+from asmnet_kit.quantize.converter_settings import ConverterSettings
+from asmnet_kit.quantize.private_doors import give_dense_weights_one_scale
 from asmnet_kit.quantize.ranges.calibrate import representative_dataset
-from asmnet_kit.quantize.recipes import Recipe
 from asmnet_kit.tflite.contract import verify_activations
 from asmnet_kit.training.fit.loop import named_outputs
 
@@ -19,26 +19,24 @@ INPUT = "image"
 
 
 def convert(
-    model: tf_keras.Model, recipe: Recipe, *, crops: Image | None = None, emulated: bool = False
+    model: tf_keras.Model, settings: ConverterSettings, *, crops: Image | None = None
 ) -> bytes:
     """The .tflite of ``model``, without metadata.
 
     Args:
-        model: the float model; for ``qat_w8a8`` the one with emulated rounding.
-        recipe: how.
-        crops: uint8 [N, S, S, 3], for the recipes that calibrate after training.
-        emulated: ``model`` has emulated rounding although the recipe does not fine-tune it: the
-            ranges are there already, and layers without any stay float.
+        model: prepared (and fine-tuned) as the recipe of ``settings`` does it.
+        settings: of a recipe.
+        crops: uint8 [N, S, S, 3], for settings that calibrate; others do not read them.
 
     Raises:
         ModelError: TensorFlow cannot convert the model, or no runtime could load the result.
     """
     # The variables belong to ``model``: it must live as long as the converter.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([_signature(model)], model)
-    _SETTINGS["qat_w8a8" if emulated else recipe.name](converter)
-    if recipe.calibrated and not recipe.fine_tuned and not emulated:
+    _tell(converter, settings)
+    if settings.calibrates:
         if crops is None:
-            raise ValueError(f"{recipe.name} needs calibration crops")
+            raise ValueError("these settings need calibration crops")
         converter.representative_dataset = representative_dataset(crops)
     try:
         # The converter's notes concern its own deprecated parts.
@@ -48,8 +46,8 @@ def convert(
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()
         raise ModelError(
-            f"{model.name}: TensorFlow cannot convert it with {recipe.name}: "
-            f"{reason[0] if reason else type(error).__name__}"
+            f"{model.name}: TensorFlow cannot convert it to {settings.weights} weights and "
+            f"{settings.border} inputs: {reason[0] if reason else type(error).__name__}"
         ) from error
     verify_activations(content)
     return content
@@ -69,48 +67,15 @@ def _signature(model: tf_keras.Model) -> Any:
     return tf.function(serve, input_signature=[spec], autograph=False).get_concrete_function()
 
 
-def _fp32(converter: Any) -> None:
-    pass
-
-
-def _fp16(converter: Any) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
-
-
-def _dynamic(converter: Any) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-
-
-def _w8a8(converter: Any) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    # The Edge TPU knows dense weights with one scale only, and TFLite 2.5 reads several wrongly
-    # without an error. There is no public name for this.
-    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-
-
-def _calibrated_w8a8(converter: Any) -> None:
-    _w8a8(converter)
-    # An operator without an int8 kernel ends the conversion instead of staying float. (Emulated
-    # rounding brings its own ranges, and the converter would ask for crops here.)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-
-
-def _w8a16(converter: Any) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_ops = [
-        tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-    ]
-    converter.inference_input_type = converter.inference_output_type = tf.int16
-    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-
-
-_SETTINGS: dict[str, Callable[[Any], None]] = {
-    "fp32": _fp32,
-    "fp16": _fp16,
-    "dynamic_w8": _dynamic,
-    "ptq_w8a8": _calibrated_w8a8,
-    "ptq_w8a16": _w8a16,
-    "qat_w8a8": _w8a8,
-}
+def _tell(converter: Any, settings: ConverterSettings) -> None:
+    """Set what ``settings`` ask for in TensorFlow's own terms."""
+    if settings.weights != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if settings.weights == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if settings.border != "float32":
+        border = tf.as_dtype(settings.border)
+        converter.inference_input_type = converter.inference_output_type = border
+        give_dense_weights_one_scale(converter)
+    if settings.operators is not None:
+        converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, settings.operators)]

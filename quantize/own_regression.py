@@ -21,13 +21,10 @@ from asmnet_kit.base.files import write_bytes
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.pictures import Image, read_image
 from asmnet_kit.quantize.convert import convert
-from asmnet_kit.quantize.ranges.calibrate import collect_crops, layer_ranges
-from asmnet_kit.quantize.recipes import recipe_of
-from asmnet_kit.quantize.rounding.emulate import emulate
+from asmnet_kit.quantize.ranges.calibrate import collect_crops
 from asmnet_kit.quantize.run import QuantizeConfig
-from asmnet_kit.quantize.source.equalise import concatenated, equalise
 from asmnet_kit.quantize.source.float_model import load_own_model
-from asmnet_kit.quantize.source.fold import deployable, output_names_of, with_outputs
+from asmnet_kit.quantize.source.fold import output_names_of
 from asmnet_kit.tflite.audit import Audit, audit_model
 from asmnet_kit.tflite.contract import verify_contract, verify_w8a8
 from asmnet_kit.tflite.inputs import input_values
@@ -101,31 +98,20 @@ def quantize_regression(
         DatasetError: no pictures, or none that can be calibrated on.
         ModelError: a model that cannot be taken; the message says what would be needed.
     """
-    recipe = recipe_of(config.recipe)
-    if recipe.fine_tuned:
+    recipe = config.chosen_recipe()
+    if recipe.tune is not None:
         raise UsageError(
             f"{recipe.name} fine-tunes on labelled faces: give --format, or take ptq_w8a8, which "
             "needs pictures alone"
         )
     model = load_own_model(path, mean=config.input_mean, scale=config.input_scale)
-    names = output_names_of(model)
     size = _checked_size(model, path)
     pictures = load_pictures(data, config.calibration_faces, size=size)
     crops = collect_crops([{"image": pictures}], len(pictures), input_size=size)
-    if recipe.calibrated:
-        ready = deployable(model)
-        taps = concatenated(ready)
-        if taps:
-            ranges = layer_ranges(ready, taps, crops)
-            equalise(ready, {name: max(-low, high) for name, (low, high) in ranges.items()})
-        if config.keep_float:
-            ready = emulate(ready, crops, keep_float=config.keep_float)
-        ready = with_outputs(ready, names)
-        content = convert(ready, recipe, crops=crops, emulated=bool(config.keep_float))
-    else:
-        content = convert(model, recipe)
-    verify_contract(content, outputs=set(names))
-    if recipe.integer and not config.keep_float:
+    prepared = recipe.prepare(model, lambda: crops)
+    content = convert(prepared.model, recipe.converter, crops=prepared.crops)
+    verify_contract(content, outputs=set(output_names_of(model)))
+    if recipe.is_int8_throughout:
         verify_w8a8(content)
     target = out / f"{path.stem}_{recipe.name}.tflite"
     seen = pictures[:MEASURED_PICTURES]
@@ -133,12 +119,12 @@ def quantize_regression(
         unwritten = Path(folder) / target.name
         unwritten.write_bytes(content)
         differences = _compare(_float_outputs(model, seen), _file_outputs(unwritten, seen))
-        audit = audit_model(unwritten, crops=seen if recipe.calibrated else None)
+        audit = audit_model(unwritten, crops=seen if recipe.calibrates else None)
     write_bytes(target, content)
     return QuantizedRegression(
         path=target,
         recipe=recipe.name,
-        runs_on=config.runs_on(recipe),
+        runs_on=recipe.runs_on,
         size_bytes=len(content),
         pictures=len(seen),
         outputs=differences,
@@ -177,8 +163,8 @@ def _checked_size(model: tf_keras.Model, path: Path) -> int:
     outputs = [tuple(tensor.shape) for tensor in model.outputs]
     if len(outputs) > MAX_OUTPUTS or any(len(shape) != 2 for shape in outputs):
         raise ModelError(
-            f"{path}: expected one or two outputs of [B, values], got {outputs}: take the others "
-            "away with tf_keras.Model(model.input, [the outputs to keep])"
+            f"{path}: expected one or two outputs of [B, values], got {outputs}: drop the "
+            "others with tf_keras.Model(model.input, [the outputs to keep])"
         )
     return size
 

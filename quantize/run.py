@@ -1,9 +1,8 @@
 """From a float model to one .tflite: data, conversion, accuracy before and after, the file."""
 
 import hashlib
-import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,31 +16,29 @@ from asmnet_kit.base.errors import GateError
 from asmnet_kit.base.files import write_bytes
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.face.pictures import Image
-from asmnet_kit.measure.drift import Landmarks, PixelDrift, Recorder
+from asmnet_kit.measure.drift import PixelDrift, Recorder
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
-from asmnet_kit.measure.face_crops import face_crops
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.quantize.convert import convert
-from asmnet_kit.quantize.ranges.calibrate import Drift, drifts
-from asmnet_kit.quantize.ranges.int8_ready import Int8Ready, int8_ready
+from asmnet_kit.quantize.gates import Gates, costliest_layer
+from asmnet_kit.quantize.ranges.calibrate import Drift
+from asmnet_kit.quantize.ranges.int8_ready import calibration_crops, int8_ready
 from asmnet_kit.quantize.recipes import Recipe, recipe_of
-from asmnet_kit.quantize.rounding.emulate import emulate
 from asmnet_kit.quantize.rounding.emulated_file import SUFFIX, save_emulated
-from asmnet_kit.quantize.rounding.finetune import FineTuning, finetune
-from asmnet_kit.quantize.rounding.sensitivity import Sensitivity, measure_sensitivity
+from asmnet_kit.quantize.rounding.finetune import FineTuning, TuningJob
+from asmnet_kit.quantize.rounding.sensitivity import Sensitivity, layer_costs
 from asmnet_kit.quantize.rounding.unfinished_tuning import UnfinishedTuning
-from asmnet_kit.quantize.source.float_model import FloatModel, open_float_model
-from asmnet_kit.quantize.source.fold import output_names_of, with_outputs
+from asmnet_kit.quantize.source.float_model import FaceData, FloatModel, open_float_model
+from asmnet_kit.quantize.source.fold import output_names_of
 from asmnet_kit.tflite.audit import Audit, audit_model
 from asmnet_kit.tflite.contract import verify_contract, verify_w8a8
 from asmnet_kit.tflite.metadata import OUTPUT_UNITS, ModelMetadata, with_metadata
+from asmnet_kit.tflite.runtime import all_threads
 from asmnet_kit.training.data.sources import Sources
 from asmnet_kit.training.manifest import package_versions
-from asmnet_kit.training.run import prepared_faces
 
 REJECTED = ".rejected"  # behind the name of a file that missed a gate: no *.tflite finds it
 AUDITED_CROPS = 64  # whose activations are looked at for what is cut off
-GATE_FACES = 128  # on which the layer that costs most is looked for
 SHOWN_CLIPPING = 3
 
 
@@ -58,7 +55,7 @@ class QuantizeConfig:
         distil: share of fine-tuning's loss that pulls towards the float model's outputs.
         keep_float: layers that are not rounded.
         input_mean, input_scale: of a .keras file that takes (v - mean) / scale; the kit's 128 and
-            128 unless told.
+            128 by default.
         seed: of calibration and fine-tuning.
     """
 
@@ -75,21 +72,29 @@ class QuantizeConfig:
     def to_json(self, recipe: Recipe) -> dict[str, Any]:
         """What of this the recipe uses."""
         content: dict[str, Any] = {"recipe": self.recipe}
-        if recipe.calibrated:
+        if recipe.calibrates:
             content |= {"calibration_faces": self.calibration_faces, "seed": self.seed}
-        if recipe.fine_tuned:
+        if recipe.tune is not None:
             content |= {"epochs": self.epochs, "learning_rate": self.learning_rate}
             content |= {"distil": self.distil}
-        if recipe.integer and self.keep_float:
-            content |= {"keep_float": list(self.keep_float)}
+        if recipe.float_layers:
+            content |= {"keep_float": list(recipe.float_layers)}
         for name in ("input_mean", "input_scale"):
             if getattr(self, name) is not None:
                 content[name] = getattr(self, name)
         return content
 
-    def runs_on(self, recipe: Recipe) -> tuple[str, ...]:
-        """The targets that the file is made for: a float layer stays on the CPU."""
-        return tuple(t for t in recipe.runs_on if t == "cpu" or not self.keep_float)
+    @property
+    def fine_tuning(self) -> FineTuning:
+        return FineTuning(epochs=self.epochs, learning_rate=self.learning_rate, distil=self.distil)
+
+    def chosen_recipe(self) -> Recipe:
+        """The recipe, with the layers that are left float.
+
+        Raises:
+            UsageError: no such recipe, or one that rounds no layer.
+        """
+        return recipe_of(self.recipe).keeping_float(self.keep_float)
 
 
 @dataclass(frozen=True)
@@ -153,53 +158,12 @@ class Quantized:
         }
 
 
-@dataclass(frozen=True)
-class Gates:
-    """How much worse a file may be than the float model; None = anything.
-
-    Attributes:
-        max_nme_increase: percentage points of NME on the validation faces.
-        max_pixel_drift: pixels of the crop, p99 over the validation faces.
-    """
-
-    max_nme_increase: float | None = None
-    max_pixel_drift: float | None = None
-
-    def missed(self, result: Quantized) -> str:
-        """What was missed, a clause; empty when nothing was."""
-        before, after = result.before.scores, result.after.scores
-        if self.max_nme_increase is not None and result.nme_increase > self.max_nme_increase:
-            return (
-                f"{result.metadata.recipe} raises the NME by {result.nme_increase:.3f} percentage "
-                f"points, from {before.nme_percent:.3f} % to {after.nme_percent:.3f} %, and "
-                f"--max-nme-increase allows {self.max_nme_increase:g}"
-            )
-        if self.max_pixel_drift is not None and result.pixel_drift.p99 > self.max_pixel_drift:
-            return (
-                f"{result.metadata.recipe} moves the landmarks of one face in a hundred by "
-                f"{result.pixel_drift.p99:.3f} pixels of the crop or more, and --max-pixel-drift "
-                f"allows {self.max_pixel_drift:g}"
-            )
-        return ""
-
-
-@dataclass(frozen=True)
-class _Converted:
-    content: bytes
-    ready: Int8Ready | None = None
-    emulated: tf_keras.Model | None = None
-    range_drift: Sequence[Drift] = ()
-
-
 def quantize(
     run: Path,
     out: Path,
     *,
     config: QuantizeConfig,
-    data: Path,
-    format: str,
-    split: str | None = None,
-    moved: Mapping[str, Path] | None = None,
+    data: FaceData,
     gates: Gates | None = None,
     resume: bool = False,
     keep_emulated: bool = False,
@@ -209,74 +173,98 @@ def quantize(
     Args:
         run: folder of a training run, or a .keras file.
         out: folder of the file; made when missing. No .tflite is written before all checks.
-            Fine-tuning keeps its checkpoints in a folder beside it until then.
-        data, format, split: the faces it was trained on; a split called test is refused. The
-            validation faces are the run's: its ``val_data``, else the split val, else the hold-out.
-        moved: ``teacher`` and ``val_data`` of the run, where they are elsewhere now.
+            Fine-tuning keeps its checkpoints and prepared pictures in a folder beside it until
+            then.
+        data: the faces it was trained on; a split called test is refused. The validation faces are
+            the run's: its ``val_data``, else the split val, else the hold-out.
         gates: how much worse the file may be.
         resume: go on with the fine-tuning that was interrupted.
         keep_emulated: write the weights of the emulated model beside the file, for ``parity``.
 
     Raises:
-        UsageError: an unknown recipe, split or layer; a fine-tuning begun with other settings.
+        UsageError: an unknown recipe, split or layer; an option that the recipe has no use for; a
+            fine-tuning begun with other settings.
         DatasetError: the data cannot be used.
         ModelError: no usable model, another number of landmarks than the data, or a file that
             breaks the contract.
         GateError: it is worse than ``gates`` allow; the file is kept under another name.
     """
-    recipe = recipe_of(config.recipe)
+    recipe = config.chosen_recipe()
+    recipe.refuse_unused({"resume": resume or None, "keep_emulated": keep_emulated or None})
     source = open_float_model(run, mean=config.input_mean, scale=config.input_scale)
-    sources = source.sources(data, format, split, taught=recipe.fine_tuned, moved=moved)
+    sources = source.sources(data, taught=recipe.tune is not None)
     _seed_everything(config.seed)
     metadata = _about(recipe, config, source, sources)
     path = out / metadata.file_name
-    tuning = UnfinishedTuning(path, metadata, resume=resume)
-    converted = _convert(recipe, config, source, sources, tuning)
-    verify_contract(converted.content, outputs=set(metadata.outputs))
-    if recipe.integer and not config.keep_float:
-        verify_w8a8(converted.content)
 
-    before_predictor = Recorder(source.predictor)
-    before = evaluate(before_predictor, sources.val)
-    ready = converted.ready
-    after, after_landmarks, audit = _measure(
-        with_metadata(converted.content, metadata),
-        metadata,
+    prepared = recipe.prepare(source.model, lambda: _calibration_crops(source, sources, config))
+    settings = {**metadata.source, "validated_on": sources.val.fingerprint()}
+    unfinished = UnfinishedTuning(path, settings, resume=resume)
+    tuned = None
+    if recipe.tune is not None:
+        tuned = recipe.tune(
+            prepared.model,
+            TuningJob(
+                source=source,
+                sources=sources,
+                settings=config.fine_tuning,
+                seed=config.seed,
+                unfinished=unfinished,
+            ),
+        )
+    content = convert(prepared.model, recipe.converter, crops=prepared.crops)
+    verify_contract(content, outputs=set(metadata.outputs))
+    if recipe.is_int8_throughout:
+        verify_w8a8(content)
+
+    measured = _measure(
+        with_metadata(content, metadata),
+        source,
         sources.val,
-        crops=None if ready is None else ready.crops[:AUDITED_CROPS],
+        name=path.name,
+        audit_crops=prepared.crops,
     )
-    drift = PixelDrift.between(
-        before_predictor.landmarks, after_landmarks, size=metadata.input_size
+    metadata = replace(metadata, metrics=measured.to_metadata())
+    content = with_metadata(content, metadata)
+    _warn_of_clipping(measured.audit)
+    missed = (gates or Gates()).missed(
+        recipe=recipe.name,
+        float_nme_percent=measured.before.scores.nme_percent,
+        nme_percent=measured.after.scores.nme_percent,
+        drift=measured.drift,
     )
-    metadata = replace(metadata, metrics=_metrics(before, after, drift))
-    content = with_metadata(converted.content, metadata)
-    result = Quantized(
+    if missed is not None:
+        rejected = path.with_name(path.name + REJECTED)
+        write_bytes(rejected, content)
+        unfinished.forget()
+        reasons = [missed.reason]
+        if recipe.is_int8 and prepared.ready is not None:
+            reasons.append(costliest_layer(missed, source, sources, prepared.ready))
+        raise GateError(
+            f"{'. '.join(reasons)}. The model is kept as {rejected}, {path.name} was not written"
+        )
+    if keep_emulated:
+        save_emulated(path.with_name(path.name + SUFFIX), prepared.model.get_weights())
+    write_bytes(path, content)
+    unfinished.forget()
+    return Quantized(
         path=path,
         metadata=metadata,
         size_bytes=len(content),
-        before=before,
-        after=after,
-        pixel_drift=drift,
+        before=measured.before,
+        after=measured.after,
+        pixel_drift=measured.drift,
         validated_on=sources.description,
-        audit=audit,
-        range_drift=converted.range_drift,
-        equalised={} if ready is None else ready.factors,
+        audit=measured.audit,
+        range_drift=() if tuned is None else tuned.last_drifts(),
+        equalised={} if prepared.ready is None else prepared.ready.factors,
     )
-    _warn_of_clipping(audit)
-    missed = (gates or Gates()).missed(result)
-    if missed:
-        rejected = path.with_name(path.name + REJECTED)
-        write_bytes(rejected, content)
-        tuning.forget()
-        raise GateError(
-            f"{missed}. {_blame(recipe, source, sources, ready, by_drift='drift' in missed)}The "
-            f"model is kept as {rejected}, {path.name} was not written"
-        )
-    if keep_emulated and converted.emulated is not None:
-        save_emulated(path.with_name(path.name + SUFFIX), converted.emulated.get_weights())
-    write_bytes(path, content)
-    tuning.forget()
-    return result
+
+
+def _calibration_crops(source: FloatModel, sources: Sources, config: QuantizeConfig) -> Image:
+    return calibration_crops(
+        source, sources.train, count=config.calibration_faces, seed=config.seed
+    )
 
 
 def _about(
@@ -290,11 +278,11 @@ def _about(
         recipe=recipe.name,
         crop_scale=source.predictor.crop_scale,
         outputs={name: OUTPUT_UNITS[name] for name in output_names_of(source.model)},
-        runs_on=config.runs_on(recipe),
+        runs_on=recipe.runs_on,
         source={
             "model_sha256": source.sha256,
             "dataset_fingerprint": source.dataset_fingerprint,
-            "quantized_on": sources.train.fingerprint() if recipe.calibrated else None,
+            "quantized_on": sources.train.fingerprint() if recipe.calibrates else None,
             "settings": config.to_json(recipe),
             "kit_version": __version__,
             "packages": package_versions(),
@@ -306,128 +294,78 @@ def _about(
 def sensitivity(
     run: Path,
     *,
-    data: Path,
-    format: str,
-    split: str | None = None,
+    config: QuantizeConfig,
+    data: FaceData,
     faces: int,
-    calibration_faces: int = QuantizeConfig.calibration_faces,
-    seed: int = 0,
-    input_mean: float | None = None,
-    input_scale: float | None = None,
-    on_progress: Any = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Sensitivity:
     """Measure what int8 costs in each layer of a run or .keras file.
 
     Args:
-        run, data, format, split: as for ``quantize``.
+        run, data: as for ``quantize``.
+        config: of a recipe that calibrates: its crops, seed and input range.
         faces: of the validation faces, spread evenly.
-        calibration_faces, seed, input_mean, input_scale: as in ``QuantizeConfig``.
         on_progress: called with (measurements done, in all).
 
     Raises:
         As ``quantize``.
     """
-    source = open_float_model(run, mean=input_mean, scale=input_scale)
-    sources = source.sources(data, format, split)
-    _seed_everything(seed)
-    ready = int8_ready(source, sources, calibration_faces=calibration_faces, seed=seed)
-    return _sensitivity(source, sources, ready, faces=faces, on_progress=on_progress)
+    source = open_float_model(run, mean=config.input_mean, scale=config.input_scale)
+    sources = source.sources(data)
+    _seed_everything(config.seed)
+    ready = int8_ready(source.model, _calibration_crops(source, sources, config))
+    return layer_costs(source, sources, ready, faces=faces, on_progress=on_progress)
 
 
-def _sensitivity(
-    source: FloatModel, sources: Sources, ready: Int8Ready, *, faces: int, **options: Any
-) -> Sensitivity:
-    crops = face_crops(
-        sources.val,
-        count=faces,
-        size=source.predictor.input_size,
-        scale=source.predictor.crop_scale,
-    )
-    names = output_names_of(source.model)
-    return measure_sensitivity(ready.model, ready.crops, crops, output_names=names, **options)
+@dataclass(frozen=True)
+class _Measured:
+    """The float model and the file on the same validation faces, and the file's audit."""
 
+    before: Evaluation
+    after: Evaluation
+    drift: PixelDrift
+    audit: Audit
 
-def _blame(
-    recipe: Recipe,
-    source: FloatModel,
-    sources: Sources,
-    ready: Int8Ready | None,
-    *,
-    by_drift: bool,
-) -> str:
-    """A sentence that names the layer which costs most; empty where nothing is rounded to int8."""
-    if not recipe.integer or ready is None:
-        return ""
-    found = _sensitivity(source, sources, ready, faces=GATE_FACES, only_int8=False)
-    cost = found.costliest(by_drift=by_drift)
-    gain = (
-        f"{found.gain_px(cost):.3f} pixels of the drift"
-        if by_drift
-        else f"{found.gain_percent(cost):.3f} percentage points"
-    )
-    return (
-        f"The layer that costs most, before fine-tuning, is {cost.layer}: left in float "
-        f"(--keep-float {cost.layer}) it gains {gain}. "
-    )
-
-
-def _convert(
-    recipe: Recipe,
-    config: QuantizeConfig,
-    source: FloatModel,
-    sources: Sources,
-    tuning: UnfinishedTuning,
-) -> _Converted:
-    """The bytes of the .tflite without metadata."""
-    model = source.model
-    if not recipe.calibrated:
-        return _Converted(convert(model, recipe))
-    ready = int8_ready(
-        source, sources, calibration_faces=config.calibration_faces, seed=config.seed
-    )
-    names = output_names_of(model)
-    if not recipe.fine_tuned and not config.keep_float:
-        named = with_outputs(ready.model, names)
-        return _Converted(convert(named, recipe, crops=ready.crops), ready)
-    emulated = emulate(ready.model, ready.crops, keep_float=config.keep_float)
-    emulated = with_outputs(emulated, names)
-    if not recipe.fine_tuned:
-        # The ranges of calibration, in the form that can leave a layer out.
-        return _Converted(convert(emulated, recipe, emulated=True), ready, emulated)
-    run_config = source.config_for(sources.train.format)
-    with (
-        tuning.begun(),
-        prepared_faces(sources, source.path, run_config, is_chief=False) as faces,
-    ):
-        tuned = finetune(
-            emulated,
-            *faces,
-            run_config=run_config,
-            shape_model=source.shape_model,
-            label_weights=sources.label_weights,
-            settings=FineTuning(
-                epochs=config.epochs, learning_rate=config.learning_rate, distil=config.distil
-            ),
-            seed=config.seed,
-            teacher=model,
-            checkpoints=tuning.checkpoints,
-            resume=tuning.resume,
-        )
-    return _Converted(
-        convert(emulated, recipe), ready, emulated, drifts(tuned.ranges[-2], tuned.ranges[-1])
-    )
+    def to_metadata(self) -> dict[str, Any]:
+        """What the file says about its accuracy: on the validation faces, not on a test set."""
+        before, after = self.before.scores, self.after.scores
+        return {
+            "validation": {
+                "dataset": self.after.dataset,
+                "dataset_fingerprint": self.after.dataset_fingerprint,
+                "faces": after.faces,
+                "float_nme_percent": before.nme_percent,
+                "nme_percent": after.nme_percent,
+                "pixel_drift": self.drift.to_json(),
+                "float_pose_mae_deg": before.pose_mae_deg,
+                "pose_mae_deg": after.pose_mae_deg,
+            }
+        }
 
 
 def _measure(
-    content: bytes, metadata: ModelMetadata, dataset: Dataset, *, crops: Image | None
-) -> tuple[Evaluation, Landmarks, Audit]:
-    """Accuracy, landmarks and audit of a model that is not written yet, by the users' runtime."""
+    content: bytes, source: FloatModel, faces: Dataset, *, name: str, audit_crops: Image | None
+) -> _Measured:
+    """Measure a model that is not written yet, by the users' runtime, beside its float model.
+
+    Args:
+        content: of the .tflite, with metadata.
+        name: of the file, for results and messages.
+        audit_crops: uint8 [N, S, S, 3] whose activations are looked at, or None.
+    """
+    float_predictor = Recorder(source.predictor)
+    before = evaluate(float_predictor, faces)
     with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as folder:
-        path = Path(folder) / metadata.file_name
+        path = Path(folder) / name
         path.write_bytes(content)
-        predictor = Recorder(TflitePredictor(path, threads=os.cpu_count() or 1))
-        evaluation = evaluate(predictor, dataset)
-        return evaluation, predictor.landmarks, audit_model(path, crops=crops)
+        predictor = Recorder(TflitePredictor(path, threads=all_threads()))
+        after = evaluate(predictor, faces)
+        audit = audit_model(
+            path, crops=None if audit_crops is None else audit_crops[:AUDITED_CROPS]
+        )
+    size = source.predictor.input_size
+    drift = PixelDrift.between(float_predictor.landmarks, predictor.landmarks, size=size)
+    return _Measured(before, after, drift, audit)
 
 
 def _warn_of_clipping(audit: Audit) -> None:
@@ -436,22 +374,6 @@ def _warn_of_clipping(audit: Audit) -> None:
             f"[yellow]{tensor.name}: {seen.share:.2%} of its values on calibration faces are cut "
             "off at the ends of its range; more --calibration-faces widen it[/yellow]"
         )
-
-
-def _metrics(before: Evaluation, after: Evaluation, drift: PixelDrift) -> dict[str, Any]:
-    """What the file says about its accuracy: on the validation faces, not on a test set."""
-    return {
-        "validation": {
-            "dataset": after.dataset,
-            "dataset_fingerprint": after.dataset_fingerprint,
-            "faces": after.scores.faces,
-            "float_nme_percent": before.scores.nme_percent,
-            "nme_percent": after.scores.nme_percent,
-            "pixel_drift": drift.to_json(),
-            "float_pose_mae_deg": before.scores.pose_mae_deg,
-            "pose_mae_deg": after.scores.pose_mae_deg,
-        }
-    }
 
 
 def _seed_everything(seed: int) -> None:

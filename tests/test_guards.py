@@ -58,6 +58,7 @@ ROOMS = (
     "benchmarks.studies",
     "training.environment",
     "training",
+    "training.private_doors",
     "training.catalogue",
     "training.manifest",
     "training.subset_options",
@@ -72,13 +73,17 @@ ROOMS = (
     "training.command",
     "training.studies",
     "quantize",
-    "quantize.recipes",
+    "quantize.private_doors",
+    "quantize.converter_settings",
     "quantize.source",
     "quantize.ranges",
     "quantize.convert",
     "quantize.rounding",
+    "quantize.recipes",
+    "quantize.gates",
     "quantize.run",
     "quantize.own_regression",
+    "quantize.calls",
     "quantize.command",
 )
 FLOOR = {room: floor for floor, room in enumerate(ROOMS)}
@@ -96,6 +101,18 @@ USES = {
 TABLES = {"toolkit/cli.py", "toolkit/base/openers.py"}
 MODULE_NAME = re.compile(r"asmnet_kit(\.\w+)+(:\w+)?")
 FILES_IN_TOOLKIT = 6  # at most, beside its rooms
+
+# The modules that may touch private parts of other packages, through ``PrivateDoor``.
+DOORS = {
+    "benchmarks/timing/litert_library.py",
+    "quantize/private_doors.py",
+    "toolkit/tflite/litert_private.py",
+    "training/private_doors.py",
+}
+WAITING_FOR_A_DOOR = {"benchmarks/targets/edgetpu.py", "toolkit/tflite/runtime.py"}
+# Where packages keep what is not public: tensorflow.python, tf_keras.src, tf_keras.__internal__.
+PRIVATE_FOLDERS = {"python", "src", "__internal__"}
+ATTRIBUTE_CALLS = {"getattr", "setattr", "hasattr", "delattr"}
 
 TENSORFLOW = {"tensorflow", "tf_keras", "keras", "tensorflow_model_optimization"}
 HEAVY = ("numpy", "cv2", "scipy", "rich", "jinja2", "ai_edge_litert", "tensorflow", "matplotlib")
@@ -234,6 +251,77 @@ def test_light_folders_import_no_tensorflow(folder: str) -> None:
     for path, tree in sources(folder):
         for module in imported_modules(tree):
             assert module.split(".")[0] not in TENSORFLOW, f"{path} imports {module}"
+
+
+def is_private(name: str) -> bool:
+    return (name.startswith("_") and not name.startswith("__")) or name == "__internal__"
+
+
+def defined_names(tree: ast.Module) -> set[str]:
+    """What a module defines itself: functions, classes, variables, attributes of ``self``."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names |= {node.attr} if ast.unparse(node.value) == "self" else set()
+    return names
+
+
+def is_private_import(name: str) -> bool:
+    """Whether a dotted name leads into what a package, or another module, keeps to itself."""
+    package, *parts = name.split(".")
+    foreign = package not in ("asmnet_kit", "__future__")
+    return any(map(is_private, [package, *parts])) or (foreign and bool(PRIVATE_FOLDERS & {*parts}))
+
+
+def private_uses(tree: ast.Module) -> Iterator[str]:
+    """Uses of what another module or package keeps to itself, as text."""
+    own = defined_names(tree)
+    for node in ast.walk(tree):
+        found = []
+        if isinstance(node, ast.Attribute):
+            inside = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            found = [ast.unparse(node)] if is_private(node.attr) and not inside else []
+            found = [] if node.attr in own else found
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ATTRIBUTE_CALLS:
+            name = node.args[1] if len(node.args) > 1 else None
+            private = isinstance(name, ast.Constant) and is_private(str(name.value))
+            found = [ast.unparse(node)] if private else []
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            names = [prefix + alias.name for alias in node.names]
+            found = [f"import {name}" for name in names if is_private_import(name)]
+        yield from (f"{node.lineno}: {use}" for use in found)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_private_parts_of_other_packages_stand_behind_doors(folder: str) -> None:
+    """So that a release that moves them breaks one module, with a message."""
+    for path, tree in sources(folder):
+        if str(path.relative_to(ROOT)) not in DOORS | WAITING_FOR_A_DOOR:
+            assert list(private_uses(tree)) == [], path
+
+
+@pytest.mark.parametrize(
+    ("code", "use"),
+    [
+        ("model._nodes_by_depth", "1: model._nodes_by_depth"),
+        ("hasattr(layer, '_generator')", "1: hasattr(layer, '_generator')"),
+        ("from tensorflow.python.ops import math", "1: import tensorflow.python.ops.math"),
+        ("import tf_keras.src.backend", "1: import tf_keras.src.backend"),
+        ("from ai_edge_litert import _wrapper", "1: import ai_edge_litert._wrapper"),
+        ("tf_keras.__internal__.layers", "1: tf_keras.__internal__"),
+        ("self._x = other._x", None),  # the same class may look into another of its objects
+        ("self._inherited", None),
+        ("from __future__ import annotations", None),
+        ("x.__class__", None),
+    ],
+)
+def test_the_guard_of_the_doors_sees(code: str, use: str | None) -> None:
+    assert list(private_uses(ast.parse(code))) == ([] if use is None else [use])
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

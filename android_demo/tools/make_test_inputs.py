@@ -22,7 +22,7 @@ from asmnet_kit.drawn_faces.render import synthesize
 from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.quantize.convert import convert
-from asmnet_kit.quantize.recipes import recipe_of
+from asmnet_kit.quantize.converter_settings import CALIBRATED_INT8
 from asmnet_kit.quantize.source.fold import deployable
 from asmnet_kit.tflite.inputs import input_values
 from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
@@ -54,7 +54,7 @@ def untrained(folder: Path) -> Path:
     tf_keras.utils.set_random_seed(0)
     network = build("asmnet_nano", points=POINTS, input_size=SIZE)
     spread_outputs(network)
-    content = convert(deployable(network), recipe_of("ptq_w8a8"), crops=crops(32, SIZE))
+    content = convert(deployable(network), CALIBRATED_INT8, crops=crops(32, SIZE))
     metadata = ModelMetadata(
         architecture="asmnet_nano",
         landmarks=POINTS,

@@ -15,7 +15,6 @@ from asmnet_kit.quantize.source.float_model import FloatModel
 from asmnet_kit.quantize.source.fold import deployable
 from asmnet_kit.training.data.augment import AUGMENTATIONS, AugmentRanges
 from asmnet_kit.training.data.batches import FaceBatches
-from asmnet_kit.training.data.sources import Sources
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,33 +32,39 @@ class Int8Ready:
     factors: dict[str, float]
 
 
-def int8_ready(
-    source: FloatModel, sources: Sources, *, calibration_faces: int, seed: int
-) -> Int8Ready:
-    """Fold and equalise a float model, and collect crops to calibrate it on.
+def int8_ready(model: tf_keras.Model, crops: Image) -> Int8Ready:
+    """Fold and equalise a copy of a float model.
 
     Args:
-        calibration_faces: augmented crops of ``sources.train``.
-        seed: of their order and augmentation.
+        crops: uint8 [N, S, S, 3] from ``collect_crops``.
 
     Raises:
-        DatasetError: a picture cannot be read.
+        ModelError: the model cannot be taken apart.
+    """
+    ready = deployable(model)
+    return Int8Ready(ready, crops, _equalise(ready, crops))
+
+
+def calibration_crops(source: FloatModel, faces: Dataset, *, count: int, seed: int) -> Image:
+    """``count`` crops of training faces, augmented as in training; doubts go to the terminal.
+
+    Args:
+        faces: that the model was trained on.
+        seed: of their order and augmentation.
+
+    Returns:
+        uint8 [count, S, S, 3]
+
+    Raises:
+        DatasetError: a picture cannot be read, or these are no pictures to calibrate on.
     """
     size = source.predictor.input_size
-    crops = collect_crops(
-        _calibration_batches(
-            sources.train,
-            size=size,
-            seed=seed,
-            ranges=AUGMENTATIONS[source.config.augmentation],
-        ),
-        calibration_faces,
-        input_size=size,
-    )
+    ranges = AUGMENTATIONS[source.config.augmentation]
+    batches = _calibration_batches(faces, size=size, seed=seed, ranges=ranges)
+    crops = collect_crops(batches, count, input_size=size)
     for doubt in doubts(crops):
         stderr().print(f"[yellow]{doubt}[/yellow]")
-    model = deployable(source.model)
-    return Int8Ready(model, crops, _equalise(model, crops))
+    return crops
 
 
 def _equalise(model: tf_keras.Model, crops: Image) -> dict[str, float]:

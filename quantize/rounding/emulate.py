@@ -1,8 +1,8 @@
-"""Quantization-aware training: where int8 rounding is emulated, and how its ranges start.
+"""Quantization-aware training: int8 rounding is emulated, with ranges that need no settling.
 
-tensorflow-model-optimization wraps the layers; what is quantized is decided here, layer by layer,
-so that each emulated rounding is one that the TFLite file really does. (tfmot's ``quantize_apply``
-leaves the kernels of convolutions alone that a ReLU follows without batch normalisation.)
+tensorflow-model-optimization wraps the layers; ``rounded_tensors`` decides what is rounded, so that
+each emulated rounding is one that the TFLite file really does. (tfmot's ``quantize_apply`` leaves
+the kernels of convolutions alone that a ReLU follows without batch normalisation.)
 
 - kernels: symmetric, -127..127, one scale per output channel (tfmot takes one for a whole depthwise
   kernel, so that few channels use their 255 levels); dense layers have one per tensor, since the
@@ -14,37 +14,30 @@ leaves the kernels of convolutions alone that a ReLU follows without batch norma
 """
 
 from collections.abc import Collection
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
-from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import (
-    QuantizeLayer,
-)
-from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import (
-    QuantizeWrapperV2,
-)
-from tensorflow_model_optimization.quantization.keras import QuantizeConfig, quantizers
 
-from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.face.input_values import MEAN, SCALE
 from asmnet_kit.face.pictures import Image
+from asmnet_kit.quantize.private_doors import quantize_layer, quantize_wrapper, sources
 from asmnet_kit.quantize.ranges.calibrate import Range, layer_ranges
-from asmnet_kit.quantize.source.fold import consumers, kernel_of, output_layers, sources
+from asmnet_kit.quantize.rounding.quantizers import SWITCH, all_values
+from asmnet_kit.quantize.rounding.rounded_tensors import (
+    RoundedTensors,
+    members_of,
+    rounded_tensors,
+)
+from asmnet_kit.quantize.source.fold import output_layers
 
 L = tf_keras.layers
+QuantizeLayer = quantize_layer()
+QuantizeWrapper = quantize_wrapper()
 
 INPUT_RANGE: Range = ((0 - MEAN) / SCALE, (255 - MEAN) / SCALE)
-
-# TFLite copies or selects values here: the output has the input's scale.
-_PASS_THROUGH = (L.Reshape, L.Flatten, L.MaxPooling2D, L.GlobalMaxPooling2D, L.ZeroPadding2D)
-# TFLite rescales here, so each output has a scale of its own.
-_RESCALING = (L.ReLU, L.Add, L.Concatenate, L.GlobalAveragePooling2D, L.AveragePooling2D)
-# ReLU is fused into these.
-_FUSES_RELU = (L.Conv2D, L.DepthwiseConv2D, L.Dense, L.Add)
 
 # Kernels and activations have 255 steps of one scale, kernels 127 on each side of 0.
 _STEPS = 255
@@ -54,127 +47,9 @@ _KERNEL_STEPS = 127
 # 2^30 / (255 * 127) = 33,000 products of an int8 activation and an int8 weight.
 _LARGEST_BIAS = 2**30
 
-_SWITCH = "_switch"  # end of the name of a ``Switched`` quantizer's variable
-
 # A range of zero width would have a scale of 0, by which values are divided. The converter widens
 # what is narrower than this.
 _NARROWEST = 1e-6
-
-
-class KernelQuantizer(quantizers.LastValueQuantizer):  # type: ignore[misc]
-    """Symmetric int8 for a kernel, the range taken from its present values.
-
-    Args:
-        axis: of the kernel that numbers the output channels, 3 (convolution) or 2 (depthwise), each
-            with its own scale; None for one scale.
-    """
-
-    def __init__(self, axis: int | None) -> None:
-        super().__init__(num_bits=8, per_axis=axis is not None, symmetric=True, narrow_range=True)
-        self.axis = axis
-
-    def build(self, tensor_shape: tf.TensorShape, name: str, layer: Any) -> dict[str, tf.Variable]:
-        shape = () if self.axis is None else (tensor_shape[self.axis],)
-        return {
-            f"{end}_var": layer.add_weight(
-                f"{name}_{end}",
-                shape=shape,
-                initializer=tf_keras.initializers.Constant(value),
-                trainable=False,
-            )
-            for end, value in (("min", -1.0), ("max", 1.0))
-        }
-
-    def __call__(
-        self, inputs: tf.Tensor, training: bool, weights: dict[str, tf.Variable], **kwargs: Any
-    ) -> tf.Tensor:
-        if self.axis != 2:
-            return super().__call__(inputs, training, weights, **kwargs)
-        # TensorFlow's per-channel operator works on the last axis alone.
-        swapped = tf.transpose(inputs, (0, 1, 3, 2))
-        quantized = super().__call__(swapped, training, weights, **kwargs)
-        return tf.transpose(quantized, (0, 1, 3, 2))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"axis": self.axis}
-
-
-class Switched(quantizers.Quantizer):  # type: ignore[misc]
-    """Another quantizer that a variable turns on (1) and off (0) without tracing the model anew."""
-
-    def __init__(self, quantizer: Any) -> None:
-        self.quantizer = quantizer
-
-    def build(self, tensor_shape: tf.TensorShape, name: str, layer: Any) -> dict[str, tf.Variable]:
-        weights: dict[str, tf.Variable] = self.quantizer.build(tensor_shape, name, layer)
-        switch = layer.add_weight(
-            f"{name}{_SWITCH}",
-            shape=(),
-            initializer=tf_keras.initializers.Constant(1.0),
-            trainable=False,
-        )
-        return {**weights, "switch_var": switch}
-
-    def __call__(
-        self, inputs: tf.Tensor, training: bool, weights: dict[str, tf.Variable], **kwargs: Any
-    ) -> tf.Tensor:
-        rounded = self.quantizer(inputs, training, weights, **kwargs)
-        return tf.where(weights["switch_var"] > 0.5, rounded, inputs)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"quantizer": self.quantizer.get_config()}
-
-
-class Placement(QuantizeConfig):  # type: ignore[misc]
-    """What of one layer is quantized: its kernel, its output, both or nothing.
-
-    Args:
-        kernel: attribute of the kernel, or None.
-        axis: see ``KernelQuantizer``.
-        output: whether the output is rounded.
-        switchable: whether the rounding can be turned off; see ``switch``.
-    """
-
-    def __init__(
-        self, kernel: str | None, axis: int | None, output: bool, *, switchable: bool = False
-    ) -> None:
-        self.kernel, self.axis, self.output = kernel, axis, output
-        self.switchable = switchable
-
-    def _quantizer(self, quantizer: Any) -> Any:
-        return Switched(quantizer) if self.switchable else quantizer
-
-    def get_weights_and_quantizers(
-        self, layer: tf_keras.layers.Layer
-    ) -> list[tuple[tf.Variable, Any]]:
-        if self.kernel is None:
-            return []
-        return [(getattr(layer, self.kernel), self._quantizer(KernelQuantizer(self.axis)))]
-
-    def set_quantize_weights(
-        self, layer: tf_keras.layers.Layer, quantize_weights: list[tf.Tensor]
-    ) -> None:
-        if self.kernel is not None:
-            setattr(layer, self.kernel, quantize_weights[0])
-
-    def get_activations_and_quantizers(self, layer: tf_keras.layers.Layer) -> list[tuple[Any, Any]]:
-        return []  # the output is quantized instead: the same place for all layers
-
-    def set_quantize_activations(
-        self, layer: tf_keras.layers.Layer, quantize_activations: list[Any]
-    ) -> None:
-        pass
-
-    def get_output_quantizers(self, layer: tf_keras.layers.Layer) -> list[Any]:
-        if not self.output:
-            return []
-        moving_average = quantizers.MovingAverageQuantizer(
-            num_bits=8, per_axis=False, symmetric=False, narrow_range=False
-        )
-        return [self._quantizer(moving_average)]
-
-    def get_config(self) -> dict[str, Any]:
-        return {"kernel": self.kernel, "axis": self.axis, "output": self.output}
 
 
 def emulate(
@@ -201,9 +76,12 @@ def emulate(
         ModelError: a layer that int8 is not known to work for.
         UsageError: a name in ``keep_float`` that is not one of ``rounded_layers``.
     """
-    floats = _members(model, keep_float)
+    floats = members_of(model, keep_float)
     output_names = output_layers(model)
-    placements: dict[str, Placement] = {}
+    tensors = {
+        name: RoundedTensors(None, None, output=False) if name in floats else rounded
+        for name, rounded in rounded_tensors(model).items()
+    }
     made: dict[str, Any] = {}  # name of a layer of the model -> its output in the copy
     inputs = []
     for layer in model.layers:
@@ -216,52 +94,15 @@ def emulate(
             # Before the wrapper puts tensors in the place of its kernel.
             copy.build(layer.input.shape)
             copy.set_weights(layer.get_weights())
-        placement = _placement(layer, model, layer.name in output_names)
-        if layer.name in floats:
-            placement = Placement(None, None, output=False)
-        placement.switchable = switchable
-        placements[layer.name] = placement
+        tensors[layer.name].switchable = switchable
         arguments = [made[source.name] for source in sources(layer)]
-        wrapper = QuantizeWrapperV2(copy, placements[layer.name])
+        wrapper = QuantizeWrapper(copy, tensors[layer.name])
         made[layer.name] = wrapper(arguments if len(arguments) > 1 else arguments[0])
     emulated = tf_keras.Model(inputs, [made[name] for name in output_names], name=model.name)
-    measured = [name for name, placement in placements.items() if placement.output]
+    measured = [name for name, rounded in tensors.items() if rounded.output]
     _assign_ranges(emulated, layer_ranges(model, measured, crops))
     fit_kernel_ranges(emulated)  # depends on the ranges of the activations
     return emulated
-
-
-def rounded_layers(model: tf_keras.Model) -> dict[str, list[str]]:
-    """The layers of which TFLite makes one operator that rounds, in the order of execution.
-
-    Args:
-        model: from ``deployable``.
-
-    Returns:
-        Name of the layer that gives the operator its name -> those of it that round: the layer and
-        the ReLU that is fused into it.
-
-    Raises:
-        ModelError: a layer that int8 is not known to work for.
-    """
-    outputs = output_layers(model)
-    layers = [layer for layer in model.layers if not isinstance(layer, L.InputLayer)]
-    placements = {layer.name: _placement(layer, model, layer.name in outputs) for layer in layers}
-    groups: dict[str, list[str]] = {}
-    leader: dict[str, str] = {}
-    for layer in layers:
-        placement = placements[layer.name]
-        if placement.kernel is None and not placement.output:
-            continue
-        source = sources(layer)[0]
-        fused = (
-            isinstance(layer, L.ReLU)
-            and isinstance(source, _FUSES_RELU)
-            and not placements[source.name].output
-        )
-        leader[layer.name] = leader.get(source.name, source.name) if fused else layer.name
-        groups.setdefault(leader[layer.name], []).append(layer.name)
-    return groups
 
 
 def switch(emulated: tf_keras.Model, layers: Collection[str], *, on: bool) -> None:
@@ -269,23 +110,8 @@ def switch(emulated: tf_keras.Model, layers: Collection[str], *, on: bool) -> No
     for wrapper in _wrappers(emulated):
         if wrapper.layer.name in layers:
             for weight in wrapper.weights:
-                if weight.name.split(":")[0].endswith(_SWITCH):
+                if weight.name.split(":")[0].endswith(SWITCH):
                     weight.assign(float(on))
-
-
-def _members(model: tf_keras.Model, keep_float: Collection[str]) -> set[str]:
-    """Every layer that goes with the named ones."""
-    if not keep_float:
-        return set()
-    groups = rounded_layers(model)
-    for name in keep_float:
-        if name not in groups:
-            near = get_close_matches(name, groups) or list(groups)
-            raise UsageError(
-                f"expected a layer that int8 rounds, got {name!r}: there are {', '.join(near)}"
-                + (" (asmnet-kit sensitivity lists all)" if len(near) < len(groups) else "")
-            )
-    return {member for name in keep_float for member in groups[name]}
 
 
 def fit_kernel_ranges(emulated: tf_keras.Model) -> None:
@@ -319,7 +145,7 @@ def activation_ranges(emulated: tf_keras.Model) -> dict[str, Range]:
     return ranges
 
 
-def _needed_by_bias(wrapper: QuantizeWrapperV2) -> NDArray[np.float64]:
+def _needed_by_bias(wrapper: tf_keras.layers.Layer) -> NDArray[np.float64]:
     """The least range of a kernel with which TFLite can store the bias, by output channel.
 
     A channel whose kernel died in training gives a constant, the bias (MobileNetV2 trained on
@@ -347,15 +173,12 @@ def _input_range(layer: tf_keras.layers.Layer) -> Range:
     return float(low.numpy()), float(high.numpy())
 
 
-def _quantized_input(name: str) -> QuantizeLayer:
-    """Rounds the input to the 256 values that pixels have; its range is ``_assign_ranges``' to set.
+def _quantized_input(name: str) -> tf_keras.layers.Layer:
+    """Rounds the input to the 256 values that pixels have; ``_assign_ranges`` sets its range.
 
     The quantizer's range only ever grows, and no input lies outside.
     """
-    quantizer = quantizers.AllValuesQuantizer(
-        num_bits=8, per_axis=False, symmetric=False, narrow_range=False
-    )
-    return QuantizeLayer(quantizer, name=f"quantize_{name}")
+    return QuantizeLayer(all_values(), name=f"quantize_{name}")
 
 
 def _assign_ranges(emulated: tf_keras.Model, ranges: dict[str, Range]) -> None:
@@ -374,46 +197,11 @@ def _assign(variables: tuple[tf.Variable, tf.Variable], ends: Range) -> None:
         variable.assign(end)
 
 
-def _wrappers(emulated: tf_keras.Model) -> list[QuantizeWrapperV2]:
-    return [layer for layer in emulated.layers if isinstance(layer, QuantizeWrapperV2)]
+def _wrappers(emulated: tf_keras.Model) -> list[tf_keras.layers.Layer]:
+    return [layer for layer in emulated.layers if isinstance(layer, QuantizeWrapper)]
 
 
 def _variables(layer: tf_keras.layers.Layer, what: str) -> tuple[tf.Variable, tf.Variable]:
     """The variables ``what_min`` and ``what_max`` of a wrapper."""
     by_name = {weight.name.split(":")[0].split("/")[-1]: weight for weight in layer.weights}
     return by_name[f"{what}_min"], by_name[f"{what}_max"]
-
-
-def _placement(layer: tf_keras.layers.Layer, model: tf_keras.Model, is_output: bool) -> Placement:
-    """Where the TFLite file will round what ``layer`` computes."""
-    readers = consumers(layer, model)
-    fused = (
-        not is_output
-        and isinstance(layer, _FUSES_RELU)
-        and len(readers) == 1
-        and isinstance(readers[0], L.ReLU)
-    )
-    shares_scale = (
-        not is_output
-        and isinstance(layer, (L.GlobalAveragePooling2D, L.AveragePooling2D))
-        and len(readers) == 1
-        and isinstance(readers[0], L.Concatenate)
-    )
-    kind = kernel_of(layer)
-    if kind is not None:
-        attribute, axes = kind
-        if isinstance(layer, L.DepthwiseConv2D) and layer.depth_multiplier != 1:
-            raise ModelError(
-                f"{layer.name}: expected a depthwise convolution with depth_multiplier 1, got "
-                f"{layer.depth_multiplier}"
-            )
-        axis = None if isinstance(layer, L.Dense) else axes[0]
-        return Placement(attribute, axis, output=not fused)
-    if isinstance(layer, _PASS_THROUGH):
-        return Placement(None, None, output=False)
-    if isinstance(layer, _RESCALING):
-        return Placement(None, None, output=not (fused or shares_scale))
-    raise ModelError(
-        f"{layer.name}: expected layers that int8 is known to work for, got a "
-        f"{type(layer).__name__}. Use another recipe (fp16, dynamic_w8 or ptq_w8a8), or replace it"
-    )

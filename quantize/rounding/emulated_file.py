@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import ModelError
-from asmnet_kit.base.files import DAMAGED_NPZ, replacing
+from asmnet_kit.base.errors import ModelError, one_line
+from asmnet_kit.base.files import replacing
+from asmnet_kit.base.npz import read_npz
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.quantize.rounding.emulate import emulate
 from asmnet_kit.quantize.source.float_model import FloatModel, open_float_model
@@ -51,11 +52,13 @@ def emulated_landmarks(run: Path, weights: Path, file: Path, crops: Image) -> ND
     # Ranges are weights, too: those that these crops give are replaced below.
     emulated = emulate(deployable(model), crops[:1], keep_float=settings.get("keep_float", ()))
     emulated = with_outputs(emulated, output_names_of(model))
+    arrays = read_npz(weights, expected="what quantize --keep-emulated wrote (.npz)")
     try:
-        with np.load(weights, allow_pickle=False) as archive:
-            emulated.set_weights([archive[name] for name in sorted(archive.files)])
-    except DAMAGED_NPZ as error:
-        raise ModelError(f"{weights}: not the weights of {run}, emulated ({error})") from error
+        emulated.set_weights([arrays[name] for name in sorted(arrays)])
+    except ValueError as error:
+        raise ModelError(
+            f"{weights}: expected the weights of {run}, emulated; {one_line(error)}"
+        ) from error
     return _landmarks(KerasPredictor(emulated), crops)
 
 

@@ -4,25 +4,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
-from numpy.typing import NDArray
 
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.face.input_values import MEAN, SCALE
-from asmnet_kit.face.shape_model.operator import ShapeModel
+from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.measure.evaluate import evaluate
-from asmnet_kit.quantize.ranges.calibrate import Range
+from asmnet_kit.quantize.ranges.calibrate import Drift, Range, drifts
 from asmnet_kit.quantize.rounding.emulate import activation_ranges, fit_kernel_ranges
+from asmnet_kit.quantize.rounding.unfinished_tuning import UnfinishedTuning
+from asmnet_kit.quantize.source.float_model import FloatModel
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.batches import batches_for
-from asmnet_kit.training.fit.checkpoints import Checkpoints
+from asmnet_kit.training.data.sources import Sources
 from asmnet_kit.training.fit.loop import Batch, FitResult, Loss, Row, Schedule, fit, named_outputs
 from asmnet_kit.training.fit.monitor import RunMonitor
 from asmnet_kit.training.loss.alpha import alpha
 from asmnet_kit.training.loss.losses import LOSSES, AsmLoss, AsmOperator
 from asmnet_kit.training.networks.keras_predictor import KerasPredictor
+from asmnet_kit.training.run import prepared_faces
 
 VALIDATION_BATCH = 64
 
@@ -59,56 +60,72 @@ class FineTuned:
     fit: FitResult
     ranges: Sequence[dict[str, Range]]
 
+    def last_drifts(self) -> list[Drift]:
+        """How far each range moved in the last epoch, the farthest first."""
+        return drifts(self.ranges[-2], self.ranges[-1])
 
-def finetune(
-    emulated: tf_keras.Model,
-    train_faces: Dataset,
-    val_faces: Dataset,
-    *,
-    run_config: TrainConfig,
-    shape_model: ShapeModel | None,
-    label_weights: Mapping[str, NDArray[np.float32]],
-    settings: FineTuning,
-    seed: int,
-    teacher: tf_keras.Model | None = None,
-    checkpoints: Checkpoints | None = None,
-    resume: bool = False,
-) -> FineTuned:
+
+@dataclass(frozen=True, kw_only=True)
+class TuningJob:
+    """What fine-tuning works with, beside the network itself.
+
+    Attributes:
+        source: the float model: its run's settings, its shape model, and the teacher to distil
+            from.
+        sources: faces to train and validate on.
+        settings: how long and how fast.
+        seed: of order and augmentation.
+        unfinished: where checkpoints and prepared pictures wait for ``--resume``.
+    """
+
+    source: FloatModel
+    sources: Sources
+    settings: FineTuning
+    seed: int
+    unfinished: UnfinishedTuning
+
+
+def finetune(emulated: tf_keras.Model, job: TuningJob) -> FineTuned:
     """Train ``emulated`` in place; it ends with the averaged weights of its best epoch.
 
     The loss is the run's, the weight of the ASM term that of its last epoch. What an interrupted
     and resumed fine-tuning gives is what it would have given without the interruption.
 
     Args:
-        emulated: from ``qat.emulate``, with outputs by name.
-        train_faces, val_faces: best prepared, so that reading a picture is quick.
-        run_config: of the float run; its input size must be that of ``emulated``.
-        shape_model: of the run; needed by the loss ``asm``.
-        teacher: the float model, for ``settings.distil``.
-        checkpoints: where to save after each epoch.
-        resume: go on from the last of these.
+        emulated: from ``emulate``, with outputs by name.
 
     Raises:
-        UsageError: fewer faces than one batch holds, or a loss without its shape model.
+        UsageError: fewer faces than one batch holds, a loss without its shape model, or a
+            fine-tuning that cannot be begun or resumed (``UnfinishedTuning.begun``).
         KitError: the loss is no longer finite.
     """
+    run_config = job.source.config_for(job.sources.train.format)
+    unfinished = job.unfinished
+    with (
+        unfinished.begun(),
+        prepared_faces(job.sources, unfinished.folder, run_config, is_chief=True) as (train, val),
+    ):
+        return _fit(emulated, job, run_config, train, val)
+
+
+def _fit(
+    emulated: tf_keras.Model,
+    job: TuningJob,
+    run_config: TrainConfig,
+    train_faces: Dataset,
+    val_faces: Dataset,
+) -> FineTuned:
+    """Args: the faces of ``job``, prepared so that reading a picture is quick."""
+    settings, checkpoints = job.settings, job.unfinished.checkpoints
+    # A fine-tuning that stopped within its first epoch has prepared pictures at most.
+    resume = job.unfinished.resume and checkpoints.path("last").exists()
     data = batches_for(
         run_config,
         train_faces,
-        label_weights,
+        job.sources.label_weights,
         batch_size=min(run_config.batch_size, len(train_faces.faces)),
-        seed=seed,
+        seed=job.seed,
     )
-    asm_loss = AsmLoss(
-        run_config.loss,
-        scheme=train_faces.scheme,
-        operator=None if shape_model is None else AsmOperator(shape_model),
-    )
-    loss: Loss = asm_loss
-    if settings.distil:
-        if teacher is None:
-            raise ValueError("distillation needs the float model")
-        loss = DistilledLoss(asm_loss, teacher, settings.distil)
     last_alpha = (
         alpha(run_config.epochs - 1, run_config.epochs, run_config.alpha)
         if LOSSES[run_config.loss].asm
@@ -123,14 +140,14 @@ def finetune(
         return {"val_nme_percent": scores.nme_percent, **_ranges_row(averaged)}
 
     ranges_before = activation_ranges(emulated)
-    done = len(checkpoints.load("last").history) if resume and checkpoints is not None else 0
+    done = len(checkpoints.load("last").history) if resume else 0
     monitor = RunMonitor(
         Path(), epochs=settings.epochs, steps=data.steps_per_epoch, writes=False, done=done
     )
     with monitor:
         result = fit(
             emulated,
-            loss=loss,
+            loss=_loss_of(job, run_config, train_faces.scheme),
             data=data,
             scheme=train_faces.scheme,
             schedule=Schedule(
@@ -141,7 +158,7 @@ def finetune(
                 gradient_norm=run_config.gradient_norm,
                 alpha=lambda epoch, epochs: last_alpha,
             ),
-            seed=seed,
+            seed=job.seed,
             validate=validate,
             checkpoints=checkpoints,
             resume=resume,
@@ -149,6 +166,18 @@ def finetune(
         )
     fit_kernel_ranges(emulated)
     return FineTuned(result, [ranges_before, *map(_ranges_of, result.history)])
+
+
+def _loss_of(job: TuningJob, run_config: TrainConfig, scheme: Scheme) -> Loss:
+    """The run's loss, with a share that follows the float model where that is asked for."""
+    shape_model = job.source.shape_model
+    loss = AsmLoss(
+        run_config.loss,
+        scheme=scheme,
+        operator=None if shape_model is None else AsmOperator(shape_model),
+    )
+    share = job.settings.distil
+    return DistilledLoss(loss, job.source.model, share) if share else loss
 
 
 class DistilledLoss:

@@ -6,22 +6,24 @@ stands how far the landmarks move away from the float model's, which shows a lay
 before the NME does: one layer's rounding may even help by chance.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tf_keras
 
 from asmnet_kit.base.errors import require
 from asmnet_kit.base.files import replacing
 from asmnet_kit.face.metrics import mean_nme, per_face_nme
-from asmnet_kit.face.pictures import Image
 from asmnet_kit.measure.drift import Landmarks, PixelDrift
-from asmnet_kit.measure.face_crops import FaceCrops
-from asmnet_kit.quantize.rounding.emulate import emulate, rounded_layers, switch
+from asmnet_kit.measure.face_crops import FaceCrops, face_crops
+from asmnet_kit.quantize.ranges.int8_ready import Int8Ready
+from asmnet_kit.quantize.rounding.emulate import emulate, switch
+from asmnet_kit.quantize.rounding.rounded_tensors import rounded_layers
+from asmnet_kit.quantize.source.float_model import FloatModel
 from asmnet_kit.quantize.source.fold import output_names_of, with_outputs
+from asmnet_kit.training.data.sources import Sources
 from asmnet_kit.training.networks.keras_predictor import KerasPredictor
 
 SCHEMA_VERSION = 1
@@ -112,32 +114,34 @@ class Sensitivity:
         }
 
 
-def measure_sensitivity(
-    model: tf_keras.Model,
-    crops: Image,
-    faces: FaceCrops,
+def layer_costs(
+    source: FloatModel,
+    sources: Sources,
+    ready: Int8Ready,
     *,
-    output_names: Sequence[str] | None = None,
+    faces: int,
     only_int8: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Sensitivity:
     """Measure what int8 costs in each layer.
 
     Args:
-        model: from ``deployable``, its concatenations equalised.
-        crops: uint8 [N, S, S, 3] to calibrate on.
-        faces: to measure on.
-        output_names: of the model's outputs, in their order; the model's own unless told.
+        source: the float model that ``ready`` was made from.
+        sources: whose validation faces are measured on.
+        faces: how many of these, spread evenly.
         only_int8: measure each layer alone in int8, too; it takes twice as long.
         on_progress: called with (measurements done, in all).
 
     Raises:
         ModelError: a layer that int8 is not known to work for.
     """
-    groups = rounded_layers(model)
-    names = list(output_names or output_names_of(model))
-    emulated = with_outputs(emulate(model, crops, switchable=True), names)
-    bench = _Bench(KerasPredictor(emulated), faces)
+    groups = rounded_layers(ready.model)
+    emulated = emulate(ready.model, ready.crops, switchable=True)
+    predictor = KerasPredictor(with_outputs(emulated, output_names_of(source.model)))
+    crops = face_crops(
+        sources.val, count=faces, size=predictor.input_size, scale=source.predictor.crop_scale
+    )
+    bench = _Bench(predictor, crops)
     everything = [member for members in groups.values() for member in members]
     total = 2 + len(groups) * (2 if only_int8 else 1)
     done = 0
@@ -164,9 +168,9 @@ def measure_sensitivity(
         switch(emulated, members, on=False)
         left_float = outcome()
         switch(emulated, members, on=True)
-        kind = type(model.get_layer(name)).__name__
+        kind = type(ready.model.get_layer(name)).__name__
         costs.append(LayerCost(name, kind, left_float, alone.get(name)))
-    return Sensitivity(len(faces.pixels), in_float, in_int8, tuple(costs))
+    return Sensitivity(len(crops.pixels), in_float, in_int8, tuple(costs))
 
 
 class _Bench:

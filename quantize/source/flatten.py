@@ -8,6 +8,7 @@ import tf_keras
 
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.face.input_values import MEAN, SCALE
+from asmnet_kit.quantize.private_doors import calls_in_order, calls_of
 
 L = tf_keras.layers
 
@@ -48,18 +49,14 @@ def with_input_range(
 def _inline(model: tf_keras.Model, arguments: list[Any], taken: set[str]) -> list[Any]:
     """The outputs of a copy of ``model``'s layers on other tensors."""
     made = {id(tensor): value for tensor, value in zip(model.inputs, arguments, strict=True)}
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            layer = node.layer
-            given = [made[id(tensor)] for tensor in node.keras_inputs]
-            if isinstance(layer, tf_keras.Model):
-                results = _inline(layer, given, taken)
-            else:
-                results = tf.nest.flatten(_copied(layer, given, taken))
-            for tensor, value in zip(tf.nest.flatten(node.outputs), results, strict=True):
-                made[id(tensor)] = value
+    for call in calls_in_order(model):
+        given = [made[id(tensor)] for tensor in call.inputs]
+        if isinstance(call.layer, tf_keras.Model):
+            results = _inline(call.layer, given, taken)
+        else:
+            results = tf.nest.flatten(_copied(call.layer, given, taken))
+        for tensor, value in zip(call.outputs, results, strict=True):
+            made[id(tensor)] = value
     return [made[id(tensor)] for tensor in model.outputs]
 
 
@@ -69,9 +66,9 @@ def _copied(layer: tf_keras.layers.Layer, arguments: list[Any], taken: set[str])
             f"{layer.name}: expected layers alone, got arithmetic or a function on tensors: use a "
             "layer for it (Rescaling, Add, ReLU), or leave it to the program around the model"
         )
-    if len([node for node in layer.inbound_nodes if node is not None]) > 1 and layer.weights:
+    if calls_of(layer) > 1 and layer.weights:
         raise ModelError(
-            f"expected each layer to be called once, got {len(layer.inbound_nodes)} calls of "
+            f"expected each layer to be called once, got {calls_of(layer)} calls of "
             f"{layer.name!r}: use one layer per call"
         )
     name = layer.name

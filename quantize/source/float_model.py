@@ -4,20 +4,22 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import tf_keras
 
+from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.run_folder import CONFIG, MODEL, SHAPE_MODEL
 from asmnet_kit.datasets.registry import has_both_schemes
 from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.face.shape_model.file import load_shape_model
 from asmnet_kit.face.shape_model.operator import ShapeModel
+from asmnet_kit.quantize.private_doors import is_functional
 from asmnet_kit.quantize.source.flatten import flattened, with_input_range
-from asmnet_kit.quantize.source.fold import is_functional, output_names_of, with_outputs
+from asmnet_kit.quantize.source.fold import output_names_of, with_outputs
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.sources import Sources, choose_sources
 from asmnet_kit.training.manifest import read_manifest
@@ -28,6 +30,31 @@ HOLD_OUT_ADVICE = "add pictures, or put some into a folder called val beside tra
 POSE_WIDTH = 3
 KERAS_SUFFIX = ".keras"
 ARCHIVE_METADATA = "metadata.json"  # in a .keras file
+
+
+# A teacher and how it is used: settings that make no sense one without the other.
+_WITHOUT_TEACHER: dict[str, Any] = {
+    "teacher": "",
+    "teacher_share": "",
+    "teacher_calibrate": "",
+    "fill_weight": TrainConfig.fill_weight,
+}
+
+
+@dataclass(frozen=True)
+class FaceData:
+    """The faces that a model was trained on, as the command names them.
+
+    Attributes:
+        folder, format: of the data set.
+        split: None = the run's.
+        moved: ``teacher`` and ``val_data`` of the run, where they are elsewhere now.
+    """
+
+    folder: Path
+    format: str
+    split: str | None = None
+    moved: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,6 +69,7 @@ class FloatModel:
         shape_model: of the run, where it has one.
         sha256: of the model's file.
         dataset_fingerprint: of what it was trained on, where that is known.
+        validation_fingerprint: of what it was validated on, where that is known.
         licence: of the weights, where it is known.
     """
 
@@ -52,6 +80,7 @@ class FloatModel:
     shape_model: ShapeModel | None
     sha256: str
     dataset_fingerprint: str | None
+    validation_fingerprint: str | None
     licence: str | None
 
     @property
@@ -67,22 +96,16 @@ class FloatModel:
         config = replace(self.config, format=format, input_size=self.predictor.input_size)
         if format == self.config.format:
             return config
-        return replace(config, val_data="", teacher="", teacher_share="", sampling="", clips="")
+        return replace(config, val_data="", sampling="", clips="", **_WITHOUT_TEACHER)
 
-    def sources(
-        self,
-        data: Path,
-        format: str,
-        split: str | None,
-        *,
-        taught: bool = False,
-        moved: Mapping[str, Path] | None = None,
-    ) -> Sources:
+    def sources(self, data: FaceData, *, taught: bool = False) -> Sources:
         """The training and validation faces, chosen as the run chose its own.
+
+        A warning goes to the terminal where faces that the run was trained on may be among those
+        to validate on.
 
         Args:
             taught: let the run's teacher improve the labels, where they are trained on.
-            moved: ``teacher`` and ``val_data``, where they are now.
 
         Raises:
             UsageError: an unknown split, one called test, or something moved that the run does not
@@ -90,14 +113,37 @@ class FloatModel:
             DatasetError: the data cannot be used.
             ModelError: the data has another number of landmarks than the model.
         """
+        sources = choose_sources(self.config_on(data, taught=taught), advice=HOLD_OUT_ADVICE)
         points = self.predictor.scheme.points
+        if sources.train.scheme.points != points:
+            raise ModelError(
+                f"{self.path} predicts {points} landmarks, {data.folder} has "
+                f"{sources.train.scheme.points}: quantize on data like that it was trained on"
+            )
+        if self._may_have_trained_on(sources):
+            stderr().print(
+                f"--data: not the faces that {self.path} was trained and validated on, so some "
+                "that it was trained on may be among the validation faces here. NME, drift and "
+                "gates would then look better than they are: give the run's own --data, --format "
+                "and --split",
+                style="yellow",
+                markup=False,
+            )
+        return sources
+
+    def config_on(self, data: FaceData, *, taught: bool) -> TrainConfig:
+        """The run's settings for these faces.
+
+        Raises:
+            UsageError: something moved that the run does not have.
+        """
         config = replace(
-            self.config_for(format),
-            data=str(data.expanduser().resolve()),
-            split=self.config.split if split is None else split,
-            points=points if has_both_schemes(format) else 0,
+            self.config_for(data.format),
+            data=str(data.folder.expanduser().resolve()),
+            split=self.config.split if data.split is None else data.split,
+            points=self.predictor.scheme.points if has_both_schemes(data.format) else 0,
         )
-        for name, path in (moved or {}).items():
+        for name, path in data.moved.items():
             if not getattr(config, name):
                 raise UsageError(
                     f"--{name.replace('_', '-')}: {self.path} was trained without one on this "
@@ -105,15 +151,20 @@ class FloatModel:
                 )
             here: dict[str, Any] = {name: str(path.expanduser().resolve())}
             config = replace(config, **here)
-        if not taught:
-            config = replace(config, teacher="", teacher_share="", teacher_calibrate="")
-        sources = choose_sources(config, advice=HOLD_OUT_ADVICE)
-        if sources.train.scheme.points != points:
-            raise ModelError(
-                f"{self.path} predicts {points} landmarks, {data} has "
-                f"{sources.train.scheme.points}: quantize on data like that it was trained on"
-            )
-        return sources
+        return config if taught else replace(config, **_WITHOUT_TEACHER)
+
+    def _may_have_trained_on(self, sources: Sources) -> bool:
+        """Whether faces to validate on may be some that the run was trained on.
+
+        Not where either side is the run's own: both are chosen apart from each other. (A teacher
+        changes the landmarks, and so the fingerprint, of the training side.)
+        """
+        if self.dataset_fingerprint is None:
+            return False
+        return (
+            sources.val.fingerprint() != self.validation_fingerprint
+            and sources.train.fingerprint() != self.dataset_fingerprint
+        )
 
 
 def open_float_model(path: Path, *, mean: float | None, scale: float | None) -> FloatModel:
@@ -121,7 +172,7 @@ def open_float_model(path: Path, *, mean: float | None, scale: float | None) -> 
 
     Args:
         mean, scale: of a .keras file that takes (v - mean) / scale of a value v in 0..255; the
-            kit's own 128 and 128 unless told.
+            kit's own 128 and 128 by default.
 
     Raises:
         ModelError: neither, or a model that cannot be used; the message says what would be needed.
@@ -139,6 +190,7 @@ def open_float_model(path: Path, *, mean: float | None, scale: float | None) -> 
         shape_model=load_shape_model(shape_path) if shape_path.exists() else None,
         sha256=hashlib.sha256((path / MODEL).read_bytes()).hexdigest(),
         dataset_fingerprint=manifest.get("dataset", {}).get("sha256"),
+        validation_fingerprint=manifest.get("dataset", {}).get("val_sha256"),
         licence=manifest.get("licence"),
     )
 
@@ -174,6 +226,7 @@ def _own_model(path: Path, *, mean: float | None, scale: float | None) -> FloatM
         shape_model=None,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         dataset_fingerprint=None,
+        validation_fingerprint=None,
         licence=None,
     )
 

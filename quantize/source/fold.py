@@ -13,6 +13,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
+from asmnet_kit.quantize.private_doors import calls_of, is_functional, sources
 
 # These do nothing at inference; fine-tuning for int8 is short and wants the ranges of inference.
 TRAINING_ONLY = (
@@ -81,22 +82,11 @@ def check_flat(model: tf_keras.Model) -> None:
                 f"expected a flat model, got the model {layer.name!r} as a layer of it: call its "
                 "layers on the outer model's tensors, or build on its .output"
             )
-        if len(layer.inbound_nodes) != 1:
+        if calls_of(layer) != 1:
             raise ModelError(
-                f"expected each layer to be called once, got {len(layer.inbound_nodes)} calls of "
+                f"expected each layer to be called once, got {calls_of(layer)} calls of "
                 f"{layer.name!r}: use one layer per call"
             )
-
-
-def is_functional(model: tf_keras.Model) -> bool:
-    """Whether the model is a graph of layers: functional, or Sequential once it is built."""
-    return bool(getattr(model, "_is_graph_network", False))
-
-
-def sources(layer: tf_keras.layers.Layer) -> list[tf_keras.layers.Layer]:
-    """The layers whose outputs ``layer`` takes, in the order of its inputs."""
-    inbound = layer.inbound_nodes[0].inbound_layers
-    return list(inbound) if isinstance(inbound, (list, tuple)) else [inbound]
 
 
 def consumers(layer: tf_keras.layers.Layer, model: tf_keras.Model) -> list[tf_keras.layers.Layer]:

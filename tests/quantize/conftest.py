@@ -10,10 +10,18 @@ import tf_keras
 from numpy.typing import NDArray
 
 import asmnet_kit.quantize  # noqa: F401  (chooses Keras 2 before TensorFlow is imported)
+from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.face.generic_face import GENERIC_FACE_68
 from asmnet_kit.face.pose import rotation_matrix
+from asmnet_kit.face.shape_model.file import save_shape_model
+from asmnet_kit.face.shape_model.fit import ShapeAccumulator
+from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.data.batches import targets_of
+from asmnet_kit.training.manifest import write_manifest
 
 L = tf_keras.layers
 SIZE = 32
+RUN_SIZE = 64  # of the run's network
 SIDE = 96  # pixels of a drawn picture
 
 
@@ -117,6 +125,33 @@ def drawn_faces(folder: Path, generic: np.ndarray, counts: dict[str, int]) -> Pa
 def draw_faces() -> Callable[[Path, np.ndarray, dict[str, int]], Path]:
     """See ``drawn_faces``."""
     return drawn_faces
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 drawn faces to train on, 6 to validate on."""
+    folder = tmp_path_factory.mktemp("quantize") / "faces"
+    return drawn_faces(folder, GENERIC_FACE_68, {"train": 12, "val": 6})
+
+
+@pytest.fixture(scope="session")
+def run_folder(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What training on ``faces`` leaves behind, with the small network as its model."""
+    run = tmp_path_factory.mktemp("quantize") / "run"
+    run.mkdir()
+    config = TrainConfig(
+        data=str(faces), format="csv", input_size=RUN_SIZE, epochs=3, batch_size=4, warmup_epochs=0
+    )
+    config.save(run / "config.toml")
+    small_network(size=RUN_SIZE).save(run / "model.keras")
+    train, val = (load_dataset(faces, "csv", split=split) for split in ("train", "val"))
+    shapes = ShapeAccumulator(68, aligned=True)
+    shapes.update(targets_of(train.faces, train.scheme).upright)
+    save_shape_model(shapes.fit(0.9), run / "shape_model.npz")
+    dataset = {"sha256": train.fingerprint(), "val_sha256": val.fingerprint()}
+    facts = {"architecture": {"name": "small"}, "dataset": dataset}
+    write_manifest(run, {**facts, "crop_scale": 1.2, "licence": "for tests alone"})
+    return run
 
 
 @pytest.fixture(scope="session")

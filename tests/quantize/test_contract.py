@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.quantize.convert import convert
-from asmnet_kit.quantize.recipes import RECIPES
+from asmnet_kit.quantize.converter_settings import CALIBRATED_INT8, FLOAT32
 from asmnet_kit.quantize.source.fold import deployable
 from asmnet_kit.tflite.contract import verify_contract, verify_w8a8
 from asmnet_kit.tflite.packing import pack_model, unpack_model
@@ -21,7 +21,7 @@ OUTPUTS = {"landmarks", "pose"}
 
 @pytest.fixture(scope="module")
 def good(make_network: Callable[[], tf_keras.Model], crops: NDArray[np.uint8]) -> bytes:
-    return convert(deployable(make_network()), RECIPES["ptq_w8a8"], crops=crops)
+    return convert(deployable(make_network()), CALIBRATED_INT8, crops=crops)
 
 
 def changed(content: bytes, change: Callable[[Any], None]) -> bytes:
@@ -126,4 +126,4 @@ def test_a_float_border_is_refused(
     make_network: Callable[[], tf_keras.Model], crops: NDArray[np.uint8]
 ) -> None:
     with pytest.raises(ModelError, match="int8 throughout"):
-        verify_w8a8(convert(make_network(), RECIPES["fp32"]))
+        verify_w8a8(convert(make_network(), FLOAT32))

@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.quantize.convert import convert
+from asmnet_kit.quantize.converter_settings import (
+    CALIBRATED_INT8,
+    CALIBRATED_INT16,
+    EMULATED_INT8,
+)
 from asmnet_kit.quantize.recipes import RECIPES
 from asmnet_kit.quantize.rounding.emulate import emulate
 from asmnet_kit.quantize.source.fold import deployable, output_names_of
@@ -52,12 +57,9 @@ def run(
 
 
 def converted(network: tf_keras.Model, recipe: str, crops: NDArray[np.uint8]) -> bytes:
-    model = network
-    if RECIPES[recipe].calibrated:
-        model = deployable(network)
-    if RECIPES[recipe].fine_tuned:
-        model = emulate(model, crops)
-    return convert(model, RECIPES[recipe], crops=crops)
+    """As the recipe has it, without its fine-tuning."""
+    prepared = RECIPES[recipe].prepare(network, lambda: crops)
+    return convert(prepared.model, RECIPES[recipe].converter, crops=prepared.crops)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_a_file_keeps_the_contract_and_the_function(
 ) -> None:
     content = files(recipe)
     verify_contract(content, outputs=NAMES)
-    if RECIPES[recipe].integer:
+    if RECIPES[recipe].is_int8_throughout:
         verify_w8a8(content)
     real = network(to_float_input(crops), training=False)
     for name, values in run(content, crops, tmp_path).items():
@@ -113,7 +115,7 @@ def test_the_file_computes_what_emulated_rounding_promised(
     network = request.getfixturevalue(kind)
     emulated = emulate(deployable(network), crops)
     promised = emulated(to_float_input(crops), training=False)
-    content = convert(emulated, RECIPES["qat_w8a8"])
+    content = convert(emulated, EMULATED_INT8)
     verify_w8a8(content)
     for xnnpack in (True, False):
         computed = run(content, crops, tmp_path, xnnpack=xnnpack)
@@ -133,8 +135,8 @@ def test_an_untrained_network_is_refused_where_its_int16_file_would_not_load(
     model = deployable(build("asmnet_nano", points=68, input_size=64))
     pictures = crops.repeat(2, axis=1).repeat(2, axis=2)[:8]
     with pytest.raises(ModelError, match=r"asmnet_nano.*a trained network, got none above \d"):
-        convert(model, RECIPES["ptq_w8a16"], crops=pictures)
-    convert(model, RECIPES["ptq_w8a8"], crops=pictures)
+        convert(model, CALIBRATED_INT16, crops=pictures)
+    convert(model, CALIBRATED_INT8, crops=pictures)
 
 
 def test_calibration_without_black_and_white_gives_another_input_scale_and_is_refused(

@@ -12,7 +12,7 @@ from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.quantize.convert import convert
-from asmnet_kit.quantize.recipes import RECIPES
+from asmnet_kit.quantize.converter_settings import FLOAT32
 from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
 from asmnet_kit.training import manifest
 from asmnet_kit.training.networks.build import build
@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
     model.save(run / "model.keras")
     model.save(folder / "model.keras")
     about = ModelMetadata(architecture="asmnet_nano", landmarks=68, input_size=64, recipe="fp32")
-    content = convert(model, RECIPES["fp32"])
+    content = convert(model, FLOAT32)
     (folder / "model.tflite").write_bytes(with_metadata(content, about))
     random = np.random.default_rng(0)
     for index in range(10):

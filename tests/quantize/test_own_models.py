@@ -2,7 +2,6 @@
 
 import json
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.cli import main
-from asmnet_kit.face.generic_face import GENERIC_FACE_68
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.quantize.source.flatten import flattened, with_input_range
 from asmnet_kit.quantize.source.float_model import open_float_model
@@ -45,12 +43,6 @@ def nested(outputs: tuple[int, ...] = (136, 3)) -> tf_keras.Model:
     x = L.Dropout(0.2, name="dropout")(x)
     heads = [L.Dense(width, name=f"dense_{width}")(x) for width in outputs]
     return tf_keras.Model(image, heads)
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory, draw_faces: Callable[..., Path]) -> Path:
-    folder = tmp_path_factory.mktemp("own") / "faces"
-    return draw_faces(folder, GENERIC_FACE_68, {"train": 12, "val": 6})
 
 
 def call(model: Path, data: Path, out: Path, *options: str) -> Result:
@@ -108,7 +100,7 @@ def test_fine_tuning_sees_pictures_as_large_as_the_models_input(
         configs.append(config)
         return prepared_faces(sources, run, config, is_chief=is_chief)
 
-    monkeypatch.setattr("asmnet_kit.quantize.run.prepared_faces", recorded)
+    monkeypatch.setattr("asmnet_kit.quantize.rounding.finetune.prepared_faces", recorded)
     path = tmp_path / "large.keras"
     image = tf_keras.Input((224, 224, 3))
     x = L.Conv2D(4, 3, strides=8, name="conv")(image)

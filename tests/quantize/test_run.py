@@ -2,65 +2,28 @@
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
 import tf_keras
 from click.testing import CliRunner, Result
 
-from asmnet_kit.base.files import alone_in
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.base import Dataset
-from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.generic_face import GENERIC_FACE_68, GENERIC_FACE_98
 from asmnet_kit.face.predictor import Predictor
-from asmnet_kit.face.shape_model.file import save_shape_model
-from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.measure.evaluate import Evaluation
 from asmnet_kit.quantize import run as run_module
-from asmnet_kit.quantize.rounding.emulate import rounded_layers
+from asmnet_kit.quantize.rounding.rounded_tensors import rounded_layers
 from asmnet_kit.quantize.source.fold import deployable
 from asmnet_kit.tflite.metadata import read_metadata
-from asmnet_kit.training.config import TrainConfig
-from asmnet_kit.training.data.batches import targets_of
-from asmnet_kit.training.fit.monitor import RunMonitor
-from asmnet_kit.training.manifest import write_manifest
 
-SIZE = 64  # pixels of the network's input
+SIZE = 64  # pixels of the network's input, see conftest
 NAME = "small_68_64_{}.tflite"
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory, draw_faces: Callable[..., Path]) -> Path:
-    folder = tmp_path_factory.mktemp("quantize") / "faces"
-    return draw_faces(folder, GENERIC_FACE_68, {"train": 12, "val": 6})
-
-
-@pytest.fixture(scope="module")
-def run_folder(
-    faces: Path,
-    make_network: Callable[..., tf_keras.Model],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    """What training leaves behind, with the small network as its model."""
-    run = tmp_path_factory.mktemp("quantize") / "run"
-    run.mkdir()
-    config = TrainConfig(
-        data=str(faces), format="csv", input_size=SIZE, epochs=3, batch_size=4, warmup_epochs=0
-    )
-    config.save(run / "config.toml")
-    model = make_network(size=SIZE)
-    model.save(run / "model.keras")
-    train = load_dataset(faces, "csv", split="train")
-    shapes = ShapeAccumulator(68, aligned=True)
-    shapes.update(targets_of(train.faces, train.scheme).upright)
-    save_shape_model(shapes.fit(0.9), run / "shape_model.npz")
-    facts = {"architecture": {"name": "small"}, "dataset": {"sha256": train.fingerprint()}}
-    write_manifest(run, {**facts, "crop_scale": 1.2, "licence": "for tests alone"})
-    return run
 
 
 def call(run: Path, data: Path, out: Path, *options: str) -> Result:
@@ -209,7 +172,7 @@ def test_a_file_says_how_far_its_landmarks_moved_and_what_went_in(
         "calibration_faces": 16,
         "seed": 0,
     }
-    assert metadata.source["packages"]["tensorflow"] == tf.__version__
+    assert metadata.source["packages"]["tensorflow"] == version("tensorflow")
 
 
 def test_a_drift_beyond_the_gate_names_the_layer_that_costs_most(
@@ -244,42 +207,24 @@ def test_a_layer_kept_float_leaves_the_edge_tpu_to_others(
     assert "got 'projekt'" in message and "project" in message.split("got 'projekt'")[1]
 
 
-class Killed(Exception):
-    """Stands for the end of the process."""
-
-
-def test_a_fine_tuning_that_was_killed_goes_on_to_the_same_file(
+def test_more_processors_than_a_runtime_takes_threads_cost_no_file(
     run_folder: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same run, recipe and seed: the same bytes, with and without an interruption."""
-    options = ("--recipe", "qat_w8a8", "--epochs", "2", "--calibration-faces", "16")
-    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    assert call(run_folder, faces, whole, *options).exit_code == 0
-    expected = (whole / NAME.format("qat_w8a8")).read_bytes()
-
-    def die(*arguments: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunMonitor, "on_epoch_end", die)  # after the checkpoint of the first epoch
-        assert isinstance(call(run_folder, faces, resumed, *options).exception, Killed)
-    unfinished = resumed / f"{NAME.format('qat_w8a8')}.unfinished"
-    assert (unfinished / "last.npz").exists() and not list(resumed.glob("*.tflite"))
-    again = refused(call(run_folder, faces, resumed, *options), 2)
-    assert "holds an unfinished fine-tuning" in again and "--resume" in again
-    other = refused(call(run_folder, faces, resumed, *options, "--seed", "1", "--resume"), 2)
-    assert "the same settings" in other
-    with alone_in(unfinished):
-        for more in ((), ("--resume",)):
-            busy = refused(call(run_folder, faces, resumed, *options, *more), 2)
-            assert "another process is writing there" in busy
-    result = call(run_folder, faces, resumed, *options, "--resume")
+    """The file is measured with all threads, after everything else is done."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1000)
+    result = call(run_folder, faces, tmp_path, "--recipe", "fp32")
     assert result.exit_code == 0, result.output
-    assert "ranges: in the last epoch the farthest moved by" in result.stdout
-    assert (resumed / NAME.format("qat_w8a8")).read_bytes() == expected
-    assert not unfinished.exists()
-    nothing = refused(call(run_folder, faces, resumed, *options, "--resume"), 2)
-    assert "no fine-tuning to resume" in nothing
+
+
+def test_other_faces_than_the_runs_are_warned_of(
+    run_folder: Path, faces: Path, draw_faces: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Faces that were trained on may be among those that the gates are measured on."""
+    other = draw_faces(tmp_path / "other", GENERIC_FACE_68, {"train": 10, "val": 4})
+    warning = "that it was trained on may be among the validation faces"
+    result = call(run_folder, other, tmp_path / "out", "--recipe", "fp32")
+    assert result.exit_code == 0 and warning in result.stderr
+    assert warning not in call(run_folder, faces, tmp_path / "out", "--recipe", "fp32").stderr
 
 
 def test_fine_tuning_may_follow_the_float_model(
@@ -330,3 +275,7 @@ def test_the_file_agrees_with_the_model_that_it_was_converted_from(
     assert rows["tf_keras emulated"]["agrees"]
     assert rows["tf_keras emulated"]["mean_levels"] < 0.25  # see test_convert
     assert rows["tf_keras float"]["agrees"] is None  # another model: fine-tuning moved it
+
+    kept.write_bytes(kept.read_bytes()[:1000])
+    message = refused(CliRunner().invoke(main, arguments), 1)
+    assert f"{kept.name}: expected what quantize --keep-emulated wrote" in message

@@ -20,6 +20,7 @@ from asmnet_kit.base.errors import KitError
 from asmnet_kit.face.input_values import MEAN, SCALE
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.training.fit.checkpoints import Checkpoints, TrainingState
+from asmnet_kit.training.private_doors import random_generators
 
 Batch = Mapping[str, tf.Tensor]
 Weights = list[NDArray[Any]]
@@ -376,12 +377,9 @@ class Trainer:
 
     def _reseed(self, seed: int, epoch: int) -> None:
         """Dropout of an epoch depends on (seed, epoch) alone, however often the run was resumed."""
-        for index, layer in enumerate(self.model.submodules):
-            random = getattr(layer, "_random_generator", None)
-            generator = getattr(random, "_generator", None)
-            if generator is not None:
-                key = np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0]
-                generator.reset_from_seed(int(key))
+        for index, generator in random_generators(self.model).items():
+            key = np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0]
+            generator.reset_from_seed(int(key))
 
     # State --------------------------------------------------------------------------------------
 
