@@ -15,13 +15,15 @@ from asmnet_kit.face.shape_model import ShapeModel
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.quantize.ranges.calibrate import Range
 from asmnet_kit.quantize.rounding.emulate import activation_ranges, fit_kernel_ranges
+from asmnet_kit.training.batch import Batch
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.batches import batches_for
 from asmnet_kit.training.fit.checkpoints import Checkpoints
-from asmnet_kit.training.fit.loop import Batch, FitResult, Loss, Row, Schedule, fit, named_outputs
+from asmnet_kit.training.fit.loop import FitResult, Loss, Row, Schedule, fit, named_outputs
 from asmnet_kit.training.fit.monitor import RunMonitor
 from asmnet_kit.training.loss.alpha import alpha
-from asmnet_kit.training.loss.losses import LOSSES, AsmLoss, AsmOperator
+from asmnet_kit.training.loss.asm_operator import AsmOperator
+from asmnet_kit.training.loss.losses import LOSSES, AsmLoss
 from asmnet_kit.training.networks.keras_predictor import KerasPredictor
 
 VALIDATION_BATCH = 64
