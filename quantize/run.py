@@ -35,9 +35,9 @@ from asmnet_kit.quantize.source.fold import output_names_of, with_outputs
 from asmnet_kit.tflite.audit import Audit, audit_model
 from asmnet_kit.tflite.contract import verify_contract, verify_w8a8
 from asmnet_kit.tflite.metadata import OUTPUT_UNITS, ModelMetadata, with_metadata
+from asmnet_kit.training.data.prepared import prepared_faces
 from asmnet_kit.training.data.sources import Sources
 from asmnet_kit.training.manifest import package_versions
-from asmnet_kit.training.run import prepared_faces
 
 REJECTED = ".rejected"  # behind the name of a file that missed a gate: no *.tflite finds it
 AUDITED_CROPS = 64  # whose activations are looked at for what is cut off
@@ -397,7 +397,7 @@ def _convert(
     run_config = source.config_for(sources.train.format)
     with (
         tuning.begun(),
-        prepared_faces(sources, source.path, run_config, is_chief=False) as faces,
+        prepared_faces(sources, None, run_config) as faces,
     ):
         tuned = finetune(
             emulated,

@@ -1,5 +1,6 @@
 """``asmnet-kit train`` from the outside: what it prints, its exit codes, and being killed."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from asmnet_kit.cli import main
+from asmnet_kit.face.pictures import Image
+from asmnet_kit.quantize.source.float_model import open_float_model
 from asmnet_kit.training.command import LOSSES
+from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.data import batches
+from asmnet_kit.training.data.augment import change_pixels
 from asmnet_kit.training.loss.losses import LOSSES as LOSS_KINDS
 
 SMALL = ("--arch", "asmnet_nano", "--input-size", "64", "--batch-size", "8", "--epochs", "4")
@@ -59,6 +65,71 @@ def test_a_run_killed_in_the_middle_resumes_to_the_weights_of_an_undisturbed_one
     for name in one.files:
         if name != "history":  # which holds timings
             np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_oversampling_shows_different_pictures_of_a_face(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16 faces of weight 3 for one epoch: 48 pictures, no two of them alike."""
+    shown: list[bytes] = []
+
+    def recorded(*arguments: object) -> Image:
+        picture = change_pixels(*arguments)
+        shown.append(picture.tobytes())
+        return picture
+
+    monkeypatch.setattr(batches, "change_pixels", recorded)
+    source = ("--data", data, "--format", "300w", *SMALL, "--epochs", "1", "--sampling", "3")
+    result = train(*source, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert len(shown) == len(set(shown)) == 48
+
+
+@pytest.mark.parametrize("moved", ["data", "val"])
+def test_a_run_goes_on_where_its_data_lies_now(
+    moved: str, drawn_faces: Callable[..., Path], tmp_path: Path
+) -> None:
+    folders = {"data": drawn_faces(16), "val": drawn_faces(4)}
+    run = tmp_path / "run"
+    options = ("--data", folders["data"], "--val-data", folders["val"], "--format", "300w", *SMALL)
+    assert train(*options, "--max-minutes", "0.0001", "--out", run).exit_code in (0, 1)
+    shutil.rmtree(run / "records")  # what was prepared is lost too
+    there = tmp_path / "moved"
+    folders[moved].rename(there)
+    option = "--data" if moved == "data" else "--val-data"
+    without = train("--resume", "--out", run)
+    assert without.exit_code == 2
+    assert option in without.stderr and str(folders[moved]) in without.stderr
+    resumed = train("--resume", option, there, "--out", run)
+    assert resumed.exit_code == 0, resumed.output
+    assert f'"{there}"' in (run / "config.toml").read_text()
+
+
+def test_other_data_than_the_run_began_with_is_refused(
+    drawn_faces: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    source = ("--data", drawn_faces(16), "--format", "300w", *SMALL)
+    assert train(*source, "--max-minutes", "0.0001", "--out", run).exit_code in (0, 1)
+    other = drawn_faces(17)
+    result = train("--resume", "--data", other, "--out", run)
+    assert result.exit_code == 2
+    assert str(other) in result.stderr and "data" in result.stderr
+
+
+def test_a_run_in_a_folder_with_an_emoji_trains_resumes_and_is_read_by_quantize(
+    drawn_faces: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "\U0001f600 gr\u00fc\u00df"
+    shutil.copytree(drawn_faces(train=16, val=4), folder / "faces")
+    run = folder / "run"
+    source = ("--data", folder / "faces", "--format", "300w", *SMALL)
+    first = train(*source, "--max-minutes", "0.0001", "--out", run)
+    assert first.exit_code in (0, 1), first.output
+    resumed = train("--resume", "--out", run)
+    assert resumed.exit_code == 0, resumed.output
+    assert TrainConfig.load(run / "config.toml").data == str(folder / "faces")
+    assert open_float_model(run, mean=None, scale=None).config.data == str(folder / "faces")
 
 
 @pytest.mark.parametrize(
