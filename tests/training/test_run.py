@@ -90,6 +90,16 @@ def test_history_has_one_row_per_epoch_with_every_term(finished: TrainResult) ->
         assert terms["loss"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_an_epochs_validation_nme_is_what_evaluate_says_of_its_weights(
+    finished: TrainResult, data: Path
+) -> None:
+    """On the original pictures; history.csv has six digits."""
+    with (finished.run / "history.csv").open() as file:
+        best = list(csv.DictReader(file))[finished.best_epoch - 1]
+    measured = evaluate(open_predictor(finished.run), load_dataset(data, "300w", split="val"))
+    assert float(best["val_nme_percent"]) == pytest.approx(measured.scores.nme_percent, rel=1e-5)
+
+
 def test_the_saved_model_measures_what_the_run_said(finished: TrainResult, data: Path) -> None:
     val = load_dataset(data, "300w", split="val")
     for path in (finished.run, finished.run / "model.keras"):

@@ -149,8 +149,10 @@ def test_landmarks_moved_by_the_transform_lie_on_their_dots(dataset: Dataset) ->
         assert image[pixels[inside, 1], pixels[inside, 0]].mean() > 170 > image.mean()
 
 
-def test_replicas_share_each_batch_without_overlap(dataset: Dataset) -> None:
-    batches = batches_of(dataset)
+@pytest.mark.parametrize("weight", [1.0, 1.5])
+def test_replicas_share_each_batch_without_overlap(dataset: Dataset, weight: float) -> None:
+    sampling = sampling_of(dataset.faces, weights={OTHERS: weight}, clips=())
+    batches = batches_of(dataset, sampling=sampling)
     whole = epoch(batches, 0)
     shares = epoch(batches, 0, range(2), 2)
     other_worker = epoch(batches, 0, range(1, 2), 2)
