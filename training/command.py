@@ -135,6 +135,10 @@ def train(**parameters: Any) -> None:
     The run's folder gets the model with its best averaged weights (model.keras), the shape model,
     logs, checkpoints and a manifest. Interrupted at any moment, the run goes on with --resume.
 
+    Several machines train together when each runs the same command with TF_CONFIG in its
+    environment. The first worker's --out alone is read and written; a path may differ by machine,
+    what lies there may not.
+
     \b
     Examples:
       asmnet-kit train --data faces --format 300w --out runs/first
@@ -177,6 +181,9 @@ def train(**parameters: Any) -> None:
             f"Next: asmnet-kit train --resume --out {quoted}",
             markup=False,
         )
+        return
+    if not (run / MODEL).exists():
+        stderr().print("Done: the model is in the chief's folder.")
         return
     stderr().print(
         f"Done: {run / MODEL}. Next: asmnet-kit quantize {quoted} --data "

@@ -56,7 +56,9 @@ def _require_cluster() -> None:
     try:
         config = json.loads(text)
         machines = [name for kind in config["cluster"].values() for name in kind]
-        config["cluster"][config["task"]["type"]][config["task"]["index"]]
+        kind, index = config["task"]["type"], config["task"]["index"]
+        if kind not in ("chief", "worker") or not 0 <= index < len(config["cluster"][kind]):
+            raise ValueError("the task is none of the cluster's workers")
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UsageError(
             f"--strategy multiworker expects {CLUSTER} in the environment of every worker, such "
@@ -79,6 +81,8 @@ class Workers:
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
         self.strategy = strategy
+        any_length = tf.TensorSpec([None], tf.float64)
+        self._of_first_replica = tf.function(self._sum_of_first, input_signature=[any_length])
         resolver = strategy.cluster_resolver
         cluster = {} if resolver is None else resolver.cluster_spec().as_dict()
         self.count = sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")) or 1
@@ -164,16 +168,17 @@ class Workers:
 
     def _numbers_from_chief(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
         """float64 [M]: the chief's ``numbers``, whose length all must know."""
+        return np.asarray(self._of_first_replica(tf.constant(numbers)), np.float64)
 
-        def from_first_replica(values: tf.Tensor) -> tf.Tensor:
-            context = tf.distribute.get_replica_context()
-            return tf.where(tf.equal(context.replica_id_in_sync_group, 0), values, 0.0)
+    def _sum_of_first(self, numbers: tf.Tensor) -> tf.Tensor:
+        """The sum over all replicas, to which the first one alone, the chief's, adds anything."""
 
-        def summed(values: tf.Tensor) -> tf.Tensor:
-            shares = self.strategy.run(from_first_replica, args=(values,))
-            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
+        def share(values: tf.Tensor) -> tf.Tensor:
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            return tf.where(tf.equal(replica, 0), values, 0.0)
 
-        return np.asarray(tf.function(summed)(tf.constant(numbers)), np.float64)
+        shares = self.strategy.run(share, args=(numbers,))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
 
 
 def check_precision(name: str) -> None:

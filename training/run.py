@@ -199,7 +199,6 @@ def _train(
     if config.init_from and starts:
         open_source(config.init_from)
     sources = choose_sources(config)
-    points = sources.train.scheme.points
     require_batch(
         run_sampling(config, sources.train.faces).epoch_size,
         config.batch_size,
@@ -248,22 +247,7 @@ def _train(
         evaluation = evaluate(KerasPredictor(model), sources.val)
         if workers.is_chief:
             save_model(model, run / MODEL)
-            manifest |= {
-                "finished_at": now() if result.finished else None,
-                "architecture": {
-                    "name": config.arch,
-                    "parameters": parameters(model),
-                    "macs": macs(model),
-                    "input_size": config.input_size,
-                    "landmarks": points,
-                },
-                "metrics": {
-                    "epochs": len(result.history),
-                    "best_epoch": result.best_epoch + 1,
-                    "validation": evaluation.to_json(),
-                    "validation_source": sources.description,
-                },
-            }
+            manifest |= _outcome(config, model, result, evaluation, sources.description)
             write_manifest(run, manifest)
             if result.finished:
                 # Only an unfinished run needs its copy of the pictures again.
@@ -290,6 +274,32 @@ def _origin(earlier: Mapping[str, Any], command: str) -> dict[str, Any]:
         return {**here, "started_at": now()}
     kept = {name: earlier.get(name) for name in ("kit_version", *here, "started_at")}
     return {**kept, "resumed": [*earlier.get("resumed", []), {"at": now(), **here}]}
+
+
+def _outcome(
+    config: TrainConfig,
+    model: tf_keras.Model,
+    result: FitResult,
+    evaluation: Evaluation,
+    validated_on: str,
+) -> dict[str, Any]:
+    """What the manifest says once a model is written."""
+    return {
+        "finished_at": now() if result.finished else None,
+        "architecture": {
+            "name": config.arch,
+            "parameters": parameters(model),
+            "macs": macs(model),
+            "input_size": config.input_size,
+            "landmarks": evaluation.landmarks,
+        },
+        "metrics": {
+            "epochs": len(result.history),
+            "best_epoch": result.best_epoch + 1,
+            "validation": evaluation.to_json(),
+            "validation_source": validated_on,
+        },
+    }
 
 
 def _finished(

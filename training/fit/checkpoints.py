@@ -72,7 +72,7 @@ class Checkpoints:
                 raise KitError(
                     f"{self.path(name)}: the checkpoint of epoch {state.epoch + 1} could not be "
                     f"written ({error.strerror or error}). The checkpoint before it is intact: "
-                    "make room or mend the permissions, then run the same command with --resume"
+                    "make room or fix the permissions, then run the same command with --resume"
                 ) from error
 
     @staticmethod
