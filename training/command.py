@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from asmnet_kit.base.errors import Interrupted, UsageError
-from asmnet_kit.base.run_folder import CONFIG, MODEL
+from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.commands.options import (
     DATA,
     Command,
@@ -98,8 +98,8 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 @setting("fill_weight", "What the teacher's points count where there is no label.")
 @setting(
     "sampling",
-    "How often an epoch shows a picture: SUBSET=WEIGHT,... or a WEIGHT for all others.  "
-    "[default: 1]",
+    "How often an epoch shows a face, augmented anew each time: SUBSET=WEIGHT,... or a WEIGHT for "
+    "all others.  [default: 1]",
 )
 @setting(
     "clips",
@@ -124,7 +124,12 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 )
 @seed_option
 @out_option("Folder of the run.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out, with its settings.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run in --out, with its settings; --data and other paths say where things "
+    "lie now, if they moved.",
+)
 @click.option("--max-minutes", type=click.FloatRange(min=0), help="Begin no epoch after this long.")
 def train(**parameters: Any) -> None:
     """Train a landmark and head pose model.
@@ -132,27 +137,33 @@ def train(**parameters: Any) -> None:
     The run's folder gets the model with its best averaged weights (model.keras), the shape model,
     logs, checkpoints and a manifest. Interrupted at any moment, the run goes on with --resume.
 
+    Several machines train together when each runs the same command with TF_CONFIG in its
+    environment. The first worker's --out alone is read and written; a path may differ by machine,
+    what lies there may not.
+
     \b
     Examples:
       asmnet-kit train --data faces --format 300w --out runs/first
       asmnet-kit train --resume --out runs/first
     """
     run: Path = parameters["out"]
-    config = configuration(parameters)
+    given = given_settings(parameters)
+    config = None if parameters["resume"] else configuration(given, parameters["recipe"])
     from asmnet_kit.training.environment import import_tensorflow
 
     import_tensorflow()
     from asmnet_kit.base.console import stderr, stdout
-    from asmnet_kit.training.run import train as train_run
+    from asmnet_kit.training import run as training_run
 
+    call: dict[str, Any] = {
+        "max_minutes": parameters["max_minutes"],
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
     try:
-        result = train_run(
-            config,
-            run,
-            resume=parameters["resume"],
-            max_minutes=parameters["max_minutes"],
-            command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        )
+        if config is None:
+            result = training_run.resume(run, given, **call)
+        else:
+            result = training_run.train(config, run, **call)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; go on with: asmnet-kit train --resume --out {shlex.quote(str(run))}"
@@ -168,38 +179,47 @@ def train(**parameters: Any) -> None:
     quoted = shlex.quote(str(run))
     if not result.finished:
         stderr().print(
-            f"Stopped after {result.epochs} of {config.epochs} epochs. "
+            f"Stopped after {result.epochs} of {result.config.epochs} epochs. "
             f"Next: asmnet-kit train --resume --out {quoted}",
             markup=False,
         )
         return
+    if not (run / MODEL).exists():
+        stderr().print("Done: the model is in the chief's folder.")
+        return
     stderr().print(
         f"Done: {run / MODEL}. Next: asmnet-kit quantize {quoted} --data "
-        f"{shlex.quote(config.data)} --format {config.format} --recipe qat_w8a8 --out models",
+        f"{shlex.quote(result.config.data)} --format {result.config.format} --recipe qat_w8a8 "
+        "--out models",
         markup=False,
     )
 
 
-def configuration(parameters: dict[str, Any]) -> TrainConfig:
-    """The run's settings: those given, and of a resumed run its own for the rest.
+def given_settings(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The settings that the user typed.
+
+    Raises:
+        UsageError: a recipe for a run that has its settings.
+    """
+    if parameters["resume"] and parameters["recipe"]:
+        raise UsageError("a resumed run keeps its settings: leave out --recipe")
+    return {
+        name: as_setting(name, value)
+        for name, value in parameters.items()
+        if name not in INVOCATION and is_given(name)
+    }
+
+
+def configuration(given: dict[str, Any], recipe_name: str | None) -> TrainConfig:
+    """A new run's settings: those given, and a recipe's for the rest.
 
     Raises:
         UsageError: --data or --format is missing, or a value is out of range.
     """
     from asmnet_kit.base.console import stderr
 
-    given = {
-        name: as_setting(name, value)
-        for name, value in parameters.items()
-        if name not in INVOCATION and is_given(name)
-    }
-    if parameters["resume"]:
-        if parameters["recipe"]:
-            raise UsageError("a resumed run keeps its settings: leave out --recipe")
-        config = TrainConfig.load(parameters["out"] / CONFIG)
-        return dataclasses.replace(config, **given).validated()
-    if parameters["recipe"]:
-        recipe = read_recipe(parameters["recipe"])
+    if recipe_name:
+        recipe = read_recipe(recipe_name)
         for name, text in recipe.about.items():
             stderr().print(f"{recipe.name}, {name}: {text}", markup=False)
         given = {n: as_setting(n, value) for n, value in recipe.settings.items()} | given

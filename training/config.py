@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ KINDS: dict[Any, tuple[type, ...]] = {
     str: (str,), int: (int,), float: (float, int), bool: (bool,),
 }  # fmt: skip
 PRECISIONS = ("auto", "float32", "mixed_float16")
+# Where things lie: they may have moved since a run began, and lie elsewhere on another worker.
+PLACES = ("data", "val_data", "teacher", "init_from")
+MAX_SAMPLING_WEIGHT = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,7 @@ class TrainConfig:
             an NME, little enough to be missed.
         points: landmarks, 68 or 98; 0 = what the data has.
         arch: name in ``networks.architectures.ARCHITECTURES``.
-        loss: name in ``shape_loss.LOSSES``.
+        loss: name in ``losses.LOSSES``.
         alpha: weight of the ASM term by epoch, ``paper`` (Eq. 10) or ``constant:V``.
         augmentation: name in ``catalogue.AUGMENTATIONS``.
         asm_variance: share of the shapes' variance that the shape model keeps; the paper's middle.
@@ -46,14 +50,15 @@ class TrainConfig:
             after it. Without, the shape model fails on faces that lean in the original picture
             (25 % of the eye distance at 45 degrees), and their smoothed truth misleads.
         input_size: side of the model's input, pixels.
-        teacher: .npz of a larger network's landmarks (``labels.Teacher``); empty = none.
+        teacher: .npz of a larger network's landmarks (``teacher_labels.Teacher``); empty = none.
         teacher_share: ``SUBSET=SHARE,...``, or a share for all others, of the teacher in
-            labels; see ``labels.relabel``.
+            labels; see ``teacher_labels.relabel``.
         teacher_calibrate: ``SUBSET=LABELLED,...``: on the first's faces the teacher follows the
-            convention of the second's labels, of its own where none is named; see ``calibration``.
+            convention of the second's labels, of its own where none is named; see
+            ``teacher_convention``.
         fill_weight: of points without a label that get the teacher's.
         sampling: ``SUBSET=WEIGHT,...``, or a weight for all others: how often an epoch shows its
-            pictures; 1 unless told.
+            faces, each time augmented anew; 1 by default.
         clips: ``SUBSET,...`` of video frames, of which an epoch shows one per clip.
         epochs: passes over the data.
         batch_size: pictures per step over all devices. 32 is the smallest with steady batch-norm
@@ -115,6 +120,9 @@ class TrainConfig:
         from asmnet_kit.training.loss.alpha import constant_value
         from asmnet_kit.training.networks.architectures import ARCHITECTURES
 
+        for name, value in dataclasses.asdict(self).items():
+            if isinstance(value, str):
+                _require_unicode(name, value)
         ARCHITECTURES.check(self.arch)
         check_input_size(self.input_size)
         for name, known in (
@@ -195,14 +203,13 @@ class TrainConfig:
         """``sampling`` by subset."""
         from asmnet_kit.training.subset_options import subset_values
 
-        return subset_values(self.sampling, option="--sampling")
+        return subset_values(self.sampling, option="--sampling", at_most=MAX_SAMPLING_WEIGHT)
 
     def save(self, path: Path) -> None:
         """Write ``config.toml``."""
         lines = ["# What this run was told; --resume reads it. Written by asmnet-kit train."]
-        # JSON's strings, numbers and booleans are TOML's too.
         lines += [
-            f"{name} = {json.dumps(value)}" for name, value in dataclasses.asdict(self).items()
+            f"{name} = {toml_value(value)}" for name, value in dataclasses.asdict(self).items()
         ]
         write_text(path, "\n".join(lines) + "\n")
 
@@ -227,12 +234,46 @@ class TrainConfig:
         return cls(**values).validated()
 
     def differences(self, other: "TrainConfig") -> list[str]:
-        """Where ``other`` differs, as text: ``epochs: 10 here, 20 asked for``."""
+        """Where ``other`` differs, as text: ``epochs: 10 in the run, 20 asked for``.
+
+        Another place of the same thing is no difference; whether it is the same, the data says.
+        """
         return [
-            f"{name}: {mine!r} in the run, {getattr(other, name)!r} asked for"
+            f"{name}: {mine!r} in the run, {theirs!r} asked for"
             for name, mine in dataclasses.asdict(self).items()
-            if mine != getattr(other, name)
+            if mine != (theirs := getattr(other, name)) and not (name in PLACES and mine and theirs)
         ]
+
+    def places(self) -> dict[str, str]:
+        """Those of ``PLACES`` that are set."""
+        return {name: getattr(self, name) for name in PLACES if getattr(self, name)}
+
+
+def _require_unicode(name: str, text: str) -> None:
+    """Refuse what no text file can hold: a path with bytes that are not UTF-8.
+
+    Raises:
+        UsageError: ``text`` is such a path.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"expected --{name.replace('_', '-')} in UTF-8, got {text!a}: rename the folder or file"
+        ) from error
+
+
+def toml_value(value: str | float | bool) -> str:
+    """A string, number or boolean as TOML writes it.
+
+    JSON's are nearly right, so no package is needed: its ``\\ud83d\\ude00`` is no TOML string, its
+    ``Infinity`` no TOML number, and it does not escape DEL.
+    """
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # inf, -inf, nan
+    return json.dumps(value)
 
 
 def check_settings(values: Mapping[str, Any], *, where: str) -> None:

@@ -1,12 +1,10 @@
 """One training run: from a data set and a configuration to a run folder."""
 
 import dataclasses
-import os
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,21 +14,18 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
-from asmnet_kit.base.console import counting, stderr
-from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.files import alone_in, is_unused, make_folder, replacing
+from asmnet_kit.base.console import stderr
+from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.files import alone_in, make_folder
 from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, MANIFEST, MODEL, RECORDS, SHAPE_MODEL
 from asmnet_kit.datasets.base import Dataset, Face
-from asmnet_kit.datasets.fingerprints import changed_faces, fingerprints
-from asmnet_kit.datasets.registry import PREPARED, load_dataset
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
-from asmnet_kit.training.config import TrainConfig
-from asmnet_kit.training.data.augment import AugmentRanges
+from asmnet_kit.training.config import PLACES, TrainConfig
 from asmnet_kit.training.data.batches import (
     FaceBatches,
     batches_for,
@@ -38,28 +33,32 @@ from asmnet_kit.training.data.batches import (
     require_batch,
     run_sampling,
 )
-from asmnet_kit.training.data.sources import Sources, choose_sources
-from asmnet_kit.training.data.write_shards import WINDOW_SCALE, prepare
-from asmnet_kit.training.fit.checkpoints import Checkpoints
+from asmnet_kit.training.data.prepared import prepared_faces
+from asmnet_kit.training.data.sources import choose_sources
+from asmnet_kit.training.devices import Workers, check_precision, choose_strategy, precision
+from asmnet_kit.training.fit.checkpoints import BEST, LAST, Checkpoints
 from asmnet_kit.training.fit.loop import FitResult, Row, Schedule, fit
 from asmnet_kit.training.fit.monitor import RunMonitor
-from asmnet_kit.training.loss.alpha import alpha
-from asmnet_kit.training.loss.losses import LOSSES, AsmLoss, AsmOperator
-from asmnet_kit.training.manifest import (
-    LICENCE,
-    git_commit,
-    now,
-    package_versions,
-    read_manifest,
-    write_manifest,
+from asmnet_kit.training.folder import (
+    dataset_facts,
+    manifest_to_resume,
+    require_free,
+    require_places,
+    require_same_data,
+    save_model,
+    settings_again,
+    start_sha256,
 )
+from asmnet_kit.training.loss.alpha import alpha
+from asmnet_kit.training.loss.asm_operator import AsmOperator
+from asmnet_kit.training.loss.losses import LOSSES, AsmLoss
+from asmnet_kit.training.manifest import LICENCE, git_commit, now, package_versions, write_manifest
 from asmnet_kit.training.networks.build import build
 from asmnet_kit.training.networks.counting import macs, parameters
 from asmnet_kit.training.networks.keras_predictor import KerasPredictor
 from asmnet_kit.training.networks.start_weights import initialise, open_source, start_at_mean_shape
 
 SHAPES_AT_ONCE = 4096  # of the one-pass PCA: 4 MB
-VALIDATION_BATCH = 64
 STATISTICS = 256  # pictures that batch-norm statistics are made from, for folded weights
 
 
@@ -69,6 +68,7 @@ class TrainResult:
 
     Attributes:
         run: its folder.
+        config: its settings.
         epochs: how many are done.
         finished: False when the time allowed ended first.
         best_epoch: 1-based; its averaged weights are in ``model.keras``.
@@ -76,6 +76,7 @@ class TrainResult:
     """
 
     run: Path
+    config: TrainConfig
     epochs: int
     finished: bool
     best_epoch: int
@@ -83,19 +84,13 @@ class TrainResult:
 
 
 def train(
-    config: TrainConfig,
-    run: Path,
-    *,
-    resume: bool = False,
-    max_minutes: float | None = None,
-    command: str = "",
+    config: TrainConfig, run: Path, *, max_minutes: float | None = None, command: str = ""
 ) -> TrainResult:
     """Train a model and write its run folder.
 
     Args:
-        config: what to do.
-        run: the folder; empty or new, unless ``resume``.
-        resume: go on with the run in the folder, which must have the same configuration.
+        config: what to do. Of several workers each is given the same, but for the places of things.
+        run: the folder, empty or new; of several workers the chief's.
         max_minutes: no epoch begins after this long; ``resume`` finishes the run.
         command: how the run was started, for the manifest.
 
@@ -103,80 +98,166 @@ def train(
         UsageError: contradictory settings, a folder that holds something else, or one that
             another process trains in.
         DatasetError: the data cannot be used.
-        KitError: the loss is no longer finite, or the folder cannot be written.
+        KitError: the loss is no longer finite, the folder cannot be written, or another worker was
+            lost.
     """
-    started = time.monotonic()
-    deadline = None if max_minutes is None else started + 60 * max_minutes
-    strategy = choose_strategy(config.strategy)
-    is_chief = _is_chief(strategy)
     config = config.validated()
-    check_folder(run, config, resume=resume)
+    given = {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if value or name not in PLACES
+    }
+
+    def begin() -> TrainConfig:
+        require_free(run)
+        return config
+
+    return _with_workers(
+        config.strategy, begin, given, run, resumed=False, max_minutes=max_minutes, command=command
+    )
+
+
+def resume(
+    run: Path,
+    given: Mapping[str, Any] | None = None,
+    *,
+    max_minutes: float | None = None,
+    command: str = "",
+) -> TrainResult:
+    """Go on with the run in a folder; it ends as it would have ended without the interruption.
+
+    Args:
+        run: the folder; of several workers the chief's, the others need none.
+        given: settings that are given once more, by name: places of things that have moved. Others
+            must be as they were.
+        max_minutes, command: as for ``train``.
+
+    Raises:
+        UsageError: no run there, another one's settings or data.
+        DatasetError, KitError: as ``train``.
+    """
+    given = given or {}
+    path = run / CONFIG
+    strategy = given.get("strategy") or (
+        TrainConfig.load(path).strategy if path.exists() else "auto"
+    )
+
+    def begin() -> TrainConfig:
+        return settings_again(
+            TrainConfig.load(path),
+            given,
+            rule=f"{run}: a resumed run keeps its settings",
+            advice="Leave them out, or start a new run in another folder",
+        )
+
+    return _with_workers(
+        strategy, begin, given, run, resumed=True, max_minutes=max_minutes, command=command
+    )
+
+
+def _with_workers(
+    strategy: str,
+    begin: Callable[[], TrainConfig],
+    given: Mapping[str, Any],
+    run: Path,
+    *,
+    resumed: bool,
+    max_minutes: float | None,
+    command: str,
+) -> TrainResult:
+    """Train once all workers are there.
+
+    Args:
+        begin: the run's settings, of its folder; the chief alone asks.
+        given: settings that this worker was given, which must agree with the chief's.
+    """
+    deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+    workers = Workers(choose_strategy(strategy))
+    with workers.none_lost():
+        config = TrainConfig(**workers.from_chief(lambda: dataclasses.asdict(begin())))
+        if not workers.is_chief:
+            config = settings_again(
+                config,
+                given,
+                rule="every worker trains with the chief's settings",
+                advice="Start each with the same options",
+            )
+        return _train(config, run, workers, resumed=resumed, deadline=deadline, command=command)
+
+
+def _train(
+    config: TrainConfig,
+    run: Path,
+    workers: Workers,
+    *,
+    resumed: bool,
+    deadline: float | None,
+    command: str,
+) -> TrainResult:
     check_precision(config.precision)
-    if config.init_from and not resume:
+    starts = workers.is_chief and not (run / CHECKPOINTS / LAST).exists()
+    if resumed or not workers.is_chief:
+        require_places(config, where=f"{run}", starts=starts)
+    if config.init_from and starts:
         open_source(config.init_from)
     sources = choose_sources(config)
-    points = sources.train.scheme.points
-    require_batch(run_sampling(config, sources.train.faces).epoch_size, config.batch_size)
+    require_batch(
+        run_sampling(config, sources.train.faces).epoch_size,
+        config.batch_size,
+        replicas=workers.strategy.num_replicas_in_sync,
+    )
     shape_model = fit_shape_model(sources.train, config)
-    dataset_facts = _dataset_facts(sources)
-    earlier = read_manifest(run) if resume and (run / MANIFEST).exists() else {}
-    if resume:
-        _require_same_data(run, dataset_facts)
+    facts = dataset_facts(sources)
+    chief = workers.from_chief(
+        lambda: {
+            "facts": facts,
+            "earlier": manifest_to_resume(run, config, facts) if resumed else {},
+        }
+    )
+    require_same_data(facts, chief["facts"], config, those_of="the chief trains on")
+    earlier = chief["earlier"]
     if earlier.get("finished_at"):
-        return _finished(run, earlier, sources.val)
+        return _finished(config, run, workers, earlier, sources.val)
     manifest = {
         **_origin(earlier, command),
         "seed": config.seed,
         "finished_at": None,
-        "dataset": dataset_facts,
+        "dataset": facts,
+        "init_from_sha256": earlier.get("init_from_sha256", start_sha256(config.init_from)),
         "crop_scale": CROP_SCALE,
         "licence": LICENCE,
     }
     # Up to here nothing was written, so a call with a mistake leaves no folder behind.
-    if is_chief:
+    if workers.is_chief:
         make_folder(run)
-    with alone_in(run) if is_chief else nullcontext():
-        if is_chief:
+    with alone_in(run) if workers.is_chief else nullcontext():
+        if workers.is_chief:
             config.save(run / CONFIG)
             write_manifest(run, manifest)
             if shape_model is not None:
                 save_shape_model(shape_model, run / SHAPE_MODEL)
-        with prepared_faces(sources, run, config, is_chief=is_chief) as (train_faces, val_faces):
+        with prepared_faces(sources, run if workers.is_chief else None, config) as faces:
             model, result = _fit(
                 config,
                 run,
-                train_faces,
-                val_faces,
+                *faces,
                 shape_model,
-                strategy,
+                workers,
                 label_weights=sources.label_weights,
                 deadline=deadline,
             )
-        evaluation = evaluate(KerasPredictor(model), sources.val, batch=VALIDATION_BATCH)
-        if is_chief:
+        evaluation = evaluate(KerasPredictor(model), sources.val)
+        if workers.is_chief:
             save_model(model, run / MODEL)
-            manifest |= {
-                "finished_at": now() if result.finished else None,
-                "architecture": {
-                    "name": config.arch,
-                    "parameters": parameters(model),
-                    "macs": macs(model),
-                    "input_size": config.input_size,
-                    "landmarks": points,
-                },
-                "metrics": {
-                    "epochs": len(result.history),
-                    "best_epoch": result.best_epoch + 1,
-                    "validation": evaluation.to_json(),
-                    "validation_source": sources.description,
-                },
-            }
+            manifest |= _outcome(config, model, result, evaluation, sources.description)
             write_manifest(run, manifest)
             if result.finished:
                 # Only an unfinished run needs its copy of the pictures again.
                 shutil.rmtree(run / RECORDS, ignore_errors=True)
+        workers.wait()  # a worker that ends is missed by the others
         return TrainResult(
             run=run,
+            config=config,
             epochs=len(result.history),
             finished=result.finished,
             best_epoch=result.best_epoch + 1,
@@ -197,16 +278,48 @@ def _origin(earlier: Mapping[str, Any], command: str) -> dict[str, Any]:
     return {**kept, "resumed": [*earlier.get("resumed", []), {"at": now(), **here}]}
 
 
-def _finished(run: Path, manifest: Mapping[str, Any], val: Dataset) -> TrainResult:
+def _outcome(
+    config: TrainConfig,
+    model: tf_keras.Model,
+    result: FitResult,
+    evaluation: Evaluation,
+    validated_on: str,
+) -> dict[str, Any]:
+    """What the manifest says once a model is written."""
+    return {
+        "finished_at": now() if result.finished else None,
+        "architecture": {
+            "name": config.arch,
+            "parameters": parameters(model),
+            "macs": macs(model),
+            "input_size": config.input_size,
+            "landmarks": evaluation.landmarks,
+        },
+        "metrics": {
+            "epochs": len(result.history),
+            "best_epoch": result.best_epoch + 1,
+            "validation": evaluation.to_json(),
+            "validation_source": validated_on,
+        },
+    }
+
+
+def _finished(
+    config: TrainConfig, run: Path, workers: Workers, manifest: Mapping[str, Any], val: Dataset
+) -> TrainResult:
     """What a run that is finished gave: nothing is trained or written."""
     stderr().print(f"{run} is finished: nothing is left to resume", markup=False)
     metrics = manifest["metrics"]
+    with workers.chiefs_files(run, (MANIFEST, MODEL)) as folder:
+        evaluation = evaluate(KerasPredictor(folder), val)
+    workers.wait()
     return TrainResult(
         run=run,
+        config=config,
         epochs=metrics["epochs"],
         finished=True,
         best_epoch=metrics["best_epoch"],
-        evaluation=evaluate(KerasPredictor(run), val, batch=VALIDATION_BATCH),
+        evaluation=evaluation,
     )
 
 
@@ -216,7 +329,7 @@ def _fit(
     train_faces: Dataset,
     val_faces: Dataset,
     shape_model: ShapeModel | None,
-    strategy: tf.distribute.Strategy,
+    workers: Workers,
     *,
     label_weights: Mapping[str, NDArray[np.float32]],
     deadline: float | None,
@@ -233,17 +346,23 @@ def _fit(
     )
     seed_everything(config.seed)
     final = build(config.arch, points=scheme.points, input_size=config.input_size)
-    checkpoints = Checkpoints(run / CHECKPOINTS, writes=_is_chief(strategy))
-    resume = checkpoints.path("last").exists()
-    if not resume:
-        _set_initial_weights(final, config, data)
-    with strategy.scope(), precision(config.precision):
+    folder = run / CHECKPOINTS
+    goes_on = workers.from_chief((folder / LAST).exists)
+    if not goes_on:
+        if workers.is_chief:
+            _set_initial_weights(final, config, data)
+        workers.take_weights(final)
+    with workers.strategy.scope(), precision(config.precision):
         model = build(config.arch, points=scheme.points, input_size=config.input_size)
     model.set_weights(final.get_weights())
     predictor = KerasPredictor(final)
 
     def validate(_: tf_keras.Model) -> Row:
-        return _validation_row(evaluate(predictor, val_faces, batch=VALIDATION_BATCH))
+        row: Row = workers.from_chief(lambda: _validation_row(evaluate(predictor, val_faces)))
+        return row
+
+    def is_out_of_time() -> bool:
+        return deadline is not None and time.monotonic() >= deadline
 
     schedule = Schedule(
         epochs=config.epochs,
@@ -255,28 +374,30 @@ def _fit(
             alpha(epoch, epochs, config.alpha) if LOSSES[config.loss].asm else 0.0
         ),
     )
-    with RunMonitor(
-        run,
-        epochs=config.epochs,
-        steps=data.steps_per_epoch,
-        writes=checkpoints.writes,
-        done=checkpoints.load("last").epoch + 1 if resume else 0,
-    ) as monitor:
-        result = fit(
-            model,
-            loss=loss,
-            data=data,
-            scheme=scheme,
-            schedule=schedule,
-            seed=config.seed,
-            validate=validate,
-            twin=final,
-            checkpoints=checkpoints,
-            resume=resume,
-            monitor=monitor,
-            strategy=strategy,
-            deadline=deadline,
-        )
+    with workers.chiefs_files(folder, (LAST, BEST) if goes_on else ()) as here:
+        checkpoints = Checkpoints(here, writes=workers.is_chief)
+        with RunMonitor(
+            run,
+            epochs=config.epochs,
+            steps=data.steps_per_epoch,
+            writes=checkpoints.writes,
+            done=checkpoints.load("last").epoch + 1 if goes_on else 0,
+        ) as monitor:
+            result = fit(
+                model,
+                loss=loss,
+                data=data,
+                scheme=scheme,
+                schedule=schedule,
+                seed=config.seed,
+                validate=validate,
+                twin=final,
+                checkpoints=checkpoints,
+                resume=goes_on,
+                monitor=monitor,
+                strategy=workers.strategy,
+                out_of_time=lambda: bool(workers.from_chief(is_out_of_time)),
+            )
     final.set_weights(model.get_weights())
     return final, result
 
@@ -292,9 +413,8 @@ def _set_initial_weights(model: tf_keras.Model, config: TrainConfig, data: FaceB
     """``--init-from``, and the mean shape as the first guess of an untrained landmark output."""
     start_at_mean_shape(model, data.targets.mean_shape())
     if config.init_from:
-        images = np.stack(
-            [data.sample(index, 0)[0] for index in data.order(0).ravel()[:STATISTICS]]
-        )
+        shown = data.order(0).reshape(-1, 2)[:STATISTICS].tolist()
+        images = np.stack([data.sample(face, 0, showing).image for face, showing in shown])
         taken = initialise(model, config.init_from, images=to_float_input(images))
         stderr().print(taken.summary())
 
@@ -305,107 +425,6 @@ def seed_everything(seed: int) -> None:
     # Dropout then draws from generators that the loop can set anew at each epoch.
     tf_keras.backend.experimental.enable_tf_random_generator()
     tf.config.experimental.enable_op_determinism()
-
-
-# The folder --------------------------------------------------------------------------------------
-
-
-def check_folder(run: Path, config: TrainConfig, *, resume: bool) -> None:
-    """Refuse a folder that this run may not write to.
-
-    Raises:
-        UsageError: it holds a run and ``resume`` is off, the run in it has another configuration,
-            or it holds something else.
-    """
-    has_run = (run / CONFIG).is_file()
-    if resume:
-        differences = TrainConfig.load(run / CONFIG).differences(config)
-        if differences:
-            raise UsageError(
-                f"{run}: a resumed run keeps its settings, these differ: {'; '.join(differences)}. "
-                "Leave them out, or start a new run in another folder"
-            )
-    elif has_run:
-        raise UsageError(
-            f"{run} already holds a run: continue it with --resume, or choose another --out"
-        )
-    elif not is_unused(run):
-        raise UsageError(
-            f"{run}: expected an empty or new folder for the run; choose another --out"
-        )
-
-
-def _dataset_facts(sources: Sources) -> dict[str, Any]:
-    """The manifest's ``dataset``; ``sha256`` and ``labels_sha256`` are of the training faces."""
-    return {
-        "name": sources.train.name,
-        "format": sources.train.format,
-        "counts": {"train": len(sources.train.faces), "val": len(sources.val.faces)},
-        **fingerprints(sources.train, sources.val),
-    }
-
-
-def _require_same_data(run: Path, facts: dict[str, Any]) -> None:
-    if not (run / MANIFEST).exists():
-        return  # stopped before anything was computed
-    before = read_manifest(run).get("dataset", {})
-    if changed := changed_faces(before, facts):
-        which, what = changed
-        raise UsageError(
-            f"{run}: the {which} data changed since the run began ({what}; {before.get('counts')} "
-            f"then, {facts['counts']} now), so it cannot be resumed: restore the data, or start a "
-            "new run"
-        )
-
-
-def save_model(model: tf_keras.Model, path: Path) -> None:
-    """Write a .keras file, whole or not at all."""
-    with replacing(path) as temporary:
-        model.save(temporary)
-
-
-# The data ----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def prepared_faces(
-    sources: Sources, run: Path, config: TrainConfig, *, is_chief: bool
-) -> Iterator[tuple[Dataset, Dataset]]:
-    """Training and validation faces in record shards, where random access is quick.
-
-    Original photographs can be fifty times as large as the crop. The shards stay in ``RUN/records``
-    until the run is finished, since a resumed run needs them again; workers other than the chief
-    keep theirs in a temporary folder. Data that is prepared already is used where it is.
-    """
-    if config.format == PREPARED:
-        yield sources.train, sources.val
-        return
-    if is_chief:
-        yield _prepare(sources, run / RECORDS, config)
-        return
-    with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as folder:
-        yield _prepare(sources, Path(folder), config)
-
-
-def _prepare(sources: Sources, folder: Path, config: TrainConfig) -> tuple[Dataset, Dataset]:
-    size = prepared_size(config.input_size)
-    return (
-        _prepare_side(sources.train, folder / "train", size, "preparing training faces"),
-        _prepare_side(sources.val, folder / "val", size, "preparing validation faces"),
-    )
-
-
-def prepared_size(input_size: int) -> int:
-    """Side of a record's window, pixels, with which no augmented crop must be enlarged."""
-    smallest_crop = CROP_SCALE * AugmentRanges().smallest_crop
-    return int(np.ceil(input_size * WINDOW_SCALE / smallest_crop))
-
-
-def _prepare_side(dataset: Dataset, folder: Path, size: int, title: str) -> Dataset:
-    with counting(title) as on_progress:
-        prepare(dataset, folder, size=size, progress=on_progress)
-    prepared = load_dataset(folder, "records")
-    return dataclasses.replace(prepared, name=dataset.name)
 
 
 def fit_shape_model(dataset: Dataset, config: TrainConfig) -> ShapeModel | None:
@@ -432,74 +451,3 @@ def _shapes(faces: Sequence[Face]) -> Iterator[np.ndarray[Any, np.dtype[np.float
     for start in range(0, len(faces), SHAPES_AT_ONCE):
         part = faces[start : start + SHAPES_AT_ONCE]
         yield np.stack([crop_of(face, 1).to_fractions(face.landmarks) for face in part])
-
-
-# The devices -------------------------------------------------------------------------------------
-
-
-def choose_strategy(name: str) -> tf.distribute.Strategy:
-    """The tf.distribute strategy for ``--strategy``.
-
-    Raises:
-        UsageError: multiworker without TF_CONFIG in the environment.
-    """
-    gpus = tf.config.list_physical_devices("GPU")
-    if name == "auto":
-        name = "mirrored" if len(gpus) > 1 else "none"
-        name = "multiworker" if "TF_CONFIG" in os.environ else name
-    if name == "multiworker":
-        if "TF_CONFIG" not in os.environ:
-            raise UsageError(
-                "--strategy multiworker expects TF_CONFIG in the environment of every worker, such "
-                'as {"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": '
-                '"worker", "index": 0}}'
-            )
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "mirrored":
-        devices = gpus or tf.config.list_logical_devices("CPU")
-        return tf.distribute.MirroredStrategy([_device_name(device) for device in devices])
-    return tf.distribute.get_strategy()
-
-
-def _device_name(device: Any) -> str:
-    """``GPU:0`` of a physical or logical device's long name."""
-    return ":".join(str(device.name).split(":")[-2:])
-
-
-def _is_chief(strategy: tf.distribute.Strategy) -> bool:
-    resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.cluster_spec().as_dict():
-        return True
-    return resolver.task_type == "chief" or (
-        resolver.task_type == "worker"
-        and resolver.task_id == 0
-        and "chief" not in resolver.cluster_spec().as_dict()
-    )
-
-
-def check_precision(name: str) -> None:
-    """Refuse float16 without a GPU, where it is slow and saves nothing.
-
-    Raises:
-        UsageError: it was asked for.
-    """
-    if name == "mixed_float16" and not tf.config.list_physical_devices("GPU"):
-        raise UsageError("--precision mixed_float16 needs a GPU: use auto or float32")
-
-
-@contextmanager
-def precision(name: str) -> Iterator[None]:
-    """Build layers under a Keras precision policy; weights are float32 under each.
-
-    Raises:
-        UsageError: see ``check_precision``.
-    """
-    check_precision(name)
-    has_gpu = bool(tf.config.list_physical_devices("GPU"))
-    policy = "mixed_float16" if has_gpu and name == "auto" else name
-    before = tf_keras.mixed_precision.global_policy()
-    tf_keras.mixed_precision.set_global_policy("float32" if policy == "auto" else policy)
-    try:
-        yield
-    finally:
-        tf_keras.mixed_precision.set_global_policy(before)

@@ -15,15 +15,17 @@ from asmnet_kit.quantize.ranges.calibrate import Drift, Range, drifts
 from asmnet_kit.quantize.rounding.emulate import activation_ranges, fit_kernel_ranges
 from asmnet_kit.quantize.rounding.unfinished_tuning import UnfinishedTuning
 from asmnet_kit.quantize.source.float_model import FloatModel
+from asmnet_kit.training.batch import Batch
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.batches import batches_for
+from asmnet_kit.training.data.prepared import prepared_faces
 from asmnet_kit.training.data.sources import Sources
-from asmnet_kit.training.fit.loop import Batch, FitResult, Loss, Row, Schedule, fit, named_outputs
+from asmnet_kit.training.fit.loop import FitResult, Loss, Row, Schedule, fit, named_outputs
 from asmnet_kit.training.fit.monitor import RunMonitor
 from asmnet_kit.training.loss.alpha import alpha
-from asmnet_kit.training.loss.losses import LOSSES, AsmLoss, AsmOperator
+from asmnet_kit.training.loss.asm_operator import AsmOperator
+from asmnet_kit.training.loss.losses import LOSSES, AsmLoss
 from asmnet_kit.training.networks.keras_predictor import KerasPredictor
-from asmnet_kit.training.run import prepared_faces
 
 VALIDATION_BATCH = 64
 
@@ -103,7 +105,7 @@ def finetune(emulated: tf_keras.Model, job: TuningJob) -> FineTuned:
     unfinished = job.unfinished
     with (
         unfinished.begun(),
-        prepared_faces(job.sources, unfinished.folder, run_config, is_chief=True) as (train, val),
+        prepared_faces(job.sources, unfinished.folder, run_config) as (train, val),
     ):
         return _fit(emulated, job, run_config, train, val)
 

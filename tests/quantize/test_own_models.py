@@ -20,7 +20,7 @@ from asmnet_kit.quantize.source.float_model import open_float_model
 from asmnet_kit.quantize.source.fold import check_flat
 from asmnet_kit.tflite.metadata import read_metadata
 from asmnet_kit.training.config import TrainConfig
-from asmnet_kit.training.run import prepared_faces
+from asmnet_kit.training.data.prepared import prepared_faces
 
 L = tf_keras.layers
 SIZE = 32
@@ -96,9 +96,9 @@ def test_fine_tuning_sees_pictures_as_large_as_the_models_input(
     """Windows of the kit's usual 112 pixels would be enlarged for a model of 224."""
     configs = []
 
-    def recorded(sources: Any, run: Path, config: TrainConfig, *, is_chief: bool) -> Any:
+    def recorded(sources: Any, run: Path | None, config: TrainConfig) -> Any:
         configs.append(config)
-        return prepared_faces(sources, run, config, is_chief=is_chief)
+        return prepared_faces(sources, run, config)
 
     monkeypatch.setattr("asmnet_kit.quantize.rounding.finetune.prepared_faces", recorded)
     path = tmp_path / "large.keras"

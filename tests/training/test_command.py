@@ -1,5 +1,6 @@
 """``asmnet-kit train`` from the outside: what it prints, its exit codes, and being killed."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from asmnet_kit.cli import main
+from asmnet_kit.face.pictures import Image
+from asmnet_kit.quantize.source.float_model import open_float_model
 from asmnet_kit.training.command import LOSSES
+from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.data import batches
+from asmnet_kit.training.data.augment import change_pixels
 from asmnet_kit.training.loss.losses import LOSSES as LOSS_KINDS
+from asmnet_kit.training.networks.build import build
+from asmnet_kit.training.networks.start_weights import units
 
 SMALL = ("--arch", "asmnet_nano", "--input-size", "64", "--batch-size", "8", "--epochs", "4")
 
@@ -34,7 +42,7 @@ def test_the_losses_offered_are_those_there_are() -> None:
 def test_a_run_killed_in_the_middle_resumes_to_the_weights_of_an_undisturbed_one(
     data: Path, tmp_path: Path
 ) -> None:
-    source = ("--data", str(data), "--format", "300w", *SMALL)
+    source = ("--data", str(data), "--format", "300w", *SMALL, "--sampling", "1.5")
     killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     command = [sys.executable, "-m", "asmnet_kit", "train", *source, "--out", str(killed)]
     log = tmp_path / "killed.log"
@@ -59,6 +67,105 @@ def test_a_run_killed_in_the_middle_resumes_to_the_weights_of_an_undisturbed_one
     for name in one.files:
         if name != "history":  # which holds timings
             np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_oversampling_shows_different_pictures_of_a_face(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16 faces of weight 3 for one epoch: 48 pictures, no two of them alike."""
+    shown: list[bytes] = []
+
+    def recorded(*arguments: object) -> Image:
+        picture = change_pixels(*arguments)
+        shown.append(picture.tobytes())
+        return picture
+
+    monkeypatch.setattr(batches, "change_pixels", recorded)
+    source = ("--data", data, "--format", "300w", *SMALL, "--epochs", "1", "--sampling", "3")
+    result = train(*source, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert len(shown) == len(set(shown)) == 48
+
+
+@pytest.mark.parametrize("moved", ["data", "val"])
+def test_a_run_goes_on_where_its_data_lies_now(
+    moved: str, drawn_faces: Callable[..., Path], tmp_path: Path
+) -> None:
+    folders = {"data": drawn_faces(16), "val": drawn_faces(4)}
+    run = tmp_path / "run"
+    options = ("--data", folders["data"], "--val-data", folders["val"], "--format", "300w", *SMALL)
+    assert train(*options, "--max-minutes", "0", "--out", run).exit_code == 1
+    shutil.rmtree(run / "records")  # what was prepared is lost too
+    there = tmp_path / "moved"
+    folders[moved].rename(there)
+    option = "--data" if moved == "data" else "--val-data"
+    without = train("--resume", "--out", run)
+    assert without.exit_code == 2
+    assert option in without.stderr and str(folders[moved]) in without.stderr
+    resumed = train("--resume", option, there, "--out", run)
+    assert resumed.exit_code == 0, resumed.output
+    assert f'"{there}"' in (run / "config.toml").read_text()
+
+
+def test_other_data_than_the_run_began_with_is_refused(
+    drawn_faces: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    source = ("--data", drawn_faces(16), "--format", "300w", *SMALL)
+    assert train(*source, "--max-minutes", "0", "--out", run).exit_code == 1
+    other = drawn_faces(17)
+    result = train("--resume", "--data", other, "--out", run)
+    assert result.exit_code == 2
+    assert f"--data {other}: the training and validation data differ" in result.stderr
+
+
+def test_weights_to_start_from_may_move_too_but_must_be_the_same(
+    data: Path, tmp_path: Path
+) -> None:
+    """The run stopped before its first epoch, so it reads them again."""
+    first, other, run = (tmp_path / name for name in ("first.npz", "other.npz", "run"))
+    for path, value in ((first, 0.5), (other, 0.25)):
+        arrays = {}
+        for unit in units(build("asmnet_nano", points=68, input_size=64)):
+            kernel = unit.layer.get_weights()[0]
+            arrays[f"{unit.name}/kernel"] = np.full(kernel.shape, value, np.float32)
+            arrays[f"{unit.name}/bias"] = np.zeros(unit.layer.output_shape[-1], np.float32)
+        np.savez(path, **arrays)
+    source = ("--data", data, "--format", "300w", *SMALL, "--epochs", "1", "--init-from", first)
+    assert train(*source, "--max-minutes", "0", "--out", run).exit_code == 1
+    there = tmp_path / "there.npz"
+    first.rename(there)
+    lost = train("--resume", "--out", run)
+    assert lost.exit_code == 2 and "--init-from" in lost.stderr and str(first) in lost.stderr
+    wrong = train("--resume", "--init-from", other, "--out", run)
+    assert wrong.exit_code == 2 and "not the weights that" in wrong.stderr
+    resumed = train("--resume", "--init-from", there, "--out", run)
+    assert resumed.exit_code == 0, resumed.output
+
+
+def test_a_resumed_run_may_not_get_a_teacher_that_it_did_not_have(
+    data: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    source = ("--data", data, "--format", "300w", *SMALL)
+    assert train(*source, "--max-minutes", "0", "--out", run).exit_code == 1
+    np.savez(tmp_path / "t.npz", names=np.array(["a"]), points=np.zeros((1, 68, 2)))
+    result = train("--resume", "--teacher", tmp_path / "t.npz", "--out", run)
+    assert result.exit_code == 2 and "keeps its settings" in result.stderr
+
+
+def test_a_run_in_a_folder_with_an_emoji_trains_resumes_and_is_read_by_quantize(
+    drawn_faces: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "\U0001f600 gr\u00fc\u00df"
+    shutil.copytree(drawn_faces(train=16, val=4), folder / "faces")
+    run = folder / "run"
+    source = ("--data", folder / "faces", "--format", "300w", *SMALL)
+    assert train(*source, "--max-minutes", "0", "--out", run).exit_code == 1
+    resumed = train("--resume", "--out", run)
+    assert resumed.exit_code == 0, resumed.output
+    assert TrainConfig.load(run / "config.toml").data == str(folder / "faces")
+    assert open_float_model(run, mean=None, scale=None).config.data == str(folder / "faces")
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data import sources
-from asmnet_kit.training.run import TrainResult, choose_strategy, precision, train
+from asmnet_kit.training.devices import choose_strategy, precision
+from asmnet_kit.training.run import TrainResult, resume, train
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,16 @@ def test_history_has_one_row_per_epoch_with_every_term(finished: TrainResult) ->
         assert terms["loss"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_an_epochs_validation_nme_is_what_evaluate_says_of_its_weights(
+    finished: TrainResult, data: Path
+) -> None:
+    """On the original pictures; history.csv has six digits."""
+    with (finished.run / "history.csv").open() as file:
+        best = list(csv.DictReader(file))[finished.best_epoch - 1]
+    measured = evaluate(open_predictor(finished.run), load_dataset(data, "300w", split="val"))
+    assert float(best["val_nme_percent"]) == pytest.approx(measured.scores.nme_percent, rel=1e-5)
+
+
 def test_the_saved_model_measures_what_the_run_said(finished: TrainResult, data: Path) -> None:
     val = load_dataset(data, "300w", split="val")
     for path in (finished.run, finished.run / "model.keras"):
@@ -137,7 +149,7 @@ def test_resuming_with_other_settings_is_refused_and_names_them(
     with pytest.raises(
         UsageError, match=r"epochs: 2 in the run, 5 asked for; learning_rate: 0\.001"
     ):
-        train(other, finished.run, resume=True)
+        resume(finished.run, asdict(other))
 
 
 def test_resuming_with_changed_data_is_refused(
@@ -150,8 +162,8 @@ def test_resuming_with_changed_data_is_refused(
     config.save(run / "config.toml")
     (changed / "train" / "face_000.pts").unlink()
     (changed / "train" / "face_000.jpg").unlink()
-    with pytest.raises(UsageError, match="the training data changed since the run began"):
-        train(config, run, resume=True)
+    with pytest.raises(UsageError, match="the training data differ from what"):
+        resume(run)
 
 
 @pytest.mark.parametrize("column", ["yaw", "split", "subset"])
@@ -238,7 +250,7 @@ def test_a_resumed_run_still_says_how_it_began(
     finished: TrainResult, data: Path, tmp_path: Path
 ) -> None:
     run = unfinished_copy(finished, tmp_path)
-    train(config_for(data), run, resume=True, command="asmnet-kit train --resume --out run")
+    resume(run, command="asmnet-kit train --resume --out run")
     manifest = json.loads((run / "manifest.json").read_text())
     assert (manifest["command"], manifest["git_commit"]) == ("asmnet-kit train --out run", "abc")
     (resumed,) = manifest["resumed"]
@@ -250,7 +262,7 @@ def test_a_finished_run_has_nothing_to_resume(
     finished: TrainResult, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.run.rglob("*")}
-    again = train(config_for(data), finished.run, resume=True)
+    again = resume(finished.run)
     assert (again.finished, again.epochs, again.best_epoch) == (
         True, finished.epochs, finished.best_epoch,
     )  # fmt: skip
@@ -270,13 +282,13 @@ def test_a_run_that_another_process_trains_is_left_alone(
         alone_in(run),
         pytest.raises(UsageError, match="run: another process is writing there"),
     ):
-        train(config_for(data), run, resume=True)
+        resume(run)
     assert (run / "manifest.json").read_bytes() == before
 
 
 def test_nothing_to_resume_is_said(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no run to resume"):
-        train(config_for(data), tmp_path, resume=True)
+        resume(tmp_path)
 
 
 @pytest.mark.parametrize("how", ["split", "folder", "below"])
@@ -319,6 +331,19 @@ def test_multiworker_without_tf_config_is_refused(monkeypatch: pytest.MonkeyPatc
         choose_strategy("multiworker")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+     '{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}'],
+)  # fmt: skip
+def test_a_cluster_that_does_not_name_this_worker_is_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UsageError, match="TF_CONFIG"):
+        choose_strategy("auto")
+
+
 # Settings -----------------------------------------------------------------------------------------
 
 
@@ -326,6 +351,26 @@ def test_settings_survive_their_file(tmp_path: Path) -> None:
     config = replace(config_for(Path('/data/"quoted" \\ täst')), learning_rate=3e-4, seed=7)
     config.save(tmp_path / "config.toml")
     assert TrainConfig.load(tmp_path / "config.toml") == config
+
+
+@pytest.mark.parametrize(
+    "name", ["\U0001f600", "a\tb", 'say "hi"', "back\\slash", "\x7f", "täst", "\x01", "'"]
+)
+def test_a_path_of_any_characters_survives_the_settings_file(name: str, tmp_path: Path) -> None:
+    config = config_for(tmp_path / name)
+    config.save(tmp_path / "config.toml")
+    assert TrainConfig.load(tmp_path / "config.toml") == config
+
+
+def test_an_infinite_gradient_norm_survives_the_settings_file(tmp_path: Path) -> None:
+    config = replace(config_for(tmp_path), gradient_norm=float("inf"))
+    config.save(tmp_path / "config.toml")
+    assert TrainConfig.load(tmp_path / "config.toml") == config
+
+
+def test_a_path_that_is_not_unicode_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--data"):
+        config_for(Path(os.fsdecode(b"/faces/\xff"))).validated()
 
 
 @pytest.mark.parametrize(
@@ -426,6 +471,18 @@ def test_validation_faces_that_are_trained_on_are_refused(drawn_faces: Callable[
     for val_data in (folder, folder.parent / "link"):
         with pytest.raises(UsageError, match="4 of its 4 faces are trained on"):
             sources.choose_sources(replace(config_for(folder), val_data=str(val_data)))
+
+
+@pytest.mark.parametrize("where", ["test", "", "split"])
+def test_validating_on_a_test_set_is_refused(where: str, drawn_faces: Callable[..., Path]) -> None:
+    """By its folder, or because the folder above has test faces and no split val."""
+    train_on = drawn_faces(4)
+    folder = drawn_faces(test=3, train=2) / where if where != "split" else drawn_faces(test=3)
+    config = replace(config_for(train_on), val_data=str(folder))
+    with pytest.raises(UsageError, match="--val-data") as refused:
+        sources.choose_sources(config)
+    assert str(folder) in str(refused.value)
+    assert "test" in str(refused.value)
 
 
 def test_one_picture_cannot_be_held_out(drawn_faces: Callable[..., Path]) -> None:

@@ -1,7 +1,8 @@
 """Augmentation: one affine warp from the picture to the crop, then colour, blur, noise, occlusion.
 
-Everything is drawn from one ``numpy.random.Generator`` per picture, seeded by (seed, epoch, index),
-so what a picture looks like depends neither on threads nor on how often a run was resumed.
+Everything is drawn from one ``numpy.random.Generator`` per showing of a face, seeded by (seed,
+epoch, face, showing), so what a picture looks like depends neither on threads, nor on devices, nor
+on how often a run was resumed.
 """
 
 from dataclasses import dataclass
@@ -106,17 +107,17 @@ AUGMENTATIONS = {"full": AugmentRanges(), "strong": STRONG, "light": LIGHT, "non
 
 
 @dataclass(frozen=True, eq=False)
-class Placement:
+class CropTransform:
     """How the upright crop lies in the augmented one.
 
     Attributes:
-        transform: float32 [2, 3], fractions of the upright crop to fractions of the augmented one;
-            a mirroring is part of it.
+        matrix: float32 [2, 3], fractions of the upright crop to fractions of the augmented one; a
+            mirroring is part of it.
         flipped: whether landmark pairs swap.
         roll_deg: the rotation, clockwise in the image, after the mirroring.
     """
 
-    transform: NDArray[np.float32]
+    matrix: NDArray[np.float32]
     flipped: bool
     roll_deg: float
 
@@ -126,12 +127,20 @@ class Placement:
         return rotated_in_plane(mirrored, self.roll_deg)
 
 
-def generator(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """The random numbers of picture ``index`` in epoch ``epoch``."""
-    return np.random.Generator(np.random.SFC64([seed, epoch, index]))
+def generator(seed: int, epoch: int, face: int, showing: int = 0) -> np.random.Generator:
+    """The random numbers of one showing of a face.
+
+    Args:
+        seed: of the run.
+        epoch: 0-based.
+        face: its index in the data set.
+        showing: 0 where an epoch shows the face first, 1 for the second time, and so on: each is
+            another picture. NumPy pads a seed with zeros, so 0 draws what (seed, epoch, face) does.
+    """
+    return np.random.Generator(np.random.SFC64([seed, epoch, face, showing]))
 
 
-def draw_placement(ranges: AugmentRanges, random: np.random.Generator) -> Placement:
+def draw_transform(ranges: AugmentRanges, random: np.random.Generator) -> CropTransform:
     """Draw mirroring, rotation, scale and shift."""
     flipped = bool(random.random() < ranges.flip)
     roll_deg = 0.0
@@ -139,8 +148,8 @@ def draw_placement(ranges: AugmentRanges, random: np.random.Generator) -> Placem
         roll_deg = ranges.rotation_deg * _cut_normal(random)
     zoom = float(np.exp(-ranges.scale * _cut_normal(random)))
     shift = ranges.shift * np.array([_cut_normal(random), _cut_normal(random)])
-    return Placement(
-        transform=similarity(flipped=flipped, roll_deg=roll_deg, zoom=zoom, shift=shift),
+    return CropTransform(
+        matrix=similarity(flipped=flipped, roll_deg=roll_deg, zoom=zoom, shift=shift),
         flipped=flipped,
         roll_deg=roll_deg,
     )

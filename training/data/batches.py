@@ -1,13 +1,18 @@
 """Faces to batches: random access into the shards, one warp per picture, whole batches in parallel.
 
-A batch depends on (seed, epoch, index) alone. Each is put together by one thread while others work
-on the next ones (OpenCV releases Python's lock), so the step never waits for a picture.
+A batch holds pictures that augmentation has moved, and labels that it has *not* moved: ``upright``
+landmarks, with the ``transform`` and ``flipped`` that take them after their picture. The loss does
+that (``asmnet_kit.training.batch``), since a shape model smooths upright faces alone.
+
+A picture depends on (seed, epoch, face, showing) alone: shown several times in an epoch, a face is
+another picture each time. Each batch is put together by one thread while others work on the next
+ones (OpenCV releases Python's lock), so the step never waits for a picture.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -19,19 +24,20 @@ from asmnet_kit.face.crop import CROP_SCALE, Crop
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import pose_from_landmarks
 from asmnet_kit.face.schemes import Scheme
+from asmnet_kit.training.batch import Batch
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.augment import (
     AUGMENTATIONS,
     AugmentRanges,
     change_pixels,
     cut,
-    draw_placement,
+    draw_transform,
     generator,
 )
-from asmnet_kit.training.data.sampling import Sampling, sampling_of
+from asmnet_kit.training.data.sampling import Sampling, sampling_of, showings
 from asmnet_kit.training.subset_options import subset_names
 
-ORDER_STREAM = 2**32 - 1  # the "index" whose random numbers shuffle an epoch: no picture has it
+ORDER_STREAM = 2**32 - 1  # the "face" whose random numbers shuffle an epoch: no face has it
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +66,19 @@ def crop_of(face: Face, size: int) -> Crop:
     return Crop.from_box(face.box, size=size, scale=CROP_SCALE)
 
 
+def pose_of(face: Face, scheme: Scheme) -> NDArray[np.float32] | None:
+    """The data set's pose label of a face, else the pose that its landmarks imply.
+
+    Returns:
+        float32 [3], yaw, pitch, roll in degrees; None where too few points are labelled.
+    """
+    return pose_from_landmarks(face.landmarks, scheme) if face.pose is None else face.pose
+
+
 def targets_of(
     faces: Sequence[Face], scheme: Scheme, weights: Mapping[str, NDArray[np.float32]] | None = None
 ) -> Targets:
     """Landmarks and poses of ``faces`` as training targets.
-
-    The data set's pose label is used where there is one, else the pose that the landmarks imply.
 
     Args:
         weights: face's name -> float32 [N], what its labels count; 1 where it is not in it.
@@ -78,9 +91,7 @@ def targets_of(
     upright[~visible] = 0.0
     pose = np.full((len(faces), 3), np.nan, np.float32)
     for index, face in enumerate(faces):
-        known = face.pose
-        if known is None:
-            known = pose_from_landmarks(face.landmarks, scheme)
+        known = pose_of(face, scheme)
         if known is not None:
             pose[index] = known
     counts = visible.astype(np.float32)
@@ -90,27 +101,41 @@ def targets_of(
     return Targets(upright=upright, visible=counts, pose=pose)
 
 
-def require_batch(faces: int, batch_size: int) -> None:
-    """Check that there is at least one whole batch.
+class AugmentedFace(NamedTuple):
+    """One showing of a face.
+
+    Attributes:
+        image: uint8 [S, S, 3], RGB.
+        transform: float32 [2, 3], fractions of the upright crop to fractions of this one.
+        flipped: whether it is mirrored.
+        pose: float32 [3], yaw, pitch, roll in degrees of this crop; NaN where unknown.
+    """
+
+    image: Image
+    transform: NDArray[np.float32]
+    flipped: bool
+    pose: NDArray[np.float32]
+
+
+def require_batch(faces: int, batch_size: int, *, replicas: int = 1) -> None:
+    """Check that there is at least one whole batch, and that devices can share it.
 
     Raises:
-        UsageError: there is not.
+        UsageError: there is not, or they cannot.
     """
     if faces < batch_size:
         raise UsageError(
             f"expected an epoch of at least one batch of {batch_size} training faces, got {faces}: "
             "use a smaller --batch-size or more data"
         )
+    if batch_size % replicas:
+        raise UsageError(
+            f"expected a --batch-size that {replicas} replicas can share equally, got {batch_size}"
+        )
 
 
 class FaceBatches:
-    """Augmented training batches (``asmnet_kit.training.fit.loop.TrainingData``).
-
-    Elements are dictionaries: ``image`` uint8 [B, S, S, 3] RGB; ``upright`` float32 [B, N, 2] and
-    ``visible`` float32 [B, N], in the order of the *un-mirrored* face; ``transform`` float32
-    [B, 2, 3], upright to augmented crop fractions; ``flipped`` bool [B]; ``pose`` float32 [B, 3],
-    degrees, of the augmented crop, NaN where unknown.
-    """
+    """Augmented training batches (``asmnet_kit.training.fit.loop.TrainingData``) of ``Batch``."""
 
     def __init__(
         self,
@@ -155,10 +180,11 @@ class FaceBatches:
         return self._sampling.epoch_size // self._batch_size
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """int64 [steps, batch]: indices of the faces of each step."""
-        shuffled = self._sampling.draw(generator(self.seed, epoch, ORDER_STREAM))
+        """int64 [steps, batch, 2]: the faces of each step, and which showing of each it is."""
+        faces = self._sampling.draw(generator(self.seed, epoch, ORDER_STREAM))
+        shown = np.stack([faces, showings(faces)], axis=-1)
         whole = self.steps_per_epoch * self._batch_size
-        return shuffled[:whole].reshape(self.steps_per_epoch, self._batch_size)
+        return shown[:whole].reshape(self.steps_per_epoch, self._batch_size, 2)
 
     def epoch(self, index: int, *, replicas: range, replica_count: int) -> tf.data.Dataset:
         """The batches of epoch ``index``, cut into ``replica_count`` equal shares.
@@ -166,23 +192,20 @@ class FaceBatches:
         Raises:
             UsageError: the batch does not divide into that many shares.
         """
-        if self._batch_size % replica_count:
-            raise UsageError(
-                f"expected a --batch-size that {replica_count} replicas can share equally, got "
-                f"{self._batch_size}"
-            )
-        steps = self.order(index).reshape(self.steps_per_epoch, replica_count, -1)
-        shares = steps[:, replicas.start : replicas.stop].reshape(-1, steps.shape[-1])
+        require_batch(self._sampling.epoch_size, self._batch_size, replicas=replica_count)
+        share = self._batch_size // replica_count
+        steps = self.order(index).reshape(self.steps_per_epoch, replica_count, share, 2)
+        shares = steps[:, replicas.start : replicas.stop].reshape(-1, share, 2)
 
-        def load(indices: tf.Tensor) -> dict[str, tf.Tensor]:
+        def load(shown: tf.Tensor) -> Batch:
             # stateless: with deterministic ops tf.data would run a stateful map one by one
             values = tf.numpy_function(
                 lambda chosen: self._assemble(chosen, index),
-                [indices],
+                [shown],
                 [tf.uint8, tf.float32, tf.float32, tf.float32, tf.bool, tf.float32],
                 stateful=False,
             )
-            return self._with_shapes(values, shares.shape[1])
+            return self._with_shapes(values, share)
 
         dataset = tf.data.Dataset.from_tensor_slices(shares)
         dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -191,24 +214,27 @@ class FaceBatches:
         options.threading.private_threadpool_size = os.cpu_count() or 1
         return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
-    def sample(
-        self, index: int, epoch: int
-    ) -> tuple[Image, NDArray[np.float32], bool, NDArray[np.float32]]:
-        """Picture ``index`` as epoch ``epoch`` sees it: image, transform, flipped, pose.
+    def sample(self, index: int, epoch: int, showing: int = 0) -> AugmentedFace:
+        """Face ``index`` as epoch ``epoch`` shows it for the ``showing``-th time, from 0.
 
         Raises:
             DatasetError: the picture cannot be read.
         """
-        face, random = self.faces[index], generator(self.seed, epoch, index)
-        placement = draw_placement(self.ranges, random)
-        image = cut(face.picture.read(), crop_of(face, self.size), placement.transform)
-        image = change_pixels(image, self.ranges, random)
-        pose = placement.pose(self.targets.pose[index])
-        return image, placement.transform, placement.flipped, pose
+        face, random = self.faces[index], generator(self.seed, epoch, index, showing)
+        moved = draw_transform(self.ranges, random)
+        image = cut(face.picture.read(), crop_of(face, self.size), moved.matrix)
+        return AugmentedFace(
+            image=change_pixels(image, self.ranges, random),
+            transform=moved.matrix,
+            flipped=moved.flipped,
+            pose=moved.pose(self.targets.pose[index]),
+        )
 
-    def _assemble(self, indices: NDArray[np.int64], epoch: int) -> tuple[NDArray[Any], ...]:
+    def _assemble(self, shown: NDArray[np.int64], epoch: int) -> tuple[NDArray[Any], ...]:
+        """The values of a ``Batch``, in its order; ``shown`` is [B, 2], as in ``order``."""
+        indices = shown[:, 0]
         try:
-            samples = [self.sample(int(index), epoch) for index in indices]
+            samples = [self.sample(int(index), epoch, int(showing)) for index, showing in shown]
         except KitError as error:
             self._failure = error
             raise
@@ -221,20 +247,17 @@ class FaceBatches:
         upright, visible = self.targets.upright[indices], self.targets.visible[indices]
         return image, upright, visible, transform, flipped, pose
 
-    def _with_shapes(self, values: list[tf.Tensor], batch: int) -> dict[str, tf.Tensor]:
+    def _with_shapes(self, values: list[tf.Tensor], batch: int) -> Batch:
         points = self.scheme.points
-        shapes = {
-            "image": [batch, self.size, self.size, 3],
-            "upright": [batch, points, 2],
-            "visible": [batch, points],
-            "transform": [batch, 2, 3],
-            "flipped": [batch],
-            "pose": [batch, 3],
-        }
-        return {
-            name: tf.ensure_shape(value, shape)
-            for (name, shape), value in zip(shapes.items(), values, strict=True)
-        }
+        image, upright, visible, transform, flipped, pose = values
+        return Batch(
+            image=tf.ensure_shape(image, [batch, self.size, self.size, 3]),
+            upright=tf.ensure_shape(upright, [batch, points, 2]),
+            visible=tf.ensure_shape(visible, [batch, points]),
+            transform=tf.ensure_shape(transform, [batch, 2, 3]),
+            flipped=tf.ensure_shape(flipped, [batch]),
+            pose=tf.ensure_shape(pose, [batch, 3]),
+        )
 
 
 def run_sampling(config: TrainConfig, faces: Sequence[Face]) -> Sampling:

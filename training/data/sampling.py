@@ -13,6 +13,9 @@ from asmnet_kit.datasets.base import Face
 from asmnet_kit.training.subset_options import OTHERS
 
 FRAME = re.compile(r"\d(?=(\.\w+)?$)")  # the last digit of a picture's name: Ann_10, Ann_11.jpg
+# Weights are added up in whole billionths. Sums of floats end an ulp low at times, and then a group
+# of weight 2 is shown three times, or an epoch is a picture short.
+PARTS = 10**9
 FIRST = "1"  # number of a picture's only face, where a second one is Ann_10.jpg#2
 
 
@@ -22,8 +25,8 @@ class Sampling:
 
     Attributes:
         weights: float64 [G], how often a group is shown, on average; above 1 it repeats.
-        groups: per group the indices of its pictures, one of which is shown: a single picture, or
-            the frames of a clip.
+        groups: per group the indices of its pictures, one of which is shown each time: a single
+            picture, or the frames of a clip.
     """
 
     weights: NDArray[np.float64]
@@ -32,20 +35,44 @@ class Sampling:
     @property
     def epoch_size(self) -> int:
         """Pictures of an epoch; the same for each."""
-        return int(np.floor(self.weights.sum() + 1e-9))
+        return int(self._parts.sum() + self._slack) // PARTS
 
     def draw(self, random: np.random.Generator) -> NDArray[np.int64]:
-        """int64 [epoch_size]: shuffled indices.
+        """int64 [epoch_size]: shuffled indices; one that stands there twice is shown twice.
 
         A group of weight w appears floor(w) or ceil(w) times (systematic sampling over a shuffled
         order, so that chance adds as little as it can).
         """
         order = random.permutation(len(self.groups))
-        ends = np.floor(np.cumsum(self.weights[order]) + random.random())
-        times = np.diff(ends, prepend=0.0).astype(np.int64)
+        start = max(int(PARTS * random.random()), self._slack)
+        times = np.diff((np.cumsum(self._parts[order]) + start) // PARTS, prepend=0)
         drawn = np.repeat(order, times)
         picked = np.array([random.choice(self.groups[group]) for group in drawn], np.int64)
         return random.permutation(picked)[: self.epoch_size]
+
+    @property
+    def _parts(self) -> NDArray[np.int64]:
+        """int64 [G], ``weights`` in billionths."""
+        return np.rint(PARTS * self.weights).astype(np.int64)
+
+    @property
+    def _slack(self) -> int:
+        """By how much rounding to parts may have lowered their sum."""
+        return len(self.groups) // 2
+
+
+def showings(faces: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often each of ``faces`` was shown before: 4, 2, 4 gives 0, 0, 1.
+
+    Args:
+        faces: int64 [E], indices in the order in which an epoch shows them.
+    """
+    by_face = np.argsort(faces, kind="stable")
+    firsts = np.flatnonzero(np.diff(faces[by_face], prepend=-1))
+    times = np.diff(firsts, append=len(faces))
+    numbers = np.empty_like(faces)
+    numbers[by_face] = np.arange(len(faces)) - np.repeat(firsts, times)
+    return numbers
 
 
 def sampling_of(

@@ -1,4 +1,7 @@
-"""Which faces a run trains on and which it is validated on. A test set is never trained on."""
+"""Which faces a run trains on and which it is validated on: never those of a test set.
+
+What is trained on is no measure of accuracy, nor is what the best epoch was chosen by.
+"""
 
 import os
 import re
@@ -12,7 +15,12 @@ from numpy.typing import NDArray
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.datasets.base import Dataset, Face
-from asmnet_kit.datasets.registry import load_dataset, split_of_path, splits_of
+from asmnet_kit.datasets.registry import (
+    MEASURED_SPLIT,
+    load_dataset,
+    split_of_path,
+    splits_of,
+)
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.sampling import clip_of
 from asmnet_kit.training.data.teacher_labels import Teacher, relabel
@@ -52,7 +60,8 @@ def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sou
         advice: what the user may do about too few pictures to hold some out; commands differ.
 
     Raises:
-        UsageError: a split called test, or splits of which none is an obvious choice.
+        UsageError: a split called test to train or validate on, or splits of which none is an
+            obvious choice.
         DatasetError: a data set or the teacher cannot be used.
     """
     sources = _chosen_faces(config, advice)
@@ -88,7 +97,7 @@ def _calibrated(teacher: Teacher, train: Dataset, conventions: Mapping[str, str]
 
 def _chosen_faces(config: TrainConfig, advice: str) -> Sources:
     data, points = Path(config.data), config.points or None
-    if "test" in (config.split, split_of_path(data)):
+    if MEASURED_SPLIT in (config.split, split_of_path(data)):
         raise UsageError(
             f"{data}: training on a test split is refused, since its NME would say nothing "
             "afterwards: train on another split or folder"
@@ -100,6 +109,7 @@ def _chosen_faces(config: TrainConfig, advice: str) -> Sources:
         folder = Path(config.val_data)
         has_val = "val" in splits_of(folder, config.format)
         val = load_dataset(folder, config.format, split="val" if has_val else None, points=scheme)
+        _refuse_test(val, folder)
         _refuse_shared(train, val)
         return Sources(train, val, f"{folder}")
     if split not in (None, "val") and "val" in splits_of(data, config.format):
@@ -112,6 +122,22 @@ def _chosen_faces(config: TrainConfig, advice: str) -> Sources:
         clips=subset_names(config.clips),
         advice=advice,
     )
+
+
+def _refuse_test(val: Dataset, folder: Path) -> None:
+    """Refuse to choose the best epoch by faces that accuracy is measured on afterwards.
+
+    Raises:
+        UsageError: there are some.
+    """
+    held_back = sum(face.split == MEASURED_SPLIT for face in val.faces)
+    if held_back:
+        raise UsageError(
+            f"--val-data {folder}: {held_back} of its {len(val.faces)} faces are a test split. "
+            "Validating on them is refused, since the best epoch is chosen by them and their NME "
+            "would say nothing afterwards: name a folder or split of other faces, or leave "
+            "--val-data out (pictures are then held out)"
+        )
 
 
 def _refuse_shared(train: Dataset, val: Dataset) -> None:

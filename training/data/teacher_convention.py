@@ -31,7 +31,7 @@ MAX_FACES = 20_000  # spread evenly over more: enough for ten slopes a point, 0.
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class TeacherConvention:
     """Where the labels lie, seen from the teacher's points, in the frame of the face.
 
     Attributes:
@@ -59,9 +59,9 @@ class Calibration:
         return np.asarray(points + moved, np.float32)
 
 
-def calibrate(
+def learn_convention(
     taught: NDArray[np.floating], labels: NDArray[np.floating], mirror: NDArray[np.integer]
-) -> Calibration:
+) -> TeacherConvention:
     """Learn the systematic difference between a teacher and labels.
 
     Args:
@@ -91,7 +91,7 @@ def calibrate(
     solved = np.stack(
         [_robust_fit(features, upright[:, n], point=n + 1) for n in range(len(mirror))], axis=1
     )  # [1 + K, N, 2]
-    return Calibration(shapes, offset=solved[0], slopes=solved[1:])
+    return TeacherConvention(shapes, offset=solved[0], slopes=solved[1:])
 
 
 def _with_mirrored(
@@ -111,7 +111,7 @@ def _in_face_frame(
     """
     turned = np.asarray(points, np.float64)
     seen = np.ones(turned.shape[:2], bool)
-    assert shapes.reference is not None  # calibrate made it of aligned shapes
+    assert shapes.reference is not None  # learn_convention made it of aligned shapes
     upright, scaled_rotation, _ = into_reference(shapes.reference, turned, seen)
     b, _ = shapes.coefficients(upright, seen)
     return scaled_rotation, b / np.sqrt(shapes.eigenvalues.astype(np.float64))

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import require_exists
+from asmnet_kit.base.npz import read_npz
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.folders import PICTURE_SUFFIXES
 from asmnet_kit.datasets.registry import PREPARED
 from asmnet_kit.face.crop import Points
 from asmnet_kit.face.metrics import mean_nme, per_face_nme
 from asmnet_kit.training.data.sampling import require_subsets, value_of
-from asmnet_kit.training.data.teacher_convention import calibrate
+from asmnet_kit.training.data.teacher_convention import learn_convention
 
 # Of a picture, before the number of a face in it.
 ENDING = re.compile(rf"({'|'.join(map(re.escape, PICTURE_SUFFIXES))})(?=(#\d+)?$)", re.IGNORECASE)
@@ -50,17 +51,22 @@ class Teacher:
             DatasetError: damaged, another layout, or a name that stands twice.
         """
         require_exists(path, expected="a teacher's .npz")
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                names, points = archive["names"], archive["points"]
-        except Exception as error:  # whatever zipfile, zlib and NumPy make of a damaged file
+        expected = "a teacher's .npz with arrays 'names' and 'points'"
+        arrays = read_npz(path, expected=expected, error=DatasetError)
+        if not {"names", "points"} <= set(arrays):
             raise DatasetError(
-                f"{path}: expected an .npz with arrays 'names' and 'points', got {error}"
-            ) from error
-        if names.ndim != 1 or points.ndim != 3 or points.shape != (len(names), points.shape[1], 2):
+                f"{path}: expected {expected}, got {', '.join(sorted(arrays)) or 'no array'}"
+            )
+        names, points = arrays["names"], arrays["points"]
+        if names.ndim != 1 or points.ndim != 3 or points.shape[::2] != (len(names), 2):
             raise DatasetError(
                 f"{path}: expected names [F] and points [F, N, 2], got {names.shape} and "
                 f"{points.shape}"
+            )
+        if (names.dtype.kind, points.dtype.kind) != ("U", "f"):
+            raise DatasetError(
+                f"{path}: expected names of text and points of floats, got {names.dtype} and "
+                f"{points.dtype}"
             )
         if not np.isfinite(points).all():
             raise DatasetError(f"{path}: expected finite points, some are NaN or infinite")
@@ -74,7 +80,7 @@ class Teacher:
         return cls({name: alias[name] for name, count in plain.items() if count == 1} | taught)
 
     def calibrated(self, dataset: Dataset, conventions: Mapping[str, str]) -> "Teacher":
-        """This teacher in the conventions of labels; see ``calibration``.
+        """This teacher in the conventions of labels; see ``teacher_convention``.
 
         Args:
             dataset: the training faces; no others may tell what a convention is.
@@ -86,7 +92,9 @@ class Teacher:
             UsageError: a subset that no face is in.
         """
         learnt = {
-            labelled: calibrate(*self._beside_labels(dataset, labelled), dataset.scheme.mirror)
+            labelled: learn_convention(
+                *self._beside_labels(dataset, labelled), dataset.scheme.mirror
+            )
             for labelled in sorted(set(conventions.values()))
         }
         points = dict(self.points)

@@ -52,6 +52,7 @@ CUT_BELOW = 0.5
 MAGIC = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png"}
 
 Progress = Callable[[int, int], None]
+PoseOf = Callable[[Face], "NDArray[np.float32] | None"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def prepare(
     size: int = SIZE,
     shard_bytes: int = SHARD_BYTES,
     max_bad_share: float = MAX_BAD_SHARE,
+    pose_of: PoseOf = lambda face: face.pose,
     progress: Progress | None = None,
 ) -> Prepared:
     """Write ``dataset`` as TFRecord shards below ``out``, or finish what an earlier call began.
@@ -100,6 +102,7 @@ def prepare(
             on a side; larger ones are shrunk.
         shard_bytes: about how large a shard becomes.
         max_bad_share: of pictures that cannot be decoded; more is an error.
+        pose_of: what a record holds as a face's pose: by default its label, where it has one.
         progress: called with (faces done, faces in all) after each face.
 
     Raises:
@@ -110,7 +113,7 @@ def prepare(
     """
     make_folder(out)
     with alone_in(out):
-        return _prepare(dataset, out, size, shard_bytes, max_bad_share, progress)
+        return _prepare(dataset, out, size, shard_bytes, max_bad_share, pose_of, progress)
 
 
 def _prepare(
@@ -119,6 +122,7 @@ def _prepare(
     size: int,
     shard_bytes: int,
     max_bad_share: float,
+    pose_of: PoseOf,
     progress: Progress | None,
 ) -> Prepared:
     plan = _resume_or_plan(dataset, out, size, shard_bytes)
@@ -132,7 +136,7 @@ def _prepare(
     sizes: dict[str, int] = {}
     for name, faces in _shards(dataset, plan["faces_per_shard"]):
         if not (out / name).exists():
-            _write_shard(out / name, faces, size, _shifted(progress, done, total))
+            _write_shard(out / name, faces, size, pose_of, _shifted(progress, done, total))
         kept = read_shard(out / name, points=dataset.scheme.points)
         written += len(kept)
         splits.update(face.split for face in kept if face.split)
@@ -221,7 +225,9 @@ def surroundings(face: Face, size: int) -> Surroundings:
     )
 
 
-def example(face: Face, picture: Surroundings) -> tf.train.Example:
+def example(
+    face: Face, picture: Surroundings, pose: NDArray[np.float32] | None
+) -> tf.train.Example:
     """The record of a face; its features are listed in asmnet_kit.datasets.read_shards."""
 
     def texts(*values: str) -> tf.train.Feature:
@@ -235,7 +241,7 @@ def example(face: Face, picture: Surroundings) -> tf.train.Example:
         "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture.encoded])),
         "image/format": texts(picture.format),
         "landmarks": floats(picture.landmarks),
-        "pose": floats(face.pose),
+        "pose": floats(pose),
         "detector_box": floats(picture.detector_box),
         "name": texts(face.name),
         "split": texts(*([face.split] if face.split else [])),
@@ -284,7 +290,7 @@ def _mean_record_bytes(dataset: Dataset, size: int) -> float:
     lengths = []
     for face in dataset.faces[:: max(1, len(dataset.faces) // SAMPLED_FACES)]:
         try:
-            lengths.append(example(face, surroundings(face, size)).ByteSize())
+            lengths.append(example(face, surroundings(face, size), face.pose).ByteSize())
         except (DatasetError, OSError):
             continue  # reported when its shard is written
     return float(np.mean(lengths)) if lengths else 1.0
@@ -300,14 +306,20 @@ def _shards(dataset: Dataset, faces_per_shard: int) -> Iterator[tuple[str, list[
             yield name, faces[start : start + faces_per_shard]
 
 
-def _write_shard(path: Path, faces: list[Face], size: int, progress: Callable[[int], None]) -> None:
+def _write_shard(
+    path: Path,
+    faces: list[Face],
+    size: int,
+    pose_of: PoseOf,
+    progress: Callable[[int], None],
+) -> None:
     """Write the faces that can be used, in order; the file appears when it is whole."""
     with replacing(path) as temporary:
         try:
             with tf.io.TFRecordWriter(str(temporary)) as writer:
                 for done, face in enumerate(faces, start=1):
                     try:
-                        record = example(face, surroundings(face, size))
+                        record = example(face, surroundings(face, size), pose_of(face))
                     except (DatasetError, OSError):
                         continue  # _left_out gives the reason
                     # Otherwise the order of the features differs from process to process.

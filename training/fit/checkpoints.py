@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import KitError
-from asmnet_kit.base.files import DAMAGED_NPZ, replacing
+from asmnet_kit.base.errors import KitError, ModelError
+from asmnet_kit.base.files import replacing
+from asmnet_kit.base.npz import read_npz
 
 Arrays = list[NDArray[Any]]
+
+LAST, BEST = "last.npz", "best.npz"  # of the epoch before now, and of the best one so far
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,7 @@ class Checkpoints:
                 raise KitError(
                     f"{self.path(name)}: the checkpoint of epoch {state.epoch + 1} could not be "
                     f"written ({error.strerror or error}). The checkpoint before it is intact: "
-                    "make room or mend the permissions, then run the same command with --resume"
+                    "make room or fix the permissions, then run the same command with --resume"
                 ) from error
 
     @staticmethod
@@ -86,20 +89,23 @@ class Checkpoints:
         """Read the checkpoint ``name``.
 
         Raises:
-            KitError: it is missing or cut off.
+            KitError: it is missing, cut off or another file.
         """
         path = self.path(name)
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                groups: dict[str, Arrays] = {"weights": [], "averages": [], "optimizer": []}
-                for key in sorted(archive.files):
-                    if key != "history":
-                        groups[key.split("_")[0]].append(archive[key])
-                return TrainingState(**groups, history=json.loads(str(archive["history"])))
-        except FileNotFoundError as error:
+        if not path.exists():
             raise KitError(
                 f"{path}: no checkpoint to resume from: the run stopped within its first epoch. "
                 "Delete the folder and start again without --resume"
+            )
+        arrays = read_npz(path, expected="a whole checkpoint")
+        groups: dict[str, Arrays] = {"weights": [], "averages": [], "optimizer": []}
+        try:
+            history = json.loads(str(arrays.pop("history")))
+            for key in sorted(arrays):
+                groups[key.split("_")[0]].append(arrays[key])
+        except (KeyError, ValueError) as error:
+            raise ModelError(
+                f"{path}: expected a whole checkpoint with a history, weights, averages and "
+                f"optimizer, got {', '.join(sorted(arrays)[:4])} ..."
             ) from error
-        except DAMAGED_NPZ as error:
-            raise KitError(f"{path}: not a whole checkpoint ({error})") from error
+        return TrainingState(**groups, history=history)

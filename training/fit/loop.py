@@ -1,7 +1,12 @@
 """The training loop: one compiled step under a distribution strategy, checkpoints, exact resume.
 
-It knows neither data sets nor architectures, so quantization-aware fine-tuning runs in it too. What
-is saved and validated is the *average* of the weights (EMA), batch-norm statistics included.
+A step gets pictures that augmentation has moved, and *upright* labels that it has not moved
+(``asmnet_kit.training.batch``). The network sees the pictures; only the loss looks at labels: it
+smooths them upright, which is all that a shape model can do, and moves them after their picture.
+
+The loop knows neither data sets nor architectures, so quantization-aware fine-tuning runs in it
+too. What is saved and validated is the *average* of the weights (EMA), batch-norm statistics
+included.
 """
 
 import math
@@ -19,10 +24,10 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import KitError
 from asmnet_kit.face.input_values import MEAN, SCALE
 from asmnet_kit.face.schemes import Scheme
+from asmnet_kit.training.batch import Batch
 from asmnet_kit.training.fit.checkpoints import Checkpoints, TrainingState
 from asmnet_kit.training.private_doors import random_generators
 
-Batch = Mapping[str, tf.Tensor]
 Weights = list[NDArray[Any]]
 Row = dict[str, float]  # one epoch of history.csv; every name ends in its unit where it has one
 
@@ -36,11 +41,13 @@ class Loss(Protocol):
         """Scalars by name, means over the batch; ``total`` is minimised, the others are logged."""
 
     def truth(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        """float32 [B, N, 2] in fractions of the augmented crop, and bool [B, N], labelled."""
+        """The labels where the pictures are: float32 [B, N, 2] in fractions of the augmented crop,
+        and bool [B, N], which have a label.
+        """
 
 
 class TrainingData(Protocol):
-    """Batches that depend on (seed, epoch, index) alone, so that a resumed run sees the same."""
+    """Batches that depend on the seed and the epoch alone, so that a resumed run sees the same."""
 
     @property
     def batch_size(self) -> int:
@@ -56,7 +63,8 @@ class TrainingData(Protocol):
     def epoch(self, index: int, *, replicas: range, replica_count: int) -> tf.data.Dataset:
         """The batches of epoch ``index`` for ``replicas`` of all ``replica_count``.
 
-        Each element is one replica's share of one step; shares of one step follow each other.
+        Each element is a ``Batch``, one replica's share of one step; shares of one step follow each
+        other.
         """
 
 
@@ -125,7 +133,7 @@ class FitResult:
     Attributes:
         history: one row per epoch.
         best_epoch: 0-based epoch with the lowest validation NME; the last one without validation.
-        finished: False when ``deadline`` ended the run before its last epoch.
+        finished: False when time ran out before the last epoch.
     """
 
     history: list[Row]
@@ -147,7 +155,7 @@ def fit(
     resume: bool = False,
     monitor: Monitor | None = None,
     strategy: tf.distribute.Strategy | None = None,
-    deadline: float | None = None,
+    out_of_time: Callable[[], bool] = lambda: False,
 ) -> FitResult:
     """Train ``model``; it ends with the averaged weights of its best epoch.
 
@@ -168,7 +176,7 @@ def fit(
         resume: go on from the last checkpoint.
         monitor: progress and logs.
         strategy: of tf.distribute; the default one without.
-        deadline: ``time.monotonic()`` after which no further epoch begins.
+        out_of_time: asked before each epoch; no further one begins once it says so.
 
     Raises:
         KitError: the loss or the weights are no longer finite; no checkpoint, or not one of this
@@ -187,7 +195,7 @@ def fit(
         best = checkpoints.load("best")
     finished = True
     for epoch in range(len(history), schedule.epochs):
-        if deadline is not None and time.monotonic() >= deadline:
+        if out_of_time():
             finished = False
             break
         row = trainer.train_epoch(epoch, seed=seed, monitor=monitor)

@@ -30,7 +30,7 @@ UNITS = {
     "landmark": "mse + alpha asm (Eq. 9), or the unit of the chosen loss",
     "pose": "(degrees / 90) squared per angle (Eq. 11)",
     "nme_percent": "training batches with augmentation, percent of the outer eye distance",
-    "val_nme_percent": "validation, averaged weights, percent of the outer eye distance",
+    "val_nme_percent": "validation, averaged weights, as evaluate measures it",
     "val_yaw_mae_deg": "validation, degrees",
     "val_pitch_mae_deg": "validation, degrees",
     "val_roll_mae_deg": "validation, degrees",
@@ -97,7 +97,7 @@ class RunMonitor:
         except (OSError, tf.errors.OpError) as error:
             raise KitError(
                 f"{self.run}: the logs of epoch {len(history)} could not be written ({error}). "
-                "Its checkpoint is intact: make room or mend the permissions, then go on with "
+                "Its checkpoint is intact: make room or fix the permissions, then go on with "
                 f"asmnet-kit train --resume --out {shlex.quote(str(self.run))}"
             ) from error
 

@@ -26,7 +26,7 @@ class KerasPredictor:
     Args:
         source: a run folder, a .keras file, or a model in memory (one that is being trained: its
             weights may change between calls).
-        name: what reports call it; the file's or the model's name unless told.
+        name: what reports call it; by default the file's or the model's name.
 
     Raises:
         ModelError: the file cannot be read, or is no landmark model.

@@ -7,8 +7,6 @@ convolution before it: it is taken with it or not at all.
 import contextlib
 import socket
 import sys
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.base.files import require_exists
+from asmnet_kit.base.npz import read_npz
 from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.training.networks.heads import landmark_layer
 from asmnet_kit.training.networks.keras_predictor import load_model
@@ -305,11 +304,7 @@ def _read_folded(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         ModelError: no .npz, or numbers that are not finite.
     """
-    try:
-        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name]) for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ModelError(f"{path}: expected an .npz file of weights, got: {error}") from error
+    arrays = read_npz(path, expected="an .npz file of weights")
     bad = [
         name
         for name, array in arrays.items()

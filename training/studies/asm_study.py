@@ -170,13 +170,17 @@ def run_once(base: TrainConfig, variant: Variant, seed: int, out: Path) -> Outco
     """Train one variant with one seed, or take what an earlier call trained."""
     from asmnet_kit.base.run_folder import CONFIG
     from asmnet_kit.training.manifest import read_manifest
-    from asmnet_kit.training.run import train
+    from asmnet_kit.training.run import resume, train
 
     run = out / f"{variant.name}_{seed}"
     config = replace(base, seed=seed, **variant.settings).validated()
     begun = (run / CONFIG).exists()
     if not begun or not read_manifest(run).get("finished_at"):
-        train(config, run, resume=begun, command="python -m asmnet_kit.training.studies.asm_study")
+        command = "python -m asmnet_kit.training.studies.asm_study"
+        if begun:
+            resume(run, asdict(config), command=command)
+        else:
+            train(config, run, command=command)
     elif differences := TrainConfig.load(run / CONFIG).differences(config):
         raise UsageError(
             f"{run} holds another study ({'; '.join(differences)}): choose another --out"

@@ -155,12 +155,14 @@ def measure(
     from asmnet_kit.datasets.registry import load_dataset
     from asmnet_kit.training.config import TrainConfig
     from asmnet_kit.training.data.batches import CachedBatch, FaceBatches
+    from asmnet_kit.training.data.prepared import prepared_size
     from asmnet_kit.training.data.write_shards import prepare
     from asmnet_kit.training.fit.loop import Schedule, Trainer, TrainingData
-    from asmnet_kit.training.loss.losses import AsmLoss, AsmOperator
+    from asmnet_kit.training.loss.asm_operator import AsmOperator
+    from asmnet_kit.training.loss.losses import AsmLoss
     from asmnet_kit.training.networks.build import build
     from asmnet_kit.training.networks.counting import macs
-    from asmnet_kit.training.run import fit_shape_model, prepared_size, seed_everything
+    from asmnet_kit.training.run import fit_shape_model, seed_everything
     from asmnet_kit.training.studies.plain_fit import PlainFit
 
     dataset = load_dataset(data, data_format)

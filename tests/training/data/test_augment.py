@@ -1,4 +1,4 @@
-"""Pixels, landmarks and pose move together, and depend on (seed, epoch, index) alone."""
+"""Pixels, landmarks and pose move together, and depend on (seed, epoch, face, showing) alone."""
 
 from dataclasses import replace
 
@@ -7,12 +7,14 @@ import pytest
 
 from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.schemes import SCHEME_68
+from asmnet_kit.face.shape_model.align import generic_reference
+from asmnet_kit.training.batch import move_labels
 from asmnet_kit.training.data.augment import (
     NO_AUGMENTATION,
     AugmentRanges,
     change_pixels,
     cut,
-    draw_placement,
+    draw_transform,
     generator,
     similarity,
 )
@@ -27,9 +29,9 @@ def moved(point: tuple[float, float], transform: np.ndarray) -> np.ndarray:
 
 def test_without_augmentation_the_crop_is_the_one_of_inference() -> None:
     image = np.random.default_rng(0).integers(0, 256, (90, 100, 3), np.uint8)
-    placement = draw_placement(NO_AUGMENTATION, generator(0, 0, 0))
-    np.testing.assert_array_equal(placement.transform, [[1, 0, 0], [0, 1, 0]])
-    np.testing.assert_array_equal(cut(image, CROP, placement.transform), CROP.cut(image))
+    moved_crop = draw_transform(NO_AUGMENTATION, generator(0, 0, 0))
+    np.testing.assert_array_equal(moved_crop.matrix, [[1, 0, 0], [0, 1, 0]])
+    np.testing.assert_array_equal(cut(image, CROP, moved_crop.matrix), CROP.cut(image))
     crop = CROP.cut(image)
     np.testing.assert_array_equal(change_pixels(crop, NO_AUGMENTATION, generator(0, 0, 0)), crop)
 
@@ -68,45 +70,50 @@ def test_pixels_go_where_the_transform_says(flipped: bool, roll_deg: float) -> N
 
 
 def test_a_mirrored_face_has_its_pairs_swapped_by_the_scheme() -> None:
-    """A symmetric shape, mirrored and with pairs swapped, is itself again."""
-    random = np.random.default_rng(1)
-    half = random.uniform(-0.4, 0.4, (68, 2))
-    mirror = SCHEME_68.mirror
-    symmetric = (half + half[mirror] * [-1, 1]) / 2
-    transform = similarity(flipped=True, roll_deg=0, zoom=1, shift=NOWHERE)
-    result = symmetric[mirror] @ transform[:, :2].T
-    np.testing.assert_allclose(result, symmetric, atol=1e-7)
+    """Whose right eye is shut has a shut left eye in the mirror: under the left eye's numbers.
+
+    Landmarks 36 and 39 are the corners of the right eye, 42 and 45 of the left one, 8 is the chin.
+    """
+    upright = generic_reference(68)
+    mirrored = draw_transform(replace(NO_AUGMENTATION, flip=1.0), generator(0, 0, 0))
+    batch = {"transform": mirrored.matrix[None], "flipped": [mirrored.flipped]}
+    labels = move_labels(upright[None], batch, SCHEME_68.mirror).numpy()[0]
+    for landmark, counterpart in ((36, 45), (45, 36), (39, 42), (42, 39), (8, 8)):
+        x, y = upright[counterpart]
+        np.testing.assert_allclose(labels[landmark], [-x, y], atol=1e-7)
+    # The right eye stays on the image's left.
+    assert labels[36, 0] < labels[39, 0] < 0 < labels[42, 0] < labels[45, 0]
 
 
 def test_pose_follows_mirror_and_turn() -> None:
     ranges = replace(NO_AUGMENTATION, flip=1.0, rotation=1.0)
-    placement = draw_placement(ranges, generator(3, 0, 0))
-    assert placement.flipped
-    pose = placement.pose(np.array([20.0, 10.0, 5.0], np.float32))
-    np.testing.assert_allclose(pose, [-20, 10, -5 + placement.roll_deg], atol=1e-4)
-    assert np.isnan(placement.pose(np.full(3, np.nan, np.float32))).all()
+    moved_crop = draw_transform(ranges, generator(3, 0, 0))
+    assert moved_crop.flipped
+    pose = moved_crop.pose(np.array([20.0, 10.0, 5.0], np.float32))
+    np.testing.assert_allclose(pose, [-20, 10, -5 + moved_crop.roll_deg], atol=1e-4)
+    assert np.isnan(moved_crop.pose(np.full(3, np.nan, np.float32))).all()
 
 
 def test_every_draw_stays_within_its_range() -> None:
     ranges = AugmentRanges()
     for index in range(300):
-        placement = draw_placement(ranges, generator(0, 0, index))
-        zoom = np.sqrt(abs(np.linalg.det(placement.transform[:, :2])))
+        moved_crop = draw_transform(ranges, generator(0, 0, index))
+        zoom = np.sqrt(abs(np.linalg.det(moved_crop.matrix[:, :2])))
         # The zoom is 1 / side; float32 leaves 1e-6 of it.
         assert ranges.smallest_crop - 1e-5 <= 1 / zoom <= 1 / ranges.smallest_crop + 1e-5
-        assert np.abs(placement.transform[:, 2]).max() <= 2 * ranges.shift
-        assert abs(placement.roll_deg) <= 2 * ranges.rotation_deg
-        assert (np.linalg.det(placement.transform[:, :2]) < 0) == placement.flipped
+        assert np.abs(moved_crop.matrix[:, 2]).max() <= 2 * ranges.shift
+        assert abs(moved_crop.roll_deg) <= 2 * ranges.rotation_deg
+        assert (np.linalg.det(moved_crop.matrix[:, :2]) < 0) == moved_crop.flipped
 
 
-def test_the_same_seed_epoch_and_index_give_the_same_picture_and_others_do_not() -> None:
+def test_the_same_seed_epoch_face_and_showing_give_the_same_picture_and_others_do_not() -> None:
     crop = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     everything = replace(
         AugmentRanges(), colour=1.0, blur=1.0, low=1.0, noise=1.0, occlusion=1.0, grey=0.0
     )
-    first = change_pixels(crop, everything, generator(1, 2, 3))
-    np.testing.assert_array_equal(first, change_pixels(crop, everything, generator(1, 2, 3)))
-    for other in [(0, 2, 3), (1, 0, 3), (1, 2, 0)]:
+    first = change_pixels(crop, everything, generator(1, 2, 3, 4))
+    np.testing.assert_array_equal(first, change_pixels(crop, everything, generator(1, 2, 3, 4)))
+    for other in [(0, 2, 3, 4), (1, 0, 3, 4), (1, 2, 0, 4), (1, 2, 3, 0)]:
         assert (first != change_pixels(crop, everything, generator(*other))).any()
 
 

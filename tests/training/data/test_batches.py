@@ -1,5 +1,6 @@
 """Batches: what they hold, that they repeat exactly, and how they are shared among replicas."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,10 @@ from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.datasets.base import Dataset, PictureFile
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.crop import CROP_SCALE
-from asmnet_kit.training.data.augment import NO_AUGMENTATION
+from asmnet_kit.training.data.augment import NO_AUGMENTATION, generator
 from asmnet_kit.training.data.batches import FaceBatches, targets_of
+from asmnet_kit.training.data.sampling import sampling_of
+from asmnet_kit.training.subset_options import OTHERS
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,8 @@ def test_an_epoch_shows_faces_once_in_an_order_of_its_own(dataset: Dataset) -> N
     batches = batches_of(dataset)
     assert batches.steps_per_epoch == 2
     first, second = batches.order(0), batches.order(1)
-    assert len(set(first.ravel())) == 8
+    assert len(set(first[..., 0].ravel())) == 8
+    assert not first[..., 1].any()  # each is its face's first showing
     assert (first != second).any()
     np.testing.assert_array_equal(first, batches_of(dataset).order(0))
 
@@ -74,6 +78,42 @@ def test_batches_repeat_bit_for_bit(dataset: Dataset) -> None:
     ):
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_a_face_shown_three_times_an_epoch_is_three_different_pictures(dataset: Dataset) -> None:
+    """Six faces of weight 3 are 18 showings: mirrored, cropped, coloured anew each time."""
+    faces = dataset.faces[:6]
+    sampling = sampling_of(faces, weights={OTHERS: 3.0}, clips=())
+    batches = FaceBatches(faces, dataset.scheme, size=64, batch_size=6, seed=0, sampling=sampling)
+    seen: dict[bytes, set[bytes]] = defaultdict(set)
+    for batch in epoch(batches, 0):
+        for upright, image in zip(batch["upright"], batch["image"], strict=True):
+            seen[upright.tobytes()].add(image.tobytes())
+    assert [len(pictures) for pictures in seen.values()] == [3] * 6
+    again = FaceBatches(faces, dataset.scheme, size=64, batch_size=6, seed=0, sampling=sampling)
+    for one, other in zip(epoch(batches, 2), epoch(again, 2), strict=True):
+        np.testing.assert_array_equal(one["image"], other["image"])
+
+
+def test_a_frame_shown_twice_for_its_clip_is_two_pictures(dataset: Dataset) -> None:
+    """A clip of one frame with weight 2, and one of three with weight 4: six pictures."""
+    names = ["Ann_10.jpg", "Bob_10.jpg", "Bob_11.jpg", "Bob_12.jpg"]
+    faces = [
+        replace(face, name=name, subsets=("v", "a" if name[0] == "A" else "b"))
+        for face, name in zip(dataset.faces, names, strict=False)
+    ]
+    sampling = sampling_of(faces, weights={"a": 2.0, "b": 4.0}, clips=("v",))
+    batches = FaceBatches(faces, dataset.scheme, size=64, batch_size=6, seed=0, sampling=sampling)
+    (batch,) = epoch(batches, 0)
+    assert len({image.tobytes() for image in batch["image"]}) == 6
+
+
+def test_the_first_showing_has_the_pictures_of_an_epoch_without_weights(dataset: Dataset) -> None:
+    """So a run without ``--sampling`` is what it was before showings were numbered."""
+    numbers = generator(5, 3, 7).integers(0, 2**32, 8)
+    first = np.random.Generator(np.random.SFC64([5, 3, 7]))
+    np.testing.assert_array_equal(numbers, first.integers(0, 2**32, 8))
+    assert (numbers != generator(5, 3, 7, 1).integers(0, 2**32, 8)).all()
 
 
 def test_shapes_and_types_are_those_that_the_loss_expects(dataset: Dataset) -> None:
@@ -109,8 +149,10 @@ def test_landmarks_moved_by_the_transform_lie_on_their_dots(dataset: Dataset) ->
         assert image[pixels[inside, 1], pixels[inside, 0]].mean() > 170 > image.mean()
 
 
-def test_replicas_share_each_batch_without_overlap(dataset: Dataset) -> None:
-    batches = batches_of(dataset)
+@pytest.mark.parametrize("weight", [1.0, 1.5])
+def test_replicas_share_each_batch_without_overlap(dataset: Dataset, weight: float) -> None:
+    sampling = sampling_of(dataset.faces, weights={OTHERS: weight}, clips=())
+    batches = batches_of(dataset, sampling=sampling)
     whole = epoch(batches, 0)
     shares = epoch(batches, 0, range(2), 2)
     other_worker = epoch(batches, 0, range(1, 2), 2)

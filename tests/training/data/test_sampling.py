@@ -8,7 +8,7 @@ import pytest
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.datasets.base import Face, PictureFile
-from asmnet_kit.training.data.sampling import sampling_of
+from asmnet_kit.training.data.sampling import Sampling, sampling_of, showings
 from asmnet_kit.training.subset_options import OTHERS, subset_conventions, subset_values
 
 
@@ -50,6 +50,40 @@ def test_a_weight_says_how_often_a_picture_is_shown() -> None:
     # Each mean has a standard deviation below sqrt(0.25 / 400) = 0.025: 0.1 is four of them.
     assert all(abs(total[i] / 400 - 1.5) < 0.1 for i in range(4))
     assert all(abs(total[i] / 400 - 0.25) < 0.1 for i in range(4, 8))
+
+
+class Lowest:
+    """A generator whose uniform numbers are all 0, the least that there is."""
+
+    def __init__(self, seed: int) -> None:
+        generator = np.random.default_rng(seed)
+        self.permutation, self.choice = generator.permutation, generator.choice
+
+    def random(self) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_epoch_has_its_size_for_any_weights_and_any_draw(seed: int) -> None:
+    """Sums of decimals end an ulp low: ten weights of 0.1 make 0.9999999999999999."""
+    random = np.random.default_rng(seed)
+    steps = int(random.choice([3, 7, 10, 100]))
+    weights = random.integers(0, 3 * steps, int(random.integers(10, 60))) / steps
+    weights[-3:] = 0
+    if seed == 0:
+        weights = np.full(10, 0.1)
+    groups = tuple(np.array([index]) for index in range(len(weights)))
+    sampling = Sampling(weights, groups)
+    for draw in range(20):
+        for generator in (Lowest(draw), np.random.default_rng(draw)):
+            shown = sampling.draw(generator)
+            assert len(shown) == sampling.epoch_size
+            times = np.bincount(shown, minlength=len(weights))
+            assert (times <= np.ceil(weights)).all()
+
+
+def test_showings_number_each_face_s_appearances() -> None:
+    assert showings(np.array([4, 2, 4, 4, 2, 7])).tolist() == [0, 0, 1, 2, 1, 0]
 
 
 def test_a_weight_of_zero_leaves_a_subset_out() -> None:

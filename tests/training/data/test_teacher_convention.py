@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.face.shape_model.align import generic_reference
-from asmnet_kit.training.data.teacher_convention import calibrate
+from asmnet_kit.training.data.teacher_convention import learn_convention
 
 N = 68
 MIRROR = SCHEMES[N].mirror
@@ -55,9 +55,9 @@ def test_an_error_that_depends_on_the_expression_is_learnt_on_one_half_and_gone_
     noisy = labels + turned_by(np.random.default_rng(1).normal(0, 0.01, labels.shape), turn)
     noisy[::3, :10] = np.nan  # a hidden cheek, chin included
     noisy[1::50] = 0.0  # labels that are plainly wrong
-    calibration = calibrate(taught[:400], noisy[:400], MIRROR)
+    convention = learn_convention(taught[:400], noisy[:400], MIRROR)
     before = distance(taught[400:], labels[400:], turn[400:])
-    after = distance(calibration.corrected(taught[400:]), labels[400:], turn[400:])
+    after = distance(convention.corrected(taught[400:]), labels[400:], turn[400:])
     # Ten brows of 0.02 and a chin of 0.03 x 0.5 on average, over 68 points.
     assert before == pytest.approx((10 * 0.02 + 0.015) / 68, rel=0.05)
     # The noise of 400 faces, 0.01 / sqrt(2 x 400) for each of the few terms of the fit.
@@ -66,12 +66,12 @@ def test_an_error_that_depends_on_the_expression_is_learnt_on_one_half_and_gone_
 
 def test_the_correction_turns_and_grows_with_the_face() -> None:
     taught, openness, turn = faces(300)
-    calibration = calibrate(taught, taught + turned_by(lower_brows(openness), turn), MIRROR)
+    convention = learn_convention(taught, taught + turned_by(lower_brows(openness), turn), MIRROR)
     quarter = 2j  # twice as large, turned by 90 degrees
     moved = turned_by(taught[:5], np.full(5, quarter)) + 1000
     np.testing.assert_allclose(
-        calibration.corrected(moved),
-        turned_by(calibration.corrected(taught[:5]).astype(float), np.full(5, quarter)) + 1000,
+        convention.corrected(moved),
+        turned_by(convention.corrected(taught[:5]).astype(float), np.full(5, quarter)) + 1000,
         atol=0.01,  # pixels; float32 of numbers near 1000
     )
 
@@ -79,9 +79,9 @@ def test_the_correction_turns_and_grows_with_the_face() -> None:
 def test_too_few_labels_are_refused() -> None:
     taught, _, _ = faces(99)
     with pytest.raises(DatasetError, match=r"at least 100 labelled faces .* got 99"):
-        calibrate(taught, taught, MIRROR)
+        learn_convention(taught, taught, MIRROR)
     taught, _, _ = faces(150)
     hidden = taught.copy()
     hidden[:, [3, 13]] = np.nan
     with pytest.raises(DatasetError, match=r"point 4 labelled .* got 0"):
-        calibrate(taught, hidden, MIRROR)
+        learn_convention(taught, hidden, MIRROR)

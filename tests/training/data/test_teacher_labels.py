@@ -125,7 +125,11 @@ def test_each_face_of_a_picture_has_its_own_points(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"names": np.array(["a"])}, "expected an .npz with arrays"),
+        ({"names": np.array(["a"])}, "expected a teacher's .npz with arrays"),
+        (
+            {"names": np.array([1]), "points": np.ones((1, N, 2))},
+            "expected names of text and points of floats",
+        ),
         ({"names": np.array(["a"]), "points": np.ones((2, N, 2))}, r"expected names \[F\]"),
         ({"names": np.array(["a"]), "points": np.full((1, N, 2), np.nan)}, "finite"),
     ],
@@ -141,7 +145,7 @@ def test_a_missing_or_damaged_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no such file"):
         Teacher.load(tmp_path / "none.npz")
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 truncated")
-    with pytest.raises(DatasetError, match=r"expected an .npz"):
+    with pytest.raises(DatasetError, match="expected a teacher's"):
         Teacher.load(tmp_path / "bad.npz")
 
 

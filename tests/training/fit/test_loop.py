@@ -200,7 +200,7 @@ def test_an_unreadable_picture_stops_the_run_with_its_own_message(
 
 def test_a_run_out_of_time_begins_no_further_epoch(dataset: Dataset) -> None:
     with pytest.raises(KitError, match="no epoch was trained"):
-        run(dataset, tiny_model(), deadline=0.0)
+        run(dataset, tiny_model(), out_of_time=lambda: True)
 
 
 def test_mixed_precision_trains_and_resumes(dataset: Dataset, tmp_path: Path) -> None:
@@ -257,8 +257,19 @@ def test_a_cut_off_checkpoint_is_refused(dataset: Dataset, tmp_path: Path) -> No
     path = checkpoints.path("last")
     for content in (path.read_bytes()[:-500], b""):  # a full disk; a power cut
         path.write_bytes(content)
-        with pytest.raises(KitError, match="not a whole checkpoint"):
+        with pytest.raises(KitError, match="expected a whole checkpoint"):
             run(dataset, tiny_model(), checkpoints=checkpoints, resume=True)
+
+
+@pytest.mark.parametrize(
+    "content", [{"history": np.array("[]"), "other_0": np.ones(1)}, {"weights_0000": np.ones(1)}]
+)
+def test_an_npz_that_is_no_checkpoint_is_refused(
+    content: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "last.npz", **content)
+    with pytest.raises(KitError, match=r"last\.npz: expected a whole checkpoint"):
+        Checkpoints(tmp_path).load("last")
 
 
 def test_a_checkpoint_of_another_model_is_refused(dataset: Dataset, tmp_path: Path) -> None:
@@ -288,7 +299,8 @@ TWO_DEVICES = """
     from asmnet_kit.training.fit.loop import Schedule, fit
     from asmnet_kit.training.data.batches import FaceBatches
     from asmnet_kit.training.loss.losses import AsmLoss
-    from asmnet_kit.training.run import choose_strategy, seed_everything
+    from asmnet_kit.training.devices import choose_strategy
+    from asmnet_kit.training.run import seed_everything
 
     dataset = load_dataset(Path(sys.argv[1]), "300w")
 

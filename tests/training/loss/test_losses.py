@@ -1,4 +1,4 @@
-"""ASM-LOSS: the operator in the graph, moving truths, the terms and the alpha schedule."""
+"""ASM-LOSS: the operator in the graph, truths that move, and the terms."""
 
 import math
 
@@ -12,16 +12,14 @@ from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.training import catalogue
-from asmnet_kit.training.loss.alpha import constant_value
+from asmnet_kit.training.batch import move_labels
+from asmnet_kit.training.loss.asm_operator import AsmOperator
 from asmnet_kit.training.loss.losses import (
     EYE_DISTANCE,
     LOSSES,
     SMOOTH_L1_BEND,
     TERM_UNITS,
     AsmLoss,
-    AsmOperator,
-    alpha,
-    move,
     pose_term,
 )
 
@@ -168,10 +166,9 @@ def test_the_operator_equals_numpy_for_incomplete_shapes(aligned: bool) -> None:
 def test_an_aligned_operator_commutes_with_rotation_scale_and_shift() -> None:
     operator = AsmOperator(shape_model(aligned=True))
     shapes = faces(8, seed=4)
-    transform = tf.repeat(tf.constant(turned(45, scale=1.3))[None], 8, axis=0)
-    unflipped, identity = tf.fill([8], False), np.arange(68)
-    moved_first = operator(move(shapes, transform, unflipped, identity))
-    moved_last = move(operator(shapes), transform, unflipped, identity)
+    batch, identity = batch_of(shapes, transform=turned(45, scale=1.3)), np.arange(68)
+    moved_first = operator(move_labels(shapes, batch, identity))
+    moved_last = move_labels(operator(shapes), batch, identity)
     np.testing.assert_allclose(moved_first, moved_last, atol=1e-6)
 
 
@@ -189,24 +186,7 @@ def test_the_operator_works_eagerly_in_a_function_in_tf_data_and_under_mixed_pre
     np.testing.assert_allclose(half, eager, atol=3e-4)
 
 
-# --- moving -------------------------------------------------------------------------------------
-
-
-def test_move_swaps_pairs_and_reflects_where_flipped() -> None:
-    # Three points: a pair (0, 1) and a middle one. Mirroring puts the left point's mirror image
-    # under the right one's number.
-    points = tf.constant([[[-0.4, 0.1], [0.3, 0.2], [0.1, 0.0]]] * 2)
-    reflect = [[-1.0, 0, 0], [0, 1, 0]]
-    transform = tf.constant([[[1.0, 0, 0], [0, 1, 0]], reflect])
-    moved = move(points, transform, tf.constant([False, True]), np.array([1, 0, 2]))
-    np.testing.assert_allclose(moved[0], points[0])
-    np.testing.assert_allclose(moved[1], [[-0.3, 0.2], [0.4, 0.1], [-0.1, 0.0]])
-
-
-def test_a_turn_by_90_degrees_takes_right_to_down_and_then_shifts() -> None:
-    transform = tf.constant([[[0.0, -1, 0.5], [1, 0, 0.25]]])
-    moved = move(tf.constant([[[1.0, 0.0]]]), transform, tf.constant([False]), np.array([0]))
-    np.testing.assert_allclose(moved, [[[0.5, 1.25]]])
+# --- moving ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("degrees", [-45.0, 0.0, 45.0])
@@ -388,34 +368,3 @@ def test_wrong_choices_are_refused() -> None:
 
 def test_the_catalogue_names_every_loss() -> None:
     assert list(catalogue.LOSSES) == list(LOSSES)
-
-
-# --- alpha --------------------------------------------------------------------------------------
-
-
-def test_alpha_falls_at_the_thirds() -> None:
-    assert [alpha(i, 9, "paper") for i in range(9)] == [2, 2, 2, 1, 1, 1, 0.5, 0.5, 0.5]
-    # l = 10: i < 3.33 and i < 6.67.
-    assert [alpha(i, 10, "paper") for i in range(10)] == [2] * 4 + [1] * 3 + [0.5] * 3
-    assert alpha(0, 1, "paper") == 2
-    assert [alpha(i, 2, "paper") for i in range(2)] == [2, 1]
-
-
-def test_a_constant_alpha_does_not_change() -> None:
-    assert {alpha(i, 5, "constant:0.25") for i in range(5)} == {0.25}
-    assert constant_value("constant:0") == 0
-    assert constant_value("paper") is None
-
-
-@pytest.mark.parametrize(
-    "schedule", ["", "Paper", "constant", "constant:", "constant:-1", "constant:nan"]
-)
-def test_an_unknown_schedule_is_refused(schedule: str) -> None:
-    with pytest.raises(UsageError, match="'paper' or 'constant:V'"):
-        alpha(0, 3, schedule)
-
-
-@pytest.mark.parametrize("epoch", [-1, 3])
-def test_an_epoch_outside_the_training_is_refused(epoch: int) -> None:
-    with pytest.raises(UsageError, match="an epoch from 0 to 2"):
-        alpha(epoch, 3, "paper")

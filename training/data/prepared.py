@@ -1,0 +1,126 @@
+"""A run's faces in record shards, where random access is quick.
+
+Original photographs can be fifty times as large as a crop. Training faces keep their surroundings
+at the size that augmentation can use, compressed: each is changed before the network sees it
+anyway. Validation faces keep the very crop that the network is to see, lossless, so that an
+epoch's validation NME is what ``evaluate`` says of the same weights.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from asmnet_kit.base.console import counting
+from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.run_folder import RECORDS
+from asmnet_kit.datasets.base import Dataset, Face, Picture
+from asmnet_kit.datasets.registry import PREPARED, load_dataset
+from asmnet_kit.face.crop import CROP_SCALE, Crop, Points
+from asmnet_kit.face.pictures import Image
+from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.data.augment import AugmentRanges
+from asmnet_kit.training.data.batches import crop_of, pose_of
+from asmnet_kit.training.data.sources import Sources
+from asmnet_kit.training.data.write_shards import WINDOW_SCALE, prepare
+
+
+@contextmanager
+def prepared_faces(
+    sources: Sources, run: Path | None, config: TrainConfig
+) -> Iterator[tuple[Dataset, Dataset]]:
+    """Training and validation faces, prepared. Data that is prepared already is used as it is.
+
+    Args:
+        run: the shards stay in its folder ``records``, for a run that may be resumed; None keeps
+            them in a temporary folder while the block runs.
+
+    Raises:
+        DatasetError: pictures cannot be decoded, or shards cannot be written.
+    """
+    if config.format == PREPARED:
+        yield sources.train, sources.val
+    elif run is not None:
+        yield _prepare(sources, run / RECORDS, config.input_size)
+    else:
+        with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as folder:
+            yield _prepare(sources, Path(folder), config.input_size)
+
+
+def prepared_size(input_size: int) -> int:
+    """Side of a record's window, pixels, with which no augmented crop must be enlarged."""
+    smallest_crop = CROP_SCALE * AugmentRanges().smallest_crop
+    return int(np.ceil(input_size * WINDOW_SCALE / smallest_crop))
+
+
+def _prepare(sources: Sources, folder: Path, input_size: int) -> tuple[Dataset, Dataset]:
+    train, val = sources.train, sources.val
+    size = prepared_size(input_size)
+    with counting("preparing training faces") as progress:
+        # A resumed run then need not fit its poses again: 0.7 ms a face.
+        poses = partial(pose_of, scheme=train.scheme)
+        prepare(train, folder / "train", size=size, pose_of=poses, progress=progress)
+    crops = dataclasses.replace(val, faces=tuple(cut_face(face, input_size) for face in val.faces))
+    with counting("preparing validation faces") as progress:
+        prepare(crops, folder / "val_crops", size=size, progress=progress)
+    return _prepared(train, folder / "train"), _prepared(val, folder / "val_crops")
+
+
+def _prepared(dataset: Dataset, folder: Path) -> Dataset:
+    return dataclasses.replace(load_dataset(folder, PREPARED), name=dataset.name)
+
+
+@dataclass(frozen=True)
+class CropPicture:
+    """The crop of a face as a picture of its own: lossless, made when it is read.
+
+    Attributes:
+        picture: that the crop is cut from.
+        crop: where it lies.
+    """
+
+    picture: Picture
+    crop: Crop
+
+    @property
+    def name(self) -> str:
+        return self.picture.name
+
+    def size_bytes(self) -> int:
+        """Of the picture it is cut from, by which changed data is noticed."""
+        return self.picture.size_bytes()
+
+    def read(self) -> Image:
+        return self.crop.cut(self.picture.read())
+
+    def read_encoded(self) -> bytes:
+        done, png = cv2.imencode(".png", cv2.cvtColor(self.read(), cv2.COLOR_RGB2BGR))
+        if not done:
+            raise DatasetError(f"{self.name}: its crop cannot be encoded as a PNG")
+        return png.tobytes()
+
+
+def cut_face(face: Face, input_size: int) -> Face:
+    """``face`` in a picture that is its crop for a network, landmarks and box moved with it.
+
+    The crop of the result is the whole picture, pixel by pixel: 1.2 times its box's longer side
+    are ``input_size`` pixels.
+    """
+    crop = crop_of(face, input_size)
+
+    def moved(points: Points) -> Points:
+        return np.asarray(points @ crop.matrix[:, :2].T + crop.matrix[:, 2], np.float32)
+
+    box = face.detector_box
+    return dataclasses.replace(
+        face,
+        picture=CropPicture(face.picture, crop),
+        landmarks=moved(face.landmarks),
+        detector_box=None if box is None else moved(box.reshape(2, 2)).reshape(4),
+    )
