@@ -32,6 +32,7 @@ ROOMS = (
     "tflite",
     "shipping",
     "drawn_faces",
+    "people",
     "predict",
     "measure",
     "doctor",
