@@ -22,7 +22,7 @@ def photograph(scene: Array, face: Array, rng: np.random.Generator) -> NDArray[n
     size = len(scene)
     bright = max(float(np.percentile(face.mean(axis=1), 80)), 1e-3) if len(face) else MID
     # A camera does not lift dark skin to the brightness of light skin: only a part of the way.
-    wanted = rng.uniform(0.28, 0.8) * (bright / MID) ** 0.45
+    wanted = rng.uniform(0.28, 0.8) * (bright / MID) ** 0.55
     night = rng.random() < 0.07
     if night:
         wanted *= rng.uniform(0.15, 0.5)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.face.crop import Points
 from asmnet_kit.face.pictures import Image
-from asmnet_kit.people import backdrop, film, surface
+from asmnet_kit.people import backdrop, film, noise, surface
 from asmnet_kit.people.assets import load
 from asmnet_kit.people.body import Body, Part, build, head_triangles
 from asmnet_kit.people.camera import Camera, framed, random_camera, random_pose
@@ -30,6 +30,7 @@ from asmnet_kit.people.look import Look, random_look
 from asmnet_kit.people.paint import areas
 from asmnet_kit.people.raster import Fragments, nearest, rasterise, vertex_normals
 from asmnet_kit.people.shape import mean_head, random_expression, random_identity
+from asmnet_kit.people.things import Outfit, Thing, random_outfit
 
 Array = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -115,11 +116,12 @@ def draw(
     identity, expression = random_identity(rng), random_expression(rng)
     look = random_look(rng, identity)
     body = build(identity, expression, look)
+    outfit = random_outfit(rng, body.head, body.points.all98, look)
     camera = random_camera(rng, pose, size * OVERSAMPLING)
     labels = _Labels(body, camera, rng)
     camera = labels.camera
     light = random_light(rng)
-    canvas = _Canvas(body, look, camera, light)
+    canvas = _Canvas(body, look, outfit, camera, light)
     scene, alpha = canvas.colours, canvas.alpha
     behind = backdrop.random_backdrop(rng, light.panorama, size)
     scene = cv2.resize(scene, (size, size), interpolation=cv2.INTER_AREA)
@@ -195,7 +197,9 @@ def _mean_brightness(strands_name: str, kind: str) -> float:
 class _Canvas:
     """The drawn person: premultiplied linear colours, alpha, and depths for the occlusion flags."""
 
-    def __init__(self, body: Body, look: Look, camera: Camera, light: Light) -> None:
+    def __init__(
+        self, body: Body, look: Look, outfit: Outfit, camera: Camera, light: Light
+    ) -> None:
         self._body, self._look, self._camera, self._light = body, look, camera, light
         side = camera.size
         self._side = side
@@ -209,10 +213,19 @@ class _Canvas:
         triangles = load().triangles[order]
         turned = camera.turned(body.head)
         skin = triangles[:skin_count]
-        hair = None if body.hair is None else camera.turned(body.hair.vertices)
+        hair = None
+        if body.hair is not None and not outfit.hides_hair:
+            hair = camera.turned(body.hair.vertices)
+        things = [(thing, camera.turned(thing.vertices)) for thing in outfit.things]
         meshes = [(turned, skin, False)]
         if hair is not None and body.hair is not None:
             meshes.append((hair, body.hair.triangles, True))
+        for thing, vertices in things:
+            if thing.opacity > 0.6:
+                triangles_kept = thing.triangles
+                if thing.kept is not None:
+                    triangles_kept = triangles_kept[(thing.kept[triangles_kept] > 0).all(axis=1)]
+                meshes.append((vertices, triangles_kept, True))
         shadow_middle = camera.turned(SHADOW_MIDDLE[None])[0]
         self._shadow = Shadow(light, meshes, shadow_middle)
         self._draw_solid(turned, triangles, skin_count, order)
@@ -220,6 +233,8 @@ class _Canvas:
         self._draw_strokes(body.lashes, look.brow_colour * np.float32(0.5), look.lash_density)
         if hair is not None and body.hair is not None:
             self._draw_hair(body.hair, hair)
+        for thing, vertices in sorted(things, key=lambda pair: pair[0].opacity < 1):
+            self._draw_thing(thing, vertices)
         self.colours = self.colours.reshape(side, side, 3)
         self.alpha = self.alpha.reshape(side, side)
 
@@ -409,6 +424,57 @@ class _Canvas:
         thick = cover > 0.5
         self._thing_depth[pixels[thick]] = chosen.depth[thick]
         self._segments[pixels[thick]] = SEGMENTS["hair"]
+
+    def _draw_thing(self, thing: Thing, turned: Array) -> None:
+        """Something worn or held; lenses let through what lies behind."""
+        side = self._side
+        drawn = self._camera.pixels(turned)
+        seen = rasterise(
+            drawn[:, 0], drawn[:, 1], drawn[:, 2], thing.triangles, side, two_sided=True
+        )
+        before = np.minimum(
+            self._head_depth[seen.pixels] + 1, self._thing_depth[seen.pixels] + thing.over_hair
+        )
+        seen = seen.chosen(seen.depth < before)
+        if thing.kept is not None and len(seen):
+            seen = seen.chosen(seen.mixed(thing.kept, thing.triangles) >= 0)
+        if not len(seen):
+            return
+        seen = nearest(seen, side)
+        normals = vertex_normals(turned, thing.triangles)
+        colour = np.broadcast_to(thing.colour, turned.shape)
+        values = np.concatenate([turned, normals, colour], axis=1).astype(np.float32)
+        found = seen.mixed(values, thing.triangles)
+        skin = self._surface(
+            found[:, :3].copy(), found[:, 3:6], np.full(len(seen), np.float32(0.8))
+        )
+        behind = np.einsum("ij,ij->i", skin.normals, skin.view) < 0
+        skin.normals[behind] *= -1
+        albedo = found[:, 6:]
+        if thing.rough:
+            corner = thing.vertices[thing.triangles[seen.triangles, 0]]
+            place = seen.mixed(thing.vertices, thing.triangles) if len(corner) else corner
+            weave = noise.read(
+                place[:, 0] * np.float32(0.021) + 3,
+                (place[:, 1] + place[:, 2]) * np.float32(0.019) + 3,
+            )
+            albedo = albedo * np.maximum(1 + np.float32(thing.rough) * weave[:, :1], 0.1)
+        colours = surface.reflected(
+            albedo, skin, self._light, wrap=0.1, gloss=thing.gloss, sharpness=thing.sharpness,
+            mirror=thing.mirror,
+        )  # fmt: skip
+        pixels, share = seen.pixels, np.float32(thing.opacity)
+        if (
+            thing.opacity < 1
+        ):  # highlights and reflections of a lens are not weakened by its clearness
+            self.colours[pixels] = (1 - share) * self.colours[pixels] + colours
+            self.alpha[pixels] = 1 - (1 - share) * (1 - self.alpha[pixels])
+        else:
+            self.colours[pixels] = colours
+            self.alpha[pixels] = 1
+        if thing.opacity > 0.6:
+            self._thing_depth[pixels] = seen.depth
+            self._segments[pixels] = SEGMENTS["thing"]
 
     def face_colours(self) -> Array:
         """Some of the face's colours, for the exposure."""
