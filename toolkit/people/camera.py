@@ -11,10 +11,15 @@ from asmnet_kit.face.pose import rotation_matrix
 
 Array = NDArray[np.float32]
 
+# Degrees of pitch at which the packed body stands upright, or slouches a little: MakeHuman's was
+# turned until its face lay on the kit's generic one.
+UPRIGHT_BODY = (1.0, 9.0)
+
 # Poses: most photographs are near frontal, some are not. The share of each angle's moderate part,
-# its standard deviation, and the limit that the rest is spread over evenly; all in degrees.
+# its mean and standard deviation, and the limit up to which the rest is even; all in degrees.
 POSE_LIMITS = (90.0, 45.0, 45.0)  # yaw, pitch, roll
 MODERATE_SHARE = (0.78, 0.85, 0.85)
+MODERATE_MEAN = (0.0, 2.0, 0.0)
 MODERATE_DEVIATION = (22.0, 10.0, 8.0)
 
 DISTANCES_MM = (350.0, 3000.0)  # log-uniform
@@ -34,7 +39,7 @@ def random_pose(rng: np.random.Generator) -> NDArray[np.float64]:
         if rng.random() < MODERATE_SHARE[axis]:
             pose[axis] = limit + 1
             while abs(pose[axis]) > limit:
-                pose[axis] = rng.normal(0, MODERATE_DEVIATION[axis])
+                pose[axis] = rng.normal(MODERATE_MEAN[axis], MODERATE_DEVIATION[axis])
         else:
             pose[axis] = rng.uniform(-limit, limit)
     return pose
@@ -102,7 +107,9 @@ class Camera:
 def random_camera(rng: np.random.Generator, pose: NDArray[np.float64], size: int) -> Camera:
     yaw, pitch, roll = pose
     body = rotation_matrix(
-        yaw * rng.uniform(0.1, 0.9), pitch * rng.uniform(0, 0.4), roll * rng.uniform(0, 0.8)
+        yaw * rng.uniform(0.1, 0.9),
+        pitch * rng.uniform(0, 0.4) + rng.uniform(*UPRIGHT_BODY),
+        roll * rng.uniform(0, 0.8),
     )
     near, far = np.log(DISTANCES_MM)
     distance = float(np.exp(rng.uniform(near, far)))

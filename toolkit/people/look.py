@@ -41,7 +41,8 @@ class Look:
     """Colours are linear float32 [3]; amounts 0 to 1.
 
     Attributes:
-        skin: uint8 [512, 512, 3], sRGB; tone: factor of it.
+        skin: uint8 [512, 512, 3], sRGB; tone: factor of it;
+            vividness: of its colours.
         gloss: of the skin; bumps: depth of pores and wrinkles; wrinkles: of the forehead.
         hair: None for bald heads; hair_density: of the alpha.
         stubble: [beard, moustache, goatee] density; scalp: density of hair painted on it.
@@ -50,6 +51,7 @@ class Look:
 
     skin: Bytes
     tone: Array
+    vividness: float
     gloss: float
     bumps: float
     wrinkles: float
@@ -101,6 +103,7 @@ def random_look(rng: np.random.Generator, person: Identity) -> Look:
     return Look(
         skin=_skin(rng, person, ancestry, sex),
         tone=np.exp(rng.normal(0, 0.13) + rng.normal(0, 0.035, 3)).astype(np.float32),
+        vividness=rng.uniform(0.65, 0.95),
         gloss=rng.uniform(0.05, 0.55) ** 1.3,
         bumps=rng.uniform(0.12, 0.4) + 0.4 * old,
         wrinkles=old * rng.uniform(0.2, 1.0),

@@ -20,6 +20,7 @@ DETAIL_SPREAD = 0.33
 HEAD_SPREAD = 0.22  # of targets that change the whole head
 DETAIL_SHARE = 0.55
 STRONGEST = 0.8
+BROW_RAISED, BROW_ARCHED = (0.75, 0.5), (0.15, 0.35)  # mean and deviation of strength
 ASYMMETRY_SHARE, ASYMMETRY_SPREAD = 0.1, 0.18
 
 # Expressions as mixes of the face units; "*" stands for Left and Right.
@@ -118,8 +119,10 @@ def macro_mix(
                 mix[f"macro/{name}-{sex_name}-{age_name}"] = share * float(part)
             for muscle_name, of_muscle in muscles.items():
                 for weight_name, of_weight in weights.items():
-                    name = f"macro/universal-{sex_name}-{age_name}-{muscle_name}muscle-{weight_name}weight"
-                    mix[name] = share * of_muscle * of_weight
+                    build = f"{muscle_name}muscle-{weight_name}weight"
+                    mix[f"macro/universal-{sex_name}-{age_name}-{build}"] = (
+                        share * of_muscle * of_weight
+                    )
     return mix
 
 
@@ -161,11 +164,12 @@ def _add_details(mix: Mix, rng: np.random.Generator) -> None:
         if other != name and other in targets:
             mix[other] = strength * lopsided
     # MakeHuman's mean brow is low: most people's look less stern.
-    for name, share, spread in (("trans-up", 0.6, 0.6), ("angle-up", 0.35, 0.5)):
-        strength, kept = abs(rng.normal()) * spread, rng.random() < share
-        if kept:
-            mix[f"eyebrows/eyebrows-{name}"] = strength
-            mix.pop(f"eyebrows/eyebrows-{name.replace('-up', '-down')}", None)
+    raised = {"eyebrows/eyebrows-trans": rng.normal(*BROW_RAISED)}
+    raised["eyebrows/eyebrows-angle"] = rng.normal(*BROW_ARCHED)
+    for kind, strength in raised.items():
+        mix.pop(f"{kind}-up", None)
+        mix.pop(f"{kind}-down", None)
+        mix[f"{kind}-{'up' if strength > 0 else 'down'}"] = abs(strength)
     for name in targets:
         if name.startswith("asym/"):
             strength, share = abs(rng.normal()) * ASYMMETRY_SPREAD, rng.random()

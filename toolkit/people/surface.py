@@ -109,6 +109,7 @@ def skin(
     fine = noise.read(uv[:, 0] * 9 + look.seed, uv[:, 1] * 9)
     coarse = noise.read(uv[:, 0] * 2.3 + look.seed, uv[:, 1] * 2.3 + 0.5)
     albedo = FROM_SRGB[read_texture(look.skin, uv)] * look.tone
+    albedo += np.float32(1 - look.vividness) * ((albedo @ GREY)[:, None] - albedo)
     albedo *= (1 + 0.09 * look.bumps * fine[:, 0])[:, None]
     blotches = (0.05 * look.bumps + 0.02) * coarse[:, 1]
     albedo *= 1 + blotches[:, None] * np.array([0.8, -0.9, -1.0], np.float32)

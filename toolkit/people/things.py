@@ -3,7 +3,7 @@
 All are meshes in the head's frame, mm, and turn with the head.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -371,6 +371,41 @@ def _mask(rng: np.random.Generator, head: Array, points: Array) -> list[Thing]:
     ]
 
 
+def _hand_mesh(rng: np.random.Generator) -> Mesh:
+    """A hand with a forearm: its middle finger ends at the origin, fingers up, its back to -z."""
+    meshes = []
+    curl, spread = rng.uniform(0, 0.9), rng.uniform(0.02, 0.16)
+    thick = rng.uniform(7, 9)
+    for finger, length in enumerate((70, 78, 73, 58)):
+        joint = np.array([(finger - 1.5) * thick * 2.15, -42.0, 0.0])
+        aside = (finger - 1.5) * spread
+        up, inwards = np.array([np.sin(aside), -np.cos(aside), 0.0]), np.array([0.0, 0.0, 1.0])
+        path, bend = [joint], 0.0
+        for share in (0.45, 0.3, 0.25):
+            path.append(path[-1] + (up * np.cos(bend) + inwards * np.sin(bend)) * length * share)
+            bend += curl * rng.uniform(0.7, 1.1)
+        meshes.append(tube(path, [thick, thick * 0.95, thick * 0.88, thick * 0.75]))
+    side = rng.choice([-1, 1])
+    thumb = np.array([(34.0, 18.0, 4.0), (59.5, -4.0, 7.4), (59.5, -30.0, 13.4)]) * (side, 1, 1)
+    meshes.append(tube(thumb, [11, 9.5, 7.5]))
+    palm = [(0, -40, 2), (0, -10, 2), (0, 25, 3), (0, 45, 4)]
+    meshes.append(tube(palm, [38, 40, 36, 28], sectors=14, flat=0.38))
+    arm = [(0, 40, 4), (0, 140, 20), (0, 260, 40)]
+    meshes.append(tube(arm, [27, 29, 36], sectors=12, flat=0.8))
+    vertices, triangles = joined(*meshes)
+    tip = np.array([0, curl * 30 - 110, 0], np.float32)
+    return vertices - tip, triangles
+
+
+def _hand_thing(
+    rng: np.random.Generator, vertices: NDArray[np.floating], faces: Ints, skin: Array
+) -> Thing:
+    colour = skin * np.float32(rng.uniform(0.85, 1.05))
+    return Thing(
+        vertices.astype(np.float32), faces, colour, gloss=0.2, sharpness=18, over_hair=8, rough=0.06
+    )
+
+
 def _hand(rng: np.random.Generator, points: Array, skin: Array) -> list[Thing]:
     """A hand before, under or beside the face."""
     face = points[:96]
@@ -378,83 +413,61 @@ def _hand(rng: np.random.Generator, points: Array, skin: Array) -> list[Thing]:
     tip = low + rng.uniform((0.05, 0.2, 0), (0.95, 1.0, 0)) * (high - low)
     near = np.argsort(np.hypot(face[:, 0] - tip[0], face[:, 1] - tip[1]))[:4]
     tip[2] = float(face[near, 2].min()) - rng.uniform(8, 22)
-    meshes = []
-    curl, spread = rng.uniform(0, 0.9), rng.uniform(0.02, 0.16)
-    thick = rng.uniform(7, 9)
-    # Fingers point to -y, the palm lies around the origin below them, the back faces -z.
-    for finger, length in enumerate((70, 78, 73, 58)):
-        base = np.array([(finger - 1.5) * thick * 2.15, -42.0, 0.0])
-        aside = np.array([np.sin((finger - 1.5) * spread), -np.cos((finger - 1.5) * spread), 0.0])
-        path = [base]
-        bend = 0.0
-        for joint in (0.45, 0.3, 0.25):
-            step = aside * np.cos(bend) + np.array([0, 0, 1.0]) * np.sin(bend)
-            path.append(path[-1] + step * length * joint)
-            bend += curl * rng.uniform(0.7, 1.1)
-        meshes.append(tube(path, [thick, thick * 0.95, thick * 0.88, thick * 0.75]))
-    thumb_side = rng.choice([-1, 1])
-    start = np.array([thumb_side * 34.0, 18.0, 4.0])
-    out = np.array([thumb_side * 0.75, -0.65, 0.1])
-    meshes.append(tube([start, start + out * 34, start + out * 34 + (0, -26, 6)], [11, 9.5, 7.5]))
-    palm_path = [(0, -40, 2), (0, -10, 2), (0, 25, 3), (0, 45, 4)]
-    meshes.append(tube(palm_path, [38, 40, 36, 28], sectors=14, flat=0.38))
-    meshes.append(
-        tube([(0, 40, 4), (0, 140, 20), (0, 260, 40)], [27, 29, 36], sectors=12, flat=0.8)
-    )
-    vertices, triangles = joined(*meshes)
-    turn = rotation_matrix(
-        rng.normal(0, 20), rng.normal(0, 12), float(rng.choice([0, 0, -80, 80]) + rng.normal(0, 30))
-    )
-    vertices = (vertices + (0, 110 - curl * 30, 0)) @ turn.T + tip
-    return [
-        Thing(
-            vertices.astype(np.float32), triangles, skin * np.float32(rng.uniform(0.85, 1.05)),
-            gloss=0.2, sharpness=18, over_hair=8, rough=0.06,
-        )
-    ]  # fmt: skip
+    vertices, triangles = _hand_mesh(rng)
+    roll = float(rng.choice([0, 0, -80, 80]) + rng.normal(0, 30))
+    turn = rotation_matrix(rng.normal(0, 20), rng.normal(0, 12), roll)
+    return [_hand_thing(rng, vertices @ turn.T + tip, triangles, skin)]
 
 
 def _held(rng: np.random.Generator, points: Array, skin: Array) -> list[Thing]:
-    """A phone, a microphone, a cup, a book, a stick, with or without a hand."""
-    kind, mouth, chin = rng.random(), points[[90, 94]].mean(axis=0), points[16]
-    sign = float(rng.choice([-1, 1]))
-    if kind < 0.35:  # a phone at the ear or before the face
-        if rng.random() < 0.5:
-            place = np.array([sign * 84.0, 30.0, 40.0])
-            turn = rotation_matrix(sign * 80, 0, sign * rng.uniform(5, 30))
-        else:
-            place = np.array([rng.normal(0, 25), rng.uniform(20, 110), -75.0])
-            turn = rotation_matrix(
-                rng.normal(0, 12), rng.normal(0, 12), rng.choice([0, 90]) + rng.normal(0, 8)
-            )
-        vertices, triangles = box((0, 0, 0), (72, 148, 8))
-        phone = Thing(
-            (vertices @ turn.T + place).astype(np.float32), triangles,
-            linear((18, 18, 20)) if rng.random() < 0.6 else _colour(rng), gloss=0.7, sharpness=60, mirror=0.05,
-        )  # fmt: skip
-        grip = _hand(rng, points, skin)[0]
-        middle = grip.vertices[:160].mean(axis=0)
-        shift = place + turn @ np.array([0, 20.0, -12.0]) - middle
-        return [phone, replace(grip, vertices=(grip.vertices + shift).astype(np.float32))]
+    """A phone in a hand, a microphone, a cup, a sheet or a stick."""
+    kind = rng.random()
+    side = float(rng.choice([-1, 1]))
+    if kind < 0.35:
+        return _phone(rng, side, skin)
+    mouth, chin = points[[90, 94]].mean(axis=0), points[16]
     if kind < 0.6:  # a microphone
-        end = mouth + (sign * rng.uniform(0, 20), rng.uniform(12, 40), -rng.uniform(28, 50))
-        away = np.array([sign * rng.uniform(0, 0.7), 1.0, -rng.uniform(0, 0.6)])
-        head = Thing(*ellipsoid(end, (21, 24, 21)), linear((40, 40, 42)), gloss=0.3, rough=0.5)
-        stick = Thing(
-            *tube([end + away * 18, end + away * 170], [13, 11]), linear((16, 16, 17)), gloss=0.4
+        end = mouth + np.array(
+            [side * rng.uniform(0, 20), rng.uniform(12, 40), -rng.uniform(28, 50)]
         )
-        return [head, stick]
+        away = np.array([side * rng.uniform(0, 0.7), 1.0, -rng.uniform(0, 0.6)])
+        grille = Thing(*ellipsoid(end, (21, 24, 21)), linear((40, 40, 42)), gloss=0.3, rough=0.5)
+        bar = tube([end + away * 18, end + away * 170], [13, 11])
+        return [grille, Thing(*bar, linear((16, 16, 17)), gloss=0.4)]
     if kind < 0.8:  # a cup or a glass at the mouth
-        end = mouth + (0, 8, -34)
-        mesh = tube([end, end + (0, 85, -rng.uniform(-10, 30))], [38, 31], sectors=16)
-        return [Thing(*mesh, _colour(rng), gloss=0.5, sharpness=50)]
+        end = mouth + np.array([0, 8, -34])
+        foot = end + np.array([0, 85, rng.uniform(-30, 10)])
+        return [
+            Thing(*tube([end, foot], [38, 31], sectors=16), _colour(rng), gloss=0.5, sharpness=50)
+        ]
     if kind < 0.9:  # a sheet, a book, a sign
         place = np.array([rng.normal(0, 40), float(chin[1]) + rng.uniform(-40, 60), -80.0])
         vertices, triangles = box((0, 0, 0), (rng.uniform(90, 220), rng.uniform(60, 160), 4))
         turn = rotation_matrix(rng.normal(0, 15), rng.normal(0, 15), rng.normal(0, 12))
         return [Thing((vertices @ turn.T + place).astype(np.float32), triangles, _colour(rng))]
-    start = points[rng.integers(0, 96)] + (0, 0, -30)
+    start = points[rng.integers(0, 96)] + np.array([0, 0, -30])
     direction = rng.normal(size=3) * (1, 1, 0.2)
     direction /= np.linalg.norm(direction)
     path = [start - direction * 20, start + direction * 300]
     return [Thing(*tube(path, [rng.uniform(2, 12)] * 2), _colour(rng))]
+
+
+def _phone(rng: np.random.Generator, side: float, skin: Array) -> list[Thing]:
+    """At the ear, or before the face as in a mirror."""
+    if rng.random() < 0.5:
+        place = np.array([side * 84.0, 30.0, 40.0])
+        turn = rotation_matrix(side * 80, 0, side * rng.uniform(5, 30))
+    else:
+        place = np.array([rng.normal(0, 25), rng.uniform(20, 110), -75.0])
+        roll = float(rng.choice([0, 90]) + rng.normal(0, 8))
+        turn = rotation_matrix(rng.normal(0, 12), rng.normal(0, 12), roll)
+    vertices, triangles = box((0, 0, 0), (72, 148, 8))
+    colour = linear((18, 18, 20)) if rng.random() < 0.6 else _colour(rng)
+    phone = Thing(
+        (vertices @ turn.T + place).astype(np.float32), triangles, colour,
+        gloss=0.7, sharpness=60, mirror=0.05,
+    )  # fmt: skip
+    hand, fingers = _hand_mesh(rng)
+    grip = rotation_matrix(0, 0, -side * rng.uniform(0, 60))
+    hand_at = place + turn @ np.array([0, 20.0, -12.0]) - np.array([0, 60.0, 0]) @ grip.T
+    return [phone, _hand_thing(rng, hand @ grip.T + hand_at, fingers, skin)]

