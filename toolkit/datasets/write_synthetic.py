@@ -11,10 +11,12 @@ whole or not at all, its picture last; ``dataset.json`` is written with ``"compl
 and with true at the end, so that an interrupted call can be continued.
 """
 
+import contextlib
 import csv
 import io
 import json
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -32,6 +34,7 @@ from asmnet_kit.datasets.pts import write_pts
 SCHEMA_VERSION = 1
 FORMAT = "synthetic"
 JPEG_QUALITY = 95
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 CHUNK = 50  # faces drawn by a worker at a time
 
 
@@ -163,8 +166,26 @@ def _map(work: Callable[[_Chunk], int], chunks: list[_Chunk], workers: int) -> I
         return
     # Fresh interpreters rather than forks: the caller may have threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
-    with context.Pool(min(workers, len(chunks)), initializer=_begin_worker) as pool:
+    with (
+        _one_blas_thread(),
+        context.Pool(min(workers, len(chunks)), initializer=_begin_worker) as pool,
+    ):
         yield from pool.imap_unordered(work, chunks)
+
+
+@contextlib.contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """New processes' NumPy multiplies on one core: NumPy reads these as it is imported."""
+    before = {name: os.environ.get(name) for name in BLAS_THREADS}
+    os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _begin_worker() -> None:

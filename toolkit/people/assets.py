@@ -25,6 +25,7 @@ Bytes = NDArray[np.uint8]
 HEAD_FILE = Path(__file__).with_name("head.npz")
 LICENCE_FILE = Path(__file__).with_name("LICENSE-ASSETS")
 SKIN, TONGUE = 0, 1  # values of ``parts``
+MOST = 0.5  # of the vertices: a target that moves more is kept dense
 BRIGHTEST = 200.0  # of a panorama, times its encoding's 8
 
 
@@ -65,10 +66,17 @@ class Strands:
 
 @dataclass(frozen=True)
 class Target:
-    """How a morph target moves the vertices that it moves: mm at full strength."""
+    """How a morph target moves the vertices that it moves: mm at full strength.
 
-    vertices: Ints
+    A target that moves most of the head has all vertices, as a slice: adding them is faster.
+    """
+
+    vertices: Ints | slice
     offsets: Array
+
+    def add_to(self, head: Array, strength: float) -> None:
+        """Move a head [V, 3] in place."""
+        head[self.vertices] += np.float32(strength) * self.offsets
 
 
 @dataclass(frozen=True)
@@ -171,10 +179,17 @@ def _targets(packed: dict[str, NDArray[Any]]) -> dict[str, Target]:
     offsets = steps.T.astype(np.float32) * packed["target_quantum"]
     vertices = np.cumsum(packed["target_vertices"], dtype=np.intp)
     starts = packed["target_starts"].tolist()
-    return {
-        str(name): Target(vertices[start:end], offsets[start:end])
-        for name, start, end in zip(packed["target_names"], starts[:-1], starts[1:], strict=True)
-    }
+    count = len(packed["vertices"])
+    targets = {}
+    for name, start, end in zip(packed["target_names"], starts[:-1], starts[1:], strict=True):
+        which, moved = vertices[start:end], offsets[start:end]
+        if len(which) < MOST * count:
+            targets[str(name)] = Target(which, moved)
+        else:
+            whole = np.zeros((count, 3), np.float32)
+            whole[which] = moved
+            targets[str(name)] = Target(slice(None), whole)
+    return targets
 
 
 def _strands(packed: dict[str, NDArray[Any]], kind: str) -> dict[str, Strands]:
@@ -183,13 +198,13 @@ def _strands(packed: dict[str, NDArray[Any]], kind: str) -> dict[str, Strands]:
         if not (key.startswith(kind + "/") and key.endswith("/refs")):
             continue
         prefix = key.removesuffix("/refs")
-        image = cv2.imdecode(packed[f"{prefix}/image"], cv2.IMREAD_UNCHANGED)
+        image = _decoded(packed[f"{prefix}/image"], cv2.IMREAD_UNCHANGED)
         if image.ndim == 3 and kind in ("brow", "lash"):
             image = np.ascontiguousarray(image[..., 0])
         elif image.shape[2] == 3:
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGBA)
+            image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGBA), np.uint8)
         else:
-            image = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
+            image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA), np.uint8)
         points = packed.get(f"{prefix}/point_vertices", np.zeros((2, 0, 3)))
         found[prefix.partition("/")[2]] = Strands(
             name=prefix.partition("/")[2],
@@ -199,15 +214,22 @@ def _strands(packed: dict[str, NDArray[Any]], kind: str) -> dict[str, Strands]:
             triangles=packed[f"{prefix}/triangles"].astype(np.intp),
             uv=packed[f"{prefix}/uv"],
             uv_triangles=packed[f"{prefix}/uv_triangles"].astype(np.intp),
-            image=np.asarray(image, np.uint8),
+            image=image,
             point_vertices=points.astype(np.intp),
             point_weights=packed.get(f"{prefix}/point_weights", np.zeros((2, 0, 3), np.float32)),
         )
     return found
 
 
+def _decoded(data: NDArray[Any], flags: int) -> Bytes:
+    image = cv2.imdecode(data, flags)
+    if image is None:
+        raise KitError(f"{HEAD_FILE}: holds a picture that OpenCV cannot read")
+    return np.asarray(image, np.uint8)
+
+
 def _rgb(data: NDArray[Any]) -> Bytes:
-    return np.asarray(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
+    return np.ascontiguousarray(_decoded(data, cv2.IMREAD_COLOR)[..., ::-1])
 
 
 def _light(data: NDArray[Any]) -> Array:

@@ -18,7 +18,7 @@ def random_backdrop(rng: np.random.Generator, panorama: Array, size: int) -> Arr
     canvas = _view(rng, panorama, size) if photographic else _shapes(rng, size)
     blur = size * rng.uniform(0.002, 0.03)
     if rng.random() < 0.7:
-        canvas = cv2.GaussianBlur(canvas, (0, 0), blur)
+        canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), blur), np.float32)
     return np.maximum(canvas, 0)
 
 

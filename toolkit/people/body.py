@@ -17,7 +17,7 @@ Array = NDArray[np.float32]
 Ints = NDArray[np.intp]
 
 EYE_RINGS, EYE_SECTORS, EYE_REACH = 10, 18, 0.62 * np.pi  # a dome: the back is never seen
-CORNEA_HEIGHT, CORNEA_WIDTH = 0.055, 0.38  # share of the radius; radians
+CORNEA_HEIGHT, CORNEA_WIDTH = 0.05, 0.32  # share of the radius; radians
 EYE_FIT = 0.985  # of the base mesh's eyeball: lids keep a little distance
 LIPS_APART_MM = 1.0
 TEETH_SIZE, TEETH_BACK_MM = 0.94, 3.5  # they would pierce the lips

@@ -1,5 +1,7 @@
 """What a camera makes of a scene: exposure, tone, blur, noise, compression."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -55,12 +57,14 @@ def photograph(scene: Array, face: Array, rng: np.random.Generator) -> NDArray[n
     if rng.random() < 0.5:
         quality = int(rng.integers(30, 95))
         _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1]
+        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        image = image if decoded is None else np.asarray(decoded[..., ::-1], np.uint8)
     return np.ascontiguousarray(image)
 
 
-def _blurred(seen: Array, rng: np.random.Generator, size: int) -> Array:
+def _blurred(picture: Array, rng: np.random.Generator, size: int) -> Array:
     """Enlarged from a small picture, out of focus, or moved."""
+    seen: NDArray[Any] = picture
     if rng.random() < 0.2:
         small = max(28, int(size * rng.uniform(0.35, 0.9)))
         seen = cv2.resize(seen, (small, small), interpolation=cv2.INTER_AREA)

@@ -1,5 +1,6 @@
 """Light: a panorama's ambient part as spherical harmonics, one lamp with a soft shadow."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,7 +15,7 @@ Array = NDArray[np.float32]
 
 SMALL = (64, 32)  # width and height of the panorama that the harmonics are taken of
 SUN = 6.0  # times the mean brightness: what is brighter is the lamp's business
-SHADOW_SIZE = 112
+SHADOW_SIZES = (96, 256)  # pixels: half the drawing, within these
 SHADOW_WIDTH_MM = 380.0
 SHADOW_MIDDLE = np.array([0.0, 25.0, 50.0], np.float32)
 
@@ -26,7 +27,7 @@ class Light:
     harmonics: float32 [9, 3], what a white surface reflects of it, by its normal.
     direction: float32 [3], unit, from the face to the lamp.
     colour: float32 [3], of the lamp.
-    softness: radius of the lamp, as pixels of blur in the shadow map.
+    softness: radius of the blur of shadows, in 112ths of what the shadow map shows.
     """
 
     panorama: Array
@@ -127,12 +128,14 @@ class Shadow:
     def __init__(
         self,
         light: Light,
-        meshes: list[tuple[Array, NDArray[np.integer], bool]],
+        meshes: Sequence[tuple[Array, NDArray[np.integer], bool]],
         middle: Array,
+        size: int,
     ) -> None:
         """Args:
         meshes: vertices [V, 3] in camera coordinates, triangles, and whether both sides count.
         middle: float32 [3], what the lamp aims at.
+        size: of the drawing, pixels.
         """
         towards = light.direction
         up = np.array([0, 1, 0] if abs(towards[1]) < 0.9 else [1, 0, 0], np.float32)
@@ -140,17 +143,19 @@ class Shadow:
         aside /= np.linalg.norm(aside)
         self._view = np.stack([aside, np.cross(-towards, aside), -towards]).astype(np.float32)
         self._middle = middle
-        self._scale = np.float32(SHADOW_SIZE / SHADOW_WIDTH_MM)
-        depth = np.full(SHADOW_SIZE**2, np.float32(1e4))
+        self._size = int(np.clip(size // 2, *SHADOW_SIZES))
+        self._scale = np.float32(self._size / SHADOW_WIDTH_MM)
+        depth = np.full(self._size**2, np.float32(1e4))
         for vertices, triangles, two_sided in meshes:
             x, y, z = self._seen(vertices)
-            found = rasterise(x, y, z, triangles, SHADOW_SIZE, two_sided=two_sided)
+            found = rasterise(x, y, z, triangles, self._size, two_sided=two_sided)
             np.minimum.at(depth, found.pixels, found.depth)
-        self._depth = depth.reshape(SHADOW_SIZE, SHADOW_SIZE)
+        self._depth = depth.reshape(self._size, self._size)
+        softness = light.softness * self._size / 112
         self._taps = [(0, 0)] + [
             (
-                round(light.softness * reach * float(np.cos(angle))),
-                round(light.softness * reach * float(np.sin(angle))),
+                round(softness * reach * float(np.cos(angle))),
+                round(softness * reach * float(np.sin(angle))),
             )
             for reach, first, steps in ((0.5, 0.8, 4), (1.0, 0.0, 6))
             for angle in np.arange(steps) * 2 * np.pi / steps + first
@@ -158,7 +163,7 @@ class Shadow:
 
     def _seen(self, points: Array) -> tuple[Array, Array, Array]:
         turned = (points - self._middle) @ self._view.T
-        half = np.float32((SHADOW_SIZE - 1) / 2)
+        half = np.float32((self._size - 1) / 2)
         return (
             turned[:, 0] * self._scale + half,
             turned[:, 1] * self._scale + half,
@@ -173,10 +178,11 @@ class Shadow:
         slope = np.sqrt(1 - facing * facing) / (facing * self._scale)
         column, row = np.rint(x).astype(np.int32), np.rint(y).astype(np.int32)
         lit = np.zeros(len(points), np.float32)
-        flat, last = self._depth.reshape(-1), SHADOW_SIZE - 1
+        flat, last = self._depth.reshape(-1), self._size - 1
         for dx, dy in self._taps:
             limit = z - (np.float32(2) + np.float32(0.7 + np.hypot(dx, dy)) * slope)
             at_x = np.clip(column + dx, 0, last)
             at_y = np.clip(row + dy, 0, last)
-            lit += flat[at_y * SHADOW_SIZE + at_x] > limit
-        return lit / np.float32(len(self._taps))
+            lit += flat[at_y * self._size + at_x] > limit
+        lit /= len(self._taps)
+        return lit

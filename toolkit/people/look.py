@@ -26,6 +26,8 @@ DARK_IRISES = 4
 LIPSTICKS = ((170, 60, 66), (190, 50, 75), (130, 40, 48), (205, 100, 110), (95, 30, 45))
 SHADOWS = ((70, 55, 60), (60, 70, 100), (110, 70, 60), (40, 35, 38))
 
+DARK_LASHES = np.array([0.02, 0.014, 0.01], np.float32)
+
 SHORT_HAIR = ("afro01", "short01", "short02", "short03", "short04")
 OVER_AN_EYE = ("bob01", "bob02", "short04")  # drawn rarely
 MIDDLE_AGE, OLD_AGE = 0.58, 0.8  # MakeHuman's scale
@@ -66,6 +68,7 @@ class Look:
     brow_colour: Array
     brow_density: float
     lashes: Strands
+    lash_colour: Array
     lash_density: float
     stubble: Array
     lip_colour: Array
@@ -108,7 +111,7 @@ def random_look(rng: np.random.Generator, person: Identity) -> Look:
         bumps=rng.uniform(0.12, 0.4) + 0.4 * old,
         wrinkles=old * rng.uniform(0.2, 1.0),
         iris=iris * np.float32(rng.uniform(1.1, 2.0)),
-        pupil=rng.uniform(0.14, 0.27),
+        pupil=rng.uniform(0.1, 0.21),
         sclera=np.array([0.52, 0.46, 0.43], np.float32) * np.float32(rng.uniform(0.75, 1.1)),
         hair=hair,
         hair_colour=hair_colour,
@@ -120,6 +123,7 @@ def random_look(rng: np.random.Generator, person: Identity) -> Look:
         brow_colour=hair_colour * np.float32(rng.uniform(0.45, 0.9)),
         brow_density=rng.uniform(0.5, 1.3),
         lashes=lashes[rng.integers(len(lashes))],
+        lash_colour=np.minimum(hair_colour * np.float32(0.5), DARK_LASHES),
         lash_density=rng.uniform(0.6, 1.2) if sex == "female" else rng.uniform(0.15, 0.6),
         stubble=_stubble(rng, person),
         lip_colour=linear(LIPSTICKS[rng.integers(len(LIPSTICKS))]),
@@ -142,6 +146,8 @@ def _hair_colour(rng: np.random.Generator, ancestry: str, age: float) -> Array:
     which = int(rng.choice(len(HAIR_COLOURS), p=chances))
     dark, grey = rng.integers(DARK_HAIR), GREY_HAIR[rng.integers(2)]
     if ancestry != "caucasian" and rng.random() < 0.85:
+        which = int(dark)
+    if which in GREY_HAIR and age < MIDDLE_AGE and rng.random() < 0.8:
         which = int(dark)
     if age > OLD_AGE and rng.random() < 0.6:
         which = grey
@@ -184,4 +190,4 @@ def _stubble(rng: np.random.Generator, person: Identity) -> Array:
         return np.zeros(3, np.float32)
     if kind < 0.65:  # unshaven
         return np.full(3, amount - 0.5, np.float32)
-    return np.asarray(style, np.float32) * np.float32(amount)
+    return np.asarray(np.array(style) * amount, np.float32)

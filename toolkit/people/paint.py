@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.people.assets import load
+from asmnet_kit.people.look import Look
 from asmnet_kit.people.shape import mean_head
 
 Array = NDArray[np.float32]
@@ -49,6 +50,17 @@ def areas() -> Array:
     furrows = np.exp(-(((y + 34) / 16) ** 2)) * _step(aside, 50, 30) * _step(z, 20, 0)
     columns = (
         lips, beard * bare, moustache * bare, goatee * bare, scalp, lids, cheeks, furrows,
+    )  # fmt: skip
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def painted(look: Look) -> Array:
+    """What a person's skin carries at each vertex, float32 [V, 6]: lips, scalp, lids, cheeks, hair
+    of the face, furrows; all but lips and furrows times the look's amount."""
+    lips, beard, moustache, goatee, scalp, lids, cheeks, furrows = areas().T
+    hairy = np.max(np.stack([beard, moustache, goatee]) * look.stubble[:, None], axis=0)
+    columns = (
+        lips, scalp * look.scalp, lids * look.lid_amount, cheeks * look.blush, hairy, furrows,
     )  # fmt: skip
     return np.stack(columns, axis=1).astype(np.float32)
 

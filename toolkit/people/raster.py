@@ -5,6 +5,7 @@ pixels of a whole group are tested at once. What is covered comes as a flat list
 the nearest of each pixel is found with one 64-bit key per fragment (depth above, number below).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
+GROUPS_PER_DOUBLING = 1.5  # of a box's longer side
+PART_PIXELS = 65_536
 MIN_AREA = 1e-4  # twice the area of a triangle on the screen, pixels
 EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 NUMBER_BITS = np.uint64(32)
@@ -53,12 +56,12 @@ class Fragments:
         corners = triangles[self.triangles]
         shape = (-1,) + (1,) * (values.ndim - 1)
         second, third = self.second.reshape(shape), self.third.reshape(shape)
-        first = values[corners[:, 0]]
-        found: Array = (
-            first
-            + second * (values[corners[:, 1]] - first)
-            + third * (values[corners[:, 2]] - first)
-        )
+        found: Array = values.take(corners[:, 0], axis=0)
+        found *= 1 - second - third
+        for weight, corner in ((second, 1), (third, 2)):
+            part = values.take(corners[:, corner], axis=0)
+            part *= weight
+            found += part
         return found
 
 
@@ -91,64 +94,64 @@ def rasterise(
     seen = (np.abs(area) if two_sided else area) > MIN_AREA
     kept = np.nonzero(seen & (wide >= 0) & (high >= 0))[0]
 
-    wide, high = wide[kept].astype(np.int32) + 1, high[kept].astype(np.int32) + 1
-    # Half-powers of two: a group's box is at most 1.4 times as wide as its narrowest triangle's.
-    group = np.ceil(2 * np.log2(np.maximum(wide, high))).astype(np.int32)
+    longer = np.maximum(wide[kept], high[kept]) + 1
+    group = np.ceil(np.log2(longer) * GROUPS_PER_DOUBLING).astype(np.int32)
     order = np.argsort(group, kind="stable")
     kept, group = kept[order], group[order]
-    wide, high = wide[order], high[order]
+    wide, high, left, top = wide[kept], high[kept], left[kept], top[kept]
     starts = np.flatnonzero(np.diff(group, prepend=-1))
     ends = np.append(starts[1:], len(group))
 
-    inverse = (1 / area[kept]).astype(np.float32)
-    left, top = left[kept], top[kept]
+    inverse = 1 / area[kept]
     dx, dy = left - corner_x[kept, 0], top - corner_y[kept, 0]
-    # Corner weights are linear in the pixel: weight = at + across x column + down x row.
-    second_across, second_down = vy[kept] * inverse, -vx[kept] * inverse
-    third_across, third_down = -uy[kept] * inverse, ux[kept] * inverse
-    second_at = dx * second_across + dy * second_down
-    third_at = dx * third_across + dy * third_down
+    # A corner's weight is linear in the pixel: across x column + down x row + at.
+    second = np.stack([vy[kept] * inverse, -vx[kept] * inverse, np.zeros_like(dx)], axis=1)
+    third = np.stack([-uy[kept] * inverse, ux[kept] * inverse, np.zeros_like(dx)], axis=1)
+    for weight in (second, third):
+        weight[:, 2] = dx * weight[:, 0] + dy * weight[:, 1]
+    corner = (top * size + left).astype(np.intp)  # of each triangle's box, as a pixel
 
-    numbers, rows, columns, seconds, thirds = [], [], [], [], []
-    for start, end in zip(starts, ends, strict=True):
-        part = slice(start, end)
-        across = np.arange(wide[part].max(), dtype=np.float32)
-        down = np.arange(high[part].max(), dtype=np.float32)
-        second = _plane(second_at[part], second_across[part], second_down[part], across, down)
-        third = _plane(third_at[part], third_across[part], third_down[part], across, down)
-        inside = (second >= 0) & (third >= 0)
-        inside &= second + third <= 1
-        inside &= (across < wide[part][:, None])[:, None, :]
-        inside &= (down < high[part][:, None])[:, :, None]
-        number, row, column = np.nonzero(inside)
-        numbers.append(number + start)
-        rows.append(row)
-        columns.append(column)
-        seconds.append(second[inside])
-        thirds.append(third[inside])
+    pixels, numbers, seconds, thirds = [], [], [], []
+    for start, end in _parts(starts, ends, group):
+        columns, rows = int(wide[start:end].max()) + 1, int(high[start:end].max()) + 1
+        row, column = np.divmod(np.arange(rows * columns), columns)
+        place = np.stack([column, row, np.ones_like(row)]).astype(np.float32)
+        of_second, of_third = second[start:end] @ place, third[start:end] @ place  # [n, places]
+        inside = np.minimum(of_second, of_third) >= 0
+        inside &= of_second + of_third <= 1
+        found = np.flatnonzero(inside)
+        number = np.repeat(np.arange(start, end), np.count_nonzero(inside, axis=1))
+        at = found - (number - start) * len(row)
+        seconds.append(of_second.reshape(-1)[found])
+        thirds.append(of_third.reshape(-1)[found])
+        numbers.append(number)
+        pixels.append(corner[number] + (row * size + column)[at])
+        # Only a box that the picture's border cuts can hold pixels of the triangle beyond it.
+        outer = (column[at] > wide[number]) | (row[at] > high[number])
+        if outer.any():
+            for flat in (seconds, thirds, numbers, pixels):
+                flat[-1] = flat[-1][~outer]
     if not numbers:
         nothing, none = np.zeros(0, np.intp), np.zeros(0, np.float32)
         return Fragments(nothing, nothing, none, none, none)
     number = np.concatenate(numbers)
-    second, third = np.concatenate(seconds), np.concatenate(thirds)
-    corner = (top * size + left).astype(np.intp)  # of each triangle's box
-    pixels = corner[number] + np.concatenate(rows) * size + np.concatenate(columns)
-    triangle = kept[number]
+    weights = np.concatenate(seconds), np.concatenate(thirds)
     corner_depth = depth[triangles[kept]]
-    first = corner_depth[:, 0]
-    found = (
-        first[number]
-        + second * (corner_depth[:, 1] - first)[number]
-        + third * (corner_depth[:, 2] - first)[number]
-    )
-    return Fragments(pixels, triangle, second, third, found)
+    away = corner_depth[:, 0][number]
+    for weight, other in zip(weights, (1, 2), strict=True):
+        away += weight * (corner_depth[:, other] - corner_depth[:, 0])[number]
+    return Fragments(np.concatenate(pixels), kept[number], *weights, away)
 
 
-def _plane(at: Array, per_column: Array, per_row: Array, across: Array, down: Array) -> Array:
-    """at + per_column x across + per_row x down: [N, rows, columns]."""
-    rows = at[:, None] + per_row[:, None] * down
-    plane: Array = rows[:, :, None] + (per_column[:, None] * across)[:, None, :]
-    return plane
+def _parts(
+    starts: NDArray[np.intp], ends: NDArray[np.intp], group: NDArray[np.int32]
+) -> Iterator[tuple[int, int]]:
+    """Groups cut into parts whose boxes have about ``PART_PIXELS`` pixels: these stay in cache."""
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        longest = np.exp2(group[start] / GROUPS_PER_DOUBLING)
+        step = max(1, int(PART_PIXELS / (longest * longest)))
+        for first in range(start, end, step):
+            yield first, min(first + step, end)
 
 
 def nearest(fragments: Fragments, size: int) -> Fragments:

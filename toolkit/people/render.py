@@ -27,7 +27,7 @@ from asmnet_kit.people.camera import Camera, framed, random_camera, random_pose
 from asmnet_kit.people.labels import JAW, points_68, visible_contour
 from asmnet_kit.people.light import SHADOW_MIDDLE, Light, Shadow, random_light
 from asmnet_kit.people.look import Look, random_look
-from asmnet_kit.people.paint import areas
+from asmnet_kit.people.paint import painted
 from asmnet_kit.people.raster import Fragments, nearest, rasterise, vertex_normals
 from asmnet_kit.people.shape import mean_head, random_expression, random_identity
 from asmnet_kit.people.things import Outfit, Thing, random_outfit
@@ -122,10 +122,8 @@ def draw(
     camera = labels.camera
     light = random_light(rng)
     canvas = _Canvas(body, look, outfit, camera, light)
-    scene, alpha = canvas.colours, canvas.alpha
     behind = backdrop.random_backdrop(rng, light.panorama, size)
-    scene = cv2.resize(scene, (size, size), interpolation=cv2.INTER_AREA)
-    alpha = cv2.resize(alpha, (size, size), interpolation=cv2.INTER_AREA)
+    scene, alpha = canvas.averaged(size)
     scene += behind * (1 - alpha[..., None])
     image = film.photograph(scene, canvas.face_colours(), rng)
     self98, self68 = canvas.hidden_by_head(labels.deep98), canvas.hidden_by_head(labels.deep68)
@@ -171,7 +169,7 @@ class _Labels:
         self.flat68 = points_68(self.flat98, lids)
 
     def in_pixels(self, deep: Array) -> Array:
-        found = deep.copy()
+        found: Array = deep.copy()
         found[:, :2] = _small(deep[:, :2])
         found[:, 2] -= np.float32(self.camera.distance)
         found[:, 2] *= np.float32(self.camera.scale / OVERSAMPLING)
@@ -180,9 +178,9 @@ class _Labels:
 
 @lru_cache(maxsize=1)
 def _skin_attributes() -> Array:
-    """float32 [V, 2 + areas]: occlusion, height on the mean head, paint."""
+    """float32 [V, 2]: occlusion, height on the mean head."""
     assets = load()
-    columns = [assets.occlusion[:, None], mean_head()[:, 1:2], areas()]
+    columns = [assets.occlusion[:, None], mean_head()[:, 1:2]]
     return np.concatenate(columns, axis=1)
 
 
@@ -203,8 +201,8 @@ class _Canvas:
         self._body, self._look, self._camera, self._light = body, look, camera, light
         side = camera.size
         self._side = side
-        self.colours = np.zeros((side * side, 3), np.float32)
-        self.alpha = np.zeros(side * side, np.float32)
+        self.colours: Array = np.zeros((side * side, 3), np.float32)
+        self.alpha: Array = np.zeros(side * side, np.float32)
         self._segments = np.zeros(side * side, np.uint8)
         self._head_depth = np.full(side * side, np.float32(1e9))
         self._thing_depth = np.full(side * side, np.float32(1e9))
@@ -227,16 +225,14 @@ class _Canvas:
                     triangles_kept = triangles_kept[(thing.kept[triangles_kept] > 0).all(axis=1)]
                 meshes.append((vertices, triangles_kept, True))
         shadow_middle = camera.turned(SHADOW_MIDDLE[None])[0]
-        self._shadow = Shadow(light, meshes, shadow_middle)
+        self._shadow = Shadow(light, meshes, shadow_middle, side)
         self._draw_solid(turned, triangles, skin_count, order)
         self._draw_strokes(body.brows, look.brow_colour, look.brow_density)
-        self._draw_strokes(body.lashes, look.brow_colour * np.float32(0.5), look.lash_density)
+        self._draw_strokes(body.lashes, look.lash_colour, look.lash_density)
         if hair is not None and body.hair is not None:
             self._draw_hair(body.hair, hair)
         for thing, vertices in sorted(things, key=lambda pair: pair[0].opacity < 1):
             self._draw_thing(thing, vertices)
-        self.colours = self.colours.reshape(side, side, 3)
-        self.alpha = self.alpha.reshape(side, side)
 
     def _surface(self, points: Array, normals: Array, occlusion: Array) -> surface.Surface:
         return surface.seen_surface(
@@ -291,7 +287,7 @@ class _Canvas:
         self, seen: Fragments, head: Array, normals: Array, triangles: NDArray[np.intp],
         order: NDArray[np.intp],
     ) -> None:  # fmt: skip
-        values = np.concatenate([head, normals, _skin_attributes()], axis=1)
+        values = np.concatenate([head, normals, _skin_attributes(), painted(self._look)], axis=1)
         found = seen.mixed(values, triangles)
         assets = load()
         uv = seen.mixed(assets.uv, assets.uv_triangles[order])
@@ -475,6 +471,15 @@ class _Canvas:
         if thing.opacity > 0.6:
             self._thing_depth[pixels] = seen.depth
             self._segments[pixels] = SEGMENTS["thing"]
+
+    def averaged(self, size: int) -> tuple[Array, Array]:
+        """Premultiplied colours [size, size, 3] and alpha [size, size] of the picture."""
+        whole = np.concatenate([self.colours, self.alpha[:, None]], axis=1)
+        whole = whole.reshape(self._side, self._side, 4)
+        small = np.asarray(
+            cv2.resize(whole, (size, size), interpolation=cv2.INTER_AREA), np.float32
+        )
+        return small[..., :3], small[..., 3]
 
     def face_colours(self) -> Array:
         """Some of the face's colours, for the exposure."""

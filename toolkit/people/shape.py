@@ -233,7 +233,7 @@ def _express(units: Mix, expression: Mix, rng: np.random.Generator, strength: fl
 def _lids(units: Mix, rng: np.random.Generator) -> None:
     """Open, half closed, closed; both or one (a wink)."""
     kind, closure = rng.random(), rng.uniform(0, 0.3)
-    sides = SIDES
+    sides: tuple[str, ...] = SIDES
     if kind < 0.05:
         closure = 1.0
     elif kind < 0.09:
@@ -254,10 +254,10 @@ def _lids(units: Mix, rng: np.random.Generator) -> None:
 def morphed(mix: Mix) -> Array:
     """The base head with targets added: float32 [V, 3], mm."""
     assets = load()
-    vertices = assets.vertices.copy()
+    vertices: Array = assets.vertices.copy()
     for name, strength in mix.items():
         if strength and (target := assets.targets.get(name)):
-            vertices[target.vertices] += np.float32(strength) * target.offsets
+            target.add_to(vertices, strength)
     return vertices
 
 
@@ -296,7 +296,7 @@ def shaped(identity: Identity, expression: Expression) -> tuple[Array, Array]:
     moving = rest.copy()
     for name, strength in expression.mix.items():
         if strength and (unit := assets.targets.get(name)):
-            moving[unit.vertices] += np.float32(strength) * unit.offsets
+            unit.add_to(moving, strength)
     return rest @ turn.T + shift, moving @ turn.T + shift
 
 

@@ -15,7 +15,7 @@ Array = NDArray[np.float32]
 FROM_SRGB = ((np.arange(256) / 255) ** 2.2).astype(np.float32)
 SKIN_WRAP = np.array([0.28, 0.15, 0.11], np.float32)  # light spreads under the skin, red furthest
 REMAP_WIDTH = 256
-IRIS_RADIUS = 0.52  # radians, seen from the eyeball's middle
+IRIS_RADIUS = 0.4  # radians, seen from the eyeball's middle
 GREY = np.array([0.3, 0.6, 0.1], np.float32)
 
 
@@ -83,15 +83,19 @@ def reflected(
     # What bends round reaches also into the shadow's edge, reddish.
     lamp = light.colour * surface.lit[:, None] * (0.5 + 0.5 * surface.occlusion)[:, None]
     diffuse = np.maximum((facing + wrap) / (1 + wrap), np.float32(0.0))
-    found = albedo * (light.ambient(surface.normals) * surface.occlusion[:, None] + lamp * diffuse)
+    ambient = light.ambient(surface.normals)
+    found = albedo * (ambient * surface.occlusion[:, None] + lamp * diffuse)
     half = unit(surface.view + light.direction)
     shine = np.maximum(np.einsum("ij,ij->i", surface.normals, half), 0) ** np.float32(sharpness)
     grazing = 1 - np.maximum(np.einsum("ij,ij->i", surface.normals, surface.view), 0)
-    fresnel = 0.04 + 0.96 * grazing**5
+    fresnel = 0.04 + 0.4 * grazing**5  # rough: a polished one would reach 1
     strength = gloss * shine * np.maximum(facing[:, 0], 0) * ((sharpness + 8) / 150)
     found += lamp * strength[:, None]
-    towards = np.einsum("ij,ij->i", surface.normals, surface.view)[:, None]
-    bounce = light.ambient(2 * towards * surface.normals - surface.view)
+    if mirror:
+        towards = np.einsum("ij,ij->i", surface.normals, surface.view)[:, None]
+        bounce = light.ambient(2 * towards * surface.normals - surface.view)
+    else:  # what a rough surface reflects comes from nearly all around
+        bounce = ambient
     found += bounce * ((gloss * 0.6 * fresnel + mirror) * surface.occlusion)[:, None]
     return np.asarray(found, np.float32)
 
@@ -102,10 +106,10 @@ def skin(
     """Skin, lips, make-up, stubble, and cloth below the collar.
 
     Args:
-        uv: [N, 2]; painted: [N, areas], weights of asmnet_kit.people.paint.
+        uv: [N, 2]; painted: [N, 6], what asmnet_kit.people.paint.painted tells of the place.
         height: [N], y of the mean head's place, mm: where the collar is.
     """
-    lips, beard, moustache, goatee, scalp, lids, cheeks, furrows = painted.T
+    lips, scalp, lids, cheeks, hairy, furrows = painted.T
     fine = noise.read(uv[:, 0] * 9 + look.seed, uv[:, 1] * 9)
     coarse = noise.read(uv[:, 0] * 2.3 + look.seed, uv[:, 1] * 2.3 + 0.5)
     albedo = FROM_SRGB[read_texture(look.skin, uv)] * look.tone
@@ -113,14 +117,11 @@ def skin(
     albedo *= (1 + 0.09 * look.bumps * fine[:, 0])[:, None]
     blotches = (0.05 * look.bumps + 0.02) * coarse[:, 1]
     albedo *= 1 + blotches[:, None] * np.array([0.8, -0.9, -1.0], np.float32)
-    _mix(albedo, albedo * np.array([1.15, 0.72, 0.7], np.float32), cheeks * np.float32(look.blush))
+    _mix(albedo, albedo * np.array([1.15, 0.72, 0.7], np.float32), cheeks)
     _mix(albedo, 0.25 * albedo + 0.75 * look.lip_colour, lips * np.float32(look.lip_amount))
-    _mix(albedo, look.lid_colour, lids * np.float32(look.lid_amount))
+    _mix(albedo, look.lid_colour, lids)
     strands = 0.75 + 0.35 * noise.read(uv[:, 0] * 26, uv[:, 1] * 26 + look.seed)[:, 0]
-    _mix(
-        albedo, look.hair_colour * np.maximum(strands, 0.2)[:, None], scalp * np.float32(look.scalp)
-    )
-    hairy = np.max(np.stack([beard, moustache, goatee]) * look.stubble[:, None], axis=0)
+    _mix(albedo, look.hair_colour * np.maximum(strands, 0.2)[:, None], scalp)
     _mix(albedo, look.hair_colour * 0.8, np.clip(hairy * (0.75 + 0.4 * strands - 0.25), 0, 0.95))
 
     bumps = np.float32(0.085 * look.bumps)
@@ -168,14 +169,16 @@ def eye(look: Look, directions: Array, surface: Surface, light: Light) -> Array:
     directions = unit(directions)
     out = np.arccos(np.clip(-directions[:, 2], -1, 1))
     around = np.arctan2(directions[:, 1], directions[:, 0])
-    fibre = noise.read(around * 0.8, out * 0.6 + look.seed)[:, 0]
+    fibre = noise.read(around * np.float32(0.8), out * np.float32(0.6) + np.float32(look.seed))[
+        :, 0
+    ]
     iris = look.iris * (0.75 + 0.28 * fibre)[:, None]
     iris *= (0.75 + 0.6 * np.clip((out - look.pupil) / (IRIS_RADIUS - look.pupil), 0, 1))[:, None]
     iris *= (1 - 0.7 * np.clip((out - IRIS_RADIUS * 0.82) / (IRIS_RADIUS * 0.18), 0, 1))[:, None]
     white = look.sclera * (1 + 0.04 * fibre)[:, None]
-    _mix(white, np.array([0.52, 0.28, 0.24], np.float32), np.clip((out - 0.8) / 0.6, 0, 0.5))
+    _mix(white, np.array([0.52, 0.28, 0.24], np.float32), np.clip((out - 0.7) / 0.6, 0, 0.5))
     albedo = iris
-    _mix(albedo, white, np.clip((out - IRIS_RADIUS + 0.03) / 0.08, 0, 1))
+    _mix(albedo, white, np.clip((out - IRIS_RADIUS + 0.03) / 0.07, 0, 1))
     _mix(albedo, np.full(3, 0.006, np.float32), np.clip((look.pupil + 0.03 - out) / 0.06, 0, 1))
     return reflected(albedo, surface, light, wrap=0.1, gloss=0.8, sharpness=180.0, mirror=0.03)
 

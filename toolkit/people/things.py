@@ -331,8 +331,9 @@ def _mask(rng: np.random.Generator, head: Array, points: Array) -> list[Thing]:
     column = np.rint((head[:, 0] + half) / (x[1] - x[0])).astype(np.intp)
     near = (row >= 0) & (row < rows) & (column >= 0) & (column < columns) & (head[:, 2] < 70)
     np.minimum.at(depth, (row[near], column[near]), head[near, 2])
-    depth = cv2.erode(depth, np.ones((3, 3), np.uint8))  # cloth spans hollows
-    depth = cv2.GaussianBlur(depth, (0, 0), 1.4, borderType=cv2.BORDER_REPLICATE)
+    spanned = cv2.erode(depth, np.ones((3, 3), np.uint8))  # cloth spans hollows
+    smooth = cv2.GaussianBlur(spanned, (0, 0), 1.4, borderType=cv2.BORDER_REPLICATE)
+    depth = np.asarray(smooth, np.float32)
     depth = np.minimum(depth, cv2.GaussianBlur(depth, (0, 0), 2.5)) - np.float32(rng.uniform(3, 6))
     grid_x, grid_y = np.meshgrid(x, y)
     vertices = np.stack([grid_x, grid_y, depth], axis=-1).reshape(-1, 3).astype(np.float32)

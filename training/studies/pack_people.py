@@ -663,7 +663,7 @@ def occlusion(head: Head, directions: int = 160, size: int = 640) -> NDArray[np.
         weight = np.maximum(normals @ towards, 0)
         seen += weight * free
         whole += weight
-    return np.clip(seen / whole, 0, 1).astype(np.float16)
+    return np.asarray(np.clip(seen / whole, 0, 1), np.float16)
 
 
 # --- pictures -----------------------------------------------------------------------------------
@@ -690,7 +690,7 @@ def pack_skins(packages: Packages, head: Head) -> dict[str, NDArray[Any]]:
     for uv in head.uv[head.uv_triangles]:
         corners = np.stack([uv[:, 0] * size, (1 - uv[:, 1]) * size], axis=1)
         cv2.fillConvexPoly(needed, np.rint(corners).astype(np.int32), 255)
-    needed = cv2.dilate(needed, np.ones((7, 7), np.uint8))
+    needed = np.asarray(cv2.dilate(needed, np.ones((7, 7), np.uint8)), np.uint8)
     packed = {}
     for kind, files in SKINS.items():
         for number, file in enumerate(files):
@@ -794,8 +794,8 @@ def pack_panoramas(packages: Packages) -> dict[str, NDArray[Any]]:
             whole.pixels[..., n] if whole else channels[c].pixels for n, c in enumerate("RGB")
         ]
         light = np.clip(np.nan_to_num(np.stack(planes, axis=-1).astype(np.float32)), 0, 200)
-        light = cv2.resize(light, (512, 256), interpolation=cv2.INTER_AREA)
-        code = np.rint(255 * np.log2(1 + 8 * light) / np.log2(1 + 8 * 200)).astype(np.uint8)
+        small = cv2.resize(light, (512, 256), interpolation=cv2.INTER_AREA)
+        code = np.rint(255 * np.log2(1 + 8 * small) / np.log2(1 + 8 * 200)).astype(np.uint8)
         packed[f"panorama/{name}"] = encoded(np.ascontiguousarray(code[..., ::-1]), 88)
     return packed
 
