@@ -6,7 +6,7 @@ camera; the origin lies between the outer eye corners of the mean head. Provenan
 each part: LICENSE-ASSETS beside this file.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,16 @@ class Strands:
     image: Bytes
     point_vertices: Ints
     point_weights: Array
+
+    def mirrored(self, mirror: Ints) -> "Strands":
+        """The same with left and right exchanged; ``mirror`` [V] of the head."""
+        return replace(
+            self,
+            refs=mirror[self.refs],
+            offsets=self.offsets * np.array([-1, 1, 1], np.float32),
+            triangles=self.triangles[:, ::-1],
+            uv_triangles=self.uv_triangles[:, ::-1],
+        )
 
     def placed(self, head: Array, scale: Array) -> Array:
         """Vertices [N, 3] on a head [V, 3]; ``scale`` [3] is its size, 1 for the base head's."""

@@ -14,6 +14,7 @@ from asmnet_kit.people.raster import rasterise
 Array = NDArray[np.float32]
 
 SMALL = (64, 32)  # width and height of the panorama that the harmonics are taken of
+MIRROR = (128, 64)  # of the one that shines in eyes and glasses
 SUN = 6.0  # times the mean brightness: what is brighter is the lamp's business
 SHADOW_SIZES = (96, 256)  # pixels: half the drawing, within these
 SHADOW_WIDTH_MM = 380.0
@@ -24,6 +25,7 @@ SHADOW_MIDDLE = np.array([0.0, 25.0, 50.0], np.float32)
 class Light:
     """Attributes:
     panorama: float32 [H, W, 3], linear, turned as it lies around the person.
+    mirror: float32 [h, w, 3], the same, small and as bright as the harmonics.
     harmonics: float32 [9, 3], what a white surface reflects of it, by its normal.
     direction: float32 [3], unit, from the face to the lamp.
     colour: float32 [3], of the lamp.
@@ -31,10 +33,21 @@ class Light:
     """
 
     panorama: Array
+    mirror: Array
     harmonics: Array
     direction: Array
     colour: Array
     softness: float
+
+    def mirrored(self, directions: Array) -> Array:
+        """What a mirror shows that reflects the view into directions [N, 3]: [N, 3]."""
+        x, y, z = directions.T
+        height, width = self.mirror.shape[:2]
+        down = np.arccos(np.clip(-y, -1, 1)) * np.float32(height / np.pi)
+        round_ = (np.arctan2(x, -z) + np.float32(np.pi)) * np.float32(width / (2 * np.pi))
+        row = np.minimum(down.astype(np.intp), height - 1)
+        found: Array = self.mirror[row, round_.astype(np.intp) % width]
+        return found
 
     def ambient(self, normals: Array) -> Array:
         """Light [N, 3] that falls on surfaces with normals [N, 3] from all around."""
@@ -83,9 +96,12 @@ def random_light(rng: np.random.Generator) -> Light:
     if rng.random() < 0.5:
         panorama = panorama[:, ::-1]
     panorama = np.ascontiguousarray(panorama)
-    small = cv2.resize(panorama, SMALL, interpolation=cv2.INTER_AREA).reshape(-1, 3)
+    seen = cv2.resize(panorama, MIRROR, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(seen, SMALL, interpolation=cv2.INTER_AREA), np.float32)
+    small = small.reshape(-1, 3)
     directions, angles = _sky()
-    small = small / np.average(small.mean(axis=1), weights=angles)
+    mean = float(np.average(small.mean(axis=1), weights=angles))
+    small /= np.float32(mean)
     brightness = small.mean(axis=1)
     dim = small * np.minimum(1, SUN / np.maximum(brightness, 1e-3))[:, None]
     grey = rng.uniform(0.2, 0.7)  # walls and the camera's white balance take most of the colour
@@ -98,6 +114,7 @@ def random_light(rng: np.random.Generator) -> Light:
     strength = np.exp(rng.uniform(np.log(0.25), np.log(1.9))) * (1.25 - share)
     return Light(
         panorama,
+        np.asarray(np.minimum(seen * (share / mean), 2 * SUN), np.float32),
         (harmonics * share).astype(np.float32),
         direction,
         (colour * strength).astype(np.float32),

@@ -1,6 +1,6 @@
 """What a person looks like apart from shape: skin, eyes, hair, make-up, beard, clothes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -44,7 +44,8 @@ class Look:
 
     Attributes:
         skin: uint8 [512, 512, 3], sRGB; tone: factor of it;
-            vividness: of its colours.
+            vividness: of its colours;
+            freckles: how dark.
         gloss: of the skin; bumps: depth of pores and wrinkles; wrinkles: of the forehead.
         hair: None for bald heads; hair_density: of the alpha.
         stubble: [beard, moustache, goatee] density; scalp: density of hair painted on it.
@@ -54,6 +55,7 @@ class Look:
     skin: Bytes
     tone: Array
     vividness: float
+    freckles: float
     gloss: float
     bumps: float
     wrinkles: float
@@ -106,13 +108,14 @@ def random_look(rng: np.random.Generator, person: Identity) -> Look:
     return Look(
         skin=_skin(rng, person, ancestry, sex),
         tone=np.exp(rng.normal(0, 0.13) + rng.normal(0, 0.035, 3)).astype(np.float32),
-        vividness=rng.uniform(0.65, 0.95),
+        vividness=rng.uniform(0.58, 0.9),
+        freckles=rng.uniform(0.1, 0.4) if rng.random() < 0.12 else 0.0,
         gloss=rng.uniform(0.05, 0.55) ** 1.3,
         bumps=rng.uniform(0.12, 0.4) + 0.4 * old,
         wrinkles=old * rng.uniform(0.2, 1.0),
         iris=iris * np.float32(rng.uniform(1.1, 2.0)),
         pupil=rng.uniform(0.1, 0.21),
-        sclera=np.array([0.52, 0.46, 0.43], np.float32) * np.float32(rng.uniform(0.75, 1.1)),
+        sclera=np.array([0.46, 0.41, 0.385], np.float32) * np.float32(rng.uniform(0.75, 1.1)),
         hair=hair,
         hair_colour=hair_colour,
         hair_density=rng.uniform(0.8, 1.5),
@@ -167,7 +170,11 @@ def _hair(rng: np.random.Generator, sex: float) -> Strands | None:
         names = [name for name in names if name not in SHORT_HAIR]
     if rare > 0.2:
         names = [name for name in names if name not in OVER_AN_EYE]
-    return styles[names[rng.integers(len(names))]]
+    style = styles[names[rng.integers(len(names))]]
+    if rng.random() < 0.5:
+        style = style.mirrored(load().mirror)
+    volume = rng.uniform(0.85, 1.2, 3).astype(np.float32)
+    return replace(style, offsets=style.offsets * volume)
 
 
 def _skin(rng: np.random.Generator, person: Identity, ancestry: str, sex: str) -> Bytes:

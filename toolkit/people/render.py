@@ -37,8 +37,10 @@ Flags = NDArray[np.bool_]
 
 OVERSAMPLING = 2
 MIN_SIZE, MAX_SIZE = 32, 512  # pixels
-SELF_TOLERANCE_MM = 5.0  # how far behind the skin a landmark may lie and still be seen
+# How far behind the skin a landmark may lie and still be seen; closed lips meet deep inside.
+SELF_TOLERANCE_MM, INNER_LIP_TOLERANCE_MM = 7.0, 14.0
 OTHER_TOLERANCE_MM = 2.0
+INNER_LIPS = {68: slice(60, 68), 98: slice(88, 96)}
 
 
 @dataclass(frozen=True)
@@ -494,7 +496,9 @@ class _Canvas:
     def hidden_by_head(self, landmarks: Array) -> Flags:
         """Which landmarks [N, 3] (x, y, depth) lie behind the head's own skin."""
         pixels, inside = self._at(landmarks)
-        return inside & (landmarks[:, 2] > self._head_depth[pixels] + SELF_TOLERANCE_MM)
+        tolerance = np.full(len(landmarks), SELF_TOLERANCE_MM)
+        tolerance[INNER_LIPS[len(landmarks)]] = INNER_LIP_TOLERANCE_MM
+        return np.asarray(inside & (landmarks[:, 2] > self._head_depth[pixels] + tolerance))
 
     def hidden_by_things(self, landmarks: Array) -> Flags:
         """Which landmarks lie behind hair or a thing."""

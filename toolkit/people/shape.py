@@ -41,13 +41,13 @@ EXPRESSIONS: dict[str, Mix] = {
     "puff": {"cheekPuff": 0.9, "mouthPress*": 0.3},
 }
 SMILES: dict[str, Mix] = {
-    "smile": {"mouthSmile*": 0.6, "cheekSquint*": 0.3},
+    "smile": {"mouthSmile*": 0.75, "cheekSquint*": 0.3, "mouthDimple*": 0.2},
     "broad smile": {
-        "mouthSmile*": 0.9, "cheekSquint*": 0.6, "mouthUpperUp*": 0.35, "eyeSquint*": 0.25,
+        "mouthSmile*": 1.1, "cheekSquint*": 0.6, "mouthUpperUp*": 0.45, "eyeSquint*": 0.25,
         "mouthLowerDown*": 0.15, "jawOpen": 0.06,
     },
     "laugh": {
-        "mouthSmile*": 0.9, "cheekSquint*": 0.8, "jawOpen": 0.35, "mouthUpperUp*": 0.45,
+        "mouthSmile*": 1.1, "cheekSquint*": 0.8, "jawOpen": 0.35, "mouthUpperUp*": 0.45,
         "eyeSquint*": 0.5, "eyeBlink*": 0.15,
     },
 }  # fmt: skip
@@ -219,7 +219,7 @@ def _any_expression(rng: np.random.Generator) -> Mix:
 
 
 def _express(units: Mix, expression: Mix, rng: np.random.Generator, strength: float = 0) -> None:
-    strength = strength or rng.uniform(0.35, 1.1)
+    strength = strength or rng.uniform(0.45, 1.15)
     one_sided = rng.uniform(0.2, 0.8) if rng.random() < 0.12 else 1.0
     weaker = SIDES[rng.integers(2)]
     for name, share in expression.items():

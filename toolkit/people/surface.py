@@ -93,7 +93,7 @@ def reflected(
     found += lamp * strength[:, None]
     if mirror:
         towards = np.einsum("ij,ij->i", surface.normals, surface.view)[:, None]
-        bounce = light.ambient(2 * towards * surface.normals - surface.view)
+        bounce = light.mirrored(2 * towards * surface.normals - surface.view)
     else:  # what a rough surface reflects comes from nearly all around
         bounce = ambient
     found += bounce * ((gloss * 0.6 * fresnel + mirror) * surface.occlusion)[:, None]
@@ -115,6 +115,9 @@ def skin(
     albedo = FROM_SRGB[read_texture(look.skin, uv)] * look.tone
     albedo += np.float32(1 - look.vividness) * ((albedo @ GREY)[:, None] - albedo)
     albedo *= (1 + 0.09 * look.bumps * fine[:, 0])[:, None]
+    if look.freckles:
+        spots = noise.read(uv[:, 0] * 14 + look.seed, uv[:, 1] * 14)[:, 0] > 1.1
+        albedo[spots] *= 1 - look.freckles * np.array([0.6, 0.9, 1.0], np.float32)
     blotches = (0.05 * look.bumps + 0.02) * coarse[:, 1]
     albedo *= 1 + blotches[:, None] * np.array([0.8, -0.9, -1.0], np.float32)
     _mix(albedo, albedo * np.array([1.15, 0.72, 0.7], np.float32), cheeks)

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.face.pose import rotation_matrix
+from asmnet_kit.people.assets import load
 from asmnet_kit.people.look import Look, linear
+from asmnet_kit.people.shape import proxy_scale
 from asmnet_kit.people.solids import (
     Mesh,
     box,
@@ -89,6 +91,8 @@ def random_outfit(rng: np.random.Generator, head: Array, points: Array, look: Lo
             hides_hair = covered = True
         elif kind < 0.65:
             things += _beanie(rng, head, points)
+        elif kind < 0.8:
+            things += [_fedora(rng, head)]
         else:
             things += _cap(rng, head, points)
     if chances[1] < GLASSES_SHARE:
@@ -252,6 +256,13 @@ def _cap(rng: np.random.Generator, head: Array, points: Array) -> list[Thing]:
         colour if rng.random() < 0.6 else _colour(rng), over_hair=10, rough=0.1,
     )  # fmt: skip
     return [crown, brim]
+
+
+def _fedora(rng: np.random.Generator, head: Array) -> Thing:
+    hats = list(load().hats.values())
+    hat = hats[rng.integers(len(hats))]
+    vertices = hat.placed(head, proxy_scale(head) * np.float32(rng.uniform(1.0, 1.06)))
+    return Thing(vertices, hat.triangles, _colour(rng), over_hair=35, rough=0.12)
 
 
 # --- before the face ----------------------------------------------------------------------------

