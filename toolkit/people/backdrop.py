@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.people import noise
-from asmnet_kit.people.look import linear
+from asmnet_kit.people.tones import linear
 
 Array = NDArray[np.float32]
 
@@ -29,14 +29,17 @@ def _view(rng: np.random.Generator, panorama: Array, size: int) -> Array:
     left = int(rng.integers(width - side))
     cut = panorama[top : top + side, left : left + side]
     mean = np.exp(np.log(np.maximum(cut, 1e-3)).mean())
-    cut = np.minimum(cut / np.float32(mean) * np.float32(rng.uniform(0.06, 0.4)), np.float32(2.0))
+    cut = np.minimum(
+        cut / np.float32(mean) * np.float32(np.exp(rng.uniform(np.log(0.02), np.log(0.4)))),
+        np.float32(2.0),
+    )
     return np.asarray(cv2.resize(cut, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _colour(rng: np.random.Generator) -> Array:
-    """Mostly greyish."""
-    colour = rng.uniform(0, 255, 3)
-    return linear(colour.mean() + rng.random() ** 1.5 * (colour - colour.mean()))
+    """Mostly greyish, often dark."""
+    colour = rng.uniform(0, 255, 3) * rng.uniform(0.25, 1)
+    return linear(colour.mean() + rng.random() ** 2 * (colour - colour.mean()))
 
 
 def _shapes(rng: np.random.Generator, size: int) -> Array:

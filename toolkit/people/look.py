@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.people.assets import Bytes, Strands, load
+from asmnet_kit.people.clothes import Clothes, random_clothes
 from asmnet_kit.people.shape import ANCESTRIES, Identity
+from asmnet_kit.people.tones import linear
 
 Array = NDArray[np.float32]
 
@@ -31,11 +33,6 @@ DARK_LASHES = np.array([0.02, 0.014, 0.01], np.float32)
 SHORT_HAIR = ("afro01", "short01", "short02", "short03", "short04")
 OVER_AN_EYE = ("bob01", "bob02", "short04")  # drawn rarely
 MIDDLE_AGE, OLD_AGE = 0.58, 0.8  # MakeHuman's scale
-
-
-def linear(srgb: object) -> Array:
-    """sRGB 0..255 to linear light 0..1."""
-    return np.asarray((np.asarray(srgb, np.float64) / 255) ** 2.2, np.float32)
 
 
 @dataclass(frozen=True)
@@ -80,10 +77,7 @@ class Look:
     blush: float
     teeth: Strands
     teeth_tint: Array
-    cloth: Array
-    cloth_other: Array
-    cloth_stripes: float
-    collar: float
+    clothes: Clothes
     seed: float
 
 
@@ -101,9 +95,6 @@ def random_look(rng: np.random.Generator, person: Identity) -> Look:
     brows, lashes, teeth = (
         list(kind.values()) for kind in (assets.brows, assets.lashes, assets.teeth)
     )
-    cloth, other = linear(rng.integers(5, 250, 3)), linear(rng.integers(5, 250, 3))
-    if rng.random() < 0.5:
-        cloth = np.full(3, cloth.mean(), np.float32) * np.float32(rng.uniform(0.2, 1.3))
     old = float(np.clip((person.age - 0.5) / 0.5, 0, 1))
     return Look(
         skin=_skin(rng, person, ancestry, sex),
@@ -136,10 +127,7 @@ def random_look(rng: np.random.Generator, person: Identity) -> Look:
         blush=rng.uniform(0, 0.5) if made_up else rng.uniform(0, 0.2),
         teeth=teeth[rng.integers(len(teeth))],
         teeth_tint=np.array([1, 0.95, 0.86], np.float32) * np.float32(rng.uniform(0.65, 1.05)),
-        cloth=cloth,
-        cloth_other=other,
-        cloth_stripes=float(rng.choice([0, 0, 0, 0.06, 0.12])),
-        collar=rng.uniform(120, 178),
+        clothes=random_clothes(rng),
         seed=rng.random(),
     )
 

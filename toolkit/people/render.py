@@ -31,6 +31,7 @@ from asmnet_kit.people.paint import painted
 from asmnet_kit.people.raster import Fragments, nearest, rasterise, vertex_normals
 from asmnet_kit.people.shape import mean_head, random_expression, random_identity
 from asmnet_kit.people.things import Outfit, Thing, random_outfit
+from asmnet_kit.people.tones import FROM_SRGB
 
 Array = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -40,6 +41,7 @@ MIN_SIZE, MAX_SIZE = 32, 512  # pixels
 # How far behind the skin a landmark may lie and still be seen; closed lips meet deep inside.
 SELF_TOLERANCE_MM, INNER_LIP_TOLERANCE_MM = 7.0, 14.0
 OTHER_TOLERANCE_MM = 2.0
+FACE_BOTTOM_MM = 110.0  # y of the mean head: what lies above tells the exposure
 INNER_LIPS = {68: slice(60, 68), 98: slice(88, 96)}
 
 
@@ -180,10 +182,8 @@ class _Labels:
 
 @lru_cache(maxsize=1)
 def _skin_attributes() -> Array:
-    """float32 [V, 2]: occlusion, height on the mean head."""
-    assets = load()
-    columns = [assets.occlusion[:, None], mean_head()[:, 1:2]]
-    return np.concatenate(columns, axis=1)
+    """float32 [V, 4]: occlusion, place on the mean head."""
+    return np.concatenate([load().occlusion[:, None], mean_head()], axis=1)
 
 
 @lru_cache(maxsize=32)
@@ -201,6 +201,7 @@ class _Canvas:
         self, body: Body, look: Look, outfit: Outfit, camera: Camera, light: Light
     ) -> None:
         self._body, self._look, self._camera, self._light = body, look, camera, light
+        self._face_colours: Array = np.zeros((0, 3), np.float32)
         side = camera.size
         self._side = side
         self.colours: Array = np.zeros((side * side, 3), np.float32)
@@ -293,13 +294,21 @@ class _Canvas:
         found = seen.mixed(values, triangles)
         assets = load()
         uv = seen.mixed(assets.uv, assets.uv_triangles[order])
-        skin = self._surface(found[:, :3].copy(), found[:, 3:6], found[:, 6])
-        height = found[:, 7]
-        colours = surface.skin(self._look, uv, found[:, 8:], height, skin, self._light)
-        self.colours[seen.pixels] = colours
-        clothed = height > self._look.collar
-        self._segments[seen.pixels] = np.where(clothed, SEGMENTS["clothes"], SEGMENTS["skin"])
-        self._face_colours = colours[height < 110]
+        look, light = self._look, self._light
+        clothed = found[:, 8] > look.clothes.edge(found[:, 7:10])
+        for part, segment in ((~clothed, "skin"), (clothed, "clothes")):
+            pixels, values = seen.pixels[part], found[part]
+            if not len(pixels):
+                continue
+            shape = self._surface(values[:, :3].copy(), values[:, 3:6], values[:, 6])
+            place = values[:, 7:10]
+            if segment == "skin":
+                colours = surface.skin(look, uv[part], values[:, 10:], place[:, 1], shape, light)
+                self._face_colours = colours[place[:, 1] < FACE_BOTTOM_MM]
+            else:
+                colours = surface.cloth(look, uv[part], place, shape, light)
+            self.colours[pixels] = colours
+            self._segments[pixels] = SEGMENTS[segment]
 
     def _shade_tongue(
         self, seen: Fragments, head: Array, normals: Array, triangles: NDArray[np.intp]
@@ -343,7 +352,7 @@ class _Canvas:
         normals = vertex_normals(turned, teeth.triangles)
         found = own.mixed(np.concatenate([turned, normals], axis=1), teeth.triangles)
         uv = own.mixed(strands.uv, strands.uv_triangles)
-        albedo = surface.FROM_SRGB[surface.read_texture(strands.image, uv)[:, :3]]
+        albedo = FROM_SRGB[surface.read_texture(strands.image, uv)[:, :3]]
         # Dark towards the back of the mouth.
         front = turned[:, 2].min()
         shade = np.clip(0.65 - (found[:, 2] - front) / 40, 0.08, 0.65).astype(np.float32)

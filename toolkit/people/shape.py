@@ -81,11 +81,11 @@ class Expression:
 
 def random_identity(rng: np.random.Generator) -> Identity:
     kind = rng.random()
-    age = rng.uniform(0.34, 0.62) if kind < 0.5 else rng.uniform(0.5, 1.0)
-    if kind > 0.87:
+    age = rng.uniform(0.34, 0.62) if kind < 0.42 else rng.uniform(0.5, 1.0)
+    if kind > 0.9:
         age = rng.uniform(AGES["child"], 0.4)
     sex = float(rng.beta(0.5, 0.5))
-    ancestry = rng.dirichlet((0.35, 0.35, 0.4))
+    ancestry = rng.dirichlet((0.35, 0.35, 0.5))
     mix = macro_mix(float(age), sex, ancestry, float(rng.uniform(0.2, 0.8)), float(rng.beta(2, 2)))
     _add_details(mix, rng)
     shares = tuple(float(share) for share in ancestry)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from asmnet_kit.people import noise
 from asmnet_kit.people.light import Light, Shadow
 from asmnet_kit.people.look import Look
+from asmnet_kit.people.tones import FROM_SRGB
 
 Array = NDArray[np.float32]
 
-FROM_SRGB = ((np.arange(256) / 255) ** 2.2).astype(np.float32)
 SKIN_WRAP = np.array([0.28, 0.15, 0.11], np.float32)  # light spreads under the skin, red furthest
 REMAP_WIDTH = 256
 IRIS_RADIUS = 0.4  # radians, seen from the eyeball's middle
@@ -103,11 +103,11 @@ def reflected(
 def skin(
     look: Look, uv: Array, painted: Array, height: Array, surface: Surface, light: Light
 ) -> Array:
-    """Skin, lips, make-up, stubble, and cloth below the collar.
+    """Skin, lips, make-up, stubble.
 
     Args:
         uv: [N, 2]; painted: [N, 6], what asmnet_kit.people.paint.painted tells of the place.
-        height: [N], y of the mean head's place, mm: where the collar is.
+        height: [N], y of the place on the mean head, mm.
     """
     lips, scalp, lids, cheeks, hairy, furrows = painted.T
     fine = noise.read(uv[:, 0] * 9 + look.seed, uv[:, 1] * 9)
@@ -134,32 +134,18 @@ def skin(
         lines = np.sin(height * np.float32(0.75) + 1.5 * coarse[:, 1]) * furrows
         surface.normals[:, 1] += np.float32(0.28 * look.wrinkles) * lines
     gloss = look.gloss * (1 + 0.6 * lips) * (1 - 0.7 * np.clip(hairy, 0, 1))
-    color = reflected(
+    return reflected(
         albedo, surface, light, wrap=SKIN_WRAP, gloss=gloss.astype(np.float32), sharpness=22.0
     )
-    clothed = height > look.collar
-    if clothed.any():
-        color[clothed] = _cloth(
-            look, uv[clothed], height[clothed], fine[clothed], _part(surface, clothed), light
-        )
-    return color
 
 
-def _cloth(
-    look: Look, uv: Array, height: Array, fine: Array, surface: Surface, light: Light
-) -> Array:
-    albedo = look.cloth * (1 + 0.18 * fine[:, :1])
-    if look.cloth_stripes:
-        other = np.sin(height * np.float32(look.cloth_stripes * 6.3)) > 0.3
-        albedo[other] = look.cloth_other
+def cloth(look: Look, uv: Array, place: Array, surface: Surface, light: Light) -> Array:
+    """Clothes; ``place`` [N, 3] on the mean body, mm."""
+    weave = noise.read(uv[:, 0] * 9 + look.seed, uv[:, 1] * 9)[:, 0]
+    folds = noise.read(uv[:, 0] * 3 + look.seed, uv[:, 1] * 3)
+    surface.normals[:, :2] += np.float32(0.1) * folds[:, 2:]
+    albedo = look.clothes.albedo(place, weave)
     return reflected(albedo, surface, light, wrap=0.05, gloss=0.02, sharpness=8.0)
-
-
-def _part(surface: Surface, which: NDArray[np.bool_]) -> Surface:
-    return Surface(
-        surface.points[which], surface.normals[which], surface.view[which],
-        surface.occlusion[which], surface.lit[which],
-    )  # fmt: skip
 
 
 def _mix(colour: Array, other: Array, share: Array) -> None:

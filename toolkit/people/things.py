@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.face.pose import rotation_matrix
 from asmnet_kit.people.assets import load
-from asmnet_kit.people.look import Look, linear
+from asmnet_kit.people.look import Look
 from asmnet_kit.people.shape import proxy_scale
 from asmnet_kit.people.solids import (
     Mesh,
@@ -24,7 +24,7 @@ from asmnet_kit.people.solids import (
     strip,
     tube,
 )
-from asmnet_kit.people.surface import FROM_SRGB
+from asmnet_kit.people.tones import FROM_SRGB, linear
 
 Array = NDArray[np.float32]
 Ints = NDArray[np.intp]
