@@ -10,6 +10,7 @@ from asmnet_kit.people.tones import linear
 Array = NDArray[np.float32]
 
 PHOTOGRAPHIC_SHARE = 0.65
+LEVELS = (0.02, 0.4)  # mean of what is behind, linear light; a face has about 0.35
 
 
 def random_backdrop(rng: np.random.Generator, panorama: Array, size: int) -> Array:
@@ -29,10 +30,8 @@ def _view(rng: np.random.Generator, panorama: Array, size: int) -> Array:
     left = int(rng.integers(width - side))
     cut = panorama[top : top + side, left : left + side]
     mean = np.exp(np.log(np.maximum(cut, 1e-3)).mean())
-    cut = np.minimum(
-        cut / np.float32(mean) * np.float32(np.exp(rng.uniform(np.log(0.02), np.log(0.4)))),
-        np.float32(2.0),
-    )
+    level = np.exp(rng.uniform(*np.log(LEVELS))) / mean
+    cut = np.minimum(cut * np.float32(level), np.float32(2.0))
     return np.asarray(cv2.resize(cut, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

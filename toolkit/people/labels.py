@@ -39,6 +39,14 @@ IN_68, OF_98 = (
 
 
 @dataclass(frozen=True)
+class VertexScheme:
+    """Landmarks as mixes of vertices: arguments of ``mesh_landmarks``."""
+
+    vertices: NDArray[np.integer]
+    weights: Array
+
+
+@dataclass(frozen=True)
 class HeadPoints:
     """Landmarks on a head, mm, before it is turned.
 

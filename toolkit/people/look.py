@@ -161,7 +161,7 @@ def _hair(rng: np.random.Generator, sex: float) -> Strands | None:
     style = styles[names[rng.integers(len(names))]]
     if rng.random() < 0.5:
         style = style.mirrored(load().mirror)
-    volume = rng.uniform(0.85, 1.2, 3).astype(np.float32)
+    volume = rng.uniform(0.98, 1.3, 3).astype(np.float32)  # less would show the scalp
     return replace(style, offsets=style.offsets * volume)
 
 

@@ -43,12 +43,13 @@ class Fragments:
 
     def chosen(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> "Fragments":
         """The fragments of an index or a mask."""
+        number = np.flatnonzero(which) if which.dtype == np.bool_ else which
         return Fragments(
-            self.pixels[which],
-            self.triangles[which],
-            self.second[which],
-            self.third[which],
-            self.depth[which],
+            self.pixels.take(number),
+            self.triangles.take(number),
+            self.second.take(number),
+            self.third.take(number),
+            self.depth.take(number),
         )
 
     def mixed(self, values: Array, triangles: NDArray[np.integer]) -> Array:

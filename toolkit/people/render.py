@@ -24,7 +24,13 @@ from asmnet_kit.people import backdrop, film, noise, surface
 from asmnet_kit.people.assets import load
 from asmnet_kit.people.body import Body, Part, build, head_triangles
 from asmnet_kit.people.camera import Camera, framed, random_camera, random_pose
-from asmnet_kit.people.labels import JAW, points_68, visible_contour
+from asmnet_kit.people.labels import (
+    JAW,
+    VertexScheme,
+    mesh_landmarks,
+    points_68,
+    visible_contour,
+)
 from asmnet_kit.people.light import SHADOW_MIDDLE, Light, Shadow, random_light
 from asmnet_kit.people.look import Look, random_look
 from asmnet_kit.people.paint import painted
@@ -60,7 +66,9 @@ class Person:
         occluded68, occluded98: bool [N], the landmark is hidden by hair or by a thing.
         iris: float32 [2, 5, 2], pixels; subject's right and left: middle, right, upper, left, lower
             end as the image shows them, hidden ones too.
-        mask: uint8 [size, size], SEGMENTS; None unless asked for.
+        mask: uint8 [size, size], SEGMENTS; None by default.
+        points: float32 [N, 3], x, y and depth in pixels of the scheme that was given, 3-D
+            convention; None by default.
     """
 
     index: int
@@ -76,19 +84,27 @@ class Person:
     occluded98: Flags
     iris: Array
     mask: NDArray[np.uint8] | None = None
+    points: Array | None = None
 
 
 SEGMENTS = {"background": 0, "skin": 1, "eyes": 2, "mouth": 3, "hair": 4, "clothes": 5, "thing": 6}
 
 
 def people(
-    count: int, *, seed: int, size: int = 112, first: int = 0, masks: bool = False
+    count: int,
+    *,
+    seed: int,
+    size: int = 112,
+    first: int = 0,
+    masks: bool = False,
+    scheme: VertexScheme | None = None,
 ) -> Iterator[Person]:
     """Yield the persons ``first`` ... ``first + count - 1`` of a seed.
 
     Args:
         size: side of the pictures, pixels.
         masks: draw the segmentation mask too.
+        scheme: landmarks of another scheme, as mixes of vertices.
 
     Raises:
         UsageError: a negative count, first or seed, or a size out of MIN_SIZE..MAX_SIZE.
@@ -97,7 +113,9 @@ def people(
         raise UsageError(f"expected count, seed and first >= 0, got {count}, {seed}, {first}")
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise UsageError(f"expected pictures of {MIN_SIZE} to {MAX_SIZE} pixels, got {size}")
-    return (draw(seed, index, size, masks=masks) for index in range(first, first + count))
+    return (
+        draw(seed, index, size, masks=masks, scheme=scheme) for index in range(first, first + count)
+    )
 
 
 def pose_of(seed: int, index: int) -> NDArray[np.float32]:
@@ -111,6 +129,7 @@ def draw(
     size: int,
     *,
     masks: bool = False,
+    scheme: VertexScheme | None = None,
     pose: NDArray[np.float64] | None = None,
 ) -> Person:
     """Person ``index`` of a seed; ``pose`` instead of the one that is drawn by lot."""
@@ -130,6 +149,10 @@ def draw(
     scene, alpha = canvas.averaged(size)
     scene += behind * (1 - alpha[..., None])
     image = film.photograph(scene, canvas.face_colours(), rng)
+    points = None
+    if scheme is not None:
+        own = mesh_landmarks(body.head, scheme.vertices, scheme.weights)
+        points = labels.in_pixels(camera.pixels(camera.turned(own)))
     self98, self68 = canvas.hidden_by_head(labels.deep98), canvas.hidden_by_head(labels.deep68)
     other98 = canvas.hidden_by_things(labels.flat98)
     other68 = canvas.hidden_by_things(labels.flat68)
@@ -147,6 +170,7 @@ def draw(
         occluded98=other98,
         iris=_small(camera.pixels(camera.turned(body.iris.reshape(-1, 3)))[:, :2]).reshape(2, 5, 2),
         mask=canvas.mask(size) if masks else None,
+        points=points,
     )
 
 
@@ -296,17 +320,20 @@ class _Canvas:
         uv = seen.mixed(assets.uv, assets.uv_triangles[order])
         look, light = self._look, self._light
         clothed = found[:, 8] > look.clothes.edge(found[:, 7:10])
-        for part, segment in ((~clothed, "skin"), (clothed, "clothes")):
-            pixels, values = seen.pixels[part], found[part]
-            if not len(pixels):
+        for segment, which in (("skin", ~clothed), ("clothes", clothed)):
+            part = np.flatnonzero(which)
+            if not len(part):
                 continue
+            pixels, values = seen.pixels.take(part), found.take(part, axis=0)
             shape = self._surface(values[:, :3].copy(), values[:, 3:6], values[:, 6])
             place = values[:, 7:10]
             if segment == "skin":
-                colours = surface.skin(look, uv[part], values[:, 10:], place[:, 1], shape, light)
+                colours = surface.skin(
+                    look, uv.take(part, axis=0), values[:, 10:], place[:, 1], shape, light
+                )
                 self._face_colours = colours[place[:, 1] < FACE_BOTTOM_MM]
             else:
-                colours = surface.cloth(look, uv[part], place, shape, light)
+                colours = surface.cloth(look, uv.take(part, axis=0), place, shape, light)
             self.colours[pixels] = colours
             self._segments[pixels] = SEGMENTS[segment]
 

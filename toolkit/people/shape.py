@@ -14,6 +14,7 @@ Mix = dict[str, float]  # target -> strength
 AGES = {"child": 0.1875, "young": 0.5, "old": 1.0}  # MakeHuman's scale: about 12, 25 and 70 years
 ANCESTRIES = ("african", "asian", "caucasian")
 SMILE_SHARE = 0.48  # about half of the people in photographs smile
+OTHER_SHARE = 0.28  # another expression; the rest are at rest, more or less
 
 # Strength of a detail: half normal with this deviation; many are left out of a face altogether.
 DETAIL_SPREAD = 0.33
@@ -25,7 +26,7 @@ ASYMMETRY_SHARE, ASYMMETRY_SPREAD = 0.1, 0.18
 
 # Expressions as mixes of the face units; "*" stands for Left and Right.
 EXPRESSIONS: dict[str, Mix] = {
-    "open": {"jawOpen": 0.8},
+    "open": {"jawOpen": 0.6},
     "wide open": {"jawOpen": 1.15, "mouthStretch*": 0.3, "eyeSquint*": 0.3},
     "surprise": {"jawOpen": 0.55, "browInnerUp": 0.8, "browOuterUp*": 0.8, "eyeWide*": 0.8},
     "sad": {"browInnerUp": 0.7, "mouthFrown*": 0.8, "mouthShrugLower": 0.3},
@@ -184,7 +185,7 @@ def random_expression(rng: np.random.Generator) -> Expression:
         _express(units, list(SMILES.values())[rng.integers(len(SMILES))], rng)
         if rng.random() < 0.2:
             _express(units, _any_expression(rng), rng, strength=rng.uniform(0.1, 0.5))
-    elif kind < 0.85:
+    elif kind < SMILE_SHARE + OTHER_SHARE:
         for _ in range(1 if rng.random() < 0.75 else 2):
             _express(units, _any_expression(rng), rng)
     # Faces are never at rest: small amounts of anything.

@@ -211,6 +211,10 @@ def test_any_scheme_can_be_given_as_vertices():
     row = int(np.flatnonzero(packed.point_numbers == 54)[0])
     wanted = labels.mixed(head, packed.point_vertices[row], packed.point_weights[row])
     np.testing.assert_allclose(found[0], wanted, atol=1e-4)
+    scheme = labels.VertexScheme(np.array([[nose_tip]]), np.ones((1, 1), np.float32))
+    person = next(people(1, seed=2, size=SIZE, scheme=scheme))
+    np.testing.assert_allclose(person.points[0], person.landmarks98_3d[54], atol=1e-3)
+    assert next(people(1, seed=2, size=SIZE)).points is None
     with pytest.raises(UsageError, match="not packed"):
         labels.mesh_landmarks(head, np.array([[5054, 13000]]), np.full((1, 2), 0.5))
     with pytest.raises(UsageError, match="expected vertices and weights"):
