@@ -184,9 +184,14 @@ LID = (
 )  # fmt: skip
 INNER_CORNER, OUTER_CORNER = 6850, 6799
 THIRDS = (0.32, 0.63)  # of the lid's length from the inner corner: the 68's lid points
-# The jaw line lies where the kit's generic face has it, drawn longer to the mean head's chin. Each
-# parallel runs from there to the middle of the face, at these heights, mm.
-JAW_TALLER = 117 / 112
+# The jaw line of the subject's left on the mean head, mm, from beside the eye to the chin: from the
+# front it lies where the kit's generic face has it, from the side along the mandible's lower edge.
+JAW = np.array([
+    (73, -3, 66), (74, 8, 68), (74, 16, 67), (74, 26, 67), (73, 36, 66), (71, 47, 65),
+    (68.5, 57, 63), (65.5, 67, 60), (62, 77, 55), (58, 86, 49), (53, 94, 42), (47, 101, 33),
+    (40, 107, 22), (31, 111.5, 9), (21.5, 115, -2), (11, 117.5, -9), (0, 118, -12),
+])  # fmt: skip
+# Each parallel runs from there to the middle of the face, at these heights.
 MIDDLE_Y, MIDDLE_Z = (-5, 22, 50, 66, 70), -45.0
 ALONG = 16  # points of each parallel from the jaw line towards the middle of the face
 REACH = 0.62  # of the way to the middle
@@ -602,8 +607,7 @@ def parallels(head: Head) -> tuple[Ints, Array]:
     corners = mean[skin]
     share = np.linspace(0, REACH, ALONG)[:, None]
     refs, weights = np.zeros((17, ALONG, 3), np.int64), np.zeros((17, ALONG, 3))
-    jaw_line = GENERIC_FACE_98[32:15:-1] * (1, JAW_TALLER, 1)  # from the ear to the chin
-    for line, jaw in enumerate(jaw_line):
+    for line, jaw in enumerate(JAW):
         height = np.interp(line / 16, np.linspace(0, 1, len(MIDDLE_Y)), MIDDLE_Y)
         middle = np.array([0, height, MIDDLE_Z])
         for point, aim in enumerate(jaw * (1 - share) + middle * share):
