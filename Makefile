@@ -9,7 +9,7 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test test-next lint format types docs clean
-.PHONY: bench-harness bench-report bench-train asm-study bench-synthetic reference bench-video bench-quantize
+.PHONY: bench-harness bench-report bench-train asm-study bench-synthetic reference bench-video bench-quantize people-assets
 .PHONY: golden android android-test ship-model tflite-runtime
 
 help: ## list the targets
@@ -121,6 +121,11 @@ ship-model: $(INSTALLED) ## put MODEL into the kit as NAME, with a card made of 
 	@$(BIN)/python -m asmnet_kit.shipping.ship toolkit/models/$(NAME).toml --model $(MODEL) \
 	  $(addprefix --evaluation ,$(EVALUATIONS)) $(addprefix --benchmark ,$(BENCHMARKS)) \
 	  $(if $(SHAPE_MODEL),--shape-model $(SHAPE_MODEL)) $(if $(RUN),--run $(RUN))
+
+# OpenEXR reads the panoramas; it goes into a folder of its own and is needed for nothing else.
+people-assets: $(INSTALLED) ## pack the CC0 head of rendered people: toolkit/people/head.npz
+	@$(BIN)/python -m pip install --quiet --no-deps --target build/people/openexr 'OpenEXR==3.5.3'
+	@PYTHONPATH=build/people/openexr $(BIN)/python -m asmnet_kit.training.studies.pack_people
 
 golden: $(INSTALLED) ## write the golden files that the phone app's tests compare with
 	@$(BIN)/python android_demo/tools/golden.py

@@ -35,6 +35,7 @@ ROOMS = (
     "tflite",
     "shipping",
     "drawn_faces",
+    "people",
     "predict",
     "measure",
     "doctor",

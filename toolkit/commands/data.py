@@ -314,8 +314,15 @@ def prepare(
     show_default=True,
     help="Side of a picture, pixels.",
 )
+@click.option(
+    "--kind",
+    type=click.Choice(("drawn", "people")),
+    default="drawn",
+    show_default=True,
+    help="drawn: simple faces, fast; people: photograph-like ones, slower.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
-def synthesize(count: int, out: Path, seed: int, size: int, workers: int | None) -> None:
+def synthesize(count: int, out: Path, seed: int, size: int, kind: str, workers: int | None) -> None:
     """Draw faces with exact landmarks and head poses.
 
     Example:  asmnet-kit data synthesize --count 2000 --out faces
@@ -323,11 +330,14 @@ def synthesize(count: int, out: Path, seed: int, size: int, workers: int | None)
     import os
 
     from asmnet_kit.base import console
-    from asmnet_kit.drawn_faces.write import write_synthetic
+    from asmnet_kit.datasets.write_synthetic import write_faces
+    from asmnet_kit.drawn_faces.write import DRAWN
+    from asmnet_kit.people.write import PEOPLE
 
     with console.counting("Faces") as on_progress:
-        write_synthetic(
+        write_faces(
             out,
+            {"drawn": DRAWN, "people": PEOPLE}[kind],
             count=count,
             seed=seed,
             size=size,

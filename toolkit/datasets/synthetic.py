@@ -1,4 +1,4 @@
-"""Synthetic faces as ``asmnet-kit data synthesize`` writes them (asmnet_kit.drawn_faces.write).
+"""Synthetic faces as ``data synthesize`` writes them (asmnet_kit.datasets.write_synthetic).
 
 Folders ``train``, ``val`` and ``test`` hold ``NAME.jpg``, ``NAME.pts`` (68 landmarks),
 ``NAME.pts98`` and one ``pose.csv`` (name, yaw, pitch, roll in degrees; signs:

@@ -1,88 +1,21 @@
-"""Writing synthetic faces as a folder that the ``synthetic`` format reads.
+"""Writing drawn faces as a folder: this room's renderer for asmnet_kit.datasets."""
 
-    OUT/dataset.json                          counts, seed, size: what the folder is
-    OUT/{train,val,test}/face_000000.jpg      the picture
-    OUT/{train,val,test}/face_000000.pts      68 landmarks, 1-based like every .pts
-    OUT/{train,val,test}/face_000000.pts98    98 landmarks
-    OUT/{train,val,test}/pose.csv             name, yaw, pitch, roll in degrees
-
-Faces are numbered through the splits: the first are the training faces. A face's files appear
-whole or not at all, its picture last; ``dataset.json`` is written with ``"complete": false`` first
-and with true at the end, when all the others are on the disk, so that an interrupted call can be
-continued. After a power cut a name may be there without its content: such a face is drawn again.
-"""
-
-import csv
-import io
-import json
-import multiprocessing
-import os
-import signal
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import cv2
-
-from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.files import (
-    alone_in,
-    is_unused,
-    leftovers,
-    make_folder,
-    write_bytes,
-    write_json,
-    write_text,
-)
-from asmnet_kit.datasets.pts import write_pts
+from asmnet_kit.datasets.write_synthetic import Renderer, write_faces
 from asmnet_kit.drawn_faces.render import SyntheticFace, pose_of, synthesize
 
-SCHEMA_VERSION = 1
-FORMAT = "synthetic"
-JPEG_QUALITY = 95
-RENDERER = 2  # raised when a seed draws other faces, so that an old folder is not continued
-# How the files of a face end, when they are whole.
-ENDINGS = {".pts": b"}\n", ".pts98": b"}\n", ".jpg": b"\xff\xd9"}
-CHUNK = 50  # faces drawn by a worker at a time
+
+def _draw(seed: int, index: int, size: int) -> SyntheticFace:
+    return next(synthesize(1, seed=seed, size=size, start=index))
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What was asked for; equal plans make equal folders."""
-
-    count: int
-    seed: int
-    size: int
-    val_share: float
-    test_share: float
-    renderer: int = RENDERER
-
-    def splits(self) -> dict[str, range]:
-        """The faces of each split: training first, test last."""
-        val, test = round(self.count * self.val_share), round(self.count * self.test_share)
-        train = self.count - val - test
-        return {
-            "train": range(train),
-            "val": range(train, train + val),
-            "test": range(train + val, self.count),
-        }
-
-    def split_of(self, index: int) -> str:
-        return next(split for split, indices in self.splits().items() if index in indices)
-
-    def picture(self, out: Path, index: int) -> Path:
-        """Where the picture of a face goes, the last of its files to be written."""
-        return out / self.split_of(index) / face_name(index)
+def _check(seed: int, size: int) -> None:
+    synthesize(0, seed=seed, size=size)
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    """Faces that one worker draws."""
-
-    plan: _Plan
-    out: Path
-    indices: tuple[int, ...]
+DRAWN = Renderer("drawn", version=2, draw=_draw, pose_of=pose_of, check=_check)
 
 
 def write_synthetic(
@@ -96,152 +29,15 @@ def write_synthetic(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Draw ``count`` faces into the folder ``out``; the result does not depend on ``workers``.
-
-    Args:
-        out: a new or empty folder, or one that an interrupted call with the same arguments left.
-        size: side of the pictures, pixels.
-        val_share, test_share: of the faces, 0..1.
-        workers: processes.
-        progress: called with (faces done, count).
-
-    Raises:
-        UsageError: counts, shares or workers out of range, or another process draws there.
-        DatasetError: ``out`` holds something else.
-    """
-    if count < 1 or workers < 1:
-        raise UsageError(f"expected count and workers of at least 1, got {count} and {workers}")
-    if min(val_share, test_share) < 0 or val_share + test_share > 1:
-        raise UsageError(
-            f"expected shares >= 0 that sum to at most 1, got val {val_share}, test {test_share}"
-        )
-    synthesize(0, seed=seed, size=size)  # refuses a bad seed or size before anything is written
-    plan = _Plan(count, seed, size, val_share, test_share)
-    make_folder(out)
-    with alone_in(out):
-        _claim(out, plan)
-        folders = [out / split for split, indices in plan.splits().items() if indices]
-        for folder in folders:
-            make_folder(folder)
-        for folder in (out, *folders):
-            for leftover in leftovers(folder):  # of a call that was killed
-                leftover.unlink(missing_ok=True)
-        _write(plan, out, workers, progress)
-
-
-def _write(
-    plan: _Plan, out: Path, workers: int, progress: Callable[[int, int], None] | None
-) -> None:
-    chunks = list(_chunks(plan, out))
-    done = plan.count - sum(len(chunk.indices) for chunk in chunks)
-    if progress is not None:
-        progress(done, plan.count)
-    for faces in _map(_write_chunk, chunks, workers):
-        done += faces
-        if progress is not None:
-            progress(done, plan.count)
-
-    for split, indices in plan.splits().items():
-        if indices:
-            _write_poses(out / split, plan.seed, indices)
-    os.sync()  # once, rather than for each of many small files
-    write_json(out / "dataset.json", _description(plan, complete=True))
-
-
-def _chunks(plan: _Plan, out: Path) -> Iterator[_Chunk]:
-    """The faces that are not there yet."""
-    missing = [index for index in range(plan.count) if not _is_whole(plan.picture(out, index))]
-    for start in range(0, len(missing), CHUNK):
-        yield _Chunk(plan, out, tuple(missing[start : start + CHUNK]))
-
-
-def _map(work: Callable[[_Chunk], int], chunks: list[_Chunk], workers: int) -> Iterator[int]:
-    if workers == 1 or len(chunks) < 2:
-        yield from map(work, chunks)
-        return
-    # Fresh interpreters rather than forks: the caller may have threads, which a fork would break.
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(min(workers, len(chunks)), initializer=_begin_worker) as pool:
-        yield from pool.imap_unordered(work, chunks)
-
-
-def _begin_worker() -> None:
-    """One process a core: OpenCV's own threads would only get in each other's way.
-
-    Ctrl-C reaches every process of a terminal; the parent alone answers it and ends the workers.
-    """
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _claim(out: Path, plan: _Plan) -> None:
-    """Mark ``out`` as the folder of this plan, or refuse it."""
-    description = out / "dataset.json"
-    if description.is_file():
-        try:
-            found = json.loads(description.read_text("utf-8"))
-        except ValueError:
-            found = None
-        if not isinstance(found, dict) or found.get("arguments") != asdict(plan):
-            raise DatasetError(
-                f"{out}: holds a data set made with other arguments; choose another folder"
-            )
-        return
-    if not is_unused(out):
-        raise DatasetError(f"{out}: expected a new or empty folder; choose another one")
-    write_json(description, _description(plan, complete=False))
-
-
-def _description(plan: _Plan, *, complete: bool) -> dict[str, Any]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "format": FORMAT,
-        "points": [68, 98],
-        "counts": {split: len(indices) for split, indices in plan.splits().items()},
-        "arguments": asdict(plan),
-        "complete": complete,
-    }
-
-
-def _write_chunk(chunk: _Chunk) -> int:
-    """Draw and write the faces of a chunk; how many they are."""
-    plan = chunk.plan
-    for index in chunk.indices:
-        for face in synthesize(1, seed=plan.seed, size=plan.size, start=index):
-            _write_face(plan.picture(chunk.out, index), face)
-    return len(chunk.indices)
-
-
-def _is_whole(picture: Path) -> bool:
-    """Whether all files of a face are there and end as they should."""
-    for suffix, ending in ENDINGS.items():
-        path = picture.with_suffix(suffix)
-        if not (path.is_file() and path.read_bytes().endswith(ending)):
-            return False
-    return True
-
-
-def face_name(index: int) -> str:
-    """The file name of a face's picture."""
-    return f"face_{index:06d}.jpg"
-
-
-def _write_face(picture: Path, face: SyntheticFace) -> None:
-    write_pts(picture.with_suffix(".pts"), face.landmarks68, durable=False)
-    write_pts(picture.with_suffix(".pts98"), face.landmarks98, durable=False)
-    _, encoded = cv2.imencode(
-        ".jpg",
-        cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR),
-        [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
+    """Draw ``count`` faces into the folder ``out``; see ``write_faces``."""
+    write_faces(
+        out,
+        DRAWN,
+        count=count,
+        seed=seed,
+        size=size,
+        val_share=val_share,
+        test_share=test_share,
+        workers=workers,
+        progress=progress,
     )
-    write_bytes(picture, encoded.tobytes(), durable=False)
-
-
-def _write_poses(folder: Path, seed: int, indices: range) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("name", "yaw", "pitch", "roll"))
-    for index in indices:
-        angles = (f"{angle:.4f}" for angle in pose_of(seed, index))
-        writer.writerow((face_name(index), *angles))
-    write_text(folder / "pose.csv", text.getvalue())

@@ -1,0 +1,15 @@
+"""Writing people as a folder: the renderer for asmnet_kit.datasets.write_synthetic."""
+
+from asmnet_kit.datasets.write_synthetic import Renderer
+from asmnet_kit.people.render import Person, draw, people, pose_of
+
+
+def _draw(seed: int, index: int, size: int) -> Person:
+    return draw(seed, index, size)
+
+
+def _check(seed: int, size: int) -> None:
+    people(0, seed=seed, size=size)
+
+
+PEOPLE = Renderer("people", version=7, draw=_draw, pose_of=pose_of, check=_check)
