@@ -10,6 +10,7 @@ import click
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.commands.options import (
     MODEL,
+    InputPath,
     ModelPath,
     data_options,
     json_option,
@@ -32,6 +33,7 @@ points_option = click.option(
     help="Landmarks to read where the format has both (synthetic).  [default: 68]",
 )
 
+MAX_DISAGREEMENT = 2.0  # percent of the eye distance
 SHOWN = 20  # entries of each list on the terminal; --json has them all
 
 
@@ -264,6 +266,114 @@ def teacher(
         f"{out}: {len(taught.names)} faces; distance from their labels: {distance}. Next: "
         f"asmnet-kit train --data {shlex.quote(str(data))} --format {data_format} --teacher "
         f"{shlex.quote(str(out))} --teacher-share 0.5 --out RUN",
+        markup=False,
+    )
+
+
+@data.command()
+@click.option(
+    "--photos",
+    type=InputPath("a folder of photographs"),
+    required=True,
+    help="Folder of photographs without labels; those in its subfolders count, too.",
+)
+@click.option(
+    "--model",
+    "models",
+    type=ModelPath(MODEL),
+    multiple=True,
+    help="What to ask; a name of the kit's (asmnet-kit models), a .tflite, a .keras or a run "
+    "folder. Repeatable: several models that agree are right more often.  [default: the kit's "
+    "default model]",
+)
+@out_option("Folder for the labelled faces, in 300-W's format; new or empty.")
+@click.option(
+    "--max-disagreement",
+    type=click.FloatRange(min=0, min_open=True),
+    default=MAX_DISAGREEMENT,
+    show_default=True,
+    help="Keep a face whose views differ from their mean by at most this, percent of the distance "
+    "between the outer eye corners.",
+)
+@click.option(
+    "--min-face",
+    type=click.FloatRange(min=0),
+    default=40.0,
+    show_default=True,
+    help="Leave out smaller faces: the longer side of the landmarks' box, pixels.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(min=64),
+    default=384,
+    show_default=True,
+    help="Largest side of a written picture (twice the landmarks' box), pixels.",
+)
+@json_option
+def label(
+    photos: Path,
+    models: tuple[Path, ...],
+    out: Path,
+    max_disagreement: float,
+    min_face: float,
+    size: int,
+    as_json: bool,
+) -> None:
+    """Label your own photographs with models, keeping the faces on which all views agree.
+
+    The kit's detector finds the faces. Each is shown to every model in three crops and their mirror
+    images; where these views agree their mean becomes the label. OUT holds one picture and one .pts
+    for each face that is kept, and faces.csv with every face and why it was left out. What a model
+    always gets wrong stays wrong: look at a sheet of the result (asmnet-kit data inspect --sheet).
+
+    \b
+    Example:
+      asmnet-kit data label --photos photos --model asmnet_plus --out labelled
+    """
+    from asmnet_kit.base import console
+    from asmnet_kit.base.files import require_writable
+    from asmnet_kit.measure.photo_labels import SCHEMA_VERSION, TABLE, label_folder
+    from asmnet_kit.predict.detector import detect_faces
+    from asmnet_kit.predict.open_predictor import open_predictor
+
+    if not photos.is_dir():
+        raise UsageError(f"--photos: expected a folder of photographs, got the file {photos}")
+    require_writable(out)
+    predictors = [open_predictor(model) for model in models or (told_default_model(),)]
+    with console.counting("Photographs") as on_progress:
+        faces, problems = label_folder(
+            photos,
+            out,
+            predictors,
+            lambda image: [face.box for face in detect_faces(image)],
+            max_disagreement_percent=max_disagreement,
+            min_face=min_face,
+            size=size,
+            on_progress=on_progress,
+        )
+    for problem in problems[:SHOWN]:
+        console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
+    kept = sum(not face.reason for face in faces)
+    if as_json:
+        console.print_json(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "out": str(out),
+                "models": [predictor.name for predictor in predictors],
+                "faces_found": len(faces),
+                "faces_kept": kept,
+                "problems": [problem.to_json() for problem in problems],
+            }
+        )
+    if not kept:
+        raise DatasetError(
+            f"{photos}: none of the {len(faces)} faces that were found is kept; "
+            f"{out / TABLE} says why"
+        )
+    console.stderr().print(
+        f"{out}: {kept} of {len(faces)} faces kept ({TABLE} says why the others were not). Look at "
+        f"them: asmnet-kit data inspect --data {shlex.quote(str(out))} --format 300w --sheet "
+        "sheet.png",
         markup=False,
     )
 

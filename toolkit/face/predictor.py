@@ -72,6 +72,26 @@ def refuse_nan(predictor: Predictor, names: Sequence[str], predicted: Prediction
         )
 
 
+def predict_and_mirrored(predictor: Predictor, crop: Image, *, name: str) -> NDArray[np.float32]:
+    """The answers to a crop and to its mirror image, the latter turned back.
+
+    Args:
+        crop: uint8 [input_size, input_size, 3], RGB.
+        name: of the face, for messages.
+
+    Returns:
+        float32 [2, N, 2], fractions of the crop's side from its centre.
+
+    Raises:
+        ModelError: the model predicts NaN.
+    """
+    predicted = predictor.predict(np.stack([crop, crop[:, ::-1]]))
+    refuse_nan(predictor, [name, f"{name}, mirrored"], predicted)
+    straight, turned = predicted.landmarks
+    # Fractions lie about the crop's centre, which stays where it is: x becomes -x.
+    return np.stack([straight, mirrored(turned, 1.0, predictor.scheme)]).astype(np.float32)
+
+
 def predict_both_ways(predictor: Predictor, crop: Image, *, name: str) -> NDArray[np.float32]:
     """The mean of the answers to a crop and to its mirror image, which leans to neither side.
 
@@ -85,8 +105,5 @@ def predict_both_ways(predictor: Predictor, crop: Image, *, name: str) -> NDArra
     Raises:
         ModelError: the model predicts NaN.
     """
-    predicted = predictor.predict(np.stack([crop, crop[:, ::-1]]))
-    refuse_nan(predictor, [name, f"{name}, mirrored"], predicted)
-    straight, turned = predicted.landmarks
-    # Fractions lie about the crop's centre, which stays where it is: x becomes -x.
-    return np.asarray((straight + mirrored(turned, 1.0, predictor.scheme)) / 2, np.float32)
+    both = predict_and_mirrored(predictor, crop, name=name)
+    return np.asarray(both.mean(axis=0), np.float32)

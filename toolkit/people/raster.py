@@ -101,7 +101,7 @@ def rasterise(
     kept, group = kept[order], group[order]
     wide, high, left, top = wide[kept], high[kept], left[kept], top[kept]
     starts = np.flatnonzero(np.diff(group, prepend=-1))
-    ends = np.append(starts[1:], len(group))
+    ends = np.append(starts[1:], len(group))[: len(starts)]  # none where nothing is in view
 
     inverse = 1 / area[kept]
     dx, dy = left - corner_x[kept, 0], top - corner_y[kept, 0]

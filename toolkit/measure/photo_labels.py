@@ -1,0 +1,260 @@
+"""Labels for photographs that have none: what models see in them, kept where their views agree.
+
+A face is found by the kit's detector and shown to every model in several crops and mirror images.
+Views that agree are mostly right, views that disagree are mostly wrong (a hidden half, a turned
+head, no face at all), so the spread of the views tells which labels to keep. The mean of the views
+is better than any one of them. What all views get wrong alike stays wrong: look at the sheet.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.base.files import make_folder, write_bytes, write_text
+from asmnet_kit.datasets.base import Problem
+from asmnet_kit.datasets.folders import PICTURE_SUFFIXES
+from asmnet_kit.datasets.pts import write_pts
+from asmnet_kit.face.boxes import Box
+from asmnet_kit.face.crop import Crop, Points, landmark_box
+from asmnet_kit.face.pictures import Image, read_image
+from asmnet_kit.face.predictor import Predictor, predict_and_mirrored
+from asmnet_kit.measure.teacher_views import ZOOMS
+
+SCHEMA_VERSION = 1  # of data label --json
+TABLE = "faces.csv"
+WINDOW_SCALE = 2.0  # side of a written picture, of the landmark box's longer side
+JPEG_QUALITY = 95
+MIN_FACE = 40.0  # pixels: the longer side of the landmark box
+
+FindBoxes = Callable[[Image], Sequence[Box]]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFace:
+    """One face of a photograph.
+
+    Attributes:
+        picture: the photograph.
+        number: of the face in it, the largest is 0.
+        landmarks: float32 [N, 2], pixels of the upright photograph, 0-based: the views' mean.
+        disagreement_percent: mean distance of a view's points from the mean, percent of the
+            distance between the outer eye corners.
+        reason: why it is left out; empty where it is kept.
+    """
+
+    picture: Path
+    number: int
+    landmarks: Points
+    disagreement_percent: float
+    reason: str = ""
+
+
+def photographs_in(folder: Path) -> list[Path]:
+    """The pictures below ``folder``, hidden ones left out, sorted.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PICTURE_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not found:
+        raise DatasetError(
+            f"{folder}: expected pictures ({', '.join(PICTURE_SUFFIXES)}) in it, found none"
+        )
+    return found
+
+
+def label_photograph(
+    path: Path,
+    predictors: Sequence[Predictor],
+    find_boxes: FindBoxes,
+    *,
+    max_disagreement_percent: float,
+    min_face: float = MIN_FACE,
+) -> tuple[Image, list[LabelledFace]]:
+    """Every face that the detector finds in one photograph, kept or not.
+
+    Args:
+        predictors: one model or several, all of the same landmarks.
+        find_boxes: face boxes of a picture, largest first.
+        max_disagreement_percent: of views, for a face to be kept.
+        min_face: pixels; smaller faces are left out.
+
+    Returns:
+        The upright photograph, uint8 [H, W, 3], and its faces.
+
+    Raises:
+        DatasetError: the picture cannot be read.
+    """
+    image = read_image(path, upright=True)
+    faces = []
+    for number, box in enumerate(find_boxes(image)):
+        landmarks, disagreement = _agreed(image, box, predictors, name=f"{path}#{number}")
+        reason = _reason(image, landmarks, disagreement, max_disagreement_percent, min_face)
+        faces.append(LabelledFace(path, number, landmarks, disagreement, reason))
+    return image, faces
+
+
+def _agreed(
+    image: Image, box: Box, predictors: Sequence[Predictor], *, name: str
+) -> tuple[Points, float]:
+    """The mean of all views and how far they are from it, in percent of the eye distance.
+
+    Models are trained on crops around landmarks; so a first look around the detector's box finds
+    these, and the views that count are cut around what it saw.
+    """
+    first = _views(image, box, predictors, zooms=(1.0,), name=name).mean(axis=0)
+    views = _views(image, landmark_box(first), predictors, zooms=ZOOMS, name=name)
+    mean = views.mean(axis=0)
+    left, right = predictors[0].scheme.outer_eye_corners
+    eye_distance = float(np.linalg.norm(mean[left] - mean[right]))
+    distance = float(np.linalg.norm(views - mean, axis=-1).mean())
+    percent = 100 * distance / eye_distance if eye_distance > 0 else math.inf
+    return mean.astype(np.float32), percent
+
+
+def _views(
+    image: Image,
+    box: Box,
+    predictors: Sequence[Predictor],
+    *,
+    zooms: Sequence[float],
+    name: str,
+) -> Points:
+    """float32 [V, N, 2], pixels of the picture: each model, each crop, with its mirror image."""
+    views = []
+    for predictor in predictors:
+        for zoom in zooms:
+            crop = Crop.from_box(box, size=predictor.input_size, scale=zoom * predictor.crop_scale)
+            both = predict_and_mirrored(predictor, crop.cut(image), name=name)
+            views += [crop.to_picture(fractions) for fractions in both]
+    return np.stack(views)
+
+
+def _reason(
+    image: Image, landmarks: Points, disagreement: float, most: float, min_face: float
+) -> str:
+    x0, y0, x1, y1 = landmark_box(landmarks).tolist()
+    side = max(x1 - x0, y1 - y0)
+    height, width = image.shape[:2]
+    if side < min_face:
+        return f"the face is {side:.0f} pixels, below {min_face:.0f}"
+    if x0 < 0 or y0 < 0 or x1 > width - 1 or y1 > height - 1:
+        return "the face leaves the picture"
+    if disagreement > most:
+        return f"views disagree by {disagreement:.1f} %, above {most:g}"
+    return ""
+
+
+def write_face(image: Image, face: LabelledFace, out: Path, stem: str, *, size: int) -> Path:
+    """Write a face's surroundings as ``OUT/STEM.jpg`` with ``OUT/STEM.pts``, the picture last.
+
+    Args:
+        image: uint8 [H, W, 3], RGB: the photograph.
+        size: largest side of the written picture, pixels.
+
+    Returns:
+        The path of the picture.
+    """
+    x0, y0, x1, y1 = landmark_box(face.landmarks).tolist()
+    half = WINDOW_SCALE * max(x1 - x0, y1 - y0) / 2
+    middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2
+    height, width = image.shape[:2]
+    left, top = max(0, math.floor(middle_x - half)), max(0, math.floor(middle_y - half))
+    right = min(width, math.ceil(middle_x + half) + 1)
+    bottom = min(height, math.ceil(middle_y + half) + 1)
+    window = image[top:bottom, left:right]
+    points = face.landmarks - (left, top)
+    shrink = size / max(window.shape[:2])
+    if shrink < 1:
+        target = (round(shrink * window.shape[1]) or 1, round(shrink * window.shape[0]) or 1)
+        # A resize by s maps the pixel centre p to (p + 0.5) s - 0.5.
+        points = (points + 0.5) * (np.array(target) / window.shape[1::-1]) - 0.5
+        window = np.asarray(cv2.resize(window, target, interpolation=cv2.INTER_AREA), np.uint8)
+    done, encoded = cv2.imencode(
+        ".jpg", cv2.cvtColor(window, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    if not done:
+        raise DatasetError(f"{face.picture}: cannot be encoded as a JPEG")
+    picture = out / f"{stem}.jpg"
+    make_folder(picture.parent)
+    write_pts(picture.with_suffix(".pts"), points.astype(np.float32))
+    write_bytes(picture, encoded.tobytes())
+    return picture
+
+
+def label_folder(
+    folder: Path,
+    out: Path,
+    predictors: Sequence[Predictor],
+    find_boxes: FindBoxes,
+    *,
+    max_disagreement_percent: float,
+    min_face: float = MIN_FACE,
+    size: int = 384,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[LabelledFace], list[Problem]]:
+    """Label every photograph below ``folder`` and write what is kept to ``out``, as 300-W is.
+
+    ``OUT/faces.csv`` lists every face, kept or not, with its reason.
+
+    Raises:
+        UsageError: ``out`` is not empty, or lies inside ``folder``; models of unlike landmarks.
+        DatasetError: no pictures.
+    """
+    if len({predictor.scheme.points for predictor in predictors}) != 1:
+        raise UsageError("expected models of the same landmarks")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out}: expected an empty or new folder; choose another --out")
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{out}: expected --out outside of {folder}, whose pictures are read")
+    photographs = photographs_in(folder)
+    faces: list[LabelledFace] = []
+    problems: list[Problem] = []
+    for done, path in enumerate(photographs, 1):
+        try:
+            image, found = label_photograph(
+                path,
+                predictors,
+                find_boxes,
+                max_disagreement_percent=max_disagreement_percent,
+                min_face=min_face,
+            )
+        except DatasetError as error:
+            problems.append(Problem(path.relative_to(folder).as_posix(), str(error)))
+            found = []
+        for face in found:
+            if not face.reason:
+                write_face(image, face, out, _stem(path.relative_to(folder), face), size=size)
+        faces += found
+        if on_progress:
+            on_progress(done, len(photographs))
+    write_text(out / TABLE, "".join(_rows(faces, folder)))
+    return faces, problems
+
+
+def _stem(path: Path, face: LabelledFace) -> str:
+    """``a/b.jpg``, face 1 -> ``a/b.jpg_1``: the ending stays, since a.jpg and a.png may be two."""
+    return f"{path.as_posix()}_{face.number}"
+
+
+def _rows(faces: Sequence[LabelledFace], folder: Path) -> Iterator[str]:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("picture", "face", "disagreement_percent", "left_out_because"))
+    for face in faces:
+        name = face.picture.relative_to(folder).as_posix()
+        writer.writerow((name, face.number, f"{face.disagreement_percent:.2f}", face.reason))
+    yield text.getvalue()
