@@ -17,7 +17,7 @@ from asmnet_kit.face.crop import landmark_box
 from asmnet_kit.face.metrics import per_face_nme
 from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import SCHEMES
-from asmnet_kit.face.shape_model import generic_reference
+from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.photo_labels import label_folder, label_photograph
 
 SIDE = 200
