@@ -220,7 +220,9 @@ def defined_names(tree: ast.Module) -> set[str]:
 def is_private_import(name: str) -> bool:
     """Whether a dotted name leads into what a package, or another module, keeps to itself."""
     package, *parts = name.split(".")
-    foreign = package not in ("asmnet_kit", "__future__")
+    if package in ("__future__", "_typeshed"):  # the language's own
+        return False
+    foreign = package != "asmnet_kit"
     return any(map(is_private, [package, *parts])) or (foreign and bool(PRIVATE_FOLDERS & {*parts}))
 
 

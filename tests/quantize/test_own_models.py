@@ -96,9 +96,9 @@ def test_fine_tuning_sees_pictures_as_large_as_the_models_input(
     """Windows of the kit's usual 112 pixels would be enlarged for a model of 224."""
     configs = []
 
-    def recorded(sources: Any, run: Path, config: TrainConfig, *, is_chief: bool) -> Any:
+    def recorded(sources: Any, run: Path, config: TrainConfig, **options: Any) -> Any:
         configs.append(config)
-        return prepared_faces(sources, run, config, is_chief=is_chief)
+        return prepared_faces(sources, run, config, **options)
 
     monkeypatch.setattr("asmnet_kit.quantize.rounding.finetune.prepared_faces", recorded)
     path = tmp_path / "large.keras"
