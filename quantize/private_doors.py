@@ -12,8 +12,8 @@ import tf_keras
 
 from asmnet_kit.base.private_doors import PrivateDoor
 
-TENSORFLOW = PrivateDoor("tensorflow", tried=("2.21.0",))
-TF_KERAS = PrivateDoor("tf-keras", tried=("2.21.0",))
+TENSORFLOW = PrivateDoor("tensorflow", tried=("2.19.1", "2.21.0"))
+TF_KERAS = PrivateDoor("tf-keras", tried=("2.19.0", "2.21.0"))
 MODEL_OPTIMIZATION = PrivateDoor("tensorflow-model-optimization", tried=("0.8.0", "0.8.1"))
 
 DENSE_PER_TENSOR = "_experimental_disable_per_channel_quantization_for_dense_layers"

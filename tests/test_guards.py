@@ -113,7 +113,6 @@ DOORS = {
     "toolkit/tflite/litert_private.py",
     "training/private_doors.py",
 }
-WAITING_FOR_A_DOOR = {"benchmarks/targets/edgetpu.py", "toolkit/tflite/runtime.py"}
 # Where packages keep what is not public: tensorflow.python, tf_keras.src, tf_keras.__internal__.
 PRIVATE_FOLDERS = {"python", "src", "__internal__"}
 ATTRIBUTE_CALLS = {"getattr", "setattr", "hasattr", "delattr"}
@@ -277,7 +276,9 @@ def defined_names(tree: ast.Module) -> set[str]:
 def is_private_import(name: str) -> bool:
     """Whether a dotted name leads into what a package, or another module, keeps to itself."""
     package, *parts = name.split(".")
-    foreign = package not in ("asmnet_kit", "__future__")
+    if package in ("__future__", "_typeshed"):  # the language's own
+        return False
+    foreign = package != "asmnet_kit"
     return any(map(is_private, [package, *parts])) or (foreign and bool(PRIVATE_FOLDERS & {*parts}))
 
 
@@ -305,7 +306,7 @@ def private_uses(tree: ast.Module) -> Iterator[str]:
 def test_private_parts_of_other_packages_stand_behind_doors(folder: str) -> None:
     """So that a release that moves them breaks one module, with a message."""
     for path, tree in sources(folder):
-        if str(path.relative_to(ROOT)) not in DOORS | WAITING_FOR_A_DOOR:
+        if str(path.relative_to(ROOT)) not in DOORS:
             assert list(private_uses(tree)) == [], path
 
 

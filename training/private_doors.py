@@ -9,7 +9,7 @@ import tf_keras
 
 from asmnet_kit.base.private_doors import PrivateDoor
 
-TF_KERAS = PrivateDoor("tf-keras", tried=("2.21.0",))
+TF_KERAS = PrivateDoor("tf-keras", tried=("2.19.0", "2.21.0"))
 
 
 def random_generators(model: tf_keras.Model) -> dict[int, tf.random.Generator]:
