@@ -98,7 +98,7 @@ JOURNEYS = (
                 "upright, visible, pose",
             ),
             Step(
-                "training.data.augment:draw_placement",
+                "training.data.augment:draw_transform",
                 "Draws mirroring, rotation, zoom and shift.",
                 "transform, flipped",
             ),
@@ -118,12 +118,12 @@ JOURNEYS = (
                 "landmarks, pose",
             ),
             Step(
-                "training.loss.losses:AsmOperator",
+                "training.loss.asm_operator:AsmOperator",
                 "Smooths the upright landmarks with the shape model.",
                 "ASM(G), upright",
             ),
             Step(
-                "training.loss.losses:move",
+                "training.batch:move_labels",
                 "Moves labels with the picture: swaps mirrored pairs, transforms.",
                 "G and A in the crop",
             ),
@@ -210,7 +210,7 @@ JOURNEYS = (
                 "Audit",
             ),
             Step(
-                "quantize.run:Gates",
+                "quantize.gates:Gates",
                 "Refuses a file that is worse than the user allows.",
             ),
             Step(
@@ -236,7 +236,7 @@ JOURNEYS = (
                 typed="asmnet-kit benchmark",
             ),
             Step(
-                "benchmarks.runner:requests_for",
+                "benchmarks.call:requests_for",
                 "One request for each model, target, device and thread count.",
                 "Request",
             ),
@@ -264,7 +264,7 @@ JOURNEYS = (
                 "Runtime",
             ),
             Step(
-                "tflite.structure:check_structure",
+                "tflite.reader:read_graph",
                 "Refuses a damaged file before C++ code reads it.",
             ),
             Step(

@@ -91,7 +91,7 @@ FLOAT_LAYERS = frozenset({"keep_float"})
 TUNING = frozenset({"epochs", "learning_rate", "distil", "resume", "keep_emulated", "teacher"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recipe:
     """One way from a float model to a .tflite.
 

@@ -79,6 +79,7 @@ def test_the_files_that_a_command_reads_are_installed(installed: set[str]) -> No
 
 
 def test_the_licences_go_with_the_package() -> None:
-    assert PROJECT["project"]["license-files"] == ["LICENSE", "toolkit/models/LICENSE-WEIGHTS"]
+    licences = ["LICENSE", "toolkit/models/LICENSE-WEIGHTS", "toolkit/people/LICENSE-ASSETS"]
+    assert PROJECT["project"]["license-files"] == licences
     for name in PROJECT["project"]["license-files"]:
         assert (ROOT / name).stat().st_size > 500

@@ -60,7 +60,7 @@ class DrawnFace(Protocol):
     def landmarks98(self) -> NDArray[np.float32]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Renderer:
     """Draws face number i of a seed, which depends on (seed, i) alone.
 

@@ -266,7 +266,7 @@ class Packages:
         return sorted(name for name in names if name.endswith(".exr.js"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BaseMesh:
     """MakeHuman's base.obj: vertices dm, quads with their own texture coordinates."""
 
