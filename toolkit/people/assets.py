@@ -29,7 +29,7 @@ MOST = 0.5  # of the vertices: a target that moves more is kept dense
 BRIGHTEST = 200.0  # of a panorama, times its encoding's 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Strands:
     """Hair, brows, lashes, teeth or a hat: a mesh that hangs on the head's.
 
@@ -74,7 +74,7 @@ class Strands:
         return at
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """How a morph target moves the vertices that it moves: mm at full strength.
 
@@ -89,7 +89,7 @@ class Target:
         head[self.vertices] += np.float32(strength) * self.offsets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Assets:
     """Attributes:
     vertices: float32 [V, 3], the base head, mm.

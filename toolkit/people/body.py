@@ -23,7 +23,7 @@ LIPS_APART_MM = 1.0
 TEETH_SIZE, TEETH_BACK_MM = 0.94, 3.5  # they would pierce the lips
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """A mesh of the unposed person, mm.
 
@@ -37,7 +37,7 @@ class Part:
     strands: Strands | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Body:
     """Attributes:
     head: float32 [V, 3]; eyes: two domes; eye_directions: float32 [N, 3], each dome's.

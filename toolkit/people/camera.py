@@ -45,7 +45,7 @@ def random_pose(rng: np.random.Generator) -> NDArray[np.float64]:
     return pose
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Camera:
     """Attributes:
     rotation: float32 [3, 3] of the head; body: float32 [3, 3] of the shoulders.

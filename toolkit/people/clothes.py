@@ -15,7 +15,7 @@ FRONT_MM = 95.0  # z: a neckline is cut out before this only
 NECK_BASE_MM = 140.0  # y of the mean body where the neck meets the shoulders in front
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clothes:
     """Colours are linear float32 [3]; lengths are mm.
 

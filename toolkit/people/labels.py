@@ -38,7 +38,7 @@ IN_68, OF_98 = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VertexScheme:
     """Landmarks as mixes of vertices: arguments of ``mesh_landmarks``."""
 
@@ -46,7 +46,7 @@ class VertexScheme:
     weights: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeadPoints:
     """Landmarks on a head, mm, before it is turned.
 

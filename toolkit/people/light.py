@@ -21,7 +21,7 @@ SHADOW_WIDTH_MM = 380.0
 SHADOW_MIDDLE = np.array([0.0, 25.0, 50.0], np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Light:
     """Attributes:
     panorama: float32 [H, W, 3], linear, turned as it lies around the person.

@@ -35,7 +35,7 @@ OVER_AN_EYE = ("bob01", "bob02", "short04")  # drawn rarely
 MIDDLE_AGE, OLD_AGE = 0.58, 0.8  # MakeHuman's scale
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Look:
     """Colours are linear float32 [3]; amounts 0 to 1.
 

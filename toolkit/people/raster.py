@@ -21,7 +21,7 @@ EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 NUMBER_BITS = np.uint64(32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fragments:
     """Where triangles cover pixel centres, F of them.
 
