@@ -97,6 +97,7 @@ def test_ptq_writes_a_named_file_that_says_what_it_is(
     assert path.read_bytes() == before  # same run, recipe and seed: same file
 
 
+@pytest.mark.slow
 def test_qat_fine_tunes_with_the_runs_losses_and_leaves_the_run_as_it_was(
     run_folder: Path, faces: Path, tmp_path: Path
 ) -> None:
@@ -247,6 +248,7 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
+@pytest.mark.slow
 def test_a_fine_tuning_that_was_killed_goes_on_to_the_same_file(
     run_folder: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +283,7 @@ def test_a_fine_tuning_that_was_killed_goes_on_to_the_same_file(
     assert "no fine-tuning to resume" in nothing
 
 
+@pytest.mark.slow
 def test_fine_tuning_may_follow_the_float_model(
     run_folder: Path, faces: Path, tmp_path: Path
 ) -> None:
@@ -313,6 +316,7 @@ def test_sensitivity_tells_what_each_layer_costs(
     assert content["int8"]["pixel_drift"]["p50"] > 0
 
 
+@pytest.mark.slow
 def test_the_file_agrees_with_the_model_that_it_was_converted_from(
     run_folder: Path, faces: Path, tmp_path: Path
 ) -> None:
