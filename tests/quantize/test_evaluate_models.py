@@ -45,6 +45,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_all_kinds_of_model_file_give_the_same_figures(folder):
     """Float arithmetic in another order: 1e-4 of the eye distance, 1e-3 degrees are plenty."""
     truth = (generic_reference(68) * 60 + 50).astype(np.float32)

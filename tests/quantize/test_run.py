@@ -61,6 +61,7 @@ def test_ptq_writes_a_named_file_that_says_what_it_is(
     assert path.read_bytes() == before  # same run, recipe and seed: same file
 
 
+@pytest.mark.slow
 def test_qat_fine_tunes_with_the_runs_losses_and_leaves_the_run_as_it_was(
     run_folder: Path, faces: Path, tmp_path: Path
 ) -> None:
@@ -227,6 +228,7 @@ def test_other_faces_than_the_runs_are_warned_of(
     assert warning not in call(run_folder, faces, tmp_path / "out", "--recipe", "fp32").stderr
 
 
+@pytest.mark.slow
 def test_fine_tuning_may_follow_the_float_model(
     run_folder: Path, faces: Path, tmp_path: Path
 ) -> None:
@@ -259,6 +261,7 @@ def test_sensitivity_tells_what_each_layer_costs(
     assert content["int8"]["pixel_drift"]["p50"] > 0
 
 
+@pytest.mark.slow
 def test_the_file_agrees_with_the_model_that_it_was_converted_from(
     run_folder: Path, faces: Path, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ def test_the_losses_offered_are_those_there_are() -> None:
     assert set(LOSSES) == set(LOSS_KINDS)
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_resumes_to_the_weights_of_an_undisturbed_one(
     data: Path, tmp_path: Path
 ) -> None:

@@ -5,18 +5,12 @@ import fcntl
 import json
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import UsageError
-
-# What NumPy, zipfile and zlib raise while they read an .npz that is empty, cut off or damaged.
-DAMAGED_NPZ = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-
 
 # What writing to an open file raises, without a file name. A failing read has other numbers (EIO,
 # EISDIR) and is about another file.

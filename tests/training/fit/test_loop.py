@@ -335,6 +335,7 @@ TWO_DEVICES = """
 """
 
 
+@pytest.mark.slow
 def test_two_devices_give_the_loss_of_one(drawn_faces: Callable[..., Path]) -> None:
     """The mean over a batch is the mean of its halves' means, and so are gradients and losses.
 

@@ -39,6 +39,7 @@ def test_variants_are_chosen_by_name_in_the_order_of_the_table() -> None:
             asm_study.variants_of(wrong)
 
 
+@pytest.mark.slow
 def test_a_study_trains_writes_and_takes_finished_runs_as_they_are(
     drawn_faces: Callable[..., Path], tmp_path: Path
 ) -> None:
