@@ -51,7 +51,7 @@ FACE_BOTTOM_MM = 110.0  # y of the mean head: what lies above tells the exposure
 INNER_LIPS = {68: slice(60, 68), 98: slice(88, 96)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Person:
     """One drawn person. Pixels are 0-based, (0, 0) the centre of the top-left one.
 

@@ -19,7 +19,7 @@ IRIS_RADIUS = 0.4  # radians, seen from the eyeball's middle
 GREY = np.array([0.3, 0.6, 0.1], np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Surface:
     """Points that are seen, N of them.
 

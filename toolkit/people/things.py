@@ -41,7 +41,7 @@ SHELL_REACH = 2.55  # radians from the crown
 WIDEST_MM = 150.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Thing:
     """Attributes:
     vertices, triangles: float32 [N, 3], intp [T, 3].
