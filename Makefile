@@ -125,7 +125,7 @@ ship-model: $(INSTALLED) ## put MODEL into the kit as NAME, with a card made of 
 # OpenEXR reads the panoramas; it goes into a folder of its own and is needed for nothing else.
 people-assets: $(INSTALLED) ## pack the CC0 head of rendered people: toolkit/people/head.npz
 	@$(BIN)/python -m pip install --quiet --no-deps --target build/people/openexr 'OpenEXR==3.5.3'
-	@PYTHONPATH=build/people/openexr $(BIN)/python -m asmnet_kit.training.studies.pack_people
+	@PYTHONPATH=build/people/openexr $(BIN)/python -m asmnet_kit.training.studies.pack_people $(ARGS)
 
 golden: $(INSTALLED) ## write the golden files that the phone app's tests compare with
 	@$(BIN)/python android_demo/tools/golden.py

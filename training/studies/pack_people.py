@@ -1,4 +1,6 @@
-"""Pack the CC0 head of asmnet_kit.people: ``make people-assets``.
+"""Packs the CC0 head of asmnet_kit.people.
+
+Usage: make people-assets
 
 Takes three packages from their registries, checks their hashes, keeps only what its copyright
 holders released under CC0 (``SOURCES`` names each file) and writes toolkit/people/head.npz with
