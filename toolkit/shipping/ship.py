@@ -91,7 +91,7 @@ def ship(
     if not same_outputs(model, stamped, metadata):
         raise ModelError(f"{model}: its outputs changed with its metadata: convert it again")
     shapes = None if shape_model is None else _shape_model_bytes(shape_model, metadata)
-    shipped = folder / metadata.file_name
+    shipped = folder / metadata.named(words.variant)
     taken = [m.name for m in shipped_models(folder) if m.path == shipped and m.name != name]
     if taken:
         raise UsageError(f"{shipped.name} is the file of {taken[0]}: give this card its name")

@@ -28,6 +28,8 @@ class Words:
         trained_on, terms, use: paragraphs of Markdown.
         failures: what is known to go wrong.
         sets: what the data sets are that it was measured on, by their names in the measurements.
+        variant: tells its file from another of the same architecture, points, size and recipe:
+            ``<architecture>_<variant>_<points>_<size>_<recipe>.tflite``. Optional.
     """
 
     summary: str
@@ -38,6 +40,7 @@ class Words:
     use: str
     failures: tuple[str, ...]
     sets: dict[str, str]
+    variant: str = ""
 
     @classmethod
     def read(cls, path: Path) -> "Words":
@@ -51,12 +54,14 @@ class Words:
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{path}: expected the words of a card as TOML: {error}") from error
         expected = {field.name: field.type for field in fields(cls)}
-        if set(content) != set(expected):
+        if set(content) | {"variant"} != set(expected):
             raise UsageError(
                 f"{path}: expected the keys {', '.join(expected)}; "
                 f"got {', '.join(content) or 'none'}"
             )
         words = cls(**{**content, "failures": tuple(content["failures"])})
+        if words.variant and not re.fullmatch("[a-z]+", words.variant):
+            raise UsageError(f"{path}: expected a variant of small letters, got {words.variant!r}")
         if words.licence not in LICENCES:
             raise UsageError(
                 f"{path}: expected a licence of {', '.join(LICENCES)}, got {words.licence!r}"

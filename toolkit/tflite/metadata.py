@@ -76,7 +76,12 @@ class ModelMetadata:
     @property
     def file_name(self) -> str:
         """``<architecture>_<points>_<size>_<recipe>.tflite``."""
-        return f"{self.architecture}_{self.landmarks}_{self.input_size}_{self.recipe}.tflite"
+        return self.named()
+
+    def named(self, variant: str = "") -> str:
+        """``<architecture>_<variant>_<points>_<size>_<recipe>.tflite``; no variant, no word of it."""
+        words = (self.architecture, variant, self.landmarks, self.input_size, self.recipe)
+        return "_".join(str(word) for word in words if word) + ".tflite"
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of the metadata buffer."""

@@ -47,7 +47,8 @@ def test_the_card_is_that_of_the_file_beside_it(model: ShippedModel) -> None:
     assert about["size_bytes"] == len(content)
     metadata = read_metadata(model.path)
     assert metadata.licence == licence_in_file(model.card["licence"])
-    assert model.path.name == metadata.file_name
+    variant = Words.read(model.folder / f"{model.name}.toml").variant
+    assert model.path.name == metadata.named(variant)
 
 
 def test_the_card_says_what_its_words_say_and_is_printed_as_written(model: ShippedModel) -> None:

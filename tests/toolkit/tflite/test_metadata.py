@@ -100,6 +100,7 @@ def test_the_json_has_the_keys_of_the_contract() -> None:
 
 def test_the_file_name_is_that_of_the_contract() -> None:
     assert METADATA.file_name == "asmnet_plus_68_112_qat_w8a8.tflite"
+    assert METADATA.named("people") == "asmnet_plus_people_68_112_qat_w8a8.tflite"
 
 
 def test_metadata_survives_and_the_model_still_computes_the_same(
