@@ -79,7 +79,7 @@ class ModelMetadata:
         return self.named()
 
     def named(self, variant: str = "") -> str:
-        """``<architecture>_<variant>_<points>_<size>_<recipe>.tflite``; no variant, no word of it."""
+        """``<architecture>_<variant>_<points>_<size>_<recipe>.tflite``."""
         words = (self.architecture, variant, self.landmarks, self.input_size, self.recipe)
         return "_".join(str(word) for word in words if word) + ".tflite"
 
