@@ -11,12 +11,15 @@ Two conventions:
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.face.schemes import SCHEME_68
 from asmnet_kit.people.assets import Strands, load
+from asmnet_kit.people.placement import offsets_68, offsets_98
 
 Array = NDArray[np.float32]
 Project = Callable[[Array], Array]  # points [N, 3] of the head to [N, 3]: x, y pixels and depth
@@ -60,6 +63,27 @@ class HeadPoints:
     all98: Array
     lids: Array
     parallels: Array
+
+    def as_marked(self) -> "HeadPoints":
+        """Where annotators put them: moved by the table of ``placement``."""
+        offsets68, offsets98 = _offsets()
+        return HeadPoints(
+            self.all98 + offsets98,
+            self.lids + offsets68[LIDS_68],
+            self.parallels + _sides(offsets98[:JAW])[:, :, None],
+        )
+
+
+@lru_cache(maxsize=1)
+def _offsets() -> tuple[Array, Array]:
+    """Of the 68 and the 98, [N, 3] mm."""
+    offsets = offsets_68(SCHEME_68.mirror)
+    return offsets, offsets_98(offsets, IN_68, OF_98)
+
+
+def _sides(jaw: Array) -> Array:
+    """[33, C] along the jaw -> [2, 17, C], subject's right and left, each from ear to chin."""
+    return np.stack([jaw[:17], jaw[:15:-1]])
 
 
 def mesh_landmarks(head: Array, vertices: NDArray[np.integer], weights: Array) -> Array:

@@ -183,10 +183,10 @@ class _Labels:
     """Landmarks in the drawing: x, y pixels and depth mm; ``flat`` by the visible contour."""
 
     def __init__(self, body: Body, camera: Camera, rng: np.random.Generator) -> None:
-        points = body.points
-        turned = camera.turned(points.all98)
-        self.camera = camera = framed(camera, turned, rng)
-        self.deep98 = camera.pixels(turned)
+        # Framed by the mesh's own points, so that a change of convention changes no picture.
+        self.camera = camera = framed(camera, camera.turned(body.points.all98), rng)
+        points = body.points.as_marked()
+        self.deep98 = camera.pixels(camera.turned(points.all98))
         lids = camera.pixels(camera.turned(points.lids.reshape(-1, 3)))
         self.deep68 = points_68(self.deep98, lids)
         parallels = camera.pixels(camera.turned(points.parallels.reshape(-1, 3)))

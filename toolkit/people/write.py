@@ -12,4 +12,4 @@ def _check(seed: int, size: int) -> None:
     people(0, seed=seed, size=size)
 
 
-PEOPLE = Renderer("people", version=7, draw=_draw, pose_of=pose_of, check=_check)
+PEOPLE = Renderer("people", version=8, draw=_draw, pose_of=pose_of, check=_check)
