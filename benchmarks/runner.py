@@ -35,6 +35,7 @@ from asmnet_kit.results.results import (
 
 DATA_PATIENCE_S = 2400.0  # reading a large data set, or a batch elsewhere, tells no progress
 LOG_TAIL_CHARACTERS = 400
+MAX_OPTION_CHARACTERS = 40  # of an option in a file's name, which file systems limit to 255 bytes
 OLD_RUNTIME = "tflite-runtime"  # named in its files: they may lie beside those of the usual one
 BUILTIN = "builtin"  # how the kernels' names begin where XNNPACK ran nothing
 SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for an accelerator"  # app's, too
@@ -114,8 +115,9 @@ def benchmark_model(
         "intervals_ms": intervals(samples),
         "accuracy": None,
     }
-    warn_of_same_bits(result, target)
-    return check_result(result, name=str(request.model))
+    checked = check_result(result, name=str(request.model))
+    warn_of_same_bits(checked, target)
+    return checked
 
 
 def patience(request: Request) -> float:
@@ -131,7 +133,7 @@ def patience(request: Request) -> float:
 
 def warn_of_same_bits(result: Result, target: Target) -> None:
     """Add a warning where an accelerator that rounds differently gave the CPU's very outputs."""
-    same = result["parity"] is not None and result["parity"]["identical"]
+    same = (result["parity"] or {}).get("identical")  # the schema does not ask for it
     if same and target.abilities.rounds_differently and SAME_BITS not in result["warnings"]:
         result["warnings"] = [*result["warnings"], SAME_BITS]
 
@@ -230,13 +232,19 @@ def result_file_name(result: Result, *, taken: set[str]) -> str:
     if "fp16" in str(target["delegate"]):
         words.append("fp16")
     for name, value in unflagged(target.get("options") or {}).items():
-        words.append(_in_a_file_name(f"{name}-{value}"))
+        words.append(_option_in_a_file_name(f"{name}-{value}"))
     plain = "_".join(words)
     return f"{plain}_{model['sha256'][:8]}.json" if f"{plain}.json" in taken else f"{plain}.json"
 
 
 def _in_a_file_name(text: str) -> str:
     return "".join(c if c.isalnum() or c in "-." else "-" for c in text)
+
+
+def _option_in_a_file_name(text: str) -> str:
+    """The same, with part of its hash where something is lost: values that differ keep apart."""
+    name = _in_a_file_name(text)[:MAX_OPTION_CHARACTERS]
+    return name if name == text else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def run_worker(

@@ -266,6 +266,20 @@ def test_ways_to_measure_that_differ_have_files_of_their_own(make_result):
                      "net_gpu_fp16.json"]  # fmt: skip
 
 
+def test_values_of_an_option_that_differ_have_files_of_their_own_however_they_are_written(
+    make_result,
+):
+    def file_name(value):
+        result = make_result(name="net")
+        result["target"]["options"] = {"firmware": value}
+        return result_file_name(result, taken=set())
+
+    assert file_name("1.2") == "net_cpu_1t_firmware-1.2.json"
+    names = {file_name(value) for value in ("a/b", "a-b", "a b", "x" * 300, "x" * 299)}
+    assert len(names) == 5
+    assert max(map(len, names)) < 80
+
+
 def test_a_taken_file_name_gets_part_of_the_hash(make_result):
     result = make_result(name="net")
     assert result_file_name(result, taken=set()) == "net_cpu_1t.json"

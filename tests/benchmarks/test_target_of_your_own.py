@@ -56,6 +56,10 @@ class Careless(MyChip):
     def measure(self, request, on_progress):
         return replace(super().measure(request, on_progress), target={"threads": None})
 
+class Terse(MyChip):
+    def measure(self, request, on_progress):
+        return replace(super().measure(request, on_progress), parity={"max": 0.5, "mean": 0.1})
+
 class Idle(MyChip):
     def measure(self, request, on_progress):
         return replace(super().measure(request, on_progress), timings_ms={})
@@ -68,10 +72,12 @@ class Old(MyChip):
     abilities = {"has_devices": True}
 
 NAMES = {"dying": Dying(), "hanging": Hanging(), "unproven": Unproven(), "broken": Broken(),
-         "careless": Careless(), "idle": Idle(), "absent": Absent(), "old": Old()}
+         "careless": Careless(), "terse": Terse(), "idle": Idle(), "absent": Absent(), "old": Old()}
 globals().update(NAMES)
 """
-ODD_NAMES = ("dying", "hanging", "unproven", "broken", "careless", "idle", "absent", "old")
+ODD_NAMES = (
+    "dying", "hanging", "unproven", "broken", "careless", "terse", "idle", "absent", "old",
+)  # fmt: skip
 
 
 def files_of_the_page() -> dict[str, str]:
@@ -230,6 +236,17 @@ def test_speeds_are_told_apart_by_file_and_by_comparison(
     assert unlike.exit_code == 2
     assert 'target.options: {"speed": "1"} against {"speed": "2"}' in unlike.stderr
     assert here("report", "r", "--out", "report.html").exit_code == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "builtin kernels · speed=1" in page and "builtin kernels · speed=2" in page
+
+
+def test_parity_may_say_no_more_than_the_schema_asks_for(
+    here: Callable[..., Result], make_tflite: Callable[..., Path], tmp_path: Path
+) -> None:
+    done = here("benchmark", make_tflite(), "--target", "terse", *QUICK, "--out", "r")
+    assert done.exit_code == 0, done.exception
+    (result,) = results_in(tmp_path / "r").values()
+    assert result["parity"] == {"max": 0.5, "mean": 0.1}
 
 
 def test_accuracy_is_measured_through_it(

@@ -63,11 +63,11 @@ class PluginTable:
         whose = f"{self.kind} {name}: {package}'s {point.value}"
         try:
             found = point.load()
-        except Exception as error:  # whatever its import raises is that package's fault
+            missing = [attribute for attribute in self.needs if not hasattr(found, attribute)]
+        except Exception as error:  # whatever its import, or a property, raises is its fault
             raise UsageError(
                 f"{whose} cannot be loaded ({fault(error)}): repair or uninstall {package}"
             ) from error
-        missing = [attribute for attribute in self.needs if not hasattr(found, attribute)]
         if missing:
             raise UsageError(f"{whose} is no {self.kind}: it has no {', '.join(missing)}")
         return found
@@ -100,7 +100,24 @@ class PluginTable:
     def _entry_points(self) -> list["EntryPoint"]:
         from importlib.metadata import entry_points  # 20 ms, for --help of those commands alone
 
-        return list(entry_points(group=self.group))
+        try:
+            return list(entry_points(group=self.group))
+        except Exception:  # any package's damaged list of entry points, of whatever group
+            return _readable_entry_points(self.group)
+
+
+def _readable_entry_points(group: str) -> list["EntryPoint"]:
+    """The entry points of a group, without the packages whose lists cannot be read."""
+    from importlib.metadata import distributions
+
+    found: dict[str, list[EntryPoint]] = {}
+    for distribution in distributions():  # of two of one name, the first on the path counts
+        try:
+            name, points = distribution.name, list(distribution.entry_points.select(group=group))
+        except Exception:
+            continue
+        found.setdefault(name, points)
+    return [point for points in found.values() for point in points]
 
 
 def package_of(point: "EntryPoint") -> str:

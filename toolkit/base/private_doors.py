@@ -51,8 +51,8 @@ class PrivateDoor:
         Raises:
             MissingDependency: the installed version is of another minor release than those tried.
         """
-        minor = [version.rpartition(".")[0] for version in self.tried]
-        if self.installed.rpartition(".")[0] not in minor:
+        minor = list(dict.fromkeys(map(_minor_release, self.tried)))
+        if _minor_release(self.installed) not in minor:
             raise MissingDependency(
                 f"this needs {self.package} {' or '.join(f'{start}.x' for start in minor)}, got "
                 f"{self.installed}: its private parts may differ. "
@@ -66,3 +66,8 @@ class PrivateDoor:
             return version(self.package)
         except PackageNotFoundError:
             return "(not installed)"
+
+
+def _minor_release(version: str) -> str:
+    """``2.3`` of 2.3.1, and of what came before or after it: 2.3.0.dev1, 2.3.1.post1."""
+    return ".".join(version.split(".")[:2])

@@ -81,6 +81,11 @@ def test_another_packages_target_is_found_by_its_name(install):
         ("nomod_at_all:X", "", "ModuleNotFoundError: No module named 'nomod_at_all'"),
         ("target_of_badchip:X", "", "AttributeError"),
         ("target_of_badchip:X", "raise OSError('no driver')", r"OSError: no driver\)"),
+        (
+            "target_of_badchip:X",
+            "class Chip:\n    name = property(lambda self: 1 / 0)\nX = Chip()",
+            "cannot be loaded .ZeroDivisionError",
+        ),
         ("target_of_badchip:X", "X = 3", "is no target: it has no name, abilities, problem"),
     ],
 )

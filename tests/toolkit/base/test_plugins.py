@@ -73,6 +73,19 @@ def test_the_kits_own_is_loaded_by_its_module_and_attribute() -> None:
     assert FORMATS.load("csv").__name__ == "asmnet_kit.datasets.keypoint_csv"
 
 
+def test_a_package_with_a_damaged_list_of_entry_points_hides_no_other(
+    offer: Callable[..., Path],
+) -> None:
+    """Of whatever group it is: the interpreter's own look-up ends at the first one."""
+    site = offer(GROUP, "a", "X = 1")
+    offer(GROUP, "b", "", package="damaged")
+    (site / "damaged-1.0.dist-info" / "entry_points.txt").write_text("[console_scripts]\ndamaged\n")
+    assert TABLE.names() == ["own", "a"]
+    assert TABLE.package("a") == "acme"
+    done = asmnet_kit("train", "--help", site=site)
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_unknown_name_is_refused_with_those_that_are_known(offer: Callable[..., Path]) -> None:
     offer(GROUP, "a", "")
     with pytest.raises(UsageError, match="expected a shelf of own, a; got 'c'"):

@@ -32,6 +32,14 @@ def test_what_breaks_without_an_error_needs_a_release_that_was_tried():
         PrivateDoor("numpy", ("1.0.0", "0.9.3")).refuse_untried()
 
 
+@pytest.mark.parametrize("installed", ["2.3", "2.3.0rc1", "2.3.7", "2.3.1.post1", "2.3.0.dev1"])
+def test_every_build_of_a_minor_release_is_of_it(monkeypatch, installed):
+    monkeypatch.setattr(PrivateDoor, "installed", installed)
+    PrivateDoor("acme", ("2.3.0",)).refuse_untried()
+    with pytest.raises(MissingDependency, match=rf"needs acme 2\.4\.x, got {installed}"):
+        PrivateDoor("acme", ("2.4.0", "2.4.1")).refuse_untried()
+
+
 def test_other_errors_of_the_package_are_its_own():
     def get():
         raise ValueError("a bad model")

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ class Row:
     Attributes:
         fell_back: the CPU ran what an accelerator was asked for; such a row competes with none.
         number: in the scatter's legend, or None without accuracy.
-        variant: target, threads and kernels: with the machine, the matrix' column.
+        variant: target, threads, kernels and the options in which results differ: with the machine,
+            the matrix' column.
         stages: (name, milliseconds, percent of their sum), pre to post.
     """
 
@@ -86,6 +87,7 @@ def rows_of(
     """
     rows: list[Row] = []
     number = 0
+    telling = _telling_options([result for _, result in results])
     for path, result in results:
         nme = (result["accuracy"] or {}).get("nme_percent")
         target = result["target"]
@@ -102,7 +104,7 @@ def rows_of(
                 link="./" + quote(Path(os.path.relpath(path, folder)).as_posix()),
                 result=result,
                 model=result["model"]["name"],
-                variant=_variant(result),
+                variant=_variant(result, telling),
                 machine=name if len(set(machine_names.values())) > 1 else "",
                 p50=result["summary"]["p50"],
                 nme=nme,
@@ -130,8 +132,31 @@ def _stages(result: Result) -> list[tuple[str, float]]:
     return [(name, ms) for name, ms in stages if ms is not None]
 
 
-def _variant(result: Result) -> str:
-    """For example ``cpu · 1 thread · XNNPACK``."""
+def _telling_options(results: Sequence[Result]) -> set[str]:
+    """Names of the targets' own options without which two ways to measure a model look alike.
+
+    Results of earlier versions do not say which options were given.
+    """
+    alike: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+    for result in results:
+        if (options := result["target"].get("options")) is not None:
+            machine = machine_fingerprint(result["machine"])
+            key = (result["model"]["sha256"], machine, _variant(result))
+            alike.setdefault(key, []).append(options)
+    return {
+        name
+        for given in alike.values()
+        for name in {name for options in given for name in options}
+        if len({options.get(name) for options in given}) > 1
+    }
+
+
+def _variant(result: Result, telling: Collection[str] = ()) -> str:
+    """For example ``cpu · 1 thread · XNNPACK``.
+
+    Args:
+        telling: options of the target that are told, where the result has them.
+    """
     target = result["target"]
     words = [target["requested"]]
     if target["actual"] != target["requested"]:
@@ -143,6 +168,8 @@ def _variant(result: Result) -> str:
     if target.get("affinity"):
         words.append(f"CPUs {', '.join(map(str, target['affinity']))}")
     words.append(target["delegate"] or "builtin kernels")
+    options = target.get("options") or {}
+    words += [f"{name}={options[name]}" for name in sorted(options) if name in telling]
     return " · ".join(words)
 
 

@@ -130,6 +130,23 @@ def test_repeated_measurements_show_the_newest_and_say_how_many(tmp_path, make_r
     assert (cell.row.p50, cell.repeats) == (2.0, 2)
 
 
+def test_results_of_unlike_options_are_columns_of_their_own(tmp_path, make_result):
+    slow, fast, other, earlier = (make_result(p50=p50) for p50 in (5.0, 2.0, 5.5, 6.0))
+    for result, speed in ((slow, "1"), (fast, "2"), (other, "1")):
+        result["target"]["options"] = {"speed": speed, "firmware": "new"}
+    other["model"] |= {"name": "other", "sha256": "1" * 64}
+    loaded = [(tmp_path / str(i), r) for i, r in enumerate((slow, fast, other, earlier))]
+    report = build_report(loaded, tmp_path)
+    column = "cpu · 1 thread · XNNPACK"
+    assert report.columns == [f"{column} · speed=1", f"{column} · speed=2", column]
+    assert [[cell and cell.row.p50 for cell in line.cells] for line in report.matrix] == [
+        [5.0, 2.0, 6.0],
+        [5.5, None, None],
+    ]
+    alone = build_report(loaded[:1], tmp_path)  # nothing else was chosen: nothing to tell apart
+    assert alone.columns == [column]
+
+
 def test_results_of_two_machines_are_columns_of_their_own(tmp_path, make_result):
     here, there = make_result(), make_result()
     there["machine"]["cpu"] = "Another"
