@@ -26,6 +26,7 @@ KINDS: dict[Any, tuple[type, ...]] = {
 PRECISIONS = ("auto", "float32", "mixed_float16")
 # Where things lie: they may have moved since a run began, and lie elsewhere on another worker.
 PLACES = ("data", "val_data", "teacher", "init_from")
+IMAGENET = "imagenet"  # as init_from: no place, but Keras' weights
 MAX_SAMPLING_WEIGHT = 1000.0
 
 
@@ -241,7 +242,8 @@ class TrainConfig:
         return [
             f"{name}: {mine!r} in the run, {theirs!r} asked for"
             for name, mine in dataclasses.asdict(self).items()
-            if mine != (theirs := getattr(other, name)) and not (name in PLACES and mine and theirs)
+            if mine != (theirs := getattr(other, name))
+            if not (name in PLACES and mine and theirs) or IMAGENET in (mine, theirs)
         ]
 
     def places(self) -> dict[str, str]:
