@@ -100,7 +100,7 @@ def test_prepared_pictures_wait_beside_the_file_and_are_used_again(
     unfinished = tmp_path / f"{NAME}.unfinished"
     assert not (unfinished / "last.npz").exists()
     prepared = shards(unfinished)
-    assert {name.split("/")[-2] for name in prepared} == {"train", "val"}
+    assert {name.split("/")[-2] for name in prepared} == {"train", "val_crops"}
 
     seen = []
     fit = finetune_module.fit
