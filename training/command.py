@@ -22,8 +22,8 @@ from asmnet_kit.commands.options import (
 )
 from asmnet_kit.datasets.formats import FORMATS
 from asmnet_kit.shipping.shipped import find_model
-from asmnet_kit.training.catalogue import AUGMENTATIONS, LOSSES
-from asmnet_kit.training.config import IMAGENET, PRECISIONS, STRATEGIES, TrainConfig
+from asmnet_kit.training.catalogue import AUGMENTATIONS, IMAGENET, LOSSES
+from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
 from asmnet_kit.training.networks.architectures import ARCHITECTURES
 from asmnet_kit.training.recipe_files import read_recipe, shipped
 

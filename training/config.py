@@ -12,6 +12,7 @@ from typing import Any
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import write_text
 from asmnet_kit.base.limits import MAX_SEED
+from asmnet_kit.training.catalogue import IMAGENET
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,7 +27,6 @@ KINDS: dict[Any, tuple[type, ...]] = {
 PRECISIONS = ("auto", "float32", "mixed_float16")
 # Where things lie: they may have moved since a run began, and lie elsewhere on another worker.
 PLACES = ("data", "val_data", "teacher", "init_from")
-IMAGENET = "imagenet"  # as init_from: no place, but Keras' weights
 MAX_SAMPLING_WEIGHT = 1000.0
 
 
