@@ -292,7 +292,7 @@ def test_sets_below_splits_are_counted_and_a_part_is_read_by_itself(tmp_path: Pa
         ("val", ("aflw",)): 2,
         ("test", ("ytf",)): 1,
     }
-    below = load_dataset(tmp_path / "val" / "aflw", "merlrav", split="val", subset="aflw")
+    below = load_dataset(tmp_path / "val", "merlrav", split="val", subset="aflw")
     assert [face.complete for face in below.faces] == [True, False]
 
 
