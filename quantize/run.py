@@ -198,7 +198,13 @@ def quantize(
     path = out / metadata.file_name
 
     prepared = recipe.prepare(source.model, lambda: _calibration_crops(source, sources, config))
-    settings = {**metadata.source, "validated_on": sources.val.fingerprint()}
+    settings = {
+        **metadata.source,
+        "validated_on": sources.val.fingerprint(),
+        "poses_splits_subsets": [
+            faces.labels_fingerprint() for faces in (sources.train, sources.val)
+        ],
+    }
     unfinished = UnfinishedTuning(path, settings, resume=resume)
     tuned = None
     if recipe.tune is not None:

@@ -1,4 +1,4 @@
-"""Losses, augmentations and input sizes, known without importing TensorFlow."""
+"""Losses, augmentations, start weights and input sizes, known without importing TensorFlow."""
 
 from types import MappingProxyType
 
@@ -22,6 +22,8 @@ AUGMENTATIONS = MappingProxyType(
         "none": "every picture as it is",
     }
 )
+
+IMAGENET = "imagenet"  # as --init-from: no file, but the weights that Keras offers
 
 # Strides multiply to 16 before the last stage, so a multiple of 16 makes every feature map up to
 # there divide evenly; that allows 112 (7 x 16), the usual size of face networks. The last stride

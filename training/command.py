@@ -22,7 +22,7 @@ from asmnet_kit.commands.options import (
 )
 from asmnet_kit.datasets.formats import FORMATS
 from asmnet_kit.shipping.shipped import find_model
-from asmnet_kit.training.catalogue import AUGMENTATIONS, LOSSES
+from asmnet_kit.training.catalogue import AUGMENTATIONS, IMAGENET, LOSSES
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
 from asmnet_kit.training.networks.architectures import ARCHITECTURES
 from asmnet_kit.training.recipe_files import read_recipe, shipped
@@ -233,7 +233,7 @@ def as_setting(name: str, value: Any) -> Any:
     """A parameter as ``TrainConfig`` keeps it: paths absolute, for a resume from elsewhere."""
     if name == "points":
         return int(value)
-    if name == "init_from" and value != "imagenet":
+    if name == "init_from" and value != IMAGENET:
         return str(find_model(Path(value).expanduser()).resolve())
     if name in ("data", "val_data", "teacher"):
         return str(Path(value).expanduser().resolve())

@@ -12,6 +12,7 @@ from typing import Any
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import write_text
 from asmnet_kit.base.limits import MAX_SEED
+from asmnet_kit.training.catalogue import IMAGENET
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -241,7 +242,8 @@ class TrainConfig:
         return [
             f"{name}: {mine!r} in the run, {theirs!r} asked for"
             for name, mine in dataclasses.asdict(self).items()
-            if mine != (theirs := getattr(other, name)) and not (name in PLACES and mine and theirs)
+            if mine != (theirs := getattr(other, name))
+            if not (name in PLACES and mine and theirs) or IMAGENET in (mine, theirs)
         ]
 
     def places(self) -> dict[str, str]:

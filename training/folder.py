@@ -16,10 +16,10 @@ from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import is_unused, replacing
 from asmnet_kit.base.run_folder import CONFIG, MANIFEST, MODEL
 from asmnet_kit.datasets.fingerprints import changed_faces, fingerprints
+from asmnet_kit.training.catalogue import IMAGENET
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.sources import Sources
 from asmnet_kit.training.manifest import read_manifest
-from asmnet_kit.training.networks.start_weights import IMAGENET
 
 
 def require_free(run: Path) -> None:

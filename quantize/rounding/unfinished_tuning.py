@@ -88,6 +88,8 @@ class UnfinishedTuning:
     def _require_begun_alike(self) -> None:
         try:
             begun = json.loads(self._settings_file.read_text(encoding="utf-8"))
+            if not isinstance(begun, dict):
+                raise ValueError("no JSON object")
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"{self.folder}: no fine-tuning to resume: leave --resume out"
@@ -95,7 +97,8 @@ class UnfinishedTuning:
         different = sorted(
             key
             for key, value in self.settings.items()
-            if key not in SOFTWARE and value != begun.get(key)
+            # What an earlier version of the kit did not note is taken for the same.
+            if key not in SOFTWARE and key in begun and value != begun[key]
         )
         if different:
             raise UsageError(

@@ -140,6 +140,8 @@ def test_weights_to_start_from_may_move_too_but_must_be_the_same(
     assert lost.exit_code == 2 and "--init-from" in lost.stderr and str(first) in lost.stderr
     wrong = train("--resume", "--init-from", other, "--out", run)
     assert wrong.exit_code == 2 and "not the weights that" in wrong.stderr
+    keras = train("--resume", "--init-from", "imagenet", "--out", run)
+    assert keras.exit_code == 2 and "'imagenet' asked for" in keras.stderr
     resumed = train("--resume", "--init-from", there, "--out", run)
     assert resumed.exit_code == 0, resumed.output
 

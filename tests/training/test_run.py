@@ -474,11 +474,16 @@ def test_validation_faces_that_are_trained_on_are_refused(drawn_faces: Callable[
             sources.choose_sources(replace(config_for(folder), val_data=str(val_data)))
 
 
-@pytest.mark.parametrize("where", ["test", "", "split"])
+@pytest.mark.parametrize("where", ["test", "test/set", "", "split"])
 def test_validating_on_a_test_set_is_refused(where: str, drawn_faces: Callable[..., Path]) -> None:
-    """By its folder, or because the folder above has test faces and no split val."""
+    """By its folder or the one above, or because a folder has test faces and no split val."""
     train_on = drawn_faces(4)
     folder = drawn_faces(test=3, train=2) / where if where != "split" else drawn_faces(test=3)
+    if where == "test/set":
+        files = list(folder.parent.iterdir())
+        folder.mkdir()
+        for file in files:
+            file.rename(folder / file.name)
     config = replace(config_for(train_on), val_data=str(folder))
     with pytest.raises(UsageError, match="--val-data") as refused:
         sources.choose_sources(config)

@@ -240,7 +240,9 @@ def _claim(out: Path, plan: _Plan) -> None:
             found = json.loads(description.read_text("utf-8"))
         except ValueError:
             found = None
-        if not isinstance(found, dict) or found.get("arguments") != asdict(plan):
+        arguments = found.get("arguments") if isinstance(found, dict) else None
+        # Earlier versions drew one kind and did not name it.
+        if not isinstance(arguments, dict) or {"kind": "drawn", **arguments} != asdict(plan):
             raise DatasetError(
                 f"{out}: holds a data set made with other arguments; choose another folder"
             )

@@ -85,20 +85,6 @@ def pose_errors(
     return errors
 
 
-def pose_mae(predicted: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Mean absolute error of yaw, pitch, roll: float64 [3], degrees.
-
-    Args:
-        predicted, truth: [B, 3] degrees; faces with a NaN are left out.
-
-    Returns:
-        NaN three times when no face is left.
-    """
-    errors = pose_errors(predicted, truth)
-    errors = errors[np.isfinite(errors).all(axis=-1)]
-    return np.asarray(errors.mean(axis=0)) if len(errors) else np.full(3, np.nan)
-
-
 def _measured(nme: NDArray[np.floating]) -> NDArray[np.float64]:
     nme = nme.astype(np.float64)
     measured: NDArray[np.float64] = nme[~np.isnan(nme)]

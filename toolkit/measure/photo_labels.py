@@ -20,6 +20,7 @@ from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import make_folder, write_bytes, write_text
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import PICTURE_SUFFIXES
+from asmnet_kit.datasets.ibug300w import POINTS
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.face.boxes import Box
 from asmnet_kit.face.crop import Crop, Points, landmark_box
@@ -211,11 +212,17 @@ def label_folder(
     ``OUT/faces.csv`` lists every face, kept or not, with its reason.
 
     Raises:
-        UsageError: ``out`` is not empty, or lies inside ``folder``; models of unlike landmarks.
+        UsageError: ``out`` is not empty, or lies inside ``folder``; models of unlike landmarks, or
+            of another number than 300-W has.
         DatasetError: no pictures.
     """
     if len({predictor.scheme.points for predictor in predictors}) != 1:
         raise UsageError("expected models of the same landmarks")
+    if predictors[0].scheme.points != POINTS:
+        raise UsageError(
+            f"{predictors[0].name}: expected a model of {POINTS} landmarks, which 300-W's format "
+            f"has, got one of {predictors[0].scheme.points}"
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out}: expected an empty or new folder; choose another --out")
     if out.resolve().is_relative_to(folder.resolve()):

@@ -130,7 +130,9 @@ def _refuse_test(val: Dataset, folder: Path) -> None:
     Raises:
         UsageError: there are some.
     """
-    held_back = sum(face.split == MEASURED_SPLIT for face in val.faces)
+    # Read from a folder below its split's, as DATA/test/SET, a face is in no split.
+    of_folder = split_of_path(folder)
+    held_back = sum((face.split or of_folder) == MEASURED_SPLIT for face in val.faces)
     if held_back:
         raise UsageError(
             f"--val-data {folder}: {held_back} of its {len(val.faces)} faces are a test split. "

@@ -21,11 +21,11 @@ from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.base.files import require_exists
 from asmnet_kit.base.npz import read_npz
 from asmnet_kit.base.run_folder import MODEL
+from asmnet_kit.training.catalogue import IMAGENET
 from asmnet_kit.training.networks.heads import landmark_layer
 from asmnet_kit.training.networks.keras_predictor import load_model
 from asmnet_kit.training.networks.tflite_weights import folded_weights
 
-IMAGENET = "imagenet"
 IMAGENET_SIZE = 224  # Keras offers the weights for this size; convolutions do not depend on it
 DOWNLOAD_TIMEOUT_SECONDS = 20  # without an answer; urllib would wait for ever
 

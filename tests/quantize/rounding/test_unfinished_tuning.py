@@ -58,6 +58,10 @@ def test_changed_settings_are_refused(changes: dict[str, Any], named: str, tmp_p
         resumed(tmp_path, **changes)
 
 
+def test_what_an_earlier_kit_did_not_note_is_no_difference(tmp_path: Path) -> None:
+    resumed(tmp_path, noted_since_then="abc")
+
+
 def test_a_call_without_resume_begins_anew_where_no_epoch_would_be_lost(tmp_path: Path) -> None:
     tuning = UnfinishedTuning(tmp_path / "model.tflite", SETTINGS, resume=False)
     with tuning.begun():

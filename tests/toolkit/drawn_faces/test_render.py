@@ -389,6 +389,17 @@ def test_a_folder_of_other_arguments_is_refused(tmp_path):
         write_synthetic(tmp_path, count=1, seed=1, size=48)
 
 
+def test_a_folder_of_an_earlier_kit_which_named_no_kind_is_continued(tmp_path):
+    write_synthetic(tmp_path, count=1, seed=0, size=48)
+    whole = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    description = json.loads((tmp_path / "dataset.json").read_text())
+    del description["arguments"]["kind"]
+    (tmp_path / "dataset.json").write_text(json.dumps(description | {"complete": False}))
+    next(tmp_path.rglob("*.jpg")).unlink()
+    write_synthetic(tmp_path, count=1, seed=0, size=48)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == whole
+
+
 @pytest.mark.parametrize(
     "arguments", [{"count": 0}, {"workers": 0}, {"val_share": -0.1}, {"test_share": 0.95}]
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asmnet_kit.face.metrics import auc, ced, failure_rate, mean_nme, per_face_nme, pose_mae
+from asmnet_kit.face.metrics import auc, ced, failure_rate, mean_nme, per_face_nme, pose_errors
 from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98
 
 
@@ -78,8 +78,9 @@ def test_without_any_measured_face_there_is_no_figure():
     assert np.isnan([mean_nme(nothing), failure_rate(nothing, 8), auc(nothing, 8)]).all()
 
 
-def test_pose_errors_wrap_at_180_degrees_and_skip_unknown_poses():
+def test_pose_errors_wrap_at_180_degrees_and_are_nan_for_unknown_poses():
     predicted = np.array([[10.0, 0.0, 179.0], [-10.0, 5.0, 0.0], [0.0, 0.0, 0.0]])
     truth = np.array([[0.0, 0.0, -179.0], [-20.0, -5.0, 2.0], [np.nan] * 3])
-    assert np.allclose(pose_mae(predicted, truth), [10.0, 5.0, 2.0])
-    assert np.isnan(pose_mae(predicted[2:], truth[2:])).all()
+    errors = pose_errors(predicted, truth)
+    assert np.allclose(errors[:2], [[10, 0, 2], [10, 10, 2]])
+    assert np.isnan(errors[2]).all()

@@ -117,6 +117,15 @@ def test_a_folder_that_holds_something_or_the_photographs_themselves_is_refused(
         )
 
 
+def test_a_model_whose_landmarks_no_reader_of_the_labels_takes_is_refused(photos, tmp_path):
+    """Or minutes of labelling end in .pts files of 98 points, which 300-W's reader refuses."""
+    seer = Seer()
+    seer.scheme = SCHEMES[98]
+    with pytest.raises(UsageError, match="seer: expected a model of 68 landmarks"):
+        label_folder(photos, tmp_path / "out", [seer], middle_box, max_disagreement_percent=2)
+    assert not (tmp_path / "out").exists()
+
+
 def label(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["data", "label", *map(str, arguments)])
 
