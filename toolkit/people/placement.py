@@ -6,8 +6,8 @@ what was left of the difference was measured, once: a model was trained on peopl
 this table and on portraits labelled through them, and its mean offset from each label was taken on
 the 562 complete faces of the *validation* split of faces68 (median over the faces of each of its
 two sources, in the frame of the eyes; the mean of the two; made symmetric). Offsets below 1 % of
-the distance between the outer eye corners are left out. Moving the labels by the table is what remains:
-a statement about where points go, made of 68 averages; no photograph or label trains a model.
+the distance between the outer eye corners are left out. What remains is a statement about where
+points go, made of 68 averages; no photograph and no label of that set trains a model.
 
 Millimetres in the frame of the head (asmnet_kit.face.pose): x right, y down.
 """
