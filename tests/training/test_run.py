@@ -183,21 +183,22 @@ def test_resuming_with_other_labels_is_refused(
     rows[0][column] = change
     write_rows(data / "faces.csv", rows)
     expected = "files, sizes or landmarks" if column == "split" else "poses, splits, subsets"
-    with pytest.raises(UsageError, match=f"changed since the run began .*{expected}"):
-        train(config, copy, resume=True)
+    with pytest.raises(UsageError, match=f"the training.* data differ from what .*{expected}"):
+        resume(copy)
 
 
 def test_a_run_that_noted_no_labels_is_resumed(
     labelled_run: tuple[TrainConfig, Path], tmp_path: Path
 ) -> None:
     """An earlier version of the kit began it."""
-    config, run = labelled_run
+    _, run = labelled_run
     shutil.copytree(run, tmp_path / "run")
     manifest = json.loads((tmp_path / "run/manifest.json").read_text())
     for side in ("", "val_"):
         assert manifest["dataset"].pop(f"{side}labels_sha256").startswith("v1:")
     (tmp_path / "run/manifest.json").write_text(json.dumps(manifest))
-    stop_before_the_first_epoch(config, tmp_path / "run", resume=True)
+    with pytest.raises(KitError, match="no epoch was trained"):
+        resume(tmp_path / "run", max_minutes=1e-9)
 
 
 def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
@@ -231,9 +232,9 @@ def labelled_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return config, run
 
 
-def stop_before_the_first_epoch(config: TrainConfig, run: Path, *, resume: bool = False) -> None:
+def stop_before_the_first_epoch(config: TrainConfig, run: Path) -> None:
     with pytest.raises(KitError, match="no epoch was trained"):
-        train(config, run, resume=resume, max_minutes=1e-9)
+        train(config, run, max_minutes=1e-9)
 
 
 def unfinished_copy(finished: TrainResult, folder: Path) -> Path:
