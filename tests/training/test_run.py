@@ -183,11 +183,7 @@ def test_resuming_with_other_labels_is_refused(
     rows[0][column] = change
     write_rows(data / "faces.csv", rows)
     expected = "files, sizes or landmarks" if column == "split" else "poses, splits, subsets"
-<<<<<<< HEAD
-    with pytest.raises(UsageError, match=f"data differ from what .* began with .*{expected}"):
-=======
     with pytest.raises(UsageError, match=f"the training.* data differ from what .*{expected}"):
->>>>>>> review
         resume(copy)
 
 
@@ -195,11 +191,7 @@ def test_a_run_that_noted_no_labels_is_resumed(
     labelled_run: tuple[TrainConfig, Path], tmp_path: Path
 ) -> None:
     """An earlier version of the kit began it."""
-<<<<<<< HEAD
-    run = labelled_run[1]
-=======
     _, run = labelled_run
->>>>>>> review
     shutil.copytree(run, tmp_path / "run")
     manifest = json.loads((tmp_path / "run/manifest.json").read_text())
     for side in ("", "val_"):
