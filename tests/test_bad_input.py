@@ -26,6 +26,7 @@ from click.testing import CliRunner, Result
 from asmnet_kit.base.errors import KitError
 from asmnet_kit.base.files import replacing
 from asmnet_kit.cli import main
+from wording import SETTINGS_STAY, TRUNCATED_JPEG
 
 KIT = (sys.executable, "-m", "asmnet_kit")
 SMALL = ("--arch", "asmnet_nano", "--input-size", "64", "--batch-size", "8", "--epochs", "1")
@@ -91,7 +92,7 @@ def _edit_points(picture: Path, change: Callable[[list[str]], list[str]]) -> Non
 SPOILERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a truncated JPEG": (
         lambda picture: picture.write_bytes(picture.read_bytes()[:900]),
-        "truncated JPEG",
+        TRUNCATED_JPEG,
     ),
     "an empty picture": (lambda picture: picture.write_bytes(b""), "got 0 bytes"),
     "a picture that is none": (lambda picture: picture.write_text("x" * 99), "OpenCV can read"),
@@ -132,7 +133,7 @@ def test_one_bad_file_among_many_is_left_out_and_told(
     result = kit("evaluate", make_tflite(), "--data", folder, "--format", "300w", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["faces"] == 23  # stdout is JSON and nothing else
-    assert "truncated JPEG" in result.stderr
+    assert TRUNCATED_JPEG in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -359,7 +360,7 @@ WRONG_CALLS = [
     ("train --data {data} --format synthetic --loss mse --alpha constant:1 --out {out}", "alpha"),
     ("train --data {data} --format synthetic --out {run}", "already holds a run"),
     ("train --data {data} --format synthetic --out {data}", "empty or new folder"),
-    ("train --resume --epochs 9 --out {run}", "a resumed run keeps its settings"),
+    ("train --resume --epochs 9 --out {run}", SETTINGS_STAY),
     ("train --resume --out {out}", "no run to resume"),
     ("predict {picture} --detect-every 5", "is for a video"),
     ("predict {picture} --model {model} --box 1,2,3", "expected four numbers"),

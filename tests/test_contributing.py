@@ -16,6 +16,7 @@ import cv2
 import pytest
 
 from asmnet_kit.drawn_faces.render import synthesize
+from wording import VALIDATION_NME
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -131,7 +132,7 @@ def test_an_architecture_from_another_package_trains_and_becomes_int8(
 ) -> None:
     follow("A data format")
     printed = follow("An architecture")
-    assert "validation NME" in printed["train"]
+    assert VALIDATION_NME in printed["train"]
     manifest = json.loads((folder / "runs/tiny/manifest.json").read_text())
     assert manifest["architecture"]["name"] == "acme_tiny"
     assert manifest["dataset"]["format"] == "acme"

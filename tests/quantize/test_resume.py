@@ -11,6 +11,7 @@ from asmnet_kit.base.files import alone_in
 from asmnet_kit.cli import main
 from asmnet_kit.quantize.rounding import finetune as finetune_module
 from asmnet_kit.training.fit.monitor import RunMonitor
+from wording import BUSY, UNFINISHED_TUNING
 
 NAME = "small_68_64_qat_w8a8.tflite"
 
@@ -68,13 +69,13 @@ def test_a_fine_tuning_that_was_killed_goes_on_to_the_same_file(
     unfinished = resumed / f"{NAME}.unfinished"
     assert (unfinished / "last.npz").exists() and not list(resumed.glob("*.tflite"))
     again = refused(quantize(resumed, *options))
-    assert "holds an unfinished fine-tuning" in again and "--resume" in again
+    assert UNFINISHED_TUNING in again and "--resume" in again
     other = refused(quantize(resumed, *options, "--seed", "1", "--resume"))
     assert "the same settings" in other
     with alone_in(unfinished):
         for more in ((), ("--resume",)):
             busy = refused(quantize(resumed, *options, *more))
-            assert "another process is writing there" in busy
+            assert BUSY in busy
 
     settings = json.loads((unfinished / "settings.json").read_text())
     settings["packages"]["numpy"] = "1.0"

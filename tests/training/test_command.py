@@ -22,6 +22,7 @@ from asmnet_kit.training.data.augment import change_pixels
 from asmnet_kit.training.loss.losses import LOSSES as LOSS_KINDS
 from asmnet_kit.training.networks.build import build
 from asmnet_kit.training.networks.start_weights import units
+from wording import SETTINGS_STAY, VALIDATION_NME
 
 SMALL = ("--arch", "asmnet_nano", "--input-size", "64", "--batch-size", "8", "--epochs", "4")
 
@@ -61,7 +62,7 @@ def test_a_run_killed_in_the_middle_resumes_to_the_weights_of_an_undisturbed_one
     whole = train(*source, "--out", undisturbed)
     assert whole.exit_code == 0, whole.output
     assert resumed.stdout == whole.stdout  # the validation figures
-    assert "validation NME" in whole.stdout
+    assert VALIDATION_NME in whole.stdout
     assert "Next: asmnet-kit quantize" in whole.stderr
     one, other = (np.load(run / "checkpoints" / "last.npz") for run in (killed, undisturbed))
     assert one.files == other.files
@@ -154,7 +155,7 @@ def test_a_resumed_run_may_not_get_a_teacher_that_it_did_not_have(
     assert train(*source, "--max-minutes", "0", "--out", run).exit_code == 1
     np.savez(tmp_path / "t.npz", names=np.array(["a"]), points=np.zeros((1, 68, 2)))
     result = train("--resume", "--teacher", tmp_path / "t.npz", "--out", run)
-    assert result.exit_code == 2 and "keeps its settings" in result.stderr
+    assert result.exit_code == 2 and SETTINGS_STAY in result.stderr
 
 
 def test_a_run_in_a_folder_with_an_emoji_trains_resumes_and_is_read_by_quantize(

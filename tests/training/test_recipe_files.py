@@ -9,6 +9,7 @@ from asmnet_kit.base.errors import UsageError
 from asmnet_kit.cli import main
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.recipe_files import ABOUT, read_recipe, shipped
+from wording import SETTINGS_STAY
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -68,4 +69,4 @@ def test_a_resumed_run_takes_no_recipe(tmp_path: Path) -> None:
         main, ["train", "--resume", "--recipe", "asmnet_paper", "--out", str(tmp_path)]
     )
     assert result.exit_code == 2
-    assert "leave out --recipe" in result.output
+    assert SETTINGS_STAY in result.output

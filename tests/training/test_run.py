@@ -21,6 +21,7 @@ from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data import sources
 from asmnet_kit.training.devices import choose_strategy, precision
 from asmnet_kit.training.run import TrainResult, resume, train
+from wording import BUSY, NO_EPOCH
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +198,7 @@ def test_a_run_that_noted_no_labels_is_resumed(
     for side in ("", "val_"):
         assert manifest["dataset"].pop(f"{side}labels_sha256").startswith("v1:")
     (tmp_path / "run/manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(KitError, match="no epoch was trained"):
+    with pytest.raises(KitError, match=NO_EPOCH):
         resume(tmp_path / "run", max_minutes=1e-9)
 
 
@@ -233,7 +234,7 @@ def labelled_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 def stop_before_the_first_epoch(config: TrainConfig, run: Path) -> None:
-    with pytest.raises(KitError, match="no epoch was trained"):
+    with pytest.raises(KitError, match=NO_EPOCH):
         train(config, run, max_minutes=1e-9)
 
 
@@ -281,7 +282,7 @@ def test_a_run_that_another_process_trains_is_left_alone(
     before = (run / "manifest.json").read_bytes()
     with (
         alone_in(run),
-        pytest.raises(UsageError, match="run: another process is writing there"),
+        pytest.raises(UsageError, match=f"run: {BUSY}"),
     ):
         resume(run)
     assert (run / "manifest.json").read_bytes() == before

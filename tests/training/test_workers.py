@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wording import WORKER_STOPPED
+
 FACES, VALIDATION, BATCH, EPOCHS = 8, 2, 4, 2
 PATIENCE_S = 300
 
@@ -212,7 +214,7 @@ def test_a_worker_that_dies_ends_the_others_with_advice(data: Path, tmp_path: Pa
         pair.until(run / "checkpoints" / "last.npz")
         pair.kill(pair.processes[1])
         assert pair.processes[0].wait(PATIENCE_S) == 1, pair.output(0)
-        assert "another worker stopped" in pair.output(0)
+        assert WORKER_STOPPED in pair.output(0)
         assert "--resume" in pair.output(0)
         assert "Traceback" not in pair.output(0)
 
@@ -227,4 +229,4 @@ def test_a_worker_with_other_settings_or_data_is_refused(
     with Pair(tmp_path / "pair", (*options(data), "--out", run), other) as pair:
         chief, worker = pair.ended()
     assert worker.code == 2 and "differ from what the chief trains on" in worker.output
-    assert chief.code == 1 and "another worker stopped" in chief.output
+    assert chief.code == 1 and WORKER_STOPPED in chief.output

@@ -23,6 +23,7 @@ from asmnet_kit.tflite.rulings import (
     STRIDES,
     VERSION,
 )
+from wording import PER_CHANNEL_DENSE
 
 SHAPE = (1, 8, 8, 4)
 KERNEL = np.ones((4, 1, 1, 4), np.int8)
@@ -275,7 +276,7 @@ def test_dense_weights_with_a_scale_for_each_output_are_refused_though_they_woul
 ):
     outcome = check_model(make_op_model(_dense(scales=(0.5, 0.25, 0.5, 0.5))), target="edgetpu")
     assert outcome.verdict == "refused"
-    assert "one constant for every output" in outcome.refusal.reason
+    assert PER_CHANNEL_DENSE in outcome.refusal.reason
     assert "_experimental_disable_per_channel_quantization_for_dense_layers" in outcome.refusal.cure
     assert check_model(make_op_model(_dense()), target="edgetpu").verdict == "full"
 

@@ -18,6 +18,7 @@ from asmnet_kit.benchmarks.targets.cpu import CPU
 from asmnet_kit.cli import main
 from asmnet_kit.results.results import load_result
 from asmnet_kit.tflite.tensorfile import read_tensors, write_tensors
+from wording import EXPECTED_BOARD
 
 QUICK = ["--warmup", "1", "--runs", "5", "--seconds", "0"]
 
@@ -135,7 +136,7 @@ def test_a_model_that_is_no_landmark_model_keeps_its_speed(make_tflite, make_pts
         (["--profile", "--no-xnnpack"], "--profile is of XNNPACK's kernels"),
         (["--profile", "--runtime", "tflite-runtime"], "--profile needs ai-edge-litert"),
         (["--device", "bogus", "--target", "edgetpu"], "expected --device usb"),
-        (["--device", "-oProxyCommand=x", "--target", "linux"], "expected --device user@host"),
+        (["--device", "-oProxyCommand=x", "--target", "linux"], f"expected {EXPECTED_BOARD}"),
         (["--target", "linux"], "which board?"),
         (["--target", "gpu", "--profile"], "it has no --profile"),
         (["--target", "edgetpu", "--no-xnnpack"], "it has no --no-xnnpack"),

@@ -13,6 +13,7 @@ from asmnet_kit.benchmarks.comparing.compare import compare, ratio_interval
 from asmnet_kit.benchmarks.comparing.matching import UnlikeRuns
 from asmnet_kit.cli import main
 from asmnet_kit.results.results import save_result, summarise
+from wording import NOTHING_TO_COMPARE, ONE_SIDE_ONLY
 
 
 def _timed(result, samples):
@@ -144,7 +145,7 @@ def test_differences_over_other_inputs_are_not_compared(make_result):
     new = _with_parity(make_result(), 0.5, inputs=488)
     outcome = compare(_pair(base), _pair(new))
     assert not outcome.failed
-    (warning,) = (w for w in outcome.comparisons[0].warnings if "one side only" in w)
+    (warning,) = (w for w in outcome.comparisons[0].warnings if ONE_SIDE_ONLY in w)
     assert "over 488 inputs" in warning
 
 
@@ -159,7 +160,7 @@ def test_a_model_that_fell_back_to_the_cpu_is_not_compared(make_result):
 def test_accuracy_of_one_side_alone_is_a_warning(make_result):
     (comparison,) = compare(_pair(make_result(nme=3.0)), _pair(make_result())).comparisons
     assert comparison.nme_increase is None
-    assert any("one side only" in text for text in comparison.warnings)
+    assert any(ONE_SIDE_ONLY in text for text in comparison.warnings)
 
 
 def test_unlike_data_are_seen_whichever_result_has_no_accuracy(make_result):
@@ -244,7 +245,7 @@ def test_folders_are_matched_by_model_and_target_and_a_missing_one_fails(make_re
 def test_two_single_files_are_compared_whatever_their_models_names(make_result):
     assert compare(_pair(make_result(name="old")), _pair(make_result(name="new"))).comparisons
     many = _pair(make_result(name="x"), make_result(name="y"))
-    with pytest.raises(UsageError, match="nothing to compare"):
+    with pytest.raises(UsageError, match=NOTHING_TO_COMPARE):
         compare(_pair(make_result(name="old")), many)
 
 

@@ -16,6 +16,7 @@ from asmnet_kit.cli import main
 from asmnet_kit.shipping.shipped import find_model
 from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.runtime import open_runtime
+from wording import PER_CHANNEL_DENSE
 
 SHAPE = (1, 8, 8, 4)
 
@@ -104,7 +105,7 @@ def test_a_model_whose_outputs_would_be_wrong_is_refused_before_it_is_compiled(
             "options": ("FullyConnectedOptions", {}),
         }
     )
-    with pytest.raises(ModelError, match="one constant for every output"):
+    with pytest.raises(ModelError, match=PER_CHANNEL_DENSE):
         EDGETPU.measure(Request(model, target="edgetpu"), lambda *_: None)
 
 

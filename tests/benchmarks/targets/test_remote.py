@@ -27,6 +27,7 @@ from asmnet_kit.results.results import fell_back, load_result
 from asmnet_kit.shipping.shipped import find_model
 from asmnet_kit.tflite.runtime import open_runtime
 from asmnet_kit.tflite.tensorfile import pack_tensors, read_tensors, write_tensors
+from wording import EXPECTED_BOARD
 
 QUICK = ["--warmup", "1", "--runs", "3", "--seconds", "0"]
 
@@ -551,7 +552,7 @@ def test_a_board_that_fails_is_one_clear_error(board, make_tflite):
     board("echo Error: 1 of 1 measurements failed; exit 1")
     with pytest.raises(KitError, match=r"ended with 1.*measurements failed"):
         measure("pi@board")
-    with pytest.raises(UsageError, match="expected --device user@host"):
+    with pytest.raises(UsageError, match=f"expected {EXPECTED_BOARD}"):
         Board.of("-oProxyCommand=evil")
 
 
@@ -560,7 +561,7 @@ def test_without_a_board_the_target_asks_for_one(make_tflite, tmp_path):
         main, ["benchmark", str(make_tflite()), "--target", "linux", "--out", str(tmp_path / "r")]
     )
     assert run.exit_code == 2
-    assert "--device user@host" in run.output
+    assert EXPECTED_BOARD in run.output
 
 
 def test_fallback_is_seen_on_this_machine_and_on_others():

@@ -7,6 +7,7 @@ import pytest
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.quantize.rounding.unfinished_tuning import UnfinishedTuning
+from wording import UNFINISHED_TUNING
 
 SETTINGS: dict[str, Any] = {
     "settings": {"seed": 0},
@@ -70,7 +71,7 @@ def test_a_call_without_resume_begins_anew_where_no_epoch_would_be_lost(tmp_path
     with tuning.begun():
         assert [path.name for path in tuning.folder.iterdir()] == ["settings.json"]
         (tuning.folder / "last.npz").touch()
-    with pytest.raises(UsageError, match="holds an unfinished fine-tuning"), tuning.begun():
+    with pytest.raises(UsageError, match=UNFINISHED_TUNING), tuning.begun():
         pass
     tuning.forget()
     assert list(tmp_path.iterdir()) == []

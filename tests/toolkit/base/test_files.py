@@ -12,6 +12,7 @@ import pytest
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import alone_in, is_unused, leftovers, replacing, write_text
+from wording import BUSY
 
 HOLDER = """
 import sys
@@ -39,7 +40,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_folder_is_free_again_after_its_process_was_killed(
     tmp_path: Path, holder: subprocess.Popen[str]
 ) -> None:
-    with pytest.raises(UsageError, match="another process is writing there"), alone_in(tmp_path):
+    with pytest.raises(UsageError, match=BUSY), alone_in(tmp_path):
         pytest.fail("got in beside the other process")
     holder.send_signal(signal.SIGKILL)
     holder.wait()

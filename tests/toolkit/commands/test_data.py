@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.registry import load_dataset
+from wording import EXPECTED_CSV, TRUNCATED_JPEG
 
 GRID = np.stack(np.meshgrid(np.linspace(20, 70, 17), np.linspace(15, 55, 4)), axis=-1)
 LANDMARKS = GRID.reshape(68, 2).astype(np.float32)
@@ -106,7 +107,7 @@ def test_inspect_lists_bad_files_and_fails_when_they_are_too_many(folder: Path) 
     cut.write_bytes(cut.read_bytes()[:100])
     result = run("inspect", "--data", folder, "--format", "300w")
     assert result.exit_code == 1
-    assert "val/a/3.jpg: truncated JPEG" in result.stdout
+    assert f"val/a/3.jpg: {TRUNCATED_JPEG}" in result.stdout
     assert "unusable faces: 1, 33% of all; at most 5% are accepted" in result.stderr
     accepted = run("inspect", "--data", folder, "--format", "300w", "--max-bad-share", 0.5)
     assert accepted.exit_code == 0
@@ -133,7 +134,7 @@ def test_wrong_calls_end_with_one_line_and_their_exit_code(
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     result = run("inspect", "--data", tmp_path, "--format", "csv")
     assert result.exit_code == 1
-    assert "expected a .csv file at or below this folder" in result.stderr
+    assert f"{EXPECTED_CSV} at or below this folder" in result.stderr
 
 
 def test_prepare_writes_shards_that_can_be_read(folder: Path, tmp_path: Path) -> None:

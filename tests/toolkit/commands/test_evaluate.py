@@ -14,6 +14,7 @@ from asmnet_kit.cli import main
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
+from wording import TRUNCATED_JPEG
 
 
 def write_face(path, *, missing=(), width=50.0):
@@ -167,7 +168,7 @@ def test_a_picture_that_does_not_decode_is_reported_and_not_fatal(make_tflite, d
     assert result.exit_code == 0
     content = json.loads(result.stdout)
     assert (content["faces"], content["faces_unreadable"]) == (1, 1)
-    assert "truncated JPEG" in result.stderr
+    assert TRUNCATED_JPEG in result.stderr
 
 
 def test_a_model_of_another_number_of_landmarks_is_an_error(make_tflite, data):

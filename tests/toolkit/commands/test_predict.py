@@ -14,6 +14,7 @@ from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.shipping.shipped import default_model
+from wording import TRUNCATED_JPEG
 
 EXIF_ROTATE_90_CLOCKWISE = 6  # how a phone held upright stores its landscape sensor's picture
 
@@ -215,7 +216,7 @@ def test_what_is_no_picture_or_no_model_exits_with_1(photo, make_tflite, tmp_pat
     truncated.write_bytes(cv2.imencode(".jpg", noise)[1].tobytes()[:-500])
     for image, message in (
         (text, "text.jpg"),
-        (truncated, "truncated JPEG"),
+        (truncated, TRUNCATED_JPEG),
     ):
         result = run(image, "--model", make_tflite())
         assert result.exit_code == 1 and message in result.output

@@ -18,6 +18,7 @@ from asmnet_kit.cli import main
 from asmnet_kit.commands.quickstart import Plan, begin, steps
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.results.results import load_results
+from wording import BUSY
 
 SMALL = ("--faces", "100", "--epochs", "1", "--tune-epochs", "2", "--input-size", "64")
 PLAN = Plan(faces=100, epochs=1, tune_epochs=2, input_size=64)
@@ -196,4 +197,4 @@ def test_two_quickstarts_do_not_write_into_one_folder(tmp_path: Path) -> None:
     with alone_in(tmp_path):
         result = quickstart(tmp_path, *SMALL)
     assert result.exit_code == 2
-    assert "another process is writing there" in result.stderr
+    assert BUSY in result.stderr

@@ -11,6 +11,7 @@ from asmnet_kit.datasets.inspection import TILE, draw_tile, inspect_dataset
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.pictures import read_image
+from wording import TRUNCATED_JPEG
 
 GRID = np.stack(np.meshgrid(np.linspace(20, 70, 17), np.linspace(15, 55, 4)), axis=-1)
 LANDMARKS = GRID.reshape(68, 2).astype(np.float32)  # a box of 50 x 40 pixels
@@ -64,7 +65,7 @@ def test_each_bad_picture_has_its_reason(folder: Path) -> None:
     (folder / "test/a/4.pts").write_text("{ 1 2 }")
     report = inspect_dataset(folder, "300w")
     reasons = {problem.name: problem.reason for problem in report.problems}
-    assert "truncated JPEG" in reasons["train/a/1.jpg"]
+    assert TRUNCATED_JPEG in reasons["train/a/1.jpg"]
     assert "expected a picture" in reasons["train/a/2.jpg"]
     assert "got 0 bytes" in reasons["train/b/3.jpg"]
     assert "expected 68 points" in reasons["test/a/4.pts"]

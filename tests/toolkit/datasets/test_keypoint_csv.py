@@ -1,5 +1,6 @@
 """Reading keypoint CSV files."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.registry import load_dataset
+from wording import EXPECTED_CSV
 
 HEADER = ["file", *(f"{axis}{i}" for i in range(68) for axis in "xy")]
 VALUES = [f"{v}" for i in range(68) for v in (10 + i, 20 + i % 9)]
@@ -152,5 +154,5 @@ def test_bad_rows_are_problems_that_name_the_line(root: Path) -> None:
 
 
 def test_a_folder_without_csv_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"expected a \.csv file"):
+    with pytest.raises(DatasetError, match=re.escape(EXPECTED_CSV)):
         load_dataset(tmp_path, "csv")

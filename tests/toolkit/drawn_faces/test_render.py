@@ -18,6 +18,7 @@ from asmnet_kit.drawn_faces.write import write_synthetic
 from asmnet_kit.face.crop import CROP_SCALE, Crop, landmark_box
 from asmnet_kit.face.generic_face import GENERIC_FACE_68, GENERIC_FACE_98, SAME_POINTS
 from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98
+from wording import BUSY
 
 
 def faces(count, *, seed=11, size=64):
@@ -371,7 +372,7 @@ def test_half_written_files_of_a_killed_call_are_in_nobodys_way(tmp_path):
 
 
 def test_two_calls_do_not_draw_into_one_folder(tmp_path):
-    with alone_in(tmp_path), pytest.raises(UsageError, match="another process is writing there"):
+    with alone_in(tmp_path), pytest.raises(UsageError, match=BUSY):
         write_synthetic(tmp_path, count=1, seed=0, size=48)
     assert not list(tmp_path.iterdir())
 

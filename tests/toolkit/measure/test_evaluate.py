@@ -17,6 +17,7 @@ from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.ced_plot import curve, plot_ced
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict.open_predictor import open_predictor
+from wording import TRUNCATED_JPEG
 
 EYE_DISTANCE = float(
     np.linalg.norm(generic_reference(68)[36] - generic_reference(68)[45])
@@ -87,7 +88,7 @@ def test_a_picture_that_does_not_decode_is_reported_and_the_rest_measured(make_d
     result = evaluate(Shifted(), dataset)
     assert result.scores.faces == 2
     assert [problem.name for problem in result.problems] == ["face_1.png"]
-    assert "truncated JPEG" in result.problems[0].reason
+    assert TRUNCATED_JPEG in result.problems[0].reason
     assert result.to_json()["faces_unreadable"] == 1
 
 

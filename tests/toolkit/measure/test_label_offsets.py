@@ -19,6 +19,7 @@ from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.measure.label_offsets import ALL, Offset, label_offsets
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.shipping.shipped import default_model
+from wording import TRUNCATED_JPEG
 
 
 @pytest.fixture(scope="module")
@@ -156,4 +157,4 @@ def test_a_picture_that_cannot_be_read_is_left_out_and_named(folder: Path, tmp_p
     report = json.loads(result.stdout)
     assert report["offsets"][ALL]["faces"] == 59
     assert [problem["name"] for problem in report["problems"]] == ["test/" + picture.name]
-    assert "truncated JPEG" in result.stderr
+    assert TRUNCATED_JPEG in result.stderr

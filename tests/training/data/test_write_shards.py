@@ -23,6 +23,7 @@ from asmnet_kit.datasets.registry import load_dataset, splits_of
 from asmnet_kit.face.pictures import decode_image
 from asmnet_kit.face.schemes import SCHEME_68
 from asmnet_kit.training.data.write_shards import PLAN, prepare, surroundings
+from wording import BUSY, TRUNCATED_JPEG
 
 
 def landmarks(*, centre: tuple[float, float], side: float) -> np.ndarray:
@@ -181,7 +182,7 @@ def test_undecodable_pictures_are_left_out_and_listed(dataset: Dataset, tmp_path
     reasons = {problem.name: problem.reason for problem in prepared.problems}
     assert list(reasons) == [dataset.faces[number].name for number in (0, 4, 6)]
     assert "Permission denied" in reasons[dataset.faces[0].name]
-    assert "truncated JPEG" in reasons[dataset.faces[4].name]
+    assert TRUNCATED_JPEG in reasons[dataset.faces[4].name]
     assert "No such file" in reasons[dataset.faces[6].name]
     index = json.loads((tmp_path / "out" / INDEX).read_text())
     assert {problem["name"]: problem["reason"] for problem in index["problems"]} == reasons
@@ -192,7 +193,7 @@ def test_a_folder_that_another_call_prepares_is_left_alone(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    with alone_in(out), pytest.raises(UsageError, match="another process is writing there"):
+    with alone_in(out), pytest.raises(UsageError, match=BUSY):
         prepare(dataset, out)
     assert not list(out.iterdir())
 

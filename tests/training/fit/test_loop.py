@@ -28,6 +28,7 @@ from asmnet_kit.training.fit.checkpoints import Checkpoints
 from asmnet_kit.training.fit.loop import FitResult, Schedule, WarmupCosine, fit
 from asmnet_kit.training.loss.losses import AsmLoss
 from asmnet_kit.training.run import seed_everything
+from wording import NO_EPOCH
 
 SIZE, BATCH = 32, 4
 
@@ -199,7 +200,7 @@ def test_an_unreadable_picture_stops_the_run_with_its_own_message(
 
 
 def test_a_run_out_of_time_begins_no_further_epoch(dataset: Dataset) -> None:
-    with pytest.raises(KitError, match="no epoch was trained"):
+    with pytest.raises(KitError, match=NO_EPOCH):
         run(dataset, tiny_model(), out_of_time=lambda: True)
 
 

@@ -12,6 +12,7 @@ from asmnet_kit.results.report.build import build_report, write_report
 from asmnet_kit.results.report.charts import Axis, histogram_path, pareto_front, scatter
 from asmnet_kit.results.report.text import grouped, markdown, milliseconds, tick
 from asmnet_kit.results.results import ResultError, check_result, save_result, summarise
+from wording import NOTHING_TO_COMPARE
 
 ATTACK = "<script>alert(1)</script>\"'|`*\ud800\x00"
 
@@ -101,7 +102,7 @@ def test_what_fell_back_to_the_cpu_is_shown_and_wins_nothing(tmp_path, make_resu
     assert report.warnings[0][1] == [report.rows[0].label]
     assert "gpu (ran on cpu)" in report.rows[0].label
     _, md = written(fallen)
-    assert "nothing to compare" in md
+    assert NOTHING_TO_COMPARE in md
     assert "left out of the headline" in md
 
 

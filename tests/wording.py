@@ -1,0 +1,17 @@
+"""Wording that several tests look for, once: who edits one of these messages edits one line here.
+
+Wording that a single test looks for stands in that test; ``test_wording.py`` guards both.
+"""
+
+BUSY = "another process is writing there"
+EXPECTED_BOARD = "--device user@host"
+EXPECTED_CSV = "expected a .csv file"
+NO_EPOCH = "no epoch was trained"
+NOTHING_TO_COMPARE = "nothing to compare"
+ONE_SIDE_ONLY = "one side only"
+PER_CHANNEL_DENSE = "one constant for every output"
+SETTINGS_STAY = "a resumed run keeps its settings"
+TRUNCATED_JPEG = "truncated JPEG"
+UNFINISHED_TUNING = "holds an unfinished fine-tuning"
+VALIDATION_NME = "validation NME"
+WORKER_STOPPED = "another worker stopped"
