@@ -177,11 +177,9 @@ def model_facts(path: Path) -> dict[str, Any]:
         ModelError: the file cannot be read.
     """
     from asmnet_kit.tflite.metadata import read_metadata
+    from asmnet_kit.tflite.reader import read_model_bytes
 
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from error
+    content = read_model_bytes(path)
     try:
         metadata = read_metadata(content).to_json()
     except ModelError:

@@ -123,7 +123,7 @@ def _style() -> str:
 
 ROW = 22  # of a floor
 NAMES = 98  # where the names of floors start
-TEXTS = 226  # where what they hold starts
+TEXTS = 258  # where what they hold starts
 ARCS = 756  # where arrows between floors start
 GUTTER = (20, 38, 56, 74)  # lanes of the arrows between stages
 

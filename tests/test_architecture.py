@@ -70,6 +70,15 @@ def test_the_pictures_load_nothing_and_fit_a_page(architecture: ModuleType) -> N
         assert not re.search(r"href|url\(|<script|<image", text)
 
 
+def test_no_name_in_the_house_runs_into_what_its_room_holds(architecture: ModuleType) -> None:
+    drawing = architecture.drawing
+    letter = 0.62 * 12  # the widest of the fonts, 12 px
+    for text in ET.fromstring(architecture.house()).iter("{http://www.w3.org/2000/svg}text"):
+        if "code" in text.attrib["class"].split():
+            end = float(text.attrib["x"]) + letter * len(text.text or "")
+            assert end < drawing.TEXTS, text.text
+
+
 @pytest.mark.parametrize(
     ("at", "reason"),
     [

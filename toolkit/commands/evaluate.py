@@ -173,6 +173,8 @@ def _sha256(model: Path) -> str | None:
 
 def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
     """What the figures do not show."""
+    from asmnet_kit.base.console import counted
+
     shown = 5
     remarks = []
     if dataset.problems:
@@ -185,8 +187,10 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
     if missed := result.scores.faces_missed:
         uncounted = missed + result.scores.faces - result.scores.failure_rate_faces
         but = f" but {uncounted} without both outer eye corners" if uncounted else ""
+        single = missed == 1 and not uncounted
+        they = "it counts as a failure" if single else f"all{but} count as failures"
         remarks.append(
-            f"the detector missed {missed} faces: all{but} count as failures and in the AUC; "
+            f"the detector missed {counted(missed, 'face')}: {they} and in the AUC; "
             "mean NME and pose are over the faces found"
         )
     if result.faces_incomplete:

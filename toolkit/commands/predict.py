@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asmnet_kit.base.errors import UsageError
+from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import require_exists
 from asmnet_kit.commands.options import (
     MODEL,
@@ -132,6 +132,8 @@ def predict(
     _refuse_contradictions(boxes=boxes, min_score=min_score, is_film=is_film)
     if not camera:
         require_exists(source, expected="a photograph, a video or the number of a camera")
+    if source.is_dir() and not is_film:
+        raise DatasetError(f"{source}: expected a photograph or a video, got a folder")
     if camera and frames is None:
         raise UsageError("a camera does not end: say after how many frames to stop with --frames")
     if out is not None:
@@ -220,7 +222,7 @@ def _predict_picture(
         )
     elif faces:
         stdout().print(_table(faces, image), soft_wrap=False)
-    stderr().print(_summary(len(faces), image, out), markup=False)
+    stderr().print(_summary(len(faces), image, out, as_json=as_json), markup=False)
 
 
 def _check_output(out: Path, source: Path, endings: tuple[str, ...]) -> None:
@@ -246,7 +248,7 @@ def _table(faces: "list[FacePrediction]", image: Path) -> "Table":
     return found
 
 
-def _summary(count: int, image: Path, out: Path | None) -> str:
+def _summary(count: int, image: Path, out: Path | None, *, as_json: bool) -> str:
     from asmnet_kit.base.console import counted
 
     if not count:
@@ -254,4 +256,5 @@ def _summary(count: int, image: Path, out: Path | None) -> str:
     found = counted(count, "face")
     if out is not None:
         return f"{found}, drawn into {out}."
-    return f"{found}. Look at the landmarks with --out landmarks.png, or get them with --json."
+    other = "" if as_json else ", or get them with --json"
+    return f"{found}. Look at the landmarks with --out landmarks.png{other}."

@@ -42,6 +42,8 @@ def read_model_bytes(path: Path) -> bytes:
     """
     try:
         return path.read_bytes()
+    except IsADirectoryError as error:
+        raise ModelError(f"{path}: expected a .tflite model, got a folder") from error
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}") from error
 

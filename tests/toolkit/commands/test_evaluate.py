@@ -116,6 +116,9 @@ def test_a_face_that_the_detector_misses_is_a_failure(make_tflite, tmp_path):
     rows = [[cell.strip() for cell in line.split("│")] for line in table.stdout.splitlines()]
     (row,) = [cells for cells in rows if "hard" in cells]
     assert row[2:8] == ["1", "0", "2", "0.00", "50.00", "50.00"]
+    csv = data / "faces.csv"
+    csv.write_text("".join(csv.read_text().splitlines(keepends=True)[:-1]))  # one miss is left
+    assert "missed 1 face: it counts as a failure and in the AUC" in run(*arguments).stderr
 
 
 def test_a_missed_face_leaves_ced_plausibility_and_calibration_to_the_faces_found(

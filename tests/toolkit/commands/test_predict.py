@@ -55,6 +55,13 @@ def test_json_holds_every_face_and_nothing_else_is_on_stdout(photo, make_tflite)
     assert set(face["pose"]) == {"yaw", "pitch", "roll"}
     assert face["plausibility"] is None
     assert 30 < np.mean(face["landmarks"], axis=0)[0] < 158
+    assert "--out landmarks.png" in result.stderr and "--json" not in result.stderr
+
+
+def test_a_folder_in_place_of_a_photograph_is_said_so(tmp_path):
+    result = run(tmp_path)
+    assert result.exit_code == 1
+    assert f"{tmp_path}: expected a photograph or a video, got a folder" in result.output
 
 
 def test_without_a_model_the_kit_s_own_is_used_and_named_with_its_licence(photo):

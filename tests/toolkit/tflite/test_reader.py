@@ -34,6 +34,14 @@ def test_nothing_else_reads_the_format():
     assert using == {f"toolkit/tflite/{name}.py" for name in names}
 
 
+@pytest.mark.parametrize("command", ["audit", "check", "benchmark --target cpu --out results"])
+def test_a_folder_in_place_of_a_model_is_said_so(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, [*command.split(), str(tmp_path)])
+    assert result.exit_code == 1, result.output
+    assert f"{tmp_path}: expected a .tflite model, got a folder" in result.output
+
+
 def test_a_whole_file_is_read_with_its_names_types_and_constants(make_tflite):
     graph = read_graph(make_tflite(size=8, int8=True))
     assert [op.name for op in graph.ops] == ["FULLY_CONNECTED"] * 2
