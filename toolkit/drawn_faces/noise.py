@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Kind = Literal["white", "fine", "coarse", "clouds", "strands", "skin"]
 
-TILE = 512  # pixels; windows are cut from two tiles side by side, so they may be this large
+TILE = 512  # pixels; a window of at most this is cut from two tiles side by side
 TILE_SEED = 20_201_107  # any constant: the tiles are part of the renderer, not of a face
 
 
@@ -45,9 +45,13 @@ def _wrapped_blur(noise: Array, sigma_x: float, sigma_y: float) -> Array:
 
 
 def tile(rng: np.random.Generator, height: int, width: int, kind: Kind) -> Array:
-    """A random window [height, width] of a tile; at most ``TILE`` pixels each way, do not write."""
+    """A random window [height, width] of a tile that repeats every ``TILE`` pixels; do not write."""
     y, x = rng.integers(0, TILE, 2)
-    return _tile(kind)[y : y + height, x : x + width]
+    repeated = _tile(kind)
+    times = -(-max(height, width) // TILE)
+    if times > 1:  # two tiles side by side hold windows of one tile's size alone
+        repeated = np.tile(repeated, (times, times))
+    return repeated[y : y + height, x : x + width]
 
 
 def strands(rng: np.random.Generator, height: int, width: int) -> Array:

@@ -10,7 +10,7 @@ import pytest
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import alone_in
-from asmnet_kit.drawn_faces import head, render, skin
+from asmnet_kit.drawn_faces import head, noise, render, skin
 from asmnet_kit.drawn_faces.raster import Grid, rasterise
 from asmnet_kit.drawn_faces.render import POSE_LIMITS, pose_of, synthesize
 from asmnet_kit.drawn_faces.shape import random_shape
@@ -408,3 +408,11 @@ def test_impossible_counts_and_shares_are_refused_before_anything_is_written(tmp
     with pytest.raises(UsageError, match="expected"):
         write_synthetic(tmp_path / "out", **{"count": 1, "seed": 0, "size": 48, **arguments})
     assert not (tmp_path / "out").exists()
+
+
+def test_noise_of_pictures_larger_than_its_tile_repeats():
+    """Large pictures with an object before the face had no noise left at their border."""
+    for size in (noise.TILE, noise.TILE + 1, 3 * noise.TILE):
+        window = noise.tile(np.random.default_rng(1), size, size, "coarse")
+        assert window.shape == (size, size)
+    np.testing.assert_array_equal(window[: noise.TILE], window[noise.TILE : 2 * noise.TILE])
