@@ -45,7 +45,7 @@ def _wrapped_blur(noise: Array, sigma_x: float, sigma_y: float) -> Array:
 
 
 def tile(rng: np.random.Generator, height: int, width: int, kind: Kind) -> Array:
-    """A random window [height, width] of a tile that repeats every ``TILE`` pixels; do not write."""
+    """A random window [height, width] of a tile, repeated every ``TILE`` pixels; do not write."""
     y, x = rng.integers(0, TILE, 2)
     repeated = _tile(kind)
     times = -(-max(height, width) // TILE)
