@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.files import make_folder, write_bytes, write_text
+from asmnet_kit.base.files import is_unused, make_folder, write_bytes, write_text
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import PICTURE_SUFFIXES
 from asmnet_kit.datasets.ibug300w import POINTS
@@ -223,7 +223,7 @@ def label_folder(
             f"{predictors[0].name}: expected a model of {POINTS} landmarks, which 300-W's format "
             f"has, got one of {predictors[0].scheme.points}"
         )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_unused(out):
         raise UsageError(f"{out}: expected an empty or new folder; choose another --out")
     if out.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{out}: expected --out outside of {folder}, whose pictures are read")

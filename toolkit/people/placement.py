@@ -57,12 +57,7 @@ def offsets_98(
     offsets[1:32:2] = (offsets[0:31:2] + offsets[2:33:2]) / 2  # the jaw has every second point
     for upper, lower in ((range(34, 38), (41, 40, 39, 38)), (range(42, 46), (50, 49, 48, 47))):
         offsets[list(lower)] = offsets[list(upper)]
-    for eye68, eye98, pupil in (
-        (range(36, 42), range(60, 68), 96),
-        (range(42, 48), range(68, 76), 97),
-    ):
-        middle = offsets68[list(eye68)].mean(axis=0)
+    for eye68, eye98 in ((range(36, 42), range(60, 68)), (range(42, 48), range(68, 76))):
         own = [point for point in eye98 if point not in of_98]
-        offsets[own] = middle
-        offsets[pupil] = 0  # the iris is where it is
+        offsets[own] = offsets68[list(eye68)].mean(axis=0)
     return offsets
