@@ -133,9 +133,10 @@ def main(
 
 def draw_faces(folder: Path) -> None:
     """A synthetic data set to measure with."""
-    from asmnet_kit.drawn_faces.write import write_synthetic
+    from asmnet_kit.datasets.write_synthetic import write_faces
+    from asmnet_kit.drawn_faces.write import DRAWN
 
-    write_synthetic(folder, count=DRAWN_FACES, seed=0, size=160, val_share=0.0, test_share=0.0)
+    write_faces(folder, DRAWN, count=DRAWN_FACES, seed=0, size=160, val_share=0.0, test_share=0.0)
 
 
 def measure(

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
-from asmnet_kit.drawn_faces.write import write_synthetic
+from asmnet_kit.datasets.write_synthetic import write_faces
+from asmnet_kit.drawn_faces.write import DRAWN
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
@@ -168,7 +169,7 @@ def test_a_file_beside_the_model_that_cannot_judge_costs_the_plausibility_alone(
     beside = model.with_suffix(".npz")
     write(beside)
     if command == "evaluate":
-        write_synthetic(tmp_path / "faces", count=3, seed=0, size=64)
+        write_faces(tmp_path / "faces", DRAWN, count=3, seed=0, size=64)
         words = ["evaluate", model, "--data", tmp_path / "faces", "--format", "synthetic"]
     else:
         words = ["predict", photo if command == "predict" else film_of(photo), "--model", model]

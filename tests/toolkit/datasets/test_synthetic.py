@@ -7,8 +7,9 @@ import pytest
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.registry import load_dataset, splits_of
+from asmnet_kit.datasets.write_synthetic import write_faces
 from asmnet_kit.drawn_faces.render import synthesize
-from asmnet_kit.drawn_faces.write import write_synthetic
+from asmnet_kit.drawn_faces.write import DRAWN
 
 COUNT, SEED, SIZE = 5, 9, 48
 
@@ -16,7 +17,7 @@ COUNT, SEED, SIZE = 5, 9, 48
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faces")
-    write_synthetic(folder, count=COUNT, seed=SEED, size=SIZE, val_share=0.2, test_share=0.2)
+    write_faces(folder, DRAWN, count=COUNT, seed=SEED, size=SIZE, val_share=0.2, test_share=0.2)
     return folder
 
 

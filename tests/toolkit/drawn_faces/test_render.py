@@ -10,11 +10,12 @@ import pytest
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import alone_in
+from asmnet_kit.datasets.write_synthetic import write_faces
 from asmnet_kit.drawn_faces import head, noise, render, skin
 from asmnet_kit.drawn_faces.raster import Grid, rasterise
 from asmnet_kit.drawn_faces.render import POSE_LIMITS, pose_of, synthesize
 from asmnet_kit.drawn_faces.shape import random_shape
-from asmnet_kit.drawn_faces.write import write_synthetic
+from asmnet_kit.drawn_faces.write import DRAWN
 from asmnet_kit.face.crop import CROP_SCALE, Crop, landmark_box
 from asmnet_kit.face.generic_face import GENERIC_FACE_68, GENERIC_FACE_98, SAME_POINTS
 from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98
@@ -327,9 +328,9 @@ def test_impossible_arguments_are_refused(arguments):
 
 
 def test_the_folder_does_not_depend_on_the_number_of_workers(tmp_path, monkeypatch):
-    write_synthetic(tmp_path / "one", count=6, seed=4, size=48, val_share=0.2, test_share=0.2)
-    write_synthetic(
-        tmp_path / "two", count=6, seed=4, size=48, val_share=0.2, test_share=0.2, workers=2
+    write_faces(tmp_path / "one", DRAWN, count=6, seed=4, size=48, val_share=0.2, test_share=0.2)
+    write_faces(
+        tmp_path / "two", DRAWN, count=6, seed=4, size=48, val_share=0.2, test_share=0.2, workers=2
     )
     one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
     assert one == two
@@ -338,13 +339,18 @@ def test_the_folder_does_not_depend_on_the_number_of_workers(tmp_path, monkeypat
 
 
 def test_an_interrupted_call_is_continued(tmp_path):
-    write_synthetic(tmp_path / "whole", count=4, seed=4, size=48)
-    write_synthetic(tmp_path / "part", count=4, seed=4, size=48)
+    write_faces(tmp_path / "whole", DRAWN, count=4, seed=4, size=48)
+    write_faces(tmp_path / "part", DRAWN, count=4, seed=4, size=48)
     for lost in (tmp_path / "part" / "train").glob("face_000002.*"):
         lost.unlink()
     done = []
-    write_synthetic(
-        tmp_path / "part", count=4, seed=4, size=48, progress=lambda *state: done.append(state)
+    write_faces(
+        tmp_path / "part",
+        DRAWN,
+        count=4,
+        seed=4,
+        size=48,
+        progress=lambda *state: done.append(state),
     )
     assert contents(tmp_path / "part") == contents(tmp_path / "whole")
     assert done[-1] == (4, 4)
@@ -353,51 +359,51 @@ def test_an_interrupted_call_is_continued(tmp_path):
 @pytest.mark.parametrize("lost", ["face_000002.jpg", "face_000001.pts", "face_000000.pts98"])
 def test_a_face_that_a_power_cut_left_without_content_is_drawn_again(tmp_path, lost):
     """The name can reach the disk before the content."""
-    write_synthetic(tmp_path / "whole", count=4, seed=4, size=48)
-    write_synthetic(tmp_path / "part", count=4, seed=4, size=48)
+    write_faces(tmp_path / "whole", DRAWN, count=4, seed=4, size=48)
+    write_faces(tmp_path / "part", DRAWN, count=4, seed=4, size=48)
     (tmp_path / "part/train" / lost).write_bytes(b"")
-    write_synthetic(tmp_path / "part", count=4, seed=4, size=48)
+    write_faces(tmp_path / "part", DRAWN, count=4, seed=4, size=48)
     assert contents(tmp_path / "part") == contents(tmp_path / "whole")
 
 
 def test_half_written_files_of_a_killed_call_are_in_nobodys_way(tmp_path):
-    write_synthetic(tmp_path / "whole", count=2, seed=4, size=48)
+    write_faces(tmp_path / "whole", DRAWN, count=2, seed=4, size=48)
     (tmp_path / "part").mkdir()
     (tmp_path / "part/.dataset.123.part.json").write_text('{"schema')
-    write_synthetic(tmp_path / "part", count=2, seed=4, size=48)
+    write_faces(tmp_path / "part", DRAWN, count=2, seed=4, size=48)
     (tmp_path / "part/train/.face_000000.123.part.jpg").write_bytes(b"half")
     (tmp_path / "part/train/face_000000.jpg").unlink()
-    write_synthetic(tmp_path / "part", count=2, seed=4, size=48)
+    write_faces(tmp_path / "part", DRAWN, count=2, seed=4, size=48)
     assert contents(tmp_path / "part") == contents(tmp_path / "whole")
 
 
 def test_two_calls_do_not_draw_into_one_folder(tmp_path):
     with alone_in(tmp_path), pytest.raises(UsageError, match=BUSY):
-        write_synthetic(tmp_path, count=1, seed=0, size=48)
+        write_faces(tmp_path, DRAWN, count=1, seed=0, size=48)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_with_anything_else_in_it_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(DatasetError, match="new or empty folder"):
-        write_synthetic(tmp_path, count=1, seed=0, size=48)
+        write_faces(tmp_path, DRAWN, count=1, seed=0, size=48)
     assert [file.name for file in Path(tmp_path).iterdir()] == ["notes.txt"]
 
 
 def test_a_folder_of_other_arguments_is_refused(tmp_path):
-    write_synthetic(tmp_path, count=1, seed=0, size=48)
+    write_faces(tmp_path, DRAWN, count=1, seed=0, size=48)
     with pytest.raises(DatasetError, match="other arguments"):
-        write_synthetic(tmp_path, count=1, seed=1, size=48)
+        write_faces(tmp_path, DRAWN, count=1, seed=1, size=48)
 
 
 def test_a_folder_of_an_earlier_kit_which_named_no_kind_is_continued(tmp_path):
-    write_synthetic(tmp_path, count=1, seed=0, size=48)
+    write_faces(tmp_path, DRAWN, count=1, seed=0, size=48)
     whole = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
     description = json.loads((tmp_path / "dataset.json").read_text())
     del description["arguments"]["kind"]
     (tmp_path / "dataset.json").write_text(json.dumps(description | {"complete": False}))
     next(tmp_path.rglob("*.jpg")).unlink()
-    write_synthetic(tmp_path, count=1, seed=0, size=48)
+    write_faces(tmp_path, DRAWN, count=1, seed=0, size=48)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == whole
 
 
@@ -406,7 +412,7 @@ def test_a_folder_of_an_earlier_kit_which_named_no_kind_is_continued(tmp_path):
 )
 def test_impossible_counts_and_shares_are_refused_before_anything_is_written(tmp_path, arguments):
     with pytest.raises(UsageError, match="expected"):
-        write_synthetic(tmp_path / "out", **{"count": 1, "seed": 0, "size": 48, **arguments})
+        write_faces(tmp_path / "out", DRAWN, **{"count": 1, "seed": 0, "size": 48, **arguments})
     assert not (tmp_path / "out").exists()
 
 

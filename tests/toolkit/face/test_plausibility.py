@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
 from asmnet_kit.cli import main
-from asmnet_kit.drawn_faces.write import write_synthetic
+from asmnet_kit.datasets.write_synthetic import write_faces
+from asmnet_kit.drawn_faces.write import DRAWN
 from asmnet_kit.face.plausibility import LogisticFit, Plausibility, Ranking, auroc, own_plausibility
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.file import load_shape_model
@@ -163,7 +164,7 @@ def test_a_ranking_compares_with_somebody_who_knows_the_share_alone() -> None:
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn") / "faces"
-    write_synthetic(folder, count=40, seed=0, size=80, val_share=0.5, test_share=0.25)
+    write_faces(folder, DRAWN, count=40, seed=0, size=80, val_share=0.5, test_share=0.25)
     return folder
 
 

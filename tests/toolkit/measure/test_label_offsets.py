@@ -14,7 +14,8 @@ from asmnet_kit.cli import main
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.registry import load_dataset
-from asmnet_kit.drawn_faces.write import write_synthetic
+from asmnet_kit.datasets.write_synthetic import write_faces
+from asmnet_kit.drawn_faces.write import DRAWN
 from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.measure.label_offsets import ALL, Offset, label_offsets
 from asmnet_kit.predict.open_predictor import open_predictor
@@ -25,7 +26,7 @@ from wording import TRUNCATED_JPEG
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("offsets") / "drawn"
-    write_synthetic(out, count=60, seed=0, size=128, workers=1)
+    write_faces(out, DRAWN, count=60, seed=0, size=128, workers=1)
     return out
 
 
