@@ -10,6 +10,7 @@ from asmnet_kit.people.tones import linear
 Array = NDArray[np.float32]
 
 PHOTOGRAPHIC_SHARE = 0.65
+PLAIN = 0.2  # linear light of a backdrop without anything
 LEVELS = (0.02, 0.4)  # mean of what is behind, linear light; a face has about 0.35
 
 

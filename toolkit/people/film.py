@@ -11,6 +11,13 @@ Array = NDArray[np.float32]
 MID = 0.35  # linear light of a well-lit face
 
 
+def perfect(scene: Array, face: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Develop a scene, always alike; arguments as of ``photograph``."""
+    bright = _brightness(face)
+    seen = scene * np.float32(0.55 * (bright / MID) ** 0.55 / bright)
+    return np.asarray(_toned(seen, 2.2) * 255 + 0.5, np.uint8)
+
+
 def photograph(scene: Array, face: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Develop a scene.
 
@@ -22,7 +29,7 @@ def photograph(scene: Array, face: Array, rng: np.random.Generator) -> NDArray[n
         uint8 [S, S, 3], RGB.
     """
     size = len(scene)
-    bright = max(float(np.percentile(face.mean(axis=1), 80)), 1e-3) if len(face) else MID
+    bright = _brightness(face)
     # A camera does not lift dark skin to the brightness of light skin: only a part of the way.
     wanted = rng.uniform(0.28, 0.8) * (bright / MID) ** 0.55
     night = rng.random() < 0.07
@@ -41,10 +48,7 @@ def photograph(scene: Array, face: Array, rng: np.random.Generator) -> NDArray[n
     elif kind < 0.25:
         share = np.float32(rng.uniform(0.2, 0.7))
         seen = seen + share * (seen.mean(axis=2, keepdims=True) - seen)
-    # A shoulder instead of a cut where it is too bright.
-    over = np.maximum(seen - 0.6, 0)
-    seen = np.minimum(seen, 0.6) + (1 - np.exp(-2.2 * over)) * np.float32(0.42)
-    seen = np.clip(seen, 0, 1) ** np.float32(1 / rng.uniform(1.95, 2.5))
+    seen = _toned(seen, rng.uniform(1.95, 2.5))
     if rng.random() < 0.3:
         contrast = rng.uniform(0.75, 1.25)
         seen = (seen - np.float32(0.45)) * np.float32(contrast) + np.float32(0.45)
@@ -60,6 +64,17 @@ def photograph(scene: Array, face: Array, rng: np.random.Generator) -> NDArray[n
         decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
         image = image if decoded is None else np.asarray(decoded[..., ::-1], np.uint8)
     return np.ascontiguousarray(image)
+
+
+def _brightness(face: Array) -> float:
+    return max(float(np.percentile(face.mean(axis=1), 80)), 1e-3) if len(face) else MID
+
+
+def _toned(seen: Array, gamma: float) -> Array:
+    """Linear light to 0..1: a shoulder instead of a cut where it is too bright."""
+    over = np.maximum(seen - 0.6, 0)
+    seen = np.minimum(seen, 0.6) + (1 - np.exp(-2.2 * over)) * np.float32(0.42)
+    return np.asarray(np.clip(seen, 0, 1) ** np.float32(1 / gamma), np.float32)
 
 
 def _blurred(picture: Array, rng: np.random.Generator, size: int) -> Array:

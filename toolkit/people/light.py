@@ -1,7 +1,7 @@
 """Light: a panorama's ambient part as spherical harmonics, one lamp with a soft shadow."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -38,6 +38,13 @@ class Light:
     direction: Array
     colour: Array
     softness: float
+
+    def even(self) -> "Light":
+        """As bright from everywhere, and no lamp."""
+        grey = self.harmonics[:1].mean() + self.colour.mean() / 4 / basis(np.eye(3)[:1])[0, 0]
+        harmonics = np.zeros_like(self.harmonics)
+        harmonics[0] = grey
+        return replace(self, harmonics=harmonics, colour=np.zeros_like(self.colour))
 
     def mirrored(self, directions: Array) -> Array:
         """What a mirror shows that reflects the view into directions [N, 3]: [N, 3]."""

@@ -9,8 +9,8 @@ share the work and any person can be drawn again.
 * everything is drawn ``OVERSAMPLING`` times larger and averaged.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -87,6 +87,16 @@ class Person:
     points: Array | None = None
 
 
+# What can be left out of the pictures, so that its worth can be measured; labels stay the same.
+REALISM = {
+    "hair": "bald heads",
+    "things": "no glasses, headwear, masks, hands or held things",
+    "light": "the same light from everywhere, no shadow and no gloss",
+    "texture": "one skin for all: no make-up, beard, freckles, pores or wrinkles",
+    "backdrop": "a plain grey background",
+    "film": "a perfect camera: no blur, noise, night, compression, grey or colour cast",
+}
+
 SEGMENTS = {"background": 0, "skin": 1, "eyes": 2, "mouth": 3, "hair": 4, "clothes": 5, "thing": 6}
 
 
@@ -98,6 +108,7 @@ def people(
     first: int = 0,
     masks: bool = False,
     scheme: VertexScheme | None = None,
+    without: Collection[str] = (),
 ) -> Iterator[Person]:
     """Yield the persons ``first`` ... ``first + count - 1`` of a seed.
 
@@ -105,16 +116,21 @@ def people(
         size: side of the pictures, pixels.
         masks: draw the segmentation mask too.
         scheme: landmarks of another scheme, as mixes of vertices.
+        without: what is left out, of REALISM; the people, their poses and labels stay the same.
 
     Raises:
-        UsageError: a negative count, first or seed, or a size out of MIN_SIZE..MAX_SIZE.
+        UsageError: a negative count, first or seed, a size out of MIN_SIZE..MAX_SIZE, or a name
+            that is not of REALISM.
     """
     if min(count, seed, first) < 0:
         raise UsageError(f"expected count, seed and first >= 0, got {count}, {seed}, {first}")
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise UsageError(f"expected pictures of {MIN_SIZE} to {MAX_SIZE} pixels, got {size}")
+    if unknown := set(without) - set(REALISM):
+        raise UsageError(f"expected what to leave out of {', '.join(REALISM)}, got {min(unknown)}")
     return (
-        draw(seed, index, size, masks=masks, scheme=scheme) for index in range(first, first + count)
+        draw(seed, index, size, masks=masks, scheme=scheme, without=without)
+        for index in range(first, first + count)
     )
 
 
@@ -131,6 +147,7 @@ def draw(
     masks: bool = False,
     scheme: VertexScheme | None = None,
     pose: NDArray[np.float64] | None = None,
+    without: Collection[str] = (),
 ) -> Person:
     """Person ``index`` of a seed; ``pose`` instead of the one that is drawn by lot."""
     rng = np.random.default_rng((seed, index))
@@ -144,11 +161,16 @@ def draw(
     labels = _Labels(body, camera, rng)
     camera = labels.camera
     light = random_light(rng)
+    if without:
+        look, body, outfit, light = _plainer(look, body, outfit, light, without)
     canvas = _Canvas(body, look, outfit, camera, light)
     behind = backdrop.random_backdrop(rng, light.panorama, size)
+    if "backdrop" in without:
+        behind = np.full_like(behind, backdrop.PLAIN)
     scene, alpha = canvas.averaged(size)
     scene += behind * (1 - alpha[..., None])
-    image = film.photograph(scene, canvas.face_colours(), rng)
+    photograph = film.perfect if "film" in without else film.photograph
+    image = photograph(scene, canvas.face_colours(), rng)
     points = None
     if scheme is not None:
         own = mesh_landmarks(body.head, scheme.vertices, scheme.weights)
@@ -172,6 +194,22 @@ def draw(
         mask=canvas.mask(size) if masks else None,
         points=points,
     )
+
+
+def _plainer(
+    look: Look, body: Body, outfit: Outfit, light: Light, without: Collection[str]
+) -> tuple[Look, Body, Outfit, Light]:
+    """The same person without what ``without`` names; see REALISM."""
+    if "hair" in without:
+        look, body = replace(look, scalp=0.0), replace(body, hair=None)
+        outfit = replace(outfit, hides_hair=False)
+    if "things" in without:
+        outfit = Outfit()
+    if "light" in without:
+        look, light = replace(look, gloss=0.0), light.even()
+    if "texture" in without:
+        look = look.plain()
+    return look, body, outfit, light
 
 
 def _small(points: Array) -> Array:
