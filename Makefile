@@ -9,7 +9,7 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test test-next lint format types docs clean
-.PHONY: bench-harness bench-report bench-train asm-study bench-synthetic reference bench-video bench-quantize people-assets
+.PHONY: bench-harness bench-report bench-train asm-study bench-synthetic reference bench-video bench-quantize people-assets people-portraits
 .PHONY: golden android android-test ship-model tflite-runtime
 
 help: ## list the targets
@@ -126,6 +126,9 @@ ship-model: $(INSTALLED) ## put MODEL into the kit as NAME, with a card made of 
 people-assets: $(INSTALLED) ## pack the CC0 head of rendered people: toolkit/people/head.npz
 	@$(BIN)/python -m pip install --quiet --no-deps --target build/people/openexr 'OpenEXR==3.5.3'
 	@PYTHONPATH=build/people/openexr $(BIN)/python -m asmnet_kit.training.studies.pack_people $(ARGS)
+
+people-portraits: $(INSTALLED) ## label photographs by a face mesh and turn them: ARGS="--pictures DIR --out OUT"
+	@$(BIN)/python -m asmnet_kit.training.studies.portraits.command $(ARGS)
 
 golden: $(INSTALLED) ## write the golden files that the phone app's tests compare with
 	@$(BIN)/python android_demo/tools/golden.py
