@@ -1,0 +1,201 @@
+"""What users bring to rendered people: own skins, objects before the face, backgrounds, a camera.
+
+Which picture a person gets depends on the seed, the person's number and the pictures' content
+alone, not on their names or places. The random numbers are apart from those of everything else:
+pose, shape and what else is drawn stay as they would be without.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.datasets.folders import PICTURE_SUFFIXES, require_folder, walk
+from asmnet_kit.face.pictures import decode_cutout, decode_image
+from asmnet_kit.people.camera_settings import DEFAULT_CAMERA, CameraSettings
+from asmnet_kit.people.tones import FROM_SRGB
+
+Array = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+SKIN_SIZE = 512  # pixels; as the packed ones have
+LARGEST = 1024  # pixels: the longer side that occluders and backgrounds are kept with
+OPAQUE = 0.5  # alpha from which an occluder hides a landmark
+
+# An occluder: where, how large, how far turned.
+REACH = 0.5  # its middle from the middle of the landmarks' box, as a share of that box
+SIZES = (0.35, 1.0)  # its longer side, as a share of the longer side of the landmarks' box
+TURN_DEGREES = 45.0
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Own pictures of one kind.
+
+    Attributes:
+        kind: of ``KINDS``.
+        share: of the people that get one, 0..1.
+        files: path and sha256 of each, in the order of the latter; no content twice.
+    """
+
+    kind: str
+    share: float
+    files: tuple[tuple[Path, str], ...]
+
+    @classmethod
+    def below(cls, folder: Path, kind: str, share: float) -> "Pictures":
+        """The pictures in ``folder`` and its subfolders, each read once to see that it can be.
+
+        Raises:
+            UsageError: no such folder.
+            DatasetError: a file, a folder without pictures, or a picture that cannot be used.
+        """
+        require_folder(folder)
+        found: dict[str, Path] = {}
+        for listing in walk(folder):
+            for file in listing.files:
+                if file.lower().endswith(PICTURE_SUFFIXES):
+                    path = listing.folder / file
+                    encoded = _read(path)
+                    _PREPARE[kind](encoded, str(path))
+                    found[hashlib.sha256(encoded).hexdigest()] = path.resolve()
+        if not found:
+            raise DatasetError(
+                f"{folder}: expected {kind}: pictures ({', '.join(PICTURE_SUFFIXES)}), found none"
+            )
+        return cls(kind, share, tuple((found[digest], digest) for digest in sorted(found)))
+
+    def drawn(self, seed: int, index: int) -> "tuple[Bytes, np.random.Generator] | None":
+        """The picture of a person, if there is one, and random numbers for what is done with it."""
+        rng = np.random.default_rng((seed, index, 1 + KINDS.index(self.kind)))
+        if rng.random() >= self.share:
+            return None
+        return _prepared(self.kind, *self.files[rng.integers(len(self.files))]), rng
+
+    def to_json(self) -> dict[str, Any]:
+        """What tells these pictures from others, for dataset.json."""
+        whole = hashlib.sha256("".join(digest for _, digest in self.files).encode()).hexdigest()
+        return {"share": self.share, "pictures": len(self.files), "sha256": whole}
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """What a user brings; None where it is nothing."""
+
+    skins: Pictures | None = None
+    occluders: Pictures | None = None
+    backgrounds: Pictures | None = None
+    camera: CameraSettings = DEFAULT_CAMERA
+
+    def to_json(self) -> dict[str, Any]:
+        """What differs from the defaults, for dataset.json."""
+        found = {
+            kind: pictures.to_json()
+            for kind in KINDS
+            if (pictures := getattr(self, kind)) is not None
+        }
+        if self.camera != DEFAULT_CAMERA:
+            found["camera"] = asdict(self.camera)
+        return found
+
+
+NOTHING = OwnData()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from error
+
+
+@lru_cache(maxsize=256)
+def _prepared(kind: str, path: Path, digest: str) -> Bytes:
+    encoded = _read(path)
+    if hashlib.sha256(encoded).hexdigest() != digest:
+        raise DatasetError(f"{path}: changed while people were drawn; start again")
+    return _PREPARE[kind](encoded, str(path))
+
+
+def _skin(encoded: bytes, name: str) -> Bytes:
+    """uint8 [SKIN_SIZE, SKIN_SIZE, 3], RGB."""
+    image = decode_image(encoded, name=name)
+    height, width = image.shape[:2]
+    if height != width:
+        raise DatasetError(
+            f"{name}: expected a square skin in MakeHuman's layout, got {width} x {height} pixels; "
+            "asmnet-kit data skin-template writes one to start from"
+        )
+    way = cv2.INTER_AREA if height > SKIN_SIZE else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (SKIN_SIZE, SKIN_SIZE), interpolation=way), np.uint8)
+
+
+def _occluder(encoded: bytes, name: str) -> Bytes:
+    """uint8 [h, w, 4], RGBA, without the transparent margin."""
+    cutout = decode_cutout(encoded, name=name)
+    rows, columns = np.nonzero(cutout[..., 3] >= 255 * OPAQUE)
+    if not len(rows):
+        raise DatasetError(f"{name}: expected something opaque, got a transparent picture")
+    if len(rows) == cutout[..., 3].size:
+        raise DatasetError(
+            f"{name}: expected an object cut out, transparent around it; got an opaque picture"
+        )
+    box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    return _at_most(np.ascontiguousarray(cutout[box]), LARGEST)
+
+
+def _background(encoded: bytes, name: str) -> Bytes:
+    """uint8 [h, w, 3], RGB."""
+    return _at_most(decode_image(encoded, name=name, upright=True), LARGEST)
+
+
+_PREPARE: dict[str, Callable[[bytes, str], Bytes]] = {
+    "skins": _skin,
+    "occluders": _occluder,
+    "backgrounds": _background,
+}
+KINDS = tuple(_PREPARE)
+
+
+def _at_most(image: Bytes, side: int) -> Bytes:
+    """The picture, made smaller where its longer side is longer than ``side`` pixels."""
+    scale = side / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    height, width = (max(1, round(length * scale)) for length in image.shape[:2])
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def put_before(cutout: Bytes, landmarks: Array, side: int, rng: np.random.Generator) -> Array:
+    """An occluder somewhere before the face, as often mirrored as not.
+
+    Args:
+        cutout: uint8 [h, w, 4], RGBA.
+        landmarks: float32 [N, 2], pixels of the drawing.
+        side: of the drawing, pixels.
+
+    Returns:
+        float32 [side, side, 4]: linear light times alpha, and alpha.
+    """
+    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+    if rng.random() < 0.5:
+        cutout = np.ascontiguousarray(cutout[:, ::-1])
+    length = rng.uniform(*SIZES) * float((high - low).max())
+    cutout = _at_most(cutout, max(2, round(length)))
+    layer = np.empty(cutout.shape, np.float32)
+    layer[..., 3] = cutout[..., 3].astype(np.float32) / 255
+    layer[..., :3] = FROM_SRGB[cutout[..., :3]] * layer[..., 3:]
+    middle = (low + high) / 2 + rng.uniform(-REACH, REACH, 2) * (high - low)
+    turn = rng.uniform(-TURN_DEGREES, TURN_DEGREES)
+    height, width = layer.shape[:2]
+    own_middle = ((width - 1) / 2, (height - 1) / 2)
+    matrix = cv2.getRotationMatrix2D(own_middle, turn, length / max(height, width))
+    matrix[:, 2] += middle - own_middle
+    return np.asarray(cv2.warpAffine(layer, matrix, (side, side)), np.float32)
