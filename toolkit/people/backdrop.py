@@ -59,7 +59,7 @@ def _levelled(rng: np.random.Generator, cut: Array) -> Array:
     """As bright as the camera would show it behind a face: the mean is one of ``LEVELS``."""
     mean = np.exp(np.log(np.maximum(cut, 1e-3)).mean())
     level = np.exp(rng.uniform(*np.log(LEVELS))) / mean
-    return np.minimum(cut * np.float32(level), np.float32(2.0))
+    return np.asarray(np.minimum(cut * np.float32(level), np.float32(2.0)), np.float32)
 
 
 def _colour(rng: np.random.Generator) -> Array:

@@ -41,7 +41,10 @@ class Light:
 
     def even(self) -> "Light":
         """As bright from everywhere, and no lamp."""
-        grey = self.harmonics[:1].mean() + self.colour.mean() / 4 / basis(np.eye(3)[:1])[0, 0]
+        grey = (
+            self.harmonics[:1].mean()
+            + self.colour.mean() / 4 / basis(np.eye(3, dtype=np.float32)[:1])[0, 0]
+        )
         harmonics = np.zeros_like(self.harmonics)
         harmonics[0] = grey
         return replace(self, harmonics=harmonics, colour=np.zeros_like(self.colour))

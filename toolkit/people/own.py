@@ -6,6 +6,7 @@ pose, shape and what else is drawn stay as they would be without.
 """
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -24,10 +25,13 @@ from asmnet_kit.people.tones import FROM_SRGB
 
 Array = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
+Ready = NDArray[Any]  # what ``_PREPARE`` makes of a picture
 
 SKIN_SIZE = 512  # pixels; as the packed ones have
-LARGEST = 1024  # pixels: the longer side that occluders and backgrounds are kept with
-OPAQUE = 0.5  # alpha from which an occluder hides a landmark
+# Pixels: the longer side that they are kept with.
+LARGEST_OCCLUDER, LARGEST_BACKGROUND = 512, 1024
+KEPT = 64  # pictures, ready, in each process
+OPAQUE = 0.5  # alpha from which an occluder hides what is behind it from the labels
 
 # An occluder: where, how large, how far turned.
 REACH = 0.5  # its middle from the middle of the landmarks' box, as a share of that box
@@ -72,7 +76,7 @@ class Pictures:
             )
         return cls(kind, share, tuple((found[digest], digest) for digest in sorted(found)))
 
-    def drawn(self, seed: int, index: int) -> "tuple[Bytes, np.random.Generator] | None":
+    def drawn(self, seed: int, index: int) -> "tuple[Ready, np.random.Generator] | None":
         """The picture of a person, if there is one, and random numbers for what is done with it."""
         rng = np.random.default_rng((seed, index, 1 + KINDS.index(self.kind)))
         if rng.random() >= self.share:
@@ -95,14 +99,14 @@ class OwnData:
     camera: CameraSettings = DEFAULT_CAMERA
 
     def to_json(self) -> dict[str, Any]:
-        """What differs from the defaults, for dataset.json."""
+        """What differs from the defaults, for dataset.json: as JSON gives it back."""
         found = {
             kind: pictures.to_json()
             for kind in KINDS
             if (pictures := getattr(self, kind)) is not None
         }
         if self.camera != DEFAULT_CAMERA:
-            found["camera"] = asdict(self.camera)
+            found["camera"] = json.loads(json.dumps(asdict(self.camera)))  # lists, no tuples
         return found
 
 
@@ -116,8 +120,8 @@ def _read(path: Path) -> bytes:
         raise DatasetError(f"{path}: {error.strerror}") from error
 
 
-@lru_cache(maxsize=256)
-def _prepared(kind: str, path: Path, digest: str) -> Bytes:
+@lru_cache(maxsize=KEPT)
+def _prepared(kind: str, path: Path, digest: str) -> Ready:
     encoded = _read(path)
     if hashlib.sha256(encoded).hexdigest() != digest:
         raise DatasetError(f"{path}: changed while people were drawn; start again")
@@ -137,26 +141,33 @@ def _skin(encoded: bytes, name: str) -> Bytes:
     return np.asarray(cv2.resize(image, (SKIN_SIZE, SKIN_SIZE), interpolation=way), np.uint8)
 
 
-def _occluder(encoded: bytes, name: str) -> Bytes:
-    """uint8 [h, w, 4], RGBA, without the transparent margin."""
+def _occluder(encoded: bytes, name: str) -> Array:
+    """float32 [h, w, 4], linear light times alpha, and alpha; without the transparent margin."""
     cutout = decode_cutout(encoded, name=name)
-    rows, columns = np.nonzero(cutout[..., 3] >= 255 * OPAQUE)
-    if not len(rows):
+    alpha = cutout[..., 3]
+    if alpha.max() < 255 * OPAQUE:
         raise DatasetError(f"{name}: expected something opaque, got a transparent picture")
-    if len(rows) == cutout[..., 3].size:
+    if alpha.min() == 255:
         raise DatasetError(
-            f"{name}: expected an object cut out, transparent around it; got an opaque picture"
+            f"{name}: expected an object cut out, got a picture that is opaque everywhere; give an "
+            "object that fills its picture a transparent border"
         )
+    rows, columns = np.nonzero(alpha)
     box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-    return _at_most(np.ascontiguousarray(cutout[box]), LARGEST)
+    cutout = cutout[box]
+    layer: Array = np.empty(cutout.shape, np.float32)
+    layer[..., 3] = cutout[..., 3].astype(np.float32) / 255
+    layer[..., :3] = FROM_SRGB[cutout[..., :3]] * layer[..., 3:]
+    return np.asarray(_at_most(layer, LARGEST_OCCLUDER), np.float32)
 
 
 def _background(encoded: bytes, name: str) -> Bytes:
     """uint8 [h, w, 3], RGB."""
-    return _at_most(decode_image(encoded, name=name, upright=True), LARGEST)
+    image = decode_image(encoded, name=name, upright=True)
+    return np.asarray(_at_most(image, LARGEST_BACKGROUND), np.uint8)
 
 
-_PREPARE: dict[str, Callable[[bytes, str], Bytes]] = {
+_PREPARE: dict[str, Callable[[bytes, str], Ready]] = {
     "skins": _skin,
     "occluders": _occluder,
     "backgrounds": _background,
@@ -164,38 +175,36 @@ _PREPARE: dict[str, Callable[[bytes, str], Bytes]] = {
 KINDS = tuple(_PREPARE)
 
 
-def _at_most(image: Bytes, side: int) -> Bytes:
+def _at_most(image: Ready, side: int) -> Ready:
     """The picture, made smaller where its longer side is longer than ``side`` pixels."""
     scale = side / max(image.shape[:2])
     if scale >= 1:
         return image
     height, width = (max(1, round(length * scale)) for length in image.shape[:2])
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def put_before(cutout: Bytes, landmarks: Array, side: int, rng: np.random.Generator) -> Array:
+def put_before(occluder: Array, landmarks: Array, side: int, rng: np.random.Generator) -> Array:
     """An occluder somewhere before the face, as often mirrored as not.
 
     Args:
-        cutout: uint8 [h, w, 4], RGBA.
+        occluder: float32 [h, w, 4]: linear light times alpha, and alpha.
         landmarks: float32 [N, 2], pixels of the drawing.
         side: of the drawing, pixels.
 
     Returns:
-        float32 [side, side, 4]: linear light times alpha, and alpha.
+        float32 [side, side, 4], as ``occluder``.
     """
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     if rng.random() < 0.5:
-        cutout = np.ascontiguousarray(cutout[:, ::-1])
+        occluder = np.ascontiguousarray(occluder[:, ::-1])
     length = rng.uniform(*SIZES) * float((high - low).max())
-    cutout = _at_most(cutout, max(2, round(length)))
-    layer = np.empty(cutout.shape, np.float32)
-    layer[..., 3] = cutout[..., 3].astype(np.float32) / 255
-    layer[..., :3] = FROM_SRGB[cutout[..., :3]] * layer[..., 3:]
+    layer = _at_most(occluder, max(2, round(length)))
     middle = (low + high) / 2 + rng.uniform(-REACH, REACH, 2) * (high - low)
-    turn = rng.uniform(-TURN_DEGREES, TURN_DEGREES)
+    turn = np.radians(rng.uniform(-TURN_DEGREES, TURN_DEGREES))
     height, width = layer.shape[:2]
-    own_middle = ((width - 1) / 2, (height - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(own_middle, turn, length / max(height, width))
-    matrix[:, 2] += middle - own_middle
+    scale = length / max(height, width)
+    matrix = np.empty((2, 3))
+    matrix[:, :2] = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    matrix[:, 2] = middle - matrix[:, :2] @ np.array([(width - 1) / 2, (height - 1) / 2])
     return np.asarray(cv2.warpAffine(layer, matrix, (side, side)), np.float32)

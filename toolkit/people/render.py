@@ -179,8 +179,8 @@ def draw(
         look, body, outfit, light = _plainer(look, body, outfit, light, without)
     canvas = _Canvas(body, look, outfit, camera, light)
     if own.occluders and (drawn := own.occluders.drawn(seed, index)):
-        cutout, own_rng = drawn
-        canvas.cover(put_before(cutout, labels.flat98[:, :2], camera.size, own_rng))
+        occluder, own_rng = drawn
+        canvas.cover(put_before(occluder, labels.flat98[:, :2], camera.size, own_rng))
     behind = backdrop.random_backdrop(rng, light.panorama, size)
     if own.backgrounds and (drawn := own.backgrounds.drawn(seed, index)):
         photograph, own_rng = drawn
@@ -195,8 +195,8 @@ def draw(
         image = film.photograph(scene, canvas.face_colours(), rng, own.camera)
     points = None
     if scheme is not None:
-        own = mesh_landmarks(body.head, scheme.vertices, scheme.weights)
-        points = labels.in_pixels(camera.pixels(camera.turned(own)))
+        on_head = mesh_landmarks(body.head, scheme.vertices, scheme.weights)
+        points = labels.in_pixels(camera.pixels(camera.turned(on_head)))
     self98, self68 = canvas.hidden_by_head(labels.deep98), canvas.hidden_by_head(labels.deep68)
     other98 = canvas.hidden_by_things(labels.flat98)
     other68 = canvas.hidden_by_things(labels.flat68)

@@ -13,14 +13,16 @@ LINE = (0, 160, 0, 255)  # BGRA
 
 
 def write_template(folder: Path, skin: str) -> None:
-    """Write skin.png, a packed skin, and wireframe.png, the mesh on transparent ground, to lay
-    over it.
+    """Write skins/skin.png, a packed skin, and wireframe.png, the mesh on transparent ground, to
+    lay over it. The folder skins holds nothing but skins, to be drawn with.
 
     Args:
         skin: of ``skin_names``.
     """
     image = cv2.resize(load().skins[skin], (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
-    _write_png(folder / "skin.png", np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8))
+    _write_png(
+        folder / "skins" / "skin.png", np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
+    )
     _write_png(folder / "wireframe.png", wireframe(SIZE))
 
 
