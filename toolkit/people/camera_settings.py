@@ -17,7 +17,7 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 Range = tuple[float, float]
-
+ROUNDING = 1e-9  # 0.7 + 0.2 + 0.1 need not be 1
 
 # Between what the numbers of each setting must lie; the shares lie between 0 and 1.
 LIMITS = {
@@ -114,7 +114,7 @@ def read_camera(path: Path) -> CameraSettings:
         except _Refused as refused:
             raise UsageError(f"{path}: {key}: expected {refused}; got {value!r}") from None
     camera = CameraSettings(**values)
-    if camera.infrared_share + camera.grey_share + camera.faded_share > 1:
+    if camera.infrared_share + camera.grey_share + camera.faded_share > 1 + ROUNDING:
         raise UsageError(
             f"{path}: expected infrared_share, grey_share and faded_share that sum to at most 1; "
             f"got {camera.infrared_share:g}, {camera.grey_share:g} and {camera.faded_share:g}"

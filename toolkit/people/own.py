@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.datasets.folders import PICTURE_SUFFIXES, require_folder, walk
+from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.base.files import require_exists
+from asmnet_kit.datasets.folders import PICTURE_SUFFIXES, walk
 from asmnet_kit.face.pictures import decode_cutout, decode_image
 from asmnet_kit.people.camera_settings import DEFAULT_CAMERA, CameraSettings
 from asmnet_kit.people.tones import FROM_SRGB
@@ -31,7 +32,7 @@ SKIN_SIZE = 512  # pixels; as the packed ones have
 # Pixels: the longer side that they are kept with.
 LARGEST_OCCLUDER, LARGEST_BACKGROUND = 512, 1024
 KEPT = 64  # pictures, ready, in each process
-OPAQUE = 0.5  # alpha from which an occluder hides what is behind it from the labels
+OPAQUE = 0.5  # alpha from which points behind an occluder count as hidden
 
 # An occluder: where, how large, how far turned.
 REACH = 0.5  # its middle from the middle of the landmarks' box, as a share of that box
@@ -58,10 +59,12 @@ class Pictures:
         """The pictures in ``folder`` and its subfolders, each read once to see that it can be.
 
         Raises:
-            UsageError: no such folder.
-            DatasetError: a file, a folder without pictures, or a picture that cannot be used.
+            UsageError: no such folder, or a file.
+            DatasetError: a folder without pictures, or a picture that cannot be used.
         """
-        require_folder(folder)
+        require_exists(folder, expected=f"a folder of {kind}")
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: expected a folder of {kind}, found a file there")
         found: dict[str, Path] = {}
         for listing in walk(folder):
             for file in listing.files:
@@ -124,7 +127,7 @@ def _read(path: Path) -> bytes:
 def _prepared(kind: str, path: Path, digest: str) -> Ready:
     encoded = _read(path)
     if hashlib.sha256(encoded).hexdigest() != digest:
-        raise DatasetError(f"{path}: changed while people were drawn; start again")
+        raise DatasetError(f"{path}: changed while people were drawn; put it back, or start again")
     return _PREPARE[kind](encoded, str(path))
 
 

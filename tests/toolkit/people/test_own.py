@@ -457,6 +457,9 @@ def test_contradictory_and_incomplete_options_are_refused(tmp_path, skins):
     missing = synthesize(tmp_path / "out", "--skins", tmp_path / "nowhere")
     assert missing.exit_code == 2
     assert "no such file or folder; expected a folder of skins" in missing.stderr
+    a_file = synthesize(tmp_path / "out", "--skins", skins / "green.png")
+    assert a_file.exit_code == 2
+    assert "expected a folder of skins, found a file there" in a_file.stderr
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="not both"):
         brought = OwnData(camera=dataclasses.replace(DEFAULT_CAMERA, cast=0.0))
