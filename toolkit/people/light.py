@@ -41,10 +41,7 @@ class Light:
 
     def even(self) -> "Light":
         """As bright from everywhere, and no lamp."""
-        grey = (
-            self.harmonics[:1].mean()
-            + self.colour.mean() / 4 / basis(np.eye(3, dtype=np.float32)[:1])[0, 0]
-        )
+        grey = self.harmonics[:1].mean() + self.colour.mean() / 4 / FLAT
         harmonics = np.zeros_like(self.harmonics)
         harmonics[0] = grey
         return replace(self, harmonics=harmonics, colour=np.zeros_like(self.colour))
@@ -65,11 +62,14 @@ class Light:
         return found
 
 
+FLAT = 0.282095  # the harmonic of order 0
+
+
 def basis(directions: Array) -> Array:
     """Real spherical harmonics up to the second order, [N, 9]."""
     x, y, z = directions.T
     found = np.empty((len(directions), 9), np.float32)
-    found[:, 0] = 0.282095
+    found[:, 0] = FLAT
     found[:, 1:4] = 0.488603 * directions
     found[:, 4] = 1.092548 * x * y
     found[:, 5] = 1.092548 * y * z
