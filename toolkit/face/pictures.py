@@ -1,13 +1,12 @@
 """Reading pictures: every decoder's quirk is dealt with here."""
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import DatasetError, one_line
+from asmnet_kit.base.errors import DatasetError
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
 
@@ -23,37 +22,14 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
     Raises:
         DatasetError: the bytes are not a whole picture.
     """
-    flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
-    return np.asarray(cv2.cvtColor(_decoded(encoded, flags, name), cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def decode_cutout(encoded: bytes, *, name: str) -> NDArray[np.uint8]:
-    """An encoded picture with transparency as uint8 [H, W, 4], RGBA.
-
-    Raises:
-        DatasetError: the bytes are not a whole picture, or one without alpha.
-    """
-    pixels = _decoded(encoded, cv2.IMREAD_UNCHANGED, name)
-    if pixels.ndim != 3 or pixels.shape[2] != 4:
-        raise DatasetError(
-            f"{name}: expected a picture with transparency (a PNG with alpha), got one without"
-        )
-    if pixels.dtype == np.uint16:
-        pixels = pixels // 257
-    return np.asarray(cv2.cvtColor(pixels.astype(np.uint8), cv2.COLOR_BGRA2RGBA), np.uint8)
-
-
-def _decoded(encoded: bytes, flags: int, name: str) -> NDArray[Any]:
     if encoded[:2] == b"\xff\xd8" and not _jpeg_ends(encoded):
         # libjpeg would fill the missing rest with grey and only print a warning.
         raise DatasetError(f"{name}: truncated JPEG (no end-of-image marker)")
-    try:
-        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
-    except cv2.error as error:  # a header that claims more pixels than OpenCV reads
-        raise DatasetError(f"{name}: a picture that OpenCV refuses ({one_line(error)})") from error
+    flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
     if pixels is None:
         raise DatasetError(f"{name}: expected a picture OpenCV can read, got {len(encoded)} bytes")
-    return pixels
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _jpeg_ends(encoded: bytes) -> bool:
@@ -72,6 +48,23 @@ def _jpeg_ends(encoded: bytes) -> bool:
         else:
             position += 2 + int.from_bytes(encoded[position + 2 : position + 4], "big")
     return False
+
+
+def decode_cutout(encoded: bytes, *, name: str) -> NDArray[np.uint8]:
+    """An encoded picture with transparency as uint8 [H, W, 4], RGBA.
+
+    Raises:
+        DatasetError: as ``decode_image``, or a picture without alpha.
+    """
+    decode_image(encoded, name=name)  # refuses what is no whole picture
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
+        raise DatasetError(
+            f"{name}: expected a picture with transparency (a PNG with alpha), got one without"
+        )
+    if pixels.dtype == np.uint16:
+        pixels = pixels // 257
+    return np.asarray(cv2.cvtColor(pixels.astype(np.uint8), cv2.COLOR_BGRA2RGBA), np.uint8)
 
 
 def read_image(path: Path, *, upright: bool = False) -> Image:
