@@ -211,7 +211,7 @@ def test_names_and_copies_of_the_files_do_not_matter(tmp_path, usual):
     for name, colour in (("a", GREEN), ("b", (200, 40, 40))):
         write_picture(first / f"{name}.png", plain(colour))
         write_picture(second / "below" / f"{'zy'['ab'.index(name)]}.png", plain(colour))
-    write_picture(second / "copy.png", plain(GREEN))
+    write_picture(second / "copy.png", plain((200, 40, 40)))
     (second / "README.txt").write_text("not a picture")
     one = made(tmp_path / "one", "--skins", first, "--skins-share", 1)
     assert one == made(tmp_path / "two", "--skins", second, "--skins-share", 1)
