@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,7 @@ from asmnet_kit.commands.options import (
     seed_option,
     told_default_model,
 )
+from asmnet_kit.commands.people_options import own_data, people_options, refuse_people_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -432,8 +433,21 @@ def prepare(
     help="drawn: simple faces, fast; people: photograph-like ones, slower.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
-def synthesize(count: int, out: Path, seed: int, size: int, kind: str, workers: int | None) -> None:
+@people_options
+def synthesize(
+    count: int,
+    out: Path,
+    seed: int,
+    size: int,
+    kind: str,
+    workers: int | None,
+    without: tuple[str, ...],
+    **own: Any,
+) -> None:
     """Draw faces with exact landmarks and head poses.
+
+    People (--kind people) can have skins, objects, backgrounds and a camera of your own;
+    docs/people.md tells how. dataset.json keeps what was used.
 
     Example:  asmnet-kit data synthesize --count 2000 --out faces
     """
@@ -442,12 +456,17 @@ def synthesize(count: int, out: Path, seed: int, size: int, kind: str, workers: 
     from asmnet_kit.base import console
     from asmnet_kit.datasets.write_synthetic import write_faces
     from asmnet_kit.drawn_faces.write import DRAWN
-    from asmnet_kit.people.write import PEOPLE
+    from asmnet_kit.people.write import people_with
 
+    if kind == "people":
+        renderer = people_with(own_data(own), without=without)
+    else:
+        refuse_people_options(kind)
+        renderer = DRAWN
     with console.counting("Faces") as on_progress:
         write_faces(
             out,
-            {"drawn": DRAWN, "people": PEOPLE}[kind],
+            renderer,
             count=count,
             seed=seed,
             size=size,
@@ -457,6 +476,32 @@ def synthesize(count: int, out: Path, seed: int, size: int, kind: str, workers: 
     console.stderr().print(
         f"{count} faces in {out}. Next: asmnet-kit train --data {shlex.quote(str(out))} "
         "--format synthetic --out RUN",
+        markup=False,
+    )
+
+
+@data.command()
+@out_option("Folder for skins/skin.png and wireframe.png.")
+@click.option("--skin", help="A skin of the kit's.  [default: the first]")
+def skin_template(out: Path, skin: str | None) -> None:
+    """Write a skin of rendered people to start your own from.
+
+    skins/skin.png is the skin, in MakeHuman's layout; wireframe.png, transparent, shows where the
+    parts of the head lie on it.
+
+    Example:  asmnet-kit data skin-template --out template
+    """
+    from asmnet_kit.base import console
+    from asmnet_kit.people.skin_template import skin_names, write_template
+
+    names = skin_names()
+    if skin is not None and skin not in names:
+        raise UsageError(f"--skin: expected one of {', '.join(names)}; got {skin!r}")
+    write_template(out, skin or names[0])
+    console.stderr().print(
+        f"{out}: skins/skin.png and wireframe.png. Next: paint on the skin, then: asmnet-kit data "
+        f"synthesize --kind people --skins {shlex.quote(str(out / 'skins'))} --skins-share 1 "
+        "--count 40 --out people",
         markup=False,
     )
 

@@ -19,8 +19,8 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,9 +67,12 @@ class Renderer:
     Attributes:
         kind: its name in dataset.json.
         version: raised when a seed draws other faces, so that an old folder is not continued.
-        draw: (seed, index, size) -> a face; a function of a module, so that workers can import it.
+        draw: (seed, index, size) -> a face; a function of a module, or a partial one, so that
+            workers can import it.
         pose_of: (seed, index) -> float32 [3] yaw, pitch, roll in degrees, without drawing.
         check: refuses a bad (seed, size) with a UsageError.
+        options: what else its faces depend on, as JSON gives it back; kept in dataset.json, and a
+            folder is continued with the same options only.
     """
 
     kind: str
@@ -77,6 +80,7 @@ class Renderer:
     draw: Callable[[int, int, int], DrawnFace]
     pose_of: Callable[[int, int], NDArray[np.float32]]
     check: Callable[[int, int], None]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class _Plan:
     test_share: float
     renderer: int
     kind: str
+    options: dict[str, Any]
 
     def splits(self) -> dict[str, range]:
         """The faces of each split: training first, test last."""
@@ -152,7 +157,10 @@ def write_faces(
             f"expected shares >= 0 that sum to at most 1, got val {val_share}, test {test_share}"
         )
     renderer.check(seed, size)  # before anything is written
-    plan = _Plan(count, seed, size, val_share, test_share, renderer.version, renderer.kind)
+    plan = _Plan(
+        count, seed, size, val_share, test_share,
+        renderer.version, renderer.kind, dict(renderer.options),
+    )  # fmt: skip
     make_folder(out)
     with alone_in(out):
         _claim(out, plan)
@@ -241,10 +249,12 @@ def _claim(out: Path, plan: _Plan) -> None:
         except ValueError:
             found = None
         arguments = found.get("arguments") if isinstance(found, dict) else None
-        # Earlier versions drew one kind and did not name it.
-        if not isinstance(arguments, dict) or {"kind": "drawn", **arguments} != asdict(plan):
+        # Earlier versions drew one kind and did not name it, and had no options.
+        earlier = {"kind": "drawn", "options": {}}
+        if not isinstance(arguments, dict) or {**earlier, **arguments} != asdict(plan):
             raise DatasetError(
-                f"{out}: holds a data set made with other arguments; choose another folder"
+                f"{out}: holds a data set made with other arguments or other files of your own; "
+                "choose another folder"
             )
         return
     if not is_unused(out):

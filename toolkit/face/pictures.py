@@ -50,6 +50,23 @@ def _jpeg_ends(encoded: bytes) -> bool:
     return False
 
 
+def decode_cutout(encoded: bytes, *, name: str) -> NDArray[np.uint8]:
+    """An encoded picture with transparency as uint8 [H, W, 4], RGBA.
+
+    Raises:
+        DatasetError: as ``decode_image``, or a picture without alpha.
+    """
+    decode_image(encoded, name=name)  # refuses what is no whole picture
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
+        raise DatasetError(
+            f"{name}: expected a picture with transparency (a PNG with alpha), got one without"
+        )
+    if pixels.dtype == np.uint16:
+        pixels = pixels // 257
+    return np.asarray(cv2.cvtColor(pixels.astype(np.uint8), cv2.COLOR_BGRA2RGBA), np.uint8)
+
+
 def read_image(path: Path, *, upright: bool = False) -> Image:
     """A picture file as uint8 [H, W, 3], RGB; ``upright`` follows EXIF rotation.
 

@@ -1,6 +1,11 @@
 """Writing people as a folder: the renderer for asmnet_kit.datasets.write_synthetic."""
 
+from collections.abc import Collection
+from dataclasses import replace
+from functools import partial
+
 from asmnet_kit.datasets.write_synthetic import Renderer
+from asmnet_kit.people.own import NOTHING, OwnData
 from asmnet_kit.people.render import Person, draw, people, pose_of
 
 
@@ -13,3 +18,16 @@ def _check(seed: int, size: int) -> None:
 
 
 PEOPLE = Renderer("people", version=8, draw=_draw, pose_of=pose_of, check=_check)
+
+
+def people_with(own: OwnData = NOTHING, *, without: Collection[str] = ()) -> Renderer:
+    """The renderer of people with what a user brings, and without parts of their realism.
+
+    Raises:
+        UsageError: a name that is not of REALISM, or one that leaves out what ``own`` brings.
+    """
+    people(0, seed=0, without=without, own=own)
+    options = own.to_json()
+    if without:
+        options["without"] = sorted(set(without))
+    return replace(PEOPLE, draw=partial(draw, without=without, own=own), options=options)
