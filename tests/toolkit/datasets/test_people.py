@@ -38,7 +38,7 @@ def test_people_are_inspected_like_any_faces() -> None:
     result = kit("data", "inspect", "--data", "people", "--format", "people", "--json")
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
-    assert (report["faces"], report["with_pose"]) == (2, 2)
+    assert (report["faces"], report["faces_with_pose"]) == (2, 2)
 
 
 def test_people_are_no_folder_and_a_folder_is_not_people(
