@@ -11,7 +11,7 @@ from typing import Any
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import write_text
-from asmnet_kit.base.limits import MAX_SEED
+from asmnet_kit.base.limits import MAX_PEOPLE, MAX_SEED
 from asmnet_kit.datasets.formats import PEOPLE
 from asmnet_kit.training.catalogue import IMAGENET
 
@@ -31,7 +31,6 @@ PLACES = ("data", "val_data", "teacher", "init_from")  # data first
 MAX_SAMPLING_WEIGHT = 1000.0
 # Settings that speak of the labels, splits and subsets of a folder, which rendered people lack.
 NOT_OF_PEOPLE = ("split", "teacher", "sampling", "clips")
-MAX_PEOPLE = 2**31  # of a run: people of higher numbers are validated and measured on
 
 
 @dataclass(frozen=True, kw_only=True)

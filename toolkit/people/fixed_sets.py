@@ -4,12 +4,13 @@ from dataclasses import replace
 from functools import lru_cache
 
 from asmnet_kit.base.console import counting
+from asmnet_kit.base.limits import MAX_PEOPLE
 from asmnet_kit.datasets.base import Face
 from asmnet_kit.people.workers import RenderWorkers, Sitting
 
-# People are numbered. Trainings draw numbers below the first of these, under seeds of their own;
-# the sets are people of one seed, so that runs of different seeds are compared on the same faces.
-FIRST_TO_VALIDATE_ON, FIRST_TO_MEASURE_ON = 2**31, 3 * 2**30
+# Trainings draw people of lower numbers, under seeds of their own; the sets are people of one seed,
+# so that runs of different seeds are compared on the same faces.
+FIRST_TO_VALIDATE_ON, FIRST_TO_MEASURE_ON = MAX_PEOPLE, MAX_PEOPLE + 2**30
 FIXED_SEED = 0
 MEASURED, MEASURED_SIZE = 500, 128  # people and pixels of the set that models are measured on
 
