@@ -28,7 +28,7 @@ from asmnet_kit.training.data.batches import targets_of
 from asmnet_kit.training.data.people import PeopleStream
 from asmnet_kit.training.data.people_batches import PeopleBatches
 from asmnet_kit.training.fit.monitor import RunMonitor
-from wording import NO_EPOCH, VALIDATION_NME
+from wording import DRAWING_ENDED, NO_EPOCH, VALIDATION_NME
 
 PEOPLE = ("--data", "people", "--format", "people")
 SMALL = (
@@ -205,7 +205,7 @@ def test_a_drawing_process_that_dies_is_told_as_the_reason() -> None:
         with pytest.raises(tf.errors.OpError):
             people.epoch(0)
         assert isinstance(people.batches.failure, KitError)
-        assert "a process that draws people ended" in str(people.batches.failure)
+        assert DRAWING_ENDED in str(people.batches.failure)
 
 
 # What is refused ----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from asmnet_kit.datasets.base import Face
 from asmnet_kit.face.pictures import decode_image
 from asmnet_kit.people.render import draw
 from asmnet_kit.people.workers import Ahead, RenderWorkers, Sitting
+from wording import DRAWING_ENDED
 
 SITTING = Sitting(seed=3, size=48, points=98)
 
@@ -50,7 +51,7 @@ def test_a_process_that_is_killed_is_an_error() -> None:
         (process,) = multiprocessing.active_children()
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
-        with pytest.raises(KitError, match=r"draws people ended \(exit code -9"):
+        with pytest.raises(KitError, match=rf"{DRAWING_ENDED} \(exit code -9"):
             list(started.faces(range(2)))
     assert multiprocessing.active_children() == []
 
