@@ -17,7 +17,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
-from asmnet_kit.base.files import write_bytes
+from asmnet_kit.base.files import require_exists, write_bytes
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.pictures import Image, read_image
 from asmnet_kit.quantize.convert import convert
@@ -136,8 +136,10 @@ def load_pictures(folder: Path, count: int, *, size: int) -> Image:
     """Up to ``count`` pictures below a folder, spread evenly, uint8 [N, size, size, 3], RGB.
 
     Raises:
+        UsageError: there is no such folder.
         DatasetError: none are there, or one cannot be read.
     """
+    require_exists(folder, expected="a folder of pictures")
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
     if not found:
         raise DatasetError(

@@ -4,6 +4,7 @@ Wording that a single test looks for stands in that test; ``test_wording.py`` gu
 """
 
 BUSY = "another process is writing there"
+DRAWING_ENDED = "a process that draws people ended"
 EXPECTED_BOARD = "--device user@host"
 EXPECTED_CSV = "expected a .csv file"
 NO_EPOCH = "no epoch was trained"

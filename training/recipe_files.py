@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent / "recipes"
 # What [about] says, all of it text.
 ABOUT = ("summary", "command", "duration", "expected")
 # These belong to a call, not to a recipe.
-NOT_SETTINGS = ("data", "format", "val_data", "teacher")
+NOT_SETTINGS = ("data", "format", "val_data", "val_format", "teacher")
 
 
 @dataclass(frozen=True)

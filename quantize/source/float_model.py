@@ -13,6 +13,7 @@ import tf_keras
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.run_folder import CONFIG, MODEL, SHAPE_MODEL
+from asmnet_kit.datasets.formats import PEOPLE
 from asmnet_kit.datasets.registry import has_both_schemes
 from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.face.shape_model.file import load_shape_model
@@ -21,6 +22,7 @@ from asmnet_kit.quantize.private_doors import is_functional
 from asmnet_kit.quantize.source.flatten import flattened, with_input_range
 from asmnet_kit.quantize.source.fold import output_names_of, with_outputs
 from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.data.people import KNOWN
 from asmnet_kit.training.data.sources import Sources, choose_sources
 from asmnet_kit.training.manifest import read_manifest
 from asmnet_kit.training.networks.keras_predictor import KerasPredictor, load_model
@@ -96,7 +98,10 @@ class FloatModel:
         config = replace(self.config, format=format, input_size=self.predictor.input_size)
         if format == self.config.format:
             return config
-        return replace(config, val_data="", sampling="", clips="", **_WITHOUT_TEACHER)
+        config = replace(
+            config, val_data="", val_format="", sampling="", clips="", **_WITHOUT_TEACHER
+        )
+        return replace(config, faces_per_epoch=KNOWN if config.draws_people else 0)
 
     def sources(self, data: FaceData, *, taught: bool = False) -> Sources:
         """The training and validation faces, chosen as the run chose its own.
@@ -137,10 +142,13 @@ class FloatModel:
         Raises:
             UsageError: something moved that the run does not have.
         """
+        config = self.config_for(data.format)
+        is_renderer = config.draws_people and data.folder == Path(PEOPLE)
+        own_split = "" if config.draws_people else config.split
         config = replace(
-            self.config_for(data.format),
-            data=str(data.folder.expanduser().resolve()),
-            split=self.config.split if data.split is None else data.split,
+            config,
+            data=PEOPLE if is_renderer else str(data.folder.expanduser().resolve()),
+            split=own_split if data.split is None else data.split,
             points=self.predictor.scheme.points if has_both_schemes(data.format) else 0,
         )
         for name, path in data.moved.items():
@@ -157,9 +165,10 @@ class FloatModel:
         """Whether faces to validate on may be some that the run was trained on.
 
         Not where either side is the run's own: both are chosen apart from each other. (A teacher
-        changes the landmarks, and so the fingerprint, of the training side.)
+        changes the landmarks, and so the fingerprint, of the training side.) Nor where people are
+        drawn: those to validate on are never trained on.
         """
-        if self.dataset_fingerprint is None:
+        if self.dataset_fingerprint is None or sources.stream is not None:
             return False
         return (
             sources.val.fingerprint() != self.validation_fingerprint

@@ -2,3 +2,4 @@
 
 MAX_SEED = 2**32 - 1  # of NumPy's older generator, which TensorFlow's tools use
 MAX_THREADS = 256  # of a runtime: more crash XNNPACK
+MAX_PEOPLE = 2**31  # rendered in a training: people of higher numbers are validated and measured on

@@ -210,14 +210,14 @@ def _map(work: Callable[[_Chunk], int], chunks: list[_Chunk], workers: int) -> I
     # Fresh interpreters rather than forks: the caller may have threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
     with (
-        _one_blas_thread(),
-        context.Pool(min(workers, len(chunks)), initializer=_begin_worker) as pool,
+        one_blas_thread(),
+        context.Pool(min(workers, len(chunks)), initializer=begin_worker) as pool,
     ):
         yield from pool.imap_unordered(work, chunks)
 
 
 @contextlib.contextmanager
-def _one_blas_thread() -> Iterator[None]:
+def one_blas_thread() -> Iterator[None]:
     """New processes' NumPy multiplies on one core: NumPy reads these as it is imported."""
     before = {name: os.environ.get(name) for name in BLAS_THREADS}
     os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
@@ -231,7 +231,7 @@ def _one_blas_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _begin_worker() -> None:
+def begin_worker() -> None:
     """One process a core: OpenCV's own threads would only get in each other's way.
 
     Ctrl-C reaches every process of a terminal; the parent alone answers it and ends the workers.

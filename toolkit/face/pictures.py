@@ -78,3 +78,19 @@ def read_image(path: Path, *, upright: bool = False) -> Image:
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from error
     return decode_image(encoded, name=str(path), upright=upright)
+
+
+def encode_png(image: Image, *, name: str) -> bytes:
+    """A picture as the bytes of a PNG, lossless.
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        name: appears in error messages.
+
+    Raises:
+        DatasetError: OpenCV cannot encode it.
+    """
+    done, png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise DatasetError(f"{name}: cannot be encoded as a PNG")
+    return png.tobytes()

@@ -19,15 +19,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, KitError, UsageError
-from asmnet_kit.datasets.base import Dataset, Face
+from asmnet_kit.datasets.base import Face
 from asmnet_kit.face.crop import CROP_SCALE, Crop
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import pose_from_landmarks
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.training.batch import Batch
-from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.augment import (
-    AUGMENTATIONS,
     AugmentRanges,
     change_pixels,
     cut,
@@ -35,7 +33,6 @@ from asmnet_kit.training.data.augment import (
     generator,
 )
 from asmnet_kit.training.data.sampling import Sampling, sampling_of, showings
-from asmnet_kit.training.subset_options import subset_names
 
 ORDER_STREAM = 2**32 - 1  # the "face" whose random numbers shuffle an epoch: no face has it
 
@@ -117,6 +114,47 @@ class AugmentedFace(NamedTuple):
     pose: NDArray[np.float32]
 
 
+class Showings(NamedTuple):
+    """Showings of faces, and the labels of these before augmentation: rows of ``Targets``."""
+
+    samples: list[AugmentedFace]
+    upright: NDArray[np.float32]
+    visible: NDArray[np.float32]
+
+
+def show(
+    face: Face,
+    pose: NDArray[np.float32],
+    size: int,
+    ranges: AugmentRanges,
+    random: np.random.Generator,
+) -> AugmentedFace:
+    """A face as augmentation shows it.
+
+    Args:
+        pose: float32 [3], of the face before.
+        size: side of the crop, pixels.
+
+    Raises:
+        DatasetError: the picture cannot be read.
+    """
+    moved = draw_transform(ranges, random)
+    image = cut(face.picture.read(), crop_of(face, size), moved.matrix)
+    return AugmentedFace(
+        image=change_pixels(image, ranges, random),
+        transform=moved.matrix,
+        flipped=moved.flipped,
+        pose=moved.pose(pose),
+    )
+
+
+def shares_of(order: NDArray[np.int64], replicas: range, replica_count: int) -> NDArray[np.int64]:
+    """int64 [shares, share, 2]: what ``replicas`` of all ``replica_count`` see of an ``order``."""
+    steps, batch, _ = order.shape
+    shares = order.reshape(steps, replica_count, batch // replica_count, 2)
+    return shares[:, replicas.start : replicas.stop].reshape(-1, batch // replica_count, 2)
+
+
 def require_batch(faces: int, batch_size: int, *, replicas: int = 1) -> None:
     """Check that there is at least one whole batch, and that devices can share it.
 
@@ -157,7 +195,7 @@ class FaceBatches:
             UsageError: there are fewer faces in an epoch than one batch holds.
         """
         self._sampling = sampling or sampling_of(faces, weights={}, clips=())
-        require_batch(self._sampling.epoch_size, batch_size)
+        require_batch(self.epoch_size, batch_size)
         self.faces, self.scheme, self.size = faces, scheme, size
         self.seed, self.ranges = seed, ranges or AugmentRanges()
         self.targets = targets or targets_of(faces, scheme)
@@ -175,9 +213,14 @@ class FaceBatches:
         return self._failure
 
     @property
+    def epoch_size(self) -> int:
+        """Pictures of an epoch, those of a last, smaller part included."""
+        return self._sampling.epoch_size
+
+    @property
     def steps_per_epoch(self) -> int:
         """Whole batches in an epoch."""
-        return self._sampling.epoch_size // self._batch_size
+        return self.epoch_size // self._batch_size
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """int64 [steps, batch, 2]: the faces of each step, and which showing of each it is."""
@@ -192,10 +235,9 @@ class FaceBatches:
         Raises:
             UsageError: the batch does not divide into that many shares.
         """
-        require_batch(self._sampling.epoch_size, self._batch_size, replicas=replica_count)
+        require_batch(self.epoch_size, self._batch_size, replicas=replica_count)
         share = self._batch_size // replica_count
-        steps = self.order(index).reshape(self.steps_per_epoch, replica_count, share, 2)
-        shares = steps[:, replicas.start : replicas.stop].reshape(-1, share, 2)
+        shares = shares_of(self.order(index), replicas, replica_count)
 
         def load(shown: tf.Tensor) -> Batch:
             # stateless: with deterministic ops tf.data would run a stateful map one by one
@@ -220,21 +262,13 @@ class FaceBatches:
         Raises:
             DatasetError: the picture cannot be read.
         """
-        face, random = self.faces[index], generator(self.seed, epoch, index, showing)
-        moved = draw_transform(self.ranges, random)
-        image = cut(face.picture.read(), crop_of(face, self.size), moved.matrix)
-        return AugmentedFace(
-            image=change_pixels(image, self.ranges, random),
-            transform=moved.matrix,
-            flipped=moved.flipped,
-            pose=moved.pose(self.targets.pose[index]),
-        )
+        random = generator(self.seed, epoch, index, showing)
+        return show(self.faces[index], self.targets.pose[index], self.size, self.ranges, random)
 
     def _assemble(self, shown: NDArray[np.int64], epoch: int) -> tuple[NDArray[Any], ...]:
         """The values of a ``Batch``, in its order; ``shown`` is [B, 2], as in ``order``."""
-        indices = shown[:, 0]
         try:
-            samples = [self.sample(int(index), epoch, int(showing)) for index, showing in shown]
+            samples, upright, visible = self._show(shown, epoch)
         except KitError as error:
             self._failure = error
             raise
@@ -244,8 +278,12 @@ class FaceBatches:
         image, transform, flipped, pose = (
             np.stack(values) for values in zip(*samples, strict=True)
         )
-        upright, visible = self.targets.upright[indices], self.targets.visible[indices]
         return image, upright, visible, transform, flipped, pose
+
+    def _show(self, shown: NDArray[np.int64], epoch: int) -> Showings:
+        samples = [self.sample(int(index), epoch, int(showing)) for index, showing in shown]
+        indices = shown[:, 0]
+        return Showings(samples, self.targets.upright[indices], self.targets.visible[indices])
 
     def _with_shapes(self, values: list[tf.Tensor], batch: int) -> Batch:
         points = self.scheme.points
@@ -258,40 +296,6 @@ class FaceBatches:
             flipped=tf.ensure_shape(flipped, [batch]),
             pose=tf.ensure_shape(pose, [batch, 3]),
         )
-
-
-def run_sampling(config: TrainConfig, faces: Sequence[Face]) -> Sampling:
-    """How a run's epochs draw from ``faces``.
-
-    Raises:
-        UsageError: a subset that no face is in, or nothing to show.
-    """
-    return sampling_of(faces, weights=config.sampling_weights(), clips=subset_names(config.clips))
-
-
-def batches_for(
-    config: TrainConfig,
-    faces: Dataset,
-    label_weights: Mapping[str, NDArray[np.float32]],
-    *,
-    batch_size: int,
-    seed: int,
-) -> FaceBatches:
-    """The batches that a run's configuration asks for.
-
-    Raises:
-        UsageError: fewer faces than one batch holds, or a subset that the data does not have.
-    """
-    return FaceBatches(
-        faces.faces,
-        faces.scheme,
-        size=config.input_size,
-        batch_size=batch_size,
-        seed=seed,
-        ranges=AUGMENTATIONS[config.augmentation],
-        targets=targets_of(faces.faces, faces.scheme, label_weights),
-        sampling=run_sampling(config, faces.faces),
-    )
 
 
 class CachedBatch:
