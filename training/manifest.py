@@ -1,7 +1,6 @@
 """``manifest.json`` of a run folder: where a model came from and how good it is."""
 
 import importlib.metadata
-import json
 import platform
 import subprocess
 from datetime import datetime, timezone
@@ -11,6 +10,7 @@ from typing import Any
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.base.files import write_json
+from asmnet_kit.base.reading import read_json
 from asmnet_kit.base.run_folder import MANIFEST
 
 SCHEMA_VERSION = 1
@@ -80,7 +80,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
     """
     path = run / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(f"{path}: no such file: expected the folder of a training run") from error
     except ValueError as error:

@@ -114,7 +114,7 @@ def _facts(outcome: "Check") -> list[str]:
 
 def _compiler_lines(outcome: "Check", said: "ModelLog | None") -> list[str]:
     """What the compiler said, and whether the prediction agrees."""
-    from asmnet_kit.results.report.text import clean
+    from asmnet_kit.base.console import clean
 
     if said is None:
         return []

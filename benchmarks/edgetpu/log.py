@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import KitError
+from asmnet_kit.base.reading import read_text
 
 SUCCESS = "Model compiled successfully in"
 NOT_ALL = "Model successfully compiled but not all operations are supported"
@@ -202,7 +203,7 @@ def read_log(path: Path) -> ModelLog:
         LogError: it cannot be read, tells of no operators, or of several models.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_text(path)
     except OSError as error:
         raise LogError(f"{path}: {error.strerror}") from error
     log = parse_log(text)

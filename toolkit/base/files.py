@@ -2,11 +2,12 @@
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from asmnet_kit.base.errors import UsageError
 # What writing to an open file raises, without a file name. A failing read has other numbers (EIO,
 # EISDIR) and is about another file.
 _WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LONGEST_NAME = 220  # bytes; file systems take 255, and a temporary name is longer
 _TEMPORARY = re.compile(r"\..+\.\d+\.part(\.[^.]*)?")
 
 
@@ -35,7 +37,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             names no file, names ``path`` instead.
     """
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{_short_stem(path)}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
         if durable:
@@ -49,7 +51,17 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             error.filename, error.filename2 = str(path), None
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        # What fails here (a read-only disk) must not take the place of the error that is raised.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _short_stem(path: Path) -> str:
+    """The stem of ``path``, or a digest of it where a longer name would be no file's name."""
+    name = os.fsencode(path.name)
+    if len(name) <= _LONGEST_NAME:
+        return path.stem
+    return hashlib.sha256(name).hexdigest()[:16]
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -15,7 +15,6 @@ there are no splits) and, last, ``dataset.json``. Each record is a tf.train.Exam
 | ``subsets`` | bytes, any | |
 """
 
-import json
 import mmap
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.reading import read_json
 from asmnet_kit.datasets.base import Face, FileSlice
 from asmnet_kit.datasets.folders import Reading, require_folder, walk
 from asmnet_kit.datasets.tfrecord import Feature, Span, bytes_at, parse_example, record_spans
@@ -82,7 +82,7 @@ def read_index(path: Path) -> dict[str, Any]:
         DatasetError: it is no JSON object of a known version.
     """
     try:
-        index = json.loads(path.read_text("utf-8"))
+        index = read_json(path)
     except ValueError as error:
         raise DatasetError(f"{path}: expected JSON: {error}") from error
     if not isinstance(index, dict):

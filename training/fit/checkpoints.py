@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import KitError, ModelError
 from asmnet_kit.base.files import replacing
 from asmnet_kit.base.npz import read_npz
+from asmnet_kit.base.reading import parse_json
 
 Arrays = list[NDArray[Any]]
 
@@ -100,7 +101,7 @@ class Checkpoints:
         arrays = read_npz(path, expected="a whole checkpoint")
         groups: dict[str, Arrays] = {"weights": [], "averages": [], "optimizer": []}
         try:
-            history = json.loads(str(arrays.pop("history")))
+            history = parse_json(str(arrays.pop("history")))
             for key in sorted(arrays):
                 groups[key.split("_")[0]].append(arrays[key])
         except (KeyError, ValueError) as error:
