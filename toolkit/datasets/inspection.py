@@ -319,7 +319,7 @@ def write_contact_sheet(path: Path, dataset: Dataset) -> None:
 def draw_tile(face: Face, scheme: Scheme) -> Image:
     """A face's crop with its landmarks, uint8 [TILE, TILE, 3], RGB."""
     crop = Crop.from_box(face.box, size=TILE, scale=TILE_SCALE)
-    tile = crop.cut(face.picture.read())
+    tile = crop.cut(face.read())
     points = crop.to_fractions(face.landmarks) * TILE + (TILE - 1) / 2
     for name, part in scheme.parts.items():
         ring = (*part, part[0]) if name in scheme.closed else part

@@ -44,7 +44,7 @@ def read(root: Path) -> Reading:
     """
     require_folder(root)
     reading = Reading(points=0)
-    for listing in walk(root):
+    for listing in walk(root, reading.problems):
         shards = [listing.folder / file for file in listing.files if file.endswith(SUFFIX)]
         if INDEX not in listing.files:
             if shards:
@@ -83,6 +83,8 @@ def read_index(path: Path) -> dict[str, Any]:
     """
     try:
         index = read_json(path)
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise DatasetError(f"{path}: expected JSON: {error}") from error
     if not isinstance(index, dict):
@@ -164,7 +166,10 @@ def _spans(features: dict[str, Feature], name: str) -> tuple[Span, ...]:
 
 
 def _texts(content: mmap.mmap, features: dict[str, Feature], name: str) -> tuple[str, ...]:
-    return tuple(bytes_at(content, span).decode("utf-8") for span in _spans(features, name))
+    return tuple(
+        bytes_at(content, span).decode("utf-8", "surrogateescape")
+        for span in _spans(features, name)
+    )
 
 
 def _floats(

@@ -222,7 +222,7 @@ class FaceBatches:
         """
         face, random = self.faces[index], generator(self.seed, epoch, index, showing)
         moved = draw_transform(self.ranges, random)
-        image = cut(face.picture.read(), crop_of(face, self.size), moved.matrix)
+        image = cut(face.read(), crop_of(face, self.size), moved.matrix)
         return AugmentedFace(
             image=change_pixels(image, self.ranges, random),
             transform=moved.matrix,
