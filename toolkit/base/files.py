@@ -17,7 +17,7 @@ from asmnet_kit.base.errors import UsageError
 # EISDIR) and is about another file.
 _WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LONGEST_NAME = 220  # bytes; file systems take 255, and a temporary name is longer
-_TEMPORARY = re.compile(r"\..+\.\d+\.part(\.[^.]*)?")
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<process>\d+)\.part(?P<suffix>\.[^.]*)?", re.DOTALL)
 
 
 @contextmanager
@@ -37,7 +37,10 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             names no file, names ``path`` instead.
     """
     make_folder(path.parent)
-    temporary = path.with_name(f".{_short_stem(path)}.{os.getpid()}.part{path.suffix}")
+    stem = _short_stem(path)
+    temporary = path.with_name(f".{stem}.{os.getpid()}.part{path.suffix}")
+    if durable:
+        _remove_remains(path, stem)
     try:
         yield temporary
         if durable:
@@ -54,6 +57,26 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         # What fails here (a read-only disk) must not take the place of the error that is raised.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _remove_remains(path: Path, stem: str) -> None:
+    """Remove what processes that were killed left while they wrote the same file."""
+    with suppress(OSError):
+        for found in path.parent.iterdir():
+            match = _TEMPORARY.fullmatch(found.name)
+            is_of_path = match and (match["stem"], match["suffix"] or "") == (stem, path.suffix)
+            if match and is_of_path and not _is_running(int(match["process"])):
+                found.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _short_stem(path: Path) -> str:
@@ -131,6 +154,16 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def real_home(path: str | Path) -> Path:
+    """``path`` with ~ and ~USER replaced; as it is where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises there
+
+
+def real_path(path: Path) -> Path:
+    """``path`` from the root, without links; as far as it goes where links lead to themselves."""
+    return Path(os.path.realpath(path))  # Path.resolve raises there
 
 
 def require_exists(path: Path, *, expected: str) -> None:

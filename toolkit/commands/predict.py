@@ -1,7 +1,6 @@
 """``asmnet-kit predict``: parse, predict, print."""
 
 import math
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.files import require_exists
+from asmnet_kit.base.files import real_path, require_exists
 from asmnet_kit.base.kinds import HEAD_BYTES, known_binary
 from asmnet_kit.base.reading import open_file
 from asmnet_kit.commands.options import (
@@ -36,6 +35,7 @@ FILMS = (
     ".mts", ".m2ts",
 )  # fmt: skip
 FILM_OUTPUTS = (".mp4", ".avi", ".jsonl")
+FARTHEST = 2**20  # pixels: no picture is larger
 BoxOption = tuple[float, float, float, float]
 
 
@@ -53,6 +53,8 @@ def _parse_boxes(
         finite = all(map(math.isfinite, (x0, y0, x1, y1)))
         if not (finite and x0 < x1 and y0 < y1):
             raise click.BadParameter(f"expected finite x0 < x1 and y0 < y1, got {value!r}")
+        if max(map(abs, (x0, y0, x1, y1))) > FARTHEST:
+            raise click.BadParameter(f"expected pixels, at most {FARTHEST}, got {value!r}")
         boxes.append((x0, y0, x1, y1))
     return tuple(boxes)
 
@@ -244,7 +246,7 @@ def _predict_picture(
 def _check_output(out: Path, source: Path, endings: tuple[str, ...]) -> None:
     if out.suffix.lower() not in endings:
         raise UsageError(f"--out: expected a name ending in {', '.join(endings)}, got {out.name}")
-    if os.path.realpath(out) == os.path.realpath(source):  # Path.resolve raises at a loop of links
+    if real_path(out) == real_path(source):
         raise UsageError(f"--out would overwrite {source}: choose another name")
 
 

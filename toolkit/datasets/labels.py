@@ -3,10 +3,12 @@
 Formats cannot tell a label in fractions from one in pixels, or a slip of the keyboard from a
 point: these checks can. Every reader makes the first kind (``points_of``, ``check_usable``) while
 it reads; the second needs the picture (``check_in_picture``) and is made wherever a face's picture
-is read, by ``Face.read``. The thresholds were set on 20,874 faces of five public sets, none of which they
-refuse: there the farthest point was at most 3.8 times as far from the face's middle as the median
-one, the smallest face 21 pixels, and no face fitted a mirrored one better than a face (the
-correlation with it was lower by at least 0.61).
+is read, by ``Face.read``.
+
+The thresholds were set on 20,874 faces of five public sets, none of which they refuse: there the
+farthest point was at most 3.8 times as far from the face's middle as the median one, the smallest
+face 21 pixels, and no face fitted a mirrored one better than a face (the correlation with it was
+lower by at least 0.61).
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The one rule for pictures that turn out to be unusable while they are read: left out, and told."""
+"""The one rule for pictures that prove unusable while they are read: left out, and told."""
 
 from asmnet_kit.base.console import counted, stderr
 from asmnet_kit.base.errors import DatasetError, one_line

@@ -185,6 +185,12 @@ def _write(
         if indices:
             _write_poses(out / split, renderer, plan.seed, indices)
     os.sync()  # once, rather than for each of many small files
+    gone = sum(not _is_whole(plan.picture(out, index)) for index in range(plan.count))
+    if gone:
+        raise DatasetError(
+            f"{out}: {gone} of {plan.count} faces are gone: files were removed while they were "
+            "drawn; run the same command again"
+        )
     write_json(out / "dataset.json", _description(plan, complete=True))
 
 

@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import cv2
 import numpy as np
@@ -69,7 +70,7 @@ class Film:
         if isinstance(source, Path):
             with open_file(source, limit=sys.maxsize):
                 pass  # the system's own words where it is missing, a folder or not ours to read
-        argument = f"{CAMERA}{source}" if self.is_camera else str(Path(source).absolute())
+        argument = f"{CAMERA}{source}" if self.is_camera else str(Path(str(source)).absolute())
         # What FFmpeg says in its own way is raised below; a crash of it ends that process alone.
         self._decoder = subprocess.Popen(
             script_command(Path(film_frames.__file__), argument, str(MEMORY_BYTES)),
@@ -156,7 +157,7 @@ class Film:
             return None
         stamp, height, width = FRAME.unpack(header)
         pixels = np.empty((height, width, 3), np.uint8)
-        if self._decoder.stdout.readinto(pixels.data) < pixels.nbytes:
+        if cast(BufferedReader, self._decoder.stdout).readinto(pixels.data) < pixels.nbytes:
             return None
         return stamp, np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)
 
