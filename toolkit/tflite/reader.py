@@ -241,6 +241,14 @@ class _Model:
             outputs=len(op.outputs),
             parts=op.options.get("numSplits", 0),
         )
+        listed = {
+            number: tensors[index].shape[0]
+            for number, index in enumerate(inputs)
+            if index != OPTIONAL_TENSOR and tensors[index].shape
+        }
+        structure.check_listed(where, op.name, listed)
+        if len(op.options.get("newShape") or ()) > structure.MAX_RANK:
+            raise Damaged(f"{where} ({op.name}) has a new shape of too many dimensions")
         if op.name in structure.INDEX_INPUTS:
             indices = op.inputs[structure.INDEX_INPUTS[op.name]]
             if indices.constant and (indices.sparse or indices.type not in INTEGER_TYPES):
