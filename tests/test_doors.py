@@ -3,9 +3,11 @@
 Each test is about a kind of input, not about one file; the inputs are made here.
 """
 
+import errno
 import io
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -21,20 +23,25 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from asmnet_kit.base.errors import DatasetError, ModelError
+from asmnet_kit.base.errors import DatasetError, KitError, ModelError
 from asmnet_kit.base.files import leftovers, write_text
 from asmnet_kit.base.kinds import kind_of
 from asmnet_kit.base.model_kind import check_keras
 from asmnet_kit.base.npz import read_npz
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.labels import check_in_picture, check_usable
+from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.datasets.pts import format_pts
 from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.datasets.write_synthetic import write_faces
+from asmnet_kit.drawn_faces.write import DRAWN
 from asmnet_kit.face.pictures import decode_image
 from asmnet_kit.face.schemes import SCHEME_68, mirrored
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.predict.film import Film
 from asmnet_kit.tflite.runtime import open_runtime
+from asmnet_kit.training.fit.checkpoints import Checkpoints, TrainingState
+from asmnet_kit.training.manifest import read_manifest
 
 MODEL = "asmnet_nano_synthetic"
 SIZE = 96
@@ -437,7 +444,7 @@ def test_labels_that_cannot_be_a_faces_are_named(faces: Path) -> None:
         "f00": FACE / SIZE,
         "f01": far,
         "f02": beyond,
-        "f03": FACE * 30,
+        "f03": (FACE - SIZE / 2) * 30 + SIZE / 2,
         "f04": FACE + 1000,
         "f05": FACE[:, ::-1],
         "f06": FACE * [-1, 1] + [SIZE, 0],
@@ -707,3 +714,64 @@ def test_the_kinds_of_files_have_names() -> None:
     assert kind_of(encoded(".png")) == "a PNG picture"
     assert kind_of(b"\x47" + bytes(187) + b"\x47" + bytes(187)).startswith("an MPEG transport")
     assert kind_of(b"a,b\n1,2\n") == "text"
+
+
+def test_a_read_only_disk_names_the_file_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OSError, match="Read-only file system") as failed:
+        write_text(tmp_path / "r.html", "x")
+    assert failed.value.filename == str(tmp_path / "r.html")
+
+
+def test_faces_that_vanish_while_others_are_drawn_are_missed(tmp_path: Path) -> None:
+    def remove_the_first(done: int, count: int) -> None:
+        if done == count:
+            next((tmp_path / "faces").rglob("*.jpg")).unlink()
+
+    with pytest.raises(DatasetError, match="1 of 3 faces are gone"):
+        write_faces(tmp_path / "faces", DRAWN, count=3, seed=0, size=32, progress=remove_the_first)
+    description = json.loads((tmp_path / "faces" / "dataset.json").read_text())
+    assert not description["complete"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"metrics": 5}, "expected metrics to be an object, got 5"),
+        ({"finished_at": "now"}, "expected metrics.epochs of a finished run"),
+        ({"resumed": 5}, "expected resumed to be a list"),
+        ({"dataset": [1]}, "expected dataset to be an object"),
+        ({"architecture": {"name": "../../x"}}, "expected the name of an architecture"),
+    ],
+)
+def test_a_manifest_that_was_edited_is_judged_by_its_types(
+    change: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": 1, **change}))
+    with pytest.raises(ModelError, match=re.escape(words)):
+        read_manifest(tmp_path)
+
+
+def test_a_first_checkpoint_that_cannot_be_written_promises_no_earlier_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    state = TrainingState(weights=[], averages=[], optimizer=[], history=[{"loss": 1.0}])
+    with pytest.raises(KitError, match="There is none before it"):
+        Checkpoints(tmp_path / "file").save(state, is_best=True)
+
+
+def test_bad_pictures_are_left_out_and_told_up_to_a_share(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    left_out = LeftOut("faces", 40)
+    for name in ("a.jpg", "b.jpg"):  # 5 % of 40
+        left_out.add(name, DatasetError("truncated"))
+    assert "a.jpg" in left_out
+    assert capsys.readouterr().err == "left out: a.jpg: truncated\nleft out: b.jpg: truncated\n"
+    with pytest.raises(DatasetError, match="3 of 40 pictures cannot be used, more than 5%"):
+        left_out.add("c.jpg", OSError(5, "Input/output error"))

@@ -67,7 +67,7 @@ def test_each_bad_picture_has_its_reason(folder: Path) -> None:
     reasons = {problem.name: problem.reason for problem in report.problems}
     assert TRUNCATED_JPEG in reasons["train/a/1.jpg"]
     assert "expected a picture" in reasons["train/a/2.jpg"]
-    assert "got 0 bytes" in reasons["train/b/3.jpg"]
+    assert "got an empty file" in reasons["train/b/3.jpg"]
     assert "expected 68 points" in reasons["test/a/4.pts"]
     assert report.faces == 0 and report.bad_share == 1
     assert report.to_json()["face_size"] is None
