@@ -126,6 +126,9 @@ def read(root: Path) -> Reading:
         except OSError as error:
             name = path.relative_to(root).as_posix()
             reading.problems.append(Problem(name, f"cannot be read: {error.strerror}"))
+    if not reading.points:
+        unread = "; ".join(f"{problem.name}: {problem.reason}" for problem in reading.problems)
+        raise DatasetError(f"{root}: no .csv file at or below this folder can be read: {unread}")
     faces_of_picture = Counter(row.name for row in rows)
     number: Counter[str] = Counter()
     for row in rows:

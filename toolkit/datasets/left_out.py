@@ -34,7 +34,7 @@ class LeftOut:
             DatasetError: too many are left out.
         """
         words = error.strerror if isinstance(error, OSError) else None
-        reason = words or one_line(error)
+        reason = words or one_line(error).removeprefix(f"{name}: ")
         self.problems.append(Problem(name, reason))
         self._names.add(name)
         if len(self.problems) > self._max_bad_share * self._total:
