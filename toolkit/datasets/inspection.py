@@ -181,7 +181,7 @@ class Inspection:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Picture:
     """One picture file, seen once."""
 

@@ -51,10 +51,10 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
     header = read_header(encoded)
     if header is None:
         raise DatasetError(f"{name}: {_no_picture(encoded)}")
-    _check_size(header, name)
     if header.format == "JPEG" and not _jpeg_ends(encoded):
         # libjpeg would fill the missing rest with grey and only print a warning.
         raise DatasetError(f"{name}: truncated JPEG (no end-of-image marker)")
+    _check_size(header, name)
     flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     if header.format == "TIFF":
         encoded = _without_orientation(encoded)

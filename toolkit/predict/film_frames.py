@@ -97,7 +97,8 @@ def main() -> None:
     try:
         send(source, frames)
     except BrokenPipeError:  # the parent has enough
-        os._exit(0)
+        with contextlib.suppress(OSError):
+            frames.close()
     except (cv2.error, MemoryError) as error:
         print(" ".join(str(error).split())[-300:], file=sys.stderr)
         sys.exit(1)
