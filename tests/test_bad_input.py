@@ -94,7 +94,7 @@ SPOILERS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda picture: picture.write_bytes(picture.read_bytes()[:900]),
         TRUNCATED_JPEG,
     ),
-    "an empty picture": (lambda picture: picture.write_bytes(b""), "got 0 bytes"),
+    "an empty picture": (lambda picture: picture.write_bytes(b""), "got an empty file"),
     "a picture that is none": (lambda picture: picture.write_text("x" * 99), "OpenCV can read"),
     "a missing picture": (lambda picture: picture.unlink(), "no picture face_000000.jpg"),
     "67 points": (
@@ -133,6 +133,18 @@ def test_one_bad_file_among_many_is_left_out_and_told(
     result = kit("evaluate", make_tflite(), "--data", folder, "--format", "300w", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["faces"] == 23  # stdout is JSON and nothing else
+    assert TRUNCATED_JPEG in result.stderr
+
+
+def test_quantize_leaves_out_a_bad_picture_as_train_does(
+    run: Path, folder_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = folder_of(SPOILERS["a truncated JPEG"][0], count=30)
+    arguments = ("--data", folder, "--format", "300w", "--calibration-faces", 40)
+    out = tmp_path / "models"
+    result = kit("quantize", run, *arguments, "--recipe", "ptq_w8a8", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert list(out.glob("*.tflite"))
     assert TRUNCATED_JPEG in result.stderr
 
 

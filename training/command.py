@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from asmnet_kit.base.errors import Interrupted, UsageError
+from asmnet_kit.base.files import real_home, real_path
 from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.commands.options import (
     DATA,
@@ -256,7 +257,7 @@ def as_setting(name: str, value: Any) -> Any:
     if name == "points":
         return int(value)
     if name == "init_from" and value != IMAGENET:
-        return str(find_model(Path(value).expanduser()).resolve())
+        return str(real_path(find_model(real_home(value))))
     if name in ("data", "val_data", "teacher"):
-        return str(Path(value).expanduser().resolve())
+        return str(real_path(real_home(value)))
     return value

@@ -3,22 +3,17 @@
 import dataclasses
 import json
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asmnet_kit.base import reading
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import write_text
 from asmnet_kit.base.limits import MAX_PEOPLE, MAX_SEED
 from asmnet_kit.datasets.formats import PEOPLE
 from asmnet_kit.training.catalogue import IMAGENET
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
 # Type of a field -> types its value may have in a file, where 1 stands for 1.0 too.
@@ -370,7 +365,6 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: it is no TOML.
     """
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return reading.read_toml(path)
+    except ValueError as error:
         raise UsageError(f"{path}: not TOML ({error})") from error
-    return content

@@ -44,10 +44,12 @@ def read_recipe(name: str) -> TrainingRecipe:
     path = FOLDER / f"{name}.toml" if name in shipped() else Path(name)
     try:
         content = read_toml(path)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise UsageError(
             f"expected a recipe of {', '.join(shipped())}, or a .toml file; got {name!r}"
         ) from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; expected a recipe (.toml)") from error
     settings, about = content.get("train"), content.get("about", {})
     if set(content) - {"about", "train"} or not isinstance(settings, dict):
         raise UsageError(

@@ -15,7 +15,7 @@ import tf_keras
 
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.base.files import alone_in, make_folder
+from asmnet_kit.base.files import alone_in, leftovers, make_folder
 from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, MANIFEST, MODEL, RECORDS, SHAPE_MODEL
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.face.crop import CROP_SCALE
@@ -226,6 +226,8 @@ def _train(
         make_folder(run)
     with alone_in(run) if workers.is_chief else nullcontext():
         if workers.is_chief:
+            for leftover in leftovers(run):  # of a call that was killed
+                leftover.unlink(missing_ok=True)
             config.save(run / CONFIG)
             write_manifest(run, manifest)
             if shape_model is not None:

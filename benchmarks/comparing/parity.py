@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.base.console import number_or_null
 from asmnet_kit.base.errors import KitError, ModelError
 from asmnet_kit.base.openers import open_stage
 from asmnet_kit.base.own_process import script_command
@@ -69,7 +70,10 @@ class Row:
     agrees: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
+        return {
+            key: number_or_null(value) if isinstance(value, float) else value
+            for key, value in vars(self).items()
+        }
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,10 @@ class _Comparison:
     ) -> Row:
         """The row of real landmarks, any shape of B x 2N; ``same`` = of the same model."""
         shaped = landmarks.reshape(-1, self.faces.scheme.points, 2)
+        if not np.isfinite(shaped).all():
+            return Row(
+                kernels, what, problem="it predicts NaN or infinity", agrees=False if same else None
+            )
         if self.first is None:
             self.first = shaped
         difference = np.abs(shaped - self.first)

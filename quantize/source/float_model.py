@@ -1,8 +1,6 @@
 """What a file is made from: a training run, or a tf_keras model of the user's own."""
 
 import hashlib
-import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +10,8 @@ import tf_keras
 
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import ModelError, UsageError
+from asmnet_kit.base.files import real_home, real_path
+from asmnet_kit.base.model_kind import model_kind
 from asmnet_kit.base.run_folder import CONFIG, MODEL, SHAPE_MODEL
 from asmnet_kit.datasets.formats import PEOPLE
 from asmnet_kit.datasets.registry import has_both_schemes
@@ -30,8 +30,7 @@ from asmnet_kit.training.networks.keras_predictor import KerasPredictor, load_mo
 # --val-data and --val-share are options of train: here the data itself must have enough.
 HOLD_OUT_ADVICE = "add pictures, or put some into a folder called val beside train"
 POSE_WIDTH = 3
-KERAS_SUFFIX = ".keras"
-ARCHIVE_METADATA = "metadata.json"  # in a .keras file
+FLOAT = "a .keras or the folder of a training run"
 
 
 # A teacher and how it is used: settings that make no sense one without the other.
@@ -147,7 +146,7 @@ class FloatModel:
         own_split = "" if config.draws_people else config.split
         config = replace(
             config,
-            data=PEOPLE if is_renderer else str(data.folder.expanduser().resolve()),
+            data=PEOPLE if is_renderer else str(real_path(real_home(data.folder))),
             split=own_split if data.split is None else data.split,
             points=self.predictor.scheme.points if has_both_schemes(data.format) else 0,
         )
@@ -157,7 +156,7 @@ class FloatModel:
                     f"--{name.replace('_', '-')}: {self.path} was trained without one on this "
                     "data; leave it out"
                 )
-            here: dict[str, Any] = {name: str(path.expanduser().resolve())}
+            here: dict[str, Any] = {name: str(real_path(real_home(path)))}
             config = replace(config, **here)
         return config if taught else replace(config, **_WITHOUT_TEACHER)
 
@@ -186,7 +185,10 @@ def open_float_model(path: Path, *, mean: float | None, scale: float | None) -> 
     Raises:
         ModelError: neither, or a model that cannot be used; the message says what would be needed.
     """
-    if path.suffix == KERAS_SUFFIX and not path.is_dir():
+    kind = model_kind(path)
+    if kind == "tflite":
+        raise ModelError(f"{path}: expected a float model, {FLOAT}, got a .tflite")
+    if kind == "keras":
         return _own_model(path, mean=mean, scale=scale)
     manifest = read_manifest(path)
     config = TrainConfig.load(path / CONFIG)
@@ -213,7 +215,6 @@ def load_own_model(path: Path, *, mean: float | None, scale: float | None) -> tf
     Raises:
         ModelError: it cannot be read, or not be flattened; the message says what would be needed.
     """
-    _refuse_keras_3(path)
     model = load_model(path)
     if not is_functional(model):
         raise ModelError(
@@ -238,26 +239,6 @@ def _own_model(path: Path, *, mean: float | None, scale: float | None) -> FloatM
         validation_fingerprint=None,
         licence=None,
     )
-
-
-def _refuse_keras_3(path: Path) -> None:
-    """A Keras 3 file fails in tf_keras somewhere deep inside: say what is the matter instead.
-
-    Raises:
-        ModelError: written by Keras 3.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            metadata: Any = json.loads(archive.read(ARCHIVE_METADATA))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        return  # load_model says what is wrong
-    version = str(metadata.get("keras_version", "")) if isinstance(metadata, dict) else ""
-    if version.split(".")[0].isdigit() and int(version.split(".")[0]) >= 3:
-        raise ModelError(
-            f"{path}: written by Keras {version}; quantization works on tf_keras (Keras 2) alone. "
-            "Build the same network with tf_keras (import tf_keras, or TF_USE_LEGACY_KERAS=1), "
-            "then new.set_weights(old.get_weights()) and new.save('model.keras')"
-        )
 
 
 def _named(model: tf_keras.Model, path: Path) -> tf_keras.Model:

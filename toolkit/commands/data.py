@@ -35,6 +35,7 @@ points_option = click.option(
 )
 
 MAX_DISAGREEMENT = 2.0  # percent of the eye distance
+DUPLICATES = {"same": " = ", "pixels": " looks like ", "mirrored": " mirrors "}
 SHOWN = 20  # entries of each list on the terminal; --json has them all
 
 
@@ -101,6 +102,9 @@ def inspect(
             f"{data}: unusable faces: {len(report.problems)}, {report.bad_share:.0%} of all; at "
             f"most {max_bad_share:.0%} are accepted (--max-bad-share)"
         )
+    if not report.faces:
+        console.stderr().print("0 usable faces.")
+        return
     console.stderr().print(
         f"{report.faces} usable faces. Next: asmnet-kit train --data {shlex.quote(str(data))} "
         f"--format {data_format} --out RUN",
@@ -225,7 +229,7 @@ def teacher(
       asmnet-kit data teacher --data faces --format 300w --model large.tflite --out taught.npz
     """
     from asmnet_kit.base import console
-    from asmnet_kit.base.files import require_writable
+    from asmnet_kit.base.files import real_path, require_writable
     from asmnet_kit.datasets.registry import load_for_model
     from asmnet_kit.measure.teacher_views import ENDING, SCHEMA_VERSION, teach
     from asmnet_kit.predict.open_predictor import open_predictor
@@ -234,7 +238,7 @@ def teacher(
         raise UsageError(f"--out: expected a name ending in {ENDING}, got {out.name}")
     require_writable(out.parent)
     for model in models:
-        if out.resolve() == model.with_suffix(ENDING).resolve():
+        if real_path(out) == real_path(model.with_suffix(ENDING)):
             raise UsageError(
                 f"--out: {out.name} beside {model.name} is that model's own shape model: choose "
                 "another name"
@@ -538,7 +542,7 @@ def _print_inspection(report: "Inspection") -> None:
     for line in lines:
         out.print(line, markup=False)
     duplicates = [
-        ("in different splits: " if d.across_splits else "") + " = ".join(d.pictures)
+        ("in different splits: " if d.across_splits else "") + DUPLICATES[d.kind].join(d.pictures)
         for d in sorted(report.duplicates, key=lambda d: not d.across_splits)
     ]
     _print_list("bad files", [f"{p.name}: {p.reason}" for p in report.problems])
@@ -547,6 +551,11 @@ def _print_inspection(report: "Inspection") -> None:
         [f"{o.name}: {o.points} points" for o in report.out_of_picture],
     )
     _print_list("duplicate pictures", duplicates)
+    if report.rotated:
+        _print_list(
+            "faces in pictures with an EXIF rotation, which labels must not follow",
+            list(report.rotated),
+        )
 
 
 def _offsets_table(name: str, offsets: Mapping[str, "Offset"]) -> "Table":

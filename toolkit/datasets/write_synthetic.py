@@ -15,7 +15,6 @@ continued. After a power cut a name may be there without its content: such a fac
 import contextlib
 import csv
 import io
-import json
 import multiprocessing
 import os
 import signal
@@ -38,6 +37,7 @@ from asmnet_kit.base.files import (
     write_json,
     write_text,
 )
+from asmnet_kit.base.reading import read_json
 from asmnet_kit.datasets.pts import write_pts
 
 SCHEMA_VERSION = 1
@@ -193,6 +193,12 @@ def _write(
         if indices:
             _write_poses(out / split, renderer, plan.seed, indices)
     os.sync()  # once, rather than for each of many small files
+    gone = sum(not _is_whole(plan.picture(out, index)) for index in range(plan.count))
+    if gone:
+        raise DatasetError(
+            f"{out}: {gone} of {plan.count} faces are gone: files were removed while they were "
+            "drawn; run the same command again"
+        )
     write_json(out / "dataset.json", _description(plan, complete=True))
 
 
@@ -245,7 +251,7 @@ def _claim(out: Path, plan: _Plan) -> None:
     description = out / "dataset.json"
     if description.is_file():
         try:
-            found = json.loads(description.read_text("utf-8"))
+            found = read_json(description)
         except ValueError:
             found = None
         arguments = found.get("arguments") if isinstance(found, dict) else None

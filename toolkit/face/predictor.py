@@ -11,6 +11,8 @@ from asmnet_kit.base.errors import ModelError
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.schemes import Scheme, mirrored
 
+FARTHEST_SIDES = 1e4  # of the crop: a landmark beyond is as good as infinite
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -60,9 +62,11 @@ def refuse_nan(predictor: Predictor, names: Sequence[str], predicted: Prediction
         names: of the faces, one for each prediction.
 
     Raises:
-        ModelError: a landmark or an angle is NaN or infinite; the first such face is named.
+        ModelError: a landmark or an angle is NaN or infinite, or a landmark lies ``FARTHEST_SIDES``
+            away; the first such face is named.
     """
-    finite = np.isfinite(predicted.landmarks).all(axis=(1, 2))
+    # NaN is not below anything.
+    finite = (np.abs(predicted.landmarks) < FARTHEST_SIDES).all(axis=(1, 2))
     if predicted.pose is not None:
         finite &= np.isfinite(predicted.pose).all(axis=1)
     if not finite.all():

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.files import is_unused, make_folder, write_bytes, write_text
+from asmnet_kit.base.files import is_unused, make_folder, real_path, write_bytes, write_text
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import PICTURE_SUFFIXES
 from asmnet_kit.datasets.ibug300w import POINTS
@@ -213,7 +213,7 @@ def label_folder(
         )
     if not is_unused(out):
         raise UsageError(f"{out}: expected an empty or new folder; choose another --out")
-    if out.resolve().is_relative_to(folder.resolve()):
+    if real_path(out).is_relative_to(real_path(folder)):
         raise UsageError(f"{out}: expected --out outside of {folder}, whose pictures are read")
     photographs = photographs_in(folder)
     faces: list[LabelledFace] = []

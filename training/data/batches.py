@@ -139,7 +139,7 @@ def show(
         DatasetError: the picture cannot be read.
     """
     moved = draw_transform(ranges, random)
-    image = cut(face.picture.read(), crop_of(face, size), moved.matrix)
+    image = cut(face.read(), crop_of(face, size), moved.matrix)
     return AugmentedFace(
         image=change_pixels(image, ranges, random),
         transform=moved.matrix,

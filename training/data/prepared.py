@@ -16,18 +16,18 @@ from pathlib import Path
 
 import numpy as np
 
-from asmnet_kit.base.console import counting
+from asmnet_kit.base.console import counted, counting, stderr
 from asmnet_kit.base.run_folder import RECORDS
 from asmnet_kit.datasets.base import Dataset, Face, Picture
 from asmnet_kit.datasets.formats import PEOPLE
-from asmnet_kit.datasets.registry import PREPARED, load_dataset
+from asmnet_kit.datasets.registry import PREPARED, first_problems, load_dataset
 from asmnet_kit.face.crop import CROP_SCALE, Crop, Points
 from asmnet_kit.face.pictures import Image, encode_png
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.augment import AugmentRanges
 from asmnet_kit.training.data.batches import crop_of, pose_of
 from asmnet_kit.training.data.sources import Sources
-from asmnet_kit.training.data.write_shards import WINDOW_SCALE, prepare
+from asmnet_kit.training.data.write_shards import WINDOW_SCALE, Prepared, prepare
 
 # Formats whose faces need no preparing: records, and people in memory.
 QUICK = {PREPARED, PEOPLE}
@@ -68,15 +68,28 @@ def _prepare(sources: Sources, folder: Path, input_size: int) -> tuple[Dataset, 
         with counting("preparing training faces") as progress:
             # A resumed run then need not fit its poses again: 0.7 ms a face.
             poses = partial(pose_of, scheme=train.scheme)
-            prepare(train, folder / "train", size=size, pose_of=poses, progress=progress)
+            done = prepare(train, folder / "train", size=size, pose_of=poses, progress=progress)
+        _tell_left_out("training", done, train)
         train = _prepared(train, folder / "train")
     if val.format not in QUICK:
         cut = tuple(cut_face(face, input_size) for face in val.faces)
         crops = dataclasses.replace(val, faces=cut)
         with counting("preparing validation faces") as progress:
-            prepare(crops, folder / "val_crops", size=size, progress=progress)
+            done = prepare(crops, folder / "val_crops", size=size, progress=progress)
+        _tell_left_out("validation", done, crops)
         val = _prepared(val, folder / "val_crops")
     return train, val
+
+
+def _tell_left_out(side: str, done: Prepared, dataset: Dataset) -> None:
+    """Name the pictures that turned out to be unusable; bad annotations were told before."""
+    problems = done.problems[len(dataset.problems) :]
+    if problems:
+        stderr().print(
+            f"left out of {side}: {counted(len(problems), 'picture')} that cannot be used:"
+            f"{first_problems(problems)}",
+            markup=False,
+        )
 
 
 def _prepared(dataset: Dataset, folder: Path) -> Dataset:

@@ -3,9 +3,11 @@
 What is trained on is no measure of accuracy, nor is what the best epoch was chosen by.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.console import stderr
-from asmnet_kit.base.errors import UsageError
+from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.registry import (
     MEASURED_SPLIT,
@@ -74,6 +76,7 @@ def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sou
         DatasetError: a data set or the teacher cannot be used.
     """
     sources = _chosen_faces(config, advice)
+    _tell_copies(sources)
     if not config.teacher:
         return sources
     teacher = Teacher.load(Path(config.teacher))
@@ -185,6 +188,46 @@ def _refuse_shared(train: Dataset, val: Dataset) -> None:
             f"{shared[0].name} among them: leave it out (pictures are then held out), or name "
             "another folder"
         )
+
+
+def _tell_copies(sources: Sources) -> None:
+    """Warn of pictures that are validated on and trained on under another name.
+
+    Only files of one size can be the same, so few are read.
+    """
+    trained = _by_size(sources.train.faces)
+    copies = []
+    for size, faces in _by_size(sources.val.faces).items():
+        if size in trained:
+            digests = {_digest(face): face.name for face in trained[size]}
+            copies += [
+                (face.name, digests[digest])
+                for face in faces
+                if (digest := _digest(face)) in digests and digest
+            ]
+    if copies:
+        stderr().print(
+            f"warning: {len(copies)} of the {len(sources.val.faces)} pictures validated on are "
+            f"trained on under another name, {copies[0][0]} as {copies[0][1]}: the validation NME "
+            "looks better than it is; asmnet-kit data inspect lists them",
+            markup=False,
+            style="yellow",
+        )
+
+
+def _by_size(faces: Sequence[Face]) -> dict[int, list[Face]]:
+    found: dict[int, list[Face]] = {}
+    for face in faces:
+        with suppress(OSError):
+            found.setdefault(face.picture.size_bytes(), []).append(face)
+    return found
+
+
+def _digest(face: Face) -> bytes:
+    try:
+        return hashlib.sha256(face.picture.read_encoded()).digest()
+    except (OSError, DatasetError):
+        return b""  # what reads it says so
 
 
 def _file_of(face: Face) -> str:

@@ -184,6 +184,7 @@ def surroundings(face: Face, size: int) -> Surroundings:
     """
     encoded = face.picture.read_encoded()
     image = decode_image(encoded, name=face.picture.name)
+    face.check_picture(image)
     window = Window.cut(image, face.box, scale=WINDOW_SCALE, size=size)
     own_format = next((MAGIC[magic] for magic in MAGIC if encoded.startswith(magic)), None)
     covered = window.image.size / image.size
@@ -208,7 +209,11 @@ def example(
     """The record of a face; its features are listed in asmnet_kit.datasets.read_shards."""
 
     def texts(*values: str) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.encode() for v in values]))
+        return tf.train.Feature(
+            bytes_list=tf.train.BytesList(
+                value=[v.encode("utf-8", "surrogateescape") for v in values]
+            )
+        )
 
     def floats(values: NDArray[np.float32] | None) -> tf.train.Feature:
         flat = [] if values is None else values.ravel().tolist()
