@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help dev quickstart test test-next lint format types docs clean
+.PHONY: help dev quickstart test test-next fuzz lint format types docs clean
 .PHONY: bench-harness bench-report bench-train asm-study bench-synthetic reference bench-video bench-quantize people-assets
 .PHONY: golden android android-test ship-model tflite-runtime
 
@@ -48,6 +48,10 @@ test-next: $(NEXT)/bin/python ## run the tests against tf-nightly and its like: 
 
 $(NEXT)/bin/python:
 	@$(call new_venv,$(NEXT))
+
+# A short run is one of the tests. A fault prints the command that repeats it alone.
+fuzz: $(INSTALLED) ## damaged inputs at every door: ARGS="--seed 7 --count 100000 --door tflite --jobs 2"
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 lint: $(INSTALLED) ## ruff: rules and formatting
 	@$(BIN)/ruff check .
