@@ -37,9 +37,8 @@ def main() -> int:
     seeds = call.out / "seeds"
     shutil.rmtree(call.out, ignore_errors=True)
     call.out.mkdir(parents=True)
-    light = [] if any(door.tensorflow for door in doors) else ["--light"]
     # In a process of its own, so that what is left of TensorFlow does not slow this one down.
-    subprocess.run([sys.executable, "-m", "fuzz.seeds", str(seeds), *light], check=True)
+    subprocess.run([sys.executable, "-m", "fuzz.seeds", str(seeds)], check=True)
     tallies = fuzz(
         doors, seeds.resolve(), call.out.resolve(), seed=call.seed, count=call.count,
         first=call.first, jobs=call.jobs, limits=Limits(call.seconds, MAX_BYTES),

@@ -6,6 +6,7 @@ each: what the process does between the two lines is the input's doing.
 
 import contextlib
 import faulthandler
+import importlib
 import json
 import os
 import resource
@@ -20,7 +21,7 @@ from random import Random
 from typing import Any
 
 from fuzz.damage import damaged
-from fuzz.doors import BY_NAME, Call, Door
+from fuzz.doors import Call, Door
 
 HEADROOM_BYTES = 6 << 30  # of addresses, so that a machine survives what the limit of memory misses
 Input = tuple[str, bytes, Call]
@@ -186,8 +187,8 @@ def stopped_before_training() -> Iterator[None]:
 
 
 def main(arguments: list[str]) -> None:
-    name, seeds, work, seed, first, count = arguments
-    door = BY_NAME[name]
+    table, name, seeds, work, seed, first, count = arguments
+    door: Door = importlib.import_module(table).BY_NAME[name]
     told = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what C libraries print to stdout is no outcome
     faulthandler.enable()

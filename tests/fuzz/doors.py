@@ -40,6 +40,7 @@ class Door:
         ways: to damage it.
         share: how many of 1,000 inputs of all doors are tried here.
         tensorflow: whether the calls need it.
+        table: the module in whose ``BY_NAME`` a child finds the door.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Door:
     share: int
     beside: str = ""
     tensorflow: bool = False
+    table: str = __name__
 
 
 def _data_set(data_format: str, **values: object) -> dict[str, object]:
@@ -374,7 +376,6 @@ DOORS: tuple[Door, ...] = (
         ways=damage.BYTES,
         share=30,
         **_data_set("records", ends="a shard that is missing, cut off or of another length"),
-        tensorflow=True,
     ),
     Door(
         name="shard-index",
@@ -386,7 +387,6 @@ DOORS: tuple[Door, ...] = (
         ways=damage.JSON,
         share=15,
         **_data_set("records", ends="no JSON, another version, shards that are not listed"),
-        tensorflow=True,
     ),
     Door(
         name="folder",

@@ -78,7 +78,15 @@ class Child:
         self.log = work.with_name(work.name + ".log")
         path = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
-        arguments = [door.name, str(seeds), str(work), str(seed), str(first), str(count)]
+        arguments = [
+            door.table,
+            door.name,
+            str(seeds),
+            str(work),
+            str(seed),
+            str(first),
+            str(count),
+        ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "fuzz.child", *arguments],

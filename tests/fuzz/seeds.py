@@ -1,13 +1,11 @@
 """The whole inputs that the doors' damage begins with, all made by the kit.
 
-``python -m fuzz.seeds FOLDER`` makes them. Those of the doors that need TensorFlow take a training
-of a few seconds; ``--light`` leaves them out.
+``python -m fuzz.seeds FOLDER`` makes them; with TensorFlow, since a run and shards are among them.
 """
 
-import argparse
 import json
 import shutil
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 
 import cv2
@@ -54,8 +52,8 @@ def kit(*arguments: object) -> None:
         raise RuntimeError(f"{arguments}: {result.output}") from result.exception
 
 
-def make_seeds(folder: Path, *, tensorflow: bool = True) -> None:
-    """Write every seed below ``folder``, which is new."""
+def make_seeds(folder: Path) -> None:
+    """Write every seed into ``folder``, which is new."""
     faces = folder / "synthetic"
     kit("data", "synthesize", "--count", FACES, "--size", SIDE, "--workers", 1, "--out", faces)
     _pictures(faces, folder)
@@ -63,8 +61,7 @@ def make_seeds(folder: Path, *, tensorflow: bool = True) -> None:
     _films(folder / "films")
     _models(folder)
     _texts(folder)
-    if tensorflow:
-        _training(folder)
+    _training(folder)
 
 
 def _pictures(faces: Path, folder: Path) -> None:
@@ -181,14 +178,5 @@ def _training(folder: Path) -> None:
     (folder / "unfinished" / "model.keras").unlink()
 
 
-def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--light", action="store_true", help="without those of TensorFlow")
-    return parser.parse_args(arguments)
-
-
 if __name__ == "__main__":
-    call = parsed()
-    call.folder.mkdir(parents=True)
-    make_seeds(call.folder, tensorflow=not call.light)
+    make_seeds(Path(sys.argv[1]))
