@@ -118,9 +118,9 @@ def judged(result: Any) -> dict[str, str]:
 
 def in_the_kit(filename: str) -> str | None:
     """``toolkit/face/crop.py`` for a file of the kit's, None for another's."""
-    if "site-packages" in filename and "asmnet_kit" not in filename:
+    if "site-packages" in filename and "/asmnet_kit/" not in filename:
         return None
-    for stage in ("toolkit", "training", "quantize", "benchmarks"):
+    for stage in ("asmnet_kit", "toolkit", "training", "quantize", "benchmarks"):
         _, found, rest = filename.rpartition(f"/{stage}/")
         if found and "/tests/" not in filename:
             return f"{stage}/{rest}"
