@@ -67,8 +67,9 @@ types: $(INSTALLED) ## mypy, strict
 	@ln -s $(CURDIR)/toolkit/* $(CURDIR)/training $(CURDIR)/quantize $(CURDIR)/benchmarks build/namespace/asmnet_kit/
 	@MYPYPATH=build/namespace $(BIN)/mypy -p asmnet_kit
 
-docs: $(INSTALLED) ## write docs/commands.md, docs/architecture.md and the lists of rooms from the code
+docs: $(INSTALLED) ## write docs/commands.md, architecture.md, robustness.md and the lists of rooms from the code
 	@$(BIN)/python docs/commands.py
+	@$(BIN)/python docs/robustness.py
 	@$(BIN)/python docs/architecture.py
 
 # tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own, for parity and Coral.

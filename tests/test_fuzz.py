@@ -1,6 +1,7 @@
 """Damaged inputs at every door, a short run of ``make fuzz``; and what its driver notices."""
 
 import contextlib
+import importlib.util
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -57,6 +58,15 @@ def test_the_same_seed_door_and_number_are_the_same_input(seeds: Path) -> None:
     inputs = [input_of(door, seeds, seed, index) for seed in (1, 2) for index in range(3)]
     assert inputs == [input_of(door, seeds, seed, index) for seed in (1, 2) for index in range(3)]
     assert len({content for _, content, _ in inputs}) == 6
+
+
+def test_the_page_about_robustness_is_up_to_date() -> None:
+    page = Path(__file__).parents[1] / "docs" / "robustness.py"
+    spec = importlib.util.spec_from_file_location("docs_robustness", page)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.TARGET.read_text(encoding="utf-8") == script.page(), "run: make docs"
 
 
 def test_each_door_gets_its_share() -> None:

@@ -505,3 +505,14 @@ DOORS: tuple[Door, ...] = (
     ),
 )
 BY_NAME = {door.name: door for door in DOORS}
+# Doors that ``make fuzz`` does not go through: what comes in -> why not, and what tests it instead.
+NOT_TRIED = {
+    "Cameras": "there is none on the machines that test; frames go the way of a film's",
+    "Answers of phones and boards (adb, ssh)": "they take a device; scripted answers, damaged ones "
+    "among them, are in `tests/benchmarks/targets`",
+    "edgetpu_compiler's and a GPU's own output": "as above",
+    "The words and measurements of a shipped model's card": "only `make ship-model` reads them; "
+    "`tests/toolkit/shipping`",
+    "Packages that bring formats, networks or targets": "they are code that you installed, and may "
+    "do whatever you may",
+}
