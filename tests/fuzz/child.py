@@ -154,13 +154,14 @@ def put_trick(path: Path, what: str) -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory this process ever held."""
+    """The most memory this process, or one that it started, ever held."""
+    unit = 1 if sys.platform == "darwin" else 1 << 10
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
     status = Path("/proc/self/status")
     if status.exists():  # getrusage would count the process that started this one, too
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) << 10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak << 10
+        return max(children, int(line.split()[1]) << 10)
+    return max(children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def addresses_bytes() -> int:
