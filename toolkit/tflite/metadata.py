@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from asmnet_kit.base.errors import ModelError, one_line
+from asmnet_kit.base.limits import MAX_INPUT_SIZE
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import MEAN, SCALE
 from asmnet_kit.face.schemes import SCHEMES
@@ -59,6 +60,10 @@ class ModelMetadata:
     licence: str | None = None
 
     def __post_init__(self) -> None:
+        if self.input_size > MAX_INPUT_SIZE:
+            raise ModelError(
+                f"expected an input size of at most {MAX_INPUT_SIZE} pixels, got {self.input_size}"
+            )
         if self.landmarks not in SCHEMES:
             raise ModelError(
                 f"expected {' or '.join(map(str, SCHEMES))} landmarks, got {self.landmarks!r}"

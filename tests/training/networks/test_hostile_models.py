@@ -57,9 +57,15 @@ def as_archive_too(content: bytes, path: Path) -> None:
 @pytest.mark.parametrize("name", ["m.keras", "M.KERAS", "run/model.keras"])
 @pytest.mark.parametrize("command", ["predict", "quantize"])
 def test_code_in_a_model_does_not_run(
-    command: str, name: str, both: bool, hostile: tuple[bytes, Path], tmp_path: Path
+    command: str,
+    name: str,
+    both: bool,
+    hostile: tuple[bytes, Path],
+    drawn_faces: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
     content, marker = hostile
+    marker.unlink(missing_ok=True)
     model = tmp_path / name
     model.parent.mkdir(exist_ok=True)
     if both:
@@ -74,8 +80,9 @@ def test_code_in_a_model_does_not_run(
     picture.write_bytes(b"")
     calls = {
         "predict": ("predict", picture, "--model", run),
-        "quantize": ("quantize", run, "--recipe", "fp32", "--out", tmp_path / "out"),
-    }
+        "quantize": ("quantize", run, "--recipe", "fp32", "--data", drawn_faces(train=2, val=1),
+                     "--format", "300w", "--out", tmp_path / "out"),
+    }  # fmt: skip
     result = CliRunner().invoke(main, [str(word) for word in calls[command]])
     assert isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code in (1, 2) and "Error: " in result.stderr
