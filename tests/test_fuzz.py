@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -67,6 +68,18 @@ def test_the_page_about_robustness_is_up_to_date() -> None:
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     assert script.TARGET.read_text(encoding="utf-8") == script.page(), "run: make docs"
+
+
+@pytest.mark.parametrize("door", DOORS, ids=BY_NAME)
+def test_damage_takes_whatever_earlier_damage_left(door: Door, seeds: Path) -> None:
+    random = Random(5)
+    content = next(seeds.glob(door.seeds[0])).read_bytes()
+    lengths = set()
+    for _ in range(60):
+        changed = random.choice(door.ways)(content, random)
+        lengths.add(len(changed))
+        content = changed if 0 < len(changed) < 1 << 20 else content
+    assert len(lengths) > 5
 
 
 def test_each_door_gets_its_share() -> None:
