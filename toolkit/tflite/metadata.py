@@ -137,9 +137,7 @@ class ModelMetadata:
             landmarks=top.get("landmarks", int),
             input_size=image.get("size", int),
             recipe=top.get("recipe", str),
-            crop_scale=float(
-                _Reader(top.get("crop", dict), "crop.").get("scale", (int, float)),
-            ),
+            crop_scale=_Reader(top.get("crop", dict), "crop.").number("scale"),
             outputs=outputs,
             runs_on=tuple(map(str, top.get("runs_on", list, default=[]))),
             source=top.get("source", dict, default={}),
@@ -168,6 +166,15 @@ class _Reader:
             names = " or ".join(one.__name__ for one in kinds)
             raise ModelError(f"expected metadata {self.where}{key} to be {names}, got {value!r}")
         return value
+
+    def number(self, key: str) -> float:
+        value = self.get(key, (int, float))
+        try:
+            return float(value)
+        except OverflowError as error:  # JSON knows whole numbers of any length
+            raise ModelError(
+                f"expected metadata {self.where}{key} to be a number, got one beyond every float"
+            ) from error
 
 
 def read_metadata(source: Path | bytes) -> ModelMetadata:
