@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_the_driver_notices_every_outcome_and_keeps_the_inputs_of_faults(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     site = offer("asmnet_kit.formats", "toy", FORMAT)
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
     count = 12
     limits = Limits(seconds=10.0, peak_bytes=500 << 20)
     tallies = fuzz([TOY], seeds, tmp_path / "out", seed=3, count=count, limits=limits)

@@ -34,6 +34,7 @@ STRANGE = (
     *(None, True, -1, 0, 2**40, 1e308, 1e-320, 10**400, "", "\ud800", "x" * 10_000, [], {}),
     *([None], [1.5, "\ud800"], {"": {}}),
 )
+LONGEST_LINE = 1 << 22  # bytes, of lines that damage makes
 DEEP = 100_000  # levels of nesting, beyond what any parser of Python takes
 
 
@@ -126,7 +127,8 @@ def lines_moved(content: bytes, random: Random) -> bytes:
     elif way == 2:
         lines[index], lines[other] = lines[other], lines[index]
     elif way == 3:
-        lines[index] = lines[index] * random.choice((2, 5000))
+        most = 1 + LONGEST_LINE // (len(lines[index]) + 1)
+        lines[index] *= min(random.choice((2, 5000)), most)
     elif other != index:
         lines[index] += b" " + lines[other]
         del lines[other]
