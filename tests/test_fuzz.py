@@ -4,14 +4,17 @@ import contextlib
 import importlib.util
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import click
 import pytest
+from click.testing import CliRunner
 
-from fuzz.child import Trial, input_of, stopped_before_training
+from fuzz.child import Trial, input_of, judged, stopped_before_training
 from fuzz.doors import BY_NAME, DOORS, Door
 from fuzz.driver import Limits, faults_in_words, fuzz, shares, table, to_json
 from fuzz.seeds import make_seeds
@@ -53,6 +56,20 @@ def test_no_damaged_input_gives_a_traceback_a_crash_a_hang_or_takes_2_gb(
     print(table(tallies))
     assert set(outcomes) == {"read", "refused"}, faults_in_words(tallies)
     assert outcomes.total() == SHORT and outcomes["refused"] > SHORT / 4
+
+
+def test_an_error_that_is_no_message_is_a_traceback_with_its_place() -> None:
+    @click.command()
+    def command() -> None:
+        raise ZeroDivisionError("by accident")
+
+    outcome = judged(CliRunner().invoke(command))
+    assert (outcome["outcome"], outcome["what"]) == ("traceback", "ZeroDivisionError: by accident")
+    assert outcome["where"].endswith(" command")
+
+    silent = click.Command("silent", callback=lambda: sys.exit(1))
+    outcome = judged(CliRunner().invoke(silent))
+    assert (outcome["outcome"], outcome["where"]) == ("traceback", "no message")
 
 
 def test_the_same_seed_door_and_number_are_the_same_input(seeds: Path) -> None:

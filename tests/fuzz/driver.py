@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fuzz.child import in_the_kit
+from fuzz.child import in_the_kit, input_of
 from fuzz.doors import DOORS, Door
 
 SCHEMA_VERSION = 1
@@ -157,7 +157,7 @@ def fuzz_door(
                 if line["peak"] > limits.peak_bytes:
                     line |= {"outcome": "memory", "where": line.get("where", "-")}
                     line["what"] = f"{line['peak'] >> 20} MiB; {line.get('what', '')}"
-                _count(tally, door, begun, line, work, out, seed)
+                _count(tally, door, begun, line, seeds, out, seed)
                 begun = None
                 if line["outcome"] == "memory":  # the next one's peak would be this one's
                     stopped = "memory"
@@ -171,7 +171,7 @@ def fuzz_door(
                 "seconds": limits.seconds if stopped else 0.0,
                 "peak": 0,
             }
-            _count(tally, door, begun, line, work, out, seed)
+            _count(tally, door, begun, line, seeds, out, seed)
         elif not stopped and index < end:
             raise RuntimeError(f"{door.name}: the child ended before input {index}: {child.log}")
         child.log.unlink(missing_ok=True)
@@ -185,7 +185,7 @@ def _count(
     door: Door,
     begun: dict[str, Any],
     line: dict[str, Any],
-    work: Path,
+    seeds: Path,
     out: Path,
     seed: int,
 ) -> None:
@@ -210,9 +210,8 @@ def _count(
         folder = out / "faults" / f"{door.name}-{index}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "fault.json").write_text(json.dumps(fault, indent=2) + "\n")
-        damaged = work / begun["place"]
-        if damaged.is_file():
-            shutil.copy(damaged, folder)
+        place, content, _ = input_of(door, seeds, seed, index)  # the child may be at the next one
+        (folder / (Path(place).name or "folder.json")).write_bytes(content)
     tally.faults.append(fault)
 
 
