@@ -205,7 +205,8 @@ def _count(
         "call": begun["call"],
         "repeat": f'make fuzz ARGS="--door {door.name} --seed {seed} --first {index} --count 1"',
     }
-    alike = sum(other["where"] == fault["where"] for other in tally.faults)
+    looks = (outcome, fault["where"])
+    alike = sum((other["outcome"], other["where"]) == looks for other in tally.faults)
     if alike < KEPT:
         folder = out / "faults" / f"{door.name}-{index}"
         folder.mkdir(parents=True, exist_ok=True)
