@@ -6,10 +6,31 @@ One table. ``make docs`` writes docs/robustness.md from it, ``make fuzz`` damage
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from asmnet_kit.base import model_kind, npz, reading
+from asmnet_kit.datasets import labels, mat_file
+from asmnet_kit.datasets.registry import MAX_BAD_SHARE
+from asmnet_kit.face.pictures import MAX_DECODING_BYTES, MAX_SIDE
+from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
+from asmnet_kit.tflite.structure import MAX_RANK, MAX_TENSORS_BYTES
 from fuzz import damage
 from fuzz.damage import Damage
 
 Call = tuple[str, ...]
+
+
+def size(count: int) -> str:
+    """Bytes in words: 1 GiB, 16 MiB."""
+    return f"{count >> 30} GiB" if count >= 1 << 30 else f"{count >> 20} MiB"
+
+
+PIXELS = (
+    f"{MAX_SIDE} pixels on a side, and what takes {MAX_DECODING_BYTES / 1e9:g} GB to decode; "
+    f"a file of {size(reading.MAX_BYTES)}"
+)
+ARRAYS = f"a file of {size(reading.MAX_BYTES)} that unpacks to {size(npz.MAX_UNPACKED_BYTES)}"
+JSON_SIZE = f"a file of {size(reading.MAX_JSON_BYTES)}"
+BAD_SHARE = f"{MAX_BAD_SHARE:.0%} of the faces may be unusable"
+TEXT = "UTF-8, UTF-16 or Latin-1, with any line ends"
 DATA = ("--data", "{work}", "--format")
 MODEL = ("--model", "{seeds}/models/int8.tflite")
 BOX = ("--box", "0,0,60,60")
@@ -64,8 +85,10 @@ def _data_set(data_format: str, **values: object) -> dict[str, object]:
     """What the doors of labels have in common."""
     return {
         "commands": f"every `--data` with `--format {data_format}`",
-        "limits": "up to 5 % of the faces may be unusable (`--max-bad-share`)",
-        "left_out": "a face that cannot be used: listed with its file and the reason",
+        "limits": f"{BAD_SHARE}, or another share with `--max-bad-share`",
+        "left_out": "a face that cannot be used, listed with its file and the reason: damaged, "
+        f"points beyond {labels.FARTHEST:.0f} pixels or far from the others, a face below "
+        f"{labels.SMALLEST_FACE:g} pixels, labels that do not fit the picture",
         "ends": "more unusable faces than that; no face at all",
         "calls": (("data", "inspect", *DATA, data_format),),
         **values,
@@ -78,7 +101,7 @@ DOORS: tuple[Door, ...] = (
         what="A photograph",
         commands="`predict`",
         formats="JPEG, PNG, BMP, WebP, TIFF and what else OpenCV reads; EXIF rotation is followed",
-        limits="2^30 pixels",
+        limits=PIXELS,
         left_out="-",
         ends="anything that is no whole picture",
         seeds=("pictures/*",),
@@ -96,7 +119,7 @@ DOORS: tuple[Door, ...] = (
         what="A picture of a data set",
         commands="every `--data`; `data label`",
         formats="as above; labels count the stored pixels, so EXIF rotation is not followed",
-        limits="2^30 pixels; up to 5 % of the pictures may be unusable",
+        limits=f"{PIXELS}; {BAD_SHARE}",
         left_out="a picture that cannot be read: listed with its file and the reason",
         ends="more unusable pictures than that",
         seeds=("300w/face_000000.jpg",),
@@ -134,7 +157,8 @@ DOORS: tuple[Door, ...] = (
         what="A .tflite model of the kit",
         commands="`predict`, `evaluate`, `audit`, `check`, `benchmark`, `parity`",
         formats="TFLite's schema version 3, weights inside or behind the tables",
-        limits="tensors, operators and constants are checked before a runtime sees them",
+        limits=f"a file of {size(reading.MAX_MODEL_BYTES)}, tensors of {MAX_RANK} dimensions and "
+        f"{size(MAX_TENSORS_BYTES)} in all; every table is checked before a runtime sees it",
         left_out="-",
         ends="a file that is cut off, damaged or inconsistent; operators no kernel is there for",
         seeds=("models/*.tflite",),
@@ -188,7 +212,7 @@ DOORS: tuple[Door, ...] = (
         what="The kit's metadata in a .tflite",
         commands="`predict`, `evaluate`, `audit`, `benchmark --data`, `parity`",
         formats="JSON in the buffer `ASMNET_KIT`",
-        limits="numbers in the ranges that make sense for a crop",
+        limits=f"a crop's scale above 0 and up to {MAX_CROP_SCALE:g}",
         left_out="-",
         ends="metadata that is missing or says something else, where a command needs it",
         seeds=("models/float.tflite", "models/int8.tflite"),
@@ -245,8 +269,8 @@ DOORS: tuple[Door, ...] = (
         name="compiler-log",
         what="A log of edgetpu_compiler",
         commands="`check --compiler-log`",
-        formats="text of compiler versions 2 to 16",
-        limits="-",
+        formats=f"text of compiler versions 2 to 16; {TEXT}",
+        limits=f"a file of {size(reading.MAX_TEXT_BYTES)}",
         left_out="lines that say nothing about operators",
         ends="no operator in it; several models",
         seeds=("compiler.log",),
@@ -260,7 +284,7 @@ DOORS: tuple[Door, ...] = (
         what="A shape model (.npz)",
         commands="`predict --shape-model`, `evaluate --shape-model`, and beside any model",
         formats="NumPy's .npz without pickled objects",
-        limits="what the headers of the arrays claim",
+        limits=ARRAYS,
         left_out="one that lies beside a model and cannot judge: told, no plausibility is given",
         ends="one that was named and is damaged, or of another number of landmarks",
         seeds=("shape_model.npz",),
@@ -277,7 +301,7 @@ DOORS: tuple[Door, ...] = (
         what="Benchmark results (.json)",
         commands="`report`, `compare`",
         formats="JSON of the schema in `toolkit/results/results.schema.json`",
-        limits="whole numbers of at most 64 bits; no NaN",
+        limits=f"{JSON_SIZE}; whole numbers of at most 64 bits; no NaN",
         left_out="-",
         ends="a file that is no such result; every string is shown as text, never as markup",
         seeds=("results/*.json",),
@@ -292,7 +316,7 @@ DOORS: tuple[Door, ...] = (
     Door(
         name="300w",
         what="Labels: 300-W (.pts)",
-        formats="68 points between braces, counted from 1; UTF-8",
+        formats=f"68 points between braces, counted from 1; {TEXT}",
         seeds=("300w/face_000000.pts",),
         beside="300w",
         place="face_000000.pts",
@@ -314,7 +338,7 @@ DOORS: tuple[Door, ...] = (
     Door(
         name="csv",
         what="Labels: a table (.csv)",
-        formats="a column of file names and x0, y0, x1 ... counted from 0",
+        formats=f"a column of file names and x0, y0, x1 ... counted from 0; {TEXT}",
         seeds=("csv/labels.csv",),
         beside="csv",
         place="labels.csv",
@@ -325,7 +349,7 @@ DOORS: tuple[Door, ...] = (
     Door(
         name="wflw",
         what="Labels: WFLW's lists (.txt)",
-        formats="98 points, a box, six attributes and a path in each line",
+        formats=f"98 points, a box, six attributes and a path in each line; {TEXT}",
         seeds=("wflw/WFLW_annotations/*/*.txt",),
         beside="wflw",
         place="WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt",
@@ -336,13 +360,16 @@ DOORS: tuple[Door, ...] = (
     Door(
         name="aflw2000",
         what="Labels: AFLW2000-3D and 300W-LP (.mat)",
-        formats="MATLAB files of version 5 as scipy reads them",
+        formats="MATLAB files of versions 4 and 5, the kit's own reader",
         seeds=("aflw2000/face_000000.mat",),
         beside="aflw2000",
         place="face_000000.mat",
         ways=damage.BYTES,
         share=50,
-        **_data_set("aflw2000"),
+        **_data_set(
+            "aflw2000",
+            limits=f"{size(mat_file.MAX_UNPACKED_BYTES)} for a variable; {BAD_SHARE}",
+        ),
     ),
     Door(
         name="synthetic-index",
@@ -431,7 +458,7 @@ DOORS: tuple[Door, ...] = (
         what="A training recipe (.toml)",
         commands="`train --recipe`",
         formats="TOML with the tables [about] and [train]",
-        limits="-",
+        limits=f"a file of {size(reading.MAX_TOML_BYTES)}",
         left_out="-",
         ends="anything that is no setting, of another type, or out of range",
         seeds=("recipe.toml",),
@@ -446,7 +473,7 @@ DOORS: tuple[Door, ...] = (
         what="A teacher's answers (.npz)",
         commands="`train --teacher`",
         formats="names [F] and points [F, N, 2]",
-        limits="what the headers of the arrays claim",
+        limits=ARRAYS,
         left_out="-",
         ends="other arrays, shapes or types; values that are not finite",
         seeds=("teacher.npz",),
@@ -460,8 +487,9 @@ DOORS: tuple[Door, ...] = (
         name="keras",
         what="A .keras model",
         commands="`predict`, `evaluate`, `quantize`, `train --init-from`",
-        formats="tf_keras' archive; code in it is never run (`safe_mode`)",
-        limits="-",
+        formats="tf_keras' archive; code in it is never run",
+        limits=f"a file of {size(reading.MAX_MODEL_BYTES)} that unpacks to "
+        f"{size(model_kind.MAX_UNPACKED_BYTES)}",
         left_out="-",
         ends="an archive that is damaged, of Keras 3, or with layers of its own",
         seeds=("run/model.keras",),
@@ -476,7 +504,7 @@ DOORS: tuple[Door, ...] = (
         what="A run folder: manifest.json, config.toml, history.csv",
         commands="`train --resume`, `quantize`, `predict`, `evaluate`",
         formats="as `train` writes them",
-        limits="-",
+        limits=JSON_SIZE,
         left_out="-",
         ends="a manifest or settings that cannot be read, or of another run",
         seeds=("run/manifest.json", "run/config.toml", "run/history.csv"),
@@ -492,7 +520,7 @@ DOORS: tuple[Door, ...] = (
         what="A run's checkpoint (last.npz)",
         commands="`train --resume`",
         formats="as `train` writes it",
-        limits="the arrays of the run's own network",
+        limits=f"{ARRAYS}; the arrays of the run's own network",
         left_out="-",
         ends="a checkpoint that is damaged or of another network",
         seeds=("unfinished/checkpoints/last.npz",),
