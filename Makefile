@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help dev quickstart test test-next lint format types docs clean
+.PHONY: help dev quickstart test test-next fuzz lint format types docs clean
 .PHONY: bench-harness bench-report bench-train asm-study bench-synthetic reference bench-video bench-quantize people-assets people-portraits
 .PHONY: golden android android-test ship-model tflite-runtime
 
@@ -49,6 +49,10 @@ test-next: $(NEXT)/bin/python ## run the tests against tf-nightly and its like: 
 $(NEXT)/bin/python:
 	@$(call new_venv,$(NEXT))
 
+# A short run is one of the tests. A fault prints the command that repeats it alone.
+fuzz: $(INSTALLED) ## damaged inputs at every door: ARGS="--seed 7 --count 100000 --door tflite --jobs 2"
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
+
 lint: $(INSTALLED) ## ruff: rules and formatting
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -63,8 +67,9 @@ types: $(INSTALLED) ## mypy, strict
 	@ln -s $(CURDIR)/toolkit/* $(CURDIR)/training $(CURDIR)/quantize $(CURDIR)/benchmarks build/namespace/asmnet_kit/
 	@MYPYPATH=build/namespace $(BIN)/mypy -p asmnet_kit
 
-docs: $(INSTALLED) ## write docs/commands.md, docs/architecture.md and the lists of rooms from the code
+docs: $(INSTALLED) ## write docs/commands.md, architecture.md, robustness.md and the lists of rooms from the code
 	@$(BIN)/python docs/commands.py
+	@$(BIN)/python docs/robustness.py
 	@$(BIN)/python docs/architecture.py
 
 # tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own, for parity and Coral.

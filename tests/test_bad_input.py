@@ -7,7 +7,6 @@ and most of them what was expected.
 import copy
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -15,7 +14,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,6 +24,7 @@ from click.testing import CliRunner, Result
 from asmnet_kit.base.errors import KitError
 from asmnet_kit.base.files import replacing
 from asmnet_kit.cli import main
+from disks import largest_file
 from wording import SETTINGS_STAY, TRUNCATED_JPEG
 
 KIT = (sys.executable, "-m", "asmnet_kit")
@@ -428,17 +427,6 @@ def test_the_error_of_a_failed_write_names_the_file_asked_for(tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="expected a folder, found a file there"):
         replacing(tmp_path / "file" / "x").__enter__()
-
-
-@contextmanager
-def largest_file(size_bytes: int) -> Iterator[None]:
-    """Writing beyond this fails with EFBIG, the way a full disk fails with ENOSPC."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.slow

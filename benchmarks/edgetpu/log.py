@@ -6,6 +6,7 @@ compilation succeeded rests on one sentence alone, since ``-d`` prints "Compilat
 retry.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,7 +203,8 @@ def _field(line: str, models: list[_Building], current: Any) -> None:
 def _value(name: str, value: str) -> str | int | None:
     if name.endswith("_bytes"):
         size = SIZE.match(value)
-        return round(float(size[1]) * UNITS[size[2]]) if size else None
+        count = float(size[1]) * UNITS[size[2]] if size else math.inf
+        return round(count) if math.isfinite(count) else None
     if name in ("subgraphs", "total_ops", "tpu_ops", "cpu_ops"):
         return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
     return value or None

@@ -199,8 +199,11 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
 
 
 def write_text(path: Path, content: str, *, durable: bool = True) -> None:
-    """Write ``content`` to ``path`` as UTF-8, whole or not at all."""
-    write_bytes(path, content.encode(), durable=durable)
+    """Write ``content`` to ``path`` as UTF-8, whole or not at all.
+
+    The names of files in it keep their bytes, those that are no UTF-8 as well.
+    """
+    write_bytes(path, content.encode("utf-8", "surrogateescape"), durable=durable)
 
 
 def write_json(path: Path, content: Any) -> None:

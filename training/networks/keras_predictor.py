@@ -1,5 +1,6 @@
 """Runs a run folder or a .keras file on crops (``asmnet_kit.face.predictor.Predictor``)."""
 
+import zipfile
 from pathlib import Path
 
 import tensorflow as tf
@@ -92,6 +93,10 @@ def load_model(path: Path) -> tf_keras.Model:
     """
     check_keras(path)
     try:
+        if path.suffix != ".keras" or not zipfile.is_zipfile(path):
+            # Keras would take it for an .h5, and run the code in its Lambda layers: there it passes
+            # over safe_mode without a word.
+            raise ValueError("no archive that ends in .keras")
         return tf_keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a damaged archive makes Keras, zipfile or HDF5 raise
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__

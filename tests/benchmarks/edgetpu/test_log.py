@@ -166,6 +166,14 @@ def test_strange_text_never_raises():
     assert parse_log("").reason == "it said nothing of a failure"
 
 
+def test_a_size_beyond_every_number_is_no_size():
+    (model,) = parse_log(
+        VERSION_2.replace("Input size: 512.00B", f"Input size: {'9' * 400}B")
+    ).models
+    assert model.input_bytes is None
+    assert model.output_bytes == 1536
+
+
 def test_flipped_bits_lose_facts_and_invent_no_success():
     generator = random.Random(0)
     for text in (VERSION_16, RETRIES, LOG_FILE, *FAILURES):
