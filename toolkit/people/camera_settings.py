@@ -4,17 +4,12 @@ A *range* is [low, high], evenly drawn from; a *share* is a share of the picture
 file leaves out is as by default.
 """
 
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+from asmnet_kit.base.reading import read_toml
 
 Range = tuple[float, float]
 ROUNDING = 1e-9  # 0.7 + 0.2 + 0.1 need not be 1
@@ -99,10 +94,10 @@ def read_camera(path: Path) -> CameraSettings:
         UsageError: it cannot be read, is no TOML, has an unknown key, or a value out of its limits.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; expected a camera as TOML") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: not TOML ({error})") from error
     known = asdict(DEFAULT_CAMERA)
     values = {}

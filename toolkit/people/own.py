@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import require_exists
+from asmnet_kit.base.reading import read_bytes
+from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import PICTURE_SUFFIXES, walk
 from asmnet_kit.face.pictures import decode_cutout, decode_image
 from asmnet_kit.people.camera_settings import DEFAULT_CAMERA, CameraSettings
@@ -66,13 +68,16 @@ class Pictures:
         if not folder.is_dir():
             raise UsageError(f"{folder}: expected a folder of {kind}, found a file there")
         found: dict[str, Path] = {}
-        for listing in walk(folder):
+        problems: list[Problem] = []
+        for listing in walk(folder, problems):
             for file in listing.files:
                 if file.lower().endswith(PICTURE_SUFFIXES):
                     path = listing.folder / file
                     encoded = _read(path)
                     _PREPARE[kind](encoded, str(path))
                     found[hashlib.sha256(encoded).hexdigest()] = path.resolve()
+        if problems:  # a folder that cannot be listed: the same options would not mean the same
+            raise DatasetError(f"{problems[0].name}: {problems[0].reason}")
         if not found:
             raise DatasetError(
                 f"{folder}: expected {kind}: pictures ({', '.join(PICTURE_SUFFIXES)}), found none"
@@ -118,7 +123,7 @@ NOTHING = OwnData()
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from error
 
