@@ -192,6 +192,9 @@ def _refuse_giant(path: Path, layer: dict[str, Any]) -> None:
                 )
 
 
+NO_CALL = -1  # where a damaged file has no number: nothing ever answers it
+
+
 def _require_connected(path: Path, layers: list[dict[str, Any]]) -> None:
     """Check that each call of a layer gets what earlier calls give; Keras waits for it for ever."""
     names = {layer["name"] for layer in layers}
@@ -220,8 +223,8 @@ def _calls(node: Any, names: set[str]) -> Iterator[tuple[str, int]]:
         for value in node.values():
             yield from _calls(value, names)
     elif isinstance(node, list):
-        is_tensor = len(node) >= 3 and isinstance(node[0], str) and isinstance(node[1], int)
-        if is_tensor and node[0] in names:
-            yield node[0], node[1]
+        is_tensor = len(node) >= 3 and any(isinstance(number, int) for number in node[1:3])
+        if is_tensor and isinstance(node[0], str) and node[0] in names:
+            yield node[0], node[1] if isinstance(node[1], int) else NO_CALL
         for value in node:
             yield from _calls(value, names)
