@@ -198,12 +198,17 @@ NO_CALL = -1  # where a damaged file has no number: nothing ever answers it
 def _require_connected(path: Path, layers: list[dict[str, Any]]) -> None:
     """Check that each call of a layer gets what earlier calls give; Keras waits for it for ever."""
     names = {layer["name"] for layer in layers}
+    # A model among the layers counts its own making as call 0, which the file does not list.
+    models = {layer["name"] for layer in layers if "layers" in (layer.get("config") or {})}
     waiting: dict[tuple[str, int], set[tuple[str, int]]] = {}
     done: set[tuple[str, int]] = set()
     for layer in layers:
         nodes = layer.get("inbound_nodes") or []
         for index, node in enumerate(nodes):
-            waiting[layer["name"], index] = set(_calls(node, names))
+            waiting[layer["name"], index] = {
+                (name, call - 1 if name in models and call > 0 else call)
+                for name, call in _calls(node, names)
+            }
         if not nodes and layer.get("class_name") == "InputLayer":
             done.add((layer["name"], 0))
     while ready := [call for call, needs in waiting.items() if needs <= done]:
