@@ -60,7 +60,8 @@ def _contributions() -> NDArray[np.uint32]:
 
 def _a_byte_later(crc: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """CRCs after one more byte of 0."""
-    return _CRC_TABLE[crc & 0xFF] ^ (crc >> 8)
+    later: NDArray[np.uint32] = _CRC_TABLE[crc & 0xFF] ^ (crc >> 8)
+    return later
 
 
 def _a_block_later() -> list[list[int]]:
