@@ -7,12 +7,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import write_text
 from asmnet_kit.base.limits import MAX_SEED
 from asmnet_kit.training.catalogue import IMAGENET
+
+if TYPE_CHECKING:
+    from asmnet_kit.training.loss.extra_terms import ExtraTerms
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,6 +31,7 @@ PRECISIONS = ("auto", "float32", "mixed_float16")
 # Where things lie: they may have moved since a run began, and lie elsewhere on another worker.
 PLACES = ("data", "val_data", "teacher", "init_from")
 MAX_SAMPLING_WEIGHT = 1000.0
+MAX_TERM_WEIGHT = 100.0  # of a term of the loss beside the landmarks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,14 @@ class TrainConfig:
         asm_aligned: bring shapes to one position, size and roll before the PCA and put them back
             after it. Without, the shape model fails on faces that lean in the original picture
             (25 % of the eye distance at 45 degrees), and their smoothed truth misleads.
+        uncertainty: give the network the output ``uncertainty`` (``networks.heads``) and train it
+            by the likelihood of its landmarks' errors.
+        likelihood: name in ``catalogue.LIKELIHOODS``: which distribution errors are taken to have.
+        likelihood_weight: of the negative log-likelihood beside 1 for the landmarks; it counts as
+            much in every loss (``losses.LossKind.others``). A tenth: sigma needs few of the
+            features, and none shall be lost to it.
+        likelihood_gradient: name in ``catalogue.LIKELIHOOD_GRADIENTS``: whether the likelihood
+            moves the landmarks.
         input_size: side of the model's input, pixels.
         teacher: .npz of a larger network's landmarks (``teacher_labels.Teacher``); empty = none.
         teacher_share: ``SUBSET=SHARE,...``, or a share for all others, of the teacher in
@@ -88,6 +100,10 @@ class TrainConfig:
     augmentation: str = "full"
     asm_variance: float = 0.9
     asm_aligned: bool = True
+    uncertainty: bool = False
+    likelihood: str = "laplace"
+    likelihood_weight: float = 0.1
+    likelihood_gradient: str = "stop"
     input_size: int = 112
     teacher: str = ""
     teacher_share: str = ""
@@ -115,6 +131,8 @@ class TrainConfig:
         from asmnet_kit.training.catalogue import (
             ASM_LOSSES,
             AUGMENTATIONS,
+            LIKELIHOOD_GRADIENTS,
+            LIKELIHOODS,
             LOSSES,
             check_input_size,
         )
@@ -129,12 +147,14 @@ class TrainConfig:
         for name, known in (
             ("loss", LOSSES),
             ("augmentation", AUGMENTATIONS),
+            ("likelihood", LIKELIHOODS),
+            ("likelihood_gradient", LIKELIHOOD_GRADIENTS),
             ("precision", PRECISIONS),
             ("strategy", STRATEGIES),
         ):
             if getattr(self, name) not in known:
                 raise UsageError(
-                    f"expected --{name} to be one of {', '.join(known)}; "
+                    f"expected --{name.replace('_', '-')} to be one of {', '.join(known)}; "
                     f"got {getattr(self, name)!r}"
                 )
         constant_value(self.alpha)
@@ -163,6 +183,7 @@ class TrainConfig:
             ("asm_variance", 0.0, 1.0),
             ("learning_rate", 0.0, 1.0),
             ("gradient_norm", 0.0, float("inf")),
+            ("likelihood_weight", 0.0, MAX_TERM_WEIGHT),
         ):
             value = getattr(self, name)
             if not low < value <= high:
@@ -179,10 +200,28 @@ class TrainConfig:
         for name, other, is_dead in (
             ("fill_weight", "--teacher, whose points it weighs", not self.teacher),
             ("val_share", "no --val-data, which takes its place", bool(self.val_data)),
+            ("likelihood", "--uncertainty", not self.uncertainty),
+            ("likelihood_weight", "--uncertainty", not self.uncertainty),
+            ("likelihood_gradient", "--uncertainty", not self.uncertainty),
         ):
             if is_dead and getattr(self, name) != getattr(type(self), name):
                 raise UsageError(f"--{name.replace('_', '-')} needs {other}")
         return self
+
+    @property
+    def extra_outputs(self) -> tuple[str, ...]:
+        """The network's outputs beside landmarks and pose, as ``networks.build`` takes them."""
+        return ("uncertainty",) if self.uncertainty else ()
+
+    def extra_terms(self) -> "ExtraTerms":
+        """How the extra outputs are trained. It imports TensorFlow."""
+        from asmnet_kit.training.loss.extra_terms import ExtraTerms
+
+        return ExtraTerms(
+            likelihood=self.likelihood,
+            likelihood_weight=self.likelihood_weight,
+            likelihood_gradient=self.likelihood_gradient,
+        )
 
     def teacher_shares(self) -> dict[str, float]:
         """``teacher_share`` by subset.

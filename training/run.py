@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -343,9 +344,17 @@ def _fit(
         config.loss,
         scheme=scheme,
         operator=None if shape_model is None else AsmOperator(shape_model),
+        extra=config.extra_terms(),
     )
     seed_everything(config.seed)
-    final = build(config.arch, points=scheme.points, input_size=config.input_size)
+    network = partial(
+        build,
+        config.arch,
+        points=scheme.points,
+        input_size=config.input_size,
+        extra=config.extra_outputs,
+    )
+    final = network()
     folder = run / CHECKPOINTS
     goes_on = workers.from_chief((folder / LAST).exists)
     if not goes_on:
@@ -353,7 +362,7 @@ def _fit(
             _set_initial_weights(final, config, data)
         workers.take_weights(final)
     with workers.strategy.scope(), precision(config.precision):
-        model = build(config.arch, points=scheme.points, input_size=config.input_size)
+        model = network()
     model.set_weights(final.get_weights())
     predictor = KerasPredictor(final)
 

@@ -89,6 +89,29 @@ def test_oversampling_shows_different_pictures_of_a_face(
     assert len(shown) == len(set(shown)) == 48
 
 
+def test_a_run_learns_how_sure_it_is_when_asked(data: Path, tmp_path: Path) -> None:
+    source = ("--data", data, "--format", "300w", *SMALL, "--epochs", "1")
+    run = tmp_path / "run"
+    options = ("--uncertainty", "--likelihood", "gaussian", "--likelihood-gradient", "bounded")
+    result = train(*source, *options, "--likelihood-weight", "0.2", "--out", run)
+    assert result.exit_code == 0, result.output
+    assert "uncertainty" in (run / "history.csv").read_text().splitlines()[0].split(",")
+    model = open_float_model(run, mean=None, scale=None).model
+    assert model.output_shape["uncertainty"] == (None, 68)
+    settings = TrainConfig.load(run / "config.toml")
+    assert (settings.likelihood, settings.likelihood_gradient) == ("gaussian", "bounded")
+    assert settings.likelihood_weight == 0.2
+
+
+def test_settings_of_an_uncertainty_that_is_not_trained_are_refused(
+    data: Path, tmp_path: Path
+) -> None:
+    source = ("--data", data, "--format", "300w", *SMALL, "--out", tmp_path / "run")
+    result = train(*source, "--likelihood", "gaussian")
+    assert result.exit_code == 2
+    assert "--likelihood needs --uncertainty" in result.stderr
+
+
 @pytest.mark.parametrize("moved", ["data", "val"])
 def test_a_run_goes_on_where_its_data_lies_now(
     moved: str, drawn_faces: Callable[..., Path], tmp_path: Path
