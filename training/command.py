@@ -93,6 +93,18 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     "harder than others) or full.",
     click.Choice(list(LIKELIHOOD_GRADIENTS)),
 )
+@click.option(
+    "--visibility/--no-visibility",
+    default=DEFAULTS["visibility"],
+    show_default=True,
+    help="Give the model a fourth output: which landmarks can be seen. It learns it where the data "
+    "says so: rendered people, MERL-RAV, CSV (docs/data.md).",
+)
+@setting(
+    "visibility_subsets",
+    "Visibility: learn it from these subsets alone: SUBSET,...  [default: all that have marks]",
+)
+@setting("visibility_weight", "Visibility: what its loss counts beside 1 for the landmarks.")
 @setting(
     "augmentation",
     "How much training pictures are changed: full for photographs, light for drawn faces.",

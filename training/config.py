@@ -62,6 +62,11 @@ class TrainConfig:
             features, and none shall be lost to it.
         likelihood_gradient: name in ``catalogue.LIKELIHOOD_GRADIENTS``: whether the likelihood
             moves the landmarks.
+        visibility: give the network the output ``visibility`` and train it where data says which
+            points can be seen.
+        visibility_subsets: ``SUBSET,...`` whose visibility is believed: a format may have marks
+            that a data set's makers did not set. Empty = wherever the data has marks.
+        visibility_weight: of the cross-entropy beside 1 for the landmarks, as for the likelihood.
         input_size: side of the model's input, pixels.
         teacher: .npz of a larger network's landmarks (``teacher_labels.Teacher``); empty = none.
         teacher_share: ``SUBSET=SHARE,...``, or a share for all others, of the teacher in
@@ -104,6 +109,9 @@ class TrainConfig:
     likelihood: str = "laplace"
     likelihood_weight: float = 0.1
     likelihood_gradient: str = "stop"
+    visibility: bool = False
+    visibility_subsets: str = ""
+    visibility_weight: float = 0.1
     input_size: int = 112
     teacher: str = ""
     teacher_share: str = ""
@@ -184,6 +192,7 @@ class TrainConfig:
             ("learning_rate", 0.0, 1.0),
             ("gradient_norm", 0.0, float("inf")),
             ("likelihood_weight", 0.0, MAX_TERM_WEIGHT),
+            ("visibility_weight", 0.0, MAX_TERM_WEIGHT),
         ):
             value = getattr(self, name)
             if not low < value <= high:
@@ -203,6 +212,8 @@ class TrainConfig:
             ("likelihood", "--uncertainty", not self.uncertainty),
             ("likelihood_weight", "--uncertainty", not self.uncertainty),
             ("likelihood_gradient", "--uncertainty", not self.uncertainty),
+            ("visibility_subsets", "--visibility", not self.visibility),
+            ("visibility_weight", "--visibility", not self.visibility),
         ):
             if is_dead and getattr(self, name) != getattr(type(self), name):
                 raise UsageError(f"--{name.replace('_', '-')} needs {other}")
@@ -211,7 +222,8 @@ class TrainConfig:
     @property
     def extra_outputs(self) -> tuple[str, ...]:
         """The network's outputs beside landmarks and pose, as ``networks.build`` takes them."""
-        return ("uncertainty",) if self.uncertainty else ()
+        outputs = {"uncertainty": self.uncertainty, "visibility": self.visibility}
+        return tuple(name for name, wanted in outputs.items() if wanted)
 
     def extra_terms(self) -> "ExtraTerms":
         """How the extra outputs are trained. It imports TensorFlow."""
@@ -221,6 +233,7 @@ class TrainConfig:
             likelihood=self.likelihood,
             likelihood_weight=self.likelihood_weight,
             likelihood_gradient=self.likelihood_gradient,
+            visibility_weight=self.visibility_weight,
         )
 
     def teacher_shares(self) -> dict[str, float]:

@@ -32,6 +32,7 @@ from asmnet_kit.training.data.batches import (
     batches_for,
     crop_of,
     require_batch,
+    require_visibility,
     run_sampling,
 )
 from asmnet_kit.training.data.prepared import prepared_faces
@@ -202,6 +203,7 @@ def _train(
     if config.init_from and starts:
         open_source(config.init_from)
     sources = choose_sources(config)
+    require_visibility(config, sources.train.faces)
     require_batch(
         run_sampling(config, sources.train.faces).epoch_size,
         config.batch_size,

@@ -151,7 +151,7 @@ def _calibrate(result: "Evaluation", plausibility: "Plausibility | None", path: 
     from dataclasses import replace
 
     from asmnet_kit.base.console import stderr
-    from asmnet_kit.face.plausibility import LogisticFit
+    from asmnet_kit.face.logistic_fit import LogisticFit
 
     if plausibility is None or result.residual is None:
         return  # refused before

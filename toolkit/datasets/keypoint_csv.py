@@ -7,9 +7,11 @@
   picture with others gets ``#1``, ``#2`` ... behind its name.
 - ``x0,y0`` ... ``x67,y67`` (or ``x97,y97``; numbering may also start at 1) are pixels, 0-based:
   (0, 0) is the centre of the top-left pixel. Empty cells are a point without a label.
-- Optional columns, found by their names: ``yaw``, ``pitch``, ``roll`` (degrees, signs:
-  asmnet_kit.face.pose), ``box_x0``, ``box_y0``, ``box_x1``, ``box_y1`` (a detector's box),
-  ``subset`` (several with ``;`` between them) and ``split``. Other columns are ignored.
+- Optional columns, found by their names: ``v0`` ... (1 for a point that can be seen, 0 for one that
+  is hidden, empty where it is not known; numbered as x and y are), ``yaw``, ``pitch``, ``roll``
+  (degrees, signs: asmnet_kit.face.pose), ``box_x0``, ``box_y0``, ``box_x1``, ``box_y1`` (a
+  detector's box), ``subset`` (several with ``;`` between them) and ``split``. Other columns are
+  ignored.
 - Without a header the columns are the path and the pairs, nothing else.
 - Every ``*.csv`` below the folder is read; a file called train.csv, val.csv or test.csv is that
   split, as a folder of that name would be. A path of a single .csv file is a data set, too, whose
@@ -41,7 +43,7 @@ from asmnet_kit.datasets.folders import (
 from asmnet_kit.datasets.pts import check_usable
 from asmnet_kit.face.schemes import SCHEMES
 
-COORDINATE = re.compile(r"([xy])_?(\d+)")
+COORDINATE = re.compile(r"([xyv])_?(\d+)")
 POSE = ("yaw", "pitch", "roll")
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
 
@@ -52,6 +54,7 @@ class _Columns:
 
     width: int
     coordinates: tuple[int, ...]  # x0, y0, x1, y1 ...
+    visibility: tuple[int, ...] = ()  # v0, v1 ...
     pose: tuple[int, ...] = ()
     box: tuple[int, ...] = ()
     subset: int | None = None
@@ -198,7 +201,8 @@ def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
         name = cell.strip().lower()
         match = COORDINATE.fullmatch(name)
         if match and index > 0:
-            numbers.add(int(match[2]))
+            if match[1] != "v":
+                numbers.add(int(match[2]))
             name = f"{match[1]}{int(match[2])}"
         if name and name in at:
             raise DatasetError(f"{path}: the column {name!r} appears twice")
@@ -209,7 +213,8 @@ def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
         )
     first = min(1, *numbers)
     wanted = [f"{axis}{i}" for i in range(first, max(numbers) + 1) for axis in "xy"]
-    for group in (wanted, POSE, BOX):
+    visibility = tuple(f"v{i}" for i in range(first, max(numbers) + 1))
+    for group in (wanted, visibility, POSE, BOX):
         missing = [name for name in group if name not in at]
         if missing and (group is wanted or len(missing) < len(group)):
             raise DatasetError(
@@ -223,6 +228,7 @@ def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
     return _Columns(
         width=len(header),
         coordinates=tuple(at[name] for name in wanted),
+        visibility=tuple(at[name] for name in visibility if name in at),
         pose=tuple(at[name] for name in POSE if name in at),
         box=tuple(at[name] for name in BOX if name in at),
         subset=at.get("subset"),
@@ -257,7 +263,21 @@ def _face(row: _Row, name: str) -> Face:
         pose=pose,
         detector_box=box,
         split=row.split,
+        visibility=_visibility([row.cells[index] for index in row.columns.visibility]),
     )
+
+
+def _visibility(cells: Sequence[str]) -> NDArray[np.float32] | None:
+    """1 seen, 0 hidden, NaN unknown; None where nothing is known.
+
+    Raises:
+        DatasetError: another number.
+    """
+    numbers = _numbers(cells)
+    known = numbers[np.isfinite(numbers)]
+    if not np.isin(known, (0, 1)).all():
+        raise DatasetError("expected 1 (seen), 0 (hidden) or an empty cell in v0, v1 ...")
+    return numbers if len(known) else None
 
 
 def _numbers(cells: Sequence[str]) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from asmnet_kit.base.files import replacing
 from asmnet_kit.base.silent_stderr import silent_stderr
 from asmnet_kit.face.pictures import Image
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no sigma, visible, confidence and confidence_from
 USUAL_FPS = 30.0  # where a file or a camera does not say
 MAX_FPS = 1000.0  # what says more says nonsense
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}  # OpenCV's wheels write both without another library

@@ -10,7 +10,7 @@ ones (OpenCV releases Python's lock), so the step never waits for a picture.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ from asmnet_kit.training.data.augment import (
     draw_transform,
     generator,
 )
-from asmnet_kit.training.data.sampling import Sampling, sampling_of, showings
+from asmnet_kit.training.data.sampling import Sampling, require_subsets, sampling_of, showings
 from asmnet_kit.training.subset_options import subset_names
 
 ORDER_STREAM = 2**32 - 1  # the "face" whose random numbers shuffle an epoch: no face has it
@@ -48,11 +48,14 @@ class Targets:
         upright: float32 [F, N, 2], fractions of the un-augmented crop; 0 where there is no label.
         visible: float32 [F, N], 0 where there is no label, else what an error counts there.
         pose: float32 [F, 3] yaw, pitch, roll in degrees; NaN where it is not known.
+        visibility: float32 [F, N], 1 where a point can be seen, 0 where it is hidden; NaN where it
+            is not known.
     """
 
     upright: NDArray[np.float32]
     visible: NDArray[np.float32]
     pose: NDArray[np.float32]
+    visibility: NDArray[np.float32]
 
     def mean_shape(self) -> NDArray[np.float32]:
         """float32 [N, 2]: each point's mean where it has a label, 0 where it never has one."""
@@ -76,12 +79,17 @@ def pose_of(face: Face, scheme: Scheme) -> NDArray[np.float32] | None:
 
 
 def targets_of(
-    faces: Sequence[Face], scheme: Scheme, weights: Mapping[str, NDArray[np.float32]] | None = None
+    faces: Sequence[Face],
+    scheme: Scheme,
+    weights: Mapping[str, NDArray[np.float32]] | None = None,
+    *,
+    visibility_subsets: Collection[str] = (),
 ) -> Targets:
     """Landmarks and poses of ``faces`` as training targets.
 
     Args:
         weights: face's name -> float32 [N], what its labels count; 1 where it is not in it.
+        visibility_subsets: whose faces' visibility is believed; that of every face by default.
 
     Raises:
         DatasetError: a face has fewer than two labelled points.
@@ -98,7 +106,33 @@ def targets_of(
     for index, face in enumerate(faces):
         if weights and face.name in weights:
             counts[index] *= weights[face.name]
-    return Targets(upright=upright, visible=counts, pose=pose)
+    visibility = np.full(counts.shape, np.nan, np.float32)
+    for index, face in enumerate(faces):
+        if face.visibility is not None and _is_believed(face, visibility_subsets):
+            visibility[index] = face.visibility
+    return Targets(upright=upright, visible=counts, pose=pose, visibility=visibility)
+
+
+def require_visibility(config: TrainConfig, faces: Sequence[Face]) -> None:
+    """Check that a run that is to learn visibility has faces to learn it from.
+
+    Raises:
+        UsageError: it has none, or the option names a subset that no face is in.
+    """
+    if not config.visibility:
+        return
+    names = subset_names(config.visibility_subsets)
+    require_subsets(faces, names, option="--visibility-subsets")
+    if all(face.visibility is None for face in faces if _is_believed(face, names)):
+        raise UsageError(
+            "--visibility: no training face says which points can be seen. Rendered people do "
+            "(asmnet-kit data synthesize --kind people), MERL-RAV's files, and CSV with the "
+            "columns v0, v1 ...: add some, or leave it out"
+        )
+
+
+def _is_believed(face: Face, visibility_subsets: Collection[str]) -> bool:
+    return not visibility_subsets or not set(face.subsets).isdisjoint(visibility_subsets)
 
 
 class AugmentedFace(NamedTuple):
@@ -109,12 +143,14 @@ class AugmentedFace(NamedTuple):
         transform: float32 [2, 3], fractions of the upright crop to fractions of this one.
         flipped: whether it is mirrored.
         pose: float32 [3], yaw, pitch, roll in degrees of this crop; NaN where unknown.
+        visibility: float32 [N], as in ``Targets``, after what augmentation put in front.
     """
 
     image: Image
     transform: NDArray[np.float32]
     flipped: bool
     pose: NDArray[np.float32]
+    visibility: NDArray[np.float32]
 
 
 def require_batch(faces: int, batch_size: int, *, replicas: int = 1) -> None:
@@ -202,7 +238,7 @@ class FaceBatches:
             values = tf.numpy_function(
                 lambda chosen: self._assemble(chosen, index),
                 [shown],
-                [tf.uint8, tf.float32, tf.float32, tf.float32, tf.bool, tf.float32],
+                [tf.uint8, *[tf.float32] * 3, tf.bool, *[tf.float32] * 2],
                 stateful=False,
             )
             return self._with_shapes(values, share)
@@ -223,12 +259,29 @@ class FaceBatches:
         face, random = self.faces[index], generator(self.seed, epoch, index, showing)
         moved = draw_transform(self.ranges, random)
         image = cut(face.picture.read(), crop_of(face, self.size), moved.matrix)
+        covered = np.zeros((self.size, self.size), np.bool_)
         return AugmentedFace(
-            image=change_pixels(image, self.ranges, random),
+            image=change_pixels(image, self.ranges, random, covered),
             transform=moved.matrix,
             flipped=moved.flipped,
             pose=moved.pose(self.targets.pose[index]),
+            visibility=self._visibility(index, moved.matrix, covered),
         )
+
+    def _visibility(
+        self, index: int, transform: NDArray[np.float32], covered: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """What is known of a face's points, 0 for those under a ``covered`` pixel of the crop."""
+        known = self.targets.visibility[index]
+        if not covered.any() or np.isnan(known).all():
+            return known
+        moved = self.targets.upright[index] @ transform[:, :2].T + transform[:, 2]
+        pixels = np.rint(self.size * moved + (self.size - 1) / 2).astype(int)
+        inside = ((pixels >= 0) & (pixels < self.size)).all(axis=1)
+        column, row = np.where(inside[:, None], pixels, 0).T
+        under = inside & covered[row, column]
+        labelled = self.targets.visible[index] > 0
+        return np.where(under & labelled & np.isfinite(known), np.float32(0), known)
 
     def _assemble(self, shown: NDArray[np.int64], epoch: int) -> tuple[NDArray[Any], ...]:
         """The values of a ``Batch``, in its order; ``shown`` is [B, 2], as in ``order``."""
@@ -241,15 +294,15 @@ class FaceBatches:
         except OSError as error:
             self._failure = DatasetError(f"{error.filename}: {error.strerror}")
             raise
-        image, transform, flipped, pose = (
+        image, transform, flipped, pose, visibility = (
             np.stack(values) for values in zip(*samples, strict=True)
         )
         upright, visible = self.targets.upright[indices], self.targets.visible[indices]
-        return image, upright, visible, transform, flipped, pose
+        return image, upright, visible, transform, flipped, pose, visibility
 
     def _with_shapes(self, values: list[tf.Tensor], batch: int) -> Batch:
         points = self.scheme.points
-        image, upright, visible, transform, flipped, pose = values
+        image, upright, visible, transform, flipped, pose, visibility = values
         return Batch(
             image=tf.ensure_shape(image, [batch, self.size, self.size, 3]),
             upright=tf.ensure_shape(upright, [batch, points, 2]),
@@ -257,6 +310,7 @@ class FaceBatches:
             transform=tf.ensure_shape(transform, [batch, 2, 3]),
             flipped=tf.ensure_shape(flipped, [batch]),
             pose=tf.ensure_shape(pose, [batch, 3]),
+            visibility=tf.ensure_shape(visibility, [batch, points]),
         )
 
 
@@ -289,7 +343,12 @@ def batches_for(
         batch_size=batch_size,
         seed=seed,
         ranges=AUGMENTATIONS[config.augmentation],
-        targets=targets_of(faces.faces, faces.scheme, label_weights),
+        targets=targets_of(
+            faces.faces,
+            faces.scheme,
+            label_weights,
+            visibility_subsets=subset_names(config.visibility_subsets),
+        ),
         sampling=run_sampling(config, faces.faces),
     )
 

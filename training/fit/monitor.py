@@ -30,6 +30,7 @@ UNITS = {
     "landmark": "mse + alpha asm (Eq. 9), or the unit of the chosen loss",
     "pose": "(degrees / 90) squared per angle (Eq. 11)",
     "uncertainty": "negative log-likelihood of a point's errors, hundredths of the crop's side",
+    "visibility": "cross-entropy of the points of which it is known, nats",
     "nme_percent": "training batches with augmentation, percent of the outer eye distance",
     "val_nme_percent": "validation, averaged weights, as evaluate measures it",
     "val_yaw_mae_deg": "validation, degrees",

@@ -60,6 +60,7 @@ class ExtraTerms:
     likelihood: str = "laplace"
     likelihood_weight: float = 0.1
     likelihood_gradient: str = "stop"
+    visibility_weight: float = 0.1
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -87,3 +88,13 @@ class ExtraTerms:
             error = tf.stop_gradient(error) + passed * (error - tf.stop_gradient(error))
         cost, _ = COSTS[self.likelihood](tf.abs(error), sigma)
         return uncertainty + tf.reduce_mean(cost, axis=-1)
+
+
+def cost_of_visibility(logit: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:
+    """The cross-entropy of each point, float32 [B, N], nats.
+
+    Args:
+        logit: [B, N], the network's output.
+        seen: [B, N], 0..1, finite.
+    """
+    return tf.nn.sigmoid_cross_entropy_with_logits(labels=seen, logits=logit)

@@ -19,7 +19,7 @@ from asmnet_kit.face.pose import POSE_UNIT_DEGREES
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.training.batch import Batch, move_labels, swap_pairs
 from asmnet_kit.training.loss.asm_operator import AsmOperator
-from asmnet_kit.training.loss.extra_terms import ExtraTerms
+from asmnet_kit.training.loss.extra_terms import ExtraTerms, cost_of_visibility
 
 POSE_WEIGHT = 0.5  # of L_pose in the total, beside 1 for the landmarks (the paper's slides)
 
@@ -37,6 +37,7 @@ TERM_UNITS = {
     "landmark": "mse + alpha asm, or the unit of the chosen loss",
     "pose": "(degrees / 90) squared per angle",
     "uncertainty": "negative log-likelihood of a point's errors, per coordinate",
+    "visibility": "cross-entropy, nats per point",
     "total": "landmark + 0.5 pose + the others by their weights",
 }
 
@@ -167,8 +168,8 @@ class AsmLoss:
 
         Args:
             batch: see ``Batch``.
-            prediction: ``landmarks`` [B, 2N] and ``pose`` [B, 3] of a network, ``uncertainty``
-                [B, N] where it has that output.
+            prediction: ``landmarks`` [B, 2N] and ``pose`` [B, 3] of a network, ``uncertainty`` and
+                ``visibility`` [B, N] where it has these outputs.
             alpha: weight of L_asm in this epoch (Eq. 10).
 
         Returns:
@@ -177,8 +178,9 @@ class AsmLoss:
             landmarks' part of the total, Eq. 9 or the chosen distance. ``pose`` (Eq. 11): averaged
             over the known angles and the pictures. ``uncertainty``, where it is predicted: the
             negative log-likelihood (``extra_terms``) over the labelled points and the pictures.
-            ``total`` = landmark + 0.5 pose + the extra terms by their weights. Means are those of
-            ``mean_over_labels``.
+            ``visibility``, where it is predicted: the cross-entropy over the points of which it is
+            known, with or without a label, and the pictures. ``total`` = landmark + 0.5 pose + the
+            extra terms by their weights. Means are those of ``mean_over_labels``.
         """
         G, labelled = self.truth(batch)
         P = tf.reshape(tf.cast(prediction["landmarks"], tf.float32), tf.shape(G))
@@ -202,7 +204,16 @@ class AsmLoss:
             costs = self.extra.cost_of_errors(P - G, prediction["uncertainty"])
             terms["uncertainty"] = mean_over_labels(costs, weight)
             total += self.kind.others * self.extra.likelihood_weight * terms["uncertainty"]
+        if "visibility" in prediction:
+            terms["visibility"] = self._visibility(batch, prediction["visibility"])
+            total += self.kind.others * self.extra.visibility_weight * terms["visibility"]
         return {**terms, "total": total}
+
+    def _visibility(self, batch: Batch, logit: tf.Tensor) -> tf.Tensor:
+        seen = swap_pairs(batch["visibility"], batch["flipped"], self.scheme.mirror)
+        known = tf.math.is_finite(seen)
+        costs = cost_of_visibility(logit, tf.where(known, seen, 0.0))
+        return mean_over_labels(costs, known)
 
     def towards(
         self,
@@ -215,8 +226,8 @@ class AsmLoss:
         Args:
             batch: see ``Batch``; its labels play no part.
             prediction, target: ``landmarks`` [B, 2N] and, in both or neither, ``pose`` [B, 3] and
-                ``uncertainty`` [B, N], of which half the squared difference counts: near the
-                likelihood's minimum that is what a difference costs.
+                ``uncertainty`` and ``visibility`` [B, N]. Of uncertainties half the squared
+                difference counts: near the likelihood's minimum that is what a difference costs.
         """
         unit = _eye_distance(batch["transform"])
         shape = (-1, self.scheme.points, 2)
@@ -234,6 +245,10 @@ class AsmLoss:
             off = prediction["uncertainty"] - target["uncertainty"]
             weight = self.kind.others * self.extra.likelihood_weight
             total += weight * 0.5 * tf.reduce_mean(off**2)
+        if "visibility" in prediction:
+            seen = tf.sigmoid(target["visibility"])
+            costs = cost_of_visibility(prediction["visibility"], seen)
+            total += self.kind.others * self.extra.visibility_weight * tf.reduce_mean(costs)
         return total
 
 

@@ -12,6 +12,7 @@ from collections.abc import Collection
 import tensorflow as tf
 import tf_keras
 
+from asmnet_kit.face.uncertainty import UNCERTAINTY, VISIBILITY
 from asmnet_kit.training.networks.mobilenet_v2_blocks import normalise, relu6
 
 POSE_ANGLES = 3  # yaw, pitch, roll
@@ -21,7 +22,6 @@ POSE_ANGLES = 3  # yaw, pitch, roll
 # Weights near zero let the biases, the mean shape, speak first.
 INITIAL_WEIGHTS_STD = 1e-3
 
-UNCERTAINTY, VISIBILITY = "uncertainty", "visibility"
 EXTRA_OUTPUTS = (UNCERTAINTY, VISIBILITY)  # each [B, N], none by default
 # ln of hundredths of the side: the mean shape, which a network says first, is about 4 away. From
 # e^0 = 1 the first errors would be many sigmas, and the first gradients as large.

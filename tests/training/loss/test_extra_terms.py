@@ -137,6 +137,36 @@ def test_a_teacher_with_the_same_outputs_is_followed_in_its_uncertainty() -> Non
     assert loss.towards(batch(), here, here) == 0
 
 
+def visibility_term(marks: np.ndarray, logit: float, *, flipped: bool = False) -> tf.Tensor:
+    known = {**batch(), "visibility": tf.constant(marks[None], tf.float32)}
+    known["flipped"] = tf.constant([flipped])
+    prediction = {
+        "landmarks": tf.zeros([1, 2 * POINTS]),
+        "visibility": tf.constant(np.r_[logit, np.zeros(POINTS - 1)][None], tf.float32),
+    }
+    return AsmLoss("smooth_l1", scheme=SCHEME_68).terms(known, prediction, 0)["visibility"]
+
+
+def test_visibility_costs_cross_entropy_where_it_is_known() -> None:
+    marks = np.full(POINTS, np.nan)
+    assert visibility_term(marks, 5.0) == 0
+    marks[0] = 1  # seen, with a probability of 3/4 for the logit ln 3
+    np.testing.assert_allclose(visibility_term(marks, math.log(3)), -math.log(0.75), rtol=1e-6)
+    marks[0] = 0
+    np.testing.assert_allclose(visibility_term(marks, math.log(3)), -math.log(0.25), rtol=1e-6)
+    marks[1] = 1  # with 1/2
+    expected = -(math.log(0.25) + math.log(0.5)) / 2
+    np.testing.assert_allclose(visibility_term(marks, math.log(3)), expected, rtol=1e-6)
+
+
+def test_visibility_goes_with_its_point_when_the_face_is_mirrored() -> None:
+    marks = np.full(POINTS, np.nan)
+    marks[16] = 0  # the jaw's other end, which is point 0 of the mirrored face
+    assert visibility_term(marks, 3.0) == math.log(2) * np.float32(1)
+    found = visibility_term(marks, 3.0, flipped=True)
+    np.testing.assert_allclose(found, math.log(1 + math.exp(3)), rtol=1e-6)
+
+
 def test_unknown_likelihoods_and_gradients_are_refused() -> None:
     with pytest.raises(UsageError, match="a likelihood of laplace, gaussian"):
         ExtraTerms(likelihood="cauchy")
