@@ -74,7 +74,10 @@ def expected_nme(
     points = np.asarray(landmarks, np.float64)
     eyes = np.linalg.norm(points[:, first] - points[:, second], axis=-1)
     distance = MEAN_DISTANCE * np.asarray(sigma, np.float64).mean(axis=1)
-    return np.divide(distance, eyes, out=np.full(len(points), np.inf), where=eyes > 0)
+    expected: NDArray[np.float64] = np.divide(
+        distance, eyes, out=np.full(len(points), np.inf), where=eyes > 0
+    )
+    return expected
 
 
 @dataclass(frozen=True)

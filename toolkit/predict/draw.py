@@ -149,12 +149,12 @@ def _ring(canvas: Image, point: Points, colour: Colour, radius: float) -> None:
     """A hollow dot, for a point that is unsure: the picture shows in its middle."""
     if not np.isfinite(point).all():
         return
-    around, thickness = radius + 1, max(1, round(radius / 2))
+    around, thickness = 2 * radius + 1, max(1, round(radius / 2))
     for tone, width in ((OUTLINE, thickness + 2), (colour, thickness)):
         cv2.circle(
             canvas,
             _fixed(point),
-            round((around + thickness) * 2**SUBPIXEL_BITS),
+            round(around * 2**SUBPIXEL_BITS),
             tone,
             width,
             cv2.LINE_AA,

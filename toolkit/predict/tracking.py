@@ -246,7 +246,8 @@ class _Filters:
 def trust_of(sigma: NDArray[np.floating]) -> NDArray[np.float64]:
     """How far the 1 € filter follows each landmark [N]: 1 for the surer half of them."""
     usual = np.median(sigma)
-    return np.clip(usual / np.maximum(sigma, 1e-9), LEAST_TRUST, 1.0).astype(np.float64)
+    trust: NDArray[np.float64] = np.clip(usual / np.maximum(sigma, 1e-9), LEAST_TRUST, 1.0)
+    return trust
 
 
 def _distinct(tracks: list[_Track]) -> list[_Track]:

@@ -272,7 +272,7 @@ class FaceBatches:
         self, index: int, transform: NDArray[np.float32], covered: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
         """What is known of a face's points, 0 for those under a ``covered`` pixel of the crop."""
-        known = self.targets.visibility[index]
+        known: NDArray[np.float32] = self.targets.visibility[index]
         if not covered.any() or np.isnan(known).all():
             return known
         moved = self.targets.upright[index] @ transform[:, :2].T + transform[:, 2]
@@ -281,7 +281,8 @@ class FaceBatches:
         column, row = np.where(inside[:, None], pixels, 0).T
         under = inside & covered[row, column]
         labelled = self.targets.visible[index] > 0
-        return np.where(under & labelled & np.isfinite(known), np.float32(0), known)
+        hidden = under & labelled & np.isfinite(known)
+        return np.asarray(np.where(hidden, np.float32(0), known), np.float32)
 
     def _assemble(self, shown: NDArray[np.int64], epoch: int) -> tuple[NDArray[Any], ...]:
         """The values of a ``Batch``, in its order; ``shown`` is [B, 2], as in ``order``."""

@@ -62,7 +62,8 @@ def test_landmarks_that_are_unsure_or_hidden_are_hollow():
     grey = np.full((400, 400, 3), 128, np.uint8)
     canvas = draw_faces(grey, [face], alone)
     middles = {i: canvas[tuple(np.round(face.landmarks[i]).astype(int)[::-1])] for i in (8, 30, 33)}
-    assert middles[8].tolist() == middles[33].tolist() == [128, 128, 128]
+    for index in (8, 33):
+        assert np.abs(middles[index].astype(int) - 128).max() < 16  # smooth edges reach in a little
     assert np.abs(middles[30].astype(int) - PART_COLOURS["nose_bridge"]).max() < 40
     # A ring is drawn around the hollow ones, in their part's colour.
     for index, part in ((8, "jaw"), (33, "nostrils")):
