@@ -237,7 +237,7 @@ def unlike_faces(accuracies: Sequence[dict[str, Any]]) -> tuple[str, ...]:
 
     differ = [fact for fact in ACCURACY_FACTS if len(values(fact)) > 1]
     for fact in NEWER_ACCURACY_FACTS:
-        versions = [value.partition(":")[0] for value in values(fact) - {"null"}]
+        versions = [value.rpartition(":")[0] for value in values(fact) - {"null"}]
         differ += [fact] if len(versions) > len(set(versions)) else []
     return tuple(differ)
 
