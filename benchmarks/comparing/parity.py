@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,8 @@ class Row:
         max_px, mean_px: the same in pixels of the crop.
         nme_percent: on the faces.
         agrees: within the tolerance; None where it is another model (the float one).
+        outputs: of the model's other outputs, by name: the ``mean`` and the ``max`` difference, in
+            steps of the output's scale, or of float outputs as they are; None where none was seen.
     """
 
     kernels: str
@@ -67,6 +69,7 @@ class Row:
     mean_px: float | None = None
     nme_percent: float | None = None
     agrees: bool | None = None
+    outputs: dict[str, dict[str, float]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -130,7 +133,8 @@ def compare_kernels(
     runtime = open_runtime(model)
     info = runtime.outputs[LANDMARKS]
     tolerances = _tolerances(info, metadata.input_size)
-    compared = _Comparison(faces, info, metadata.input_size, tolerances)
+    others = {name: found for name, found in runtime.outputs.items() if name != LANDMARKS}
+    compared = _Comparison(faces, info, metadata.input_size, tolerances, others)
     raw = input_values(faces.pixels, runtime.inputs["image"])
     litert = f"{runtime.name} {runtime.version}"
     with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as folder:
@@ -165,10 +169,17 @@ class _Comparison:
     """Everything is compared with the first outputs that come along."""
 
     def __init__(
-        self, faces: FaceCrops, info: TensorInfo, size: int, tolerances: tuple[float, float]
+        self,
+        faces: FaceCrops,
+        info: TensorInfo,
+        size: int,
+        tolerances: tuple[float, float],
+        others: Mapping[str, TensorInfo],
     ) -> None:
         self.faces, self.info, self.size, self.tolerances = faces, info, size, tolerances
+        self.others = others
         self.first: NDArray[np.float32] | None = None
+        self.first_others: dict[str, NDArray[np.float32]] = {}
 
     def row(
         self, kernels: str, what: str, outputs: Mapping[str, NDArray[Any]] | None, problem: str
@@ -176,7 +187,21 @@ class _Comparison:
         """The row of a kernel that ran, or did not."""
         if outputs is None:
             return Row(kernels, what, problem=problem)
-        return self.real(kernels, what, dequantize(outputs[LANDMARKS], self.info))
+        row = self.real(kernels, what, dequantize(outputs[LANDMARKS], self.info))
+        found = {name: self._difference(name, outputs[name]) for name in self.others}
+        steps = [
+            difference for name, difference in found.items() if self.others[name].scale is not None
+        ]
+        close = all(d["mean"] <= MEAN_LEVELS and d["max"] <= MAX_LEVELS for d in steps)
+        return replace(row, outputs=found, agrees=bool(row.agrees) and close)
+
+    def _difference(self, name: str, raw: NDArray[Any]) -> dict[str, float]:
+        """Of an output beside the landmarks, to that of the first kernels."""
+        info = self.others[name]
+        real = dequantize(raw, info)
+        first = self.first_others.setdefault(name, real)
+        steps = np.abs(real - first) / (info.scale or 1.0)
+        return {"mean": float(steps.mean()), "max": float(steps.max())}
 
     def real(
         self, kernels: str, what: str, landmarks: NDArray[np.float32], *, same: bool = True
