@@ -111,8 +111,7 @@ def _refuse_other_outputs(outcome: "Parity", worst: "Row") -> None:
     """
     within = (worst.mean_px or 0.0) <= outcome.tolerance_mean_px
     if within and (worst.max_px or 0.0) <= outcome.tolerance_max_px and worst.outputs:
-        name = max(worst.outputs, key=lambda output: worst.outputs[output]["mean"])
-        found = worst.outputs[name]
+        name, found = max(worst.outputs.items(), key=lambda output: output[1]["mean"])
         raise GateError(
             f"{worst.kernels} ({worst.what}): the output {name} differs by {found['mean']:.2f} "
             f"levels on average and {found['max']:.0f} at most, more than rounding explains. Do "

@@ -255,7 +255,7 @@ def _refuse_keras_3(path: Path) -> None:
 
 
 def _named(model: tf_keras.Model, path: Path) -> tf_keras.Model:
-    """``model`` with its one or two outputs called by what they hold.
+    """``model`` with its outputs called by what they hold.
 
     Raises:
         ModelError: other outputs than landmarks and a pose.
