@@ -272,8 +272,8 @@ def _named(model: tf_keras.Model, path: Path) -> tf_keras.Model:
     if None in found or "landmarks" not in found or len(set(found)) != len(found):
         expected = " or ".join(str(2 * points) for points in SCHEMES)
         raise ModelError(
-            f"{path}: expected an output [B, {expected}] of landmarks, at most one "
-            f"[B, {POSE_WIDTH}] of the pose, and [B, N] called {UNCERTAINTY} or {VISIBILITY}; got "
+            f"{path}: expected an output [B, {expected}] of landmarks and, if any, others "
+            f"[B, {POSE_WIDTH}] of the pose, [B, N] called {UNCERTAINTY} or {VISIBILITY}; got "
             + ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in tensors)
             + ". For other outputs leave --format out: pictures alone will do"
         )
