@@ -8,8 +8,8 @@ INSTALLED := $(VENV)/.installed
 OUT ?= quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help dev quickstart test test-next lint format types docs clean
-.PHONY: bench-harness bench-report bench-train asm-study bench-synthetic reference bench-video bench-quantize people-assets
+.PHONY: help dev quickstart test test-next fuzz lint format types docs clean
+.PHONY: bench-harness bench-report bench-train asm-study bench-synthetic reference bench-video bench-quantize people-assets people-portraits
 .PHONY: golden android android-test ship-model tflite-runtime
 
 help: ## list the targets
@@ -49,6 +49,10 @@ test-next: $(NEXT)/bin/python ## run the tests against tf-nightly and its like: 
 $(NEXT)/bin/python:
 	@$(call new_venv,$(NEXT))
 
+# A short run is one of the tests. A fault prints the command that repeats it alone.
+fuzz: $(INSTALLED) ## damaged inputs at every door: ARGS="--seed 7 --count 100000 --door tflite --jobs 2"
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
+
 lint: $(INSTALLED) ## ruff: rules and formatting
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -63,8 +67,9 @@ types: $(INSTALLED) ## mypy, strict
 	@ln -s $(CURDIR)/toolkit/* $(CURDIR)/training $(CURDIR)/quantize $(CURDIR)/benchmarks build/namespace/asmnet_kit/
 	@MYPYPATH=build/namespace $(BIN)/mypy -p asmnet_kit
 
-docs: $(INSTALLED) ## write docs/commands.md, docs/architecture.md and the lists of rooms from the code
+docs: $(INSTALLED) ## write docs/commands.md, architecture.md, robustness.md and the lists of rooms from the code
 	@$(BIN)/python docs/commands.py
+	@$(BIN)/python docs/robustness.py
 	@$(BIN)/python docs/architecture.py
 
 # tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own, for parity and Coral.
@@ -126,6 +131,9 @@ ship-model: $(INSTALLED) ## put MODEL into the kit as NAME, with a card made of 
 people-assets: $(INSTALLED) ## pack the CC0 head of rendered people: toolkit/people/head.npz
 	@$(BIN)/python -m pip install --quiet --no-deps --target build/people/openexr 'OpenEXR==3.5.3'
 	@PYTHONPATH=build/people/openexr $(BIN)/python -m asmnet_kit.training.studies.pack_people $(ARGS)
+
+people-portraits: $(INSTALLED) ## label photographs by a face mesh and turn them: ARGS="--pictures DIR --out OUT"
+	@$(BIN)/python -m asmnet_kit.training.studies.portraits.command $(ARGS)
 
 golden: $(INSTALLED) ## write the golden files that the phone app's tests compare with
 	@$(BIN)/python android_demo/tools/golden.py

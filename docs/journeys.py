@@ -88,7 +88,7 @@ JOURNEYS = (
                 "Face: file, offset, length",
             ),
             Step(
-                "training.data.batches:batches_for",
+                "training.data.run_batches:batches_for",
                 "Makes whole batches in threads; each follows from seed and epoch.",
                 "FaceBatches",
             ),

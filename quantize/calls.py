@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.base.model_kind import model_kind
 from asmnet_kit.quantize.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class SourceCall:
             UsageError: naming the first one.
         """
         for name in ("input_mean", "input_scale"):
-            if getattr(self, name) is not None and self.run.suffix != ".keras":
+            if getattr(self, name) is not None and model_kind(self.run) != "keras":
                 raise UsageError(
                     f"{option_of(name)} is for a .keras file of your own; a run has the kit's "
                     "input: leave it out"
@@ -97,7 +98,7 @@ class QuantizeCall(SourceCall):
             self._refuse_what_needs_faces()
 
     def _refuse_what_needs_faces(self) -> None:
-        if self.run.suffix != ".keras":
+        if model_kind(self.run) != "keras":
             raise UsageError("expected --format, how --data is laid out: a run predicts landmarks")
         for name in self.NEED_FACES:
             if getattr(self, name) is not None:

@@ -17,7 +17,8 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
-from asmnet_kit.base.files import write_bytes
+from asmnet_kit.base.files import require_exists, write_bytes
+from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.pictures import Image, read_image
 from asmnet_kit.quantize.convert import convert
@@ -136,17 +137,26 @@ def load_pictures(folder: Path, count: int, *, size: int) -> Image:
     """Up to ``count`` pictures below a folder, spread evenly, uint8 [N, size, size, 3], RGB.
 
     Raises:
-        DatasetError: none are there, or one cannot be read.
+        UsageError: there is no such folder.
+        DatasetError: none are there, or too many cannot be read; fewer are left out and told.
     """
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
+    require_exists(folder, expected="a folder of pictures")
+    found = sorted(
+        p for p in folder.rglob("*") if p.suffix.lower() in PICTURES and not p.name.startswith(".")
+    )
     if not found:
         raise DatasetError(
             f"{folder}: expected pictures ({', '.join(PICTURES)}) below this folder, found none"
         )
     chosen = np.unique(np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int))
     pictures = []
+    left_out = LeftOut(str(folder), len(chosen))
     for index in chosen:
-        picture = read_image(found[index])
+        try:
+            picture = read_image(found[index])
+        except DatasetError as error:
+            left_out.add(str(found[index]), error)
+            continue
         shrinks = size < max(picture.shape[:2])
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         pictures.append(cv2.resize(picture, (size, size), interpolation=interpolation))

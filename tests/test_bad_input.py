@@ -7,7 +7,6 @@ and most of them what was expected.
 import copy
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -15,7 +14,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,6 +24,7 @@ from click.testing import CliRunner, Result
 from asmnet_kit.base.errors import KitError
 from asmnet_kit.base.files import replacing
 from asmnet_kit.cli import main
+from disks import largest_file
 from wording import SETTINGS_STAY, TRUNCATED_JPEG
 
 KIT = (sys.executable, "-m", "asmnet_kit")
@@ -94,7 +93,7 @@ SPOILERS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda picture: picture.write_bytes(picture.read_bytes()[:900]),
         TRUNCATED_JPEG,
     ),
-    "an empty picture": (lambda picture: picture.write_bytes(b""), "got 0 bytes"),
+    "an empty picture": (lambda picture: picture.write_bytes(b""), "got an empty file"),
     "a picture that is none": (lambda picture: picture.write_text("x" * 99), "OpenCV can read"),
     "a missing picture": (lambda picture: picture.unlink(), "no picture face_000000.jpg"),
     "67 points": (
@@ -133,6 +132,18 @@ def test_one_bad_file_among_many_is_left_out_and_told(
     result = kit("evaluate", make_tflite(), "--data", folder, "--format", "300w", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["faces"] == 23  # stdout is JSON and nothing else
+    assert TRUNCATED_JPEG in result.stderr
+
+
+def test_quantize_leaves_out_a_bad_picture_as_train_does(
+    run: Path, folder_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = folder_of(SPOILERS["a truncated JPEG"][0], count=30)
+    arguments = ("--data", folder, "--format", "300w", "--calibration-faces", 40)
+    out = tmp_path / "models"
+    result = kit("quantize", run, *arguments, "--recipe", "ptq_w8a8", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert list(out.glob("*.tflite"))
     assert TRUNCATED_JPEG in result.stderr
 
 
@@ -416,17 +427,6 @@ def test_the_error_of_a_failed_write_names_the_file_asked_for(tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="expected a folder, found a file there"):
         replacing(tmp_path / "file" / "x").__enter__()
-
-
-@contextmanager
-def largest_file(size_bytes: int) -> Iterator[None]:
-    """Writing beyond this fails with EFBIG, the way a full disk fails with ENOSPC."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.slow

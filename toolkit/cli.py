@@ -2,13 +2,19 @@
 
 import errno
 import importlib
+import io
+import os
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 import click
 
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import Interrupted, KitError
+from asmnet_kit.base.reading import Unreadable
 
 
 @dataclass(frozen=True)
@@ -80,19 +86,36 @@ COMMANDS: dict[str, LazyCommand] = {
     ),
 }
 
-# What the operating system refuses is the user's to mend: no traceback for these.
+# What becomes of a character that the terminal's encoding lacks: on stdout and on stderr.
+UNPRINTABLE = ("replace", "backslashreplace")
+
+# What the operating system refuses is the user's to fix: no traceback for these.
 USER_ERRNOS = {
     errno.EACCES,
+    errno.EBUSY,
     errno.EDQUOT,
     errno.EEXIST,
     errno.EFBIG,
+    errno.EIO,
     errno.EISDIR,
+    errno.ELOOP,
+    errno.EMFILE,
     errno.ENAMETOOLONG,
+    errno.ENFILE,
+    errno.ENODEV,
     errno.ENOENT,
+    errno.ENOMEM,
     errno.ENOSPC,
     errno.ENOTDIR,
+    errno.ENOTEMPTY,
+    errno.ENOTSUP,
+    errno.ENXIO,
     errno.EPERM,
     errno.EROFS,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.ETXTBSY,
+    errno.EXDEV,
 }
 
 
@@ -115,10 +138,43 @@ class _ErrorsInOneLine:
         except KeyboardInterrupt as error:
             raise KitFailure("interrupted", Interrupted.exit_code) from error
         except OSError as error:
-            if error.errno not in USER_ERRNOS:
-                raise
-            where = f"{error.filename}: " if error.filename else ""
-            raise KitFailure(f"{where}{error.strerror}", KitError.exit_code) from error
+            _fail(error)
+        except MemoryError as error:
+            raise KitFailure("not enough memory for this input", KitError.exit_code) from error
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """As click's, on terminals of any encoding; what cannot be printed is one line, too."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a test's own stream takes everything
+                stream.reconfigure(errors=UNPRINTABLE[stream is sys.stderr])
+        try:
+            try:
+                return super().main(*args, **kwargs)  # type: ignore[misc]  # click.Command's
+            finally:
+                sys.stdout.flush()  # a full disk is told here, not by the interpreter's end
+        except OSError as error:
+            _discard(sys.stdout)
+            try:
+                _fail(error)
+            except KitFailure as failure:
+                failure.show()
+                raise SystemExit(failure.exit_code) from error
+
+
+def _fail(error: OSError) -> NoReturn:
+    """Raise what the operating system refused as one line, or ``error`` where that is a bug."""
+    if error.errno not in USER_ERRNOS and not isinstance(error, Unreadable):
+        raise error
+    where = f"{error.filename}: " if error.filename else ""
+    raise KitFailure(f"{where}{error.strerror}", KitError.exit_code) from error
+
+
+def _discard(stream: TextIO) -> None:
+    """Let what a stream still holds go nowhere, or the interpreter would stumble on it again."""
+    with suppress(OSError, ValueError):
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+        stream.flush()
 
 
 class KitCommand(_ErrorsInOneLine, click.Command):

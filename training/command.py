@@ -10,17 +10,19 @@ from typing import Any
 import click
 
 from asmnet_kit.base.errors import Interrupted, UsageError
+from asmnet_kit.base.files import real_home, real_path
 from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.commands.options import (
     DATA,
     Command,
+    DataPath,
     InputPath,
     PluginChoice,
     is_given,
     out_option,
     seed_option,
 )
-from asmnet_kit.datasets.formats import FORMATS
+from asmnet_kit.datasets.formats import FORMATS, PEOPLE
 from asmnet_kit.shipping.shipped import find_model
 from asmnet_kit.training.catalogue import (
     AUGMENTATIONS,
@@ -53,8 +55,21 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 
 
 @click.command()
-@click.option("--data", type=FOLDER, help="Folder of the data set, at any level.")
-@click.option("--format", type=PluginChoice(FORMATS), help="How the data set is laid out.")
+@click.option(
+    "--data",
+    type=DataPath(),
+    help="Folder of the data set, at any level; people with --format people.",
+)
+@click.option(
+    "--format",
+    type=PluginChoice(FORMATS),
+    help="How the data set is laid out; people draws new ones in each epoch, without a folder.",
+)
+@setting(
+    "faces_per_epoch",
+    "How many new people each epoch shows, with --format people.",
+    click.IntRange(min=1),
+)
 @click.option(
     "--recipe",
     metavar="NAME|FILE",
@@ -62,6 +77,7 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 )
 @setting("split", "Train on this split only.  [default: train, if there are splits]")
 @setting("val_data", "Folder to validate on.  [default: the split val, else a hold-out]", FOLDER)
+@setting("val_format", "How --val-data is laid out.  [default: as --format]", PluginChoice(FORMATS))
 @setting("val_share", "Share of the pictures to hold out when there is no other validation data.")
 @setting(
     "points",
@@ -180,6 +196,7 @@ def train(**parameters: Any) -> None:
     \b
     Examples:
       asmnet-kit train --data faces --format 300w --out runs/first
+      asmnet-kit train --data people --format people --faces-per-epoch 5000 --out runs/people
       asmnet-kit train --resume --out runs/first
     """
     run: Path = parameters["out"]
@@ -239,11 +256,17 @@ def given_settings(parameters: dict[str, Any]) -> dict[str, Any]:
     """
     if parameters["resume"] and parameters["recipe"]:
         raise UsageError("a resumed run keeps its settings: leave out --recipe")
-    return {
+    given = {
         name: as_setting(name, value)
         for name, value in parameters.items()
         if name not in INVOCATION and is_given(name)
     }
+    # The renderer rather than a folder; a resumed run may go without --format.
+    if parameters["data"] == Path(PEOPLE) and (
+        parameters["format"] == PEOPLE or not Path(PEOPLE).exists()
+    ):
+        given["data"] = PEOPLE
+    return given
 
 
 def configuration(given: dict[str, Any], recipe_name: str | None) -> TrainConfig:
@@ -270,7 +293,7 @@ def as_setting(name: str, value: Any) -> Any:
     if name == "points":
         return int(value)
     if name == "init_from" and value != IMAGENET:
-        return str(find_model(Path(value).expanduser()).resolve())
+        return str(real_path(find_model(real_home(value))))
     if name in ("data", "val_data", "teacher"):
-        return str(Path(value).expanduser().resolve())
+        return str(real_path(real_home(value)))
     return value

@@ -3,24 +3,20 @@
 import dataclasses
 import json
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asmnet_kit.base import reading
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import write_text
-from asmnet_kit.base.limits import MAX_SEED
+from asmnet_kit.base.limits import MAX_PEOPLE, MAX_SEED
+from asmnet_kit.datasets.formats import PEOPLE
 from asmnet_kit.training.catalogue import IMAGENET
 
 if TYPE_CHECKING:
     from asmnet_kit.training.loss.extra_terms import ExtraTerms
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
 # Type of a field -> types its value may have in a file, where 1 stands for 1.0 too.
@@ -29,9 +25,11 @@ KINDS: dict[Any, tuple[type, ...]] = {
 }  # fmt: skip
 PRECISIONS = ("auto", "float32", "mixed_float16")
 # Where things lie: they may have moved since a run began, and lie elsewhere on another worker.
-PLACES = ("data", "val_data", "teacher", "init_from")
+PLACES = ("data", "val_data", "teacher", "init_from")  # data first
 MAX_SAMPLING_WEIGHT = 1000.0
 MAX_TERM_WEIGHT = 100.0  # of a term of the loss beside the landmarks
+# Settings that speak of the labels, splits and subsets of a folder, which rendered people lack.
+NOT_OF_PEOPLE = ("split", "teacher", "sampling", "clips", "visibility_subsets")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +37,15 @@ class TrainConfig:
     """Everything that decides what a run computes; a resumed run must have the same.
 
     Attributes:
-        data: folder of the training data.
-        format: of the data set and of ``val_data``.
+        data: folder of the training data; ``people`` with that format, which has none.
+        format: of the data set. ``people``: each epoch is of new people, drawn as it goes.
+        faces_per_epoch: new people of an epoch, with the format ``people`` alone; 0 = not given.
         split: train on this split only; empty = ``train`` where there is one, else everything.
-        val_data: folder to validate on; empty = the split ``val``, else a hold-out.
+        val_data: folder to validate on; empty = the split ``val``, else a hold-out; people that
+            are not trained on with the format ``people``.
+        val_format: of ``val_data``; empty = ``format``.
         val_share: of the pictures held out where there is nothing else to validate on: enough for
-            an NME, little enough to be missed.
+            an NME, little enough to be missed. With the format ``people``, of ``faces_per_epoch``.
         points: landmarks, 68 or 98; 0 = what the data has.
         arch: name in ``networks.architectures.ARCHITECTURES``.
         loss: name in ``losses.LOSSES``.
@@ -95,8 +96,10 @@ class TrainConfig:
 
     data: str
     format: str
+    faces_per_epoch: int = 0
     split: str = ""
     val_data: str = ""
+    val_format: str = ""
     val_share: float = 0.1
     points: int = 0
     arch: str = "asmnet"
@@ -214,9 +217,18 @@ class TrainConfig:
             ("likelihood_gradient", "--uncertainty", not self.uncertainty),
             ("visibility_subsets", "--visibility", not self.visibility),
             ("visibility_weight", "--visibility", not self.visibility),
+            ("val_format", "--val-data, whose format it is", not self.val_data),
+            ("faces_per_epoch", f"--format {PEOPLE}, which draws them", not self.draws_people),
         ):
             if is_dead and getattr(self, name) != getattr(type(self), name):
                 raise UsageError(f"--{name.replace('_', '-')} needs {other}")
+        if self.val_format == PEOPLE:
+            raise UsageError(
+                f"expected the --val-format of a folder, got {PEOPLE}: a training on people "
+                "validates on some where --val-data is left out"
+            )
+        if self.draws_people:
+            self.check_people()
         return self
 
     @property
@@ -235,6 +247,53 @@ class TrainConfig:
             likelihood_gradient=self.likelihood_gradient,
             visibility_weight=self.visibility_weight,
         )
+
+    @property
+    def draws_people(self) -> bool:
+        """Whether the training faces are people that are drawn as the run goes."""
+        return self.format == PEOPLE
+
+    def check_people(self) -> None:
+        """Refuse what makes no sense where people are drawn.
+
+        Raises:
+            UsageError: a setting of folders, or a number of people out of range.
+        """
+        if self.data != PEOPLE:
+            raise UsageError(
+                f"--format {PEOPLE} draws its own faces: expected --data {PEOPLE}, got {self.data}"
+            )
+        if self.faces_per_epoch < 1:
+            raise UsageError(
+                f"--format {PEOPLE}: expected --faces-per-epoch from 1, how many new people an "
+                f"epoch shows (for example 5000), got {self.faces_per_epoch or 'none'}"
+            )
+        for name in NOT_OF_PEOPLE:
+            if getattr(self, name):
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is for faces of a folder, people are drawn anew "
+                    "in each epoch: leave it out"
+                )
+        if self.val_data and not self.val_format:
+            raise UsageError(
+                f"--val-data {self.val_data}: expected --val-format, how that folder is laid out"
+            )
+        if self.epochs * self.faces_per_epoch > MAX_PEOPLE:
+            raise UsageError(
+                f"expected at most {MAX_PEOPLE} people in all epochs, got {self.epochs} x "
+                f"{self.faces_per_epoch}: use fewer --faces-per-epoch"
+            )
+        if not self.val_data and self.people_to_validate_on < 1:
+            raise UsageError(
+                f"expected --faces-per-epoch times --val-share people to validate on, got "
+                f"{self.faces_per_epoch} x {self.val_share:g}, less than one: give more, or "
+                "--val-data"
+            )
+
+    @property
+    def people_to_validate_on(self) -> int:
+        """How many people a training on people is validated on, without ``val_data``."""
+        return round(self.val_share * self.faces_per_epoch)
 
     def teacher_shares(self) -> dict[str, float]:
         """``teacher_share`` by subset.
@@ -299,8 +358,9 @@ class TrainConfig:
         ]
 
     def places(self) -> dict[str, str]:
-        """Those of ``PLACES`` that are set."""
-        return {name: getattr(self, name) for name in PLACES if getattr(self, name)}
+        """Those of ``PLACES`` that are set; people are drawn and lie nowhere."""
+        names = PLACES[1:] if self.draws_people else PLACES
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
 
 
 def _require_unicode(name: str, text: str) -> None:
@@ -357,7 +417,6 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: it is no TOML.
     """
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return reading.read_toml(path)
+    except ValueError as error:
         raise UsageError(f"{path}: not TOML ({error})") from error
-    return content

@@ -78,11 +78,17 @@ def require_places(config: TrainConfig, *, where: str, starts: bool) -> None:
 
 
 def dataset_facts(sources: Sources) -> dict[str, Any]:
-    """The manifest's ``dataset``; ``sha256`` and ``labels_sha256`` are of the training faces."""
+    """The manifest's ``dataset``; ``sha256`` and ``labels_sha256`` are of the training faces.
+
+    Where people are drawn as the run goes these are the first of them, and ``people`` says all that
+    the others depend on.
+    """
+    drawn = {} if sources.stream is None else {"people": sources.stream.to_json()}
     return {
         "name": sources.train.name,
         "format": sources.train.format,
-        "counts": {"train": len(sources.train.faces), "val": len(sources.val.faces)},
+        "counts": {"train": sources.epoch_faces, "val": len(sources.val.faces)},
+        **drawn,
         **fingerprints(sources.train, sources.val),
     }
 

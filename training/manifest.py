@@ -1,9 +1,10 @@
 """``manifest.json`` of a run folder: where a model came from and how good it is."""
 
 import importlib.metadata
-import json
 import platform
+import re
 import subprocess
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.base.files import write_json
+from asmnet_kit.base.reading import read_json
 from asmnet_kit.base.run_folder import MANIFEST
 
 SCHEMA_VERSION = 1
@@ -24,6 +26,23 @@ PACKAGES = (
 )
 # Weights follow from the data and from those they started as: what may be done is theirs to say.
 LICENCE = "code: Apache-2.0; weights: as the licences of the training data and of --init-from allow"
+
+
+# Of the keys that commands read.
+KINDS: dict[str, Any] = {
+    "architecture": dict,
+    "dataset": dict,
+    "metrics": dict,
+    "packages": dict,
+    "resumed": list,
+    "finished_at": str,
+    "licence": str,
+    "crop_scale": (int, float),
+}
+_NAMES: dict[Any, str] = {
+    dict: "an object", list: "a list", str: "text", (int, float): "a number",
+}  # fmt: skip
+NAME = re.compile(r"[\w.-]{0,80}")  # of an architecture: it becomes a part of a file's name
 
 
 def now() -> str:
@@ -80,12 +99,35 @@ def read_manifest(run: Path) -> dict[str, Any]:
     """
     path = run / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(f"{path}: no such file: expected the folder of a training run") from error
     except ValueError as error:
         raise ModelError(f"{path}: not JSON ({error})") from error
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from error
     found = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if found != SCHEMA_VERSION:
         raise ModelError(f"{path}: expected schema_version {SCHEMA_VERSION}, got {found}")
+    _check_types(path, manifest)
     return dict(manifest)
+
+
+def _check_types(path: Path, manifest: Mapping[str, Any]) -> None:
+    """A manifest may have been edited: what commands read of it must be what they take it for.
+
+    Raises:
+        ModelError: naming the first key that is not.
+    """
+    for key, kind in KINDS.items():
+        value = manifest.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+            raise ModelError(f"{path}: expected {key} to be {_NAMES[kind]}, got {value!r:.60}")
+    name = manifest.get("architecture", {}).get("name", "")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ModelError(f"{path}: expected the name of an architecture, got {name!r:.60}")
+    if manifest.get("finished_at"):
+        metrics = manifest.get("metrics") or {}
+        for key in ("epochs", "best_epoch"):
+            if not isinstance(metrics.get(key), int):
+                raise ModelError(f"{path}: expected metrics.{key} of a finished run to be a number")

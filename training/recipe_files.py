@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent / "recipes"
 # What [about] says, all of it text.
 ABOUT = ("summary", "command", "duration", "expected")
 # These belong to a call, not to a recipe.
-NOT_SETTINGS = ("data", "format", "val_data", "teacher")
+NOT_SETTINGS = ("data", "format", "val_data", "val_format", "teacher")
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,12 @@ def read_recipe(name: str) -> TrainingRecipe:
     path = FOLDER / f"{name}.toml" if name in shipped() else Path(name)
     try:
         content = read_toml(path)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise UsageError(
             f"expected a recipe of {', '.join(shipped())}, or a .toml file; got {name!r}"
         ) from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; expected a recipe (.toml)") from error
     settings, about = content.get("train"), content.get("about", {})
     if set(content) - {"about", "train"} or not isinstance(settings, dict):
         raise UsageError(

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from numpy.typing import NDArray
 
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.base.files import alone_in, make_folder
+from asmnet_kit.base.files import alone_in, leftovers, make_folder
 from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, MANIFEST, MODEL, RECORDS, SHAPE_MODEL
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.face.crop import CROP_SCALE
@@ -27,15 +26,9 @@ from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
 from asmnet_kit.training.config import PLACES, TrainConfig
-from asmnet_kit.training.data.batches import (
-    FaceBatches,
-    batches_for,
-    crop_of,
-    require_batch,
-    require_visibility,
-    run_sampling,
-)
+from asmnet_kit.training.data.batches import FaceBatches, crop_of, require_batch
 from asmnet_kit.training.data.prepared import prepared_faces
+from asmnet_kit.training.data.run_batches import batches_for, epoch_size, require_visibility
 from asmnet_kit.training.data.sources import choose_sources
 from asmnet_kit.training.devices import Workers, check_precision, choose_strategy, precision
 from asmnet_kit.training.fit.checkpoints import BEST, LAST, Checkpoints
@@ -205,7 +198,7 @@ def _train(
     sources = choose_sources(config)
     require_visibility(config, sources.train.faces)
     require_batch(
-        run_sampling(config, sources.train.faces).epoch_size,
+        epoch_size(config, sources.train.faces),
         config.batch_size,
         replicas=workers.strategy.num_replicas_in_sync,
     )
@@ -235,20 +228,23 @@ def _train(
         make_folder(run)
     with alone_in(run) if workers.is_chief else nullcontext():
         if workers.is_chief:
+            for leftover in leftovers(run):  # of a call that was killed
+                leftover.unlink(missing_ok=True)
             config.save(run / CONFIG)
             write_manifest(run, manifest)
             if shape_model is not None:
                 save_shape_model(shape_model, run / SHAPE_MODEL)
-        with prepared_faces(sources, run if workers.is_chief else None, config) as faces:
-            model, result = _fit(
+        with (
+            prepared_faces(sources, run if workers.is_chief else None, config) as (faces, val),
+            batches_for(
                 config,
-                run,
-                *faces,
-                shape_model,
-                workers,
-                label_weights=sources.label_weights,
-                deadline=deadline,
-            )
+                faces,
+                sources.label_weights,
+                batch_size=config.batch_size,
+                seed=config.seed,
+            ) as data,
+        ):
+            model, result = _fit(config, run, data, val, shape_model, workers, deadline=deadline)
         evaluation = evaluate(KerasPredictor(model), sources.val)
         if workers.is_chief:
             save_model(model, run / MODEL)
@@ -329,19 +325,15 @@ def _finished(
 def _fit(
     config: TrainConfig,
     run: Path,
-    train_faces: Dataset,
+    data: FaceBatches,
     val_faces: Dataset,
     shape_model: ShapeModel | None,
     workers: Workers,
     *,
-    label_weights: Mapping[str, NDArray[np.float32]],
     deadline: float | None,
 ) -> tuple[tf_keras.Model, FitResult]:
     """Train; gives a float32 model, outside any strategy, with the best averaged weights."""
-    scheme = train_faces.scheme
-    data = batches_for(
-        config, train_faces, label_weights, batch_size=config.batch_size, seed=config.seed
-    )
+    scheme = data.scheme
     loss = AsmLoss(
         config.loss,
         scheme=scheme,

@@ -114,13 +114,14 @@ def _facts(outcome: "Check") -> list[str]:
 
 def _compiler_lines(outcome: "Check", said: "ModelLog | None") -> list[str]:
     """What the compiler said, and whether the prediction agrees."""
-    from asmnet_kit.results.report.text import clean
+    from asmnet_kit.base.console import clean
 
     if said is None:
         return []
     tpu = "an unknown number" if said.tpu_ops is None else said.tpu_ops
     lines = [f"the compiler: {tpu} of {said.total_ops} operators on the Edge TPU"]
     lines += [f"  {clean(row.op)}: {row.count}, {clean(row.status)}" for row in said.table]
+    lines += [f"  not understood: {clean(line)}" for line in said.unread]
     if said.total_ops != len(outcome.ops):
         lines.append(
             f"the log is of another model: it has {said.total_ops} operators, this one "

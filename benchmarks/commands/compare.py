@@ -127,8 +127,9 @@ def compare(
 
 def _print(outcome: "Outcome") -> None:
     from rich.table import Table
+    from rich.text import Text
 
-    from asmnet_kit.base.console import stdout
+    from asmnet_kit.base.console import clean, stdout
 
     table = Table()
     table.add_column("model and target", overflow="fold")
@@ -138,7 +139,7 @@ def _print(outcome: "Outcome") -> None:
     for comparison in outcome.comparisons:
         low, high = comparison.interval
         table.add_row(
-            comparison.name,
+            Text(clean(comparison.name)),
             f"{comparison.base_p50:.3f}",
             f"{comparison.new_p50:.3f}",
             f"p{comparison.percentile:g} x{comparison.ratio:.3f} ({low:.3f} to {high:.3f})",
@@ -146,9 +147,9 @@ def _print(outcome: "Outcome") -> None:
             ", ".join(comparison.verdicts),
         )
     for name in outcome.missing:
-        table.add_row(name, "", "-", "", "", "missing")
+        table.add_row(Text(clean(name)), "", "-", "", "", "missing")
     for name in outcome.added:
-        table.add_row(name, "-", "", "", "", "new")
+        table.add_row(Text(clean(name)), "-", "", "", "", "new")
     stdout().print(table)
 
 

@@ -1,5 +1,6 @@
 """``asmnet-kit parity``: one file, every kernel there is here."""
 
+import math
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,7 +89,12 @@ def parity(
     else:
         _print(outcome)
     if outcome.disagreeing:
-        worst = max(outcome.disagreeing, key=lambda row: row.mean_px or 0.0)
+        worst = max(
+            outcome.disagreeing,
+            key=lambda row: math.inf if row.mean_px is None else row.mean_px,
+        )
+        if worst.mean_px is None:
+            raise GateError(f"{worst.kernels} ({worst.what}): {worst.problem}. Do not ship for it")
         _refuse_other_outputs(outcome, worst)
         raise GateError(
             f"{worst.kernels} ({worst.what}) differs by {worst.mean_px:.3f} pixels on average and "

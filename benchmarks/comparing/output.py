@@ -3,6 +3,7 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
+from asmnet_kit.base.console import clean
 from asmnet_kit.base.files import write_bytes
 from asmnet_kit.benchmarks.comparing.compare import (
     NME,
@@ -14,7 +15,6 @@ from asmnet_kit.benchmarks.comparing.compare import (
     Comparison,
     Outcome,
 )
-from asmnet_kit.results.report.text import clean
 
 SUITE = "asmnet-kit compare"
 CASES = {NME: "accuracy", POSE: "pose", PARITY: "parity"}

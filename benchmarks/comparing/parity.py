@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.base.console import number_or_null
 from asmnet_kit.base.errors import KitError, ModelError
 from asmnet_kit.base.openers import open_stage
 from asmnet_kit.base.own_process import script_command
@@ -72,7 +73,10 @@ class Row:
     outputs: dict[str, dict[str, float]] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
+        return {
+            key: number_or_null(value) if isinstance(value, float) else value
+            for key, value in vars(self).items()
+        }
 
 
 @dataclass(frozen=True)
@@ -188,19 +192,24 @@ class _Comparison:
         if outputs is None:
             return Row(kernels, what, problem=problem)
         row = self.real(kernels, what, dequantize(outputs[LANDMARKS], self.info))
-        found = {name: self._difference(name, outputs[name]) for name in self.others}
+        if row.problem:
+            return row
+        real = {name: dequantize(outputs[name], info) for name, info in self.others.items()}
+        for name, values in real.items():
+            if not np.isfinite(values).all():
+                problem = f"its output {name} is NaN or infinity"
+                return Row(kernels, what, problem=problem, agrees=False)
+        found = {name: self._difference(name, values) for name, values in real.items()}
         steps = [
             difference for name, difference in found.items() if self.others[name].scale is not None
         ]
         close = all(d["mean"] <= MEAN_LEVELS and d["max"] <= MAX_LEVELS for d in steps)
         return replace(row, outputs=found, agrees=bool(row.agrees) and close)
 
-    def _difference(self, name: str, raw: NDArray[Any]) -> dict[str, float]:
+    def _difference(self, name: str, real: NDArray[np.float32]) -> dict[str, float]:
         """Of an output beside the landmarks, to that of the first kernels."""
-        info = self.others[name]
-        real = dequantize(raw, info)
         first = self.first_others.setdefault(name, real)
-        steps = np.abs(real - first) / (info.scale or 1.0)
+        steps = np.abs(real - first) / (self.others[name].scale or 1.0)
         return {"mean": float(steps.mean()), "max": float(steps.max())}
 
     def real(
@@ -208,6 +217,10 @@ class _Comparison:
     ) -> Row:
         """The row of real landmarks, any shape of B x 2N; ``same`` = of the same model."""
         shaped = landmarks.reshape(-1, self.faces.scheme.points, 2)
+        if not np.isfinite(shaped).all():
+            return Row(
+                kernels, what, problem="it predicts NaN or infinity", agrees=False if same else None
+            )
         if self.first is None:
             self.first = shaped
         difference = np.abs(shaped - self.first)

@@ -1,21 +1,28 @@
 """Reads what ``edgetpu_compiler`` prints and the ``.log`` files it writes, versions 2.0 to 16.0.
 
-``parse_log`` never raises on strange text: what is not understood is left out, and whether the
+``parse_log`` never raises on strange text: rows of the table that are not understood are kept as
+they stand there, other lines are left out, and whether the
 compilation succeeded rests on one sentence alone, since ``-d`` prints "Compilation failed!" at each
 retry.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import KitError
+from asmnet_kit.base.reading import read_text
 
+UNSAID = "no status"  # of a row that has none
 SUCCESS = "Model compiled successfully in"
 NOT_ALL = "Model successfully compiled but not all operations are supported"
 TABLE_HEADER = re.compile(r"^Operator\s+Count\s+Status\s*$")
-TABLE_ROW = re.compile(r"^(\S+)\s+(\d{1,9})\s+(\S.*)$")
+TABLE_ROW = re.compile(
+    r"^(\S(?:.*?\S)?)\s+(\d{1,9})(?:\s+(\S.*))?$"
+)  # a custom name may have blanks
+LIKE_A_ROW = re.compile(r"\s\d+(\s|$)")
 VERSION = re.compile(r"^Edge TPU Compiler version (\S+)")
 SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB)$")
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -68,7 +75,10 @@ class TableRow:
 
 @dataclass(frozen=True)
 class ModelLog:
-    """What the log says about one model; None is what it does not say. Sizes are in bytes."""
+    """What the log says about one model; None is what it does not say. Sizes are in bytes.
+
+    ``unread`` has the rows of its table that were not understood, as they stand there.
+    """
 
     compile_ms: int | None = None
     input_model: str | None = None
@@ -84,6 +94,7 @@ class ModelLog:
     cpu_ops: int | None = None
     operation_log: str | None = None
     table: tuple[TableRow, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,7 @@ class _Building:
 
     facts: dict[str, Any] = field(default_factory=dict)
     rows: list[TableRow] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     not_all: bool = False
 
     def done(self) -> ModelLog:
@@ -130,7 +142,7 @@ class _Building:
             facts["tpu_ops"] = total
         if total is not None and "tpu_ops" in facts:
             facts.setdefault("cpu_ops", max(0, total - facts["tpu_ops"]))
-        return ModelLog(**facts, table=tuple(self.rows))
+        return ModelLog(**facts, table=tuple(self.rows), unread=tuple(self.unread))
 
 
 def parse_log(text: str) -> CompilerLog:
@@ -153,7 +165,9 @@ def parse_log(text: str) -> CompilerLog:
             in_table = True
             current().rows.clear()
         elif row:
-            current().rows.append(TableRow(row[1], int(row[2]), row[3]))
+            current().rows.append(TableRow(row[1], int(row[2]), row[3] or UNSAID))
+        elif in_table and LIKE_A_ROW.search(line) and line.partition(":")[0] not in FIELDS:
+            current().unread.append(line)
         elif line:
             in_table = False
             found = VERSION.match(line)
@@ -189,7 +203,8 @@ def _field(line: str, models: list[_Building], current: Any) -> None:
 def _value(name: str, value: str) -> str | int | None:
     if name.endswith("_bytes"):
         size = SIZE.match(value)
-        return round(float(size[1]) * UNITS[size[2]]) if size else None
+        count = float(size[1]) * UNITS[size[2]] if size else math.inf
+        return round(count) if math.isfinite(count) else None
     if name in ("subgraphs", "total_ops", "tpu_ops", "cpu_ops"):
         return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
     return value or None
@@ -202,7 +217,7 @@ def read_log(path: Path) -> ModelLog:
         LogError: it cannot be read, tells of no operators, or of several models.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_text(path)
     except OSError as error:
         raise LogError(f"{path}: {error.strerror}") from error
     log = parse_log(text)

@@ -132,10 +132,16 @@ class Board:
 
     def make_folder(self) -> str:
         out = self._run("make a folder", "mktemp -d /tmp/asmnet-kit.XXXXXXXX")
-        folder = out.decode(errors="replace").strip()
-        if not re.fullmatch(r"/tmp/asmnet-kit\.[A-Za-z0-9]{8}", folder):
+        # What login scripts print comes before it.
+        *_, folder = out.decode(errors="replace").strip().splitlines() or [""]
+        if not re.fullmatch(r"/tmp/asmnet-kit\.[A-Za-z0-9]{8}", folder.strip()):
             raise RemoteError(f"{self.host}: expected a folder's name, got {tail(out)!r}")
-        return folder
+        if folder.strip() != out.decode(errors="replace").strip():
+            raise RemoteError(
+                f"{self.host}: its login scripts print to stdout ({tail(out)!r}), which would mix "
+                "with results: let them print only for terminals (case $- in *i*) ... esac)"
+            )
+        return folder.strip()
 
     def write(self, path: str, content: bytes, *, what: str) -> None:
         self._run(what, f"cat > {shlex.quote(path)}", stdin=content, timeout_s=COPY_S)
@@ -182,8 +188,9 @@ class Board:
             raise RemoteError(f"{self.host}: no connection: {tail(error)}")
         if code == EXIT_NOT_FOUND:
             raise RemoteError(
-                f"{self.host}: {what}: {tail(error)}; install it there: pip install asmnet-kit, "
-                f"and see that a shell without a terminal finds {REMOTE_COMMAND}"
+                f"{self.host}: {what}: {tail(error)}; install the kit there (from a checkout: "
+                "pip wheel . --no-deps; copy the wheel and pip install it), and see that a shell "
+                f"without a terminal finds {REMOTE_COMMAND}"
             )
         if code:
             raise RemoteError(f"{self.host}: {what} ended with {code}: {tail(out, error)}")

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from asmnet_kit.base.console import clean
 from asmnet_kit.benchmarks.protocol import RemoteError
 from asmnet_kit.benchmarks.targets.remote import run_tool, tail
 
@@ -15,6 +16,7 @@ ENVIRONMENT = "ADB"
 COMMAND_TIMEOUT_S = 60.0
 PUSH_TIMEOUT_S = 300.0
 SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+HEADING = "List of devices"
 STATES = {
     "unauthorized": "allow USB debugging on its screen",
     "offline": "plug it in again, or: adb reconnect",
@@ -50,6 +52,10 @@ class Phone:
         if not chosen:
             raise RemoteError("adb sees no phone: plug one in and allow USB debugging")
         state = found[chosen]
+        if not SERIAL.fullmatch(chosen):
+            raise RemoteError(
+                f"adb lists {chosen!r} ({state}), which it cannot be asked for by name"
+            )
         if state != "device":
             cure = next((c for s, c in STATES.items() if state.startswith(s)), "adb reconnect")
             raise RemoteError(f"the phone {chosen} is {state}: {cure}")
@@ -102,12 +108,16 @@ class Phone:
 
 
 def parse_devices(text: str) -> dict[str, str]:
-    """``adb devices``: serial -> state. Lines of another form (the daemon's) are left out."""
+    """``adb devices``: serial -> state, of every line but the heading and the daemon's."""
     found = {}
-    for line in text.splitlines():
+    for raw in text.splitlines():
+        line = clean(raw).strip()
+        if not line or line.startswith(("*", HEADING)):
+            continue
         serial, tab, state = line.partition("\t")
-        if tab and SERIAL.fullmatch(serial) and state.strip():
-            found[serial] = state.strip()
+        if not tab:  # some versions and wrappers line them up with blanks
+            serial, _, state = line.partition(" ")
+        found[serial.strip()] = state.strip() or "in an unknown state"
     return found
 
 

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from asmnet_kit.base.console import clean
 from asmnet_kit.base.files import write_bytes
 from asmnet_kit.benchmarks.protocol import (
     PATIENCE_S,
@@ -20,7 +21,6 @@ from asmnet_kit.benchmarks.protocol import (
     RemoteError,
     Request,
 )
-from asmnet_kit.results.report.text import clean
 from asmnet_kit.results.results import check_result, parse_json
 from asmnet_kit.tflite.tensorfile import unpack_tensors
 

@@ -22,7 +22,7 @@ Range = tuple[float, float]  # least and greatest value; 0 lies between them
 
 
 def collect_crops(
-    batches: Iterable[Mapping[str, tf.Tensor]], count: int, *, input_size: int
+    batches: Iterable[Mapping[str, NDArray[np.uint8]]], count: int, *, input_size: int
 ) -> Image:
     """The first ``count`` crops of training batches, fit for calibration.
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
-import tensorflow as tf
+import numpy as np
 import tf_keras
 
 from asmnet_kit.base.console import stderr
+from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Dataset
+from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.quantize.ranges.calibrate import collect_crops, doubts, layer_ranges
 from asmnet_kit.quantize.source.equalise import concatenated, equalise
@@ -56,7 +59,7 @@ def calibration_crops(source: FloatModel, faces: Dataset, *, count: int, seed: i
         uint8 [count, S, S, 3]
 
     Raises:
-        DatasetError: a picture cannot be read, or these are no pictures to calibrate on.
+        DatasetError: too many pictures cannot be used, or these are none to calibrate on.
     """
     size = source.predictor.input_size
     ranges = AUGMENTATIONS[source.config.augmentation]
@@ -77,8 +80,14 @@ def _equalise(model: tf_keras.Model, crops: Image) -> dict[str, float]:
 
 def _calibration_batches(
     dataset: Dataset, *, size: int, seed: int, ranges: AugmentRanges
-) -> Iterator[dict[str, tf.Tensor]]:
-    """Augmented training batches, epoch after epoch, without an end."""
+) -> Iterator[dict[str, Image]]:
+    """Augmented training batches, epoch after epoch, without an end.
+
+    Pictures that cannot be used are left out and told, as training does.
+
+    Raises:
+        DatasetError: they are too many.
+    """
     data = FaceBatches(
         dataset.faces,
         dataset.scheme,
@@ -87,11 +96,17 @@ def _calibration_batches(
         seed=seed,
         ranges=ranges,
     )
-    epoch = 0
-    while True:
-        try:
-            yield from data.epoch(epoch, replicas=range(1), replica_count=1)
-        except tf.errors.OpError as error:
-            # A picture that could not be read: tf.data passes on a text, the cause is kept here.
-            raise data.failure or error from error
-        epoch += 1
+    left_out = LeftOut(dataset.name, len(dataset.faces))
+    for epoch in count():
+        for batch in data.order(epoch):
+            images = []
+            for face, showing in batch.tolist():
+                name = data.faces[face].name
+                if name in left_out:
+                    continue
+                try:
+                    images.append(data.sample(face, epoch, showing).image)
+                except (DatasetError, OSError) as error:
+                    left_out.add(name, error)
+            if images:
+                yield {"image": np.stack(images)}

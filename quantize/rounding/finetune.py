@@ -17,8 +17,9 @@ from asmnet_kit.quantize.rounding.unfinished_tuning import UnfinishedTuning
 from asmnet_kit.quantize.source.float_model import FloatModel
 from asmnet_kit.training.batch import Batch
 from asmnet_kit.training.config import TrainConfig
-from asmnet_kit.training.data.batches import batches_for
+from asmnet_kit.training.data.batches import FaceBatches
 from asmnet_kit.training.data.prepared import prepared_faces
+from asmnet_kit.training.data.run_batches import batches_for
 from asmnet_kit.training.data.sources import Sources
 from asmnet_kit.training.fit.loop import FitResult, Loss, Row, Schedule, fit, named_outputs
 from asmnet_kit.training.fit.monitor import RunMonitor
@@ -106,28 +107,28 @@ def finetune(emulated: tf_keras.Model, job: TuningJob) -> FineTuned:
     with (
         unfinished.begun(),
         prepared_faces(job.sources, unfinished.folder, run_config) as (train, val),
+        batches_for(
+            run_config,
+            train,
+            job.sources.label_weights,
+            batch_size=min(run_config.batch_size, len(train.faces)),
+            seed=job.seed,
+        ) as data,
     ):
-        return _fit(emulated, job, run_config, train, val)
+        return _fit(emulated, job, run_config, data, val)
 
 
 def _fit(
     emulated: tf_keras.Model,
     job: TuningJob,
     run_config: TrainConfig,
-    train_faces: Dataset,
+    data: FaceBatches,
     val_faces: Dataset,
 ) -> FineTuned:
-    """Args: the faces of ``job``, prepared so that reading a picture is quick."""
+    """Args: batches and faces of ``job``, prepared so that reading a picture is quick."""
     settings, checkpoints = job.settings, job.unfinished.checkpoints
     # A fine-tuning that stopped within its first epoch has prepared pictures at most.
     resume = job.unfinished.resume and checkpoints.path("last").exists()
-    data = batches_for(
-        run_config,
-        train_faces,
-        job.sources.label_weights,
-        batch_size=min(run_config.batch_size, len(train_faces.faces)),
-        seed=job.seed,
-    )
     last_alpha = (
         alpha(run_config.epochs - 1, run_config.epochs, run_config.alpha)
         if LOSSES[run_config.loss].asm
@@ -149,9 +150,9 @@ def _fit(
     with monitor:
         result = fit(
             emulated,
-            loss=_loss_of(job, run_config, train_faces.scheme),
+            loss=_loss_of(job, run_config, data.scheme),
             data=data,
-            scheme=train_faces.scheme,
+            scheme=data.scheme,
             schedule=Schedule(
                 epochs=settings.epochs,
                 learning_rate=settings.learning_rate,

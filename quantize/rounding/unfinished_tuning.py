@@ -1,6 +1,5 @@
 """An unfinished fine-tuning: what it needs to go on waits in a folder beside the file."""
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import alone_in, make_folder, write_json
+from asmnet_kit.base.reading import read_json
 from asmnet_kit.base.run_folder import UNFINISHED
 from asmnet_kit.training.fit.checkpoints import Checkpoints
 
@@ -87,7 +87,7 @@ class UnfinishedTuning:
 
     def _require_begun_alike(self) -> None:
         try:
-            begun = json.loads(self._settings_file.read_text(encoding="utf-8"))
+            begun = read_json(self._settings_file)
             if not isinstance(begun, dict):
                 raise ValueError("no JSON object")
         except (OSError, ValueError) as error:

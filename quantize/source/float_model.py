@@ -1,8 +1,6 @@
 """What a file is made from: a training run, or a tf_keras model of the user's own."""
 
 import hashlib
-import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +10,10 @@ import tf_keras
 
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import ModelError, UsageError
+from asmnet_kit.base.files import real_home, real_path
+from asmnet_kit.base.model_kind import model_kind
 from asmnet_kit.base.run_folder import CONFIG, MODEL, SHAPE_MODEL
+from asmnet_kit.datasets.formats import PEOPLE
 from asmnet_kit.datasets.registry import has_both_schemes
 from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.face.shape_model.file import load_shape_model
@@ -22,6 +23,7 @@ from asmnet_kit.quantize.private_doors import is_functional
 from asmnet_kit.quantize.source.flatten import flattened, with_input_range
 from asmnet_kit.quantize.source.fold import output_names_of, with_outputs
 from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.data.people import KNOWN
 from asmnet_kit.training.data.sources import Sources, choose_sources
 from asmnet_kit.training.manifest import read_manifest
 from asmnet_kit.training.networks.keras_predictor import KerasPredictor, load_model
@@ -29,8 +31,7 @@ from asmnet_kit.training.networks.keras_predictor import KerasPredictor, load_mo
 # --val-data and --val-share are options of train: here the data itself must have enough.
 HOLD_OUT_ADVICE = "add pictures, or put some into a folder called val beside train"
 POSE_WIDTH = 3
-KERAS_SUFFIX = ".keras"
-ARCHIVE_METADATA = "metadata.json"  # in a .keras file
+FLOAT = "a .keras or the folder of a training run"
 
 
 # A teacher and how it is used: settings that make no sense one without the other.
@@ -97,9 +98,16 @@ class FloatModel:
         config = replace(self.config, format=format, input_size=self.predictor.input_size)
         if format == self.config.format:
             return config
-        return replace(
-            config, val_data="", sampling="", clips="", visibility_subsets="", **_WITHOUT_TEACHER
+        config = replace(
+            config,
+            val_data="",
+            val_format="",
+            sampling="",
+            clips="",
+            visibility_subsets="",
+            **_WITHOUT_TEACHER,
         )
+        return replace(config, faces_per_epoch=KNOWN if config.draws_people else 0)
 
     def sources(self, data: FaceData, *, taught: bool = False) -> Sources:
         """The training and validation faces, chosen as the run chose its own.
@@ -140,10 +148,13 @@ class FloatModel:
         Raises:
             UsageError: something moved that the run does not have.
         """
+        config = self.config_for(data.format)
+        is_renderer = config.draws_people and data.folder == Path(PEOPLE)
+        own_split = "" if config.draws_people else config.split
         config = replace(
-            self.config_for(data.format),
-            data=str(data.folder.expanduser().resolve()),
-            split=self.config.split if data.split is None else data.split,
+            config,
+            data=PEOPLE if is_renderer else str(real_path(real_home(data.folder))),
+            split=own_split if data.split is None else data.split,
             points=self.predictor.scheme.points if has_both_schemes(data.format) else 0,
         )
         for name, path in data.moved.items():
@@ -152,7 +163,7 @@ class FloatModel:
                     f"--{name.replace('_', '-')}: {self.path} was trained without one on this "
                     "data; leave it out"
                 )
-            here: dict[str, Any] = {name: str(path.expanduser().resolve())}
+            here: dict[str, Any] = {name: str(real_path(real_home(path)))}
             config = replace(config, **here)
         return config if taught else replace(config, **_WITHOUT_TEACHER)
 
@@ -160,9 +171,10 @@ class FloatModel:
         """Whether faces to validate on may be some that the run was trained on.
 
         Not where either side is the run's own: both are chosen apart from each other. (A teacher
-        changes the landmarks, and so the fingerprint, of the training side.)
+        changes the landmarks, and so the fingerprint, of the training side.) Nor where people are
+        drawn: those to validate on are never trained on.
         """
-        if self.dataset_fingerprint is None:
+        if self.dataset_fingerprint is None or sources.stream is not None:
             return False
         return (
             sources.val.fingerprint() != self.validation_fingerprint
@@ -180,7 +192,10 @@ def open_float_model(path: Path, *, mean: float | None, scale: float | None) -> 
     Raises:
         ModelError: neither, or a model that cannot be used; the message says what would be needed.
     """
-    if path.suffix == KERAS_SUFFIX and not path.is_dir():
+    kind = model_kind(path)
+    if kind == "tflite":
+        raise ModelError(f"{path}: expected a float model, {FLOAT}, got a .tflite")
+    if kind == "keras":
         return _own_model(path, mean=mean, scale=scale)
     manifest = read_manifest(path)
     config = TrainConfig.load(path / CONFIG)
@@ -207,7 +222,6 @@ def load_own_model(path: Path, *, mean: float | None, scale: float | None) -> tf
     Raises:
         ModelError: it cannot be read, or not be flattened; the message says what would be needed.
     """
-    _refuse_keras_3(path)
     model = load_model(path)
     if not is_functional(model):
         raise ModelError(
@@ -232,26 +246,6 @@ def _own_model(path: Path, *, mean: float | None, scale: float | None) -> FloatM
         validation_fingerprint=None,
         licence=None,
     )
-
-
-def _refuse_keras_3(path: Path) -> None:
-    """A Keras 3 file fails in tf_keras somewhere deep inside: say what is the matter instead.
-
-    Raises:
-        ModelError: written by Keras 3.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            metadata: Any = json.loads(archive.read(ARCHIVE_METADATA))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        return  # load_model says what is wrong
-    version = str(metadata.get("keras_version", "")) if isinstance(metadata, dict) else ""
-    if version.split(".")[0].isdigit() and int(version.split(".")[0]) >= 3:
-        raise ModelError(
-            f"{path}: written by Keras {version}; quantization works on tf_keras (Keras 2) alone. "
-            "Build the same network with tf_keras (import tf_keras, or TF_USE_LEGACY_KERAS=1), "
-            "then new.set_weights(old.get_weights()) and new.save('model.keras')"
-        )
 
 
 def _named(model: tf_keras.Model, path: Path) -> tf_keras.Model:

@@ -1,15 +1,14 @@
-"""Data sets for measuring accuracy, and a stand-in for what the Edge TPU compiler writes."""
+"""Data sets for measuring accuracy, and a model as the Edge TPU compiler could have made it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
-import flatbuffers
 import numpy as np
 import pytest
 
 from asmnet_kit.face.shape_model.align import generic_reference
+from made_models import EXECUTABLES, edgetpu_package
 
 
 @pytest.fixture
@@ -28,76 +27,6 @@ def make_pts_faces(tmp_path: Path) -> Callable[[], Path]:
         return tmp_path / "faces"
 
     return make
-
-
-# A compiled model as libedgetpu's executable.fbs has it, with round numbers: weights that are
-# loaded once, then an inference that takes 49,152 bytes in, gives 1,000 out, needs 21,000 cycles.
-CACHING = {"kind": 1, "parameters": 4096, "instructions": (256,)}
-EXECUTION = {
-    "kind": 2,
-    "instructions": (1000, 24),
-    "inputs": (49_152,),
-    "outputs": (900, 100),
-    "cycles": 21_000,
-}
-EXECUTABLES = (CACHING, EXECUTION)
-
-
-def edgetpu_package(executables: Sequence[dict[str, Any]]) -> bytes:
-    """The flatbuffer ``DWN1`` in the custom options of an ``edgetpu-custom-op``."""
-
-    def table(builder: flatbuffers.Builder, fields: dict[int, tuple[str, Any]]) -> int:
-        builder.StartObject(17)
-        for number, (kind, value) in fields.items():
-            getattr(builder, f"Prepend{kind}Slot")(number, value, 0)
-        return int(builder.EndObject())
-
-    def vector(builder: flatbuffers.Builder, offsets: Sequence[int]) -> int:
-        builder.StartVector(4, len(offsets), 4)
-        for offset in reversed(offsets):
-            builder.PrependUOffsetTRelative(offset)
-        return int(builder.EndVector())
-
-    def offset(value: int) -> tuple[str, int]:
-        return "UOffsetTRelative", value
-
-    def layers(builder: flatbuffers.Builder, sizes: Sequence[int]) -> int:
-        names = [builder.CreateString(f"layer_{number}") for number in range(len(sizes))]
-        return vector(
-            builder,
-            [
-                table(builder, {0: offset(name), 1: ("Int32", size)})
-                for name, size in zip(names, sizes, strict=True)
-            ],
-        )
-
-    def executable(content: dict[str, Any]) -> bytes:
-        builder = flatbuffers.Builder()
-        streams = [builder.CreateByteVector(bytes(size)) for size in content["instructions"]]
-        streams = [table(builder, {0: offset(stream)}) for stream in streams]
-        fields = {
-            1: offset(builder.CreateString("main")),
-            5: offset(vector(builder, streams)),
-            6: offset(builder.CreateByteVector(bytes(content.get("parameters", 0)))),
-            8: offset(layers(builder, content.get("inputs", ()))),
-            9: offset(layers(builder, content.get("outputs", ()))),
-            13: ("Int16", content["kind"]),
-            16: ("Int64", content.get("cycles", 0)),
-        }
-        builder.Finish(table(builder, fields))
-        return bytes(builder.Output())
-
-    multi = flatbuffers.Builder()
-    inner = [multi.CreateString(executable(content)) for content in executables]
-    multi.Finish(table(multi, {0: offset(vector(multi, inner))}))
-    package = flatbuffers.Builder()
-    fields = {
-        0: ("Int32", 13),
-        1: offset(package.CreateByteVector(bytes(multi.Output()))),
-        4: offset(package.CreateString("cl/343520747")),
-    }
-    package.Finish(table(package, fields), file_identifier=b"DWN1")
-    return bytes(package.Output())
 
 
 @pytest.fixture

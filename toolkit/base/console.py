@@ -33,6 +33,23 @@ def print_json(content: Any) -> None:
     click.echo(json.dumps(content, indent=2, allow_nan=False))
 
 
+def clean(value: Any) -> Any:
+    """Foreign JSON without control characters and what UTF-8 cannot hold, at any depth.
+
+    An escape sequence in a name would otherwise reach the terminal.
+    """
+    if isinstance(value, str):
+        if value.isascii() and value.isprintable():
+            return value  # nearly all
+        text = value.encode("utf-8", "replace").decode()
+        return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+    if isinstance(value, dict):
+        return {clean(key): clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return value if set(map(type, value)) == {float} else [clean(item) for item in value]
+    return value
+
+
 def number_or_null(value: float) -> float | None:
     """A number for JSON, which has neither NaN, the mean of nothing, nor infinity."""
     return value if math.isfinite(value) else None

@@ -2,11 +2,12 @@
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from asmnet_kit.base.errors import UsageError
 # What writing to an open file raises, without a file name. A failing read has other numbers (EIO,
 # EISDIR) and is about another file.
 _WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_TEMPORARY = re.compile(r"\..+\.\d+\.part(\.[^.]*)?")
+_LONGEST_NAME = 220  # bytes; file systems take 255, and a temporary name is longer
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<process>\d+)\.part(?P<suffix>\.[^.]*)?", re.DOTALL)
 
 
 @contextmanager
@@ -35,7 +37,10 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             names no file, names ``path`` instead.
     """
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    stem = _short_stem(path)
+    temporary = path.with_name(f".{stem}.{os.getpid()}.part{path.suffix}")
+    if durable:
+        _remove_remains(path, stem)
     try:
         yield temporary
         if durable:
@@ -49,7 +54,37 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             error.filename, error.filename2 = str(path), None
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        # What fails here (a read-only disk) must not take the place of the error that is raised.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _remove_remains(path: Path, stem: str) -> None:
+    """Remove what processes that were killed left while they wrote the same file."""
+    with suppress(OSError):
+        for found in path.parent.iterdir():
+            match = _TEMPORARY.fullmatch(found.name)
+            is_of_path = match and (match["stem"], match["suffix"] or "") == (stem, path.suffix)
+            if match and is_of_path and not _is_running(int(match["process"])):
+                found.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _short_stem(path: Path) -> str:
+    """The stem of ``path``, or a digest of it where a longer name would be no file's name."""
+    name = os.fsencode(path.name)
+    if len(name) <= _LONGEST_NAME:
+        return path.stem
+    return hashlib.sha256(name).hexdigest()[:16]
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -121,6 +156,16 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def real_home(path: str | Path) -> Path:
+    """``path`` with ~ and ~USER replaced; as it is where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises there
+
+
+def real_path(path: Path) -> Path:
+    """``path`` from the root, without links; as far as it goes where links lead to themselves."""
+    return Path(os.path.realpath(path))  # Path.resolve raises there
+
+
 def require_exists(path: Path, *, expected: str) -> None:
     """Refuse a path that is not there: a call that names a missing file is a wrong call.
 
@@ -154,8 +199,11 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
 
 
 def write_text(path: Path, content: str, *, durable: bool = True) -> None:
-    """Write ``content`` to ``path`` as UTF-8, whole or not at all."""
-    write_bytes(path, content.encode(), durable=durable)
+    """Write ``content`` to ``path`` as UTF-8, whole or not at all.
+
+    The names of files in it keep their bytes, those that are no UTF-8 as well.
+    """
+    write_bytes(path, content.encode("utf-8", "surrogateescape"), durable=durable)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -1,8 +1,9 @@
 """The table of openers: what the toolkit borrows from a stage, loaded only when it is asked for.
 
 The toolkit and the benchmarks work without TensorFlow and import no training stage. Where they need
-one after all they name it here; this table and the table of commands (``asmnet_kit.cli``) are the
-only places that may name a stage as a string.
+one after all they name it here, and so does a room that needs one above it (the table of formats
+offers rendered people); this table and the table of commands (``asmnet_kit.cli``) are the only
+places that may name them as a string.
 """
 
 import importlib
@@ -13,11 +14,12 @@ OPENERS = {
     "keras predictor": "asmnet_kit.training.networks.keras_predictor:KerasPredictor",
     "shard writer": "asmnet_kit.training.data.write_shards:prepare",
     "input size check": "asmnet_kit.training.catalogue:check_input_size",
+    "people to measure on": "asmnet_kit.people.fixed_sets:people_to_measure_on",
     "targets of other packages": "asmnet_kit.benchmarks.targets.registry:targets_of_others",
     "float landmarks": "asmnet_kit.quantize.rounding.emulated_file:float_landmarks",
     "emulated landmarks": "asmnet_kit.quantize.rounding.emulated_file:emulated_landmarks",
 }
-WITHOUT_TENSORFLOW = ("input size check", "targets of other packages")
+WITHOUT_TENSORFLOW = ("input size check", "people to measure on", "targets of other packages")
 ENVIRONMENT = "asmnet_kit.training.environment"
 
 

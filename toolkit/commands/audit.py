@@ -146,6 +146,7 @@ def _one_or_count(values: list[str]) -> str:
 def _crops(model: Path, data: Path, data_format: str, split: str | None, faces: int) -> "Image":
     """Faces the way the model wants them: by its metadata, else by its input's shape."""
     from asmnet_kit.base.errors import ModelError
+    from asmnet_kit.base.limits import MAX_INPUT_SIZE
     from asmnet_kit.datasets.registry import load_for_model, splits_of
     from asmnet_kit.face.crop import CROP_SCALE
     from asmnet_kit.face.schemes import SCHEMES
@@ -159,6 +160,11 @@ def _crops(model: Path, data: Path, data_format: str, split: str | None, faces: 
         raise ModelError(
             f"{model}: expected an input [1, S, S, 3] to run faces through, got "
             f"{[list(tensor.shape) for tensor in graph.inputs]}: leave --data out"
+        )
+    if shape[1] > MAX_INPUT_SIZE:
+        raise ModelError(
+            f"{model}: expected an input of at most {MAX_INPUT_SIZE} pixels to run faces through, "
+            f"got {shape[1]}: leave --data out"
         )
     try:
         metadata = read_metadata(model)

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,7 @@ from asmnet_kit.commands.options import (
     seed_option,
     told_default_model,
 )
+from asmnet_kit.commands.people_options import own_data, people_options, refuse_people_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,6 +35,7 @@ points_option = click.option(
 )
 
 MAX_DISAGREEMENT = 2.0  # percent of the eye distance
+DUPLICATES = {"same": " = ", "pixels": " looks like ", "mirrored": " mirrors "}
 SHOWN = 20  # entries of each list on the terminal; --json has them all
 
 
@@ -100,6 +102,9 @@ def inspect(
             f"{data}: unusable faces: {len(report.problems)}, {report.bad_share:.0%} of all; at "
             f"most {max_bad_share:.0%} are accepted (--max-bad-share)"
         )
+    if not report.faces:
+        console.stderr().print("0 usable faces.")
+        return
     console.stderr().print(
         f"{report.faces} usable faces. Next: asmnet-kit train --data {shlex.quote(str(data))} "
         f"--format {data_format} --out RUN",
@@ -224,7 +229,7 @@ def teacher(
       asmnet-kit data teacher --data faces --format 300w --model large.tflite --out taught.npz
     """
     from asmnet_kit.base import console
-    from asmnet_kit.base.files import require_writable
+    from asmnet_kit.base.files import real_path, require_writable
     from asmnet_kit.datasets.registry import load_for_model
     from asmnet_kit.measure.teacher_views import ENDING, SCHEMA_VERSION, teach
     from asmnet_kit.predict.open_predictor import open_predictor
@@ -233,7 +238,7 @@ def teacher(
         raise UsageError(f"--out: expected a name ending in {ENDING}, got {out.name}")
     require_writable(out.parent)
     for model in models:
-        if out.resolve() == model.with_suffix(ENDING).resolve():
+        if real_path(out) == real_path(model.with_suffix(ENDING)):
             raise UsageError(
                 f"--out: {out.name} beside {model.name} is that model's own shape model: choose "
                 "another name"
@@ -432,8 +437,21 @@ def prepare(
     help="drawn: simple faces, fast; people: photograph-like ones, slower.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
-def synthesize(count: int, out: Path, seed: int, size: int, kind: str, workers: int | None) -> None:
+@people_options
+def synthesize(
+    count: int,
+    out: Path,
+    seed: int,
+    size: int,
+    kind: str,
+    workers: int | None,
+    without: tuple[str, ...],
+    **own: Any,
+) -> None:
     """Draw faces with exact landmarks and head poses.
+
+    People (--kind people) can have skins, objects, backgrounds and a camera of your own;
+    docs/people.md tells how. dataset.json keeps what was used.
 
     Example:  asmnet-kit data synthesize --count 2000 --out faces
     """
@@ -442,12 +460,17 @@ def synthesize(count: int, out: Path, seed: int, size: int, kind: str, workers: 
     from asmnet_kit.base import console
     from asmnet_kit.datasets.write_synthetic import write_faces
     from asmnet_kit.drawn_faces.write import DRAWN
-    from asmnet_kit.people.write import PEOPLE
+    from asmnet_kit.people.write import people_with
 
+    if kind == "people":
+        renderer = people_with(own_data(own), without=without)
+    else:
+        refuse_people_options(kind)
+        renderer = DRAWN
     with console.counting("Faces") as on_progress:
         write_faces(
             out,
-            {"drawn": DRAWN, "people": PEOPLE}[kind],
+            renderer,
             count=count,
             seed=seed,
             size=size,
@@ -457,6 +480,32 @@ def synthesize(count: int, out: Path, seed: int, size: int, kind: str, workers: 
     console.stderr().print(
         f"{count} faces in {out}. Next: asmnet-kit train --data {shlex.quote(str(out))} "
         "--format synthetic --out RUN",
+        markup=False,
+    )
+
+
+@data.command()
+@out_option("Folder for skins/skin.png and wireframe.png.")
+@click.option("--skin", help="A skin of the kit's.  [default: the first]")
+def skin_template(out: Path, skin: str | None) -> None:
+    """Write a skin of rendered people to start your own from.
+
+    skins/skin.png is the skin, in MakeHuman's layout; wireframe.png, transparent, shows where the
+    parts of the head lie on it.
+
+    Example:  asmnet-kit data skin-template --out template
+    """
+    from asmnet_kit.base import console
+    from asmnet_kit.people.skin_template import skin_names, write_template
+
+    names = skin_names()
+    if skin is not None and skin not in names:
+        raise UsageError(f"--skin: expected one of {', '.join(names)}; got {skin!r}")
+    write_template(out, skin or names[0])
+    console.stderr().print(
+        f"{out}: skins/skin.png and wireframe.png. Next: paint on the skin, then: asmnet-kit data "
+        f"synthesize --kind people --skins {shlex.quote(str(out / 'skins'))} --skins-share 1 "
+        "--count 40 --out people",
         markup=False,
     )
 
@@ -493,7 +542,7 @@ def _print_inspection(report: "Inspection") -> None:
     for line in lines:
         out.print(line, markup=False)
     duplicates = [
-        ("in different splits: " if d.across_splits else "") + " = ".join(d.pictures)
+        ("in different splits: " if d.across_splits else "") + DUPLICATES[d.kind].join(d.pictures)
         for d in sorted(report.duplicates, key=lambda d: not d.across_splits)
     ]
     _print_list("bad files", [f"{p.name}: {p.reason}" for p in report.problems])
@@ -502,6 +551,11 @@ def _print_inspection(report: "Inspection") -> None:
         [f"{o.name}: {o.points} points" for o in report.out_of_picture],
     )
     _print_list("duplicate pictures", duplicates)
+    if report.rotated:
+        _print_list(
+            "faces in pictures with an EXIF rotation, which labels must not follow",
+            list(report.rotated),
+        )
 
 
 def _offsets_table(name: str, offsets: Mapping[str, "Offset"]) -> "Table":

@@ -11,7 +11,7 @@ from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.files import require_exists
 from asmnet_kit.base.limits import MAX_SEED
 from asmnet_kit.base.plugins import PluginTable
-from asmnet_kit.datasets.formats import FORMATS
+from asmnet_kit.datasets.formats import FORMATS, PEOPLE
 
 if TYPE_CHECKING:
     from asmnet_kit.face.plausibility import Plausibility
@@ -41,6 +41,22 @@ class InputPath(click.Path):
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         require_exists(path, expected=self.expected)
         return path
+
+
+class DataPath(InputPath):
+    """The folder of a data set, or the word people for the renderer of ``--format people``.
+
+    Which of them the word means, the format says, which click may not know yet: the reader of any
+    other format refuses a folder called people that is not there.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(DATA)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if Path(value) == Path(PEOPLE):
+            return Path(PEOPLE)
+        return super().convert(value, param, ctx)
 
 
 class PluginChoice(click.Choice):  # type: ignore[type-arg, unused-ignore]  # not in click 8.1
@@ -148,7 +164,7 @@ def data_options(
         )(command)
         return click.option(
             "--data",
-            type=InputPath(DATA),
+            type=DataPath(),
             required=required,
             help=f"{about} {note}".strip(),
         )(command)

@@ -1,13 +1,16 @@
 """``asmnet-kit predict``: parse, predict, print."""
 
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.files import require_exists
+from asmnet_kit.base.files import real_path, require_exists
+from asmnet_kit.base.kinds import HEAD_BYTES, known_binary
+from asmnet_kit.base.reading import open_file
 from asmnet_kit.commands.options import (
     MODEL,
     InputPath,
@@ -27,8 +30,12 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2  # 1 had no sigma, visible, confidence and confidence_from
 PICTURES = (".png", ".jpg", ".jpeg")
-FILMS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv")
+FILMS = (
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv", ".ts",
+    ".mts", ".m2ts",
+)  # fmt: skip
 FILM_OUTPUTS = (".mp4", ".avi", ".jsonl")
+FARTHEST = 2**20  # pixels: no picture is larger
 BoxOption = tuple[float, float, float, float]
 
 
@@ -46,6 +53,8 @@ def _parse_boxes(
         finite = all(map(math.isfinite, (x0, y0, x1, y1)))
         if not (finite and x0 < x1 and y0 < y1):
             raise click.BadParameter(f"expected finite x0 < x1 and y0 < y1, got {value!r}")
+        if max(map(abs, (x0, y0, x1, y1))) > FARTHEST:
+            raise click.BadParameter(f"expected pixels, at most {FARTHEST}, got {value!r}")
         boxes.append((x0, y0, x1, y1))
     return tuple(boxes)
 
@@ -129,7 +138,7 @@ def predict(
       asmnet-kit predict film.mp4 --out landmarks.mp4
     """
     camera = str(source).isdecimal() and not source.exists()
-    is_film = camera or source.suffix.lower() in FILMS
+    is_film = camera or source.suffix.lower() in FILMS or _begins_like_a_film(source)
     _refuse_contradictions(boxes=boxes, min_score=min_score, is_film=is_film)
     if not camera:
         require_exists(source, expected="a photograph, a video or the number of a camera")
@@ -163,6 +172,15 @@ def predict(
         )
     else:
         _predict_picture(source, predictor, boxes, score, plausibility, out, as_json)
+
+
+def _begins_like_a_film(source: Path) -> bool:
+    """Whether a file without a film's ending, or any, is one all the same."""
+    try:
+        with open_file(source, limit=sys.maxsize) as file:
+            return "film" in (known_binary(file.read(HEAD_BYTES)) or "")
+    except OSError:
+        return False  # what opens it says why
 
 
 def _refuse_contradictions(
@@ -229,7 +247,7 @@ def _predict_picture(
 def _check_output(out: Path, source: Path, endings: tuple[str, ...]) -> None:
     if out.suffix.lower() not in endings:
         raise UsageError(f"--out: expected a name ending in {', '.join(endings)}, got {out.name}")
-    if out.resolve() == source.resolve():
+    if real_path(out) == real_path(source):
         raise UsageError(f"--out would overwrite {source}: choose another name")
 
 

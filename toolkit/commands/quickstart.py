@@ -4,7 +4,6 @@ Each step is a process of its own that runs a public command, so what the quicks
 repeated line by line, and no step inherits the memory of the one before.
 """
 
-import json
 import shlex
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import click
 from asmnet_kit.base.errors import KitError, UsageError, require_installed
 from asmnet_kit.base.files import alone_in, is_unused, write_json
 from asmnet_kit.base.openers import open_stage
+from asmnet_kit.base.reading import read_json
 from asmnet_kit.base.run_folder import CONFIG, LAST_CHECKPOINT, MANIFEST, UNFINISHED
 from asmnet_kit.commands.options import seed_option
 
@@ -147,7 +147,7 @@ def resumed(begun: Path) -> tuple[str, ...]:
 def is_finished(run: Path) -> bool:
     """Whether a training run has ended: its manifest says so last, after the model is there."""
     try:
-        manifest = json.loads((run / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(run / MANIFEST)
     except (OSError, ValueError):
         return False
     return isinstance(manifest, dict) and bool(manifest.get("finished_at"))
@@ -166,7 +166,7 @@ def begin(out: Path, plan: Plan) -> None:
     stamp = out / STAMP
     if stamp.exists():
         try:
-            earlier = json.loads(stamp.read_text(encoding="utf-8"))
+            earlier = read_json(stamp)
         except ValueError as error:
             raise UsageError(
                 f"{stamp}: not JSON ({error}); choose another folder with --out"

@@ -18,7 +18,6 @@ Subsets: the three ranges of the yaw's size that papers report (``yaw_0_30``, ``
 protocol for pose errors) and the folder's name (``afw``, ``afw_flip`` ... of 300W-LP).
 """
 
-import io
 import math
 from pathlib import Path
 
@@ -26,19 +25,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.reading import read_bytes
 from asmnet_kit.datasets.base import Face, PictureFile, Problem
 from asmnet_kit.datasets.folders import (
     Listing,
     Reading,
     ancestors_of,
-    picture_named,
     require_folder,
     split_named,
     stem_and_suffix,
     subset_below_split,
     walk,
 )
-from asmnet_kit.datasets.pts import check_usable
+from asmnet_kit.datasets.labels import check_usable, points_of
+from asmnet_kit.datasets.mat_file import read_arrays
 from asmnet_kit.datasets.yaw_ranges import yaw_subsets
 from asmnet_kit.face.crop import Points
 from asmnet_kit.face.pose import angles, rotation_matrix
@@ -46,6 +46,7 @@ from asmnet_kit.face.pose import angles, rotation_matrix
 POINTS = 68
 SUFFIX = ".mat"
 POSE_LIMIT = 99.0
+LARGEST_TURN = 100.0  # radians: what says more is no angle
 
 
 def split_of_folder(ancestors: tuple[str, ...], parts: tuple[str, ...]) -> str | None:
@@ -62,15 +63,14 @@ def read(root: Path) -> Reading:
     require_folder(root)
     reading = Reading(POINTS)
     ancestors = ancestors_of(root)
-    for listing in walk(root):
-        pictures = listing.pictures_by_stem()
+    for listing in walk(root, reading.problems):
         below = subset_below_split(ancestors, listing.parts)
         for file in listing.files:
             stem, suffix = stem_and_suffix(file)
             if suffix.lower() != SUFFIX or stem.endswith("_pts"):
                 continue
             try:
-                picture = picture_named(pictures, stem)
+                picture = listing.picture_of(stem)
                 landmarks, stored = _read_mat(listing, file)
             except DatasetError as error:
                 reading.problems.append(Problem(listing.name_of(file), str(error)))
@@ -106,43 +106,23 @@ def _pose_subsets(stored: tuple[float, float, float]) -> tuple[str, ...]:
 
 def _read_mat(listing: Listing, file: str) -> tuple[Points, tuple[float, float, float]]:
     """Landmarks (0-based) and the stored pitch, yaw, roll in radians."""
-    # scipy takes a noticeable part of a second to import, and only this format needs it.
-    from scipy.io import loadmat
-
     try:
-        encoded = (listing.folder / file).read_bytes()
+        encoded = read_bytes(listing.folder / file)
     except OSError as error:
         raise DatasetError(f"cannot be read: {error.strerror}") from error
-    try:
-        # Only the named arrays are parsed, and MATLAB objects stay raw records: no code can run.
-        content = loadmat(
-            io.BytesIO(encoded),
-            variable_names=["pt3d_68", "pt2d", "Pose_Para"],
-            struct_as_record=True,
-            verify_compressed_data_integrity=True,
-        )
-    except Exception as error:  # scipy's parser raises whatever a damaged file makes it stumble on
-        raise DatasetError(f"expected a MATLAB file (version 5 to 7.2): {error}") from error
+    content = read_arrays(encoded, ("pt3d_68", "pt2d", "Pose_Para"))
     points = content.get("pt3d_68", content.get("pt2d"))
     if points is None:
         raise DatasetError("expected the array pt3d_68 or pt2d, found neither")
-    points = _numbers(points, "pt3d_68 or pt2d")
     if points.ndim != 2 or points.shape[0] < 2 or points.shape[1] != POINTS:
         raise DatasetError(f"expected {POINTS} points in pt3d_68 or pt2d, got shape {points.shape}")
-    landmarks = (points[:2].T - 1).astype(np.float32)  # 1-based to 0-based
-    if not np.isfinite(landmarks).all():
+    if not np.isfinite(points[:2]).all():
         raise DatasetError("a landmark is not finite")
+    landmarks = points_of(points[:2].T - 1)  # 1-based to 0-based
     check_usable(landmarks)
     if "Pose_Para" not in content:
         raise DatasetError("expected the array Pose_Para, found none")
-    pose = _numbers(content["Pose_Para"], "Pose_Para").ravel()
-    if len(pose) < 3 or not np.isfinite(pose[:3]).all():
-        raise DatasetError(f"expected Pose_Para of 3 or more finite numbers, got {len(pose)}")
+    pose = content["Pose_Para"].ravel()
+    if len(pose) < 3 or not (np.abs(pose[:3]) <= LARGEST_TURN).all():
+        raise DatasetError(f"expected Pose_Para of 3 or more angles in radians, got {len(pose)}")
     return landmarks, (float(pose[0]), float(pose[1]), float(pose[2]))
-
-
-def _numbers(value: object, name: str) -> NDArray[np.float64]:
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiu":
-        raise DatasetError(f"expected numbers in {name}, got {array.dtype}")
-    return array.astype(np.float64)

@@ -10,7 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.reading import read_bytes
+from asmnet_kit.datasets.labels import check_in_picture
 from asmnet_kit.face.crop import Points, landmark_box
+from asmnet_kit.face.picture_headers import stored_orientation
 from asmnet_kit.face.pictures import Image, decode_image, read_image
 from asmnet_kit.face.schemes import Scheme
 
@@ -45,7 +49,7 @@ class PictureFile:
         return self.path.stat().st_size
 
     def read_encoded(self) -> bytes:
-        return self.path.read_bytes()
+        return read_bytes(self.path)
 
     def read(self) -> Image:
         return read_image(self.path)
@@ -111,6 +115,32 @@ class Face:
         """Whether every point has a label."""
         return bool(self.labelled.all())
 
+    def read(self) -> Image:
+        """The picture, after a look at whether the landmarks can be of it.
+
+        Raises:
+            DatasetError: it cannot be read, or is not the picture of these landmarks.
+        """
+        image = self.picture.read()
+        self.check_picture(image)
+        return image
+
+    def check_picture(self, image: Image) -> None:
+        """Check that the landmarks can be of ``image``, which is ``picture`` as stored.
+
+        Raises:
+            DatasetError: they cannot; see ``labels.check_in_picture``.
+        """
+        height, width = image.shape[:2]
+        labelled = self.landmarks[self.labelled]
+        if (labelled >= -0.5).all() and (labelled <= np.array([width, height]) - 0.5).all():
+            return  # nearly all: the rotation need not be looked up
+        turned = stored_orientation(self.picture.read_encoded())
+        try:
+            check_in_picture(self.landmarks, width=width, height=height, orientation=turned)
+        except DatasetError as error:
+            raise DatasetError(f"{self.picture.name}: {error}") from error
+
     @property
     def box(self) -> NDArray[np.float32]:
         """float32 [4] x0, y0, x1, y1: min and max of the labelled points, no margin."""
@@ -154,7 +184,8 @@ class Dataset:
                 size = face.picture.size_bytes()
             except OSError:
                 size = -1
-            digest.update(f"{face.name}\0{size}\0".encode())
+            # A name's bytes as the file system has them, UTF-8 or not.
+            digest.update(f"{face.name}\0{size}\0".encode("utf-8", "surrogateescape"))
             digest.update(np.ascontiguousarray(face.landmarks, "<f4").tobytes())
         return digest.hexdigest()
 

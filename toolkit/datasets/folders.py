@@ -1,15 +1,21 @@
 """What every reader needs to know about folders: finding files, and which folder is which split."""
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import require_exists
 from asmnet_kit.datasets.base import Face, Problem
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".jp2")
+# Where both are beside an annotation, the first kind is its picture: a .tif may be a mask.
+USUAL_SUFFIXES = PICTURE_SUFFIXES[:4]
+
+UNREAD_SUFFIXES = (".heic", ".heif", ".gif", ".jxl", ".psd", ".svg", ".pdf", ".raw", ".dng", ".cr2")
 
 # Public sets (300-W, MERL-RAV) call a split's folder so, below the set's own: helen/testset.
 PUBLIC_SPLITS = {"trainset": "train", "valset": "val", "testset": "test"}
@@ -50,28 +56,89 @@ class Listing:
         """The POSIX path of ``file`` relative to the root."""
         return "/".join((*self.parts, file))
 
-    def pictures_by_stem(self) -> dict[str, str]:
-        """Name without suffix -> file name, for the pictures; suffixes in any case."""
-        pictures: dict[str, str] = {}
+    def picture_of(self, stem: str) -> str:
+        """The file name of the picture that an annotation of that stem belongs to.
+
+        Raises:
+            DatasetError: there is none, or several.
+        """
+        beside = self._by_stem.get(name_key(stem), [])
+        pictures = [file for file in beside if _suffix(file) in PICTURE_SUFFIXES]
+        for narrower in (
+            [file for file in pictures if stem_and_suffix(file)[0] == stem],
+            [file for file in pictures if _suffix(file) in USUAL_SUFFIXES],
+        ):
+            pictures = [file for file in pictures if file in narrower] or pictures
+        if len(pictures) > 1:
+            raise DatasetError(
+                f"{' and '.join(pictures)} are beside it: keep the one it belongs to"
+            )
+        if pictures:
+            return pictures[0]
+        unread = [file for file in beside if _suffix(file) in UNREAD_SUFFIXES]
+        but = f"; {unread[0]} is, but is not read: convert it to JPEG" if unread else ""
+        raise DatasetError(
+            f"no picture {stem}.jpg (or {', '.join(PICTURE_SUFFIXES[2:])}) beside it{but}"
+        )
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        """``name_key`` of a name without suffix -> file names."""
+        found: dict[str, list[str]] = {}
         for file in self.files:
-            stem, suffix = stem_and_suffix(file)
-            if suffix.lower() in PICTURE_SUFFIXES:
-                pictures.setdefault(stem, file)
-        return pictures
+            found.setdefault(name_key(stem_and_suffix(file)[0]), []).append(file)
+        return found
 
 
-def picture_named(pictures: dict[str, str], stem: str) -> str:
-    """The file name of the picture that an annotation of that stem belongs to.
+def _suffix(file: str) -> str:
+    return stem_and_suffix(file)[1].lower()
 
-    Args:
-        pictures: from ``Listing.pictures_by_stem``.
 
-    Raises:
-        DatasetError: there is none.
-    """
-    if stem not in pictures:
-        raise DatasetError(f"no picture {stem}.jpg (or .png, .bmp) beside it")
-    return pictures[stem]
+def name_key(name: str) -> str:
+    """What spellings of one file name share: composed (NFC) or not (macOS), UTF-8 or Latin-1."""
+    if name.isascii():
+        return name
+    encoded = name.encode("utf-8", "surrogateescape")
+    try:
+        text = encoded.decode()
+    except UnicodeDecodeError:
+        text = encoded.decode("latin-1")
+    return unicodedata.normalize("NFC", text)
+
+
+class PictureFinder:
+    """Finds pictures by the names in lists, however list and file system spell them."""
+
+    def __init__(self) -> None:
+        self._listed: dict[Path, dict[str, str]] = {}
+
+    def find(self, folder: Path, name: str) -> Path | None:
+        """The picture ``name``, a path below ``folder``; None where there is none."""
+        path = folder / name
+        if is_file(path):
+            return path
+        for part in name.split("/"):
+            spelt = self._names(folder).get(name_key(part))
+            if spelt is None:
+                return None
+            folder /= spelt
+        return folder if is_file(folder) else None
+
+    def _names(self, folder: Path) -> dict[str, str]:
+        if folder not in self._listed:
+            try:
+                self._listed[folder] = {name_key(path.name): path.name for path in folder.iterdir()}
+            except (OSError, ValueError):
+                self._listed[folder] = {}
+        return self._listed[folder]
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file; False for a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, for example
+        return False
 
 
 def stem_and_suffix(file: str) -> tuple[str, str]:
@@ -92,8 +159,10 @@ def require_folder(root: Path) -> None:
         raise DatasetError(f"{root}: expected the folder of a data set, found a file there")
 
 
-def walk(root: Path) -> Iterator[Listing]:
+def walk(root: Path, problems: list[Problem]) -> Iterator[Listing]:
     """Every folder at and below ``root``, parents first, sorted.
+
+    A folder below ``root`` that cannot be listed is left out and noted in ``problems``.
 
     Hidden files and folders are left out (``._x.jpg`` of macOS archives is no picture). Links to
     folders are followed, each folder once, so that a link to a parent does not loop.
@@ -102,19 +171,31 @@ def walk(root: Path) -> Iterator[Listing]:
     stack: list[tuple[Path, tuple[str, ...]]] = [(root, ())]
     while stack:
         folder, parts = stack.pop()
-        status = folder.stat()
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
         files: list[str] = []
         folders: list[str] = []
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                (folders if entry.is_dir() else files).append(entry.name)
+        try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if not entry.name.startswith("."):
+                        (folders if _is_folder(entry) else files).append(entry.name)
+        except OSError as error:
+            if not parts:
+                raise
+            problems.append(Problem("/".join(parts), f"cannot be listed: {error.strerror}"))
+            continue
         yield Listing(folder, parts, tuple(sorted(files)))
         stack += [(folder / name, (*parts, name)) for name in sorted(folders, reverse=True)]
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, for example: reading it says so
+        return False
 
 
 def ancestors_of(root: Path) -> tuple[str, ...]:

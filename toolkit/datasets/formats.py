@@ -13,6 +13,8 @@ Nothing is imported here until a format is used: ``--help`` lists the names.
 
 from asmnet_kit.base.plugins import PluginTable
 
+PEOPLE = "people"  # no folder: the built-in renderer, which --data names by the same word
+
 FORMATS = PluginTable(
     kind="format",
     group="asmnet_kit.formats",
@@ -25,6 +27,7 @@ FORMATS = PluginTable(
         "csv": "asmnet_kit.datasets.keypoint_csv",
         "records": "asmnet_kit.datasets.read_shards",
         "synthetic": "asmnet_kit.datasets.synthetic",
+        PEOPLE: "asmnet_kit.datasets.people",
     },
     needs=("read",),
 )

@@ -5,7 +5,7 @@ Every picture is read and decoded, each once, however many faces it has.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -21,8 +21,9 @@ from asmnet_kit.base.files import replacing
 from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.datasets.registry import load_dataset, of_split
 from asmnet_kit.face.crop import Crop
+from asmnet_kit.face.picture_headers import UPRIGHT, stored_orientation
 from asmnet_kit.face.pictures import Image, decode_image
-from asmnet_kit.face.schemes import Scheme
+from asmnet_kit.face.schemes import Scheme, mirrored
 
 SCHEMA_VERSION = 1
 
@@ -34,6 +35,12 @@ TILE = 160  # pixels
 TILE_SCALE = 1.5  # of the landmark box: shows some hair and background
 POINT_COLOUR, LINE_COLOUR, CAPTION_COLOUR = (0, 255, 0), (255, 200, 0), (255, 255, 255)
 DRAWN_BITS = 4  # OpenCV draws at 1/16 pixel with shift=4
+
+THUMB = 32  # pixels a side
+SAME_GREY = 1.5  # mean grey levels between thumbnails: a JPEG stored anew differs by less than 1
+SAME_SHAPE = 0.02  # between the ratios of width to height
+FLAT = 24  # grey levels: a picture with fewer shows nothing by which it could be known
+MOST_ALIKE = 50  # candidates looked at for each band, so that thousands alike take no hour
 
 Progress = Callable[[int, int], None]
 
@@ -64,16 +71,18 @@ class Spread:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Different files with the same content.
+    """Different files with the same picture.
 
     Attributes:
         pictures: names of their first faces.
         across_splits: whether they are in different splits, so that a test would be answered by
             memory.
+        kind: ``same`` bytes, the same ``pixels`` stored anew, or ``mirrored``.
     """
 
     pictures: tuple[str, ...]
     across_splits: bool
+    kind: str = "same"
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,9 @@ class Inspection:
         picture_width, picture_height: pixels.
         face_size: the longer side of the landmark box, pixels.
         out_of_picture: faces with landmarks outside their picture.
-        duplicates: pictures that are there more than once.
+        duplicates: pictures that are there more than once, stored anew and mirrored included.
+        rotated: faces in pictures that carry an EXIF rotation: labels refer to the stored pixels,
+            while most programs show such a picture turned.
         annotated: faces whose annotation is fine, of all splits: the split of a bad annotation is
             not always known, so these are what it is one of.
     """
@@ -110,6 +121,7 @@ class Inspection:
     face_size: Spread | None
     out_of_picture: tuple[OutOfPicture, ...]
     duplicates: tuple[Duplicate, ...]
+    rotated: tuple[str, ...]
     annotated: int
 
     @property
@@ -162,13 +174,14 @@ class Inspection:
             "problems": [problem.to_json() for problem in self.problems],
             "out_of_picture": [{"name": o.name, "points": o.points} for o in self.out_of_picture],
             "duplicates": [
-                {"pictures": list(d.pictures), "across_splits": d.across_splits}
+                {"pictures": list(d.pictures), "across_splits": d.across_splits, "kind": d.kind}
                 for d in self.duplicates
             ],
+            "rotated": list(self.rotated),
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Picture:
     """One picture file, seen once."""
 
@@ -177,6 +190,9 @@ class _Picture:
     width: int
     height: int
     problem: str | None = None
+    thumbnail: NDArray[np.uint8] | None = None
+    rotated: bool = False
+    problems: tuple[Problem, ...] = ()  # of single faces, whose labels are not of this picture
 
 
 def inspect_dataset(
@@ -205,6 +221,10 @@ def inspect_dataset(
     faces = loaded.faces if split is None else of_split(loaded.faces, split, path)
     pictures = list(_pictures(faces, progress))
     bad = {face.name: p.problem for p in pictures if p.problem is not None for face in p.faces}
+    bad |= {problem.name: problem.reason for p in pictures for problem in p.problems}
+    good = [picture for picture in pictures if picture.problem is None]
+    alike = list(_alike(good))
+    bad |= dict(_unmirrored(alike, loaded.scheme, {p.faces[0].name: p for p in good}))
     dataset = Dataset(
         name=loaded.name,
         format=loaded.format,
@@ -212,7 +232,6 @@ def inspect_dataset(
         faces=tuple(face for face in faces if face.name not in bad),
         problems=loaded.problems,
     )
-    good = [picture for picture in pictures if picture.problem is None]
     if sheet is not None and dataset.faces:
         write_contact_sheet(sheet, dataset)
     return Inspection(
@@ -224,7 +243,8 @@ def inspect_dataset(
         picture_height=Spread.of(picture.height for picture in good),
         face_size=Spread.of(_longer_side(face) for face in dataset.faces),
         out_of_picture=tuple(_out_of_picture(good)),
-        duplicates=tuple(_duplicates(pictures)),
+        duplicates=(*_duplicates(pictures), *alike),
+        rotated=tuple(face.name for p in good if p.rotated for face in p.faces),
         annotated=len(loaded.faces),
     )
 
@@ -256,7 +276,24 @@ def _look_at(faces: list[Face]) -> _Picture:
     except OSError as error:
         return _Picture(tuple(faces), b"", 0, 0, f"cannot be read: {error.strerror}")
     height, width = image.shape[:2]
-    return _Picture(tuple(faces), hashlib.sha256(encoded).digest(), width, height)
+    return _Picture(
+        tuple(face for face in faces),
+        hashlib.sha256(encoded).digest(),
+        width,
+        height,
+        thumbnail=thumbnail(image),
+        rotated=stored_orientation(encoded) != UPRIGHT,
+        problems=tuple(_misplaced(faces, image)),
+    )
+
+
+def _misplaced(faces: Iterable[Face], image: Image) -> Iterator[Problem]:
+    """Faces whose landmarks cannot be of ``image``."""
+    for face in faces:
+        try:
+            face.check_picture(image)
+        except DatasetError as error:
+            yield Problem(face.name, str(error).removeprefix(f"{face.picture.name}: "))
 
 
 def _counts(faces: Iterable[Face]) -> dict[tuple[str, str], int]:
@@ -275,7 +312,10 @@ def _out_of_picture(pictures: Iterable[_Picture]) -> Iterator[OutOfPicture]:
     """Faces with points beyond the outer edges of the border pixels (-0.5 and size - 0.5)."""
     for picture in pictures:
         limit = np.array([picture.width, picture.height]) - 0.5
+        misplaced = {problem.name for problem in picture.problems}
         for face in picture.faces:
+            if face.name in misplaced:
+                continue
             labelled = face.landmarks[face.labelled]
             outside = int(((labelled < -0.5) | (labelled > limit)).any(axis=1).sum())
             if outside:
@@ -291,6 +331,74 @@ def _duplicates(pictures: Iterable[_Picture]) -> Iterator[Duplicate]:
         if len(group) > 1:
             splits = {face.split for picture in group for face in picture.faces}
             yield Duplicate(tuple(p.faces[0].name for p in group), across_splits=len(splits) > 1)
+
+
+def thumbnail(image: Image) -> NDArray[np.uint8]:
+    """A picture as uint8 [THUMB, THUMB] grey values, by which the same one is known again."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, (THUMB, THUMB), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _alike(pictures: Sequence[_Picture]) -> Iterator[Duplicate]:
+    """Pairs of pictures that were stored anew, or mirrored; those of the same bytes are known.
+
+    Candidates agree in one of the bands of their rows' differences; the thumbnails then decide.
+    """
+    for kind in ("pixels", "mirrored"):
+        at: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
+        seen: set[tuple[int, int]] = set()
+        for index, picture in enumerate(pictures):
+            if picture.thumbnail is None or np.ptp(picture.thumbnail) < FLAT:
+                continue
+            looked_for = picture.thumbnail[:, ::-1] if kind == "mirrored" else picture.thumbnail
+            for band, key in _bands(looked_for):
+                for other in at[band, key][:MOST_ALIKE]:
+                    if (other, index) not in seen:
+                        seen.add((other, index))
+                        if _is_same(pictures[other], picture, looked_for):
+                            yield _pair(pictures[other], picture, kind)
+            for band, key in _bands(picture.thumbnail):
+                at[band, key].append(index)
+
+
+def _bands(thumbnail: NDArray[np.uint8]) -> Iterator[tuple[int, bytes]]:
+    """Which of neighbouring blocks is lighter, in four bands from top to bottom."""
+    blocks = cv2.resize(thumbnail, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
+    bits = np.packbits(blocks[:, 1:] > blocks[:, :-1], axis=1)
+    for band in range(4):
+        yield band, bits[2 * band : 2 * band + 2].tobytes()
+
+
+def _is_same(one: _Picture, other: _Picture, looked_for: NDArray[np.uint8]) -> bool:
+    if one.digest == other.digest or one.thumbnail is None:
+        return False
+    shape = abs(one.width / one.height - other.width / other.height)
+    difference = np.abs(one.thumbnail.astype(np.int16) - looked_for).mean()
+    return shape < SAME_SHAPE and float(difference) < SAME_GREY
+
+
+def _unmirrored(
+    alike: Iterable[Duplicate], scheme: Scheme, pictures: Mapping[str, _Picture]
+) -> Iterator[tuple[str, str]]:
+    """Faces (name, reason) in a mirrored copy whose labels are those of the picture itself."""
+    for pair in alike:
+        one, other = (pictures[name] for name in pair.pictures)
+        if pair.kind != "mirrored" or len(one.faces) > 1 or len(other.faces) > 1:
+            continue
+        scale = other.width / one.width
+        first, second = (picture.faces[0].landmarks for picture in (one, other))
+        as_they_are = np.abs(first * scale - second)
+        turned = np.abs(mirrored(first, one.width, scheme) * scale - second)
+        if np.nanmean(as_they_are) < np.nanmean(turned):
+            yield (
+                other.faces[0].name,
+                f"its picture is that of {one.faces[0].name} mirrored, its labels are not",
+            )
+
+
+def _pair(one: _Picture, other: _Picture, kind: str) -> Duplicate:
+    splits = {face.split for face in (*one.faces, *other.faces)}
+    return Duplicate((one.faces[0].name, other.faces[0].name), len(splits) > 1, kind)
 
 
 def write_contact_sheet(path: Path, dataset: Dataset) -> None:
@@ -319,7 +427,7 @@ def write_contact_sheet(path: Path, dataset: Dataset) -> None:
 def draw_tile(face: Face, scheme: Scheme) -> Image:
     """A face's crop with its landmarks, uint8 [TILE, TILE, 3], RGB."""
     crop = Crop.from_box(face.box, size=TILE, scale=TILE_SCALE)
-    tile = crop.cut(face.picture.read())
+    tile = crop.cut(face.read())
     points = crop.to_fractions(face.landmarks) * TILE + (TILE - 1) / 2
     for name, part in scheme.parts.items():
         ring = (*part, part[0]) if name in scheme.closed else part

@@ -3,8 +3,9 @@
     file,x0,y0,x1,y1,...,x67,y67
     a/b.jpg,31.2,40.0,33.8,52.5,...
 
-- The first column is the picture's path relative to the CSV's own folder. A face that shares its
-  picture with others gets ``#1``, ``#2`` ... behind its name.
+- ``file`` (or ``image``, ``filename``, ``path`` ...; else the first column) is the picture's path
+  relative to the CSV's own folder. A face that shares its picture with others gets ``#1``, ``#2``
+  ... behind its name.
 - ``x0,y0`` ... ``x67,y67`` (or ``x97,y97``; numbering may also start at 1) are pixels, 0-based:
   (0, 0) is the centre of the top-left pixel. Empty cells are a point without a label.
 - Optional columns, found by their names: ``v0`` ... (1 for a point that can be seen, 0 for one that
@@ -13,6 +14,8 @@
   detector's box), ``subset`` (several with ``;`` between them) and ``split``. Other columns are
   ignored.
 - Without a header the columns are the path and the pairs, nothing else.
+- Between the columns stand commas, semicolons or tabs, whichever the first line has most of; where
+  they are no commas, a number may have one for its decimal point.
 - Every ``*.csv`` below the folder is read; a file called train.csv, val.csv or test.csv is that
   split, as a folder of that name would be. A path of a single .csv file is a data set, too, whose
   own name alone may be a split's.
@@ -24,14 +27,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.reading import open_text
 from asmnet_kit.datasets.base import Face, PictureFile, Problem
 from asmnet_kit.datasets.folders import (
     SPLIT_FOLDERS,
+    PictureFinder,
     Reading,
     ancestors_of,
     inside,
@@ -40,10 +46,24 @@ from asmnet_kit.datasets.folders import (
     subset_below_split,
     walk,
 )
-from asmnet_kit.datasets.pts import check_usable
+from asmnet_kit.datasets.labels import FARTHEST, check_usable, points_of
 from asmnet_kit.face.schemes import SCHEMES
 
-COORDINATE = re.compile(r"([xyv])_?(\d+)")
+COORDINATE = re.compile(r"([xyv])_?(\d{1,4})")
+FILE = (
+    "file",
+    "filename",
+    "file_name",
+    "image",
+    "image_name",
+    "image_path",
+    "img",
+    "picture",
+    "path",
+)
+DELIMITERS = ",;\t"
+SHOWN = 80  # characters of somebody's line in a message
+DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 POSE = ("yaw", "pitch", "roll")
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
 
@@ -54,6 +74,7 @@ class _Columns:
 
     width: int
     coordinates: tuple[int, ...]  # x0, y0, x1, y1 ...
+    file: int = 0
     visibility: tuple[int, ...] = ()  # v0, v1 ...
     pose: tuple[int, ...] = ()
     box: tuple[int, ...] = ()
@@ -70,7 +91,8 @@ class _Row:
     where: str
     cells: list[str]
     columns: _Columns
-    path: Path
+    folder: Path  # of the CSV
+    picture: str  # relative to it
     name: str  # of the picture, relative to the root
     split: str | None
     subsets: tuple[str, ...]
@@ -83,6 +105,7 @@ def read(root: Path) -> Reading:
         DatasetError: no CSV there, a column is missing, or the files differ in their number of
             points. Rows that cannot be used are problems of the reading.
     """
+    reading = Reading(points=0)
     ancestors: tuple[str, ...] = ()
     if root.is_file():
         files: list[tuple[Path, tuple[str, ...]]] = [(root, ())]
@@ -92,16 +115,23 @@ def read(root: Path) -> Reading:
         ancestors = ancestors_of(root)
         files = [
             (listing.folder / file, listing.parts)
-            for listing in walk(root)
+            for listing in walk(root, reading.problems)
             for file in listing.files
             if file.lower().endswith(".csv")
         ]
     if not files:
         raise DatasetError(f"{root}: expected a .csv file at or below this folder, found none")
-    reading = Reading(points=0)
     rows: list[_Row] = []
+    finder = PictureFinder()
     for path, parts in files:
-        rows += _read_rows(path, root, ancestors, parts, reading)
+        try:
+            rows += _read_rows(path, root, ancestors, parts, reading)
+        except OSError as error:
+            name = path.relative_to(root).as_posix()
+            reading.problems.append(Problem(name, f"cannot be read: {error.strerror}"))
+    if not reading.points:
+        unread = "; ".join(f"{problem.name}: {problem.reason}" for problem in reading.problems)
+        raise DatasetError(f"{root}: no .csv file at or below this folder can be read: {unread}")
     faces_of_picture = Counter(row.name for row in rows)
     number: Counter[str] = Counter()
     for row in rows:
@@ -109,7 +139,7 @@ def read(root: Path) -> Reading:
         several = faces_of_picture[row.name] > 1
         name = f"{row.name}#{number[row.name]}" if several else row.name
         try:
-            reading.faces.append(_face(row, name))
+            reading.faces.append(_face(row, name, finder))
         except DatasetError as error:
             reading.problems.append(Problem(row.where, str(error)))
     return reading
@@ -122,9 +152,9 @@ def _read_rows(
     below = subset_below_split(ancestors, parts)
     rows: list[_Row] = []
     columns: _Columns | None = None
-    # utf-8-sig: spreadsheets write a byte order mark.
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        cells_of_rows = csv.reader(file)
+    with open_text(path, newline="") as file:
+        delimiter = _delimiter(file)
+        cells_of_rows = csv.reader(file, delimiter=delimiter)
         while True:
             try:
                 cells = next(cells_of_rows, None)
@@ -134,6 +164,8 @@ def _read_rows(
                 break
             if not any(cell.strip() for cell in cells):
                 continue
+            if delimiter != ",":
+                cells = [_with_point(cell) for cell in cells]
             if columns is None:
                 headless = _is_number_or_empty(cells[1:])
                 columns = _plain_columns(path, cells) if headless else _named_columns(path, cells)
@@ -146,9 +178,10 @@ def _read_rows(
                 if not headless:
                     continue
             where = f"{path.relative_to(root).as_posix()} line {cells_of_rows.line_num}"
-            picture = inside(cells[0].strip()) if cells[0].strip() else None
+            written = _cell(cells, columns.file)
+            picture = inside(written) if written else None
             if picture is None:
-                reason = f"expected a path inside the folder, got {cells[0]!r}"
+                reason = f"expected a path inside the folder, got {written[:SHOWN]!r}"
                 reading.problems.append(Problem(where, reason))
                 continue
             split_cell = _cell(cells, columns.split)
@@ -160,7 +193,8 @@ def _read_rows(
                     where=where,
                     cells=cells,
                     columns=columns,
-                    path=path.parent / picture,
+                    folder=path.parent,
+                    picture=picture,
                     name="/".join((*parts, picture)),
                     split=split_cell or file_split,
                     subsets=subsets or ((below,) if below else ()),
@@ -169,6 +203,23 @@ def _read_rows(
     if columns is None:
         raise DatasetError(f"{path}: expected a header or rows, the file is empty")
     return rows
+
+
+def _delimiter(file: TextIO) -> str:
+    """What stands between the columns; the file goes on behind Excel's line ``sep=;``, if any."""
+    begin = file.tell()
+    line = file.readline()
+    while line and not line.strip():
+        line = file.readline()
+    if line.lower().startswith("sep=") and line[4:5] in tuple(DELIMITERS):
+        return line[4]
+    file.seek(begin)
+    return max(DELIMITERS, key=line.count)  # of none at all: a comma
+
+
+def _with_point(cell: str) -> str:
+    """A number with a decimal comma as Python reads it; anything else as it is."""
+    return cell.replace(",", ".") if DECIMAL_COMMA.fullmatch(cell.strip()) else cell
 
 
 def _cell(cells: Sequence[str], index: int | None) -> str:
@@ -200,7 +251,7 @@ def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
     for index, cell in enumerate(header):
         name = cell.strip().lower()
         match = COORDINATE.fullmatch(name)
-        if match and index > 0:
+        if match:
             if match[1] != "v":
                 numbers.add(int(match[2]))
             name = f"{match[1]}{int(match[2])}"
@@ -208,12 +259,19 @@ def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
             raise DatasetError(f"{path}: the column {name!r} appears twice")
         at[name] = index
     if not numbers:
+        shown = ", ".join(header[:6])[:SHOWN]
         raise DatasetError(
-            f"{path}: expected the columns x0, y0, x1, y1 ..., got {', '.join(header[:6])} ..."
+            f"{path}: expected the columns x0, y0, x1, y1 ..., got {shown} ...; if it holds no "
+            "labels, name the file that does: --data LABELS.csv"
         )
+    if len(numbers) > max(SCHEMES):
+        raise DatasetError(f"{path}: expected {_pairs()} pairs of columns x, y, got {len(numbers)}")
     first = min(1, *numbers)
     wanted = [f"{axis}{i}" for i in range(first, max(numbers) + 1) for axis in "xy"]
     visibility = tuple(f"v{i}" for i in range(first, max(numbers) + 1))
+    file = next((at[name] for name in FILE if name in at), 0)
+    if file in {at[name] for name in (*wanted, *visibility) if name in at}:
+        raise DatasetError(f"{path}: expected a column of pictures, called {FILE[0]}; found none")
     for group in (wanted, visibility, POSE, BOX):
         missing = [name for name in group if name not in at]
         if missing and (group is wanted or len(missing) < len(group)):
@@ -227,6 +285,7 @@ def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
         )
     return _Columns(
         width=len(header),
+        file=file,
         coordinates=tuple(at[name] for name in wanted),
         visibility=tuple(at[name] for name in visibility if name in at),
         pose=tuple(at[name] for name in POSE if name in at),
@@ -240,16 +299,17 @@ def _pairs() -> str:
     return " or ".join(map(str, SCHEMES))
 
 
-def _face(row: _Row, name: str) -> Face:
+def _face(row: _Row, name: str, finder: PictureFinder) -> Face:
     if len(row.cells) != row.columns.width:
         raise DatasetError(f"expected {row.columns.width} columns, got {len(row.cells)}")
-    if not row.path.is_file():
+    picture = finder.find(row.folder, row.picture)
+    if picture is None:
         raise DatasetError(f"no picture {row.name}")
-    flat = _numbers([row.cells[index] for index in row.columns.coordinates])
-    landmarks = flat.reshape(-1, 2)
-    half = np.flatnonzero(np.isfinite(landmarks).sum(axis=1) == 1)
+    pairs = _numbers([row.cells[index] for index in row.columns.coordinates]).reshape(-1, 2)
+    half = np.flatnonzero(np.isfinite(pairs).sum(axis=1) == 1)
     if len(half):
         raise DatasetError(f"point {half[0]} has only one of x and y")
+    landmarks = points_of(pairs)
     check_usable(landmarks)
     pose = _whole([row.cells[index] for index in row.columns.pose], "yaw, pitch, roll")
     box = _whole([row.cells[index] for index in row.columns.box], ", ".join(BOX))
@@ -257,7 +317,7 @@ def _face(row: _Row, name: str) -> Face:
         raise DatasetError("expected box_x0 < box_x1 and box_y0 < box_y1")
     return Face(
         name=name,
-        picture=PictureFile(row.path),
+        picture=PictureFile(picture),
         landmarks=landmarks,
         subsets=row.subsets,
         pose=pose,
@@ -277,19 +337,19 @@ def _visibility(cells: Sequence[str]) -> NDArray[np.float32] | None:
     known = numbers[np.isfinite(numbers)]
     if not np.isin(known, (0, 1)).all():
         raise DatasetError("expected 1 (seen), 0 (hidden) or an empty cell in v0, v1 ...")
-    return numbers if len(known) else None
+    return numbers.astype(np.float32) if len(known) else None
 
 
-def _numbers(cells: Sequence[str]) -> NDArray[np.float32]:
-    """float32 [len(cells)], NaN for an empty cell.
+def _numbers(cells: Sequence[str]) -> NDArray[np.float64]:
+    """float64 [len(cells)], NaN for an empty cell.
 
     Raises:
         DatasetError: a cell is no finite number.
     """
     try:
-        numbers = np.array([float(cell) if cell.strip() else np.nan for cell in cells], np.float32)
+        numbers = np.array([float(cell) if cell.strip() else np.nan for cell in cells])
     except ValueError as error:
-        raise DatasetError(f"expected numbers or empty cells: {error}") from error
+        raise DatasetError(f"expected numbers or empty cells: {str(error)[:SHOWN]}") from error
     written = [bool(cell.strip()) for cell in cells]
     if not np.isfinite(numbers[written]).all():
         raise DatasetError("expected finite numbers or empty cells, got nan or inf")
@@ -303,4 +363,6 @@ def _whole(cells: Sequence[str], what: str) -> NDArray[np.float32] | None:
         return None
     if np.isnan(numbers).any():
         raise DatasetError(f"expected all of {what} or none")
-    return numbers
+    if (np.abs(numbers) > FARTHEST).any():
+        raise DatasetError(f"expected {what} of at most {FARTHEST:.0f}")
+    return numbers.astype(np.float32)

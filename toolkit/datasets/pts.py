@@ -20,16 +20,17 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import write_text
+from asmnet_kit.base.reading import read_text
 from asmnet_kit.datasets.base import Face, PictureFile, Problem
 from asmnet_kit.datasets.folders import (
     Listing,
     Reading,
     ancestors_of,
-    picture_named,
     require_folder,
     stem_and_suffix,
     walk,
 )
+from asmnet_kit.datasets.labels import check_usable, points_of
 from asmnet_kit.face.crop import Points
 
 # A file name's folders -> its split and subsets.
@@ -77,7 +78,7 @@ def parse_pts(text: str, *, points: int, negative_is_occluded: bool = False) -> 
         pairs[occluded] = -pairs[occluded]
     pairs -= 1  # 1-based to 0-based
     pairs[missing] = np.nan
-    return pairs.astype(np.float32)
+    return points_of(pairs)
 
 
 def parse_visibility(text: str) -> NDArray[np.float32]:
@@ -150,15 +151,14 @@ def read_folder(
     require_folder(root)
     reading = Reading(points)
     ancestors = ancestors_of(root)
-    for listing in walk(root):
+    for listing in walk(root, reading.problems):
         split, subsets = rule(ancestors, listing.parts)
-        pictures = listing.pictures_by_stem()
         for file in listing.files:
             stem, found_suffix = stem_and_suffix(file)
             if found_suffix.lower() != suffix or skip_stem(stem):
                 continue
             try:
-                picture = picture_named(pictures, stem)
+                picture = listing.picture_of(stem)
                 text = _read_text(listing, file)
                 landmarks = parse_pts(
                     text, points=points, negative_is_occluded=negative_is_occluded
@@ -182,21 +182,6 @@ def read_folder(
 
 def _read_text(listing: Listing, file: str) -> str:
     try:
-        return (listing.folder / file).read_text("utf-8")
+        return read_text(listing.folder / file)
     except OSError as error:
         raise DatasetError(f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError("expected a text file, got binary data") from error
-
-
-def check_usable(landmarks: Points) -> None:
-    """Check that a face box can be made from the labelled points.
-
-    Raises:
-        DatasetError: fewer than two labelled points, or all of them in one place.
-    """
-    labelled = landmarks[np.isfinite(landmarks).all(axis=-1)]
-    if len(labelled) < 2:
-        raise DatasetError(f"expected at least 2 points with a position, got {len(labelled)}")
-    if (labelled == labelled[0]).all():
-        raise DatasetError("all points are in one place")

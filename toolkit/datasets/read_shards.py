@@ -16,7 +16,6 @@ there are no splits) and, last, ``dataset.json``. Each record is a tf.train.Exam
 | ``subsets`` | bytes, any | |
 """
 
-import json
 import mmap
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.reading import read_json
 from asmnet_kit.datasets.base import Face, FileSlice
 from asmnet_kit.datasets.folders import Reading, require_folder, walk
 from asmnet_kit.datasets.tfrecord import Feature, Span, bytes_at, parse_example, record_spans
@@ -45,7 +45,7 @@ def read(root: Path) -> Reading:
     """
     require_folder(root)
     reading = Reading(points=0)
-    for listing in walk(root):
+    for listing in walk(root, reading.problems):
         shards = [listing.folder / file for file in listing.files if file.endswith(SUFFIX)]
         if INDEX not in listing.files:
             if shards:
@@ -83,7 +83,9 @@ def read_index(path: Path) -> dict[str, Any]:
         DatasetError: it is no JSON object of a known version.
     """
     try:
-        index = json.loads(path.read_text("utf-8"))
+        index = read_json(path)
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise DatasetError(f"{path}: expected JSON: {error}") from error
     if not isinstance(index, dict):
@@ -166,7 +168,10 @@ def _spans(features: dict[str, Feature], name: str) -> tuple[Span, ...]:
 
 
 def _texts(content: mmap.mmap, features: dict[str, Feature], name: str) -> tuple[str, ...]:
-    return tuple(bytes_at(content, span).decode("utf-8") for span in _spans(features, name))
+    return tuple(
+        bytes_at(content, span).decode("utf-8", "surrogateescape")
+        for span in _spans(features, name)
+    )
 
 
 def _floats(

@@ -160,7 +160,7 @@ def splits_of(path: Path, format: str) -> tuple[str, ...]:
         ancestors = ancestors_of(path)
         splits = {
             module.split_of_folder(ancestors, listing.parts)
-            for listing in walk(path)
+            for listing in walk(path, [])  # reading the faces says what cannot be listed
             if any(file.lower().endswith(module.SUFFIX) for file in listing.files)
         }
     else:

@@ -9,13 +9,13 @@ Subsets: the range of the yaw's size (``yaw_0_30``, ``yaw_30_60``, ``yaw_60_90``
 
 import csv
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.errors import DatasetError, one_line
+from asmnet_kit.base.reading import open_text, read_json, read_text
 from asmnet_kit.datasets.base import Face, PictureFile, Problem
 from asmnet_kit.datasets.folders import Reading, split_named, walk
 from asmnet_kit.datasets.pts import read_folder
@@ -26,6 +26,7 @@ from asmnet_kit.datasets.yaw_ranges import yaw_subsets
 SUFFIX = ".pts"
 SUFFIXES = {68: ".pts", 98: ".pts98"}
 DEFAULT_POINTS = 68
+LARGEST_ANGLE = 360.0  # degrees
 POSE_FILE = "pose.csv"
 POSE_COLUMNS = ("name", "yaw", "pitch", "roll")
 
@@ -52,7 +53,7 @@ def read(root: Path, *, points: int | None = None) -> Reading:
         suffix=SUFFIXES[points],
     )
     poses: Poses = {}
-    for listing in walk(root):
+    for listing in walk(root, []):  # read_folder has noted what cannot be listed
         if POSE_FILE in listing.files:
             try:
                 found = _read_poses(listing.folder / POSE_FILE)
@@ -76,12 +77,12 @@ def _with_visibility(face: Face, points: int, reading: Reading) -> Face:
     assert isinstance(face.picture, PictureFile)
     path = face.picture.path.with_suffix(VISIBILITY_SUFFIX)
     try:
-        text = path.read_text("utf-8")
-        return dataclasses.replace(face, visibility=parse_marks(text, points=points))
+        marks = parse_marks(read_text(path), points=points)
+        return dataclasses.replace(face, visibility=marks)
     except FileNotFoundError:
         return face
-    except (OSError, UnicodeDecodeError) as error:
-        problem = f"cannot be read: {error}"
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
     except DatasetError as error:
         problem = str(error)
     name = face.name.removesuffix(face.picture.path.suffix) + VISIBILITY_SUFFIX
@@ -95,9 +96,9 @@ def _require_complete(root: Path) -> None:
     if not description.is_file():
         return
     try:
-        complete = json.loads(description.read_text("utf-8")).get("complete", True)
-    except (ValueError, AttributeError) as error:
-        raise DatasetError(f"{description}: expected a JSON object: {error}") from error
+        complete = read_json(description).get("complete", True)
+    except (OSError, ValueError, AttributeError) as error:
+        raise DatasetError(f"{description}: expected a JSON object: {one_line(error)}") from error
     if not complete:
         raise DatasetError(
             f"{root}: drawing these faces was interrupted; "
@@ -113,16 +114,18 @@ def _read_poses(path: Path) -> Poses:
     """
     poses: Poses = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with open_text(path, newline="") as file:
             rows = csv.DictReader(file)
             missing = set(POSE_COLUMNS) - set(rows.fieldnames or ())
             if missing:
                 raise DatasetError(f"expected the columns {', '.join(POSE_COLUMNS)}")
             for row in rows:
-                pose = np.array([float(row[axis]) for axis in POSE_COLUMNS[1:]], np.float32)
-                if not np.isfinite(pose).all():
-                    raise DatasetError(f"line {rows.line_num}: expected finite angles")
-                poses[row["name"]] = pose
-    except (TypeError, ValueError) as error:
+                pose = np.array([float(row[axis]) for axis in POSE_COLUMNS[1:]])
+                if not (np.abs(pose) <= LARGEST_ANGLE).all():
+                    raise DatasetError(f"line {rows.line_num}: expected finite angles in degrees")
+                poses[row["name"]] = pose.astype(np.float32)
+    except OSError as error:
+        raise DatasetError(f"cannot be read: {error.strerror}") from error
+    except (TypeError, ValueError, csv.Error) as error:
         raise DatasetError(f"line {rows.line_num}: expected three angles: {error}") from error
     return poses

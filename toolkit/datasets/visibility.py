@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.reading import parse_json
 
 SEEN, BY_ITSELF, BY_OTHERS = "v", "s", "o"
 SUFFIX = ".vis.json"  # of the file beside a picture
@@ -55,7 +56,7 @@ def parse_marks(text: str, *, points: int) -> NDArray[np.float32]:
         DatasetError: the reason, without the file's name.
     """
     try:
-        content: Any = json.loads(text)
+        content: Any = parse_json(text)
     except ValueError as error:
         raise DatasetError(f"expected JSON: {error}") from error
     marks = content.get(str(points)) if isinstance(content, dict) else None

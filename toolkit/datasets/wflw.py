@@ -20,8 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.reading import open_text
 from asmnet_kit.datasets.base import Face, PictureFile, Problem
 from asmnet_kit.datasets.folders import (
+    PictureFinder,
     Reading,
     ancestors_of,
     inside,
@@ -29,7 +31,7 @@ from asmnet_kit.datasets.folders import (
     split_named,
     walk,
 )
-from asmnet_kit.datasets.pts import check_usable
+from asmnet_kit.datasets.labels import FARTHEST, check_usable, points_of
 
 POINTS = 98
 ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
@@ -61,13 +63,14 @@ def read(root: Path) -> Reading:
     reading = Reading(POINTS)
     lines: list[_Line] = []
     lists = 0
-    for listing in walk(root):
+    finder = PictureFinder()
+    for listing in walk(root, reading.problems):
         for file in listing.files:
             match = LIST.fullmatch(file)
             if match:
                 lists += 1
                 split = split_named((*ancestors_of(root), *listing.parts)) or match[1]
-                lines += _read_list(listing.folder / file, root, split, reading)
+                lines += _read_list(listing.folder / file, root, split, reading, finder)
     if not lists:
         raise DatasetError(
             f"{root}: expected list_98pt_rect_attr_train.txt or ..._test.txt below this folder, "
@@ -75,23 +78,24 @@ def read(root: Path) -> Reading:
         )
     faces_of_picture = Counter(line.picture for line in lines)
     number: Counter[str] = Counter()
-    known: dict[Path, bool] = {}
     for line in lines:
         number[line.picture] += 1
         several = faces_of_picture[line.picture] > 1
         name = f"{line.picture}#{number[line.picture]}" if several else line.picture
         try:
-            reading.faces.append(_face(line, name, known))
+            reading.faces.append(_face(line, name, finder))
         except DatasetError as error:
             reading.problems.append(Problem(line.where, str(error)))
     return reading
 
 
-def _read_list(path: Path, root: Path, split: str, reading: Reading) -> list[_Line]:
+def _read_list(
+    path: Path, root: Path, split: str, reading: Reading, finder: PictureFinder
+) -> list[_Line]:
     """The lines of one list; those that cannot be understood go to ``reading.problems``."""
     lines: list[_Line] = []
     folder: Path | None = None
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with open_text(path) as file:
         for row, text in enumerate(file, start=1):
             if not text.strip():
                 continue
@@ -101,15 +105,15 @@ def _read_list(path: Path, root: Path, split: str, reading: Reading) -> list[_Li
             except DatasetError as error:
                 reading.problems.append(Problem(where, str(error)))
                 continue
-            if folder is None or not (folder / picture).is_file():
-                folder = _picture_folder(path, root, picture)
+            if folder is None or finder.find(folder, picture) is None:
+                folder = _picture_folder(path, root, picture, finder)
             lines.append(_Line(where, split, picture, folder, numbers))
     return lines
 
 
 def _parse_line(text: str) -> tuple[tuple[float, ...], str]:
     # The path is the last field and may itself hold spaces.
-    *fields, name = text.rstrip("\r\n").split(" ", NUMBERS)
+    *fields, name = text.strip().split(None, NUMBERS)
     if len(fields) != NUMBERS or not name.strip():
         raise DatasetError(f"expected {NUMBERS} numbers and a path, got {len(text.split())} fields")
     try:
@@ -122,31 +126,32 @@ def _parse_line(text: str) -> tuple[tuple[float, ...], str]:
     return numbers, picture
 
 
-def _picture_folder(list_path: Path, root: Path, picture: str) -> Path:
+def _picture_folder(list_path: Path, root: Path, picture: str, finder: PictureFinder) -> Path:
     """Where ``picture`` is: beside or above the list, in WFLW_images or directly."""
     folder = list_path.parent
     while True:
         for candidate in (folder / PICTURES, folder):
-            if (candidate / picture).is_file():
+            if finder.find(candidate, picture) is not None:
                 return candidate
         if folder == root:
             return root / PICTURES
         folder = folder.parent
 
 
-def _face(line: _Line, name: str, known: dict[Path, bool]) -> Face:
-    path = line.folder / line.picture
-    if path not in known:
-        known[path] = path.is_file()
-    if not known[path]:
+def _face(line: _Line, name: str, finder: PictureFinder) -> Face:
+    path = finder.find(line.folder, line.picture)
+    if path is None:
         raise DatasetError(f"no picture {line.picture} (looked in {PICTURES})")
-    landmarks = np.array(line.numbers[: 2 * POINTS], np.float32).reshape(POINTS, 2)
-    if not np.isfinite(landmarks).all():
-        first = int(np.flatnonzero(~np.isfinite(landmarks).all(axis=1))[0])
+    pairs = np.array(line.numbers[: 2 * POINTS]).reshape(POINTS, 2)
+    if not np.isfinite(pairs).all():
+        first = int(np.flatnonzero(~np.isfinite(pairs).all(axis=1))[0])
         raise DatasetError(f"point {first} is not finite")
+    landmarks = points_of(pairs)
     check_usable(landmarks)
-    box = np.array(line.numbers[2 * POINTS : 2 * POINTS + 4], np.float32)
-    usable = np.isfinite(box).all() and box[2] > box[0] and box[3] > box[1]
+    corners = np.array(line.numbers[2 * POINTS : 2 * POINTS + 4])
+    usable = (np.abs(corners) <= FARTHEST).all()
+    box = np.asarray(corners if usable else np.zeros(4), np.float32)
+    usable = usable and box[2] > box[0] and box[3] > box[1]
     flags = line.numbers[2 * POINTS + 4 :]
     return Face(
         name=name,

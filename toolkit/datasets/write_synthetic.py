@@ -16,12 +16,11 @@ continued. After a power cut a name may be there without its content: such a fac
 import contextlib
 import csv
 import io
-import json
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,6 +38,7 @@ from asmnet_kit.base.files import (
     write_json,
     write_text,
 )
+from asmnet_kit.base.reading import read_json
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.visibility import FILE_END, SUFFIX, format_marks
 
@@ -70,11 +70,14 @@ class Renderer:
     Attributes:
         kind: its name in dataset.json.
         version: raised when a seed draws other faces, so that an old folder is not continued.
-        draw: (seed, index, size) -> a face; a function of a module, so that workers can import it.
+        draw: (seed, index, size) -> a face; a function of a module, or a partial one, so that
+            workers can import it.
         pose_of: (seed, index) -> float32 [3] yaw, pitch, roll in degrees, without drawing.
         check: refuses a bad (seed, size) with a UsageError.
         marks_of: (a face that it drew) -> which of its 68 and 98 landmarks can be seen, as
             ``visibility.marks_of`` writes it; None for a renderer that does not know.
+        options: what else its faces depend on, as JSON gives it back; kept in dataset.json, and a
+            folder is continued with the same options only.
     """
 
     kind: str
@@ -82,6 +85,7 @@ class Renderer:
     draw: Callable[[int, int, int], DrawnFace]
     pose_of: Callable[[int, int], NDArray[np.float32]]
     check: Callable[[int, int], None]
+    options: Mapping[str, Any] = field(default_factory=dict)
     marks_of: Callable[[Any], Mapping[int, str]] | None = None
 
     @property
@@ -101,6 +105,7 @@ class _Plan:
     test_share: float
     renderer: int
     kind: str
+    options: dict[str, Any]
 
     def splits(self) -> dict[str, range]:
         """The faces of each split: training first, test last."""
@@ -163,7 +168,10 @@ def write_faces(
             f"expected shares >= 0 that sum to at most 1, got val {val_share}, test {test_share}"
         )
     renderer.check(seed, size)  # before anything is written
-    plan = _Plan(count, seed, size, val_share, test_share, renderer.version, renderer.kind)
+    plan = _Plan(
+        count, seed, size, val_share, test_share,
+        renderer.version, renderer.kind, dict(renderer.options),
+    )  # fmt: skip
     make_folder(out)
     with alone_in(out):
         _claim(out, plan)
@@ -196,6 +204,14 @@ def _write(
         if indices:
             _write_poses(out / split, renderer, plan.seed, indices)
     os.sync()  # once, rather than for each of many small files
+    gone = sum(
+        not _is_whole(plan.picture(out, index), renderer.endings) for index in range(plan.count)
+    )
+    if gone:
+        raise DatasetError(
+            f"{out}: {gone} of {plan.count} faces are gone: files were removed while they were "
+            "drawn; run the same command again"
+        )
     write_json(out / "dataset.json", _description(plan, complete=True))
 
 
@@ -217,14 +233,14 @@ def _map(work: Callable[[_Chunk], int], chunks: list[_Chunk], workers: int) -> I
     # Fresh interpreters rather than forks: the caller may have threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
     with (
-        _one_blas_thread(),
-        context.Pool(min(workers, len(chunks)), initializer=_begin_worker) as pool,
+        one_blas_thread(),
+        context.Pool(min(workers, len(chunks)), initializer=begin_worker) as pool,
     ):
         yield from pool.imap_unordered(work, chunks)
 
 
 @contextlib.contextmanager
-def _one_blas_thread() -> Iterator[None]:
+def one_blas_thread() -> Iterator[None]:
     """New processes' NumPy multiplies on one core: NumPy reads these as it is imported."""
     before = {name: os.environ.get(name) for name in BLAS_THREADS}
     os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
@@ -238,7 +254,7 @@ def _one_blas_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _begin_worker() -> None:
+def begin_worker() -> None:
     """One process a core: OpenCV's own threads would only get in each other's way.
 
     Ctrl-C reaches every process of a terminal; the parent alone answers it and ends the workers.
@@ -252,14 +268,16 @@ def _claim(out: Path, plan: _Plan) -> None:
     description = out / "dataset.json"
     if description.is_file():
         try:
-            found = json.loads(description.read_text("utf-8"))
+            found = read_json(description)
         except ValueError:
             found = None
         arguments = found.get("arguments") if isinstance(found, dict) else None
-        # Earlier versions drew one kind and did not name it.
-        if not isinstance(arguments, dict) or {"kind": "drawn", **arguments} != asdict(plan):
+        # Earlier versions drew one kind and did not name it, and had no options.
+        earlier = {"kind": "drawn", "options": {}}
+        if not isinstance(arguments, dict) or {**earlier, **arguments} != asdict(plan):
             raise DatasetError(
-                f"{out}: holds a data set made with other arguments; choose another folder"
+                f"{out}: holds a data set made with other arguments or other files of your own; "
+                "choose another folder"
             )
         return
     if not is_unused(out):

@@ -89,6 +89,59 @@ class Crop:
         return points
 
 
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A part of a picture around a face, at its own resolution or shrunk.
+
+    Attributes:
+        image: uint8 [h, w, 3].
+        corner: (x, y) of its top-left pixel, pixels of the picture.
+        shrink: (x, y), pixels of ``image`` for one of the picture, at most 1.
+    """
+
+    image: Image
+    corner: tuple[int, int]
+    shrink: tuple[float, float]
+
+    @classmethod
+    def cut(cls, image: Image, box: NDArray[np.floating], *, scale: float, size: int) -> "Window":
+        """The square around a face box, as far as the picture goes.
+
+        Args:
+            box: [4] x0, y0, x1, y1, pixels.
+            scale: side of the square as a multiple of the box's longer side.
+            size: pixels that the whole square gets, were it inside the picture; smaller ones are
+                not enlarged.
+
+        Raises:
+            DatasetError: the face lies outside the picture.
+        """
+        x0, y0, x1, y1 = np.asarray(box).tolist()
+        side = scale * max(x1 - x0, y1 - y0)
+        middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2
+        height, width = image.shape[:2]
+        left, top = max(0, math.floor(middle_x - side / 2)), max(0, math.floor(middle_y - side / 2))
+        right = min(width, math.ceil(middle_x + side / 2) + 1)
+        bottom = min(height, math.ceil(middle_y + side / 2) + 1)
+        if left >= right or top >= bottom:
+            raise DatasetError(f"the face lies outside the picture of {width} x {height} pixels")
+        part = image[top:bottom, left:right]
+        shrink = size / max(side, *part.shape[:2])
+        if shrink >= 1:
+            return cls(part, (left, top), (1.0, 1.0))
+        # Rounding to whole pixels makes the two scales differ slightly; the points follow exactly.
+        target = (round(shrink * part.shape[1]) or 1, round(shrink * part.shape[0]) or 1)
+        small = np.asarray(cv2.resize(part, target, interpolation=cv2.INTER_AREA), np.uint8)
+        ratio = (target[0] / part.shape[1], target[1] / part.shape[0])
+        return cls(small, (left, top), ratio)
+
+    def inside(self, points: NDArray[np.floating]) -> Points:
+        """Pixels [N, 2] of the picture as pixels of ``image``."""
+        # A resize by s maps the pixel centre p to (p + 0.5) s - 0.5.
+        moved = (np.asarray(points) - self.corner + 0.5) * self.shrink - 0.5
+        return np.asarray(moved, np.float32)
+
+
 def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
     """Sample ``image`` bilinearly on a ``size`` x ``size`` grid, black outside the picture.
 

@@ -1,14 +1,38 @@
-"""Reading pictures: every decoder's quirk is dealt with here."""
+"""Reading pictures: every decoder's quirk is dealt with here, before and after it runs."""
 
+import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.errors import DatasetError, one_line
+from asmnet_kit.base.kinds import HEAD_BYTES, kind_of
+from asmnet_kit.base.reading import read_bytes
+from asmnet_kit.face.picture_headers import (
+    FORMATS,
+    TIFF_ORIENTATION,
+    UPRIGHT,
+    PictureHeader,
+    read_header,
+)
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
+
+MAX_SIDE = 2**16 - 1  # pixels; JPEG ends there, too
+# What decoding may take. A JPEG of 139 million pixels, as the best phones and cameras make them,
+# fits; the whole command then stays below 2 GB.
+MAX_DECODING_BYTES = 1_250_000_000
+
+_CONVERT = {
+    "a HEIC picture": "convert it to JPEG first (heif-convert, ImageMagick, or the phone's own "
+    "setting 'Most Compatible')",
+    "a JPEG XL picture": "convert it to JPEG first (djxl)",
+}
+_FILM = "predict takes films by their ending: .mp4, .avi, .mkv ..."
 
 
 def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
@@ -16,20 +40,99 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
 
     Args:
         name: appears in error messages.
-        upright: follow EXIF rotation, as viewers of photographs do. Data sets are read without:
-            their annotations refer to the stored pixels.
+        upright: follow the stored rotation (EXIF, TIFF's tag, AVIF's boxes), as viewers of
+            photographs do. Data sets are read without: their annotations refer to the stored
+            pixels.
 
     Raises:
-        DatasetError: the bytes are not a whole picture.
+        DatasetError: the bytes are not a whole picture of a format that is read, or one that would
+            take more than ``MAX_DECODING_BYTES``.
     """
-    if encoded[:2] == b"\xff\xd8" and not _jpeg_ends(encoded):
+    header = read_header(encoded)
+    if header is None:
+        raise DatasetError(f"{name}: {_no_picture(encoded)}")
+    if header.format == "JPEG" and not _jpeg_ends(encoded):
         # libjpeg would fill the missing rest with grey and only print a warning.
         raise DatasetError(f"{name}: truncated JPEG (no end-of-image marker)")
+    _check_size(header, name)
     flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
-    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
-    if pixels is None:
-        raise DatasetError(f"{name}: expected a picture OpenCV can read, got {len(encoded)} bytes")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    if header.format == "TIFF":
+        encoded = _without_orientation(encoded)
+    try:
+        pixels: Any = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+        if pixels is None:
+            raise DatasetError(
+                f"{name}: expected a picture OpenCV can read, got a damaged {header.format} "
+                f"of {len(encoded)} bytes"
+            )
+        if upright and header.orientation != UPRIGHT:
+            pixels = _TURNS[header.orientation](pixels)
+        # In place: a second copy of a large picture would be what ends the memory.
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)
+    except (cv2.error, MemoryError) as error:
+        raise DatasetError(
+            f"{name}: OpenCV cannot read this {header.format} of {header.width} x {header.height} "
+            f"pixels: {_reason(error)}"
+        ) from error
+
+
+def _no_picture(encoded: bytes) -> str:
+    kind = kind_of(encoded[:HEAD_BYTES])
+    cure = _CONVERT.get(kind, _FILM if "film" in kind else "")
+    formats = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    return f"expected a picture OpenCV can read ({formats}), got {kind} of {len(encoded)} bytes" + (
+        f": {cure}" if cure else ""
+    )
+
+
+def _check_size(header: PictureHeader, name: str) -> None:
+    """Refuse what a header claims before a decoder believes it."""
+    width, height = header.width, header.height
+    if not width or not height:
+        raise DatasetError(
+            f"{name}: expected a picture OpenCV can read, got a damaged {header.format}: its "
+            f"header says {width} x {height} pixels"
+        )
+    most = MAX_DECODING_BYTES // header.decoding_bytes
+    if max(width, height) > MAX_SIDE or width * height > most:
+        raise DatasetError(
+            f"{name}: its header says {width} x {height} pixels; a {header.format} may have at "
+            f"most {MAX_SIDE} on a side and {most / 1e6:.0f} million in all: shrink it first"
+        )
+
+
+def _reason(error: BaseException) -> str:
+    """OpenCV's own reason, without its version and source file."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return one_line(error).rpartition("error: ")[2]
+
+
+def _without_orientation(encoded: bytes) -> bytes:
+    """A TIFF whose first page says that it is upright.
+
+    OpenCV follows the tag for some kinds of TIFF and not for others, whatever it is asked for.
+    """
+    order = "<" if encoded[:2] == b"II" else ">"
+    changed = bytearray(encoded)
+    tag = struct.pack(order + "HHI", TIFF_ORIENTATION, 3, 1)
+    position = changed.find(tag)
+    while position >= 0:
+        changed[position + 8 : position + 10] = struct.pack(order + "H", UPRIGHT)
+        position = changed.find(tag, position + 8)
+    return bytes(changed)
+
+
+# EXIF orientation -> what makes the stored pixels upright.
+_TURNS: dict[int, Callable[[Image], Image]] = {
+    2: lambda pixels: np.ascontiguousarray(pixels[:, ::-1]),
+    3: lambda pixels: np.ascontiguousarray(pixels[::-1, ::-1]),
+    4: lambda pixels: np.ascontiguousarray(pixels[::-1]),
+    5: lambda pixels: np.ascontiguousarray(pixels.swapaxes(0, 1)),
+    6: lambda pixels: np.ascontiguousarray(pixels[::-1].swapaxes(0, 1)),
+    7: lambda pixels: np.ascontiguousarray(pixels[::-1, ::-1].swapaxes(0, 1)),
+    8: lambda pixels: np.ascontiguousarray(pixels[:, ::-1].swapaxes(0, 1)),
+}
 
 
 def _jpeg_ends(encoded: bytes) -> bool:
@@ -50,14 +153,47 @@ def _jpeg_ends(encoded: bytes) -> bool:
     return False
 
 
-def read_image(path: Path, *, upright: bool = False) -> Image:
-    """A picture file as uint8 [H, W, 3], RGB; ``upright`` follows EXIF rotation.
+def decode_cutout(encoded: bytes, *, name: str) -> NDArray[np.uint8]:
+    """An encoded picture with transparency as uint8 [H, W, 4], RGBA.
 
     Raises:
-        DatasetError: the file is missing, unreadable or cut off.
+        DatasetError: as ``decode_image``, or a picture without alpha.
+    """
+    decode_image(encoded, name=name)  # refuses what is no whole picture
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
+        raise DatasetError(
+            f"{name}: expected a picture with transparency (a PNG with alpha), got one without"
+        )
+    if pixels.dtype == np.uint16:
+        pixels = pixels // 257
+    return np.asarray(cv2.cvtColor(pixels.astype(np.uint8), cv2.COLOR_BGRA2RGBA), np.uint8)
+
+
+def read_image(path: Path, *, upright: bool = False) -> Image:
+    """A picture file as uint8 [H, W, 3], RGB; ``upright`` follows the stored rotation.
+
+    Raises:
+        DatasetError: the file is missing, unreadable, cut off or too large.
     """
     try:
-        encoded = path.read_bytes()
+        encoded = read_bytes(path)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from error
     return decode_image(encoded, name=str(path), upright=upright)
+
+
+def encode_png(image: Image, *, name: str) -> bytes:
+    """A picture as the bytes of a PNG, lossless.
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        name: appears in error messages.
+
+    Raises:
+        DatasetError: OpenCV cannot encode it.
+    """
+    done, png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise DatasetError(f"{name}: cannot be encoded as a PNG")
+    return png.tobytes()

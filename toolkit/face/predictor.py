@@ -20,6 +20,8 @@ from asmnet_kit.face.uncertainty import (
     visible_of,
 )
 
+FARTHEST_SIDES = 1e4  # of the crop: a landmark beyond is as good as infinite
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -107,10 +109,11 @@ def refuse_nan(predictor: Predictor, names: Sequence[str], predicted: Prediction
         names: of the faces, one for each prediction.
 
     Raises:
-        ModelError: a landmark, an angle, a sigma or a visibility is NaN or infinite; the first such
-            face is named.
+        ModelError: a landmark, an angle, a sigma or a visibility is NaN or infinite, or a landmark
+            lies ``FARTHEST_SIDES`` away; the first such face is named.
     """
-    finite = np.isfinite(predicted.landmarks).all(axis=(1, 2))
+    # NaN is not below anything.
+    finite = (np.abs(predicted.landmarks) < FARTHEST_SIDES).all(axis=(1, 2))
     if predicted.pose is not None:
         finite &= np.isfinite(predicted.pose).all(axis=1)
     for values in (predicted.sigma, predicted.visible):

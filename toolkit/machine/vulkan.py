@@ -2,10 +2,11 @@
 
 import ctypes
 import ctypes.util
-import json
 import os
 import sys
 from pathlib import Path
+
+from asmnet_kit.base.reading import read_json
 
 VULKAN_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")  # the second is the older name
 VULKAN_DRIVER_FOLDERS = (
@@ -106,7 +107,7 @@ def loaded_drivers() -> list[str]:
 def _driver_library(manifest: Path) -> str | None:
     """What to load for a manifest: a path, or a name that the linker looks for."""
     try:
-        library = json.loads(manifest.read_bytes())["ICD"]["library_path"]
+        library = read_json(manifest)["ICD"]["library_path"]
     except (OSError, ValueError, KeyError, TypeError):
         return None  # the Vulkan loader leaves it out, too
     if not isinstance(library, str):

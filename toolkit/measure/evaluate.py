@@ -386,7 +386,7 @@ class _CropReader:
 
     def __call__(self, face: Face) -> _Outcome:
         try:
-            picture = face.picture.read()
+            picture = face.read()
             box = self._box(face, picture)
             if box is None:
                 return _Missed(face)

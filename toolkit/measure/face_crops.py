@@ -44,7 +44,7 @@ def face_crops(dataset: Dataset, *, count: int, size: int, scale: float) -> Face
     for face in (dataset.faces[index] for index in chosen):
         try:
             crop = Crop.from_box(face.box, size=size, scale=scale)
-            pixels.append(crop.cut(face.picture.read()))
+            pixels.append(crop.cut(face.read()))
         except DatasetError as error:
             problems.append(Problem(face.name, str(error)))
             continue

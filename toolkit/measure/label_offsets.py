@@ -155,7 +155,7 @@ def label_offsets(
 
 def _seen(predictor: Predictor, face: Face) -> Points:
     """float32 [N, 2], pixels: the mean of the answers to the face and to its mirror image."""
-    picture, box = face.picture.read(), face.box
+    picture, box = face.read(), face.box
     for _ in range(PASSES):
         crop = Crop.from_box(box, size=predictor.input_size, scale=predictor.crop_scale)
         fractions = predict_both_ways(predictor, crop.cut(picture), name=face.name)

@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 
 from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.files import is_unused, make_folder, write_bytes, write_text
+from asmnet_kit.base.files import is_unused, make_folder, real_path, write_bytes, write_text
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import PICTURE_SUFFIXES
 from asmnet_kit.datasets.ibug300w import POINTS
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.face.boxes import Box
-from asmnet_kit.face.crop import Crop, Points, landmark_box
+from asmnet_kit.face.crop import Crop, Points, Window, landmark_box
 from asmnet_kit.face.pictures import Image, read_image
 from asmnet_kit.face.predictor import Predictor, predict_and_mirrored
 from asmnet_kit.measure.teacher_views import ZOOMS
@@ -102,13 +102,13 @@ def label_photograph(
     image = read_image(path, upright=True)
     faces = []
     for number, box in enumerate(find_boxes(image)):
-        landmarks, disagreement = _agreed(image, box, predictors, name=f"{path}#{number}")
+        landmarks, disagreement = agreed_landmarks(image, box, predictors, name=f"{path}#{number}")
         reason = _reason(image, landmarks, disagreement, max_disagreement_percent, min_face)
         faces.append(LabelledFace(path, number, landmarks, disagreement, reason))
     return image, faces
 
 
-def _agreed(
+def agreed_landmarks(
     image: Image, box: Box, predictors: Sequence[Predictor], *, name: str
 ) -> tuple[Points, float]:
     """The mean of all views and how far they are from it, in percent of the eye distance.
@@ -164,34 +164,22 @@ def write_face(image: Image, face: LabelledFace, out: Path, stem: str, *, size: 
 
     Args:
         image: uint8 [H, W, 3], RGB: the photograph.
-        size: largest side of the written picture, pixels.
+        size: largest side of the written picture, pixels; smaller ones are not enlarged.
 
     Returns:
         The path of the picture.
     """
-    x0, y0, x1, y1 = landmark_box(face.landmarks).tolist()
-    half = WINDOW_SCALE * max(x1 - x0, y1 - y0) / 2
-    middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2
-    height, width = image.shape[:2]
-    left, top = max(0, math.floor(middle_x - half)), max(0, math.floor(middle_y - half))
-    right = min(width, math.ceil(middle_x + half) + 1)
-    bottom = min(height, math.ceil(middle_y + half) + 1)
-    window = image[top:bottom, left:right]
-    points = face.landmarks - (left, top)
-    shrink = size / max(window.shape[:2])
-    if shrink < 1:
-        target = (round(shrink * window.shape[1]) or 1, round(shrink * window.shape[0]) or 1)
-        # A resize by s maps the pixel centre p to (p + 0.5) s - 0.5.
-        points = (points + 0.5) * (np.array(target) / window.shape[1::-1]) - 0.5
-        window = np.asarray(cv2.resize(window, target, interpolation=cv2.INTER_AREA), np.uint8)
+    part = Window.cut(image, landmark_box(face.landmarks), scale=WINDOW_SCALE, size=size)
     done, encoded = cv2.imencode(
-        ".jpg", cv2.cvtColor(window, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        ".jpg",
+        cv2.cvtColor(part.image, cv2.COLOR_RGB2BGR),
+        [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
     )
     if not done:
         raise DatasetError(f"{face.picture}: cannot be encoded as a JPEG")
     picture = out / f"{stem}.jpg"
     make_folder(picture.parent)
-    write_pts(picture.with_suffix(".pts"), points.astype(np.float32))
+    write_pts(picture.with_suffix(".pts"), part.inside(face.landmarks))
     write_bytes(picture, encoded.tobytes())
     return picture
 
@@ -225,7 +213,7 @@ def label_folder(
         )
     if not is_unused(out):
         raise UsageError(f"{out}: expected an empty or new folder; choose another --out")
-    if out.resolve().is_relative_to(folder.resolve()):
+    if real_path(out).is_relative_to(real_path(folder)):
         raise UsageError(f"{out}: expected --out outside of {folder}, whose pictures are read")
     photographs = photographs_in(folder)
     faces: list[LabelledFace] = []

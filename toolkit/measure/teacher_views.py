@@ -96,7 +96,7 @@ def teach(
 
 def _seen(face: Face, predictors: Sequence[Predictor]) -> Points:
     """float32 [N, 2], pixels of the face's picture."""
-    picture = face.picture.read()
+    picture = face.read()
     views = []
     for predictor in predictors:
         for zoom in ZOOMS:

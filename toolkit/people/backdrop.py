@@ -5,11 +5,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.people import noise
-from asmnet_kit.people.tones import linear
+from asmnet_kit.people.tones import FROM_SRGB, linear
 
 Array = NDArray[np.float32]
 
 PHOTOGRAPHIC_SHARE = 0.65
+PLAIN = 0.2  # linear light of a backdrop without anything
+PARTS = (0.5, 1.0)  # side of what is cut out, as a share of the photograph's shorter side
 LEVELS = (0.02, 0.4)  # mean of what is behind, linear light; a face has about 0.35
 
 
@@ -17,6 +19,26 @@ def random_backdrop(rng: np.random.Generator, panorama: Array, size: int) -> Arr
     """Linear light, float32 [size, size, 3]; mid-grey about 0.2."""
     photographic = rng.random() < PHOTOGRAPHIC_SHARE
     canvas = _view(rng, panorama, size) if photographic else _shapes(rng, size)
+    return _out_of_focus(rng, canvas, size)
+
+
+def photograph(rng: np.random.Generator, picture: NDArray[np.uint8], size: int) -> Array:
+    """A part of a photograph, uint8 [H, W, 3], as often mirrored as not; as ``random_backdrop``."""
+    height, width = picture.shape[:2]
+    side = max(1, int(min(height, width) * rng.uniform(*PARTS)))
+    top, left = (
+        rng.integers(height - side, endpoint=True),
+        rng.integers(width - side, endpoint=True),
+    )
+    cut = picture[top : top + side, left : left + side]
+    if rng.random() < 0.5:
+        cut = np.ascontiguousarray(cut[:, ::-1])
+    smaller = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    cut = np.asarray(cv2.resize(cut, (size, size), interpolation=smaller), np.uint8)
+    return _out_of_focus(rng, _levelled(rng, FROM_SRGB[cut]), size)
+
+
+def _out_of_focus(rng: np.random.Generator, canvas: Array, size: int) -> Array:
     blur = size * rng.uniform(0.002, 0.03)
     if rng.random() < 0.7:
         canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), blur), np.float32)
@@ -29,10 +51,15 @@ def _view(rng: np.random.Generator, panorama: Array, size: int) -> Array:
     top = int(rng.integers(int(0.1 * height), max(int(0.1 * height) + 1, int(0.9 * height) - side)))
     left = int(rng.integers(width - side))
     cut = panorama[top : top + side, left : left + side]
+    cut = _levelled(rng, cut)
+    return np.asarray(cv2.resize(cut, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _levelled(rng: np.random.Generator, cut: Array) -> Array:
+    """As bright as the camera would show it behind a face: the mean is one of ``LEVELS``."""
     mean = np.exp(np.log(np.maximum(cut, 1e-3)).mean())
     level = np.exp(rng.uniform(*np.log(LEVELS))) / mean
-    cut = np.minimum(cut * np.float32(level), np.float32(2.0))
-    return np.asarray(cv2.resize(cut, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(np.minimum(cut * np.float32(level), np.float32(2.0)), np.float32)
 
 
 def _colour(rng: np.random.Generator) -> Array:

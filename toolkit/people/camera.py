@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.pose import rotation_matrix
+from asmnet_kit.people.camera_settings import DEFAULT_CAMERA, CameraSettings
 
 Array = NDArray[np.float32]
 
@@ -21,10 +22,6 @@ POSE_LIMITS = (90.0, 45.0, 45.0)  # yaw, pitch, roll
 MODERATE_SHARE = (0.78, 0.85, 0.85)
 MODERATE_MEAN = (0.0, 2.0, 0.0)
 MODERATE_DEVIATION = (22.0, 10.0, 8.0)
-
-DISTANCES_MM = (350.0, 3000.0)  # log-uniform
-FILL = (0.46, 0.78)  # longer side of the landmarks' box as a share of the picture
-LENS = 0.06  # radial distortion at the picture's corner, as a share
 
 NECK_PIVOT = np.array([0.0, 85.0, 90.0], np.float32)
 # Along y - NECK_SLOPE x (NECK_FRONT - z), mm: the head is rigid above, the body below.
@@ -104,22 +101,32 @@ class Camera:
         return float(np.degrees(np.arctan2(-self.rotation[0, 1], self.rotation[1, 1])))
 
 
-def random_camera(rng: np.random.Generator, pose: NDArray[np.float64], size: int) -> Camera:
+def random_camera(
+    rng: np.random.Generator,
+    pose: NDArray[np.float64],
+    size: int,
+    settings: CameraSettings = DEFAULT_CAMERA,
+) -> Camera:
     yaw, pitch, roll = pose
     body = rotation_matrix(
         yaw * rng.uniform(0.1, 0.9),
         pitch * rng.uniform(0, 0.4) + rng.uniform(*UPRIGHT_BODY),
         roll * rng.uniform(0, 0.8),
     )
-    near, far = np.log(DISTANCES_MM)
+    near, far = np.log([1000 * metres for metres in settings.distance_m])
     distance = float(np.exp(rng.uniform(near, far)))
-    lens = float(rng.uniform(-LENS, LENS)) if rng.random() < 0.3 else 0.0
+    lens = float(rng.uniform(*settings.lens)) if rng.random() < settings.lens_share else 0.0
     return Camera(
         rotation_matrix(*pose).astype(np.float32), body.astype(np.float32), distance, size, lens
     )
 
 
-def framed(camera: Camera, landmarks: Array, rng: np.random.Generator) -> Camera:
+def framed(
+    camera: Camera,
+    landmarks: Array,
+    rng: np.random.Generator,
+    settings: CameraSettings = DEFAULT_CAMERA,
+) -> Camera:
     """The same camera with the face somewhere in the picture.
 
     Args:
@@ -127,7 +134,7 @@ def framed(camera: Camera, landmarks: Array, rng: np.random.Generator) -> Camera
     """
     plane = camera.plane(landmarks)[:, :2]
     low, high = plane.min(axis=0), plane.max(axis=0)
-    share = rng.uniform(*FILL)
+    share = rng.uniform(*settings.face)
     scale = share * camera.size / float((high - low).max())
     room = max(0.02, (1 - CROP_SCALE * share) / 2) * camera.size
     middle = (camera.size - 1) / 2 + rng.uniform(-room, room, 2)

@@ -1,7 +1,7 @@
 """Light: a panorama's ambient part as spherical harmonics, one lamp with a soft shadow."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -39,6 +39,13 @@ class Light:
     colour: Array
     softness: float
 
+    def even(self) -> "Light":
+        """As bright from everywhere, and no lamp."""
+        grey = self.harmonics[:1].mean() + self.colour.mean() / 4 / FLAT
+        harmonics = np.zeros_like(self.harmonics)
+        harmonics[0] = grey
+        return replace(self, harmonics=harmonics, colour=np.zeros_like(self.colour))
+
     def mirrored(self, directions: Array) -> Array:
         """What a mirror shows that reflects the view into directions [N, 3]: [N, 3]."""
         x, y, z = directions.T
@@ -55,11 +62,14 @@ class Light:
         return found
 
 
+FLAT = 0.282095  # the harmonic of order 0
+
+
 def basis(directions: Array) -> Array:
     """Real spherical harmonics up to the second order, [N, 9]."""
     x, y, z = directions.T
     found = np.empty((len(directions), 9), np.float32)
-    found[:, 0] = 0.282095
+    found[:, 0] = FLAT
     found[:, 1:4] = 0.488603 * directions
     found[:, 4] = 1.092548 * x * y
     found[:, 5] = 1.092548 * y * z

@@ -80,6 +80,21 @@ class Look:
     clothes: Clothes
     seed: float
 
+    def plain(self) -> "Look":
+        """The first skin of the packed ones and nothing on it."""
+        return replace(
+            self,
+            skin=next(iter(load().skins.values())),
+            tone=np.ones(3, np.float32),
+            freckles=0.0,
+            bumps=0.0,
+            wrinkles=0.0,
+            stubble=np.zeros(3, np.float32),
+            lip_amount=0.0,
+            lid_amount=0.0,
+            blush=0.0,
+        )
+
 
 def random_look(rng: np.random.Generator, person: Identity) -> Look:
     assets = load()

@@ -9,8 +9,8 @@ share the work and any person can be drawn again.
 * everything is drawn ``OVERSAMPLING`` times larger and averaged.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -24,6 +24,7 @@ from asmnet_kit.people import backdrop, film, noise, surface
 from asmnet_kit.people.assets import load
 from asmnet_kit.people.body import Body, Part, build, head_triangles
 from asmnet_kit.people.camera import Camera, framed, random_camera, random_pose
+from asmnet_kit.people.camera_settings import CameraSettings
 from asmnet_kit.people.labels import (
     JAW,
     VertexScheme,
@@ -33,6 +34,7 @@ from asmnet_kit.people.labels import (
 )
 from asmnet_kit.people.light import SHADOW_MIDDLE, Light, Shadow, random_light
 from asmnet_kit.people.look import Look, random_look
+from asmnet_kit.people.own import NOTHING, OPAQUE, OwnData, put_before
 from asmnet_kit.people.paint import painted
 from asmnet_kit.people.raster import Fragments, nearest, rasterise, vertex_normals
 from asmnet_kit.people.shape import mean_head, random_expression, random_identity
@@ -63,7 +65,8 @@ class Person:
             the middle of the face in pixels, larger further away.
         pose: float32 [3], yaw, pitch, roll in degrees (signs: asmnet_kit.face.pose).
         self_occluded68, self_occluded98: bool [N], the 3-D landmark is hidden by the head itself.
-        occluded68, occluded98: bool [N], the landmark is hidden by hair or by a thing.
+        occluded68, occluded98: bool [N], the landmark is hidden by hair, a thing or an
+            own occluder.
         iris: float32 [2, 5, 2], pixels; subject's right and left: middle, right, upper, left, lower
             end as the image shows them, hidden ones too.
         mask: uint8 [size, size], SEGMENTS; None by default.
@@ -87,6 +90,19 @@ class Person:
     points: Array | None = None
 
 
+# What can be left out of the pictures, so that its worth can be measured; labels stay the same.
+REALISM = {
+    "hair": "bald heads",
+    "things": "no glasses, headwear, masks, hands or held things",
+    "light": "the same light from everywhere, no shadow and no gloss",
+    "texture": "one skin for all: no make-up, beard, freckles, pores or wrinkles",
+    "backdrop": "a plain grey background",
+    "film": "a perfect camera: no blur, noise, night, compression, grey or colour cast",
+}
+
+# What nobody would see of a user's own data where a part of realism is left out.
+REPLACED = {"texture": "skins", "backdrop": "backgrounds", "film": "camera"}
+
 SEGMENTS = {"background": 0, "skin": 1, "eyes": 2, "mouth": 3, "hair": 4, "clothes": 5, "thing": 6}
 
 
@@ -98,6 +114,8 @@ def people(
     first: int = 0,
     masks: bool = False,
     scheme: VertexScheme | None = None,
+    without: Collection[str] = (),
+    own: OwnData = NOTHING,
 ) -> Iterator[Person]:
     """Yield the persons ``first`` ... ``first + count - 1`` of a seed.
 
@@ -105,16 +123,25 @@ def people(
         size: side of the pictures, pixels.
         masks: draw the segmentation mask too.
         scheme: landmarks of another scheme, as mixes of vertices.
+        without: what is left out, of REALISM; the people, their poses and labels stay the same.
+        own: skins, occluders, backgrounds and camera of the user's.
 
     Raises:
-        UsageError: a negative count, first or seed, or a size out of MIN_SIZE..MAX_SIZE.
+        UsageError: a negative count, first or seed, a size out of MIN_SIZE..MAX_SIZE, a name that
+            is not of REALISM, or one that leaves out what ``own`` brings.
     """
     if min(count, seed, first) < 0:
         raise UsageError(f"expected count, seed and first >= 0, got {count}, {seed}, {first}")
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise UsageError(f"expected pictures of {MIN_SIZE} to {MAX_SIZE} pixels, got {size}")
+    if unknown := set(without) - set(REALISM):
+        raise UsageError(f"expected what to leave out of {', '.join(REALISM)}, got {min(unknown)}")
+    for part, brought in REPLACED.items():
+        if part in without and brought in own.to_json():
+            raise UsageError(f"expected own {brought} or people without {part}, not both")
     return (
-        draw(seed, index, size, masks=masks, scheme=scheme) for index in range(first, first + count)
+        draw(seed, index, size, masks=masks, scheme=scheme, without=without, own=own)
+        for index in range(first, first + count)
     )
 
 
@@ -131,6 +158,8 @@ def draw(
     masks: bool = False,
     scheme: VertexScheme | None = None,
     pose: NDArray[np.float64] | None = None,
+    without: Collection[str] = (),
+    own: OwnData = NOTHING,
 ) -> Person:
     """Person ``index`` of a seed; ``pose`` instead of the one that is drawn by lot."""
     rng = np.random.default_rng((seed, index))
@@ -138,21 +167,36 @@ def draw(
     pose = lot if pose is None else np.asarray(pose, np.float64)
     identity, expression = random_identity(rng), random_expression(rng)
     look = random_look(rng, identity)
+    if own.skins and (drawn := own.skins.drawn(seed, index)):
+        look = replace(look, skin=drawn[0])
     body = build(identity, expression, look)
     outfit = random_outfit(rng, body.head, body.points.all98, look)
-    camera = random_camera(rng, pose, size * OVERSAMPLING)
-    labels = _Labels(body, camera, rng)
+    camera = random_camera(rng, pose, size * OVERSAMPLING, own.camera)
+    labels = _Labels(body, camera, rng, own.camera)
     camera = labels.camera
     light = random_light(rng)
+    if without:
+        look, body, outfit, light = _plainer(look, body, outfit, light, without)
     canvas = _Canvas(body, look, outfit, camera, light)
+    if own.occluders and (drawn := own.occluders.drawn(seed, index)):
+        occluder, own_rng = drawn
+        canvas.cover(put_before(occluder, labels.flat98[:, :2], camera.size, own_rng))
     behind = backdrop.random_backdrop(rng, light.panorama, size)
+    if own.backgrounds and (drawn := own.backgrounds.drawn(seed, index)):
+        photograph, own_rng = drawn
+        behind = backdrop.photograph(own_rng, photograph, size)
+    if "backdrop" in without:
+        behind = np.full_like(behind, backdrop.PLAIN)
     scene, alpha = canvas.averaged(size)
     scene += behind * (1 - alpha[..., None])
-    image = film.photograph(scene, canvas.face_colours(), rng)
+    if "film" in without:
+        image = film.perfect(scene, canvas.face_colours())
+    else:
+        image = film.photograph(scene, canvas.face_colours(), rng, own.camera)
     points = None
     if scheme is not None:
-        own = mesh_landmarks(body.head, scheme.vertices, scheme.weights)
-        points = labels.in_pixels(camera.pixels(camera.turned(own)))
+        on_head = mesh_landmarks(body.head, scheme.vertices, scheme.weights)
+        points = labels.in_pixels(camera.pixels(camera.turned(on_head)))
     self98, self68 = canvas.hidden_by_head(labels.deep98), canvas.hidden_by_head(labels.deep68)
     other98 = canvas.hidden_by_things(labels.flat98)
     other68 = canvas.hidden_by_things(labels.flat68)
@@ -174,6 +218,22 @@ def draw(
     )
 
 
+def _plainer(
+    look: Look, body: Body, outfit: Outfit, light: Light, without: Collection[str]
+) -> tuple[Look, Body, Outfit, Light]:
+    """The same person without what ``without`` names; see REALISM."""
+    if "hair" in without:
+        look, body = replace(look, scalp=0.0), replace(body, hair=None)
+        outfit = replace(outfit, hides_hair=False)
+    if "things" in without:
+        outfit = Outfit()
+    if "light" in without:
+        look, light = replace(look, gloss=0.0), light.even()
+    if "texture" in without:
+        look = look.plain()
+    return look, body, outfit, light
+
+
 def _small(points: Array) -> Array:
     """Pixels of the oversampled drawing as pixels of the picture."""
     return np.asarray((points + np.float32(0.5)) / OVERSAMPLING - np.float32(0.5), np.float32)
@@ -182,9 +242,11 @@ def _small(points: Array) -> Array:
 class _Labels:
     """Landmarks in the drawing: x, y pixels and depth mm; ``flat`` by the visible contour."""
 
-    def __init__(self, body: Body, camera: Camera, rng: np.random.Generator) -> None:
+    def __init__(
+        self, body: Body, camera: Camera, rng: np.random.Generator, settings: CameraSettings
+    ) -> None:
         # Framed by the mesh's own points, so that a change of convention changes no picture.
-        self.camera = camera = framed(camera, camera.turned(body.points.all98), rng)
+        self.camera = camera = framed(camera, camera.turned(body.points.all98), rng, settings)
         points = body.points.as_marked()
         self.deep98 = camera.pixels(camera.turned(points.all98))
         lids = camera.pixels(camera.turned(points.lids.reshape(-1, 3)))
@@ -412,8 +474,7 @@ class _Canvas:
         left = np.bincount(seen.pixels, np.log1p(-opaque), self._side**2)
         pixels = np.flatnonzero(left < -0.01)
         share = (1 - np.exp(left[pixels])).astype(np.float32)[:, None]
-        level = self._light.ambient(np.array([[0, -0.3, -0.95]], np.float32))[0]
-        strokes = colour * (level + 0.5 * self._light.colour)
+        strokes = colour * self._light_from_ahead()
         self.colours[pixels] += share * (strokes - self.colours[pixels])
         self.alpha[pixels] = np.maximum(self.alpha[pixels], share[:, 0])
 
@@ -509,6 +570,25 @@ class _Canvas:
         if thing.opacity > 0.6:
             self._thing_depth[pixels] = seen.depth
             self._segments[pixels] = SEGMENTS["thing"]
+
+    def _light_from_ahead(self) -> Array:
+        """Light [3] on a flat thing that looks at the camera."""
+        level = self._light.ambient(np.array([[0, -0.3, -0.95]], np.float32))[0]
+        found: Array = level + 0.5 * self._light.colour
+        return found
+
+    def cover(self, layer: Array) -> None:
+        """Lay a flat thing before everything: [size, size, 4], colour times alpha, and alpha."""
+        layer = layer.reshape(-1, 4)
+        pixels = np.flatnonzero(layer[:, 3])
+        layer = layer[pixels]
+        through = 1 - layer[:, 3]
+        self.colours[pixels] *= through[:, None]
+        self.colours[pixels] += layer[:, :3] * self._light_from_ahead()
+        self.alpha[pixels] = 1 - through * (1 - self.alpha[pixels])
+        opaque = pixels[layer[:, 3] >= OPAQUE]
+        self._thing_depth[opaque] = 0
+        self._segments[opaque] = SEGMENTS["thing"]
 
     def averaged(self, size: int) -> tuple[Array, Array]:
         """Premultiplied colours [size, size, 3] and alpha [size, size] of the picture."""

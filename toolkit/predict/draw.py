@@ -35,6 +35,7 @@ AXIS_COLOURS: tuple[Colour, Colour, Colour] = ((255, 64, 64), (80, 220, 80), (80
 
 MIN_FACE = 192.0  # pixels: smaller faces are enlarged, or lines would hide them ...
 MAX_SIDE = 1920  # ... as long as the picture stays a screen's size
+MAX_WIDTH = 100  # pixels, of lines: what is larger than that is no face
 FACE_PER_LINE = 200.0  # lines are one pixel wide for each so many pixels of the face
 AXIS_SHARE = 0.5  # of the face's longer side
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel
@@ -81,7 +82,7 @@ def _draw_face(canvas: Image, face: FacePrediction, factor: int, scheme: Scheme)
     landmarks = _enlarged(face.landmarks, factor)
     x0, y0, x1, y1 = landmark_box(landmarks)
     size = float(max(x1 - x0, y1 - y0))
-    width = max(1, round(size / FACE_PER_LINE))
+    width = max(1, round(min(size / FACE_PER_LINE, MAX_WIDTH)))
     left, top, right, bottom = _enlarged(face.box.reshape(2, 2), factor).ravel()
     box = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
     _line(canvas, box, BOX_COLOUR, width, closed=True)

@@ -1,24 +1,32 @@
 """Films and cameras: frames in, frames with faces drawn upon them or lines of JSON out."""
 
+import errno
 import json
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import cv2
 import numpy as np
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import replacing
+from asmnet_kit.base.own_process import script_command
+from asmnet_kit.base.reading import open_file
 from asmnet_kit.base.silent_stderr import silent_stderr
 from asmnet_kit.face.pictures import Image
+from asmnet_kit.predict import film_frames
+from asmnet_kit.predict.film_frames import CAMERA, FRAME, MEMORY_BYTES, plain_name
 
 SCHEMA_VERSION = 2  # 1 had no sigma, visible, confidence and confidence_from
-USUAL_FPS = 30.0  # where a file or a camera does not say
-MAX_FPS = 1000.0  # what says more says nonsense
+ROOM_BYTES = 1 << 16  # that must be free before a film is begun
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}  # OpenCV's wheels write both without another library
 
 # A smaller film is enlarged by a whole number, or the drawing would hide the faces.
@@ -60,25 +68,39 @@ class Film:
         self.is_camera = isinstance(source, int)
         self.name = f"camera {source}" if self.is_camera else str(source)
         if isinstance(source, Path):
-            with source.open("rb"):
+            with open_file(source, limit=sys.maxsize):
                 pass  # the system's own words where it is missing, a folder or not ours to read
-        with silent_stderr():  # FFmpeg says in its own way what is raised below
-            self._capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
-            opened = self._capture.isOpened()
-            self._first = self._read() if opened else None
-            self._begin = self._position()
-        if self._first is None:
+        argument = f"{CAMERA}{source}" if self.is_camera else str(Path(str(source)).absolute())
+        # What FFmpeg says in its own way is raised below; a crash of it ends that process alone.
+        self._decoder = subprocess.Popen(
+            script_command(Path(film_frames.__file__), argument, str(MEMORY_BYTES)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            self._describe()
+            self._first = self._read()
+            if self._first is None:
+                raise DatasetError(self._unreadable("gives no frame"))
+        except BaseException:
             self.close()
-            what = "gives no frame" if opened else "cannot be opened"
-            raise DatasetError(
-                f"{self.name}: expected a {'camera' if self.is_camera else 'film'} that OpenCV can "
-                f"read, but it {what}"
-            )
-        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.fps = fps if 0 < fps <= MAX_FPS else USUAL_FPS
-        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+            raise
+        self.height, self.width = self._first[1].shape[:2]
+
+    def _describe(self) -> None:
+        assert self._decoder.stdout is not None
+        line = self._decoder.stdout.readline()
+        about = json.loads(line) if line.endswith(b"\n") else {"error": "crashes its decoder"}
+        if "error" in about:
+            raise DatasetError(self._unreadable(str(about["error"])))
+        self.fps = float(about["fps"])
+        count = int(about["frames"])
         self.expected = count if count > 0 and not self.is_camera else None
-        self.height, self.width = self._first.shape[:2]
+
+    def _unreadable(self, what: str) -> str:
+        kind = "camera" if self.is_camera else "film"
+        return f"{self.name}: expected a {kind} that OpenCV can read, but it {what}"
 
     def __enter__(self) -> "Film":
         return self
@@ -88,39 +110,60 @@ class Film:
 
     def close(self) -> None:
         """Let go of the file or the camera."""
-        self._capture.release()
+        self._decoder.kill()
+        if self._decoder.stdout is not None:
+            self._decoder.stdout.close()
+        self._decoder.wait()
 
     def frames(self, limit: int | None = None) -> Iterator[Frame]:
-        """The frames in order, once; ``limit`` ends them early. A camera goes on until then."""
+        """The frames in order, once; ``limit`` ends them early. A camera goes on until then.
+
+        Raises:
+            DatasetError: frames of different sizes, or one that crashes the decoder.
+        """
+        assert self._first is not None
         started = time.monotonic()
-        image = self._first
+        read: tuple[float, Image] | None = self._first
+        begin = self._first[0]
         index, seconds = 0, 0.0
-        while image is not None and (limit is None or index < limit):
+        while read is not None and (limit is None or index < limit):
+            stamp, image = read
             if image.shape[:2] != (self.height, self.width):
                 raise DatasetError(
                     f"{self.name}: frame {index} is {image.shape[1]} x {image.shape[0]} pixels, "
                     f"the first is {self.width} x {self.height}: expected one size"
                 )
+            if index and self.is_camera:
+                seconds = time.monotonic() - started
+            elif index:
+                # The film's own time stamps, as long as they go on.
+                since = stamp - begin
+                seconds = since if since > seconds else seconds + 1 / self.fps
             yield Frame(index, seconds, image)
             index += 1
             if limit is None or index < limit:
-                with silent_stderr():
-                    image = self._read()
-                if self.is_camera:
-                    seconds = time.monotonic() - started
-                else:
-                    stamp = self._position() - self._begin
-                    seconds = stamp if stamp > seconds else seconds + 1 / self.fps
+                read = self._read()
+        if read is None and self._decoder.wait() != 0:
+            raise DatasetError(
+                f"{self.name}: its decoder ended at frame {index} "
+                f"({_ending(self._decoder.returncode)}): the film is damaged there"
+            )
 
-    def _position(self) -> float:
-        """Time stamp of the frame read last, seconds; 0 where the film has none."""
-        return float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
-
-    def _read(self) -> Image | None:
-        more, pixels = self._capture.read()
-        if not more or pixels is None or not pixels.size:
+    def _read(self) -> tuple[float, Image] | None:
+        """Time stamp and pixels of the next frame; None where there is no whole one."""
+        assert self._decoder.stdout is not None
+        header = self._decoder.stdout.read(FRAME.size)
+        if len(header) < FRAME.size:
             return None
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+        stamp, height, width = FRAME.unpack(header)
+        pixels = np.empty((height, width, 3), np.uint8)
+        if cast(BufferedReader, self._decoder.stdout).readinto(pixels.data) < pixels.nbytes:
+            return None
+        return stamp, np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 class FilmWriter:
@@ -129,35 +172,66 @@ class FilmWriter:
     def __init__(self, writer: Any, factor: int) -> None:
         self._writer = writer
         self.factor = factor  # by which frames must be larger than the source's
+        self.frames = 0  # written so far
 
     def write(self, image: Image) -> None:
         """Append a frame, uint8 [H, W, 3], RGB."""
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        self.frames += 1
 
 
 @contextmanager
 def film_writer(path: Path, film: Film) -> Iterator[FilmWriter]:
     """A writer of frames like those of ``film``, into a file that appears whole or not at all.
 
+    OpenCV reports no failed write: the film is read again, and replaces what is at ``path`` when
+    every frame is in it.
+
     Raises:
         UsageError: OpenCV writes no such film.
+        OSError: it cannot be written whole.
     """
     check_film_name(path)
     factor = max(1, DRAWN_SIDE // max(film.width, film.height))
     size = (film.width * factor, film.height * factor)
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, plain_name(temporary) as name:
+        temporary.write_bytes(bytes(ROOM_BYTES))  # the system's own words where nothing can be
         codec = cv2.VideoWriter.fourcc(*CODECS[path.suffix.lower()])
         with silent_stderr():
-            writer = cv2.VideoWriter(str(temporary), codec, film.fps, size)
+            writer = cv2.VideoWriter(name, codec, film.fps, size)
         if not writer.isOpened():
             raise UsageError(
                 f"{path}: this OpenCV writes no {path.suffix} of {size[0]} x {size[1]} pixels; "
                 f"try {' or '.join(sorted({*CODECS} - {path.suffix.lower()}))}"
             )
+        film_of_frames = FilmWriter(writer, factor)
         try:
-            yield FilmWriter(writer, factor)
+            yield film_of_frames
         finally:
-            writer.release()
+            with silent_stderr():
+                writer.release()
+        _require_whole(temporary, film_of_frames.frames, path)
+
+
+def _require_whole(temporary: Path, written: int, path: Path) -> None:
+    """Check that a film holds the frames that were written.
+
+    Raises:
+        OSError: it does not; what is most likely the reason.
+    """
+    found = 0
+    if written:
+        with suppress(DatasetError), Film(temporary) as film:
+            for _ in film.frames():
+                found += 1
+    if found < written:
+        free = shutil.disk_usage(temporary.parent).free
+        raise OSError(
+            errno.ENOSPC,
+            f"only {found} of {written} frames could be written ({free >> 20} MiB are free there); "
+            "what was at this path is unchanged",
+            str(path),
+        )
 
 
 def check_film_name(path: Path) -> None:

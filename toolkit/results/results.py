@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from asmnet_kit.base.console import clean
 from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.base.files import require_exists, write_json
+from asmnet_kit.base.reading import MAX_JSON_BYTES, read_text
 
 SCHEMA_VERSION = 1
 SUFFIX = ".json"
@@ -175,12 +177,9 @@ def load_result(path: Path) -> Result:
         ResultError: the file cannot be read, is no JSON (NaN included) or fails the schema.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ResultError(f"{path}: {reason}") from error
-    try:
-        content = parse_json(text)
+        content = clean(parse_json(read_text(path, limit=MAX_JSON_BYTES)))
+    except OSError as error:
+        raise ResultError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise ResultError(f"{path}: expected JSON, but {error}") from error
     return check_result(content, name=str(path))

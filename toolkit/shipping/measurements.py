@@ -1,6 +1,5 @@
 """What a card takes from measurements of a model, and which measurements it refuses."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from asmnet_kit.base.errors import ModelError, UsageError
+from asmnet_kit.base.reading import read_json
 from asmnet_kit.base.run_folder import MANIFEST
 from asmnet_kit.results.results import Result, load_result
 from asmnet_kit.shipping.words import Words
@@ -169,7 +169,7 @@ def read_object(path: Path) -> Card:
         UsageError: not there, or something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: expected JSON: {error}") from error
     if not isinstance(content, dict):

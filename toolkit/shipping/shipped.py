@@ -5,13 +5,13 @@ it, written by :mod:`asmnet_kit.shipping.ship`. This module imports nothing but 
 library, so that listing models and looking up a name cost nothing.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import ModelError, UsageError
+from asmnet_kit.base.reading import read_json
 
 FOLDER = Path(__file__).parents[1] / "models"
 SCHEMA_VERSION = 1
@@ -139,7 +139,7 @@ def find_model(name: Path, folder: Path = FOLDER) -> Path:
 
 def _read(path: Path) -> ShippedModel:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
         model = ShippedModel(path.stem, path.parent, card)
         if card["schema_version"] != SCHEMA_VERSION or card["name"] != model.name:
             raise ValueError(f"expected version {SCHEMA_VERSION} of a card named {model.name}")

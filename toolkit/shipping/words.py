@@ -1,17 +1,12 @@
 """What a person says about a model of the kit: a TOML file of words, without figures."""
 
 import re
-import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.base.reading import read_toml
 from asmnet_kit.shipping.shipped import LICENCES
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 # What a person may not write into a card: sizes, times and shares are measured.
 FIGURE = re.compile(r"\d[\d.,]*\s*(%|percent\b|ms\b|KB\b|MB\b|°|degrees\b)")
@@ -50,8 +45,8 @@ class Words:
             UsageError: no TOML, keys missing or unknown, an unknown licence, or a figure.
         """
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            content = read_toml(path)
+        except (OSError, ValueError) as error:
             raise UsageError(f"{path}: expected the words of a card as TOML: {error}") from error
         expected = {field.name: field.type for field in fields(cls)}
         if set(content) | {"variant"} != set(expected):

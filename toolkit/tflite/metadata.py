@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from asmnet_kit.base.errors import ModelError, one_line
+from asmnet_kit.base.limits import MAX_INPUT_SIZE
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import MEAN, SCALE
 from asmnet_kit.face.schemes import SCHEMES
@@ -69,6 +70,10 @@ class ModelMetadata:
     calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
+        if self.input_size > MAX_INPUT_SIZE:
+            raise ModelError(
+                f"expected an input size of at most {MAX_INPUT_SIZE} pixels, got {self.input_size}"
+            )
         if self.landmarks not in SCHEMES:
             raise ModelError(
                 f"expected {' or '.join(map(str, SCHEMES))} landmarks, got {self.landmarks!r}"
@@ -155,9 +160,7 @@ class ModelMetadata:
             landmarks=top.get("landmarks", int),
             input_size=image.get("size", int),
             recipe=top.get("recipe", str),
-            crop_scale=float(
-                _Reader(top.get("crop", dict), "crop.").get("scale", (int, float)),
-            ),
+            crop_scale=_Reader(top.get("crop", dict), "crop.").number("scale"),
             outputs=outputs,
             runs_on=tuple(map(str, top.get("runs_on", list, default=[]))),
             source=top.get("source", dict, default={}),
@@ -199,6 +202,15 @@ class _Reader:
             names = " or ".join(one.__name__ for one in kinds)
             raise ModelError(f"expected metadata {self.where}{key} to be {names}, got {value!r}")
         return value
+
+    def number(self, key: str) -> float:
+        value = self.get(key, (int, float))
+        try:
+            return float(value)
+        except OverflowError as error:  # JSON knows whole numbers of any length
+            raise ModelError(
+                f"expected metadata {self.where}{key} to be a number, got one beyond every float"
+            ) from error
 
 
 def read_metadata(source: Path | bytes) -> ModelMetadata:

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
+from asmnet_kit.base.kinds import HEAD_BYTES, kind_of
+from asmnet_kit.base.reading import MAX_MODEL_BYTES, read_bytes
 from asmnet_kit.tflite import structure
 from asmnet_kit.tflite.graph import INTEGER_TYPES, MAIN, Graph, Op, Signature, Tensor
 from asmnet_kit.tflite.schema import OPERATOR_NAMES, TYPE_NAMES, schema
@@ -41,7 +43,7 @@ def read_model_bytes(path: Path) -> bytes:
         ModelError: the file cannot be read.
     """
     try:
-        return path.read_bytes()
+        return read_bytes(path, limit=MAX_MODEL_BYTES)
     except IsADirectoryError as error:
         raise ModelError(f"{path}: expected a .tflite model, got a folder") from error
     except OSError as error:
@@ -61,8 +63,8 @@ def graph_of(content: bytes, *, name: str) -> Graph:
         raise ModelError(f"{name}: expected a .tflite model, got an empty file")
     if content[4:8] != IDENTIFIER:
         raise ModelError(
-            f"{name}: expected a .tflite model (bytes 4 to 7 are 'TFL3'), got {content[4:8]!r}; "
-            f"the file is of another kind or damaged"
+            f"{name}: expected a .tflite model (bytes 4 to 7 are 'TFL3'), got "
+            f"{kind_of(content[:HEAD_BYTES])}; the file is of another kind or damaged"
         )
     try:
         return _Model(content, name).graph()
@@ -239,6 +241,14 @@ class _Model:
             outputs=len(op.outputs),
             parts=op.options.get("numSplits", 0),
         )
+        listed = {
+            number: tensors[index].shape[0]
+            for number, index in enumerate(inputs)
+            if index != OPTIONAL_TENSOR and tensors[index].shape
+        }
+        structure.check_listed(where, op.name, listed)
+        if len(op.options.get("newShape") or ()) > structure.MAX_RANK:
+            raise Damaged(f"{where} ({op.name}) has a new shape of too many dimensions")
         if op.name in structure.INDEX_INPUTS:
             indices = op.inputs[structure.INDEX_INPUTS[op.name]]
             if indices.constant and (indices.sparse or indices.type not in INTEGER_TYPES):

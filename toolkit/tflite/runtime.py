@@ -6,6 +6,7 @@ own names; never by their order, which converters change.
 
 import importlib
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -76,6 +77,8 @@ class Session(Protocol):
 class Runtime:
     """A model that is loaded and ready to run. Use ``open_runtime`` to get one.
 
+    Threads may share one: they run it in turns. For speed give each thread its own.
+
     Attributes:
         name, version: of the runtime, for example ``ai-edge-litert`` ``2.3.0``.
         kernels: whose kernels run the operators, for example ``XNNPACK (31 of 31 ops)``.
@@ -91,6 +94,7 @@ class Runtime:
         self.version = version
         self._model = model
         self._interpreter = interpreter
+        self._turn = threading.Lock()
         inputs, outputs = _details(interpreter)
         self.notes = (*([note] if note else []), *_open_batches(inputs))
         self.inputs = MappingProxyType({k: _info(k, d) for k, d in inputs.items()})
@@ -131,10 +135,15 @@ class Runtime:
                     f"got {values.dtype} {list(values.shape)}"
                 )
         try:
-            for name, values in inputs.items():
-                self._interpreter.set_tensor(self._input_index[name], values)
-            self._interpreter.invoke()
-            return {name: self._interpreter.get_tensor(i) for name, i in self._output_index.items()}
+            # The interpreter's tensors are one set: threads that share a model take turns.
+            with self._turn:
+                for name, values in inputs.items():
+                    self._interpreter.set_tensor(self._input_index[name], values)
+                self._interpreter.invoke()
+                return {
+                    name: self._interpreter.get_tensor(index)
+                    for name, index in self._output_index.items()
+                }
         except (RuntimeError, ValueError) as error:
             raise ModelError(
                 f"{self._model}: the model failed to run: {one_line(error)}"

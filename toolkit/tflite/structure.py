@@ -7,7 +7,7 @@ by these rules while it reads, so that a damaged file is an error and not a cras
 
 import math
 import struct
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -80,6 +80,21 @@ INDEX_INPUTS = {
     "SPLIT": 0,
     "STRIDED_SLICE": 3,
     "SUM": 1,
+}
+
+# Which inputs of operators list sizes, axes or paddings, one (or a pair) for each dimension.
+# Kernels copy them into arrays of ``MAX_RANK``.
+LISTED_INPUTS = {
+    name: inputs
+    for inputs, names in {
+        (0,): "FILL TRANSPOSE_CONV",
+        (1,): "BROADCAST_TO EXPAND_DIMS MEAN MIRROR_PAD PAD PADV2 REDUCE_ALL REDUCE_ANY REDUCE_MAX "
+        "REDUCE_MIN REDUCE_PROD RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 SUM "
+        "TILE TRANSPOSE",
+        (1, 2): "BATCH_TO_SPACE_ND SLICE SPACE_TO_BATCH_ND",
+        (1, 2, 3): "STRIDED_SLICE",
+    }.items()
+    for name in names.split()
 }
 
 # What reading a damaged flatbuffer through the generated classes raises.
@@ -184,6 +199,18 @@ def check_written(where: str, indices: Iterable[int], constants: Collection[int]
     for index in indices:
         if index in constants:
             raise Damaged(f"{where} writes to tensor {index}, whose values are in the file")
+
+
+def check_listed(where: str, name: str, counts: Mapping[int, int]) -> None:
+    """Check that an operator is told of no more dimensions than a tensor can have.
+
+    Args:
+        name: of the builtin operator.
+        counts: number of an input -> for how many dimensions it holds numbers.
+    """
+    for index in LISTED_INPUTS.get(name, ()):
+        if counts.get(index, 0) > MAX_RANK:
+            raise Damaged(f"{where} ({name}) is told of {counts[index]} dimensions")
 
 
 def check_operator(where: str, name: str, *, inputs: int, outputs: int, parts: int) -> None:

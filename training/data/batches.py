@@ -19,25 +19,31 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, KitError, UsageError
-from asmnet_kit.datasets.base import Dataset, Face
+from asmnet_kit.datasets.base import Face
 from asmnet_kit.face.crop import CROP_SCALE, Crop
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import pose_from_landmarks
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.training.batch import Batch
-from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.augment import (
-    AUGMENTATIONS,
     AugmentRanges,
     change_pixels,
     cut,
     draw_transform,
     generator,
 )
-from asmnet_kit.training.data.sampling import Sampling, require_subsets, sampling_of, showings
-from asmnet_kit.training.subset_options import subset_names
+from asmnet_kit.training.data.sampling import Sampling, sampling_of, showings
 
 ORDER_STREAM = 2**32 - 1  # the "face" whose random numbers shuffle an epoch: no face has it
+
+
+class Target(NamedTuple):
+    """What is known of one face before augmentation: a row of ``Targets``."""
+
+    upright: NDArray[np.float32]
+    visible: NDArray[np.float32]
+    pose: NDArray[np.float32]
+    visibility: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +62,11 @@ class Targets:
     visible: NDArray[np.float32]
     pose: NDArray[np.float32]
     visibility: NDArray[np.float32]
+
+    def of(self, index: int) -> Target:
+        """What is known of face ``index``."""
+        rows = (self.upright, self.visible, self.pose, self.visibility)
+        return Target(*(row[index] for row in rows))
 
     def mean_shape(self) -> NDArray[np.float32]:
         """float32 [N, 2]: each point's mean where it has a label, 0 where it never has one."""
@@ -108,30 +119,13 @@ def targets_of(
             counts[index] *= weights[face.name]
     visibility = np.full(counts.shape, np.nan, np.float32)
     for index, face in enumerate(faces):
-        if face.visibility is not None and _is_believed(face, visibility_subsets):
+        if face.visibility is not None and is_believed(face, visibility_subsets):
             visibility[index] = face.visibility
     return Targets(upright=upright, visible=counts, pose=pose, visibility=visibility)
 
 
-def require_visibility(config: TrainConfig, faces: Sequence[Face]) -> None:
-    """Check that a run that is to learn visibility has faces to learn it from.
-
-    Raises:
-        UsageError: it has none, or the option names a subset that no face is in.
-    """
-    if not config.visibility:
-        return
-    names = subset_names(config.visibility_subsets)
-    require_subsets(faces, names, option="--visibility-subsets")
-    if all(face.visibility is None for face in faces if _is_believed(face, names)):
-        raise UsageError(
-            "--visibility: no training face says which points can be seen. Rendered people do "
-            "(asmnet-kit data synthesize --kind people), MERL-RAV's files, and CSV with the "
-            "columns v0, v1 ...: add some, or leave it out"
-        )
-
-
-def _is_believed(face: Face, visibility_subsets: Collection[str]) -> bool:
+def is_believed(face: Face, visibility_subsets: Collection[str]) -> bool:
+    """Whether what a face says of its points' visibility counts; see ``targets_of``."""
     return not visibility_subsets or not set(face.subsets).isdisjoint(visibility_subsets)
 
 
@@ -151,6 +145,66 @@ class AugmentedFace(NamedTuple):
     flipped: bool
     pose: NDArray[np.float32]
     visibility: NDArray[np.float32]
+
+
+class Showings(NamedTuple):
+    """Showings of faces, and the labels of these before augmentation: rows of ``Targets``."""
+
+    samples: list[AugmentedFace]
+    upright: NDArray[np.float32]
+    visible: NDArray[np.float32]
+
+
+def show(
+    face: Face,
+    target: Target,
+    size: int,
+    ranges: AugmentRanges,
+    random: np.random.Generator,
+) -> AugmentedFace:
+    """A face as augmentation shows it.
+
+    Args:
+        target: what is known of it before.
+        size: side of the crop, pixels.
+
+    Raises:
+        DatasetError: the picture cannot be read.
+    """
+    moved = draw_transform(ranges, random)
+    image = cut(face.read(), crop_of(face, size), moved.matrix)
+    covered = np.zeros((size, size), np.bool_)
+    return AugmentedFace(
+        image=change_pixels(image, ranges, random, covered),
+        transform=moved.matrix,
+        flipped=moved.flipped,
+        pose=moved.pose(target.pose),
+        visibility=_visibility(target, moved.matrix, covered),
+    )
+
+
+def _visibility(
+    target: Target, transform: NDArray[np.float32], covered: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """What is known of a face's points, 0 for those under a ``covered`` pixel of the crop."""
+    known = target.visibility
+    if not covered.any() or np.isnan(known).all():
+        return known
+    moved = target.upright @ transform[:, :2].T + transform[:, 2]
+    size = len(covered)
+    pixels = np.rint(size * moved + (size - 1) / 2).astype(int)
+    inside = ((pixels >= 0) & (pixels < size)).all(axis=1)
+    column, row = np.where(inside[:, None], pixels, 0).T
+    under = inside & covered[row, column]
+    hidden = under & (target.visible > 0) & np.isfinite(known)
+    return np.asarray(np.where(hidden, np.float32(0), known), np.float32)
+
+
+def shares_of(order: NDArray[np.int64], replicas: range, replica_count: int) -> NDArray[np.int64]:
+    """int64 [shares, share, 2]: what ``replicas`` of all ``replica_count`` see of an ``order``."""
+    steps, batch, _ = order.shape
+    shares = order.reshape(steps, replica_count, batch // replica_count, 2)
+    return shares[:, replicas.start : replicas.stop].reshape(-1, batch // replica_count, 2)
 
 
 def require_batch(faces: int, batch_size: int, *, replicas: int = 1) -> None:
@@ -193,7 +247,7 @@ class FaceBatches:
             UsageError: there are fewer faces in an epoch than one batch holds.
         """
         self._sampling = sampling or sampling_of(faces, weights={}, clips=())
-        require_batch(self._sampling.epoch_size, batch_size)
+        require_batch(self.epoch_size, batch_size)
         self.faces, self.scheme, self.size = faces, scheme, size
         self.seed, self.ranges = seed, ranges or AugmentRanges()
         self.targets = targets or targets_of(faces, scheme)
@@ -211,9 +265,14 @@ class FaceBatches:
         return self._failure
 
     @property
+    def epoch_size(self) -> int:
+        """Pictures of an epoch, those of a last, smaller part included."""
+        return self._sampling.epoch_size
+
+    @property
     def steps_per_epoch(self) -> int:
         """Whole batches in an epoch."""
-        return self._sampling.epoch_size // self._batch_size
+        return self.epoch_size // self._batch_size
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """int64 [steps, batch, 2]: the faces of each step, and which showing of each it is."""
@@ -228,10 +287,9 @@ class FaceBatches:
         Raises:
             UsageError: the batch does not divide into that many shares.
         """
-        require_batch(self._sampling.epoch_size, self._batch_size, replicas=replica_count)
+        require_batch(self.epoch_size, self._batch_size, replicas=replica_count)
         share = self._batch_size // replica_count
-        steps = self.order(index).reshape(self.steps_per_epoch, replica_count, share, 2)
-        shares = steps[:, replicas.start : replicas.stop].reshape(-1, share, 2)
+        shares = shares_of(self.order(index), replicas, replica_count)
 
         def load(shown: tf.Tensor) -> Batch:
             # stateless: with deterministic ops tf.data would run a stateful map one by one
@@ -256,39 +314,13 @@ class FaceBatches:
         Raises:
             DatasetError: the picture cannot be read.
         """
-        face, random = self.faces[index], generator(self.seed, epoch, index, showing)
-        moved = draw_transform(self.ranges, random)
-        image = cut(face.picture.read(), crop_of(face, self.size), moved.matrix)
-        covered = np.zeros((self.size, self.size), np.bool_)
-        return AugmentedFace(
-            image=change_pixels(image, self.ranges, random, covered),
-            transform=moved.matrix,
-            flipped=moved.flipped,
-            pose=moved.pose(self.targets.pose[index]),
-            visibility=self._visibility(index, moved.matrix, covered),
-        )
-
-    def _visibility(
-        self, index: int, transform: NDArray[np.float32], covered: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        """What is known of a face's points, 0 for those under a ``covered`` pixel of the crop."""
-        known: NDArray[np.float32] = self.targets.visibility[index]
-        if not covered.any() or np.isnan(known).all():
-            return known
-        moved = self.targets.upright[index] @ transform[:, :2].T + transform[:, 2]
-        pixels = np.rint(self.size * moved + (self.size - 1) / 2).astype(int)
-        inside = ((pixels >= 0) & (pixels < self.size)).all(axis=1)
-        column, row = np.where(inside[:, None], pixels, 0).T
-        under = inside & covered[row, column]
-        labelled = self.targets.visible[index] > 0
-        hidden = under & labelled & np.isfinite(known)
-        return np.asarray(np.where(hidden, np.float32(0), known), np.float32)
+        random = generator(self.seed, epoch, index, showing)
+        return show(self.faces[index], self.targets.of(index), self.size, self.ranges, random)
 
     def _assemble(self, shown: NDArray[np.int64], epoch: int) -> tuple[NDArray[Any], ...]:
         """The values of a ``Batch``, in its order; ``shown`` is [B, 2], as in ``order``."""
-        indices = shown[:, 0]
         try:
-            samples = [self.sample(int(index), epoch, int(showing)) for index, showing in shown]
+            samples, upright, visible = self._show(shown, epoch)
         except KitError as error:
             self._failure = error
             raise
@@ -298,8 +330,12 @@ class FaceBatches:
         image, transform, flipped, pose, visibility = (
             np.stack(values) for values in zip(*samples, strict=True)
         )
-        upright, visible = self.targets.upright[indices], self.targets.visible[indices]
         return image, upright, visible, transform, flipped, pose, visibility
+
+    def _show(self, shown: NDArray[np.int64], epoch: int) -> Showings:
+        samples = [self.sample(int(index), epoch, int(showing)) for index, showing in shown]
+        indices = shown[:, 0]
+        return Showings(samples, self.targets.upright[indices], self.targets.visible[indices])
 
     def _with_shapes(self, values: list[tf.Tensor], batch: int) -> Batch:
         points = self.scheme.points
@@ -313,45 +349,6 @@ class FaceBatches:
             pose=tf.ensure_shape(pose, [batch, 3]),
             visibility=tf.ensure_shape(visibility, [batch, points]),
         )
-
-
-def run_sampling(config: TrainConfig, faces: Sequence[Face]) -> Sampling:
-    """How a run's epochs draw from ``faces``.
-
-    Raises:
-        UsageError: a subset that no face is in, or nothing to show.
-    """
-    return sampling_of(faces, weights=config.sampling_weights(), clips=subset_names(config.clips))
-
-
-def batches_for(
-    config: TrainConfig,
-    faces: Dataset,
-    label_weights: Mapping[str, NDArray[np.float32]],
-    *,
-    batch_size: int,
-    seed: int,
-) -> FaceBatches:
-    """The batches that a run's configuration asks for.
-
-    Raises:
-        UsageError: fewer faces than one batch holds, or a subset that the data does not have.
-    """
-    return FaceBatches(
-        faces.faces,
-        faces.scheme,
-        size=config.input_size,
-        batch_size=batch_size,
-        seed=seed,
-        ranges=AUGMENTATIONS[config.augmentation],
-        targets=targets_of(
-            faces.faces,
-            faces.scheme,
-            label_weights,
-            visibility_subsets=subset_names(config.visibility_subsets),
-        ),
-        sampling=run_sampling(config, faces.faces),
-    )
 
 
 class CachedBatch:

@@ -14,28 +14,30 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from asmnet_kit.base.console import counting
-from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.console import counted, counting, stderr
 from asmnet_kit.base.run_folder import RECORDS
 from asmnet_kit.datasets.base import Dataset, Face, Picture
-from asmnet_kit.datasets.registry import PREPARED, load_dataset
+from asmnet_kit.datasets.formats import PEOPLE
+from asmnet_kit.datasets.registry import PREPARED, first_problems, load_dataset
 from asmnet_kit.face.crop import CROP_SCALE, Crop, Points
-from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.pictures import Image, encode_png
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.augment import AugmentRanges
 from asmnet_kit.training.data.batches import crop_of, pose_of
 from asmnet_kit.training.data.sources import Sources
-from asmnet_kit.training.data.write_shards import WINDOW_SCALE, prepare
+from asmnet_kit.training.data.write_shards import WINDOW_SCALE, Prepared, prepare
+
+# Formats whose faces need no preparing: records, and people in memory.
+QUICK = {PREPARED, PEOPLE}
 
 
 @contextmanager
 def prepared_faces(
     sources: Sources, run: Path | None, config: TrainConfig
 ) -> Iterator[tuple[Dataset, Dataset]]:
-    """Training and validation faces, prepared. Data that is prepared already is used as it is.
+    """Training and validation faces, prepared. What is quick to read already is used as it is.
 
     Args:
         run: the shards stay in its folder ``records``, for a run that may be resumed; None keeps
@@ -44,7 +46,7 @@ def prepared_faces(
     Raises:
         DatasetError: pictures cannot be decoded, or shards cannot be written.
     """
-    if config.format == PREPARED:
+    if {sources.train.format, sources.val.format} <= QUICK:
         yield sources.train, sources.val
     elif run is not None:
         yield _prepare(sources, run / RECORDS, config.input_size)
@@ -62,14 +64,32 @@ def prepared_size(input_size: int) -> int:
 def _prepare(sources: Sources, folder: Path, input_size: int) -> tuple[Dataset, Dataset]:
     train, val = sources.train, sources.val
     size = prepared_size(input_size)
-    with counting("preparing training faces") as progress:
-        # A resumed run then need not fit its poses again: 0.7 ms a face.
-        poses = partial(pose_of, scheme=train.scheme)
-        prepare(train, folder / "train", size=size, pose_of=poses, progress=progress)
-    crops = dataclasses.replace(val, faces=tuple(cut_face(face, input_size) for face in val.faces))
-    with counting("preparing validation faces") as progress:
-        prepare(crops, folder / "val_crops", size=size, progress=progress)
-    return _prepared(train, folder / "train"), _prepared(val, folder / "val_crops")
+    if train.format not in QUICK:
+        with counting("preparing training faces") as progress:
+            # A resumed run then need not fit its poses again: 0.7 ms a face.
+            poses = partial(pose_of, scheme=train.scheme)
+            done = prepare(train, folder / "train", size=size, pose_of=poses, progress=progress)
+        _tell_left_out("training", done, train)
+        train = _prepared(train, folder / "train")
+    if val.format not in QUICK:
+        cut = tuple(cut_face(face, input_size) for face in val.faces)
+        crops = dataclasses.replace(val, faces=cut)
+        with counting("preparing validation faces") as progress:
+            done = prepare(crops, folder / "val_crops", size=size, progress=progress)
+        _tell_left_out("validation", done, crops)
+        val = _prepared(val, folder / "val_crops")
+    return train, val
+
+
+def _tell_left_out(side: str, done: Prepared, dataset: Dataset) -> None:
+    """Name the pictures that turned out to be unusable; bad annotations were told before."""
+    problems = done.problems[len(dataset.problems) :]
+    if problems:
+        stderr().print(
+            f"left out of {side}: {counted(len(problems), 'picture')} that cannot be used:"
+            f"{first_problems(problems)}",
+            markup=False,
+        )
 
 
 def _prepared(dataset: Dataset, folder: Path) -> Dataset:
@@ -100,10 +120,7 @@ class CropPicture:
         return self.crop.cut(self.picture.read())
 
     def read_encoded(self) -> bytes:
-        done, png = cv2.imencode(".png", cv2.cvtColor(self.read(), cv2.COLOR_RGB2BGR))
-        if not done:
-            raise DatasetError(f"{self.name}: its crop cannot be encoded as a PNG")
-        return png.tobytes()
+        return encode_png(self.read(), name=f"{self.name}, its crop")
 
 
 def cut_face(face: Face, input_size: int) -> Face:

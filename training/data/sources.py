@@ -3,9 +3,11 @@
 What is trained on is no measure of accuracy, nor is what the best epoch was chosen by.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.console import stderr
-from asmnet_kit.base.errors import UsageError
+from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.registry import (
     MEASURED_SPLIT,
@@ -22,6 +24,7 @@ from asmnet_kit.datasets.registry import (
     splits_of,
 )
 from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.data.people import PeopleStream
 from asmnet_kit.training.data.sampling import clip_of
 from asmnet_kit.training.data.teacher_labels import Teacher, relabel
 from asmnet_kit.training.subset_options import subset_names
@@ -37,12 +40,19 @@ class Sources:
         description: where ``val`` came from, for the terminal.
         label_weights: name of a training face -> float32 [N], what an error at each of its points
             counts; a face that is not in it counts 1 at each.
+        stream: the people whose first ones ``train`` is, where they are drawn as the run goes.
     """
 
     train: Dataset
     val: Dataset
     description: str
     label_weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    stream: PeopleStream | None = None
+
+    @property
+    def epoch_faces(self) -> int:
+        """Faces that a run without sampling weights shows in an epoch."""
+        return len(self.train.faces) if self.stream is None else self.stream.faces_per_epoch
 
 
 # What helps when there are too few pictures to hold some out, in the words of ``train``.
@@ -54,7 +64,8 @@ def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sou
 
     Trained on: ``split``; else the split ``train`` where there is one; else everything, if the
     folder has no splits at all. Validated on: ``val_data``; else the split ``val``; else pictures
-    held out by ``seed``.
+    held out by ``seed``. With the format ``people``: on people of the seed, new ones in each epoch,
+    and validated on ``val_data``, else on people whom no seed trains on.
 
     Args:
         advice: what the user may do about too few pictures to hold some out; commands differ.
@@ -65,6 +76,7 @@ def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sou
         DatasetError: a data set or the teacher cannot be used.
     """
     sources = _chosen_faces(config, advice)
+    _tell_copies(sources)
     if not config.teacher:
         return sources
     teacher = Teacher.load(Path(config.teacher))
@@ -96,6 +108,8 @@ def _calibrated(teacher: Teacher, train: Dataset, conventions: Mapping[str, str]
 
 
 def _chosen_faces(config: TrainConfig, advice: str) -> Sources:
+    if config.draws_people:
+        return _people(config)
     data, points = Path(config.data), config.points or None
     if MEASURED_SPLIT in (config.split, split_of_path(data)):
         raise UsageError(
@@ -106,12 +120,9 @@ def _chosen_faces(config: TrainConfig, advice: str) -> Sources:
     train = load_dataset(data, config.format, split=split, points=points)
     scheme = train.scheme.points
     if config.val_data:
-        folder = Path(config.val_data)
-        has_val = "val" in splits_of(folder, config.format)
-        val = load_dataset(folder, config.format, split="val" if has_val else None, points=scheme)
-        _refuse_test(val, folder)
+        val = _validation_folder(config, points=scheme)
         _refuse_shared(train, val)
-        return Sources(train, val, f"{folder}")
+        return Sources(train, val, config.val_data)
     if split not in (None, "val") and "val" in splits_of(data, config.format):
         val = load_dataset(data, config.format, split="val", points=scheme)
         return Sources(train, val, "the split val")
@@ -122,6 +133,27 @@ def _chosen_faces(config: TrainConfig, advice: str) -> Sources:
         clips=subset_names(config.clips),
         advice=advice,
     )
+
+
+def _people(config: TrainConfig) -> Sources:
+    """People that are drawn as the run goes, and people or a folder to validate on."""
+    config.check_people()
+    stream = PeopleStream.of(config, seed=config.seed)
+    if config.val_data:  # first: it takes no time to be refused
+        val, source = _validation_folder(config, points=stream.sitting.points), config.val_data
+    else:
+        val = stream.to_validate_on(config.people_to_validate_on)
+        source = f"{len(val.faces)} people that no run is trained on"
+    return Sources(stream.known(), val, source, stream=stream)
+
+
+def _validation_folder(config: TrainConfig, *, points: int) -> Dataset:
+    """The faces of ``val_data``: its split ``val``, where it has one."""
+    folder, format = Path(config.val_data), config.val_format or config.format
+    has_val = "val" in splits_of(folder, format)
+    val = load_dataset(folder, format, split="val" if has_val else None, points=points)
+    _refuse_test(val, folder)
+    return val
 
 
 def _refuse_test(val: Dataset, folder: Path) -> None:
@@ -156,6 +188,46 @@ def _refuse_shared(train: Dataset, val: Dataset) -> None:
             f"{shared[0].name} among them: leave it out (pictures are then held out), or name "
             "another folder"
         )
+
+
+def _tell_copies(sources: Sources) -> None:
+    """Warn of pictures that are validated on and trained on under another name.
+
+    Only files of one size can be the same, so few are read.
+    """
+    trained = _by_size(sources.train.faces)
+    copies = []
+    for size, faces in _by_size(sources.val.faces).items():
+        if size in trained:
+            digests = {_digest(face): face.name for face in trained[size]}
+            copies += [
+                (face.name, digests[digest])
+                for face in faces
+                if (digest := _digest(face)) in digests and digest
+            ]
+    if copies:
+        stderr().print(
+            f"warning: {len(copies)} of the {len(sources.val.faces)} pictures validated on are "
+            f"trained on under another name, {copies[0][0]} as {copies[0][1]}: the validation NME "
+            "looks better than it is; asmnet-kit data inspect lists them",
+            markup=False,
+            style="yellow",
+        )
+
+
+def _by_size(faces: Sequence[Face]) -> dict[int, list[Face]]:
+    found: dict[int, list[Face]] = {}
+    for face in faces:
+        with suppress(OSError):
+            found.setdefault(face.picture.size_bytes(), []).append(face)
+    return found
+
+
+def _digest(face: Face) -> bytes:
+    try:
+        return hashlib.sha256(face.picture.read_encoded()).digest()
+    except (OSError, DatasetError):
+        return b""  # what reads it says so
 
 
 def _file_of(face: Face) -> str:

@@ -32,7 +32,7 @@ from asmnet_kit.base.files import (
 from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.datasets.read_shards import INDEX, SCHEMA_VERSION, SUFFIX, read_index, read_shard
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE, first_problems
-from asmnet_kit.face.crop import Points
+from asmnet_kit.face.crop import Points, Window
 from asmnet_kit.face.pictures import decode_image
 
 PLAN = "prepare.json"
@@ -187,44 +187,22 @@ def surroundings(face: Face, size: int) -> Surroundings:
     """
     encoded = face.picture.read_encoded()
     image = decode_image(encoded, name=face.picture.name)
-    height, width = image.shape[:2]
-    x0, y0, x1, y1 = (float(v) for v in face.box)
-    side = WINDOW_SCALE * max(x1 - x0, y1 - y0)
-    centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
-    left, top = np.clip(np.floor(centre - side / 2), 0, None).astype(int)
-    right, bottom = np.minimum(np.ceil(centre + side / 2) + 1, [width, height]).astype(int)
-    if left >= right or top >= bottom:
-        raise DatasetError(f"the face lies outside the picture of {width} x {height} pixels")
-    shrink = min(1.0, size / side)
+    face.check_picture(image)
+    window = Window.cut(image, face.box, scale=WINDOW_SCALE, size=size)
     own_format = next((MAGIC[magic] for magic in MAGIC if encoded.startswith(magic)), None)
-    covered = (right - left) * (bottom - top) / (width * height)
-    if own_format is not None and shrink == 1.0 and covered >= CUT_BELOW:
+    covered = window.image.size / image.size
+    if own_format is not None and window.shrink == (1.0, 1.0) and covered >= CUT_BELOW:
         return Surroundings(encoded, own_format, face.landmarks, face.detector_box)
-    window = image[top:bottom, left:right]
-    target = np.maximum(np.rint(shrink * np.array(window.shape[1::-1])), 1)  # width, height
-    # Rounding to whole pixels makes the two scales differ slightly; the points follow exactly.
-    scale = target / window.shape[1::-1]
-    if shrink < 1.0:
-        width_height = (int(target[0]), int(target[1]))
-        window = np.asarray(
-            cv2.resize(window, width_height, interpolation=cv2.INTER_AREA), np.uint8
-        )
-    done, jpeg = cv2.imencode(
-        ".jpg", cv2.cvtColor(window, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
+    bgr = cv2.cvtColor(window.image, cv2.COLOR_RGB2BGR)
+    done, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
-        raise DatasetError(f"cannot be encoded as a JPEG of {window.shape[1]} x {window.shape[0]}")
-
-    def moved(points: NDArray[np.float32]) -> NDArray[np.float32]:
-        # A resize by s maps the pixel centre p to (p + 0.5) s - 0.5.
-        return np.asarray((points - [left, top] + 0.5) * scale - 0.5, np.float32)
-
+        raise DatasetError(f"cannot be encoded as a JPEG of {bgr.shape[1]} x {bgr.shape[0]}")
     box = face.detector_box
     return Surroundings(
         encoded=jpeg.tobytes(),
         format="jpeg",
-        landmarks=moved(face.landmarks),
-        detector_box=None if box is None else moved(box.reshape(2, 2)).reshape(4),
+        landmarks=window.inside(face.landmarks),
+        detector_box=None if box is None else window.inside(box.reshape(2, 2)).reshape(4),
     )
 
 
@@ -234,7 +212,11 @@ def example(
     """The record of a face; its features are listed in asmnet_kit.datasets.read_shards."""
 
     def texts(*values: str) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.encode() for v in values]))
+        return tf.train.Feature(
+            bytes_list=tf.train.BytesList(
+                value=[v.encode("utf-8", "surrogateescape") for v in values]
+            )
+        )
 
     def floats(values: NDArray[np.float32] | None) -> tf.train.Feature:
         flat = [] if values is None else values.ravel().tolist()

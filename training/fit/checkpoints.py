@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import KitError, ModelError
 from asmnet_kit.base.files import replacing
 from asmnet_kit.base.npz import read_npz
+from asmnet_kit.base.reading import parse_json
 
 Arrays = list[NDArray[Any]]
 
@@ -69,10 +70,16 @@ class Checkpoints:
             try:
                 self._write(self.path(name), state)
             except OSError as error:
+                before = (
+                    "The checkpoint before it is intact: make room or fix the permissions, then "
+                    "run the same command with --resume"
+                    if self.path("last").exists()
+                    else "There is none before it: make room or fix the permissions, then run the "
+                    "same command again (train: with --resume)"
+                )
                 raise KitError(
                     f"{self.path(name)}: the checkpoint of epoch {state.epoch + 1} could not be "
-                    f"written ({error.strerror or error}). The checkpoint before it is intact: "
-                    "make room or fix the permissions, then run the same command with --resume"
+                    f"written ({error.strerror or error}). {before}"
                 ) from error
 
     @staticmethod
@@ -100,9 +107,11 @@ class Checkpoints:
         arrays = read_npz(path, expected="a whole checkpoint")
         groups: dict[str, Arrays] = {"weights": [], "averages": [], "optimizer": []}
         try:
-            history = json.loads(str(arrays.pop("history")))
+            history = parse_json(str(arrays.pop("history")))
             for key in sorted(arrays):
                 groups[key.split("_")[0]].append(arrays[key])
+            if not isinstance(history, list) or not all(isinstance(r, dict) for r in history):
+                raise ValueError("no rows")
         except (KeyError, ValueError) as error:
             raise ModelError(
                 f"{path}: expected a whole checkpoint with a history, weights, averages and "

@@ -1,17 +1,20 @@
 """Runs a run folder or a .keras file on crops (``asmnet_kit.face.predictor.Predictor``)."""
 
+import zipfile
 from pathlib import Path
 
 import tensorflow as tf
 import tf_keras
 
 from asmnet_kit.base.errors import ModelError
+from asmnet_kit.base.model_kind import check_keras
 from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
 from asmnet_kit.training.fit.loop import named_outputs
 from asmnet_kit.training.manifest import read_manifest
 
@@ -35,7 +38,7 @@ class KerasPredictor:
         self.name: str = name or source.name
         self.crop_scale = CROP_SCALE
         if isinstance(source, Path) and source.is_dir():
-            self.crop_scale = float(read_manifest(source).get("crop_scale", CROP_SCALE))
+            self.crop_scale = checked_crop_scale(source)
             source = source / MODEL
         self.model = load_model(source) if isinstance(source, Path) else source
         self.input_size = input_size_of(self.model, self.name)
@@ -65,15 +68,32 @@ class KerasPredictor:
         return Prediction.of_outputs(real, self.scheme)
 
 
+def checked_crop_scale(run: Path) -> float:
+    """The crop's scale in a run's manifest.
+
+    Raises:
+        ModelError: no manifest, or no number above 0 that a crop can have.
+    """
+    scale = read_manifest(run).get("crop_scale", CROP_SCALE)
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
+        raise ModelError(f"{run}: expected a number as the manifest's crop_scale, got {scale!r}")
+    if not 0 < scale <= MAX_CROP_SCALE:
+        raise ModelError(f"{run}: expected a crop_scale above 0 and up to 100, got {scale!r}")
+    return float(scale)
+
+
 def load_model(path: Path) -> tf_keras.Model:
     """A .keras file; code inside it is never run (``safe_mode``).
 
     Raises:
         ModelError: missing, truncated, or not a model that tf_keras can read.
     """
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file: expected a model saved by asmnet-kit train")
+    check_keras(path)
     try:
+        if path.suffix != ".keras" or not zipfile.is_zipfile(path):
+            # Keras would take it for an .h5, and run the code in its Lambda layers: there it passes
+            # over safe_mode without a word.
+            raise ValueError("no archive that ends in .keras")
         return tf_keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a damaged archive makes Keras, zipfile or HDF5 raise
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__

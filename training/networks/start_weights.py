@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.base.files import require_exists
+from asmnet_kit.base.model_kind import model_kind
 from asmnet_kit.base.npz import read_npz
 from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.training.catalogue import IMAGENET
@@ -290,7 +291,9 @@ def _load_start(path: Path) -> tf_keras.Model:
     """The model of a run folder or a .keras file."""
     if path.is_dir():
         return load_model(path / MODEL)
-    if path.suffix != ".keras":
+    if path.suffix.lower() not in (".keras", ".npz"):
+        model_kind(path)  # raises, with what it is and what to do
+    if path.suffix.lower() != ".keras":
         raise UsageError(
             f"expected a run folder, a .keras file, a .tflite, an .npz file of folded "
             f"MobileNetV2 weights or {IMAGENET!r} to start from; got {path}"

@@ -12,7 +12,7 @@ SHAPE = (1, 8, 8, 4)
 
 
 def test_a_compiled_model_shows_its_memory_instructions_and_cycles(edgetpu_pair):
-    """The numbers are those that ``EXECUTABLES`` of conftest.py was made of."""
+    """The numbers are those that ``EXECUTABLES`` of made_models.py was made of."""
     compiled = read_compiled(edgetpu_pair[1])
     assert compiled.cpu_ops == ()
     assert compiled.sizes() == (49_152, 900 + 100)

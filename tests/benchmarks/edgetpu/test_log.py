@@ -139,6 +139,18 @@ def test_each_failure_is_one_line(line):
     assert log.reason == line.strip()
 
 
+def test_no_row_of_the_table_is_dropped_for_being_strange():
+    log = parse_log(
+        "Model compiled successfully in 12 ms!\n\nOperator   Count   Status\n\n"
+        "CONV_2D    5   Mapped to Edge TPU\nMy Custom Op   2   Operation not supported\n"
+        "MYSTERY    3\nCONV_2D 999999999999 Mapped\nSOFTMAX    1   Mapped to Edge TPU\n"
+    ).models[-1]
+    assert [(row.op, row.count) for row in log.table] == [
+        ("CONV_2D", 5), ("My Custom Op", 2), ("MYSTERY", 3), ("SOFTMAX", 1),
+    ]  # fmt: skip
+    assert log.unread == ("CONV_2D 999999999999 Mapped",)
+
+
 def test_strange_text_never_raises():
     generator = random.Random(0)
     pieces = [*VERSION_16.splitlines(), *RETRIES.splitlines(), *LOG_FILE.splitlines(), *FAILURES]
@@ -152,6 +164,14 @@ def test_strange_text_never_raises():
         parse_log("".join(characters))
     parse_log("Total number of operations: ²\nInput size: 1.1.1MiB\nADD 1 x\n\0\x85" + "9" * 10_000)
     assert parse_log("").reason == "it said nothing of a failure"
+
+
+def test_a_size_beyond_every_number_is_no_size():
+    (model,) = parse_log(
+        VERSION_2.replace("Input size: 512.00B", f"Input size: {'9' * 400}B")
+    ).models
+    assert model.input_bytes is None
+    assert model.output_bytes == 1536
 
 
 def test_flipped_bits_lose_facts_and_invent_no_success():

@@ -114,3 +114,10 @@ def test_half_a_file_of_a_killed_process_does_not_make_a_folder_used(tmp_path: P
     (tmp_path / ".hidden").write_text("of somebody else")
     assert not is_unused(tmp_path) and len(leftovers(tmp_path)) == 2
     assert not is_unused(tmp_path / ".hidden")  # a file
+
+
+def test_a_text_keeps_the_bytes_of_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    """``data label`` lists pictures by their names, whatever those are."""
+    name = os.fsdecode(b"caf\xe9.jpg")
+    write_text(tmp_path / "faces.csv", f"{name},kept\n")
+    assert (tmp_path / "faces.csv").read_bytes() == b"caf\xe9.jpg,kept\n"

@@ -67,7 +67,7 @@ def test_each_bad_picture_has_its_reason(folder: Path) -> None:
     reasons = {problem.name: problem.reason for problem in report.problems}
     assert TRUNCATED_JPEG in reasons["train/a/1.jpg"]
     assert "expected a picture" in reasons["train/a/2.jpg"]
-    assert "got 0 bytes" in reasons["train/b/3.jpg"]
+    assert "got an empty file" in reasons["train/b/3.jpg"]
     assert "expected 68 points" in reasons["test/a/4.pts"]
     assert report.faces == 0 and report.bad_share == 1
     assert report.to_json()["face_size"] is None
@@ -95,8 +95,9 @@ def test_pictures_with_the_same_content_are_duplicates_and_leaks_are_named(folde
     assert duplicate.across_splits
     (folder / "test/a/4.jpg").write_bytes((folder / "train/b/3.jpg").read_bytes() + b"x")
     (folder / "train/a/2.jpg").write_bytes(copy)
-    (duplicate,) = inspect_dataset(folder, "300w").duplicates
-    assert not duplicate.across_splits
+    same, stored_anew = inspect_dataset(folder, "300w").duplicates
+    assert (same.kind, same.across_splits) == ("same", False)
+    assert (stored_anew.kind, stored_anew.across_splits) == ("pixels", True)
 
 
 def test_a_picture_with_two_faces_is_one_picture_and_no_duplicate(tmp_path: Path) -> None:

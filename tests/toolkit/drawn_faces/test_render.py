@@ -19,7 +19,7 @@ from asmnet_kit.drawn_faces.write import DRAWN
 from asmnet_kit.face.crop import CROP_SCALE, Crop, landmark_box
 from asmnet_kit.face.generic_face import GENERIC_FACE_68, GENERIC_FACE_98, SAME_POINTS
 from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98
-from wording import BUSY
+from wording import BUSY, OTHER_ARGUMENTS
 
 
 def faces(count, *, seed=11, size=64):
@@ -392,7 +392,7 @@ def test_a_folder_with_anything_else_in_it_is_refused(tmp_path):
 
 def test_a_folder_of_other_arguments_is_refused(tmp_path):
     write_faces(tmp_path, DRAWN, count=1, seed=0, size=48)
-    with pytest.raises(DatasetError, match="other arguments"):
+    with pytest.raises(DatasetError, match=OTHER_ARGUMENTS):
         write_faces(tmp_path, DRAWN, count=1, seed=1, size=48)
 
 

@@ -105,8 +105,8 @@ def test_nan_and_infinite_numbers_are_refused(tmp_path, make_result):
 
 def test_bytes_that_are_no_text_are_refused(tmp_path):
     path = tmp_path / "r.json"
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ResultError, match="not UTF-8"):
+    path.write_bytes(b"\x1f\x8b\x08\x00")
+    with pytest.raises(ResultError, match="expected a text file, got a gzip archive"):
         load_result(path)
 
 

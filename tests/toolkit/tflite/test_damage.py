@@ -150,6 +150,15 @@ def test_axes_that_are_no_whole_numbers_are_damage(make_op_model):
         graph_of(pack_model(model), name="m.tflite")
 
 
+@pytest.mark.parametrize(("op", "place"), [("RESHAPE", 1), ("TRANSPOSE", 1), ("SLICE", 2)])
+def test_more_dimensions_than_a_tensor_can_have_are_damage(op, place, make_op_model):
+    numbers = [np.zeros(4, np.int32)] * place
+    numbers[-1] = np.zeros(48, np.int32)
+    model = make_op_model({"op": op, "into": SHAPE, "shape": SHAPE, "constants": numbers})
+    with pytest.raises(ModelError, match=rf"operator 0 \({op}\) is told of 48 dimensions"):
+        read_graph(model)
+
+
 def test_a_split_without_its_number_of_parts_is_damage(make_op_model):
     """The runtime would believe the options, and write past its memory."""
     split = {"op": "SPLIT", "into": SHAPE, "shape": SHAPE, "inputs": 2}

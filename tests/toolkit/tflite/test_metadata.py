@@ -151,6 +151,12 @@ def test_a_damaged_calibration_is_refused_with_its_cure(damage: dict[str, object
         ModelMetadata.from_json(content)
 
 
+def test_a_whole_number_beyond_every_float_is_refused() -> None:
+    content = METADATA.to_json() | {"crop": {"scale": 10**400}}
+    with pytest.raises(ModelError, match=r"crop\.scale to be a number, got one beyond"):
+        ModelMetadata.from_json(json.loads(json.dumps(content)))
+
+
 def test_the_file_name_is_that_of_the_contract() -> None:
     assert METADATA.file_name == "asmnet_plus_68_112_qat_w8a8.tflite"
     assert METADATA.named("people") == "asmnet_plus_people_68_112_qat_w8a8.tflite"

@@ -94,7 +94,8 @@ def test_without_a_folder_of_its_own_nothing_stays(faces: Sources) -> None:
 
 
 def test_prepared_data_is_used_where_it_is(faces: Sources, tmp_path: Path) -> None:
-    records = replace(config(), format="records")
-    with prepared_faces(faces, tmp_path, records) as (train, val):
-        assert (train, val) == (faces.train, faces.val)
+    train, val = (replace(side, format="records") for side in (faces.train, faces.val))
+    records = replace(faces, train=train, val=val)
+    with prepared_faces(records, tmp_path, config()) as prepared:
+        assert prepared == (train, val)
     assert not any(tmp_path.iterdir())

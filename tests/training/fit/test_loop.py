@@ -6,12 +6,10 @@ statistics no gradient moves, and dropout, whose random numbers must survive a r
 
 import json
 import math
-import resource
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +26,7 @@ from asmnet_kit.training.fit.checkpoints import Checkpoints
 from asmnet_kit.training.fit.loop import FitResult, Schedule, WarmupCosine, fit
 from asmnet_kit.training.loss.losses import AsmLoss
 from asmnet_kit.training.run import seed_everything
+from disks import largest_file
 from wording import NO_EPOCH
 
 SIZE, BATCH = 32, 4
@@ -219,17 +218,6 @@ def test_mixed_precision_trains_and_resumes(dataset: Dataset, tmp_path: Path) ->
 # Checkpoints --------------------------------------------------------------------------------------
 
 
-@contextmanager
-def no_file_above(size_bytes: int) -> Iterator[None]:
-    """Writing beyond this fails with EFBIG, the way a full disk fails with ENOSPC."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_disk_that_fills_up_leaves_the_checkpoint_before_intact(
     dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -238,7 +226,7 @@ def test_a_disk_that_fills_up_leaves_the_checkpoint_before_intact(
     state = checkpoints.load("last")
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with (
-        no_file_above(4096),
+        largest_file(4096),
         pytest.raises(KitError, match=r"best\.npz: the checkpoint of epoch 1 .* is intact"),
     ):
         checkpoints.save(state, is_best=True)

@@ -67,6 +67,22 @@ def similarity_from_reference(
     return scaled_rotation, np.where(anything[:, None, None], shift, 0.0)
 
 
+def likeness(reference: NDArray[np.floating], points: NDArray[np.floating]) -> float:
+    """How alike two shapes are when one is moved, turned and scaled onto the other: 0..1.
+
+    The size of the complex correlation of the centred points: 1 for the same shape, and less for
+    its mirror image, unless it is symmetric in every pose.
+
+    Args:
+        reference, points: [N, 2]; NaN in ``points`` does not count.
+    """
+    seen = np.isfinite(points).all(axis=-1)
+    r, s = (shape[seen] @ [1, 1j] for shape in (np.asarray(reference), np.asarray(points)))
+    r, s = r - r.mean(), s - s.mean()
+    power = float(np.linalg.norm(r) * np.linalg.norm(s))
+    return abs(complex(np.vdot(r, s))) / power if power else 0.0
+
+
 def generic_reference(points: int) -> NDArray[np.float32]:
     """The generic 3-D face seen from the front, as fractions of its landmark box's crop; [N, 2].
 

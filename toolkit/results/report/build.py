@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from asmnet_kit import __version__
+from asmnet_kit.base.console import clean
 from asmnet_kit.base.files import write_text
 from asmnet_kit.results.report import text
 from asmnet_kit.results.report.charts import Axis, Scatter
@@ -114,7 +115,7 @@ def build_report(
     Args:
         folder: where the report will be; links to the results are relative to it.
     """
-    cleaned = [(path, text.clean(result)) for path, result in results]
+    cleaned = [(path, clean(result)) for path, result in results]
     machine_names, machines = machines_of([result for _, result in cleaned])
     axis = Axis.over([v for _, r in cleaned for v in _ends(r["timings_ms"]["invoke"])])
     rows = rows_of(cleaned, folder, machine_names, axis)
@@ -125,7 +126,7 @@ def build_report(
     fallen = [row.label for row in rows if row.fell_back]
     labelled = [(row.label, row.result) for row in rows]
     return Report(
-        title=str(text.clean(title)),
+        title=str(clean(title)),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         kit_version=__version__,
         headline=headline(competing),

@@ -101,7 +101,7 @@ def rows_of(
             Row(
                 path=path,
                 # "./" keeps a file named like "javascript:..." a file.
-                link="./" + quote(Path(os.path.relpath(path, folder)).as_posix()),
+                link="./" + quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix())),
                 result=result,
                 model=result["model"]["name"],
                 variant=_variant(result, telling),

@@ -84,20 +84,6 @@ def _merged(sentences: Sequence[str]) -> str:
     return _NUMBER.sub(lambda _: next(ranges), sentences[0])
 
 
-def clean(value: Any) -> Any:
-    """Foreign JSON without the characters that neither UTF-8 nor HTML can hold, at any depth."""
-    if isinstance(value, str):
-        if value.isascii() and value.isprintable():
-            return value  # nearly all; this is the report's innermost loop
-        text = value.encode("utf-8", "replace").decode()
-        return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
-    if isinstance(value, dict):
-        return {clean(key): clean(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return value if set(map(type, value)) == {float} else [clean(item) for item in value]
-    return value
-
-
 def markdown(value: Any) -> Markup:
     """Text for a Markdown table's cell: on one line, without any meaning to Markdown or HTML."""
     text = " ".join(str(value).split())

@@ -1,0 +1,546 @@
+"""The doors of the kit: what comes in from outside, what is promised of it, and how it is tried.
+
+One table. ``make docs`` writes docs/robustness.md from it, ``make fuzz`` damages what it names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from asmnet_kit.base import model_kind, npz, reading
+from asmnet_kit.datasets import labels, mat_file
+from asmnet_kit.datasets.registry import MAX_BAD_SHARE
+from asmnet_kit.face.pictures import MAX_DECODING_BYTES, MAX_SIDE
+from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
+from asmnet_kit.tflite.structure import MAX_RANK, MAX_TENSORS_BYTES
+from fuzz import damage
+from fuzz.damage import Damage
+
+Call = tuple[str, ...]
+
+
+def size(count: int) -> str:
+    """Bytes in words: 1 GiB, 16 MiB."""
+    return f"{count >> 30} GiB" if count >= 1 << 30 else f"{count >> 20} MiB"
+
+
+PIXELS = (
+    f"{MAX_SIDE} pixels on a side, and what takes {MAX_DECODING_BYTES / 1e9:g} GB to decode; "
+    f"a file of {size(reading.MAX_BYTES)}"
+)
+ARRAYS = f"a file of {size(reading.MAX_BYTES)} that unpacks to {size(npz.MAX_UNPACKED_BYTES)}"
+JSON_SIZE = f"a file of {size(reading.MAX_JSON_BYTES)}"
+BAD_SHARE = f"{MAX_BAD_SHARE:.0%} of the faces may be unusable"
+TEXT = "UTF-8, UTF-16 or Latin-1, with any line ends"
+DATA = ("--data", "{work}", "--format")
+MODEL = ("--model", "{seeds}/models/int8.tflite")
+BOX = ("--box", "0,0,60,60")
+PICTURE = "{seeds}/pictures/a.png"
+QUICK = ("--runs", "1", "--warmup", "0", "--seconds", "0", "--max-seconds", "5")
+TRAIN = ("train", "--data", "{seeds}/synthetic", "--format", "synthetic", "--out", "{out}")
+LABEL = ("data", "label", "--photos", "{work}", *MODEL, "--min-face", "1", "--out", "{out}",
+         "--max-disagreement", "999")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Door:
+    """A door.
+
+    Attributes:
+        name: for ``--door``.
+        what: comes in.
+        commands: that open it.
+        formats: what is taken.
+        limits: of size, beside the 2 GB that hold everywhere.
+        left_out: what is left out and told, while the command goes on; "-" where nothing is.
+        ends: what ends the command.
+        seeds: whole inputs below the folder of seeds, as patterns.
+        place: where the damaged input is put, below the folder of work; {suffix} is the seed's.
+        beside: a folder of seeds that is copied there first.
+        calls: of ``asmnet-kit``, one of which is drawn for each input. {file} is the input, {text}
+            its text, split at blanks, {work} its folder, {seeds} the seeds, {out} a new path.
+        ways: to damage it.
+        share: how many of 1,000 inputs of all doors are tried here.
+        tensorflow: whether the calls need it.
+        table: the module in whose ``BY_NAME`` a child finds the door.
+    """
+
+    name: str
+    what: str
+    commands: str
+    formats: str
+    limits: str
+    left_out: str
+    ends: str
+    seeds: Sequence[str]
+    place: str
+    calls: Sequence[Call]
+    ways: tuple[Damage, ...]
+    share: int
+    beside: str = ""
+    tensorflow: bool = False
+    table: str = __name__
+
+
+def _data_set(data_format: str, **values: object) -> dict[str, object]:
+    """What the doors of labels have in common."""
+    return {
+        "commands": f"every `--data` with `--format {data_format}`",
+        "limits": f"{BAD_SHARE}, or another share with `--max-bad-share`",
+        "left_out": "a face that cannot be used, listed with its file and the reason: damaged, "
+        f"points beyond {labels.FARTHEST:.0f} pixels or far from the others, a face below "
+        f"{labels.SMALLEST_FACE:g} pixels, labels that do not fit the picture",
+        "ends": "more unusable faces than that; no face at all",
+        "calls": (("data", "inspect", *DATA, data_format),),
+        **values,
+    }
+
+
+DOORS: tuple[Door, ...] = (
+    Door(
+        name="picture",
+        what="A photograph",
+        commands="`predict`",
+        formats="JPEG, PNG, BMP, WebP, TIFF and what else OpenCV reads; EXIF rotation is followed",
+        limits=PIXELS,
+        left_out="-",
+        ends="anything that is no whole picture",
+        seeds=("pictures/*",),
+        place="input{suffix}",
+        calls=(
+            *(("predict", "{file}", *MODEL, *BOX),) * 8,
+            ("predict", "{file}", *MODEL, *BOX, "--out", "{out}.png"),
+            ("predict", "{file}", *MODEL),
+        ),
+        ways=damage.PICTURE,
+        share=110,
+    ),
+    Door(
+        name="data-picture",
+        what="A picture of a data set",
+        commands="every `--data`; `data label`",
+        formats="as above; labels count the stored pixels, so EXIF rotation is not followed",
+        limits=f"{PIXELS}; {BAD_SHARE}",
+        left_out="a picture that cannot be read: listed with its file and the reason",
+        ends="more unusable pictures than that",
+        seeds=("300w/face_000000.jpg",),
+        beside="300w",
+        place="face_000000.jpg",
+        calls=(
+            *(("data", "inspect", *DATA, "300w"),) * 6,
+            ("evaluate", "{seeds}/models/int8.tflite", *DATA, "300w"),
+            ("data", "offsets", *DATA, "300w", *MODEL),
+            LABEL,
+            ("audit", "{seeds}/models/int8.tflite", *DATA, "300w"),
+        ),
+        ways=damage.PICTURE,
+        share=50,
+    ),
+    Door(
+        name="film",
+        what="A film",
+        commands="`predict`",
+        formats="MP4, AVI, MOV, MKV, WebM and what else OpenCV's FFmpeg reads",
+        limits="frames of one size",
+        left_out="frames that cannot be decoded: the film ends there, and the count is told",
+        ends="no frame, or frames of several sizes",
+        seeds=("films/*",),
+        place="input{suffix}",
+        calls=(
+            ("predict", "{file}", *MODEL, "--frames", "3", "--out", "{out}.jsonl"),
+            ("predict", "{file}", *MODEL, "--frames", "2", "--out", "{out}.avi"),
+        ),
+        ways=damage.BYTES,
+        share=20,
+    ),
+    Door(
+        name="tflite",
+        what="A .tflite model of the kit",
+        commands="`predict`, `evaluate`, `audit`, `check`, `benchmark`, `parity`",
+        formats="TFLite's schema version 3, weights inside or behind the tables",
+        limits=f"a file of {size(reading.MAX_MODEL_BYTES)}, tensors of {MAX_RANK} dimensions and "
+        f"{size(MAX_TENSORS_BYTES)} in all; every table is checked before a runtime sees it",
+        left_out="-",
+        ends="a file that is cut off, damaged or inconsistent; operators no kernel is there for",
+        seeds=("models/*.tflite",),
+        place="input.tflite",
+        calls=(
+            *(("audit", "{file}"),) * 4,
+            *(("check", "{file}", "--target", "edgetpu"),) * 2,
+            *(("check", "{file}", "--target", "gpu"),) * 2,
+            *(("predict", PICTURE, "--model", "{file}", *BOX),) * 8,
+            ("evaluate", "{file}", "--data", "{seeds}/300w", "--format", "300w"),
+            ("audit", "{file}", "--data", "{seeds}/300w", "--format", "300w"),
+        ),
+        ways=damage.MODEL,
+        share=160,
+    ),
+    Door(
+        name="foreign-tflite",
+        what="A .tflite model from elsewhere",
+        commands="`audit`, `check`, `benchmark`",
+        formats="as above, without the kit's metadata",
+        limits="as above",
+        left_out="-",
+        ends="as above",
+        seeds=("foreign/operators.tflite",),
+        place="input.tflite",
+        calls=(
+            ("audit", "{file}"),
+            ("check", "{file}", "--target", "edgetpu"),
+            ("check", "{file}", "--target", "gpu"),
+            *(("audit", "{file}", "--data", "{seeds}/300w", "--format", "300w"),) * 4,
+        ),
+        ways=damage.MODEL,
+        share=90,
+    ),
+    Door(
+        name="compiled-tflite",
+        what="A model compiled for the Edge TPU",
+        commands="`audit`, `check`, `benchmark --edgetpu-model`",
+        formats="as above, with edgetpu_compiler's operator",
+        limits="as above",
+        left_out="-",
+        ends="an operator without the compiler's package, or with a damaged one",
+        seeds=("foreign/x_edgetpu.tflite",),
+        place="input.tflite",
+        calls=(("audit", "{file}"), ("check", "{file}", "--target", "edgetpu")),
+        ways=damage.MODEL,
+        share=20,
+    ),
+    Door(
+        name="metadata",
+        what="The kit's metadata in a .tflite",
+        commands="`predict`, `evaluate`, `audit`, `benchmark --data`, `parity`",
+        formats="JSON in the buffer `ASMNET_KIT`",
+        limits=f"a crop's scale above 0 and up to {MAX_CROP_SCALE:g}",
+        left_out="-",
+        ends="metadata that is missing or says something else, where a command needs it",
+        seeds=("models/float.tflite", "models/int8.tflite"),
+        place="input.tflite",
+        calls=(
+            ("predict", PICTURE, "--model", "{file}", *BOX),
+            ("predict", PICTURE, "--model", "{file}", *BOX, "--json"),
+            ("audit", "{file}", "--json"),
+        ),
+        ways=(damage.metadata_changed,),
+        share=60,
+    ),
+    Door(
+        name="benchmark",
+        what="A .tflite model to measure",
+        commands="`benchmark`",
+        formats="as above; each model runs in a process of its own",
+        limits="as above",
+        left_out="a model that fails: the others are measured, and the exit code is 1",
+        ends="-",
+        seeds=("models/*.tflite", "foreign/operators.tflite"),
+        place="input.tflite",
+        calls=(("benchmark", "{file}", *QUICK, "--out", "{out}"),),
+        ways=damage.MODEL,
+        share=4,
+    ),
+    Door(
+        name="inputs",
+        what="Raw inputs for a model",
+        commands="`benchmark --inputs`",
+        formats="the kit's tensor files: a first line of JSON, then the values",
+        limits="the values that the first line announces",
+        left_out="-",
+        ends="a file of another kind or length; tensors that are not the model's",
+        seeds=("inputs.tensors",),
+        place="input.tensors",
+        calls=(
+            (
+                "benchmark",
+                "{seeds}/models/float.tflite",
+                *QUICK,
+                "--inputs",
+                "{file}",
+                "--outputs",
+                "{out}.tensors",
+                "--out",
+                "{out}",
+            ),
+        ),
+        ways=(*damage.BYTES, *damage.TEXT),
+        share=4,
+    ),
+    Door(
+        name="compiler-log",
+        what="A log of edgetpu_compiler",
+        commands="`check --compiler-log`",
+        formats=f"text of compiler versions 2 to 16; {TEXT}",
+        limits=f"a file of {size(reading.MAX_TEXT_BYTES)}",
+        left_out="lines that say nothing about operators",
+        ends="no operator in it; several models",
+        seeds=("compiler.log",),
+        place="input.log",
+        calls=(("check", "{seeds}/models/nano.tflite", "--compiler-log", "{file}"),),
+        ways=damage.TEXT,
+        share=30,
+    ),
+    Door(
+        name="shape-model",
+        what="A shape model (.npz)",
+        commands="`predict --shape-model`, `evaluate --shape-model`, and beside any model",
+        formats="NumPy's .npz without pickled objects",
+        limits=ARRAYS,
+        left_out="one that lies beside a model and cannot judge: told, no plausibility is given",
+        ends="one that was named and is damaged, or of another number of landmarks",
+        seeds=("shape_model.npz",),
+        place="input.npz",
+        calls=(
+            ("predict", PICTURE, *MODEL, *BOX, "--shape-model", "{file}"),
+            ("predict", PICTURE, *MODEL, *BOX, "--shape-model", "{file}", "--json"),
+        ),
+        ways=damage.ARCHIVE,
+        share=80,
+    ),
+    Door(
+        name="result",
+        what="Benchmark results (.json)",
+        commands="`report`, `compare`",
+        formats="JSON of the schema in `toolkit/results/results.schema.json`",
+        limits=f"{JSON_SIZE}; whole numbers of at most 64 bits; no NaN",
+        left_out="-",
+        ends="a file that is no such result; every string is shown as text, never as markup",
+        seeds=("results/*.json",),
+        place="input.json",
+        calls=(
+            ("report", "{file}", "--out", "{out}.html"),
+            ("compare", "{seeds}/results", "{file}"),
+        ),
+        ways=damage.JSON,
+        share=90,
+    ),
+    Door(
+        name="300w",
+        what="Labels: 300-W (.pts)",
+        formats=f"68 points between braces, counted from 1; {TEXT}",
+        seeds=("300w/face_000000.pts",),
+        beside="300w",
+        place="face_000000.pts",
+        ways=damage.TEXT,
+        share=50,
+        **_data_set("300w"),
+    ),
+    Door(
+        name="merlrav",
+        what="Labels: MERL-RAV (.pts)",
+        formats="as 300-W, negative where a point is hidden",
+        seeds=("merlrav/face_000000.pts",),
+        beside="merlrav",
+        place="face_000000.pts",
+        ways=damage.TEXT,
+        share=20,
+        **_data_set("merlrav"),
+    ),
+    Door(
+        name="csv",
+        what="Labels: a table (.csv)",
+        formats=f"a column of file names and x0, y0, x1 ... counted from 0; {TEXT}",
+        seeds=("csv/labels.csv",),
+        beside="csv",
+        place="labels.csv",
+        ways=damage.TEXT,
+        share=60,
+        **_data_set("csv"),
+    ),
+    Door(
+        name="wflw",
+        what="Labels: WFLW's lists (.txt)",
+        formats=f"98 points, a box, six attributes and a path in each line; {TEXT}",
+        seeds=("wflw/WFLW_annotations/*/*.txt",),
+        beside="wflw",
+        place="WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_train.txt",
+        ways=damage.TEXT,
+        share=50,
+        **_data_set("wflw"),
+    ),
+    Door(
+        name="aflw2000",
+        what="Labels: AFLW2000-3D and 300W-LP (.mat)",
+        formats="MATLAB files of versions 4 and 5, the kit's own reader",
+        seeds=("aflw2000/face_000000.mat",),
+        beside="aflw2000",
+        place="face_000000.mat",
+        ways=damage.BYTES,
+        share=50,
+        **_data_set(
+            "aflw2000",
+            limits=f"{size(mat_file.MAX_UNPACKED_BYTES)} for a variable; {BAD_SHARE}",
+        ),
+    ),
+    Door(
+        name="synthetic-index",
+        what="Drawn faces: dataset.json",
+        formats="JSON as `data synthesize` writes it",
+        seeds=("synthetic/dataset.json",),
+        beside="synthetic",
+        place="dataset.json",
+        ways=damage.JSON,
+        share=15,
+        **_data_set("synthetic", ends="drawing that was interrupted; no JSON"),
+    ),
+    Door(
+        name="synthetic-pose",
+        what="Drawn faces: pose.csv",
+        formats="name, yaw, pitch, roll",
+        seeds=("synthetic/train/pose.csv",),
+        beside="synthetic",
+        place="train/pose.csv",
+        ways=damage.TEXT,
+        share=15,
+        **_data_set("synthetic"),
+    ),
+    Door(
+        name="shard",
+        what="Prepared faces: TFRecord shards",
+        formats="as `data prepare` writes them",
+        seeds=("records/*.tfrecord",),
+        beside="records",
+        place="{name}",
+        ways=damage.BYTES,
+        share=30,
+        **_data_set("records", ends="a shard that is missing, cut off or of another length"),
+    ),
+    Door(
+        name="shard-index",
+        what="Prepared faces: dataset.json",
+        formats="JSON as `data prepare` writes it",
+        seeds=("records/dataset.json",),
+        beside="records",
+        place="dataset.json",
+        ways=damage.JSON,
+        share=15,
+        **_data_set("records", ends="no JSON, another version, shards that are not listed"),
+    ),
+    Door(
+        name="folder",
+        what="What lies in a folder of data",
+        commands="every `--data`, `--photos` and folder of results",
+        formats="files and folders at any depth; names in any script",
+        limits="links that lead into themselves are not followed",
+        left_out="what is no picture, label or result",
+        ends="as for the format",
+        seeds=("folder.json",),
+        place="",
+        beside="mixed",
+        calls=(
+            ("data", "inspect", *DATA, "300w"),
+            ("data", "inspect", *DATA, "csv"),
+            ("evaluate", "{seeds}/models/int8.tflite", *DATA, "300w"),
+            LABEL,
+            ("report", "{work}", "--out", "{out}.html"),
+        ),
+        ways=(damage.trick_added,),
+        share=10,
+    ),
+    Door(
+        name="options",
+        what="Values of options",
+        commands="`predict`",
+        formats="as `--help` says",
+        limits="finite numbers",
+        left_out="-",
+        ends="any other value, with exit code 2",
+        seeds=("box.txt",),
+        place="input.txt",
+        calls=(
+            ("predict", PICTURE, *MODEL, "--box={text}"),
+            ("predict", PICTURE, *MODEL, "--box={text}", "--out", "{out}.png"),
+        ),
+        ways=(damage.another_number, damage.another_number, damage.disturbed, damage.cut_off),
+        share=20,
+    ),
+    Door(
+        name="recipe",
+        what="A training recipe (.toml)",
+        commands="`train --recipe`",
+        formats="TOML with the tables [about] and [train]",
+        limits=f"a file of {size(reading.MAX_TOML_BYTES)}",
+        left_out="-",
+        ends="anything that is no setting, of another type, or out of range",
+        seeds=("recipe.toml",),
+        place="input.toml",
+        calls=((*TRAIN, "--recipe", "{file}"),),
+        ways=damage.TEXT,
+        share=20,
+        tensorflow=True,
+    ),
+    Door(
+        name="teacher",
+        what="A teacher's answers (.npz)",
+        commands="`train --teacher`",
+        formats="names [F] and points [F, N, 2]",
+        limits=ARRAYS,
+        left_out="-",
+        ends="other arrays, shapes or types; values that are not finite",
+        seeds=("teacher.npz",),
+        place="input.npz",
+        calls=((*TRAIN, "--teacher", "{file}", "--teacher-share", "0.5", "--batch-size", "4"),),
+        ways=damage.ARCHIVE,
+        share=15,
+        tensorflow=True,
+    ),
+    Door(
+        name="keras",
+        what="A .keras model",
+        commands="`predict`, `evaluate`, `quantize`, `train --init-from`",
+        formats="tf_keras' archive; code in it is never run",
+        limits=f"a file of {size(reading.MAX_MODEL_BYTES)} that unpacks to "
+        f"{size(model_kind.MAX_UNPACKED_BYTES)}",
+        left_out="-",
+        ends="an archive that is damaged, of Keras 3, or with layers of its own",
+        seeds=("run/model.keras",),
+        place="input.keras",
+        calls=(("predict", PICTURE, "--model", "{file}", *BOX),),
+        ways=damage.ARCHIVE,
+        share=8,
+        tensorflow=True,
+    ),
+    Door(
+        name="run",
+        what="A run folder: manifest.json, config.toml, history.csv",
+        commands="`train --resume`, `quantize`, `predict`, `evaluate`",
+        formats="as `train` writes them",
+        limits=JSON_SIZE,
+        left_out="-",
+        ends="a manifest or settings that cannot be read, or of another run",
+        seeds=("run/manifest.json", "run/config.toml", "run/history.csv"),
+        beside="run",
+        place="{name}",
+        calls=(("train", "--resume", "--out", "{work}"),),
+        ways=(*damage.JSON, *damage.TEXT),
+        share=6,
+        tensorflow=True,
+    ),
+    Door(
+        name="checkpoint",
+        what="A run's checkpoint (last.npz)",
+        commands="`train --resume`",
+        formats="as `train` writes it",
+        limits=f"{ARRAYS}; the arrays of the run's own network",
+        left_out="-",
+        ends="a checkpoint that is damaged or of another network",
+        seeds=("unfinished/checkpoints/last.npz",),
+        beside="unfinished",
+        place="checkpoints/last.npz",
+        calls=(("train", "--resume", "--out", "{work}"),),
+        ways=damage.ARCHIVE,
+        share=3,
+        tensorflow=True,
+    ),
+)
+BY_NAME = {door.name: door for door in DOORS}
+# Doors that ``make fuzz`` does not go through: what comes in -> why not, and what tests it instead.
+NOT_TRIED = {
+    "Cameras": "there is none on the machines that test; frames go the way of a film's",
+    "Answers of phones and boards (adb, ssh)": "they take a device; scripted answers, damaged ones "
+    "among them, are in `tests/benchmarks/targets`",
+    "edgetpu_compiler's and a GPU's own output": "as above",
+    "The words and measurements of a shipped model's card": "only `make ship-model` reads them; "
+    "`tests/toolkit/shipping`",
+    "Packages that bring formats, networks or targets": "they are code that you installed, and may "
+    "do whatever you may",
+}

@@ -1,0 +1,107 @@
+"""Portraits as training data: what is carried along, and what the map from the mesh does."""
+
+import numpy as np
+import pytest
+
+from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.people.render import draw
+from asmnet_kit.training.studies.portraits import face_mesh, turned
+from asmnet_kit.training.studies.portraits.face_mesh import POINTS, EyeFrame
+from asmnet_kit.training.studies.portraits.mesh_map import MeshMap
+
+CORNERS = (*face_mesh.OUTER_EYES, face_mesh.FOREHEAD, face_mesh.CHIN)
+
+
+def a_mesh(seed: int) -> np.ndarray:
+    """Vertices on half an ellipsoid in the middle of a 176-pixel picture."""
+    rng = np.random.default_rng(7)  # the same places on each
+    places = rng.uniform(-1, 1, (POINTS, 2)) * 0.7
+    places[list(CORNERS)] = [(-0.6, -0.3), (0.6, -0.3), (0, -0.9), (0, 0.9)]
+    depth = -np.sqrt(np.maximum(1 - (places**2).sum(axis=1), 0))
+    shape = np.c_[places * [45, 60], depth * 40]
+    shape *= 1 + 0.05 * np.random.default_rng(seed).standard_normal(3)
+    return np.asarray(shape + np.array([88, 88, 0]))
+
+
+def a_portrait(seed: int) -> turned.Portrait:
+    person = draw(3, seed, turned.SIZE)
+    mesh = a_mesh(seed)
+    return turned.Portrait(person.image, mesh, mesh[:68, :2].copy())
+
+
+def test_a_spline_carries_its_handles_to_their_targets() -> None:
+    rng = np.random.default_rng(0)
+    source = rng.uniform(0, 176, (40, 2))
+    target = source + rng.normal(0, 3, (40, 2))
+    carried = turned._spline(source, target)(source)
+    assert np.abs(carried - target).mean() < 0.3  # it is smoothed a little
+
+
+def test_a_portrait_given_its_own_mesh_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turned, "BLEND_SHARE", 0)
+    monkeypatch.setattr(turned, "POOR_SHARE", 0)
+    portrait = a_portrait(1)
+    image, landmarks = turned.varied(
+        portrait, a_portrait(2), portrait.mesh, np.random.default_rng(0)
+    )
+    assert np.abs(landmarks - portrait.landmarks).max() < 0.3
+    inner = np.s_[8:-8, 8:-8]
+    assert np.abs(image[inner].astype(int) - portrait.image[inner]).mean() < 4
+
+
+def test_a_turned_head_moves_its_nose_more_than_its_temples() -> None:
+    meshes = [a_mesh(seed) for seed in range(6)]
+    proportions = turned.Proportions(meshes)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        mesh = proportions.varied(0, 0, rng)  # its own shape: but for its proportions, a rotation
+        moved = mesh[:, :2] - meshes[0][:, :2]
+        depth = meshes[0][:, 2]
+        front, back = depth < np.quantile(depth, 0.2), depth > np.quantile(depth, 0.8)
+        difference = moved[front].mean(axis=0) - moved[back].mean(axis=0)
+        assert np.abs(difference).max() < 28  # sin(28 deg) of the depth between them
+        assert np.linalg.norm(mesh.mean(axis=0) - meshes[0].mean(axis=0)) < 1e-6
+
+
+def test_of_vertices_that_a_turn_folds_together_the_front_one_leads() -> None:
+    mesh = np.array([[10.0, 10, 5], [10.5, 10, -5], [20, 10, 0]])
+    assert set(turned._front(mesh)) == {1, 2}
+
+
+def test_the_map_gives_the_same_landmarks_whatever_the_pictures_place_size_and_turn() -> None:
+    rng = np.random.default_rng(0)
+    to_landmarks = MeshMap(
+        np.zeros(2 * POINTS), rng.normal(0, 0.3, 332), rng.normal(0, 0.001, (2 * POINTS, 332))
+    )
+    mesh = a_mesh(0)
+    angle = np.radians(20)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moved = mesh.copy()
+    moved[:, :2] = 1.7 * mesh[:, :2] @ turn.T + [30, -12]
+    for points, landmarks in to_landmarks.landmarks(mesh).items():
+        expected = 1.7 * landmarks @ turn.T + [30, -12]
+        np.testing.assert_allclose(to_landmarks.landmarks(moved)[points], expected, atol=1e-6)
+
+
+def test_a_mirrored_mesh_that_gives_the_mirrored_landmarks_agrees() -> None:
+    """A map to constant, symmetric landmarks sees no difference between a face and its mirror."""
+    flat = []
+    for points in (68, 98):
+        half = np.random.default_rng(points).normal(0, 0.4, (points, 2))
+        flat.append(((half + half[SCHEMES[points].mirror] * [-1, 1]) / 2).ravel())
+    to_landmarks = MeshMap(np.zeros(936), np.concatenate(flat), np.zeros((936, 332)))
+    mesh = a_mesh(0)
+    left, right = face_mesh.OUTER_EYES
+    mirrored = mesh.copy()
+    mirrored[[left, right]] = mesh[[right, left]]  # what the network sees at the left is vertex 33
+    both, apart = to_landmarks.of_both(mesh, mirrored)
+    assert apart < 1e-6
+    np.testing.assert_allclose(both[68], to_landmarks.landmarks(mesh)[68])
+
+
+def test_an_eye_frame_goes_there_and_back() -> None:
+    frame = EyeFrame(a_mesh(0))
+    points = np.array([[3.0, 4.0], [100.0, 20.0]])
+    np.testing.assert_allclose(frame.outside(frame.inside(points)), points)
+    corners = a_mesh(0)[list(face_mesh.OUTER_EYES), :2]
+    np.testing.assert_allclose(frame.inside(corners), [[-0.5, 0], [0.5, 0]], atol=1e-12)

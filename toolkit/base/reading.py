@@ -1,0 +1,172 @@
+"""Reading files that come from outside: the one door for bytes, text, JSON and TOML.
+
+What is no regular file is refused before it is opened: a named pipe would wait for ever, a device
+may never end. So is what is larger than the kind of file can be. Every refusal is an OSError with a
+file name and words, which callers treat as any other file that cannot be read.
+"""
+
+import codecs
+import errno
+import io
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from asmnet_kit.base.kinds import HEAD_BYTES, known_binary
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+# The largest files that are read whole, bytes. Parsed, JSON takes 30 times its size at worst.
+MAX_BYTES = 2**29  # a picture, an array, an annotation
+MAX_MODEL_BYTES = 2**30
+MAX_TEXT_BYTES = 2**26
+MAX_JSON_BYTES = 2**24
+MAX_TOML_BYTES = 2**20
+
+LATIN_1 = "asmnet_kit.latin-1"  # an error handler: a byte that is no UTF-8 is one of Latin-1
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+class Unreadable(OSError):
+    """What is there but is never read: a pipe, a device, a file too large or of another kind."""
+
+
+def open_file(path: Path, *, limit: int = MAX_BYTES) -> BinaryIO:
+    """Open a regular file of at most ``limit`` bytes for reading.
+
+    Raises:
+        OSError: it cannot be opened.
+        Unreadable: a pipe, device or socket, or a larger file.
+    """
+    try:
+        _refuse_irregular(path.stat(), path, limit)
+        # Between the look and the opening another file may take its place: never wait for it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except ValueError as error:  # a NUL in the name
+        raise Unreadable(errno.EINVAL, f"no file has such a name ({error})", str(path)) from error
+    try:
+        _refuse_irregular(os.fstat(descriptor), path, limit)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _refuse_irregular(status: os.stat_result, path: Path, limit: int) -> None:
+    kind = stat.S_IFMT(status.st_mode)
+    if kind == stat.S_IFDIR:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if kind != stat.S_IFREG:
+        got = _KINDS.get(kind, "something else")
+        raise Unreadable(errno.EINVAL, f"expected a file, got {got}", str(path))
+    if status.st_size > limit:
+        raise _too_large(path, limit)
+
+
+def _too_large(path: Path, limit: int) -> Unreadable:
+    return Unreadable(
+        errno.EFBIG, f"expected at most {limit >> 20} MiB, got a larger file", str(path)
+    )
+
+
+def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
+    """A whole regular file.
+
+    Raises:
+        OSError: as ``open_file``.
+    """
+    with open_file(path, limit=limit) as file:
+        content = file.read(limit + 1)  # it may have grown, or say no size, as those of /proc do
+    if len(content) > limit:
+        raise _too_large(path, limit)
+    return content
+
+
+def open_text(path: Path, *, limit: int = MAX_BYTES, newline: str | None = None) -> TextIO:
+    """Open a text that people edit: with or without byte order mark, UTF-8, UTF-16 or Latin-1.
+
+    Args:
+        newline: as for ``open``; by default every line ends in ``\\n``, whatever the file has.
+
+    Raises:
+        OSError: as ``open_file``.
+        Unreadable: a file of a binary format, which is named.
+    """
+    file = open_file(path, limit=limit)
+    try:
+        head = file.read(HEAD_BYTES)
+        file.seek(0)
+        encoding = _encoding(head)
+        binary = None if encoding == "utf-16" else known_binary(head)
+        if binary is not None:
+            raise Unreadable(errno.EINVAL, f"expected a text file, got {binary}", str(path))
+        return io.TextIOWrapper(file, encoding=encoding, errors=LATIN_1, newline=newline)
+    except BaseException:
+        file.close()
+        raise
+
+
+def read_text(path: Path, *, limit: int = MAX_TEXT_BYTES) -> str:
+    """The whole of a text that people edit; see ``open_text``."""
+    with open_text(path, limit=limit) as file:
+        return file.read()
+
+
+def _encoding(head: bytes) -> str:
+    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return "utf-16" if wide else "utf-8-sig"
+
+
+def _as_latin_1(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    if "16" in error.encoding:  # half a character at the end, or one of a pair
+        return "\N{REPLACEMENT CHARACTER}", error.end
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error(LATIN_1, _as_latin_1)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        OSError: as ``open_text``.
+        ValueError: it is no JSON, in one line.
+    """
+    return parse_json(read_text(path, limit=MAX_JSON_BYTES))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON says.
+
+    Raises:
+        ValueError: it is no JSON, or nested deeper than Python reads; in one line.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file; errors as for ``read_json``."""
+    text = read_text(path, limit=MAX_TOML_BYTES)
+    try:
+        content: dict[str, Any] = tomllib.loads(text)
+        return content
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error

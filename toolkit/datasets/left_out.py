@@ -1,0 +1,45 @@
+"""The one rule for pictures that prove unusable while they are read: left out, and told."""
+
+from asmnet_kit.base.console import counted, stderr
+from asmnet_kit.base.errors import DatasetError, one_line
+from asmnet_kit.datasets.base import Problem
+from asmnet_kit.datasets.registry import MAX_BAD_SHARE, first_problems
+
+
+class LeftOut:
+    """The pictures that were left out so far; too many are an error.
+
+    Args:
+        name: of the data set, for messages.
+        total: how many pictures it has.
+        max_bad_share: of them that may be left out.
+    """
+
+    def __init__(self, name: str, total: int, max_bad_share: float = MAX_BAD_SHARE) -> None:
+        self.problems: list[Problem] = []
+        self._name, self._total, self._max_bad_share = name, total, max_bad_share
+        self._names: set[str] = set()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def add(self, name: str, error: DatasetError | OSError) -> None:
+        """Leave a picture out; a line on stderr says so.
+
+        Args:
+            name: of the face or picture.
+            error: why.
+
+        Raises:
+            DatasetError: too many are left out.
+        """
+        words = error.strerror if isinstance(error, OSError) else None
+        reason = words or one_line(error).removeprefix(f"{name}: ")
+        self.problems.append(Problem(name, reason))
+        self._names.add(name)
+        if len(self.problems) > self._max_bad_share * self._total:
+            raise DatasetError(
+                f"{self._name}: {len(self.problems)} of {counted(self._total, 'picture')} cannot "
+                f"be used, more than {self._max_bad_share:.0%}:{first_problems(self.problems)}"
+            ) from error
+        stderr().print(f"left out: {name}: {reason}", markup=False)

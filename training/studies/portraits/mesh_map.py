@@ -1,0 +1,105 @@
+"""From the face mesh to 68 and 98 landmarks: a linear map, learnt on rendered people alone.
+
+A rendered person's landmarks are exact, and the mesh can be run on its picture. The map is a ridge
+regression from the mesh's 936 coordinates to the landmarks', both in the mesh's eye frame, so it
+knows nothing of any labelled photograph.
+"""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.face.crop import landmark_box
+from asmnet_kit.face.schemes import SCHEMES, Scheme
+from asmnet_kit.people.render import draw
+from asmnet_kit.training.studies.portraits.face_mesh import POINTS, EyeFrame, FaceMesh
+
+Array = NDArray[np.float64]
+
+SEED, SIZE = 77, 224  # of the people that the map is learnt on
+RIDGE = 3.0
+MAX_YAW = 55.0  # degrees: further round the mesh is no longer reliable
+MIN_SCORE = 0.5
+COUNTS = (68, 98)
+
+
+@dataclass(frozen=True, eq=False)
+class MeshMap:
+    """landmarks = mean_landmarks + (mesh - mean_mesh) weights, in the eye frame.
+
+    Attributes:
+        mean_mesh: float64 [936].
+        mean_landmarks: float64 [2 (68 + 98)].
+        weights: float64 [936, 2 (68 + 98)].
+    """
+
+    mean_mesh: Array
+    mean_landmarks: Array
+    weights: Array
+
+    def landmarks(self, mesh: Array) -> dict[int, Array]:
+        """68 and 98 landmarks in pixels: [N, 2] each."""
+        frame = EyeFrame(mesh)
+        inside = frame.inside(mesh[:, :2]).ravel() - self.mean_mesh
+        found = frame.outside((self.mean_landmarks + inside @ self.weights).reshape(-1, 2))
+        return {68: found[:68], 98: found[68:]}
+
+    def of_both(self, mesh: Array, mirrored: Array) -> tuple[dict[int, Array], float]:
+        """The mean of a picture's and its mirror image's landmarks, and how far apart they are.
+
+        Args:
+            mesh, mirrored: as ``FaceMesh.both_ways`` gives them.
+
+        Returns:
+            Landmarks by their number, and the mean distance of the two sets of 68 in percent of the
+            distance between the outer eye corners.
+        """
+        straight, other = self.landmarks(mesh), self.landmarks(_flipped(mirrored))
+        turned = {n: _swapped(points, SCHEMES[n]) for n, points in other.items()}
+        middle = {n: (straight[n] + turned[n]) / 2 for n in COUNTS}
+        left, right = SCHEMES[68].outer_eye_corners
+        eyes = np.linalg.norm(middle[68][left] - middle[68][right])
+        apart = np.linalg.norm(straight[68] - turned[68], axis=1).mean()
+        return middle, float(100 * apart / eyes)
+
+
+def _flipped(points: Array) -> Array:
+    """Mirrored about x = 0."""
+    return np.asarray(points * [-1, 1, 1][: points.shape[1]])
+
+
+def _swapped(points: Array, scheme: Scheme) -> Array:
+    return _flipped(points)[scheme.mirror]
+
+
+def learn(model: Path, *, count: int, workers: int | None = None) -> MeshMap:
+    """Render ``count`` people, run the mesh on them and fit the map."""
+    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+        chunks = [(model, range(first, min(first + 20, count))) for first in range(0, count, 20)]
+        seen = [pair for chunk in pool.map(_seen, chunks) for pair in chunk]
+    meshes, landmarks = (np.stack(values) for values in zip(*seen, strict=True))
+    mean_mesh, mean_landmarks = meshes.mean(axis=0), landmarks.mean(axis=0)
+    a, b = meshes - mean_mesh, landmarks - mean_landmarks
+    weights = np.linalg.solve(a.T @ a + RIDGE * np.eye(2 * POINTS), a.T @ b)
+    return MeshMap(mean_mesh, mean_landmarks, weights)
+
+
+def _seen(work: tuple[Path, range]) -> list[tuple[Array, Array]]:
+    """Mesh [936] and landmarks [332] of people, in the eye frame."""
+    cv2.setNumThreads(1)
+    model, indices = work
+    mesh_of, pairs = FaceMesh(model), []
+    for index in indices:
+        person = draw(SEED, index, SIZE)
+        mesh, score = mesh_of(person.image, landmark_box(person.landmarks68))
+        if score < MIN_SCORE or abs(person.pose[0]) > MAX_YAW:
+            continue
+        frame = EyeFrame(mesh)
+        both = np.concatenate([person.landmarks68, person.landmarks98]).astype(np.float64)
+        pairs.append((frame.inside(mesh[:, :2]).ravel(), frame.inside(both).ravel()))
+    return pairs
