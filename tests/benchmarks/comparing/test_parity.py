@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import made_models
 from asmnet_kit.benchmarks.comparing import parity as parity_module
 from asmnet_kit.benchmarks.comparing import parity_worker
 from asmnet_kit.benchmarks.comparing.parity import compare_kernels
@@ -66,6 +67,18 @@ def test_the_other_outputs_are_compared_too(
     result = call(model, make_pts_faces())
     assert result.exit_code == 1
     assert "the output uncertainty differs by 5.00 levels" in " ".join(result.output.split())
+
+
+def test_another_output_that_is_not_finite_is_no_agreement(
+    make_tflite: Callable[..., Path],
+    make_pts_faces: Callable[[], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(made_models, "POINT_UNCERTAINTY", np.full(98, np.nan))
+    model = make_tflite(sure=True)
+    result = call(model, make_pts_faces())
+    assert result.exit_code == 1
+    assert "its output uncertainty is NaN or infinity" in " ".join(result.output.split())
 
 
 def test_what_cannot_run_says_what_is_missing(make_tflite: Callable[..., Path]) -> None:

@@ -51,6 +51,19 @@ def test_columns_of_visibility_say_what_can_be_seen(root: Path) -> None:
     assert (first.visibility[2:] == 1).all()
 
 
+def test_marks_go_with_pictures_in_any_column(root: Path) -> None:
+    put_csv(root / "faces.csv", [[*MARKS, *HEADER[1:], "image"], [*"1" * 68, *VALUES, "a.jpg"]])
+    (face,) = load_dataset(root, "csv").faces
+    assert (face.name, face.visibility.sum()) == ("a.jpg", 68)
+
+
+@pytest.mark.parametrize("first", [["x_0"], ["v_0", "x0"]])
+def test_a_first_column_of_numbers_is_no_column_of_pictures(root: Path, first: list[str]) -> None:
+    put_csv(root / "faces.csv", [[*first, *HEADER[2:], *MARKS[1:]], ["1"] * 300])
+    with pytest.raises(DatasetError, match="expected a column of pictures, called file"):
+        load_dataset(root, "csv")
+
+
 def test_visibility_that_is_neither_0_nor_1_is_a_problem(root: Path) -> None:
     rows = [["a.jpg", *VALUES, *[mark] * 68] for mark in ("1", "0.5")]
     put_csv(root / "faces.csv", [[*HEADER, *MARKS], *rows])

@@ -119,6 +119,8 @@ def test_drawn_faces_say_nothing_of_visibility(written):
     ("text", "reason"),
     [
         ("{", "expected JSON"),
+        ("[" * 100_000, "expected JSON: nested too deeply"),
+        ("\x89PNG\r\n\x1a\n", "expected"),
         ('{"98": "v"}\n', "expected 68 letters under the key '68'"),
         ('{"68": "' + "x" * 68 + '"}\n', "expected marks v, s and o, got 'x'"),
     ],
