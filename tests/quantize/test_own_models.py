@@ -161,6 +161,7 @@ def test_outputs_of_another_kind_need_pictures_alone(
 def test_a_run_without_a_format_and_a_folder_without_pictures_are_refused(tmp_path: Path) -> None:
     arguments = ["--data", str(tmp_path), "--recipe", "fp32", "--out", str(tmp_path / "out")]
     (tmp_path / "run").mkdir()
+    nested((136,)).save(tmp_path / "run" / "model.keras")
     result = CliRunner().invoke(main, ["quantize", str(tmp_path / "run"), *arguments])
     assert result.exit_code == 2 and "expected --format" in result.output
     nested((4,)).save(tmp_path / "four.keras")
@@ -201,5 +202,6 @@ def test_a_keras_3_file_says_how_to_come_back(faces: Path, tmp_path: Path) -> No
 
 
 def test_an_input_range_is_refused_for_a_run(faces: Path, tmp_path: Path) -> None:
+    nested((136,)).save(tmp_path / "model.keras")
     result = call(tmp_path, faces, tmp_path / "out", "--recipe", "fp32", "--input-mean", "0")
     assert result.exit_code == 2 and "--input-mean is for a .keras file" in result.output

@@ -134,7 +134,7 @@ def test_calls_that_make_no_sense_are_refused(
 
 def test_a_folder_that_is_no_run_is_named(faces: Path, tmp_path: Path) -> None:
     message = refused(call(tmp_path, faces, tmp_path / "out", "--recipe", "fp32"), 1)
-    assert "expected the folder of a training run" in message
+    assert "expected a run folder with model.keras" in message
 
 
 def test_a_damaged_model_is_named(run_folder: Path, faces: Path, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_damaged_model_is_named(run_folder: Path, faces: Path, tmp_path: Path)
         half = len(content) // 2 if path.name == "model.keras" else len(content)
         (broken / path.name).write_bytes(content[:half])
     message = refused(call(broken, faces, tmp_path / "out", "--recipe", "fp32"), 1)
-    assert "model.keras: not a .keras model that can be loaded" in message
+    assert "model.keras: not a .keras file, or a truncated one" in message
 
 
 def test_without_the_extra_the_command_says_what_to_install(

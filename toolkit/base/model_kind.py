@@ -192,15 +192,23 @@ def _refuse_giant(path: Path, layer: dict[str, Any]) -> None:
                 )
 
 
+NO_CALL = -1  # where a damaged file has no number: nothing ever answers it
+
+
 def _require_connected(path: Path, layers: list[dict[str, Any]]) -> None:
     """Check that each call of a layer gets what earlier calls give; Keras waits for it for ever."""
     names = {layer["name"] for layer in layers}
+    # A model among the layers counts its own making as call 0, which the file does not list.
+    models = {layer["name"] for layer in layers if "layers" in (layer.get("config") or {})}
     waiting: dict[tuple[str, int], set[tuple[str, int]]] = {}
     done: set[tuple[str, int]] = set()
     for layer in layers:
         nodes = layer.get("inbound_nodes") or []
         for index, node in enumerate(nodes):
-            waiting[layer["name"], index] = set(_calls(node, names))
+            waiting[layer["name"], index] = {
+                (name, call - 1 if name in models and call > 0 else call)
+                for name, call in _calls(node, names)
+            }
         if not nodes and layer.get("class_name") == "InputLayer":
             done.add((layer["name"], 0))
     while ready := [call for call, needs in waiting.items() if needs <= done]:
@@ -220,8 +228,8 @@ def _calls(node: Any, names: set[str]) -> Iterator[tuple[str, int]]:
         for value in node.values():
             yield from _calls(value, names)
     elif isinstance(node, list):
-        is_tensor = len(node) >= 3 and isinstance(node[0], str) and isinstance(node[1], int)
-        if is_tensor and node[0] in names:
-            yield node[0], node[1]
+        is_tensor = len(node) >= 3 and any(isinstance(number, int) for number in node[1:3])
+        if is_tensor and isinstance(node[0], str) and node[0] in names:
+            yield node[0], node[1] if isinstance(node[1], int) else NO_CALL
         for value in node:
             yield from _calls(value, names)

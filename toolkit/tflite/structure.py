@@ -15,7 +15,7 @@ IDENTIFIER = b"TFL3"  # bytes 4..7 of every file with the TensorFlow Lite schema
 OPTIONAL_TENSOR = -1  # stands for an input that an operator does without
 OPEN = -1  # in a shape signature: a dimension whose size the file does not fix
 MAX_TENSOR_BYTES = 2**31 - 1  # of what is computed; a constant is as large as what the file holds
-MAX_TENSORS_BYTES = 2**34  # all computed tensors together; far above any model for a phone
+MAX_TENSORS_BYTES = 2**31  # all computed tensors together; far above any model for a phone
 MAX_RANK = 8  # no TensorFlow Lite kernel takes more dimensions
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)  # kernels divide by it; some abort below
 

@@ -1,6 +1,7 @@
 """One way to run a model file: raw input and output types, names, and what is refused."""
 
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -131,6 +132,9 @@ def test_what_is_no_model_is_refused_with_what_was_expected(tmp_path):
 
 def test_a_run_folder_without_tensorflow_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    (tmp_path / "model.keras").write_bytes(b"")
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("metadata.json", '{"keras_version": "2.21.0"}')
+        archive.writestr("config.json", '{"class_name": "Functional", "config": {"layers": []}}')
+        archive.writestr("model.weights.h5", "")
     with pytest.raises(MissingDependency, match=r"asmnet-kit\[train\]"):
         open_predictor(tmp_path)
