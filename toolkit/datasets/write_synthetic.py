@@ -41,6 +41,7 @@ from asmnet_kit.base.files import (
 from asmnet_kit.base.reading import read_json
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.visibility import FILE_END, SUFFIX, format_marks
+from asmnet_kit.face.pictures import encode_jpeg
 
 SCHEMA_VERSION = 1
 FORMAT = "synthetic"
@@ -326,12 +327,8 @@ def face_name(index: int) -> str:
 def _write_face(picture: Path, face: DrawnFace) -> None:
     write_pts(picture.with_suffix(".pts"), face.landmarks68, durable=False)
     write_pts(picture.with_suffix(".pts98"), face.landmarks98, durable=False)
-    _, encoded = cv2.imencode(
-        ".jpg",
-        cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR),
-        [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
-    )
-    write_bytes(picture, encoded.tobytes(), durable=False)
+    encoded = encode_jpeg(face.image, name=str(picture), quality=JPEG_QUALITY)
+    write_bytes(picture, encoded, durable=False)
 
 
 def _write_poses(folder: Path, renderer: Renderer, seed: int, indices: range) -> None:

@@ -197,3 +197,21 @@ def encode_png(image: Image, *, name: str) -> bytes:
     if not done:
         raise DatasetError(f"{name}: cannot be encoded as a PNG")
     return png.tobytes()
+
+
+def encode_jpeg(image: Image, *, name: str, quality: int) -> bytes:
+    """A picture as the bytes of a JPEG.
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        name: appears in error messages.
+        quality: OpenCV's scale, 0 to 100.
+
+    Raises:
+        DatasetError: OpenCV cannot encode it.
+    """
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    done, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise DatasetError(f"{name}: cannot be encoded as a JPEG")
+    return jpeg.tobytes()

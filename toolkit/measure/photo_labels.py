@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from asmnet_kit.base.errors import DatasetError, UsageError
@@ -24,7 +23,7 @@ from asmnet_kit.datasets.ibug300w import POINTS
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.face.boxes import Box
 from asmnet_kit.face.crop import Crop, Points, Window, landmark_box
-from asmnet_kit.face.pictures import Image, read_image
+from asmnet_kit.face.pictures import Image, encode_jpeg, read_image
 from asmnet_kit.face.predictor import Predictor, predict_and_mirrored
 from asmnet_kit.measure.teacher_views import ZOOMS
 
@@ -170,17 +169,11 @@ def write_face(image: Image, face: LabelledFace, out: Path, stem: str, *, size: 
         The path of the picture.
     """
     part = Window.cut(image, landmark_box(face.landmarks), scale=WINDOW_SCALE, size=size)
-    done, encoded = cv2.imencode(
-        ".jpg",
-        cv2.cvtColor(part.image, cv2.COLOR_RGB2BGR),
-        [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
-    )
-    if not done:
-        raise DatasetError(f"{face.picture}: cannot be encoded as a JPEG")
+    encoded = encode_jpeg(part.image, name=str(face.picture), quality=JPEG_QUALITY)
     picture = out / f"{stem}.jpg"
     make_folder(picture.parent)
     write_pts(picture.with_suffix(".pts"), part.inside(face.landmarks))
-    write_bytes(picture, encoded.tobytes())
+    write_bytes(picture, encoded)
     return picture
 
 

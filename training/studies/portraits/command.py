@@ -34,7 +34,7 @@ from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import is_unused, make_folder, write_bytes, write_text
 from asmnet_kit.cli import KitCommand
 from asmnet_kit.face.crop import Window, landmark_box
-from asmnet_kit.face.pictures import Image, read_image
+from asmnet_kit.face.pictures import Image, encode_jpeg, read_image
 from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.measure.photo_labels import agreed_landmarks, photographs_in
 from asmnet_kit.people.labels import IN_68, JAW, OF_98
@@ -220,9 +220,7 @@ def _portrait(face: Labelled) -> Portrait:
 
 
 def _write(path: Path, image: Image) -> None:
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
-    write_bytes(path, encoded.tobytes(), durable=False)
+    write_bytes(path, encode_jpeg(image, name=str(path), quality=JPEG_QUALITY), durable=False)
 
 
 def _table(rows: list[tuple[str, dict[int, Array], str]], points: int) -> str:

@@ -77,9 +77,9 @@ def _swapped(points: Array, scheme: Scheme) -> Array:
     return _flipped(points)[scheme.mirror]
 
 
-def learn(model: Path, *, count: int, workers: int | None = None) -> MeshMap:
+def learn(model: Path, *, count: int) -> MeshMap:
     """Render ``count`` people, run the mesh on them and fit the map."""
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
         chunks = [(model, range(first, min(first + 20, count))) for first in range(0, count, 20)]
         seen = [pair for chunk in pool.map(_seen, chunks) for pair in chunk]
     meshes, landmarks = (np.stack(values) for values in zip(*seen, strict=True))
