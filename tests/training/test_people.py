@@ -116,7 +116,32 @@ def test_another_renderer_does_not_go_on_with_a_run(
     (run / "manifest.json").write_text(json.dumps(manifest))
     resumed = kit("train", "--resume", "--out", run)
     assert resumed.exit_code == 2, resumed.output
-    assert "the training data differ" in resumed.stderr
+    assert "--data people: the training data differ" in resumed.stderr
+    assert "use the same version, or start a new run" in resumed.stderr
+
+
+def test_a_run_of_a_version_without_visibility_goes_on(tmp_path: Path) -> None:
+    """It noted less of the labels, which are the same, and knew none of the settings."""
+    run = tmp_path / "run"
+    begun = kit("train", *PEOPLE, *SMALL, "--max-minutes", "0", "--out", run)
+    assert begun.exit_code == 1 and NO_EPOCH in begun.stderr
+    manifest = manifest_of(run)
+    for side in ("", "val_"):
+        assert manifest["dataset"][f"{side}labels_sha256"].startswith("v2:")
+        manifest["dataset"][f"{side}labels_sha256"] = "v1:of what was noted then"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    settings = (run / "config.toml").read_text().splitlines()
+    names = ("uncertainty", "likelihood", "visibility")
+    kept = [line for line in settings if not line.startswith(names)]
+    assert len(settings) - len(kept) == 7
+    (run / "config.toml").write_text("\n".join(kept) + "\n")
+    resumed = kit("train", "--resume", "--out", run)
+    assert resumed.exit_code == 0, resumed.output
+    assert VALIDATION_NME in resumed.stdout
+    assert "uncertainty" not in manifest_of(run)["metrics"]["validation"]
+    changed = kit("train", "--resume", "--uncertainty", "--out", run)
+    assert changed.exit_code == 2, changed.output
+    assert "uncertainty: False in the run, True asked for" in changed.stderr
 
 
 def test_a_run_on_people_learns_what_can_be_seen_of_them(tmp_path: Path) -> None:
