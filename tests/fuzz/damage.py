@@ -34,6 +34,7 @@ STRANGE = (
     *(None, True, -1, 0, 2**40, 1e308, 1e-320, 10**400, "", "\ud800", "x" * 10_000, [], {}),
     *([None], [1.5, "\ud800"], {"": {}}),
 )
+LARGEST_ARCHIVE = 1 << 28  # bytes, unpacked, of one that is damaged by its members
 LONGEST_LINE = 1 << 22  # bytes, of lines that damage makes
 DEEP = 100_000  # levels of nesting, beyond what any parser of Python takes
 
@@ -253,6 +254,8 @@ def member_damaged(content: bytes, random: Random) -> bytes:
     """A member of an archive is damaged, missing, twice or a bomb; the archive itself is whole."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST_ARCHIVE:
+                return content  # a bomb already
             members = {name: archive.read(name) for name in archive.namelist()}
     except Exception:  # damaged before: zipfile raises a dozen kinds
         return content

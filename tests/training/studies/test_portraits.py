@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from asmnet_kit.face.pose import rotation_matrix
 from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.people.render import draw
 from asmnet_kit.training.studies.portraits import face_mesh, turned
@@ -26,7 +27,7 @@ def a_mesh(seed: int) -> np.ndarray:
 def a_portrait(seed: int) -> turned.Portrait:
     person = draw(3, seed, turned.SIZE)
     mesh = a_mesh(seed)
-    return turned.Portrait(person.image, mesh, mesh[:68, :2].copy())
+    return turned.Portrait(person.image, mesh, mesh[: 68 + 98, :2].copy())
 
 
 def test_a_spline_carries_its_handles_to_their_targets() -> None:
@@ -41,8 +42,9 @@ def test_a_portrait_given_its_own_mesh_stays_as_it_is(monkeypatch: pytest.Monkey
     monkeypatch.setattr(turned, "BLEND_SHARE", 0)
     monkeypatch.setattr(turned, "POOR_SHARE", 0)
     portrait = a_portrait(1)
+    proportions = turned.Proportions([a_mesh(seed) for seed in range(6)])
     image, landmarks = turned.varied(
-        portrait, a_portrait(2), portrait.mesh, np.random.default_rng(0)
+        portrait, a_portrait(2), portrait.mesh, proportions, np.random.default_rng(0)
     )
     assert np.abs(landmarks - portrait.landmarks).max() < 0.3
     inner = np.s_[8:-8, 8:-8]
@@ -61,6 +63,18 @@ def test_a_turned_head_moves_its_nose_more_than_its_temples() -> None:
         difference = moved[front].mean(axis=0) - moved[back].mean(axis=0)
         assert np.abs(difference).max() < 28  # sin(28 deg) of the depth between them
         assert np.linalg.norm(mesh.mean(axis=0) - meshes[0].mean(axis=0)) < 1e-6
+
+
+def test_the_chin_of_a_turned_portrait_is_marked_as_annotators_mark_turned_heads() -> None:
+    proportions = turned.Proportions([a_mesh(seed) for seed in range(6)])
+    mesh = a_mesh(0)
+    straight = proportions.moves(mesh)
+    moves = {}
+    for yaw in (-25, 25):
+        moves[yaw] = proportions.moves(mesh @ rotation_matrix(yaw, 0, 0).T) - straight
+    chin = 8
+    assert moves[25][chin, 0] > 0.5 > -0.5 > moves[-25][chin, 0]  # pixels, the way the nose turns
+    np.testing.assert_allclose(moves[25][chin, 0], moves[25][68 + 16, 0], atol=1e-6)  # the 98's
 
 
 def test_of_vertices_that_a_turn_folds_together_the_front_one_leads() -> None:

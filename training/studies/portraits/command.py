@@ -203,7 +203,11 @@ def _make(indices: range) -> list[tuple[str, dict[int, Array]]]:
         other = turning.proportions.like(which, rng)
         mesh = turning.proportions.varied(which, other, rng)
         image, landmarks = varied(
-            _portrait(turning.portraits[which]), _portrait(turning.portraits[other]), mesh, rng
+            _portrait(turning.portraits[which]),
+            _portrait(turning.portraits[other]),
+            mesh,
+            turning.proportions,
+            rng,
         )
         if landmarks.min() < MARGIN or landmarks.max() > SIZE - 1 - MARGIN:
             continue

@@ -2,7 +2,8 @@
 
 The face mesh has a depth, so a face can be turned as a solid by up to 28 degrees. A thin-plate
 spline carries the picture along, and the landmarks with it: wherever a landmark was marked, it
-stays on the same bit of the picture.
+stays on the same bit of the picture, but for what annotators move because a head is turned
+(asmnet_kit.people.placement).
 """
 
 from collections.abc import Callable
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.face.pictures import Image
-from asmnet_kit.face.pose import rotation_matrix
+from asmnet_kit.face.pose import angles, rotation_matrix
+from asmnet_kit.people.labels import turn_moves
 from asmnet_kit.training.studies.portraits.face_mesh import (
     CHIN,
     FOREHEAD,
@@ -35,6 +37,7 @@ MOUTH_TOLERANCE = 0.02  # eye distances: blended mouths are about as open
 NEAREST = 1.5  # pixels: of two vertices that fall closer together, the front one leads
 SMOOTHING = 0.002
 UNIT = 100.0  # pixels that the spline counts as one
+EYES_MM = 90.0  # between the outer eye corners of the generic face
 # The spline's handles: every second vertex and those that a landmark scheme looks at.
 HANDLES = np.union1d(
     np.arange(0, POINTS, 2),
@@ -49,7 +52,7 @@ class Portrait:
     Attributes:
         image: uint8 [H, W, 3].
         mesh: float64 [468, 3], pixels.
-        landmarks: float64 [N, 2], pixels.
+        landmarks: float64 [166, 2], pixels: the 68 and the 98.
     """
 
     image: Image
@@ -77,6 +80,12 @@ class Proportions:
         near = np.abs(self._mouths - self._mouths[which]) < MOUTH_TOLERANCE
         return int(rng.choice(np.flatnonzero(near)))
 
+    def moves(self, mesh: Array) -> Array:
+        """How far annotators move the 68 and the 98 because a mesh is turned: [166, 2] pixels."""
+        turn, scale, _ = _aligned(self._mean, mesh)
+        moved = np.concatenate(list(turn_moves(*angles(turn)).values()))
+        return np.asarray(moved * scale / EYES_MM)
+
     def varied(self, which: int, other: int, rng: np.random.Generator) -> Array:
         """A mesh [468, 3] in the picture of ``which``: turned, and partly shaped as ``other``."""
         turn, scale, shift = self._poses[which]
@@ -90,9 +99,13 @@ class Proportions:
 
 
 def varied(
-    portrait: Portrait, other: Portrait, mesh: Array, rng: np.random.Generator
+    portrait: Portrait,
+    other: Portrait,
+    mesh: Array,
+    proportions: Proportions,
+    rng: np.random.Generator,
 ) -> tuple[Image, Array]:
-    """The portrait with another mesh: picture uint8 [SIZE, SIZE, 3] and landmarks [N, 2] in it."""
+    """The portrait with another mesh: picture uint8 [SIZE, SIZE, 3], landmarks [166, 2] in it."""
     image = _carried(portrait.image, portrait.mesh, mesh)
     height, width = portrait.image.shape[:2]
     if rng.random() < BLEND_SHARE:
@@ -106,7 +119,8 @@ def varied(
         np.concatenate([portrait.mesh[HANDLES, :2], border]),
         np.concatenate([mesh[HANDLES, :2], border]),
     )
-    landmarks = (follow(portrait.landmarks) + 0.5) * SIZE / [width, height] - 0.5
+    on_face = follow(portrait.landmarks - proportions.moves(portrait.mesh))
+    landmarks = (on_face + proportions.moves(mesh) + 0.5) * SIZE / [width, height] - 0.5
     return _poorer(image, rng) if rng.random() < POOR_SHARE else image, landmarks
 
 

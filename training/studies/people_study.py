@@ -1,0 +1,158 @@
+"""What of the renderer's realism pays, and how many people, on photographs?
+
+Usage: make people-study ARGS="--photos DIR --photos-format F --out DIR"
+
+One change at a time to the same small training: what is left out of the pictures, how many people
+there are, how much training changes them. Each set is drawn, each run trained and measured by the
+commands that a user types, so a study that was interrupted goes on where it stopped. The first
+variant runs with every seed: its spread says which differences mean something.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from asmnet_kit.base.errors import KitError
+from asmnet_kit.base.files import write_text
+from asmnet_kit.cli import KitCommand
+from asmnet_kit.commands.options import PluginChoice
+from asmnet_kit.commands.people_options import REALISM
+from asmnet_kit.datasets.formats import FORMATS
+
+SCHEMA_VERSION = 1
+DRAWN_SEED, DRAWN_SIDE = 31, 96  # pixels
+COUNT, EPOCHS, SIDE = 3000, 8, 64
+COUNTS = (750, 1500, 6000, 12_000)
+TRAINING = (
+    "--arch", "asmnet_plus", "--init-from", "imagenet", "--loss", "smooth_l1",
+    "--input-size", str(SIDE), "--batch-size", "64", "--learning-rate", "3e-3",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One change.
+
+    Attributes:
+        title: in the table.
+        count: people that are drawn; a tenth validates and is not trained on.
+        without: of REALISM.
+        augmentation: of training.
+    """
+
+    title: str
+    count: int = COUNT
+    without: tuple[str, ...] = ()
+    augmentation: str = "strong"
+
+    @property
+    def drawn(self) -> str:
+        """The folder of its pictures."""
+        return "_".join((str(self.count), *(f"no-{name}" for name in self.without)))
+
+    @property
+    def epochs(self) -> int:
+        """So many that each variant has the same number of steps."""
+        return round(EPOCHS * COUNT / self.count)
+
+
+VARIANTS = (
+    Variant(f"{COUNT:,} people"),
+    *(Variant(f"without {name}", without=(name,)) for name in REALISM),
+    Variant("without all of these", without=tuple(REALISM)),
+    *(Variant(f"{count:,} people, as many steps", count=count) for count in COUNTS),
+    *(Variant(f"augmentation {kind}", augmentation=kind) for kind in ("full", "light", "none")),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """NME in percent of one run on the photographs: of all, and by subset."""
+
+    variant: str
+    seed: int
+    nme: float
+    by_subset: dict[str, float] = field(default_factory=dict)
+
+
+@click.command(cls=KitCommand)
+@click.option("--photos", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--photos-format", type=PluginChoice(FORMATS), required=True)
+@click.option("--split", default="val", show_default=True, help="Of the photographs.")
+@click.option("--seeds", default=3, show_default=True, help="Runs of the first variant.")
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def main(photos: Path, photos_format: str, split: str, seeds: int, out: Path) -> None:
+    """Which realism pays?"""
+    measured = ("--data", str(photos), "--format", photos_format, "--split", split)
+    outcomes = []
+    for variant in VARIANTS:
+        for seed in range(seeds if variant is VARIANTS[0] else 1):
+            outcomes.append(_outcome(variant, seed, measured, out))
+            write_text(out / "study.md", table(outcomes))
+            write_text(out / "study.json", _as_json(outcomes))
+    click.echo(table(outcomes))
+
+
+def _outcome(variant: Variant, seed: int, measured: Sequence[str], out: Path) -> Outcome:
+    people, run = out / "people" / variant.drawn, out / "runs" / f"{_slug(variant.title)}_{seed}"
+    without = [word for name in variant.without for word in ("--without", name)]
+    count = ("--count", str(variant.count), "--seed", str(DRAWN_SEED))
+    size = ("--size", str(DRAWN_SIDE))
+    if not (people / "dataset.json").is_file() or not list(people.glob("val/pose.csv")):
+        _kit("data", "synthesize", "--kind", "people", *count, *size, *without, "--out", people)
+    if not (run / "model.keras").is_file():
+        fresh = (
+            *TRAINING, "--data", str(people), "--format", "synthetic", "--epochs",
+            str(variant.epochs), "--augmentation", variant.augmentation, "--seed", str(seed),
+        )  # fmt: skip
+        _kit("train", *(("--resume",) if run.exists() else fresh), "--out", run)
+    found = json.loads(_kit("evaluate", run, *measured, "--complete-only", "--json"))
+    by_subset = {name: figures["nme_percent"] for name, figures in found["per_subset"].items()}
+    return Outcome(variant.title, seed, found["nme_percent"], by_subset)
+
+
+def _slug(title: str) -> str:
+    return title.replace(" ", "_").replace(",", "")
+
+
+def _kit(*words: str | Path) -> str:
+    """The output of a command of the kit.
+
+    Raises:
+        KitError: it failed.
+    """
+    command = [sys.executable, "-m", "asmnet_kit", *map(str, words)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise KitError(f"asmnet-kit {' '.join(map(str, words))}: exit code {done.returncode}")
+    return done.stdout
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Markdown: a row for each variant, NME in percent of each seed."""
+    subsets = sorted({name for outcome in outcomes for name in outcome.by_subset})
+    lines = ["| | " + " | ".join(("all", *subsets)) + " |", "|---" * (2 + len(subsets)) + "|"]
+    for title in dict.fromkeys(outcome.variant for outcome in outcomes):
+        runs = [outcome for outcome in outcomes if outcome.variant == title]
+        cells = [" ".join(f"{run.nme:.2f}" for run in runs)]
+        cells += [" ".join(f"{run.by_subset[name]:.2f}" for run in runs) for name in subsets]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _as_json(outcomes: Sequence[Outcome]) -> str:
+    document: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "runs": [outcome.__dict__ for outcome in outcomes],
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    main()
