@@ -113,10 +113,11 @@ def quantize(**told: Any) -> None:
 
     RUN is the folder that asmnet-kit train wrote, or a .keras file of your own: a functional or
     Sequential tf_keras (Keras 2) model with an output of 136 or 196 values (x, y of 68 or 98
-    landmarks, fractions of the crop's side from its centre) and at most one more of 3 (yaw, pitch,
-    roll in degrees / 90). --data is what it was trained on. The file holds everything that using it
-    takes. Its NME on the validation faces is measured with the runtime that devices have, and
-    printed beside the float model's; so is how far its landmarks move, and what an audit finds.
+    landmarks, fractions of the crop's side from its centre) and, if any, others of 3 (yaw, pitch,
+    roll in degrees / 90) and of 68 or 98 called uncertainty or visibility (docs/uncertainty.md).
+    --data is what it was trained on. The file holds everything that using it takes. Its NME on the
+    validation faces is measured with the runtime that devices have, and printed beside the float
+    model's; so is how far its landmarks move, and what an audit finds.
 
     A .keras with one or two outputs of another kind needs no labels: leave --format out, and --data
     is a folder of pictures to calibrate on. Printed is how far its outputs move.

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
+from asmnet_kit.face.uncertainty import Calibration
+from asmnet_kit.tflite.metadata import (
+    OUTPUT_UNITS,
+    PLAIN_OUTPUTS,
+    ModelMetadata,
+    with_metadata,
+)
 from asmnet_kit.training.environment import apply_settings
 from made_models import chain_model, constant_face_model
 
@@ -63,11 +69,18 @@ def make_tflite(tmp_path: Path) -> Callable[..., Path]:
         int8: bool = False,
         pose: bool = True,
         metadata: bool = True,
+        sure: bool = False,
+        calibration: Calibration | None = None,
     ) -> Path:
-        content = constant_face_model(points, size, int8=int8, pose=pose)
+        content = constant_face_model(points, size, int8=int8, pose=pose, sure=sure)
         if metadata:
             about = ModelMetadata(
-                architecture="constant", landmarks=points, input_size=size, recipe="none"
+                architecture="constant",
+                landmarks=points,
+                input_size=size,
+                recipe="none",
+                outputs=OUTPUT_UNITS if sure else PLAIN_OUTPUTS,
+                calibration=calibration,
             )
             content = with_metadata(content, about)
         path = tmp_path / name

@@ -10,12 +10,22 @@ from ai_edge_litert import schema_py_generated as schema
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.tflite.packing import pack_model
 
+# Of the 98 points of ``constant_face_model``: e^0.5 = 1.65 hundredths of the crop, every fourth
+# point e^1.5; the first 17, a jaw, can rather not be seen.
+POINT_UNCERTAINTY = 0.5 + (np.arange(98) % 4 == 0)
+POINT_VISIBILITY = np.where(np.arange(98) < 17, -2.0, 3.0)
 
-def constant_face_model(points: int, size: int, *, int8: bool, pose: bool) -> bytes:
+
+def constant_face_model(
+    points: int, size: int, *, int8: bool, pose: bool, sure: bool = False
+) -> bytes:
     """A model that predicts the generic face for every crop, and a pose that reads one pixel.
 
     landmarks = bias; pose = the R, G, B inputs of the crop's top-left pixel. Names are in the
     signature alone, and pose comes before landmarks, as converters like to do.
+
+    With ``sure``, uncertainty = POINT_UNCERTAINTY + 2 R of that pixel; visibility =
+    POINT_VISIBILITY, whatever is shown.
     """
     inputs = size * size * 3
     face = generic_reference(points).ravel()
@@ -24,6 +34,12 @@ def constant_face_model(points: int, size: int, *, int8: bool, pose: bool) -> by
     heads = {"landmarks": (np.zeros((2 * points, inputs)), face, 1 / 256)}
     if pose:
         heads = {"pose": (reads, np.zeros(3), 1 / 128), **heads}
+    if sure:
+        red = np.zeros((points, inputs))
+        red[:, 0] = 2
+        nothing = np.zeros((points, inputs))
+        heads["visibility"] = (nothing, POINT_VISIBILITY[:points], 1 / 16)
+        heads["uncertainty"] = (red, POINT_UNCERTAINTY[:points], 1 / 32)
 
     buffers = [schema.BufferT()]
     tensors, operators, outputs = [], [], []

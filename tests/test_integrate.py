@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -43,7 +44,32 @@ def test_the_program_of_the_page_gives_what_predict_gives(
     run = CliRunner().invoke(main, [*asked, "--box", ",".join(map(str, box))])
     assert run.exit_code == 0, run.output
     (kit,) = json.loads(run.stdout)["faces"]
+    assert all(len(line.split()) == 2 for line in said[:-1])  # these say not how sure they are
     landmarks = np.array([line.split() for line in said[:-1]], float)
     assert np.abs(landmarks - kit["landmarks"]).max() < 0.011 + step * 1.2 * face
     pose = [float(word) for word in said[-1].split()[1::2]]
     assert np.abs(np.array(pose) - list(kit["pose"].values())).max() < 0.011 + step * 90
+
+
+def test_the_program_of_the_page_says_how_sure_a_model_is_as_predict_does(
+    tmp_path: Path, make_tflite: Callable[..., Path]
+) -> None:
+    """A box of 50 px, so a crop of 60 px; the model says the same of any grey picture."""
+    cv2.imwrite(str(tmp_path / "photo.png"), np.full((90, 110, 3), 128, np.uint8))
+    model = make_tflite(sure=True, int8=True)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(code.splitlines()) <= 62
+    program = tmp_path / "landmarks.py"
+    program.write_text(code, encoding="utf-8")
+    box = ("30", "20", "80", "70")
+    words = [sys.executable, str(program), str(model), str(tmp_path / "photo.png"), *box]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    asked = ["predict", str(tmp_path / "photo.png"), "--model", str(model), "--json"]
+    run = CliRunner().invoke(main, [*asked, "--box", ",".join(box)])
+    (kit,) = json.loads(run.stdout)["faces"]
+    rows = [line.split() for line in said[:-1]]
+    assert {tuple(row[2::2]) for row in rows} == {("sigma", "visible")}
+    sigma, visible = (np.array([float(row[at]) for row in rows]) for at in (3, 5))
+    np.testing.assert_allclose(sigma, kit["sigma"], atol=0.011)
+    np.testing.assert_allclose(visible, kit["visible"], atol=0.011)
+    assert sigma.std() > 0.5 and visible.std() > 0.1

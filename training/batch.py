@@ -29,6 +29,9 @@ class Batch(TypedDict):
         transform: float32 [B, 2, 3], fractions of the upright crop to fractions of the augmented
             one, p -> M p + t; where ``flipped`` it holds the reflection, so that det M < 0.
         flipped: bool [B], whether the picture was mirrored, so that left and right landmarks swap.
+        visibility: float32 [B, N], in the order of ``upright``: 1 for a point that can be seen, 0
+            for one that is hidden, in the picture or by what augmentation put there; NaN where it
+            is not known.
         pose: float32 [B, 3], yaw, pitch and roll of the *augmented* crop in degrees; NaN where
             unknown. A pose has no shape to smooth, so the pipeline moves it.
     """
@@ -39,6 +42,7 @@ class Batch(TypedDict):
     transform: tf.Tensor
     flipped: tf.Tensor
     pose: tf.Tensor
+    visibility: tf.Tensor
 
 
 def move_labels(points: tf.Tensor, batch: Batch, mirror: NDArray[np.int64]) -> tf.Tensor:

@@ -12,6 +12,20 @@ LOSSES = MappingProxyType(
         "asm_smooth_l1": "the same to the truth and to the smoothed truth",
     }
 )
+LIKELIHOODS = MappingProxyType(
+    {
+        "laplace": "errors as a Laplace distribution has them: few large ones are forgiven",
+        "gaussian": "errors as a normal distribution has them: large ones rule sigma",
+    }
+)
+LIKELIHOOD_GRADIENTS = MappingProxyType(
+    {
+        "stop": "the likelihood teaches sigma alone; the landmarks follow their own loss",
+        "bounded": "it moves the landmarks too, sure points no harder than one of sigma 0.01 sides",
+        "full": "it moves the landmarks freely: a point counts 1 / sigma or more",
+    }
+)
+
 ASM_LOSSES = frozenset({"asm", "asm_smooth_l1"})  # those with a term that alpha weighs
 
 AUGMENTATIONS = MappingProxyType(

@@ -24,7 +24,13 @@ from asmnet_kit.commands.options import (
 )
 from asmnet_kit.datasets.formats import FORMATS, PEOPLE
 from asmnet_kit.shipping.shipped import find_model
-from asmnet_kit.training.catalogue import AUGMENTATIONS, IMAGENET, LOSSES
+from asmnet_kit.training.catalogue import (
+    AUGMENTATIONS,
+    IMAGENET,
+    LIKELIHOOD_GRADIENTS,
+    LIKELIHOODS,
+    LOSSES,
+)
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
 from asmnet_kit.training.networks.architectures import ARCHITECTURES
 from asmnet_kit.training.recipe_files import read_recipe, shipped
@@ -85,6 +91,36 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     click.Choice(list(LOSSES)),
 )
 @setting("alpha", "Weight of the ASM term: paper (2, 1, 0.5 by thirds) or constant:V.")
+@click.option(
+    "--uncertainty/--no-uncertainty",
+    default=DEFAULTS["uncertainty"],
+    show_default=True,
+    help="Give the model a third output: how sure it is of each landmark (docs/uncertainty.md).",
+)
+@setting(
+    "likelihood",
+    "Uncertainty: how errors are taken to be distributed.",
+    click.Choice(list(LIKELIHOODS)),
+)
+@setting("likelihood_weight", "Uncertainty: what its loss counts beside 1 for the landmarks.")
+@setting(
+    "likelihood_gradient",
+    "Uncertainty: whether its loss moves the landmarks too: stop, bounded (sure points pull no "
+    "harder than others) or full.",
+    click.Choice(list(LIKELIHOOD_GRADIENTS)),
+)
+@click.option(
+    "--visibility/--no-visibility",
+    default=DEFAULTS["visibility"],
+    show_default=True,
+    help="Give the model a fourth output: which landmarks can be seen. It learns it where the data "
+    "says so: rendered people, MERL-RAV, CSV (docs/data.md).",
+)
+@setting(
+    "visibility_subsets",
+    "Visibility: learn it from these subsets alone: SUBSET,...  [default: all that have marks]",
+)
+@setting("visibility_weight", "Visibility: what its loss counts beside 1 for the landmarks.")
 @setting(
     "augmentation",
     "How much training pictures are changed: full for photographs, light for drawn faces.",

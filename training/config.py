@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asmnet_kit.base import reading
 from asmnet_kit.base.errors import UsageError
@@ -14,6 +14,9 @@ from asmnet_kit.base.files import write_text
 from asmnet_kit.base.limits import MAX_PEOPLE, MAX_SEED
 from asmnet_kit.datasets.formats import PEOPLE
 from asmnet_kit.training.catalogue import IMAGENET
+
+if TYPE_CHECKING:
+    from asmnet_kit.training.loss.extra_terms import ExtraTerms
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
 # Type of a field -> types its value may have in a file, where 1 stands for 1.0 too.
@@ -24,8 +27,9 @@ PRECISIONS = ("auto", "float32", "mixed_float16")
 # Where things lie: they may have moved since a run began, and lie elsewhere on another worker.
 PLACES = ("data", "val_data", "teacher", "init_from")  # data first
 MAX_SAMPLING_WEIGHT = 1000.0
+MAX_TERM_WEIGHT = 100.0  # of a term of the loss beside the landmarks
 # Settings that speak of the labels, splits and subsets of a folder, which rendered people lack.
-NOT_OF_PEOPLE = ("split", "teacher", "sampling", "clips")
+NOT_OF_PEOPLE = ("split", "teacher", "sampling", "clips", "visibility_subsets")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,19 @@ class TrainConfig:
         asm_aligned: bring shapes to one position, size and roll before the PCA and put them back
             after it. Without, the shape model fails on faces that lean in the original picture
             (25 % of the eye distance at 45 degrees), and their smoothed truth misleads.
+        uncertainty: give the network the output ``uncertainty`` (``networks.heads``) and train it
+            by the likelihood of its landmarks' errors.
+        likelihood: name in ``catalogue.LIKELIHOODS``: which distribution errors are taken to have.
+        likelihood_weight: of the negative log-likelihood beside 1 for the landmarks; it counts as
+            much in every loss (``losses.LossKind.others``). A tenth: sigma needs few of the
+            features, and none shall be lost to it.
+        likelihood_gradient: name in ``catalogue.LIKELIHOOD_GRADIENTS``: whether the likelihood
+            moves the landmarks.
+        visibility: give the network the output ``visibility`` and train it where data says which
+            points can be seen.
+        visibility_subsets: ``SUBSET,...`` whose visibility is believed: a format may have marks
+            that a data set's makers did not set. Empty = wherever the data has marks.
+        visibility_weight: of the cross-entropy beside 1 for the landmarks, as for the likelihood.
         input_size: side of the model's input, pixels.
         teacher: .npz of a larger network's landmarks (``teacher_labels.Teacher``); empty = none.
         teacher_share: ``SUBSET=SHARE,...``, or a share for all others, of the teacher in
@@ -91,6 +108,13 @@ class TrainConfig:
     augmentation: str = "full"
     asm_variance: float = 0.9
     asm_aligned: bool = True
+    uncertainty: bool = False
+    likelihood: str = "laplace"
+    likelihood_weight: float = 0.1
+    likelihood_gradient: str = "stop"
+    visibility: bool = False
+    visibility_subsets: str = ""
+    visibility_weight: float = 0.1
     input_size: int = 112
     teacher: str = ""
     teacher_share: str = ""
@@ -118,6 +142,8 @@ class TrainConfig:
         from asmnet_kit.training.catalogue import (
             ASM_LOSSES,
             AUGMENTATIONS,
+            LIKELIHOOD_GRADIENTS,
+            LIKELIHOODS,
             LOSSES,
             check_input_size,
         )
@@ -132,12 +158,14 @@ class TrainConfig:
         for name, known in (
             ("loss", LOSSES),
             ("augmentation", AUGMENTATIONS),
+            ("likelihood", LIKELIHOODS),
+            ("likelihood_gradient", LIKELIHOOD_GRADIENTS),
             ("precision", PRECISIONS),
             ("strategy", STRATEGIES),
         ):
             if getattr(self, name) not in known:
                 raise UsageError(
-                    f"expected --{name} to be one of {', '.join(known)}; "
+                    f"expected --{name.replace('_', '-')} to be one of {', '.join(known)}; "
                     f"got {getattr(self, name)!r}"
                 )
         constant_value(self.alpha)
@@ -166,6 +194,8 @@ class TrainConfig:
             ("asm_variance", 0.0, 1.0),
             ("learning_rate", 0.0, 1.0),
             ("gradient_norm", 0.0, float("inf")),
+            ("likelihood_weight", 0.0, MAX_TERM_WEIGHT),
+            ("visibility_weight", 0.0, MAX_TERM_WEIGHT),
         ):
             value = getattr(self, name)
             if not low < value <= high:
@@ -182,6 +212,11 @@ class TrainConfig:
         for name, other, is_dead in (
             ("fill_weight", "--teacher, whose points it weighs", not self.teacher),
             ("val_share", "no --val-data, which takes its place", bool(self.val_data)),
+            ("likelihood", "--uncertainty", not self.uncertainty),
+            ("likelihood_weight", "--uncertainty", not self.uncertainty),
+            ("likelihood_gradient", "--uncertainty", not self.uncertainty),
+            ("visibility_subsets", "--visibility", not self.visibility),
+            ("visibility_weight", "--visibility", not self.visibility),
             ("val_format", "--val-data, whose format it is", not self.val_data),
             ("faces_per_epoch", f"--format {PEOPLE}, which draws them", not self.draws_people),
         ):
@@ -195,6 +230,23 @@ class TrainConfig:
         if self.draws_people:
             self.check_people()
         return self
+
+    @property
+    def extra_outputs(self) -> tuple[str, ...]:
+        """The network's outputs beside landmarks and pose, as ``networks.build`` takes them."""
+        outputs = {"uncertainty": self.uncertainty, "visibility": self.visibility}
+        return tuple(name for name, wanted in outputs.items() if wanted)
+
+    def extra_terms(self) -> "ExtraTerms":
+        """How the extra outputs are trained. It imports TensorFlow."""
+        from asmnet_kit.training.loss.extra_terms import ExtraTerms
+
+        return ExtraTerms(
+            likelihood=self.likelihood,
+            likelihood_weight=self.likelihood_weight,
+            likelihood_gradient=self.likelihood_gradient,
+            visibility_weight=self.visibility_weight,
+        )
 
     @property
     def draws_people(self) -> bool:
@@ -219,8 +271,8 @@ class TrainConfig:
         for name in NOT_OF_PEOPLE:
             if getattr(self, name):
                 raise UsageError(
-                    f"--{name} is for faces of a folder, people are drawn anew in each epoch: "
-                    "leave it out"
+                    f"--{name.replace('_', '-')} is for faces of a folder, people are drawn anew "
+                    "in each epoch: leave it out"
                 )
         if self.val_data and not self.val_format:
             raise UsageError(

@@ -138,10 +138,16 @@ def require_same_data(
             for name, place in config.places().items()
             if name != "init_from"
         )
+        advice = "restore the data, name the folder that it is in now, or start a new run"
+        if config.draws_people and "training" in which:  # there is no folder to restore
+            places = f"--data {config.data}"
+            advice = (
+                "other versions of asmnet-kit draw other people of a seed: use the same version, "
+                "or start a new run"
+            )
         raise UsageError(
             f"{places}: the {which} data differ from what {those_of} ({what}; "
-            f"{others.get('counts')} there, {facts['counts']} here): restore the data, name the "
-            "folder that it is in now, or start a new run"
+            f"{others.get('counts')} there, {facts['counts']} here): {advice}"
         )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from asmnet_kit.measure.evaluate import Evaluation, evaluate
 from asmnet_kit.training.config import PLACES, TrainConfig
 from asmnet_kit.training.data.batches import FaceBatches, crop_of, require_batch
 from asmnet_kit.training.data.prepared import prepared_faces
-from asmnet_kit.training.data.run_batches import batches_for, epoch_size
+from asmnet_kit.training.data.run_batches import batches_for, epoch_size, require_visibility
 from asmnet_kit.training.data.sources import choose_sources
 from asmnet_kit.training.devices import Workers, check_precision, choose_strategy, precision
 from asmnet_kit.training.fit.checkpoints import BEST, LAST, Checkpoints
@@ -195,6 +196,7 @@ def _train(
     if config.init_from and starts:
         open_source(config.init_from)
     sources = choose_sources(config)
+    require_visibility(config, sources.train.faces)
     require_batch(
         epoch_size(config, sources.train.faces),
         config.batch_size,
@@ -336,9 +338,17 @@ def _fit(
         config.loss,
         scheme=scheme,
         operator=None if shape_model is None else AsmOperator(shape_model),
+        extra=config.extra_terms(),
     )
     seed_everything(config.seed)
-    final = build(config.arch, points=scheme.points, input_size=config.input_size)
+    network = partial(
+        build,
+        config.arch,
+        points=scheme.points,
+        input_size=config.input_size,
+        extra=config.extra_outputs,
+    )
+    final = network()
     folder = run / CHECKPOINTS
     goes_on = workers.from_chief((folder / LAST).exists)
     if not goes_on:
@@ -346,7 +356,7 @@ def _fit(
             _set_initial_weights(final, config, data)
         workers.take_weights(final)
     with workers.strategy.scope(), precision(config.precision):
-        model = build(config.arch, points=scheme.points, input_size=config.input_size)
+        model = network()
     model.set_weights(final.get_weights())
     predictor = KerasPredictor(final)
 

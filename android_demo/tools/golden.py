@@ -18,14 +18,24 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.files import write_text
 from asmnet_kit.benchmarks.timing import noise
-from asmnet_kit.face.crop import Crop
+from asmnet_kit.face.crop import CROP_SCALE, Crop
+from asmnet_kit.face.logistic_fit import LogisticFit
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import POSE_UNIT_DEGREES, generic_face, project_axes, rotation_matrix
 from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.shape_model.align import generic_reference
+from asmnet_kit.face.uncertainty import (
+    Calibration,
+    expected_nme,
+    sigma_of,
+    unsure,
+    visible_of,
+)
+from asmnet_kit.predict.tracking import trust_of
 from asmnet_kit.results.results import schema as result_schema
 from asmnet_kit.results.results import summarise
 from asmnet_kit.tflite.inputs import input_values
-from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
+from asmnet_kit.tflite.metadata import OUTPUT_UNITS, ModelMetadata, with_metadata
 from asmnet_kit.tflite.packing import pack_model
 from asmnet_kit.tflite.runtime import TensorInfo, dequantize
 from asmnet_kit.tflite.tensorfile import pack_tensors
@@ -152,6 +162,33 @@ def decode() -> dict[str, Any]:
     }
 
 
+def uncertainty() -> dict[str, Any]:
+    """What a model says of how sure it is of a face, and what comes of it."""
+    side, factor, fit = 151.5, 1.25, LogisticFit(-4.0, 2.0, 8.0, 100, 10)
+    output = np.linspace(-1, 2.5, 68).astype(np.float32)
+    logits = np.linspace(-3, 5, 68)[::-1].astype(np.float32)
+    sigma, visible = np.float32(side) * sigma_of(output, factor), visible_of(logits)
+    landmarks = (side * generic_reference(68) + (320.5, 200.25)).astype(np.float32)
+    expected = expected_nme(sigma[None], landmarks[None], SCHEMES[68])
+    box_side = side / CROP_SCALE
+    return {
+        "side": side,
+        "factor": factor,
+        "uncertainty": _floats(output),
+        "sigma": _floats(sigma),
+        "visibility": _floats(logits),
+        "visible": _floats(visible),
+        "landmarks": _floats(landmarks),
+        "expected_nme": float(expected[0]),
+        "intercept": fit.intercept,
+        "slope": fit.slope,
+        "confidence": float(fit.probability(expected)[0]),
+        "box_side": box_side,
+        "unsure": np.flatnonzero(unsure(sigma, visible, box_side, 68)).tolist(),
+        "trust": _floats(trust_of(sigma)),
+    }
+
+
 def poses() -> dict[str, Any]:
     """Rotations of angles (yaw, pitch, roll in degrees) and the axes that are drawn for them."""
     origin = np.array([100.0, 80.0])
@@ -238,6 +275,8 @@ def model_file() -> dict[str, Any]:
         input_size=112,
         recipe="qat_w8a8",
         crop_scale=1.25,
+        outputs=OUTPUT_UNITS,
+        calibration=Calibration(1.25, 6800, LogisticFit(-4.0, 2.0, 8.0, 100, 10), "faces", "ef"),
         metrics={"nme_percent": 4.5},
         licence="Größe: example \u2713",
     )
@@ -292,6 +331,7 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "yuv": yuv,
     "tensors": tensors,
     "decode": decode,
+    "uncertainty": uncertainty,
     "poses": poses,
     "schemes": schemes,
     "eyes": eyes,

@@ -11,7 +11,7 @@ from asmnet_kit.base.errors import GateError, UsageError
 from asmnet_kit.commands.options import TFLITE, InputPath, ModelPath, data_options, json_option
 
 if TYPE_CHECKING:
-    from asmnet_kit.benchmarks.comparing.parity import Parity
+    from asmnet_kit.benchmarks.comparing.parity import Parity, Row
 
 
 @click.command(short_help="Compare what every runtime and kernel here makes of a .tflite model.")
@@ -95,6 +95,7 @@ def parity(
         )
         if worst.mean_px is None:
             raise GateError(f"{worst.kernels} ({worst.what}): {worst.problem}. Do not ship for it")
+        _refuse_other_outputs(outcome, worst)
         raise GateError(
             f"{worst.kernels} ({worst.what}) differs by {worst.mean_px:.3f} pixels on average and "
             f"{worst.max_px:.3f} at most; rounding explains {outcome.tolerance_mean_px:.3f} and "
@@ -108,6 +109,22 @@ def parity(
     )
 
 
+def _refuse_other_outputs(outcome: "Parity", worst: "Row") -> None:
+    """Say which other output differs, where the landmarks do not.
+
+    Raises:
+        GateError: the landmarks agree.
+    """
+    within = (worst.mean_px or 0.0) <= outcome.tolerance_mean_px
+    if within and (worst.max_px or 0.0) <= outcome.tolerance_max_px and worst.outputs:
+        name, found = max(worst.outputs.items(), key=lambda output: output[1]["mean"])
+        raise GateError(
+            f"{worst.kernels} ({worst.what}): the output {name} differs by {found['mean']:.2f} "
+            f"levels on average and {found['max']:.0f} at most, more than rounding explains. Do "
+            "not ship for it before you know why"
+        )
+
+
 def _print(outcome: "Parity") -> None:
     from rich.table import Table
     from rich.text import Text
@@ -119,6 +136,7 @@ def _print(outcome: "Parity") -> None:
     table.add_column("runtime", overflow="fold")
     for heading in ("levels, mean", "max", "pixels, mean", "max", "NME %"):
         table.add_column(heading, justify="right")
+    table.add_column("other outputs, mean (max)", overflow="fold")
     table.add_column("verdict", overflow="fold")
     for row in outcome.rows:
         verdict = {True: "agrees", False: "DIFFERS", None: "another model"}[row.agrees]
@@ -137,6 +155,11 @@ def _print(outcome: "Parity") -> None:
                     (row.nme_percent, 3),
                 )
             ),
+            ", ".join(
+                f"{name} {found['mean']:.2g} ({found['max']:.2g})"
+                for name, found in (row.outputs or {}).items()
+            )
+            or "-",
             Text(f"{verdict}: {row.problem}" if row.problem else verdict),
         )
     console = stdout()

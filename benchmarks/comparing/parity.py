@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ class Row:
         max_px, mean_px: the same in pixels of the crop.
         nme_percent: on the faces.
         agrees: within the tolerance; None where it is another model (the float one).
+        outputs: of the model's other outputs, by name: the ``mean`` and the ``max`` difference, in
+            steps of the output's scale, or of float outputs as they are; None where none was seen.
     """
 
     kernels: str
@@ -68,6 +70,7 @@ class Row:
     mean_px: float | None = None
     nme_percent: float | None = None
     agrees: bool | None = None
+    outputs: dict[str, dict[str, float]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -134,7 +137,8 @@ def compare_kernels(
     runtime = open_runtime(model)
     info = runtime.outputs[LANDMARKS]
     tolerances = _tolerances(info, metadata.input_size)
-    compared = _Comparison(faces, info, metadata.input_size, tolerances)
+    others = {name: found for name, found in runtime.outputs.items() if name != LANDMARKS}
+    compared = _Comparison(faces, info, metadata.input_size, tolerances, others)
     raw = input_values(faces.pixels, runtime.inputs["image"])
     litert = f"{runtime.name} {runtime.version}"
     with temporary_folder() as folder:
@@ -169,10 +173,17 @@ class _Comparison:
     """Everything is compared with the first outputs that come along."""
 
     def __init__(
-        self, faces: FaceCrops, info: TensorInfo, size: int, tolerances: tuple[float, float]
+        self,
+        faces: FaceCrops,
+        info: TensorInfo,
+        size: int,
+        tolerances: tuple[float, float],
+        others: Mapping[str, TensorInfo],
     ) -> None:
         self.faces, self.info, self.size, self.tolerances = faces, info, size, tolerances
+        self.others = others
         self.first: NDArray[np.float32] | None = None
+        self.first_others: dict[str, NDArray[np.float32]] = {}
 
     def row(
         self, kernels: str, what: str, outputs: Mapping[str, NDArray[Any]] | None, problem: str
@@ -180,7 +191,26 @@ class _Comparison:
         """The row of a kernel that ran, or did not."""
         if outputs is None:
             return Row(kernels, what, problem=problem)
-        return self.real(kernels, what, dequantize(outputs[LANDMARKS], self.info))
+        row = self.real(kernels, what, dequantize(outputs[LANDMARKS], self.info))
+        if row.problem:
+            return row
+        real = {name: dequantize(outputs[name], info) for name, info in self.others.items()}
+        for name, values in real.items():
+            if not np.isfinite(values).all():
+                problem = f"its output {name} is NaN or infinity"
+                return Row(kernels, what, problem=problem, agrees=False)
+        found = {name: self._difference(name, values) for name, values in real.items()}
+        steps = [
+            difference for name, difference in found.items() if self.others[name].scale is not None
+        ]
+        close = all(d["mean"] <= MEAN_LEVELS and d["max"] <= MAX_LEVELS for d in steps)
+        return replace(row, outputs=found, agrees=bool(row.agrees) and close)
+
+    def _difference(self, name: str, real: NDArray[np.float32]) -> dict[str, float]:
+        """Of an output beside the landmarks, to that of the first kernels."""
+        first = self.first_others.setdefault(name, real)
+        steps = np.abs(real - first) / (self.others[name].scale or 1.0)
+        return {"mean": float(steps.mean()), "max": float(steps.max())}
 
     def real(
         self, kernels: str, what: str, landmarks: NDArray[np.float32], *, same: bool = True

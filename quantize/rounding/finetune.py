@@ -178,6 +178,7 @@ def _loss_of(job: TuningJob, run_config: TrainConfig, scheme: Scheme) -> Loss:
         run_config.loss,
         scheme=scheme,
         operator=None if shape_model is None else AsmOperator(shape_model),
+        extra=run_config.extra_terms(),
     )
     share = job.settings.distil
     return DistilledLoss(loss, job.source.model, share) if share else loss

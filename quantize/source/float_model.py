@@ -18,6 +18,7 @@ from asmnet_kit.datasets.registry import has_both_schemes
 from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.face.shape_model.file import load_shape_model
 from asmnet_kit.face.shape_model.operator import ShapeModel
+from asmnet_kit.face.uncertainty import UNCERTAINTY, VISIBILITY
 from asmnet_kit.quantize.private_doors import is_functional
 from asmnet_kit.quantize.source.flatten import flattened, with_input_range
 from asmnet_kit.quantize.source.fold import output_names_of, with_outputs
@@ -98,7 +99,13 @@ class FloatModel:
         if format == self.config.format:
             return config
         config = replace(
-            config, val_data="", val_format="", sampling="", clips="", **_WITHOUT_TEACHER
+            config,
+            val_data="",
+            val_format="",
+            sampling="",
+            clips="",
+            visibility_subsets="",
+            **_WITHOUT_TEACHER,
         )
         return replace(config, faces_per_epoch=KNOWN if config.draws_people else 0)
 
@@ -242,7 +249,7 @@ def _own_model(path: Path, *, mean: float | None, scale: float | None) -> FloatM
 
 
 def _named(model: tf_keras.Model, path: Path) -> tf_keras.Model:
-    """``model`` with its one or two outputs called by what they hold.
+    """``model`` with its outputs called by what they hold.
 
     Raises:
         ModelError: other outputs than landmarks and a pose.
@@ -251,11 +258,16 @@ def _named(model: tf_keras.Model, path: Path) -> tf_keras.Model:
     names = {2 * points: "landmarks" for points in SCHEMES} | {POSE_WIDTH: "pose"}
     widths = [tensor.shape[-1] if len(tensor.shape) == 2 else None for tensor in tensors]
     found = [None if width is None else names.get(width) for width in widths]
+    # These two are as wide as each other, so a name alone tells them apart.
+    told = output_names_of(model)
+    for index, width in enumerate(widths):
+        if found[index] is None and width in SCHEMES and told[index] in (UNCERTAINTY, VISIBILITY):
+            found[index] = told[index]
     if None in found or "landmarks" not in found or len(set(found)) != len(found):
         expected = " or ".join(str(2 * points) for points in SCHEMES)
         raise ModelError(
-            f"{path}: expected an output [B, {expected}] of landmarks and at most one more, "
-            f"[B, {POSE_WIDTH}], of the pose; got "
+            f"{path}: expected an output [B, {expected}] of landmarks and, if any, others "
+            f"[B, {POSE_WIDTH}] of the pose, [B, N] called {UNCERTAINTY} or {VISIBILITY}; got "
             + ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in tensors)
             + ". For other outputs leave --format out: pictures alone will do"
         )

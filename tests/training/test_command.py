@@ -89,6 +89,55 @@ def test_oversampling_shows_different_pictures_of_a_face(
     assert len(shown) == len(set(shown)) == 48
 
 
+def test_a_run_learns_how_sure_it_is_when_asked(data: Path, tmp_path: Path) -> None:
+    source = ("--data", data, "--format", "300w", *SMALL, "--epochs", "1")
+    run = tmp_path / "run"
+    options = ("--uncertainty", "--likelihood", "gaussian", "--likelihood-gradient", "bounded")
+    result = train(*source, *options, "--likelihood-weight", "0.2", "--out", run)
+    assert result.exit_code == 0, result.output
+    assert "uncertainty" in (run / "history.csv").read_text().splitlines()[0].split(",")
+    model = open_float_model(run, mean=None, scale=None).model
+    assert model.output_shape["uncertainty"] == (None, 68)
+    settings = TrainConfig.load(run / "config.toml")
+    assert (settings.likelihood, settings.likelihood_gradient) == ("gaussian", "bounded")
+    assert settings.likelihood_weight == 0.2
+
+
+def test_settings_of_an_uncertainty_that_is_not_trained_are_refused(
+    data: Path, tmp_path: Path
+) -> None:
+    source = ("--data", data, "--format", "300w", *SMALL, "--out", tmp_path / "run")
+    result = train(*source, "--likelihood", "gaussian")
+    assert result.exit_code == 2
+    assert "--likelihood needs --uncertainty" in result.stderr
+
+
+def test_a_run_learns_what_can_be_seen_of_people(tmp_path: Path) -> None:
+    people = tmp_path / "people"
+    words = ("data", "synthesize", "--kind", "people", "--count", 14, "--size", 64, "--out", people)
+    made = CliRunner().invoke(main, [str(word) for word in words])
+    assert made.exit_code == 0, made.output
+    run = tmp_path / "run"
+    source = ("--data", people, "--format", "synthetic", *SMALL, "--epochs", "1", "--out", run)
+    result = train(*source, "--loss", "smooth_l1", "--uncertainty", "--visibility")
+    assert result.exit_code == 0, result.output
+    columns, values = ((run / "history.csv").read_text().splitlines())[:2]
+    row = dict(zip(columns.split(","), map(float, values.split(",")), strict=True))
+    # Before much is learnt: one half for every point, ln 2 nats.
+    assert 0.2 < row["visibility"] < 0.9
+    expected = row["landmark"] + 0.5 * row["pose"] + 0.1 * (row["uncertainty"] + row["visibility"])
+    assert row["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_visibility_cannot_be_learnt_from_data_that_knows_nothing_of_it(
+    data: Path, tmp_path: Path
+) -> None:
+    result = train("--data", data, "--format", "300w", *SMALL, "--visibility", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "no training face says which points can be seen" in result.stderr
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("moved", ["data", "val"])
 def test_a_run_goes_on_where_its_data_lies_now(
     moved: str, drawn_faces: Callable[..., Path], tmp_path: Path

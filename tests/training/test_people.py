@@ -116,7 +116,47 @@ def test_another_renderer_does_not_go_on_with_a_run(
     (run / "manifest.json").write_text(json.dumps(manifest))
     resumed = kit("train", "--resume", "--out", run)
     assert resumed.exit_code == 2, resumed.output
-    assert "the training data differ" in resumed.stderr
+    assert "--data people: the training data differ" in resumed.stderr
+    assert "use the same version, or start a new run" in resumed.stderr
+
+
+def test_a_run_of_a_version_without_visibility_goes_on(tmp_path: Path) -> None:
+    """It noted less of the labels, which are the same, and knew none of the settings."""
+    run = tmp_path / "run"
+    begun = kit("train", *PEOPLE, *SMALL, "--max-minutes", "0", "--out", run)
+    assert begun.exit_code == 1 and NO_EPOCH in begun.stderr
+    manifest = manifest_of(run)
+    for side in ("", "val_"):
+        assert manifest["dataset"][f"{side}labels_sha256"].startswith("v2:")
+        manifest["dataset"][f"{side}labels_sha256"] = "v1:of what was noted then"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    settings = (run / "config.toml").read_text().splitlines()
+    names = ("uncertainty", "likelihood", "visibility")
+    kept = [line for line in settings if not line.startswith(names)]
+    assert len(settings) - len(kept) == 7
+    (run / "config.toml").write_text("\n".join(kept) + "\n")
+    resumed = kit("train", "--resume", "--out", run)
+    assert resumed.exit_code == 0, resumed.output
+    assert VALIDATION_NME in resumed.stdout
+    assert "uncertainty" not in manifest_of(run)["metrics"]["validation"]
+    changed = kit("train", "--resume", "--uncertainty", "--out", run)
+    assert changed.exit_code == 2, changed.output
+    assert "uncertainty: False in the run, True asked for" in changed.stderr
+
+
+def test_a_run_on_people_learns_what_can_be_seen_of_them(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    once = (*SMALL, "--epochs", "1", "--loss", "smooth_l1")
+    result = kit("train", *PEOPLE, *once, "--uncertainty", "--visibility", "--out", run)
+    assert result.exit_code == 0, result.output
+    (row,) = history_of(run)
+    # Before much is learnt: one half for every point, ln 2 nats; 0 if no mark had come along.
+    assert 0.2 < float(row["visibility"]) < 0.9
+    manifest = manifest_of(run)["dataset"]
+    assert manifest["labels_sha256"].startswith("v2:")
+    measured = manifest_of(run)["metrics"]["validation"]["visibility"]
+    # Two people to validate on, of whom some of the 136 points are hidden.
+    assert measured["points"] == 136 and 0 < measured["hidden"] < 136
 
 
 def test_people_are_validated_on_a_folder_of_its_own_format(
@@ -184,8 +224,12 @@ def test_an_epoch_is_of_new_people_with_exact_labels_whoever_draws_them() -> Non
             exact = [pose_of(3, number) for number in numbers]
             np.testing.assert_allclose(poses, exact, atol=1e-5)  # degrees; float32 of up to 180
         faces = [two.STREAM.sitting.face(number) for number in numbers]
+        targets = targets_of(faces, scheme_of(98))
         upright = np.concatenate([batch["upright"] for batch in batches])
-        np.testing.assert_array_equal(upright, targets_of(faces, scheme_of(98)).upright)
+        np.testing.assert_array_equal(upright, targets.upright)
+        visibility = np.concatenate([batch["visibility"] for batch in batches])
+        np.testing.assert_array_equal(visibility, targets.visibility)
+        assert set(np.unique(visibility)) == {0, 1}
         # A resumed run begins with the second epoch.
         for batch, again in zip(batches, one.epoch(1), strict=True):
             for name in batch:
@@ -223,6 +267,10 @@ def test_a_drawing_process_that_dies_is_told_as_the_reason() -> None:
         ((*PEOPLE, "--faces-per-epoch", "50", "--sampling", "a=2"), "--sampling is for faces"),
         ((*PEOPLE, "--faces-per-epoch", "50", "--clips", "a"), "--clips is for faces of a"),
         ((*PEOPLE, "--faces-per-epoch", "50", "--teacher", "{folder}"), "--teacher is for"),
+        (
+            (*PEOPLE, "--faces-per-epoch", "50", "--visibility", "--visibility-subsets", "a"),
+            "--visibility-subsets is for faces of a",
+        ),
         ((*PEOPLE, "--faces-per-epoch", "4"), "4 x 0.1, less than one"),
         ((*PEOPLE, "--faces-per-epoch", "2000000000"), "at most 2147483648 people"),
         ((*PEOPLE, "--faces-per-epoch", "50", "--val-format", "csv"), "--val-format needs"),

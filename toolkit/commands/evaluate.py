@@ -45,6 +45,12 @@ if TYPE_CHECKING:
     help="Draw the cumulative error distribution into this picture.",
 )
 @click.option(
+    "--sparsification",
+    "sparsification_path",
+    type=click.Path(path_type=Path),
+    help="Draw the error that is left without the least sure points and faces into this picture.",
+)
+@click.option(
     "--shape-model",
     "shape_model_path",
     type=InputPath("a shape_model.npz"),
@@ -55,8 +61,9 @@ if TYPE_CHECKING:
     "--calibrate",
     "calibrated_path",
     type=click.Path(path_type=Path),
-    help="Fit the plausibility to these faces, which must not be the test split, and write the "
-    "shape model with it into this .npz.",
+    help="Fit the confidence to these faces, which must not be the test split. A .tflite gets a "
+    "copy of MODEL with the factor of its sigmas and its confidence in it (MODEL itself may be "
+    "named), an .npz the shape model with its plausibility.",
 )
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads of a .tflite.  [default: 1]"
@@ -71,6 +78,7 @@ def evaluate(
     boxes: str,
     complete_only: bool,
     ced_path: Path | None,
+    sparsification_path: Path | None,
     shape_model_path: Path | None,
     calibrated_path: Path | None,
     threads: int | None,
@@ -83,7 +91,8 @@ def evaluate(
     corners, over labelled points; faces without both corners are counted as skipped. A face that
     the detector misses counts as a failure; the mean NME is over the faces found. The pose is
     compared with the data's labels, or with the pose that a generic 3-D face takes to fit the
-    landmarks.
+    landmarks. Of a model that says how sure it is (train --uncertainty, --visibility) the figures
+    tell how right it is about that.
 
     Example:  asmnet-kit evaluate model.tflite --data faces --format 300w --ced ced.png
     """
@@ -93,17 +102,20 @@ def evaluate(
     from asmnet_kit.datasets.registry import load_to_measure
     from asmnet_kit.measure.ced_plot import check_plot, plot_ced
     from asmnet_kit.measure.evaluate import evaluate as measure
+    from asmnet_kit.measure.sparsification_plot import plot_sparsification
     from asmnet_kit.predict.open_predictor import open_predictor
 
     if ced_path is not None:
         check_plot(ced_path)  # rather now than after minutes of measuring
+    if sparsification_path is not None:
+        check_plot(sparsification_path)
     predictor = open_predictor(model, threads=threads or 1)
     plausibility = plausibility_for(predictor, model, shape_model_path)
     dataset, split = load_to_measure(
         data, data_format, split=split, subset=subset, model_points=predictor.scheme.points
     )
     if calibrated_path is not None:
-        _check_calibration(calibrated_path, plausibility, split, data)
+        _check_calibration(calibrated_path, model, plausibility, split, data)
     with counting("evaluate") as on_progress:
         result = measure(
             predictor,
@@ -115,6 +127,8 @@ def evaluate(
         )
     if ced_path is not None:
         plot_ced(result, ced_path)
+    if sparsification_path is not None:
+        plot_sparsification(result, sparsification_path)
     messages = stderr()
     for line in _remarks(result, dataset):
         messages.print(line, markup=False)
@@ -125,20 +139,37 @@ def evaluate(
         stdout().print(_table(result, split))
     messages.print(_summary(result, model, ced_path), markup=False)
     if calibrated_path is not None:  # last: what it may refuse must not cost the figures
-        _calibrate(result, plausibility, calibrated_path)
+        _calibrate(result, model, plausibility, calibrated_path)
 
 
 def _check_calibration(
-    path: Path, plausibility: "Plausibility | None", split: str | None, data: Path
+    path: Path,
+    model: Path,
+    plausibility: "Plausibility | None",
+    split: str | None,
+    data: Path,
 ) -> None:
     """Refuse, before anything is measured, what a calibration cannot be made of."""
     from asmnet_kit.base.files import require_writable
     from asmnet_kit.datasets.registry import MEASURED_SPLIT, split_of_path
+    from asmnet_kit.face.uncertainty import UNCERTAINTY
+    from asmnet_kit.tflite.metadata import read_metadata
 
-    if plausibility is None:
+    if path.suffix not in (".npz", ".tflite"):
+        raise UsageError(f"--calibrate: expected a name ending in .tflite or .npz, got {path.name}")
+    if path.suffix == ".tflite":
+        if model.suffix != ".tflite":
+            raise UsageError(
+                f"--calibrate {path.name} stores what it finds in a copy of MODEL, which must be a "
+                f".tflite, got {model}: quantize it first"
+            )
+        if UNCERTAINTY not in read_metadata(model).outputs:
+            raise UsageError(
+                f"{model} does not say how sure it is of a landmark: train one with --uncertainty, "
+                "or calibrate a shape model's plausibility into an .npz"
+            )
+    elif plausibility is None:
         raise UsageError("--calibrate needs a shape model: name one with --shape-model")
-    if path.suffix != ".npz":
-        raise UsageError(f"--calibrate: expected a name ending in .npz, got {path.name}")
     require_writable(path.parent)
     if MEASURED_SPLIT in (split, split_of_path(data)):
         raise UsageError(
@@ -147,11 +178,48 @@ def _check_calibration(
         )
 
 
-def _calibrate(result: "Evaluation", plausibility: "Plausibility | None", path: Path) -> None:
+def _calibrate(
+    result: "Evaluation", model: Path, plausibility: "Plausibility | None", path: Path
+) -> None:
+    if path.suffix == ".tflite":
+        _calibrate_file(result, model, path)
+    else:
+        _calibrate_plausibility(result, plausibility, path)
+
+
+def _calibrate_file(result: "Evaluation", model: Path, path: Path) -> None:
+    """Write a copy of the model with what its sigmas are worth on the faces measured."""
     from dataclasses import replace
 
     from asmnet_kit.base.console import stderr
-    from asmnet_kit.face.plausibility import LogisticFit
+    from asmnet_kit.base.files import write_bytes
+    from asmnet_kit.measure.calibrate import calibration_of
+    from asmnet_kit.tflite.metadata import read_metadata, with_metadata
+
+    metadata = read_metadata(model)
+    found = calibration_of(result, metadata.calibration)
+    about = replace(metadata, calibration=found)
+    write_bytes(path, with_metadata(model.read_bytes(), about))
+    fit = found.confidence
+    told = (
+        "no confidence, since no face is, or all are, above 8 %: take more, or harder ones"
+        if fit is None
+        else f"confidence from {fit.faces} faces, {fit.failures} of them above "
+        f"{fit.limit_percent:g} %"
+    )
+    stderr().print(
+        f"sigma calibrated on {found.points} points, factor {found.factor:.3f}; {told}: {path}",
+        markup=False,
+    )
+
+
+def _calibrate_plausibility(
+    result: "Evaluation", plausibility: "Plausibility | None", path: Path
+) -> None:
+    from dataclasses import replace
+
+    from asmnet_kit.base.console import stderr
+    from asmnet_kit.face.logistic_fit import LogisticFit
 
     if plausibility is None or result.residual is None:
         return  # refused before
@@ -198,8 +266,34 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
             f"plausibility: AUROC {ranking.auroc['residual']:.3f} for an NME above 8 % "
             f"({ranking.failures} of {ranking.faces} faces)"
         )
+    remarks += _sureness_remarks(result)
     if result.pose_source == "landmarks":
         remarks.append("no pose labels: the pose is compared with one fitted to the landmarks")
+    return remarks
+
+
+def _sureness_remarks(result: "Evaluation") -> list[str]:
+    """How right the model is about how sure it is."""
+    remarks = []
+    if (sure := result.sureness.get(None)) is not None:
+        covered = ", ".join(f"{share:.1f} %" for share in sure.coverage_percent.values())
+        remarks.append(
+            f"uncertainty: the 50 and 90 % circles hold {covered} of {sure.points} points; mean "
+            f"sigma {_figure(sure.sharpness_percent, 2)} % of the eye distance; AUROC "
+            f"{_figure(sure.auroc, 3)} for an NME above 8 %"
+        )
+        remarks.append(
+            "mean error without the least sure 0, 10, 20, 30 %: points "
+            + ", ".join(_figure(error, 2) for error in sure.points_percent.values())
+            + " %; faces "
+            + ", ".join(_figure(error, 2) for error in sure.faces_percent.values())
+            + " %"
+        )
+    if (visibility := result.visibility.get(None)) is not None:
+        remarks.append(
+            f"visibility: AUROC {_figure(visibility.auroc, 3)} ({visibility.hidden} of "
+            f"{visibility.points} points are hidden)"
+        )
     return remarks
 
 

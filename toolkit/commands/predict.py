@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from asmnet_kit.face.predictor import Predictor
     from asmnet_kit.predict.picture import FacePrediction
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no sigma, visible, confidence and confidence_from
 PICTURES = (".png", ".jpg", ".jpeg")
 FILMS = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv", ".ts",
@@ -124,9 +124,10 @@ def predict(
 
     Coordinates are pixels of the upright picture: a photograph's EXIF rotation is followed first,
     as viewers do. (0, 0) is the centre of the top-left pixel. Angles are degrees: yaw > 0 towards
-    the image's right, pitch > 0 up, roll > 0 clockwise. Plausibility, 0 to 1, says how far the
-    predicted shape can be trusted: with a calibrated shape model, as the kit's models have, the
-    probability that the error (NME) is at most 8 percent.
+    the image's right, pitch > 0 up, roll > 0 clockwise. Confidence is the probability that a
+    face's error (NME) is at most 8 percent, from how sure the model is of each landmark where it
+    says so, else from how plausible the predicted shape is. Landmarks that are unsure or hidden
+    are drawn as rings.
 
     In a video faces are followed from frame to frame and their landmarks smoothed. --json prints a
     line about the video, then one for each frame. A camera is a number: 0 is the first.
@@ -253,7 +254,7 @@ def _check_output(out: Path, source: Path, endings: tuple[str, ...]) -> None:
 def _table(faces: "list[FacePrediction]", image: Path) -> "Table":
     from asmnet_kit.base.console import table
 
-    headings = ("face", "box", "yaw", "pitch", "roll", "plausibility")
+    headings = ("face", "box", "yaw", "pitch", "roll", "confidence", "from")
     found = table(*headings, title=str(image), left=("box",))
     for number, face in enumerate(faces, start=1):
         pose = ["-"] * 3 if face.pose is None else [f"{angle:.1f}°" for angle in face.pose]
@@ -261,7 +262,8 @@ def _table(faces: "list[FacePrediction]", image: Path) -> "Table":
             str(number),
             ", ".join(f"{edge:.0f}" for edge in face.box),
             *pose,
-            "-" if face.plausibility is None else f"{face.plausibility:.2f}",
+            "-" if face.confidence is None else f"{face.confidence:.2f}",
+            face.confidence_from or "-",
         )
     return found
 

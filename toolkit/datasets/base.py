@@ -18,7 +18,8 @@ from asmnet_kit.face.picture_headers import stored_orientation
 from asmnet_kit.face.pictures import Image, decode_image, read_image
 from asmnet_kit.face.schemes import Scheme
 
-LABELS_VERSION = "v1"  # of Dataset.labels_fingerprint
+# Of Dataset.labels_fingerprint: v2 where visibility is known, which v1 knows nothing of.
+LABELS_VERSION, VISIBILITY_LABELS_VERSION = "v1", "v2"
 
 
 class Picture(Protocol):
@@ -91,6 +92,8 @@ class Face:
         pose: float32 [3] yaw, pitch, roll in degrees (signs: asmnet_kit.face.pose) or None.
         detector_box: float32 [4] x0, y0, x1, y1 that came with the data, or None.
         split: "train", "val", "test" or another public split ("private"); None = not split.
+        visibility: float32 [N], 1 for a point that can be seen, 0 for one that is hidden, by the
+            head itself or by something else; NaN where it is not known. None = of no point.
     """
 
     name: str
@@ -100,6 +103,7 @@ class Face:
     pose: NDArray[np.float32] | None = None
     detector_box: NDArray[np.float32] | None = None
     split: str | None = None
+    visibility: NDArray[np.float32] | None = None
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -188,9 +192,11 @@ class Dataset:
     def labels_fingerprint(self) -> str:
         """``v1:`` and a sha256 of what ``fingerprint`` leaves out of each face.
 
-        That is its split, subsets, pose and detector box, by face name. Another version says that
-        something else went into it, so that two of them cannot be compared.
+        That is its split, subsets, pose and detector box, by face name; and the visibility of
+        points, where it is known of any face: then it begins with ``v2:``. Another version says
+        that something else went into it, so that two of them cannot be compared.
         """
+        knows_visibility = any(face.visibility is not None for face in self.faces)
         digest = hashlib.sha256()
         for face in sorted(self.faces, key=lambda face: face.name):
             words = [face.name, face.split, sorted(face.subsets)]
@@ -199,7 +205,11 @@ class Dataset:
                 # + 0: -0 is the same angle as 0.
                 content = b"" if numbers is None else np.add(numbers, 0, dtype="<f4").tobytes()
                 digest.update(bytes([len(content)]) + content)
-        return f"{LABELS_VERSION}:{digest.hexdigest()}"
+            if knows_visibility:
+                visibility = np.empty(0) if face.visibility is None else face.visibility
+                digest.update(json.dumps(np.nan_to_num(visibility, nan=-1).tolist()).encode())
+        version = VISIBILITY_LABELS_VERSION if knows_visibility else LABELS_VERSION
+        return f"{version}:{digest.hexdigest()}"
 
 
 def members_of_subsets(faces: Sequence[Face]) -> dict[str, NDArray[np.bool_]]:

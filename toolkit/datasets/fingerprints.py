@@ -9,7 +9,8 @@ from asmnet_kit.datasets.base import Dataset
 _SIDES = {"training": "", "validation": "val_"}
 _KINDS = {
     "sha256": "files, sizes or landmarks",
-    "labels_sha256": "poses, splits, subsets or boxes",  # an earlier version did not note it
+    # An earlier version did not note it.
+    "labels_sha256": "poses, splits, subsets, boxes or visibility",
 }
 
 
@@ -21,6 +22,16 @@ def fingerprints(train: Dataset, val: Dataset) -> dict[str, str]:
         "labels_sha256": train.labels_fingerprint(),
         "val_labels_sha256": val.labels_fingerprint(),
     }
+
+
+def _comparable(one: str | None, other: str | None) -> bool:
+    """Whether two ``labels_fingerprint`` tell of the same things: both there, of one version."""
+    return bool(one and other) and version_of(one) == version_of(other)
+
+
+def version_of(labels_fingerprint: str | None) -> str:
+    """``v1`` of ``v1:...``; empty for None."""
+    return (labels_fingerprint or "").partition(":")[0]
 
 
 def changed_faces(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -38,7 +49,7 @@ def changed_faces(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[st
         for side, prefix in _SIDES.items()
         for key, what in _KINDS.items()
         if before.get(prefix + key) != now.get(prefix + key)
-        if key == "sha256" or (prefix + key in before and prefix + key in now)
+        if key == "sha256" or _comparable(before.get(prefix + key), now.get(prefix + key))
     ]
     if not changed:
         return None

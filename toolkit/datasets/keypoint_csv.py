@@ -8,9 +8,11 @@
   ... behind its name.
 - ``x0,y0`` ... ``x67,y67`` (or ``x97,y97``; numbering may also start at 1) are pixels, 0-based:
   (0, 0) is the centre of the top-left pixel. Empty cells are a point without a label.
-- Optional columns, found by their names: ``yaw``, ``pitch``, ``roll`` (degrees, signs:
-  asmnet_kit.face.pose), ``box_x0``, ``box_y0``, ``box_x1``, ``box_y1`` (a detector's box),
-  ``subset`` (several with ``;`` between them) and ``split``. Other columns are ignored.
+- Optional columns, found by their names: ``v0`` ... (1 for a point that can be seen, 0 for one that
+  is hidden, empty where it is not known; numbered as x and y are), ``yaw``, ``pitch``, ``roll``
+  (degrees, signs: asmnet_kit.face.pose), ``box_x0``, ``box_y0``, ``box_x1``, ``box_y1`` (a
+  detector's box), ``subset`` (several with ``;`` between them) and ``split``. Other columns are
+  ignored.
 - Without a header the columns are the path and the pairs, nothing else.
 - Between the columns stand commas, semicolons or tabs, whichever the first line has most of; where
   they are no commas, a number may have one for its decimal point.
@@ -47,7 +49,7 @@ from asmnet_kit.datasets.folders import (
 from asmnet_kit.datasets.labels import FARTHEST, check_usable, points_of
 from asmnet_kit.face.schemes import SCHEMES
 
-COORDINATE = re.compile(r"([xy])_?(\d{1,4})")
+COORDINATE = re.compile(r"([xyv])_?(\d{1,4})")
 FILE = (
     "file",
     "filename",
@@ -73,6 +75,7 @@ class _Columns:
     width: int
     coordinates: tuple[int, ...]  # x0, y0, x1, y1 ...
     file: int = 0
+    visibility: tuple[int, ...] = ()  # v0, v1 ...
     pose: tuple[int, ...] = ()
     box: tuple[int, ...] = ()
     subset: int | None = None
@@ -249,7 +252,8 @@ def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
         name = cell.strip().lower()
         match = COORDINATE.fullmatch(name)
         if match:
-            numbers.add(int(match[2]))
+            if match[1] != "v":
+                numbers.add(int(match[2]))
             name = f"{match[1]}{int(match[2])}"
         if name and name in at:
             raise DatasetError(f"{path}: the column {name!r} appears twice")
@@ -264,10 +268,11 @@ def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
         raise DatasetError(f"{path}: expected {_pairs()} pairs of columns x, y, got {len(numbers)}")
     first = min(1, *numbers)
     wanted = [f"{axis}{i}" for i in range(first, max(numbers) + 1) for axis in "xy"]
+    visibility = tuple(f"v{i}" for i in range(first, max(numbers) + 1))
     file = next((at[name] for name in FILE if name in at), 0)
-    if header[file].strip().lower() in wanted:
+    if file in {at[name] for name in (*wanted, *visibility) if name in at}:
         raise DatasetError(f"{path}: expected a column of pictures, called {FILE[0]}; found none")
-    for group in (wanted, POSE, BOX):
+    for group in (wanted, visibility, POSE, BOX):
         missing = [name for name in group if name not in at]
         if missing and (group is wanted or len(missing) < len(group)):
             raise DatasetError(
@@ -282,6 +287,7 @@ def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
         width=len(header),
         file=file,
         coordinates=tuple(at[name] for name in wanted),
+        visibility=tuple(at[name] for name in visibility if name in at),
         pose=tuple(at[name] for name in POSE if name in at),
         box=tuple(at[name] for name in BOX if name in at),
         subset=at.get("subset"),
@@ -317,7 +323,21 @@ def _face(row: _Row, name: str, finder: PictureFinder) -> Face:
         pose=pose,
         detector_box=box,
         split=row.split,
+        visibility=_visibility([row.cells[index] for index in row.columns.visibility]),
     )
+
+
+def _visibility(cells: Sequence[str]) -> NDArray[np.float32] | None:
+    """1 seen, 0 hidden, NaN unknown; None where nothing is known.
+
+    Raises:
+        DatasetError: another number.
+    """
+    numbers = _numbers(cells)
+    known = numbers[np.isfinite(numbers)]
+    if not np.isin(known, (0, 1)).all():
+        raise DatasetError("expected 1 (seen), 0 (hidden) or an empty cell in v0, v1 ...")
+    return numbers.astype(np.float32) if len(known) else None
 
 
 def _numbers(cells: Sequence[str]) -> NDArray[np.float64]:

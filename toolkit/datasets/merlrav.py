@@ -2,7 +2,8 @@
 
 A point is ``x y`` (visible), ``-x -y`` (behind hair, a hand or glasses: *externally occluded*, the
 annotator's estimate of its position) or ``-1 -1`` (behind the head itself: *self-occluded*, no
-position). The first two have a label here, the third has none. The public folders are
+position). The first two have a label here, the third has none; ``Face.visibility`` is 1 for the
+first and 0 for the others. The public folders are
 ``{frontal,left,lefthalf,right,righthalf}/{trainset,testset}``; the head pose is the subset. In any
 other layout the subset is the folder below the split. Source: Kumar et al., "LUVLi Face Alignment"
 (CVPR 2020) and the data set's description.

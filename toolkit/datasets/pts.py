@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import write_text
@@ -80,6 +81,19 @@ def parse_pts(text: str, *, points: int, negative_is_occluded: bool = False) -> 
     return points_of(pairs)
 
 
+def parse_visibility(text: str) -> NDArray[np.float32]:
+    """Which points of a MERL-RAV ``.pts`` file can be seen: float32 [N], 1 seen, 0 hidden.
+
+    A negative pair is hidden: ``-1 -1`` by the head itself, another one by something else.
+
+    Args:
+        text: of a file that ``parse_pts`` accepts.
+    """
+    tokens = text[text.find("{") + 1 : text.rfind("}")].split()
+    pairs = np.array([float(token) for token in tokens]).reshape(-1, 2)
+    return np.asarray((pairs >= 0).any(axis=1), np.float32)
+
+
 def _declared_points(header: str) -> int | None:
     """The number behind ``n_points:``, or None where the header has none (some files do not)."""
     for line in header.splitlines():
@@ -128,6 +142,7 @@ def read_folder(
         points: landmarks that each file must have.
         rule: (ancestors of the root, folders below it) -> (split, subsets).
         suffix: of the landmark files, lower case.
+        negative_is_occluded: as for ``parse_pts``; the faces then know which points can be seen.
         skip_stem: names (without suffix) that are no faces of their own.
 
     Raises:
@@ -144,7 +159,11 @@ def read_folder(
                 continue
             try:
                 picture = listing.picture_of(stem)
-                landmarks = _read_points(listing, file, points, negative_is_occluded)
+                text = _read_text(listing, file)
+                landmarks = parse_pts(
+                    text, points=points, negative_is_occluded=negative_is_occluded
+                )
+                check_usable(landmarks)
             except DatasetError as error:
                 reading.problems.append(Problem(listing.name_of(file), str(error)))
                 continue
@@ -155,16 +174,14 @@ def read_folder(
                     landmarks=landmarks,
                     subsets=subsets,
                     split=split,
+                    visibility=parse_visibility(text) if negative_is_occluded else None,
                 )
             )
     return reading
 
 
-def _read_points(listing: Listing, file: str, points: int, negative_is_occluded: bool) -> Points:
+def _read_text(listing: Listing, file: str) -> str:
     try:
-        text = read_text(listing.folder / file)
+        return read_text(listing.folder / file)
     except OSError as error:
         raise DatasetError(f"cannot be read: {error.strerror}") from error
-    landmarks = parse_pts(text, points=points, negative_is_occluded=negative_is_occluded)
-    check_usable(landmarks)
-    return landmarks

@@ -10,6 +10,7 @@ there are no splits) and, last, ``dataset.json``. Each record is a tf.train.Exam
 | ``landmarks`` | float, 2 N | x, y of each point, 0-based pixels of that picture; NaN = no label |
 | ``pose`` | float, 3 or 0 | yaw, pitch, roll in degrees |
 | ``detector_box`` | float, 4 or 0 | x0, y0, x1, y1 in that picture's pixels |
+| ``visibility`` | float, N or 0 | 1 a point can be seen, 0 it is hidden, NaN unknown |
 | ``name`` | bytes, 1 | of the face in its original data set |
 | ``split`` | bytes, 1 or 0 | |
 | ``subsets`` | bytes, any | |
@@ -180,6 +181,7 @@ def _face(path: Path, content: mmap.mmap, span: Span, points: int, prefix: str) 
         pose=_floats(features, "pose", length=3),
         detector_box=_floats(features, "detector_box", length=4),
         split=splits[0] if splits else None,
+        visibility=_floats(features, "visibility", length=points),
     )
 
 

@@ -2,7 +2,8 @@
 
 Folders ``train``, ``val`` and ``test`` hold ``NAME.jpg``, ``NAME.pts`` (68 landmarks),
 ``NAME.pts98`` and one ``pose.csv`` (name, yaw, pitch, roll in degrees; signs:
-asmnet_kit.face.pose).
+asmnet_kit.face.pose). Rendered people have ``NAME.vis.json`` too: which landmarks can be seen
+(asmnet_kit.datasets.visibility).
 Subsets: the range of the yaw's size (``yaw_0_30``, ``yaw_30_60``, ``yaw_60_90``).
 """
 
@@ -14,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, one_line
-from asmnet_kit.base.reading import open_text, read_json
-from asmnet_kit.datasets.base import Face, Problem
+from asmnet_kit.base.reading import open_text, read_json, read_text
+from asmnet_kit.datasets.base import Face, PictureFile, Problem
 from asmnet_kit.datasets.folders import Reading, split_named, walk
 from asmnet_kit.datasets.pts import read_folder
+from asmnet_kit.datasets.visibility import SUFFIX as VISIBILITY_SUFFIX
+from asmnet_kit.datasets.visibility import parse_marks
 from asmnet_kit.datasets.yaw_ranges import yaw_subsets
 
 SUFFIX = ".pts"
@@ -58,7 +61,8 @@ def read(root: Path, *, points: int | None = None) -> Reading:
                 reading.problems.append(Problem(listing.name_of(POSE_FILE), str(error)))
             else:
                 poses |= {listing.name_of(name): pose for name, pose in found.items()}
-    reading.faces = [_with_pose(face, poses.get(face.name)) for face in reading.faces]
+    faces = [_with_pose(face, poses.get(face.name)) for face in reading.faces]
+    reading.faces = [_with_visibility(face, points, reading) for face in faces]
     return reading
 
 
@@ -66,6 +70,24 @@ def _with_pose(face: Face, pose: NDArray[np.float32] | None) -> Face:
     if pose is None:
         return face
     return dataclasses.replace(face, pose=pose, subsets=(*face.subsets, *yaw_subsets(pose[0])))
+
+
+def _with_visibility(face: Face, points: int, reading: Reading) -> Face:
+    """``face`` with what the file beside its picture says, where there is one that can be read."""
+    assert isinstance(face.picture, PictureFile)
+    path = face.picture.path.with_suffix(VISIBILITY_SUFFIX)
+    try:
+        marks = parse_marks(read_text(path), points=points)
+        return dataclasses.replace(face, visibility=marks)
+    except FileNotFoundError:
+        return face
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    except DatasetError as error:
+        problem = str(error)
+    name = face.name.removesuffix(face.picture.path.suffix) + VISIBILITY_SUFFIX
+    reading.problems.append(Problem(name, problem))
+    return face
 
 
 def _require_complete(root: Path) -> None:

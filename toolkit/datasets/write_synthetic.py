@@ -4,6 +4,7 @@
     OUT/{train,val,test}/face_000000.jpg      the picture
     OUT/{train,val,test}/face_000000.pts      68 landmarks, 1-based like every .pts
     OUT/{train,val,test}/face_000000.pts98    98 landmarks
+    OUT/{train,val,test}/face_000000.vis.json which can be seen, of people alone (``visibility``)
     OUT/{train,val,test}/pose.csv             name, yaw, pitch, roll in degrees
 
 Faces are numbered through the splits: the first are the training faces. A face's files appear
@@ -39,6 +40,7 @@ from asmnet_kit.base.files import (
 )
 from asmnet_kit.base.reading import read_json
 from asmnet_kit.datasets.pts import write_pts
+from asmnet_kit.datasets.visibility import FILE_END, SUFFIX, format_marks
 from asmnet_kit.face.pictures import encode_jpeg
 
 SCHEMA_VERSION = 1
@@ -46,6 +48,7 @@ FORMAT = "synthetic"
 JPEG_QUALITY = 95
 # How the files of a face end, when they are whole.
 ENDINGS = {".pts": b"}\n", ".pts98": b"}\n", ".jpg": b"\xff\xd9"}
+VISIBILITY_ENDING = {SUFFIX: FILE_END}  # where the renderer knows it
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 CHUNK = 50  # faces drawn by a worker at a time
 
@@ -72,6 +75,8 @@ class Renderer:
             workers can import it.
         pose_of: (seed, index) -> float32 [3] yaw, pitch, roll in degrees, without drawing.
         check: refuses a bad (seed, size) with a UsageError.
+        marks_of: (a face that it drew) -> which of its 68 and 98 landmarks can be seen, as
+            ``visibility.marks_of`` writes it; None for a renderer that does not know.
         options: what else its faces depend on, as JSON gives it back; kept in dataset.json, and a
             folder is continued with the same options only.
     """
@@ -82,6 +87,12 @@ class Renderer:
     pose_of: Callable[[int, int], NDArray[np.float32]]
     check: Callable[[int, int], None]
     options: Mapping[str, Any] = field(default_factory=dict)
+    marks_of: Callable[[Any], Mapping[int, str]] | None = None
+
+    @property
+    def endings(self) -> dict[str, bytes]:
+        """How the files of a face end, when they are whole."""
+        return ENDINGS if self.marks_of is None else {**ENDINGS, **VISIBILITY_ENDING}
 
 
 @dataclass(frozen=True)
@@ -194,7 +205,9 @@ def _write(
         if indices:
             _write_poses(out / split, renderer, plan.seed, indices)
     os.sync()  # once, rather than for each of many small files
-    gone = sum(not _is_whole(plan.picture(out, index)) for index in range(plan.count))
+    gone = sum(
+        not _is_whole(plan.picture(out, index), renderer.endings) for index in range(plan.count)
+    )
     if gone:
         raise DatasetError(
             f"{out}: {gone} of {plan.count} faces are gone: files were removed while they were "
@@ -205,7 +218,11 @@ def _write(
 
 def _chunks(plan: _Plan, renderer: Renderer, out: Path) -> Iterator[_Chunk]:
     """The faces that are not there yet."""
-    missing = [index for index in range(plan.count) if not _is_whole(plan.picture(out, index))]
+    missing = [
+        index
+        for index in range(plan.count)
+        if not _is_whole(plan.picture(out, index), renderer.endings)
+    ]
     for start in range(0, len(missing), CHUNK):
         yield _Chunk(plan, renderer, out, tuple(missing[start : start + CHUNK]))
 
@@ -284,15 +301,18 @@ def _write_chunk(chunk: _Chunk) -> int:
     """Draw and write the faces of a chunk; how many they are."""
     plan = chunk.plan
     for index in chunk.indices:
-        _write_face(
-            plan.picture(chunk.out, index), chunk.renderer.draw(plan.seed, index, plan.size)
-        )
+        picture = plan.picture(chunk.out, index)
+        face = chunk.renderer.draw(plan.seed, index, plan.size)
+        if chunk.renderer.marks_of is not None:
+            marks = format_marks(chunk.renderer.marks_of(face))
+            write_text(picture.with_suffix(SUFFIX), marks, durable=False)
+        _write_face(picture, face)
     return len(chunk.indices)
 
 
-def _is_whole(picture: Path) -> bool:
+def _is_whole(picture: Path, endings: Mapping[str, bytes]) -> bool:
     """Whether all files of a face are there and end as they should."""
-    for suffix, ending in ENDINGS.items():
+    for suffix, ending in endings.items():
         path = picture.with_suffix(suffix)
         if not (path.is_file() and path.read_bytes().endswith(ending)):
             return False

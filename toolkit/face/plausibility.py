@@ -10,15 +10,9 @@ Three signals say how far:
 ``unexplained``  1 - ShapeModel.plausibility, the share of the shape that the model leaves over
 
 ``residual`` ranks faces by error best where boxes are from landmarks; with a detector's boxes
-``mahalanobis`` does for ``asmnet_plus`` (docs/plausibility.md). It alone is used. A logistic fit,
-two numbers fitted to faces with labels, calibrates it: it gives the probability that the face's NME
-is at most 8 %:
-
-    p = 1 / (1 + exp(-(intercept - slope ln residual))),  slope >= 0
-
-It is a logistic regression with Platt's targets ("Probabilistic outputs for support vector
-machines", 1999), monotone by construction. Few faces fail (a few dozen of those used), too few for
-a curve with more numbers: isotonic regression would make a handful of steps of them.
+``mahalanobis`` does for ``asmnet_plus`` (docs/plausibility.md). It alone is used. A logistic fit
+to faces with labels (asmnet_kit.face.logistic_fit) calibrates it: it gives the probability that the
+face's NME is at most 8 %.
 """
 
 from dataclasses import dataclass
@@ -28,9 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
+from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.npz import read_npz
 from asmnet_kit.base.run_folder import SHAPE_MODEL
+from asmnet_kit.face.logistic_fit import LIMIT_PERCENT, LogisticFit
 from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.face.shape_model.align import into_reference
 from asmnet_kit.face.shape_model.file import (
@@ -41,80 +36,12 @@ from asmnet_kit.face.shape_model.file import (
 )
 from asmnet_kit.face.shape_model.operator import ShapeModel
 
-LIMIT_PERCENT = 8.0  # NME: 300-W's custom for a face that failed
 SIGNALS = ("residual", "mahalanobis", "unexplained")
 USED = "residual"
 
 SHAPE_MODEL_SUFFIX = ".npz"  # beside a .tflite of the same name
 
-# A shape inside the model has no residual; half a thousandth of the eye distance is far below any
-# prediction's and keeps the logarithm finite.
-MIN_RESIDUAL = 5e-4
-
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class LogisticFit:
-    """From a residual to the probability that the face's NME is within a limit.
-
-    Attributes:
-        intercept, slope: of the log-odds, intercept - slope ln(residual).
-        limit_percent: NME in percent of the outer eye distance.
-        faces, failures: how many faces it was fitted to, and how many of them were above the limit.
-    """
-
-    intercept: float
-    slope: float
-    limit_percent: float
-    faces: int
-    failures: int
-
-    @classmethod
-    def fit(
-        cls, residual: NDArray[np.floating], nme: NDArray[np.floating], *,
-        limit_percent: float = LIMIT_PERCENT,
-    ) -> "LogisticFit":  # fmt: skip
-        """Fit to faces [B] with an NME in percent; those without one (NaN) are left out.
-
-        Raises:
-            DatasetError: not at least one face on either side of the limit.
-        """
-        from scipy.optimize import minimize
-        from scipy.special import expit, log_expit
-
-        known = np.isfinite(residual) & ~np.isnan(nme)
-        x = np.log(np.maximum(np.asarray(residual, np.float64)[known], MIN_RESIDUAL))
-        good = np.asarray(nme, np.float64)[known] <= limit_percent
-        count, failures = len(good), int((~good).sum())
-        if failures in (0, count):
-            raise DatasetError(
-                f"a calibration needs faces with an NME below and above {limit_percent:g} %; of "
-                f"{count} faces {failures} are above: take more, or harder ones"
-            )
-        # Platt: not 1 and 0, but what so few faces can vouch for.
-        target = np.where(good, (count - failures + 1) / (count - failures + 2), 1 / (failures + 2))
-
-        def loss(parameters: Array) -> tuple[float, Array]:
-            logit = parameters[0] - parameters[1] * x
-            cross_entropy = -(target * log_expit(logit) + (1 - target) * log_expit(-logit))
-            error = expit(logit) - target
-            return float(cross_entropy.mean()), np.array([error.mean(), -(error * x).mean()])
-
-        start = np.array([np.log((count - failures) / failures), 0.0])
-        fitted = minimize(
-            loss, start, jac=True, method="L-BFGS-B", bounds=[(None, None), (0, None)]
-        )
-        intercept, slope = (float(value) for value in fitted.x)
-        return cls(intercept, slope, limit_percent, count, failures)
-
-    def probability(self, residual: NDArray[np.floating]) -> Array:
-        """The probability that the NME is within the limit, 0..1, falling with the residual."""
-        from scipy.special import expit
-
-        x = np.log(np.maximum(np.asarray(residual, np.float64), MIN_RESIDUAL))
-        probability: Array = np.asarray(expit(self.intercept - self.slope * x), np.float64)
-        return probability
 
 
 @dataclass(frozen=True)

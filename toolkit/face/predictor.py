@@ -1,6 +1,6 @@
 """What every model does, whichever file it is in: crops in, landmarks and pose out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.pose import POSE_UNIT_DEGREES
 from asmnet_kit.face.schemes import Scheme, mirrored
+from asmnet_kit.face.uncertainty import (
+    UNCERTAINTY,
+    VISIBILITY,
+    Calibration,
+    expected_nme,
+    sigma_of,
+    visible_of,
+)
 
 FARTHEST_SIDES = 1e4  # of the crop: a landmark beyond is as good as infinite
 
@@ -22,10 +31,48 @@ class Prediction:
         landmarks: float32 [B, N, 2], fractions of the crop's side from its centre, x right, y down.
         pose: float32 [B, 3] yaw, pitch, roll in degrees (signs: asmnet_kit.face.pose), or None for
             a model without a pose output.
+        sigma: float32 [B, N], standard deviation of each point per coordinate, the same in x and y,
+            sides of the crop; None for a model without an uncertainty output.
+        visible: float32 [B, N], probability that the point can be seen; None for a model without a
+            visibility output.
+        confidence: float32 [B], probability that the face's NME is at most 8 %, by the sigmas; None
+            for a file that is not calibrated for it (asmnet_kit.face.uncertainty).
     """
 
     landmarks: NDArray[np.float32]
     pose: NDArray[np.float32] | None
+    sigma: NDArray[np.float32] | None = None
+    visible: NDArray[np.float32] | None = None
+    confidence: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of_outputs(
+        cls,
+        outputs: Mapping[str, NDArray[np.float32]],
+        scheme: Scheme,
+        calibration: Calibration | None = None,
+    ) -> "Prediction":
+        """What a network's real outputs mean.
+
+        Args:
+            outputs: by name, [B, width] each; ``landmarks`` and any of the others.
+            calibration: of the uncertainty.
+        """
+        landmarks = outputs["landmarks"].reshape(-1, scheme.points, 2)
+        pose = outputs.get("pose")
+        factor = 1.0 if calibration is None else calibration.factor
+        sigma = sigma_of(outputs[UNCERTAINTY], factor) if UNCERTAINTY in outputs else None
+        fit = None if calibration is None else calibration.confidence
+        confidence = None
+        if sigma is not None and fit is not None:
+            confidence = fit.probability(expected_nme(sigma, landmarks, scheme)).astype(np.float32)
+        return cls(
+            landmarks=landmarks,
+            pose=None if pose is None else POSE_UNIT_DEGREES * pose,
+            sigma=sigma,
+            visible=visible_of(outputs[VISIBILITY]) if VISIBILITY in outputs else None,
+            confidence=confidence,
+        )
 
 
 class Predictor(Protocol):
@@ -62,13 +109,16 @@ def refuse_nan(predictor: Predictor, names: Sequence[str], predicted: Prediction
         names: of the faces, one for each prediction.
 
     Raises:
-        ModelError: a landmark or an angle is NaN or infinite, or a landmark lies ``FARTHEST_SIDES``
-            away; the first such face is named.
+        ModelError: a landmark, an angle, a sigma or a visibility is NaN or infinite, or a landmark
+            lies ``FARTHEST_SIDES`` away; the first such face is named.
     """
     # NaN is not below anything.
     finite = (np.abs(predicted.landmarks) < FARTHEST_SIDES).all(axis=(1, 2))
     if predicted.pose is not None:
         finite &= np.isfinite(predicted.pose).all(axis=1)
+    for values in (predicted.sigma, predicted.visible):
+        if values is not None:
+            finite &= np.isfinite(values).all(axis=1)
     if not finite.all():
         raise ModelError(
             f"{predictor.name}: predicted NaN or infinity for {names[int(np.argmin(finite))]}; its "

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from asmnet_kit.face.plausibility import SIGNALS, USED, Plausibility, Ranking
 from asmnet_kit.face.pose import ANGLES, pose_from_landmarks
 from asmnet_kit.face.predictor import Predictor, refuse_nan
 from asmnet_kit.face.schemes import Scheme
+from asmnet_kit.measure.sureness import SureFaces, Sureness, Visibility
 
 SCHEMA_VERSION = 1
 THRESHOLDS = (8, 10)  # percent NME: 300-W's and WFLW's customs
@@ -27,6 +28,7 @@ BOXES = ("landmarks", "detector")
 BATCH = 32  # crops per call of the model
 READING_THREADS = 4  # decode the next batch while the model runs on this one
 
+Measured = TypeVar("Measured")
 FindBoxes = Callable[[Image], Sequence[Box]]
 
 
@@ -128,6 +130,10 @@ class Evaluation:
             subset (key: name, None for all); empty without a shape model.
         residual: float64 [B], the signal that a plausibility is calibrated from, NaN for a missed
             face; None without a shape model.
+        sure: what the model said of how sure it is, beside the truth, of the faces found; None for
+            a model that says nothing.
+        sureness, visibility: how right that was, over all faces and by subset (key: name, None for
+            all), where there was something to measure.
         faces_incomplete: left out by ``complete_only``.
         problems: faces whose picture or box could not be used. They are in no other figure.
     """
@@ -152,6 +158,9 @@ class Evaluation:
     problems: tuple[Problem, ...]
     ranking: dict[str | None, Ranking] = field(default_factory=dict)
     residual: NDArray[np.float64] | None = None
+    sure: SureFaces | None = None
+    sureness: dict[str | None, Sureness] = field(default_factory=dict)
+    visibility: dict[str | None, Visibility] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON of ``asmnet-kit evaluate --json`` and of a benchmark result's ``accuracy``."""
@@ -173,16 +182,21 @@ class Evaluation:
             "faces_incomplete": self.faces_incomplete,
             "faces_unreadable": len(self.problems),
             "problems": [problem.to_json() for problem in self.problems],
-            "plausibility": self._ranking(None),
+            **self._judgements(None),
             "per_subset": {
-                name: {**scores.to_json(), "plausibility": self._ranking(name)}
+                name: {**scores.to_json(), **self._judgements(name)}
                 for name, scores in self.per_subset.items()
             },
         }
 
-    def _ranking(self, subset: str | None) -> dict[str, Any] | None:
-        ranking = self.ranking.get(subset)
-        return None if ranking is None else ranking.to_json()
+    def _judgements(self, subset: str | None) -> dict[str, dict[str, Any] | None]:
+        """How right the model is about itself, over a subset or, with None, all faces."""
+        found = {
+            "plausibility": self.ranking.get(subset),
+            "uncertainty": self.sureness.get(subset),
+            "visibility": self.visibility.get(subset),
+        }
+        return {name: None if value is None else value.to_json() for name, value in found.items()}
 
 
 def evaluate(
@@ -234,6 +248,7 @@ def evaluate(
     measured: list[Face] = []
     missed: list[Face] = []
     left_out = LeftOut(dataset.name, len(faces))
+    sure: list[SureFaces] = []
     done = 0
     has_pose = False
     for outcomes in _read_ahead(reader, faces, batch):
@@ -255,6 +270,17 @@ def evaluate(
             nme += per_face_nme(landmarks, truth, dataset.scheme).tolist()
             if judged is not None:
                 judged.add(landmarks)
+            if predicted.sigma is not None or predicted.visible is not None:
+                sure.append(
+                    SureFaces.of(
+                        predicted,
+                        landmarks,
+                        truth,
+                        crop_sides=np.array([crop.crop.side for crop in crops]),
+                        seen=np.stack([_visibility_of(crop.face) for crop in crops]),
+                        scheme=dataset.scheme,
+                    )
+                )
             if predicted.pose is not None:
                 poses = np.stack([pose_truth.of(crop.face) for crop in crops])
                 angle_errors += list(pose_errors(predicted.pose, poses))
@@ -272,6 +298,8 @@ def evaluate(
         angles[:found] = angle_errors
     is_missed = np.arange(len(errors)) >= found
     in_subset = members_of_subsets([*measured, *missed])
+    of_found = {name: members[:found] for name, members in in_subset.items()}
+    joined = SureFaces.joined(sure) if sure else None
     return Evaluation(
         model=predictor.name,
         landmarks=predictor.scheme.points,
@@ -293,13 +321,36 @@ def evaluate(
         in_subset=in_subset,
         faces_incomplete=len(dataset.faces) - len(faces),
         problems=tuple(left_out.problems),
-        ranking={}
-        if judged is None
-        else judged.rankings(errors[:found], {name: m[:found] for name, m in in_subset.items()}),
+        ranking={} if judged is None else judged.rankings(errors[:found], of_found),
         residual=None
         if judged is None
         else np.concatenate([judged.signals[USED], np.full(len(missed), np.nan)]),
+        sure=joined,
+        sureness=_by_subset(
+            joined, of_found, lambda faces, m: Sureness.of(faces, errors[:found][m], dataset.scheme)
+        ),
+        visibility=_by_subset(joined, of_found, lambda faces, m: Visibility.of(faces)),
     )
+
+
+def _visibility_of(face: Face) -> NDArray[np.float32]:
+    """float32 [N], NaN where it is not known."""
+    unknown = np.full(len(face.landmarks), np.nan, np.float32)
+    return unknown if face.visibility is None else face.visibility
+
+
+def _by_subset(
+    faces: SureFaces | None,
+    in_subset: dict[str, NDArray[np.bool_]],
+    measure: Callable[[SureFaces, NDArray[np.bool_]], Measured | None],
+) -> dict[str | None, Measured]:
+    """What ``measure`` gives of all faces (None) and of each subset, where it gives something."""
+    if faces is None:
+        return {}
+    parts: dict[str | None, NDArray[np.bool_]] = {None: np.ones(len(faces.eyes), np.bool_)}
+    parts.update(in_subset)
+    found = {name: measure(faces.chosen(members), members) for name, members in parts.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def require_same_points(predictor: Predictor, dataset: Dataset) -> None:

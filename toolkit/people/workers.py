@@ -22,11 +22,12 @@ from types import TracebackType
 
 from asmnet_kit.base.errors import KitError, one_line
 from asmnet_kit.datasets.base import Face
+from asmnet_kit.datasets.visibility import visibility_of
 from asmnet_kit.datasets.write_synthetic import begin_worker, one_blas_thread
 from asmnet_kit.datasets.yaw_ranges import yaw_subsets
 from asmnet_kit.face.pictures import Image, encode_png
 from asmnet_kit.people.render import draw
-from asmnet_kit.people.write import PEOPLE
+from asmnet_kit.people.write import PEOPLE, marks_of_person
 
 LAST_WORDS_S = 5.0  # how long a process that hung up may take until its exit code is known
 
@@ -58,6 +59,7 @@ class Sitting:
             landmarks=person.landmarks68 if self.points == 68 else person.landmarks98,
             pose=person.pose,
             subsets=yaw_subsets(float(person.pose[0])),
+            visibility=visibility_of(marks_of_person(person)[self.points]),
         )
 
 

@@ -52,7 +52,8 @@ def draw_faces(
 
     A picture with small faces is enlarged by a whole number first; lines grow with the face. The
     axes start between the eyes and nose: red towards the face's side at the image's right,
-    green to its chin, blue where the nose points.
+    green to its chin, blue where the nose points. A point is a dot, or a ring where the model is
+    unsure of it or says that it can rather not be seen.
 
     Args:
         image: uint8 [H, W, 3], RGB.
@@ -87,9 +88,11 @@ def _draw_face(canvas: Image, face: FacePrediction, factor: int, scheme: Scheme)
     _line(canvas, box, BOX_COLOUR, width, closed=True)
     for part, indices in scheme.parts.items():
         _line(canvas, landmarks[list(indices)], _colour(part), width, closed=part in scheme.closed)
+    unsure = face.unsure
     for part, indices in scheme.parts.items():
-        for point in landmarks[list(indices)]:
-            _dot(canvas, point, _colour(part), 1.5 * width)
+        for index in indices:
+            draw = _ring if unsure[index] else _dot
+            draw(canvas, landmarks[index], _colour(part), 1.5 * width)
     if face.pose is not None:
         _draw_axes(canvas, face.pose, landmarks, scheme, AXIS_SHARE * size, width + 1)
 
@@ -138,6 +141,23 @@ def _dot(canvas: Image, point: Points, colour: Colour, radius: float) -> None:
             round(size * 2**SUBPIXEL_BITS),
             tone,
             cv2.FILLED,
+            cv2.LINE_AA,
+            SUBPIXEL_BITS,
+        )
+
+
+def _ring(canvas: Image, point: Points, colour: Colour, radius: float) -> None:
+    """A hollow dot, for a point that is unsure: the picture shows in its middle."""
+    if not np.isfinite(point).all():
+        return
+    around, thickness = 2 * radius + 1, max(1, round(radius / 2))
+    for tone, width in ((OUTLINE, thickness + 2), (colour, thickness)):
+        cv2.circle(
+            canvas,
+            _fixed(point),
+            round(around * 2**SUBPIXEL_BITS),
+            tone,
+            width,
             cv2.LINE_AA,
             SUBPIXEL_BITS,
         )

@@ -25,7 +25,7 @@ from asmnet_kit.face.pictures import Image
 from asmnet_kit.predict import film_frames
 from asmnet_kit.predict.film_frames import CAMERA, FRAME, MEMORY_BYTES, plain_name
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no sigma, visible, confidence and confidence_from
 ROOM_BYTES = 1 << 16  # that must be free before a film is begun
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}  # OpenCV's wheels write both without another library
 

@@ -45,7 +45,12 @@ class OneEuroFilter:
         self._last: tuple[float, NDArray[np.float64], NDArray[np.float64]] | None = None
 
     def update(
-        self, values: NDArray[np.floating], seconds: float, *, scale: float = 1.0
+        self,
+        values: NDArray[np.floating],
+        seconds: float,
+        *,
+        scale: float = 1.0,
+        trust: NDArray[np.floating] | float = 1.0,
     ) -> NDArray[np.float32]:
         """The filtered values.
 
@@ -57,6 +62,8 @@ class OneEuroFilter:
             seconds: when they were measured.
             scale: what a speed is counted in, in the unit of the values: the size of the face
                 makes the same settings serve near and far ones.
+            trust: 0..1, of the shape of ``values`` or one that broadcasts to it: what the cut-off
+                is multiplied by. A value that is trusted half is followed half as fast.
         """
         x = np.asarray(values, np.float64)
         elapsed = 0.0 if self._last is None else seconds - self._last[0]
@@ -66,7 +73,8 @@ class OneEuroFilter:
         _, last, last_speed = self._last
         speed_share = _alpha(np.float64(self._speed_cutoff_hz), elapsed)
         speed = last_speed + speed_share * ((x - last) / (scale * elapsed) - last_speed)
-        share = _alpha(self._min_cutoff_hz + self._beta * np.abs(speed), elapsed)
+        cutoff_hz = trust * (self._min_cutoff_hz + self._beta * np.abs(speed))
+        share = _alpha(np.asarray(cutoff_hz, np.float64), elapsed)
         filtered = last + share * (x - last)
         self._last = (seconds, filtered, speed)
         return np.asarray(filtered, np.float32)

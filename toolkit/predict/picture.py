@@ -14,7 +14,10 @@ from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.plausibility import Plausibility
 from asmnet_kit.face.pose import pose_from_landmarks
 from asmnet_kit.face.predictor import Predictor, refuse_nan
+from asmnet_kit.face.uncertainty import UNCERTAINTY, unsure
 from asmnet_kit.predict.detector import MIN_SCORE, detect_faces
+
+PLAUSIBILITY = "plausibility"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,12 @@ class FacePrediction:
             neither the model nor the landmarks give one.
         plausibility: 0..1, how far the shape can be trusted (asmnet_kit.face.plausibility), or None
             without a shape model.
+        sigma: float32 [N], standard deviation of each landmark per coordinate, pixels of the
+            picture, or None for a model that does not say.
+        visible: float32 [N], probability that the landmark can be seen, or None likewise.
+        confidence: probability that the face's NME is at most 8 %, or None where nothing that is
+            calibrated says so.
+        confidence_from: what says so, ``uncertainty`` (of the landmarks) before ``plausibility``.
     """
 
     box: Box
@@ -37,9 +46,19 @@ class FacePrediction:
     landmarks: Points
     pose: NDArray[np.float32] | None
     plausibility: float | None
+    sigma: NDArray[np.float32] | None = None
+    visible: NDArray[np.float32] | None = None
+    confidence: float | None = None
+    confidence_from: str | None = None
+
+    @property
+    def unsure(self) -> NDArray[np.bool_]:
+        """bool [N]: landmarks that may well be far off, or that can rather not be seen."""
+        side = float(np.ptp(self.box.reshape(2, 2), axis=0).max())
+        return unsure(self.sigma, self.visible, side, len(self.landmarks))
 
     def to_json(self) -> dict[str, Any]:
-        """The contract's keys; pixels and degrees are rounded to hundredths."""
+        """The contract's keys; pixels, degrees and visibilities are rounded to hundredths."""
         pose = None
         if self.pose is not None:
             pose = dict(zip(("yaw", "pitch", "roll"), _rounded(self.pose), strict=True))
@@ -49,6 +68,10 @@ class FacePrediction:
             "landmarks": _rounded(self.landmarks),
             "pose": pose,
             "plausibility": self.plausibility,
+            "sigma": None if self.sigma is None else _rounded(self.sigma),
+            "visible": None if self.visible is None else _rounded(self.visible),
+            "confidence": self.confidence,
+            "confidence_from": self.confidence_from,
         }
 
 
@@ -107,7 +130,22 @@ def predict_face(
         else prediction.pose[0]
     )
     judgement = None if plausibility is None else float(plausibility.judge(landmarks[None])[0])
-    return FacePrediction(np.asarray(box, np.float32), score, landmarks, pose, judgement)
+    confidence, source = None, None
+    if prediction.confidence is not None:
+        confidence, source = float(prediction.confidence[0]), UNCERTAINTY
+    elif plausibility is not None and plausibility.calibration is not None:
+        confidence, source = judgement, PLAUSIBILITY
+    return FacePrediction(
+        box=np.asarray(box, np.float32),
+        score=score,
+        landmarks=landmarks,
+        pose=pose,
+        plausibility=judgement,
+        sigma=None if prediction.sigma is None else crop.side * prediction.sigma[0],
+        visible=None if prediction.visible is None else prediction.visible[0],
+        confidence=confidence,
+        confidence_from=source,
+    )
 
 
 def _inside(box: Box, image: Image) -> Box:

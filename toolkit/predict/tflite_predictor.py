@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.face.pictures import Image
-from asmnet_kit.face.pose import POSE_UNIT_DEGREES
 from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.uncertainty import UNCERTAINTY, VISIBILITY
 from asmnet_kit.tflite.inputs import input_values
-from asmnet_kit.tflite.metadata import read_metadata
+from asmnet_kit.tflite.metadata import OUTPUT_UNITS, read_metadata
 from asmnet_kit.tflite.runtime import Session, TensorInfo, dequantize, open_runtime
 
 
@@ -39,16 +39,15 @@ class TflitePredictor:
         self.scheme = SCHEMES[metadata.landmarks]
         self.input_size = metadata.input_size
         self.crop_scale = metadata.crop_scale
+        self.calibration = metadata.calibration
         self.runtime: Session = session or open_runtime(path, threads=threads, xnnpack=xnnpack)
         self._input = self._checked_tensors(path)
 
     def predict(self, crops: Image) -> Prediction:
         """Each crop is a run of its own: the batch of a .tflite is fixed to 1."""
         outputs = self.run_raw(input_values(crops, self._input)[:, None])
-        landmarks = self._real("landmarks", outputs).reshape(-1, self.scheme.points, 2)
-        if "pose" not in self.runtime.outputs:
-            return Prediction(landmarks, None)
-        return Prediction(landmarks, POSE_UNIT_DEGREES * self._real("pose", outputs))
+        real = {name: self._real(name, outputs) for name in OUTPUT_UNITS if name in outputs}
+        return Prediction.of_outputs(real, self.scheme, self.calibration)
 
     def run_raw(self, images: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
         """Raw inputs [B, 1, S, S, 3] to raw outputs by name, [B, *shape of the output]."""
@@ -67,7 +66,8 @@ class TflitePredictor:
 
     def _checked_tensors(self, path: Path) -> TensorInfo:
         inputs, outputs = self.runtime.inputs, self.runtime.outputs
-        expected = {"landmarks": 2 * self.scheme.points, "pose": 3}
+        points = self.scheme.points
+        expected = {"landmarks": 2 * points, "pose": 3, UNCERTAINTY: points, VISIBILITY: points}
         if set(inputs) != {"image"} or "landmarks" not in outputs:
             raise ModelError(
                 f"{path}: expected the input 'image' and the outputs 'landmarks' and 'pose', "

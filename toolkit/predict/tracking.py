@@ -5,8 +5,9 @@ frame. So the detector looks only
 
 * in the first frame, and in every frame while nobody is followed,
 * every ``detect_every`` frames, for new faces and for those that left,
-* when a face's plausibility falls: when the odds of a good fit drop below half of what they were
-  over the last second (its value alone says little: docs/plausibility.md),
+* when a face's confidence falls, that of the landmarks' uncertainty, else the shape's plausibility:
+  when the odds of a good fit drop below half of what they were over the last second (a
+  plausibility's value alone says little: docs/plausibility.md),
 * in every frame while a face that is followed has not been confirmed.
 
 A face is given up ``PATIENCE_SECONDS`` after the first look at which the detector missed it, unless
@@ -43,6 +44,9 @@ MAX_ODDS = 1e6
 # Measured (docs/video.md). Speeds are in face sizes, and for the pose in quarter turns, a second.
 MIN_CUTOFF_HZ = 1.0
 BETA = 30.0
+# A landmark that is less sure than most of its face is smoothed more: its cut-off falls as its
+# sigma rises above the face's median, down to this share.
+LEAST_TRUST = 0.25
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,8 @@ class FaceTracker:
     """Follows the faces of one film; frames must come in order.
 
     Args:
-        plausibility: judges the predictions; without it, faces are looked for again only every
-            ``detect_every`` frames.
+        plausibility: judges the predictions; without it, and without a model that gives its own
+            confidence, faces are looked for again only every ``detect_every`` frames.
         smoothing: filter landmarks and pose (asmnet_kit.predict.one_euro).
         detect_every: frames.
         min_score: of the detector.
@@ -155,7 +159,7 @@ class _Track:
         self.box: Box = detection.box
         self.score = detection.score
         self._doubted_since: float | None = None  # the detector looked and did not see it
-        self.fallen = False  # its plausibility fell
+        self.fallen = False  # its confidence fell
         self._odds: deque[tuple[float, float]] = deque()
         self._filters = None if settings is None else _Filters(*settings)
 
@@ -182,7 +186,8 @@ class _Track:
 
     def take(self, face: FacePrediction, seconds: float) -> FacePrediction:
         """Learn from this frame's prediction, and smooth it."""
-        self.fallen = self._fell(face.plausibility, seconds)
+        sure = face.plausibility if face.confidence is None else face.confidence
+        self.fallen = self._fell(sure, seconds)
         self.box = landmark_box(face.landmarks)
         if self._filters is None:
             return face
@@ -196,10 +201,10 @@ class _Track:
         largest = MAX_SIDE_SHARE * max(width, height)
         return bool(0 <= x < width and 0 <= y < height and MIN_SIDE <= side <= largest)
 
-    def _fell(self, plausibility: float | None, seconds: float) -> bool:
-        if plausibility is None:
+    def _fell(self, confidence: float | None, seconds: float) -> bool:
+        if confidence is None:
             return False
-        odds = min(plausibility / max(1 - plausibility, 1 / MAX_ODDS), MAX_ODDS)
+        odds = min(confidence / max(1 - confidence, 1 / MAX_ODDS), MAX_ODDS)
         while self._odds and self._odds[0][0] < seconds - MEMORY_SECONDS:
             self._odds.popleft()
         usual = float(np.median([value for _, value in self._odds])) if self._odds else odds
@@ -222,7 +227,8 @@ class _Filters:
             self._pose.reset()
         self._box = box
         size = max(float((box[2:] - box[:2]).max()), 1.0)
-        landmarks = self._landmarks.update(face.landmarks, seconds, scale=size)
+        trust = 1.0 if face.sigma is None else trust_of(face.sigma)[:, None]
+        landmarks = self._landmarks.update(face.landmarks, seconds, scale=size, trust=trust)
         return replace(face, landmarks=landmarks, pose=self._smooth_pose(face.pose, seconds))
 
     def _smooth_pose(
@@ -235,6 +241,13 @@ class _Filters:
             pose = self._last_pose + wrapped(pose - self._last_pose).astype(np.float32)
         self._last_pose = self._pose.update(pose, seconds, scale=POSE_UNIT_DEGREES)
         return wrapped(self._last_pose).astype(np.float32)
+
+
+def trust_of(sigma: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How far the 1 € filter follows each landmark [N]: 1 for the surer half of them."""
+    usual = np.median(sigma)
+    trust: NDArray[np.float64] = np.clip(usual / np.maximum(sigma, 1e-9), LEAST_TRUST, 1.0)
+    return trust
 
 
 def _distinct(tracks: list[_Track]) -> list[_Track]:

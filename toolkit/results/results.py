@@ -32,8 +32,9 @@ SUMMARY_SHARE, SUMMARY_SLACK = 1e-3, 1e-4
 ACCURACY_FACTS = (
     "dataset", "dataset_format", "dataset_fingerprint", "boxes", "complete_only", "faces",
 )  # fmt: skip
-# The same of splits, subsets, poses and boxes. Older results lack it: it tells two accuracies apart
-# only where both have it.
+# The same of splits, subsets, poses, boxes and visibility. Older results lack it or have another
+# version, which tells of other things (the word before its colon): it tells two accuracies apart
+# only where both have the same.
 NEWER_ACCURACY_FACTS = ("dataset_labels_fingerprint",)
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
 
@@ -234,7 +235,9 @@ def unlike_faces(accuracies: Sequence[dict[str, Any]]) -> tuple[str, ...]:
         return {json.dumps(accuracy.get(fact)) for accuracy in accuracies}
 
     differ = [fact for fact in ACCURACY_FACTS if len(values(fact)) > 1]
-    differ += [fact for fact in NEWER_ACCURACY_FACTS if len(values(fact) - {"null"}) > 1]
+    for fact in NEWER_ACCURACY_FACTS:
+        versions = [value.rpartition(":")[0] for value in values(fact) - {"null"}]
+        differ += [fact] if len(versions) > len(set(versions)) else []
     return tuple(differ)
 
 

@@ -28,6 +28,7 @@ def card_text(card: Card) -> str:
         card=card,
         worst=_worst(card["accuracy"]),
         judged=_judged(card["accuracy"]),
+        sure=[scores for scores in card["accuracy"] if scores.get("uncertainty")],
         BOXES=BOXES,
         LICENCES=LICENCES,
     )

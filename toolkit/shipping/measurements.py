@@ -38,6 +38,8 @@ EVALUATION_KEYS = (
     "pose_mae_deg",
     "pose_source",
     "plausibility",
+    "uncertainty",
+    "visibility",
     "per_subset",
 )
 OF_A_RUN = ("parameters", "macs")

@@ -17,18 +17,26 @@ from asmnet_kit.base.limits import MAX_INPUT_SIZE
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import MEAN, SCALE
 from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.uncertainty import UNCERTAINTY, VISIBILITY, Calibration
 from asmnet_kit.tflite.graph import Graph
 from asmnet_kit.tflite.packing import with_entry
 from asmnet_kit.tflite.reader import graph_of, read_graph
 
 METADATA_NAME = "ASMNET_KIT"
-SCHEMA_VERSION = 1
+# 2: outputs ``uncertainty`` and ``visibility``, and ``calibration``. A file without stays at 1,
+# so that programs that know nothing of them read it.
+SCHEMA_VERSION, PLAIN_SCHEMA_VERSION = 2, 1
 COLOUR = "RGB"
 MAX_CROP_SCALE = 100.0  # a larger crop shows a face of a pixel or two
 
 LANDMARKS_UNIT = "fraction of crop side from centre"
 POSE_UNIT = "degrees / 90"
-OUTPUT_UNITS = MappingProxyType({"landmarks": LANDMARKS_UNIT, "pose": POSE_UNIT})
+UNCERTAINTY_UNIT = "ln of the standard deviation in hundredths of the crop side"
+VISIBILITY_UNIT = "logit of the probability that the point can be seen"
+PLAIN_OUTPUTS = MappingProxyType({"landmarks": LANDMARKS_UNIT, "pose": POSE_UNIT})
+OUTPUT_UNITS = MappingProxyType(
+    {**PLAIN_OUTPUTS, UNCERTAINTY: UNCERTAINTY_UNIT, VISIBILITY: VISIBILITY_UNIT}
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class ModelMetadata:
         source: what it was made from: ``model_sha256`` of the float model, ``dataset_fingerprint``.
         metrics: measured figures, JSON types.
         licence: under which the weights may be used, or None when the training run names none.
+        calibration: of the uncertainty, fitted by ``evaluate --calibrate``; None before.
     """
 
     architecture: str
@@ -53,11 +62,12 @@ class ModelMetadata:
     input_size: int
     recipe: str
     crop_scale: float = CROP_SCALE
-    outputs: Mapping[str, str] = field(default_factory=lambda: OUTPUT_UNITS)
+    outputs: Mapping[str, str] = field(default_factory=lambda: PLAIN_OUTPUTS)
     runs_on: tuple[str, ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     licence: str | None = None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         if self.input_size > MAX_INPUT_SIZE:
@@ -77,6 +87,17 @@ class ModelMetadata:
             )
         if "landmarks" not in self.outputs:
             raise ModelError(f"expected an output 'landmarks', got {sorted(self.outputs)}")
+        if self.calibration is not None and UNCERTAINTY not in self.outputs:
+            raise ModelError(
+                f"expected an output {UNCERTAINTY!r} beside its calibration, got "
+                f"{sorted(self.outputs)}"
+            )
+
+    @property
+    def schema_version(self) -> int:
+        """The lowest version that has everything the file says."""
+        plain = set(self.outputs) <= set(PLAIN_OUTPUTS)
+        return PLAIN_SCHEMA_VERSION if plain else SCHEMA_VERSION
 
     @property
     def file_name(self) -> str:
@@ -91,7 +112,7 @@ class ModelMetadata:
     def to_json(self) -> dict[str, Any]:
         """The JSON object of the metadata buffer."""
         return {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": self.schema_version,
             "architecture": self.architecture,
             "landmarks": self.landmarks,
             "input": {
@@ -103,6 +124,7 @@ class ModelMetadata:
             "crop": {"scale": self.crop_scale},
             "outputs": dict(self.outputs),
             "recipe": self.recipe,
+            **({"calibration": self.calibration.to_json()} if self.calibration else {}),
             **({"runs_on": list(self.runs_on)} if self.runs_on else {}),
             "source": dict(self.source),
             "metrics": dict(self.metrics),
@@ -119,9 +141,10 @@ class ModelMetadata:
         """
         top = _Reader(content, "")
         version = top.get("schema_version", int)
-        if version != SCHEMA_VERSION:
+        if not PLAIN_SCHEMA_VERSION <= version <= SCHEMA_VERSION:
             raise ModelError(
-                f"expected metadata of schema version {SCHEMA_VERSION}, got {version}: "
+                f"expected metadata of schema version {PLAIN_SCHEMA_VERSION} to {SCHEMA_VERSION}, "
+                f"got {version}: "
                 "use the version of asmnet-kit that wrote the file, or a newer one"
             )
         image = _Reader(top.get("input", dict), "input.")
@@ -143,7 +166,20 @@ class ModelMetadata:
             source=top.get("source", dict, default={}),
             metrics=top.get("metrics", dict, default={}),
             licence=top.get("licence", (str, type(None)), default=None),
+            calibration=_calibration(top.get("calibration", (dict, type(None)), default=None)),
         )
+
+
+def _calibration(content: dict[str, Any] | None) -> Calibration | None:
+    if content is None:
+        return None
+    try:
+        return Calibration.from_json(content)
+    except ValueError as error:
+        raise ModelError(
+            f"its calibration is damaged ({error}): make it again with asmnet-kit evaluate "
+            "--calibrate"
+        ) from error
 
 
 class _Reader:

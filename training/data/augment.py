@@ -182,18 +182,24 @@ def cut(image: Image, crop: Crop, transform: NDArray[np.float32]) -> Image:
     return warp(image, np.column_stack([linear, offset]), crop.size)
 
 
-def change_pixels(crop: Image, ranges: AugmentRanges, random: np.random.Generator) -> Image:
+def change_pixels(
+    crop: Image,
+    ranges: AugmentRanges,
+    random: np.random.Generator,
+    covered: NDArray[np.bool_] | None = None,
+) -> Image:
     """Colour, occlusion, low resolution, blur and noise, in the order in which a camera meets them.
 
     Args:
         crop: uint8 [size, size, 3], RGB.
+        covered: bool [size, size]; becomes True where something is put in front of the face.
     """
     if random.random() < ranges.colour:
         crop = _change_colours(crop, ranges, random)
     if random.random() < ranges.grey:
         crop = np.asarray(cv2.transform(crop, np.tile(LUMA, (3, 1))), np.uint8)
     if random.random() < ranges.occlusion:
-        crop = _occlude(crop, ranges, random)
+        crop = _occlude(crop, ranges, random, covered)
     if random.random() < ranges.low:
         crop = _lower_resolution(crop, random.uniform(*ranges.low_resolution))
     if random.random() < ranges.blur:
@@ -232,7 +238,12 @@ def _add_noise(crop: Image, sigma: float, random: np.random.Generator) -> Image:
     return np.asarray(scaled, np.uint8)
 
 
-def _occlude(crop: Image, ranges: AugmentRanges, random: np.random.Generator) -> Image:
+def _occlude(
+    crop: Image,
+    ranges: AugmentRanges,
+    random: np.random.Generator,
+    covered_pixels: NDArray[np.bool_] | None,
+) -> Image:
     """Cover a part with a plain colour or another part of the picture (a hand, hair, a cup)."""
     size = crop.shape[0]
     width, height = (max(1, round(side * size)) for side in random.uniform(*ranges.occluder, 2))
@@ -245,11 +256,12 @@ def _occlude(crop: Image, ranges: AugmentRanges, random: np.random.Generator) ->
     else:
         x, y = (int(v) for v in random.integers(0, size - np.array([width, height]) + 1))
         patch = crop[y : y + height, x : x + width]
-    if random.random() < 0.5:
-        part[:] = patch
-    else:
-        inside = np.zeros((height, width, 1), np.uint8)
+    inside = np.ones((height, width, 1), np.uint8)
+    if random.random() >= 0.5:
+        inside[:] = 0
         middle = (width // 2, height // 2)
         cv2.ellipse(inside, middle, middle, 0, 0, 360, 1, cv2.FILLED)
-        np.copyto(part, patch, where=inside.astype(bool))
+    np.copyto(part, patch, where=inside.astype(bool))
+    if covered_pixels is not None:
+        covered_pixels[top : top + height, left : left + width] |= inside[..., 0].astype(bool)
     return covered

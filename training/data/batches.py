@@ -10,7 +10,7 @@ ones (OpenCV releases Python's lock), so the step never waits for a picture.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -37,6 +37,15 @@ from asmnet_kit.training.data.sampling import Sampling, sampling_of, showings
 ORDER_STREAM = 2**32 - 1  # the "face" whose random numbers shuffle an epoch: no face has it
 
 
+class Target(NamedTuple):
+    """What is known of one face before augmentation: a row of ``Targets``."""
+
+    upright: NDArray[np.float32]
+    visible: NDArray[np.float32]
+    pose: NDArray[np.float32]
+    visibility: NDArray[np.float32]
+
+
 @dataclass(frozen=True, eq=False)
 class Targets:
     """What is known of each face before augmentation, computed once.
@@ -45,11 +54,19 @@ class Targets:
         upright: float32 [F, N, 2], fractions of the un-augmented crop; 0 where there is no label.
         visible: float32 [F, N], 0 where there is no label, else what an error counts there.
         pose: float32 [F, 3] yaw, pitch, roll in degrees; NaN where it is not known.
+        visibility: float32 [F, N], 1 where a point can be seen, 0 where it is hidden; NaN where it
+            is not known.
     """
 
     upright: NDArray[np.float32]
     visible: NDArray[np.float32]
     pose: NDArray[np.float32]
+    visibility: NDArray[np.float32]
+
+    def of(self, index: int) -> Target:
+        """What is known of face ``index``."""
+        rows = (self.upright, self.visible, self.pose, self.visibility)
+        return Target(*(row[index] for row in rows))
 
     def mean_shape(self) -> NDArray[np.float32]:
         """float32 [N, 2]: each point's mean where it has a label, 0 where it never has one."""
@@ -73,12 +90,17 @@ def pose_of(face: Face, scheme: Scheme) -> NDArray[np.float32] | None:
 
 
 def targets_of(
-    faces: Sequence[Face], scheme: Scheme, weights: Mapping[str, NDArray[np.float32]] | None = None
+    faces: Sequence[Face],
+    scheme: Scheme,
+    weights: Mapping[str, NDArray[np.float32]] | None = None,
+    *,
+    visibility_subsets: Collection[str] = (),
 ) -> Targets:
     """Landmarks and poses of ``faces`` as training targets.
 
     Args:
         weights: face's name -> float32 [N], what its labels count; 1 where it is not in it.
+        visibility_subsets: whose faces' visibility is believed; that of every face by default.
 
     Raises:
         DatasetError: a face has fewer than two labelled points.
@@ -95,7 +117,16 @@ def targets_of(
     for index, face in enumerate(faces):
         if weights and face.name in weights:
             counts[index] *= weights[face.name]
-    return Targets(upright=upright, visible=counts, pose=pose)
+    visibility = np.full(counts.shape, np.nan, np.float32)
+    for index, face in enumerate(faces):
+        if face.visibility is not None and is_believed(face, visibility_subsets):
+            visibility[index] = face.visibility
+    return Targets(upright=upright, visible=counts, pose=pose, visibility=visibility)
+
+
+def is_believed(face: Face, visibility_subsets: Collection[str]) -> bool:
+    """Whether what a face says of its points' visibility counts; see ``targets_of``."""
+    return not visibility_subsets or not set(face.subsets).isdisjoint(visibility_subsets)
 
 
 class AugmentedFace(NamedTuple):
@@ -106,12 +137,14 @@ class AugmentedFace(NamedTuple):
         transform: float32 [2, 3], fractions of the upright crop to fractions of this one.
         flipped: whether it is mirrored.
         pose: float32 [3], yaw, pitch, roll in degrees of this crop; NaN where unknown.
+        visibility: float32 [N], as in ``Targets``, after what augmentation put in front.
     """
 
     image: Image
     transform: NDArray[np.float32]
     flipped: bool
     pose: NDArray[np.float32]
+    visibility: NDArray[np.float32]
 
 
 class Showings(NamedTuple):
@@ -124,7 +157,7 @@ class Showings(NamedTuple):
 
 def show(
     face: Face,
-    pose: NDArray[np.float32],
+    target: Target,
     size: int,
     ranges: AugmentRanges,
     random: np.random.Generator,
@@ -132,7 +165,7 @@ def show(
     """A face as augmentation shows it.
 
     Args:
-        pose: float32 [3], of the face before.
+        target: what is known of it before.
         size: side of the crop, pixels.
 
     Raises:
@@ -140,12 +173,31 @@ def show(
     """
     moved = draw_transform(ranges, random)
     image = cut(face.read(), crop_of(face, size), moved.matrix)
+    covered = np.zeros((size, size), np.bool_)
     return AugmentedFace(
-        image=change_pixels(image, ranges, random),
+        image=change_pixels(image, ranges, random, covered),
         transform=moved.matrix,
         flipped=moved.flipped,
-        pose=moved.pose(pose),
+        pose=moved.pose(target.pose),
+        visibility=_visibility(target, moved.matrix, covered),
     )
+
+
+def _visibility(
+    target: Target, transform: NDArray[np.float32], covered: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """What is known of a face's points, 0 for those under a ``covered`` pixel of the crop."""
+    known = target.visibility
+    if not covered.any() or np.isnan(known).all():
+        return known
+    moved = target.upright @ transform[:, :2].T + transform[:, 2]
+    size = len(covered)
+    pixels = np.rint(size * moved + (size - 1) / 2).astype(int)
+    inside = ((pixels >= 0) & (pixels < size)).all(axis=1)
+    column, row = np.where(inside[:, None], pixels, 0).T
+    under = inside & covered[row, column]
+    hidden = under & (target.visible > 0) & np.isfinite(known)
+    return np.asarray(np.where(hidden, np.float32(0), known), np.float32)
 
 
 def shares_of(order: NDArray[np.int64], replicas: range, replica_count: int) -> NDArray[np.int64]:
@@ -244,7 +296,7 @@ class FaceBatches:
             values = tf.numpy_function(
                 lambda chosen: self._assemble(chosen, index),
                 [shown],
-                [tf.uint8, tf.float32, tf.float32, tf.float32, tf.bool, tf.float32],
+                [tf.uint8, *[tf.float32] * 3, tf.bool, *[tf.float32] * 2],
                 stateful=False,
             )
             return self._with_shapes(values, share)
@@ -263,7 +315,7 @@ class FaceBatches:
             DatasetError: the picture cannot be read.
         """
         random = generator(self.seed, epoch, index, showing)
-        return show(self.faces[index], self.targets.pose[index], self.size, self.ranges, random)
+        return show(self.faces[index], self.targets.of(index), self.size, self.ranges, random)
 
     def _assemble(self, shown: NDArray[np.int64], epoch: int) -> tuple[NDArray[Any], ...]:
         """The values of a ``Batch``, in its order; ``shown`` is [B, 2], as in ``order``."""
@@ -275,10 +327,10 @@ class FaceBatches:
         except OSError as error:
             self._failure = DatasetError(f"{error.filename}: {error.strerror}")
             raise
-        image, transform, flipped, pose = (
+        image, transform, flipped, pose, visibility = (
             np.stack(values) for values in zip(*samples, strict=True)
         )
-        return image, upright, visible, transform, flipped, pose
+        return image, upright, visible, transform, flipped, pose, visibility
 
     def _show(self, shown: NDArray[np.int64], epoch: int) -> Showings:
         samples = [self.sample(int(index), epoch, int(showing)) for index, showing in shown]
@@ -287,7 +339,7 @@ class FaceBatches:
 
     def _with_shapes(self, values: list[tf.Tensor], batch: int) -> Batch:
         points = self.scheme.points
-        image, upright, visible, transform, flipped, pose = values
+        image, upright, visible, transform, flipped, pose, visibility = values
         return Batch(
             image=tf.ensure_shape(image, [batch, self.size, self.size, 3]),
             upright=tf.ensure_shape(upright, [batch, points, 2]),
@@ -295,6 +347,7 @@ class FaceBatches:
             transform=tf.ensure_shape(transform, [batch, 2, 3]),
             flipped=tf.ensure_shape(flipped, [batch]),
             pose=tf.ensure_shape(pose, [batch, 3]),
+            visibility=tf.ensure_shape(visibility, [batch, points]),
         )
 
 

@@ -86,8 +86,14 @@ class PeopleBatches(FaceBatches):
         targets = targets_of(faces, self.scheme)
         return Showings(
             [
-                show(face, pose, self.size, self.ranges, generator(self.seed, epoch, number))
-                for number, face, pose in zip(numbers, faces, targets.pose, strict=True)
+                show(
+                    face,
+                    targets.of(row),
+                    self.size,
+                    self.ranges,
+                    generator(self.seed, epoch, number),
+                )
+                for row, (number, face) in enumerate(zip(numbers, faces, strict=True))
             ],
             targets.upright,
             targets.visible,

@@ -6,15 +6,34 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.base.errors import UsageError
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.people.workers import RenderWorkers
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.augment import AUGMENTATIONS
-from asmnet_kit.training.data.batches import FaceBatches, targets_of
+from asmnet_kit.training.data.batches import FaceBatches, is_believed, targets_of
 from asmnet_kit.training.data.people import PeopleStream
 from asmnet_kit.training.data.people_batches import PeopleBatches
-from asmnet_kit.training.data.sampling import Sampling, sampling_of
+from asmnet_kit.training.data.sampling import Sampling, require_subsets, sampling_of
 from asmnet_kit.training.subset_options import subset_names
+
+
+def require_visibility(config: TrainConfig, faces: Sequence[Face]) -> None:
+    """Check that a run that is to learn visibility has faces to learn it from.
+
+    Raises:
+        UsageError: it has none, or the option names a subset that no face is in.
+    """
+    if not config.visibility:
+        return
+    names = subset_names(config.visibility_subsets)
+    require_subsets(faces, names, option="--visibility-subsets")
+    if all(face.visibility is None for face in faces if is_believed(face, names)):
+        raise UsageError(
+            "--visibility: no training face says which points can be seen. Rendered people do "
+            "(--data people --format people, or asmnet-kit data synthesize --kind people), "
+            "MERL-RAV's files, and CSV with the columns v0, v1 ...: add some, or leave it out"
+        )
 
 
 def epoch_size(config: TrainConfig, faces: Sequence[Face]) -> int:
@@ -62,6 +81,11 @@ def batches_for(
         batch_size=batch_size,
         seed=seed,
         ranges=ranges,
-        targets=targets_of(faces.faces, faces.scheme, label_weights),
+        targets=targets_of(
+            faces.faces,
+            faces.scheme,
+            label_weights,
+            visibility_subsets=subset_names(config.visibility_subsets),
+        ),
         sampling=_sampling(config, faces.faces),
     )

@@ -38,7 +38,10 @@ from asmnet_kit.face.pictures import decode_image
 PLAN = "prepare.json"
 PLAN_KEYS = ("fingerprint", "size", "shard_bytes", "faces_per_shard")
 LABELS = "labels_fingerprint"  # the plan of an earlier version has none
-TOLD = {"fingerprint": "pictures or landmarks", LABELS: "poses, splits, subsets or boxes"}
+TOLD = {
+    "fingerprint": "pictures or landmarks",
+    LABELS: "poses, splits, subsets, boxes or visibility",
+}
 
 WINDOW_SCALE = 2.0  # side of the window kept, in longer sides of the landmark box
 # The crop (1.2 x the box) of the largest input (224 px) then loses no pixel: 224 x 2 / 1.2 = 373.
@@ -225,6 +228,7 @@ def example(
         "landmarks": floats(picture.landmarks),
         "pose": floats(pose),
         "detector_box": floats(picture.detector_box),
+        "visibility": floats(face.visibility),
         "name": texts(face.name),
         "split": texts(*([face.split] if face.split else [])),
         "subsets": texts(*face.subsets),

@@ -19,6 +19,7 @@ from asmnet_kit.face.pose import POSE_UNIT_DEGREES
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.training.batch import Batch, move_labels, swap_pairs
 from asmnet_kit.training.loss.asm_operator import AsmOperator
+from asmnet_kit.training.loss.extra_terms import ExtraTerms, cost_of_visibility
 
 POSE_WEIGHT = 0.5  # of L_pose in the total, beside 1 for the landmarks (the paper's slides)
 
@@ -35,7 +36,9 @@ TERM_UNITS = {
     "asm": "squared crop sides per coordinate",
     "landmark": "mse + alpha asm, or the unit of the chosen loss",
     "pose": "(degrees / 90) squared per angle",
-    "total": "landmark + 0.5 pose",
+    "uncertainty": "negative log-likelihood of a point's errors, per coordinate",
+    "visibility": "cross-entropy, nats per point",
+    "total": "landmark + 0.5 pose + the others by their weights",
 }
 
 
@@ -60,18 +63,25 @@ class LossKind:
         distance: of errors [B, N, 2] in crop sides, given the eye distance [B, 1, 1] in the same
             unit; what it returns is averaged.
         asm: whether alpha L_asm is added (Eq. 9), with the same distance.
+        others: what a weight of 1 of another term, such as the uncertainty's, comes to beside this
+            distance: its slope at ``SMOOTH_L1_BEND``, relative to smooth L1's. So one weight
+            serves every loss: squared crop sides are that much smaller than eye distances.
     """
 
     distance: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     asm: bool
+    others: float
 
+
+# d(e^2)/de at e = 0.02 eye distances, beside d(|e| / eye distance)/de.
+SQUARED_OTHERS = 2 * SMOOTH_L1_BEND * EYE_DISTANCE**2
 
 # By the names of ``catalogue.LOSSES``.
 LOSSES = {
-    "asm": LossKind(_squared, asm=True),
-    "mse": LossKind(_squared, asm=False),
-    "smooth_l1": LossKind(_smooth_l1, asm=False),
-    "asm_smooth_l1": LossKind(_smooth_l1, asm=True),
+    "asm": LossKind(_squared, asm=True, others=SQUARED_OTHERS),
+    "mse": LossKind(_squared, asm=False, others=SQUARED_OTHERS),
+    "smooth_l1": LossKind(_smooth_l1, asm=False, others=1.0),
+    "asm_smooth_l1": LossKind(_smooth_l1, asm=True, others=1.0),
 }
 
 
@@ -94,12 +104,20 @@ def mean_over_labels(values: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
 class AsmLoss:
     """The total loss and its terms, of batches whose labels are upright (``Batch``)."""
 
-    def __init__(self, loss: str, *, scheme: Scheme, operator: AsmOperator | None = None) -> None:
+    def __init__(
+        self,
+        loss: str,
+        *,
+        scheme: Scheme,
+        operator: AsmOperator | None = None,
+        extra: ExtraTerms | None = None,
+    ) -> None:
         """Choose the loss.
 
         Args:
             loss: a key of ``LOSSES``.
             operator: smooths the truth; without it the term ``asm`` is 0.
+            extra: how the extra outputs of a network are trained that has them.
 
         Raises:
             UsageError: an unknown loss, one that needs an operator without one, or an operator of
@@ -116,6 +134,7 @@ class AsmLoss:
         self.kind = LOSSES[loss]
         self.scheme = scheme
         self.operator = operator
+        self.extra = extra or ExtraTerms()
 
     def truth(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """G in the augmented crop and which of its points have a label.
@@ -149,15 +168,19 @@ class AsmLoss:
 
         Args:
             batch: see ``Batch``.
-            prediction: ``landmarks`` [B, 2N] and ``pose`` [B, 3] of a network.
+            prediction: ``landmarks`` [B, 2N] and ``pose`` [B, 3] of a network, ``uncertainty`` and
+                ``visibility`` [B, N] where it has these outputs.
             alpha: weight of L_asm in this epoch (Eq. 10).
 
         Returns:
             ``mse`` (Eq. 7) and ``asm`` (Eq. 8): squared errors per coordinate, averaged over the
             labelled points and the pictures; both are given for every loss. ``landmark``: the
             landmarks' part of the total, Eq. 9 or the chosen distance. ``pose`` (Eq. 11): averaged
-            over the known angles and the pictures. ``total`` = landmark + 0.5 pose. Means are those
-            of ``mean_over_labels``.
+            over the known angles and the pictures. ``uncertainty``, where it is predicted: the
+            negative log-likelihood (``extra_terms``) over the labelled points and the pictures.
+            ``visibility``, where it is predicted: the cross-entropy over the points of which it is
+            known, with or without a label, and the pictures. ``total`` = landmark + 0.5 pose + the
+            extra terms by their weights. Means are those of ``mean_over_labels``.
         """
         G, labelled = self.truth(batch)
         P = tf.reshape(tf.cast(prediction["landmarks"], tf.float32), tf.shape(G))
@@ -175,13 +198,22 @@ class AsmLoss:
             landmark += tf.cast(alpha, tf.float32) * pull
         # A user's own network may predict landmarks alone.
         pose = pose_term(batch["pose"], prediction["pose"]) if "pose" in prediction else 0.0 * mse
-        return {
-            "mse": mse,
-            "asm": asm,
-            "landmark": landmark,
-            "pose": pose,
-            "total": landmark + POSE_WEIGHT * pose,
-        }
+        terms = {"mse": mse, "asm": asm, "landmark": landmark, "pose": pose}
+        total = landmark + POSE_WEIGHT * pose
+        if "uncertainty" in prediction:
+            costs = self.extra.cost_of_errors(P - G, prediction["uncertainty"])
+            terms["uncertainty"] = mean_over_labels(costs, weight)
+            total += self.kind.others * self.extra.likelihood_weight * terms["uncertainty"]
+        if "visibility" in prediction:
+            terms["visibility"] = self._visibility(batch, prediction["visibility"])
+            total += self.kind.others * self.extra.visibility_weight * terms["visibility"]
+        return {**terms, "total": total}
+
+    def _visibility(self, batch: Batch, logit: tf.Tensor) -> tf.Tensor:
+        seen = swap_pairs(batch["visibility"], batch["flipped"], self.scheme.mirror)
+        known = tf.math.is_finite(seen)
+        costs = cost_of_visibility(logit, tf.where(known, seen, 0.0))
+        return mean_over_labels(costs, known)
 
     def towards(
         self,
@@ -193,7 +225,9 @@ class AsmLoss:
 
         Args:
             batch: see ``Batch``; its labels play no part.
-            prediction, target: ``landmarks`` [B, 2N] and, in both or neither, ``pose`` [B, 3].
+            prediction, target: ``landmarks`` [B, 2N] and, in both or neither, ``pose`` [B, 3] and
+                ``uncertainty`` and ``visibility`` [B, N]. Of uncertainties half the squared
+                difference counts: near the likelihood's minimum that is what a difference costs.
         """
         unit = _eye_distance(batch["transform"])
         shape = (-1, self.scheme.points, 2)
@@ -207,6 +241,14 @@ class AsmLoss:
                 target["pose"], tf.float32
             )
             total += POSE_WEIGHT * tf.reduce_mean(difference**2)
+        if "uncertainty" in prediction:
+            off = prediction["uncertainty"] - target["uncertainty"]
+            weight = self.kind.others * self.extra.likelihood_weight
+            total += weight * 0.5 * tf.reduce_mean(off**2)
+        if "visibility" in prediction:
+            seen = tf.sigmoid(target["visibility"])
+            costs = cost_of_visibility(prediction["visibility"], seen)
+            total += self.kind.others * self.extra.visibility_weight * tf.reduce_mean(costs)
         return total
 
 

@@ -1,9 +1,11 @@
 """The architectures by name: the kit's own, and those that other packages bring.
 
-An architecture is a function ``network(image, *, points)``: from the Keras tensor of the crops,
-float32 [B, S, S, 3], (v - 128) / 128, to a dictionary of the tensors ``landmarks`` [B, 2 points]
-and ``pose`` [B, 3], as the functions of ``heads`` make them. It uses plain ``tf_keras`` layers,
-never a model inside the model: quantization-aware training wants the network flat.
+An architecture is a function ``network(image, *, points, extra=())``: from the Keras tensor of the
+crops, float32 [B, S, S, 3], (v - 128) / 128, to a dictionary of the tensors ``landmarks``
+[B, 2 points] and ``pose`` [B, 3], and of the ``extra`` ones that training asks for, as the
+functions of ``heads`` make them. One without ``extra`` can learn no uncertainty and no visibility.
+It uses plain ``tf_keras`` layers, never a model inside the model: quantization-aware training wants
+the network flat.
 
 Nothing is imported here until a network is built: ``--help`` lists the names without TensorFlow.
 """

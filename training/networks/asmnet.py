@@ -1,5 +1,7 @@
 """ASMNet (Fard, Abdollahi, Mahoor, CVPR Workshops 2021, arXiv 2103.00119)."""
 
+from collections.abc import Collection
+
 import tensorflow as tf
 import tf_keras
 
@@ -17,15 +19,16 @@ TAPPED_BLOCKS = (1, 3, 6, 10, 13, 15)
 DROPOUT = 0.3
 
 
-def asmnet(image: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
+def asmnet(image: tf.Tensor, *, points: int, extra: Collection[str] = ()) -> dict[str, tf.Tensor]:
     """MobileNetV2 up to block 15; six taps, pooled and concatenated; two linear outputs.
 
     Args:
         image: float32 [B, S, S, 3], (v - 128) / 128.
         points: number of landmarks.
+        extra: further outputs, names of ``heads.EXTRA_OUTPUTS``.
 
     Returns:
-        ``landmarks`` [B, 2 points] and ``pose`` [B, 3]; see ``heads``.
+        ``landmarks`` [B, 2 points], ``pose`` [B, 3] and the extra ones; see ``heads``.
     """
     blocks = backbone(image, MOBILENET_V2[: LAST_BLOCK + 1], stem_channels=STEM_CHANNELS)
     pooled = [
@@ -34,4 +37,4 @@ def asmnet(image: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
     ]
     features = tf_keras.layers.Concatenate(name="taps")(pooled)  # [B, 536]
     features = tf_keras.layers.Dropout(DROPOUT, name="dropout")(features)
-    return dense_outputs(features, points=points)
+    return dense_outputs(features, points=points, extra=extra)

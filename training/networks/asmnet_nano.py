@@ -1,5 +1,7 @@
 """A small network of the kit's own, for the quickstart and for the slowest devices."""
 
+from collections.abc import Collection
+
 import tensorflow as tf
 
 from asmnet_kit.training.networks.heads import narrowed, positional_outputs, whole_map
@@ -23,7 +25,9 @@ HEAD_CHANNELS = 16
 HIDDEN_CHANNELS = 256
 
 
-def asmnet_nano(image: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
+def asmnet_nano(
+    image: tf.Tensor, *, points: int, extra: Collection[str] = ()
+) -> dict[str, tf.Tensor]:
     """Seven inverted residuals down to S/16; a head that knows where in the map a feature is.
 
     Global pooling, as in ``asmnet``, throws positions away; here the last map is narrowed to a few
@@ -32,11 +36,12 @@ def asmnet_nano(image: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
     Args:
         image: float32 [B, S, S, 3], (v - 128) / 128.
         points: number of landmarks.
+        extra: further outputs, names of ``heads.EXTRA_OUTPUTS``.
 
     Returns:
-        ``landmarks`` [B, 2 points] and ``pose`` [B, 3]; see ``heads``.
+        ``landmarks`` [B, 2 points], ``pose`` [B, 3] and the extra ones; see ``heads``.
     """
     x = backbone(image, BLOCKS, stem_channels=STEM_CHANNELS)[-1]
     x = narrowed(x, channels=HEAD_CHANNELS, name="narrow")
     x = whole_map(x, channels=HIDDEN_CHANNELS, name="whole")
-    return positional_outputs(x, points=points)
+    return positional_outputs(x, points=points, extra=extra)

@@ -1,5 +1,7 @@
 """ASMNet's idea without throwing positions away."""
 
+from collections.abc import Collection
+
 import tensorflow as tf
 
 from asmnet_kit.training.networks.heads import narrowed, positional_outputs
@@ -16,7 +18,9 @@ LAST_BLOCK = 14  # block 15 costs 324,160 weights, which do about as much good i
 TAPS = {12: 24, 14: 64}
 
 
-def asmnet_plus(image: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
+def asmnet_plus(
+    image: tf.Tensor, *, points: int, extra: Collection[str] = ()
+) -> dict[str, tf.Tensor]:
     """MobileNetV2 up to block 14; two taps that keep their positions; two linear outputs.
 
     ``asmnet`` averages each tap over the map, so its head cannot tell where a feature was. Here
@@ -27,9 +31,10 @@ def asmnet_plus(image: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
     Args:
         image: float32 [B, S, S, 3], (v - 128) / 128.
         points: number of landmarks.
+        extra: further outputs, names of ``heads.EXTRA_OUTPUTS``.
 
     Returns:
-        ``landmarks`` [B, 2 points] and ``pose`` [B, 3]; see ``heads``.
+        ``landmarks`` [B, 2 points], ``pose`` [B, 3] and the extra ones; see ``heads``.
     """
     blocks = backbone(image, MOBILENET_V2[: LAST_BLOCK + 1], stem_channels=STEM_CHANNELS)
     return positional_outputs(
@@ -38,4 +43,5 @@ def asmnet_plus(image: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
             for index, channels in TAPS.items()
         ),
         points=points,
+        extra=extra,
     )

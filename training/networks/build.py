@@ -1,10 +1,12 @@
 """Makes a network by its name."""
 
+import inspect
+from collections.abc import Collection
 from typing import Any
 
 import tf_keras
 
-from asmnet_kit.base.errors import KitError, ModelError
+from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.base.plugins import fault
 from asmnet_kit.face.schemes import scheme_of
 from asmnet_kit.training.catalogue import check_input_size
@@ -14,22 +16,26 @@ from asmnet_kit.training.networks.heads import landmark_layer, output_widths
 CHANNELS = 3  # red, green, blue
 
 
-def build(name: str, *, points: int, input_size: int) -> tf_keras.Model:
+def build(
+    name: str, *, points: int, input_size: int, extra: Collection[str] = ()
+) -> tf_keras.Model:
     """A fresh network: flat and functional, as quantization-aware training wants it.
 
     Args:
         name: one of ``architectures.ARCHITECTURES``.
         points: number of landmarks, 68 or 98.
         input_size: side of the square input, pixels.
+        extra: further outputs, names of ``heads.EXTRA_OUTPUTS``.
 
     Returns:
         A model from ``image`` float32 [B, S, S, 3], RGB, (v - 128) / 128, to a dictionary of
         ``landmarks`` float32 [B, 2 points] (x, y interleaved, fractions of the crop side from its
-        centre) and ``pose`` float32 [B, 3] (yaw, pitch, roll, degrees / 90).
+        centre), ``pose`` float32 [B, 3] (yaw, pitch, roll, degrees / 90) and the extra outputs,
+        float32 [B, N] each.
 
     Raises:
-        UsageError: an unknown name, number of landmarks or size, or the package that brings the
-            architecture cannot be loaded.
+        UsageError: an unknown name, number of landmarks or size, the package that brings the
+            architecture cannot be loaded, or another package's has no extra outputs.
         ModelError: another package's architecture does not make such a network.
     """
     network, package = ARCHITECTURES.load(name), ARCHITECTURES.package(name)
@@ -37,11 +43,17 @@ def build(name: str, *, points: int, input_size: int) -> tf_keras.Model:
     scheme_of(points)
     image = tf_keras.Input((input_size, input_size, CHANNELS), dtype="float32", name="image")
     if package is None:
-        return tf_keras.Model(image, network(image, points=points), name=name)
+        return tf_keras.Model(image, network(image, points=points, extra=extra), name=name)
     whose = f"architecture {name}: the function of the package {package}"
+    asked: dict[str, Any] = {"extra": extra} if extra else {}
+    if extra and not _takes_extra(network):
+        raise UsageError(
+            f"{whose} takes no 'extra', so it cannot give {' and '.join(extra)}: train it without, "
+            f"or let it take extra and hand it to the functions of networks.heads"
+        )
     try:
-        outputs = network(image, points=points)
-        if wrong := _wrong_outputs(outputs, points):
+        outputs = network(image, points=points, **asked)
+        if wrong := _wrong_outputs(outputs, output_widths(points, extra)):
             raise ModelError(f"{whose} {wrong}")
         model = tf_keras.Model(image, outputs, name=name)
     except KitError:
@@ -53,9 +65,14 @@ def build(name: str, *, points: int, input_size: int) -> tf_keras.Model:
     return model
 
 
-def _wrong_outputs(outputs: Any, points: int) -> str | None:
-    """Why an architecture's answer is no pair of outputs; None where it is."""
-    expected = {name: (None, width) for name, width in output_widths(points).items()}
+def _takes_extra(network: Any) -> bool:
+    parameters = inspect.signature(network).parameters
+    return "extra" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _wrong_outputs(outputs: Any, widths: dict[str, int]) -> str | None:
+    """Why an architecture's answer are not the outputs of ``widths``; None where they are."""
+    expected = {name: (None, width) for name, width in widths.items()}
     found = (
         {name: tuple(getattr(tensor, "shape", ())) for name, tensor in outputs.items()}
         if isinstance(outputs, dict)

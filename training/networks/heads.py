@@ -1,8 +1,18 @@
-"""What every network ends with: linear outputs ``landmarks`` and ``pose``."""
+"""What every network ends with: linear outputs ``landmarks`` and ``pose``, others on demand.
+
+``uncertainty`` [B, N]: natural logarithm of each point's standard deviation (per coordinate, the
+same in x and y) in hundredths of the crop's side, so that sigma = 0.01 exp(u) sides. ``visibility``
+[B, N]: the logit of the probability that a point can be seen. Both come from the last of the
+features alone: how sure a network can be follows from what is seen together (turn, light, what is
+in front), not from details, and every tap more would cost weights as the landmarks do.
+"""
+
+from collections.abc import Collection
 
 import tensorflow as tf
 import tf_keras
 
+from asmnet_kit.face.uncertainty import UNCERTAINTY, VISIBILITY
 from asmnet_kit.training.networks.mobilenet_v2_blocks import normalise, relu6
 
 POSE_ANGLES = 3  # yaw, pitch, roll
@@ -12,25 +22,37 @@ POSE_ANGLES = 3  # yaw, pitch, roll
 # Weights near zero let the biases, the mean shape, speak first.
 INITIAL_WEIGHTS_STD = 1e-3
 
+EXTRA_OUTPUTS = (UNCERTAINTY, VISIBILITY)  # each [B, N], none by default
+# ln of hundredths of the side: the mean shape, which a network says first, is about 4 away. From
+# e^0 = 1 the first errors would be many sigmas, and the first gradients as large.
+INITIAL_UNCERTAINTY = 1.4
 
-def dense_outputs(features: tf.Tensor, *, points: int) -> dict[str, tf.Tensor]:
-    """Two linear layers over a vector of features.
+
+def dense_outputs(
+    features: tf.Tensor, *, points: int, extra: Collection[str] = ()
+) -> dict[str, tf.Tensor]:
+    """Linear layers over a vector of features, one for each output.
 
     They compute in float32 under mixed precision too: float16 would round a landmark to 1/2048 of
     the crop.
 
     Args:
         features: [B, C].
+        extra: those of ``EXTRA_OUTPUTS`` that the network has too.
 
     Returns:
         ``landmarks`` [B, 2 points], x and y interleaved, fractions of the crop side from its
-        centre; ``pose`` [B, 3], degrees / 90.
+        centre; ``pose`` [B, 3], degrees / 90; the extra outputs, [B, points] each.
     """
     return {
         name: tf_keras.layers.Dense(
-            width, kernel_initializer=small_weights(), dtype="float32", name=name
+            width,
+            kernel_initializer=small_weights(),
+            bias_initializer=initial_bias(name),
+            dtype="float32",
+            name=name,
         )(features)
-        for name, width in output_widths(points).items()
+        for name, width in output_widths(points, extra).items()
     }
 
 
@@ -52,8 +74,10 @@ def whole_map(features: tf.Tensor, *, channels: int, name: str) -> tf.Tensor:
     return relu6(x, name=f"{name}_relu")
 
 
-def positional_outputs(*taps: tf.Tensor, points: int) -> dict[str, tf.Tensor]:
-    """Two linear layers over whole maps: every position of each has its own weights.
+def positional_outputs(
+    *taps: tf.Tensor, points: int, extra: Collection[str] = ()
+) -> dict[str, tf.Tensor]:
+    """Linear layers over whole maps, one for each output: every position has its own weights.
 
     They are convolutions with a kernel as large as the map, the same arithmetic as a dense layer
     over the flattened map. int8 convolutions scale the weights of each output separately; dense
@@ -61,25 +85,28 @@ def positional_outputs(*taps: tf.Tensor, points: int) -> dict[str, tf.Tensor]:
     added: a dense layer over their concatenation, but that each keeps its own scale in int8.
 
     Args:
-        taps: [B, H, W, C] each; sizes may differ.
+        taps: [B, H, W, C] each; sizes may differ. Extra outputs read the last one alone.
+        extra: those of ``EXTRA_OUTPUTS`` that the network has too.
 
     Returns:
         As ``dense_outputs``.
     """
     outputs = {}
-    for name, width in output_widths(points).items():
+    for name, width in output_widths(points, extra).items():
+        read = taps[-1:] if name in EXTRA_OUTPUTS else taps
         sums = [
             tf_keras.layers.Conv2D(
                 width,
                 tap.shape[1:3],
                 use_bias=index == 0,  # one bias for all: the mean shape
                 kernel_initializer=small_weights(),
+                bias_initializer=initial_bias(name),
                 dtype="float32",
                 name=f"{name}_conv" if index == 0 else f"{name}_conv_{index}",
             )(tap)
-            for index, tap in enumerate(taps)
+            for index, tap in enumerate(read)
         ]
-        x = tf_keras.layers.Add(dtype="float32", name=f"{name}_sum")(sums) if taps[1:] else sums[0]
+        x = tf_keras.layers.Add(dtype="float32", name=f"{name}_sum")(sums) if read[1:] else sums[0]
         outputs[name] = tf_keras.layers.Reshape((width,), dtype="float32", name=name)(x)
     return outputs
 
@@ -90,9 +117,15 @@ def landmark_layer(model: tf_keras.Model) -> tf_keras.layers.Layer | None:
     return layers.get("landmarks_conv") or layers.get("landmarks")
 
 
-def output_widths(points: int) -> dict[str, int]:
+def output_widths(points: int, extra: Collection[str] = ()) -> dict[str, int]:
     """How many values each output has."""
-    return {"landmarks": 2 * points, "pose": POSE_ANGLES}
+    widths = {"landmarks": 2 * points, "pose": POSE_ANGLES}
+    return widths | {name: points for name in EXTRA_OUTPUTS if name in extra}
+
+
+def initial_bias(name: str) -> tf_keras.initializers.Initializer:
+    """What an output says before it has learnt anything."""
+    return tf_keras.initializers.Constant(INITIAL_UNCERTAINTY if name == UNCERTAINTY else 0.0)
 
 
 def small_weights() -> tf_keras.initializers.Initializer:

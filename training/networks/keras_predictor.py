@@ -12,7 +12,6 @@ from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.pictures import Image
-from asmnet_kit.face.pose import POSE_UNIT_DEGREES
 from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
@@ -63,12 +62,10 @@ class KerasPredictor:
         self.scheme = SCHEMES[points]
 
     def predict(self, crops: Image) -> Prediction:
-        """Landmarks and pose of crops, uint8 [B, input_size, input_size, 3], RGB."""
+        """What the model says of crops, uint8 [B, input_size, input_size, 3], RGB."""
         outputs = self._run(tf.constant(to_float_input(crops)))
-        landmarks = outputs["landmarks"].numpy().reshape(-1, self.scheme.points, 2)
-        pose = outputs.get("pose")
-        degrees = None if pose is None else POSE_UNIT_DEGREES * pose.numpy()
-        return Prediction(landmarks=landmarks, pose=degrees)
+        real = {name: value.numpy() for name, value in outputs.items()}
+        return Prediction.of_outputs(real, self.scheme)
 
 
 def checked_crop_scale(run: Path) -> float:

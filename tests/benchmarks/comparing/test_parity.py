@@ -5,11 +5,13 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import made_models
 from asmnet_kit.benchmarks.comparing import parity as parity_module
 from asmnet_kit.benchmarks.comparing import parity_worker
 from asmnet_kit.benchmarks.comparing.parity import compare_kernels
@@ -43,6 +45,40 @@ def test_the_kernels_of_one_runtime_agree(make_tflite: Callable[..., Path], int8
         assert rows[name].nme_percent == pytest.approx(0, abs=1.0)
     assert rows["xnnpack"].max_levels == (0.0 if int8 else None)
     assert outcome.tolerance_mean_px == pytest.approx(32 / 256 if int8 else 0.032)
+
+
+def test_the_other_outputs_are_compared_too(
+    make_tflite: Callable[..., Path],
+    make_pts_faces: Callable[[], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = make_tflite(sure=True, int8=True)
+    rows = {row.kernels: row for row in compare_kernels(model, faces()).rows}
+    for name in ("xnnpack", "builtin", "reference"):
+        assert rows[name].agrees, rows[name]
+        assert set(rows[name].outputs) == {"pose", "uncertainty", "visibility"}
+        assert all(found["max"] <= 1 for found in rows[name].outputs.values())
+    assert rows["xnnpack"].outputs["uncertainty"] == {"mean": 0.0, "max": 0.0}
+
+    def wrong(self: Any, name: str, raw: Any) -> dict[str, float]:
+        return {"mean": 5.0 if name == "uncertainty" else 0.0, "max": 20.0}
+
+    monkeypatch.setattr(parity_module._Comparison, "_difference", wrong)
+    result = call(model, make_pts_faces())
+    assert result.exit_code == 1
+    assert "the output uncertainty differs by 5.00 levels" in " ".join(result.output.split())
+
+
+def test_another_output_that_is_not_finite_is_no_agreement(
+    make_tflite: Callable[..., Path],
+    make_pts_faces: Callable[[], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(made_models, "POINT_UNCERTAINTY", np.full(98, np.nan))
+    model = make_tflite(sure=True)
+    result = call(model, make_pts_faces())
+    assert result.exit_code == 1
+    assert "its output uncertainty is NaN or infinity" in " ".join(result.output.split())
 
 
 def test_what_cannot_run_says_what_is_missing(make_tflite: Callable[..., Path]) -> None:

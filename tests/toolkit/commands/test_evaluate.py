@@ -11,9 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
+from asmnet_kit.face.schemes import SCHEME_68
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
+from asmnet_kit.face.uncertainty import Calibration
+from asmnet_kit.tflite.metadata import read_metadata
 
 
 def write_face(path, *, missing=(), width=50.0):
@@ -208,3 +211,111 @@ def test_a_tflite_needs_no_tensorflow_and_errors_show_no_traceback(make_tflite, 
     )
     assert failed.returncode == 1
     assert "Traceback" not in failed.stderr
+
+
+# --- how sure a model is --------------------------------------------------------------------------
+
+
+def write_sure_faces(folder: Path, split: str, *, faces: int = 40) -> Path:
+    """Grey and reddish pictures and labels as far from the generic face as a sure model says.
+
+    Its sigmas are e^0.5 hundredths of the crop on grey and e^1.5 on reddish pictures, every fourth
+    point e times as large; labels lie normally around it. The jaw is hidden. Boxes come with the
+    data, so that crops do not depend on labels.
+    """
+    random = np.random.default_rng(3)
+    header = ["file", *(f"{axis}{i}" for i in range(68) for axis in "xy"), "split", "subset"]
+    header += [f"box_{edge}" for edge in ("x0", "y0", "x1", "y1")] + [f"v{i}" for i in range(68)]
+    rows = [",".join(header)]
+    side = 1.2 * 50
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(faces):
+        reddish = index % 4 == 0
+        picture = np.full((100, 120, 3), 128, np.uint8)
+        picture[..., 2] = 192 if reddish else 128  # BGR: r = 2 (192 - 128) / 128 = 1
+        cv2.imwrite(str(folder / f"{split}_{index}.png"), picture)
+        u = 0.5 + reddish + (np.arange(68) % 4 == 0)
+        noise = 0.01 * np.exp(u)[:, None] * random.standard_normal((68, 2))
+        points = (60, 50) + side * (generic_reference(68) + noise)
+        cells = [f"{split}_{index}.png", *(f"{value:.4f}" for value in points.ravel())]
+        cells += [split, "red" if reddish else "grey", "35", "25", "85", "75"]
+        rows.append(",".join([*cells, *(str(int(i >= 17)) for i in range(68))]))
+    (folder / f"{split}.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_a_model_is_measured_by_how_right_it_is_about_how_sure_it_is(make_tflite, tmp_path):
+    pytest.importorskip("matplotlib")
+    data = write_sure_faces(tmp_path / "faces", "test")
+    drawn = tmp_path / "sparsification.png"
+    arguments = ("--data", data, "--format", "csv", "--boxes", "detector", "--json")
+    result = run(make_tflite(sure=True), *arguments, "--sparsification", drawn)
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    sure = content["uncertainty"]
+    assert sure["points"] == 40 * 68
+    # 2,720 points: a share of 0.9 is found to within 3 standard deviations, 1.7 %.
+    assert sure["coverage_percent"]["50"] == pytest.approx(50, abs=3)
+    assert sure["coverage_percent"]["90"] == pytest.approx(90, abs=1.7)
+    assert set(sure["coverage_by_part_percent"]) == set(SCHEME_68.parts)
+    dropped = sure["sparsification_percent"]["points"]
+    assert dropped["0"] > dropped["10"] > dropped["20"] > dropped["30"] > 0
+    # Of 40 faces 10 are reddish and fail: without them the NME falls, and every one is told.
+    faces = sure["sparsification_percent"]["faces"]
+    assert faces["30"] < 0.75 * faces["0"]
+    assert sure["auroc"] == 1.0
+    assert sure["mean_confidence"] is None  # not calibrated
+    assert content["visibility"] == {"points": 2720, "hidden": 17 * 40, "auroc": 1.0}
+    assert content["per_subset"]["red"]["uncertainty"]["points"] == 680
+    assert content["per_subset"]["red"]["uncertainty"]["auroc"] is None  # all of them fail
+    assert "uncertainty: the 50 and 90 % circles hold" in result.stderr
+    assert "visibility: AUROC 1.000 (680 of 2720 points are hidden)" in result.stderr
+    assert cv2.imread(str(drawn)) is not None
+
+
+def test_a_model_that_says_nothing_of_it_has_no_such_figures(make_tflite, data, tmp_path):
+    content = json.loads(run(make_tflite(), "--data", data, "--format", "merlrav", "--json").stdout)
+    assert content["uncertainty"] is None and content["visibility"] is None
+    drawn = tmp_path / "sparsification.png"
+    common = ("--data", data, "--format", "merlrav")
+    result = run(make_tflite(), *common, "--sparsification", drawn)
+    assert result.exit_code == 2 and "train one with --uncertainty" in result.stderr
+    assert not drawn.exists()
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_calibrated_file_has_right_sigmas_and_a_confidence(make_tflite, tmp_path, in_place):
+    """The file says half of its sigmas: the factor found on val doubles them again."""
+    model = make_tflite(
+        "half.tflite", sure=True, calibration=Calibration(0.5, 1, None, "none", "none")
+    )
+    data = write_sure_faces(tmp_path / "faces", "val")
+    write_sure_faces(data, "test", faces=80)
+    arguments = ("--data", data, "--format", "csv", "--boxes", "detector")
+    before = json.loads(run(model, *arguments, "--json").stdout)
+    assert before["uncertainty"]["coverage_percent"]["90"] < 50
+    calibrated = model if in_place else tmp_path / "calibrated.tflite"
+    result = run(model, *arguments, "--split", "val", "--calibrate", calibrated)
+    assert result.exit_code == 0, result.output
+    assert "sigma calibrated on 2720 points, factor 1.0" in result.stderr
+    assert "confidence from 40 faces, 10 of them above 8 %" in result.stderr
+    stored = read_metadata(calibrated).calibration
+    assert stored is not None and stored.factor == pytest.approx(1, abs=0.05)
+    after = json.loads(run(calibrated, *arguments, "--json").stdout)
+    assert after["uncertainty"]["coverage_percent"]["90"] == pytest.approx(90, abs=2)
+    assert after["uncertainty"]["mean_confidence"] == pytest.approx(0.75, abs=0.1)
+    assert after["uncertainty"]["brier"] < 0.05 < after["uncertainty"]["brier_constant"]
+
+
+def test_a_calibration_that_would_be_worth_nothing_is_refused(make_tflite, tmp_path):
+    data = write_sure_faces(tmp_path / "faces", "val", faces=4)
+    common = ("--data", data, "--format", "csv")
+    out = tmp_path / "out.tflite"
+    for model, options, reason in (
+        (make_tflite("plain.tflite"), ("--split", "val"), "does not say how sure it is"),
+        (make_tflite("sure.tflite", sure=True), ("--split", "test"), "which faces with --split"),
+    ):
+        result = run(model, *common, *options, "--calibrate", out)
+        assert result.exit_code == 2, result.output
+        assert reason in result.stderr or "no split 'test'" in result.stderr
+        assert not out.exists()

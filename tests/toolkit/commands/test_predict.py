@@ -11,9 +11,11 @@ from click.testing import CliRunner
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.write_synthetic import write_faces
 from asmnet_kit.drawn_faces.write import DRAWN
+from asmnet_kit.face.logistic_fit import LogisticFit
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
+from asmnet_kit.face.uncertainty import Calibration
 from asmnet_kit.shipping.shipped import default_model
 from wording import TRUNCATED_JPEG
 
@@ -47,16 +49,42 @@ def test_json_holds_every_face_and_nothing_else_is_on_stdout(photo, make_tflite)
     result = run(photo, "--model", make_tflite(), "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    assert found["schema_version"] == 1
+    assert found["schema_version"] == 2
     assert found["image"] == {"path": str(photo), "width": 320, "height": 160}
     assert found["model"] == "constant.tflite"
     (face,) = found["faces"]
     assert {"box", "landmarks", "pose", "plausibility"} <= set(face)
     assert np.shape(face["landmarks"]) == (68, 2)
     assert set(face["pose"]) == {"yaw", "pitch", "roll"}
-    assert face["plausibility"] is None
+    for key in ("plausibility", "sigma", "visible", "confidence", "confidence_from"):
+        assert face[key] is None
     assert 30 < np.mean(face["landmarks"], axis=0)[0] < 158
     assert "--out landmarks.png" in result.stderr and "--json" not in result.stderr
+
+
+def test_json_says_how_sure_each_landmark_is_and_what_the_confidence_comes_from(
+    photo, make_tflite, tmp_path
+):
+    known = Calibration(1.5, 680, LogisticFit(-6.0, 2.0, 8.0, 100, 10), "faces", "ab")
+    model = make_tflite("sure.tflite", sure=True, calibration=known)
+    drawn = tmp_path / "drawn.png"
+    result = run(photo, "--model", model, "--json", "--out", drawn)
+    assert result.exit_code == 0, result.output
+    (face,) = json.loads(result.stdout)["faces"]
+    assert len(face["sigma"]) == len(face["visible"]) == 68
+    assert min(face["sigma"]) > 0 and 0 < min(face["visible"]) < 0.5 < max(face["visible"]) < 1
+    assert 0 < face["confidence"] < 1
+    assert face["confidence_from"] == "uncertainty"
+    assert face["plausibility"] is None
+    assert drawn.is_file()
+    assert "uncertainty" in run(photo, "--model", model).stdout  # the table says it, too
+
+
+def test_the_confidence_of_a_model_without_uncertainty_is_its_calibrated_plausibility(photo):
+    (face,) = json.loads(run(photo, "--json").stdout)["faces"]
+    assert face["confidence"] == face["plausibility"]
+    assert face["confidence_from"] == "plausibility"
+    assert face["sigma"] is None
 
 
 def test_a_folder_in_place_of_a_photograph_is_said_so(tmp_path):

@@ -52,6 +52,20 @@ def test_a_change_of_a_label_changes_the_fingerprint_of_labels_alone(face, chang
     assert before.fingerprint() == after.fingerprint()
 
 
+def test_known_visibility_is_part_of_a_fingerprint_of_its_own_version(face) -> None:
+    """What knew nothing of visibility is not taken for changed by what does."""
+    plain = dataset(face)
+    seen = dataset(replace(face, visibility=np.ones(68, np.float32)))
+    hidden = dataset(replace(face, visibility=np.zeros(68, np.float32)))
+    assert plain.labels_fingerprint().startswith("v1:")
+    assert seen.labels_fingerprint().startswith("v2:")
+    assert seen.labels_fingerprint() != hidden.labels_fingerprint()
+    assert changed_faces(fingerprints(plain, plain), fingerprints(seen, seen)) is None
+    assert changed_faces(fingerprints(seen, seen), fingerprints(hidden, seen)) == (
+        "training", "poses, splits, subsets, boxes or visibility",
+    )  # fmt: skip
+
+
 def test_other_landmarks_or_pictures_change_the_fingerprint_alone(face) -> None:
     before = dataset(face)
     faces, labels = before.fingerprint(), before.labels_fingerprint()
@@ -81,12 +95,12 @@ def test_what_changed_of_which_faces_is_told_in_words(face) -> None:
     turned = dataset(replace(face, pose=None))
     assert changed_faces(before, fingerprints(turned, val)) == (
         "training",
-        "poses, splits, subsets or boxes",
+        "poses, splits, subsets, boxes or visibility",
     )
     moved = dataset(replace(face, name="b.jpg", landmarks=POINTS + 1))
     assert changed_faces(before, fingerprints(turned, moved)) == (
         "training and validation",
-        "poses, splits, subsets or boxes, files, sizes or landmarks",
+        "poses, splits, subsets, boxes or visibility, files, sizes or landmarks",
     )
 
 

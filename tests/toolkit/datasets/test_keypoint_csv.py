@@ -38,6 +38,39 @@ def test_coordinates_are_0_based_and_empty_cells_are_missing_points(root: Path) 
     assert (face.name, face.subsets, face.pose, face.split) == ("a.jpg", (), None, None)
 
 
+MARKS = [f"v{i}" for i in range(68)]
+
+
+def test_columns_of_visibility_say_what_can_be_seen(root: Path) -> None:
+    known = ["a.jpg", *VALUES, "0", "", *["1"] * 66]
+    unknown = ["sub/b c.png", *VALUES, *[""] * 68]
+    put_csv(root / "faces.csv", [[*HEADER, *MARKS], known, unknown])
+    first, second = load_dataset(root, "csv").faces
+    assert first.visibility is not None and second.visibility is None
+    assert first.visibility[0] == 0 and np.isnan(first.visibility[1])
+    assert (first.visibility[2:] == 1).all()
+
+
+def test_marks_go_with_pictures_in_any_column(root: Path) -> None:
+    put_csv(root / "faces.csv", [[*MARKS, *HEADER[1:], "image"], [*"1" * 68, *VALUES, "a.jpg"]])
+    (face,) = load_dataset(root, "csv").faces
+    assert (face.name, face.visibility.sum()) == ("a.jpg", 68)
+
+
+@pytest.mark.parametrize("first", [["x_0"], ["v_0", "x0"]])
+def test_a_first_column_of_numbers_is_no_column_of_pictures(root: Path, first: list[str]) -> None:
+    put_csv(root / "faces.csv", [[*first, *HEADER[2:], *MARKS[1:]], ["1"] * 300])
+    with pytest.raises(DatasetError, match="expected a column of pictures, called file"):
+        load_dataset(root, "csv")
+
+
+def test_visibility_that_is_neither_0_nor_1_is_a_problem(root: Path) -> None:
+    rows = [["a.jpg", *VALUES, *[mark] * 68] for mark in ("1", "0.5")]
+    put_csv(root / "faces.csv", [[*HEADER, *MARKS], *rows])
+    (problem,) = load_dataset(root, "csv", max_bad_share=0.5).problems
+    assert "expected 1 (seen), 0 (hidden)" in problem.reason
+
+
 def test_a_split_may_be_written_in_any_case(root: Path) -> None:
     """Else faces of Train would be measured on, as data without splits."""
     rows = [["a.jpg", *VALUES, split] for split in ("Train", "TEST", "valset", "private")]

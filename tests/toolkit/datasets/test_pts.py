@@ -60,6 +60,17 @@ def test_negative_pairs_are_occluded_positions_in_merl_rav_only() -> None:
     assert parse_pts(text, points=68)[0].tolist() == [-32.5, -41.0]
 
 
+def test_merl_ravs_negative_pairs_are_hidden_points(tmp_path: Path) -> None:
+    """-1 -1 behind the head itself, -31 -41 behind hair: both hidden, one without a position."""
+    put(tmp_path / "frontal" / "trainset" / "a.jpg", pts(["-1 -1", "-31 -41", *ROWS[2:]]))
+    (face,) = load_dataset(tmp_path / "frontal", "merlrav").faces
+    assert face.visibility.tolist() == [0, 0] + [1] * 66
+    assert np.isnan(face.landmarks[0]).all() and face.landmarks[1].tolist() == [30, 40]
+    put(tmp_path / "300w" / "helen" / "trainset" / "a.jpg")
+    (face,) = load_dataset(tmp_path / "300w", "300w").faces
+    assert face.visibility is None
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -11,7 +11,8 @@ from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.write_synthetic import write_faces
 from asmnet_kit.drawn_faces.write import DRAWN
-from asmnet_kit.face.plausibility import LogisticFit, Plausibility, Ranking, auroc, own_plausibility
+from asmnet_kit.face.logistic_fit import LogisticFit
+from asmnet_kit.face.plausibility import Plausibility, Ranking, auroc, own_plausibility
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.file import load_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator

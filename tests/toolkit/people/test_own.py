@@ -155,6 +155,21 @@ def test_points_under_an_occluder_are_occluded_and_others_as_before(occluders):
     assert hidden > 20
 
 
+def test_written_marks_tell_of_points_under_an_own_occluder(tmp_path, occluders):
+    files = made(tmp_path / "out", "--occluders", occluders, "--occluders-share", 1)
+    brought = OwnData(occluders=Pictures.below(occluders, "occluders", 1.0))
+    hidden = {}
+    for own_data in (brought, OwnData()):
+        hidden[own_data] = [
+            person.self_occluded98 | person.occluded98
+            for person in people(3, seed=5, size=48, own=own_data)
+        ]
+    for index, expected in enumerate(hidden[brought]):
+        marks = json.loads(files[f"train/face_{index:06d}.vis.json"])["98"]
+        assert [mark != "v" for mark in marks] == expected.tolist()
+    assert np.sum(hidden[brought]) > np.sum(hidden[OwnData()])
+
+
 def test_an_occluders_clear_parts_hide_nothing(tmp_path):
     glass = cut_out((200, 200, 255, 100))
     glass[18:22, 18:22, 3] = 255

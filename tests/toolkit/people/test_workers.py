@@ -34,6 +34,8 @@ def test_processes_draw_the_people_that_are_drawn_here(workers: int) -> None:
         np.testing.assert_array_equal(face.picture.read(), person.image)
         np.testing.assert_array_equal(face.landmarks, person.landmarks98)
         np.testing.assert_array_equal(face.pose, person.pose)
+        hidden = person.self_occluded98 | person.occluded98
+        np.testing.assert_array_equal(face.visibility, np.where(hidden, 0, 1))
         png = face.picture.read_encoded()
         np.testing.assert_array_equal(decode_image(png, name="png"), person.image)
     assert len({face.name for face in faces}) == 3

@@ -1,5 +1,7 @@
 """Drawn predictions: what is where, and that any picture and face can be drawn."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -47,6 +49,27 @@ def test_every_part_of_every_scheme_has_a_colour():
     for scheme in SCHEMES.values():
         for part in scheme.parts:
             assert part.removeprefix("left_").removeprefix("right_") in PART_COLOURS
+
+
+def test_landmarks_that_are_unsure_or_hidden_are_hollow():
+    """On white, the middle of an unsure dot shows the picture, that of a sure one its colour."""
+    sure = face_at(200, 200, 250, pose=None)
+    sigma = np.full(68, 2.0, np.float32)  # of 250 pixels: sure
+    visible = np.ones(68, np.float32)
+    sigma[33], visible[8] = 20, 0.2
+    face = replace(sure, sigma=sigma, visible=visible)
+    alone = replace(SCHEME_68, parts={"jaw": (8,), "nostrils": (33,), "nose_bridge": (30,)})
+    grey = np.full((400, 400, 3), 128, np.uint8)
+    canvas = draw_faces(grey, [face], alone)
+    middles = {i: canvas[tuple(np.round(face.landmarks[i]).astype(int)[::-1])] for i in (8, 30, 33)}
+    for index in (8, 33):
+        assert np.abs(middles[index].astype(int) - 128).max() < 16  # smooth edges reach in a little
+    assert np.abs(middles[30].astype(int) - PART_COLOURS["nose_bridge"]).max() < 40
+    # A ring is drawn around the hollow ones, in their part's colour.
+    for index, part in ((8, "jaw"), (33, "nostrils")):
+        x, y = np.round(face.landmarks[index]).astype(int)
+        assert nearest(canvas[y - 8 : y + 9, x - 8 : x + 9], PART_COLOURS[part]) < 60
+    assert (draw_faces(grey, [sure], alone) != canvas).any()
 
 
 def test_landmarks_are_drawn_where_they_are():

@@ -61,6 +61,15 @@ def through(values: np.ndarray, *, beta: float = 30.0) -> np.ndarray:
     return np.array([smooth.update(np.array([v]), i / 30)[0] for i, v in enumerate(values)])
 
 
+def test_a_value_that_is_trusted_half_is_followed_with_half_the_cut_off() -> None:
+    trusted, half = (OneEuroFilter(min_cutoff_hz=cutoff, beta=0) for cutoff in (2, 4))
+    for index, value in enumerate([0.0, 1.0, 0.5]):
+        expected = trusted.update(np.full(2, value), index / 30)
+        found = half.update(np.full(2, value), index / 30, trust=np.array([0.5, 1.0]))
+        assert found[0] == pytest.approx(expected[0], rel=1e-6)
+        assert value == 0 or found[1] != expected[1]
+
+
 def test_a_gap_or_a_step_back_in_time_starts_anew() -> None:
     smooth = OneEuroFilter(min_cutoff_hz=1, beta=0)
     smooth.update(np.zeros(2), 0.0)

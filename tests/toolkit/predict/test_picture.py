@@ -49,6 +49,21 @@ def test_the_detector_finds_the_box_where_none_is_given(make_tflite, frontal_fac
     assert 0.5 <= face.score <= 1
 
 
+def test_sigma_is_in_pixels_of_the_picture(make_tflite):
+    """A box of 50 pixels has a crop of 60, of which 0.01 exp(0.5) are 0.989 pixels."""
+    red = np.full((120, 160, 3), 128, np.uint8)
+    (face,) = predict_image(
+        red, open_predictor(make_tflite(sure=True)), boxes=[np.float32([50, 35, 90, 85])]
+    )
+    assert face.sigma[1] == pytest.approx(60 * 0.01 * np.exp(0.5), rel=1e-4)
+    found = face.to_json()
+    assert found["sigma"][:2] == [pytest.approx(2.69, abs=0.01), pytest.approx(0.99, abs=0.01)]
+    assert found["visible"][0] == pytest.approx(0.12, abs=0.01)
+    assert (found["confidence"], found["confidence_from"]) == (None, None)
+    # Beyond 3.7 % of the box's side, 1.84 pixels: every fourth point. Hidden: the jaw.
+    assert face.unsure.tolist() == [index % 4 == 0 or index < 17 for index in range(68)]
+
+
 class Broken:
     """A model whose weights are no numbers any more."""
 

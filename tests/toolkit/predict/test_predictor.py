@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import MissingDependency, ModelError, UsageError
+from asmnet_kit.face.logistic_fit import LogisticFit
 from asmnet_kit.face.shape_model.align import generic_reference
+from asmnet_kit.face.uncertainty import Calibration
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.tflite.inputs import input_values
@@ -47,6 +49,37 @@ def test_an_int8_model_and_its_float_original_are_fed_the_same_values():
     coarse = TensorInfo("image", (1, 16, 16, 3), np.dtype(np.int8), 1 / 256, -128)
     assert input_values(crops, coarse).max() == 126  # 127/128 x 256 - 128
     assert input_values(crops, coarse).min() == -128
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_a_model_that_says_how_sure_it_is_gives_sigma_visibility_and_confidence(make_tflite, int8):
+    """u = 0.5 + r of the top-left pixel, r = 2 (v - 128) / 128 of its red; every fourth point 1
+    more. The generic face's expected NME and a logistic curve give the confidence."""
+    fit = LogisticFit(-6.0, 2.0, 8.0, 100, 10)
+    known = Calibration(2.0, 680, fit, "faces", "ab")
+    path = make_tflite("sure.tflite", int8=int8, sure=True, calibration=known)
+    crops = np.full((2, 32, 32, 3), 128, np.uint8)
+    crops[1, 0, 0, 0] = 192  # r = 1
+    found = open_predictor(path).predict(crops)
+    tolerance = 1 / 32 if int8 else 1e-5  # of u: a step of the int8 output, so of sigma relatively
+    for sigma, u in ((found.sigma[0], 0.5), (found.sigma[1], 1.5)):
+        np.testing.assert_allclose(sigma[1::4], 2 * 0.01 * np.exp(u), rtol=tolerance)
+        np.testing.assert_allclose(sigma[::4], 2 * 0.01 * np.exp(u + 1), rtol=tolerance)
+    np.testing.assert_allclose(found.visible[:, :17], 1 / (1 + np.exp(2)), atol=0.01)
+    np.testing.assert_allclose(found.visible[:, 17:], 1 / (1 + np.exp(-3)), atol=0.01)
+    eyes = np.linalg.norm(found.landmarks[0, 36] - found.landmarks[0, 45])
+    expected = np.sqrt(np.pi / 2) * found.sigma.mean(axis=1) / eyes
+    odds = np.exp(-6 - 2 * np.log(expected))
+    np.testing.assert_allclose(found.confidence, odds / (1 + odds), rtol=1e-4)
+    assert found.confidence[0] > found.confidence[1]
+
+
+def test_a_model_that_is_not_calibrated_gives_sigmas_and_no_confidence(make_tflite):
+    found = open_predictor(make_tflite(sure=True)).predict(np.full((1, 32, 32, 3), 128, np.uint8))
+    np.testing.assert_allclose(found.sigma[0, 1], 0.01 * np.exp(0.5), rtol=1e-5)
+    assert found.confidence is None
+    plain = open_predictor(make_tflite()).predict(np.zeros((1, 32, 32, 3), np.uint8))
+    assert plain.sigma is None and plain.visible is None and plain.confidence is None
 
 
 def test_a_model_without_pose_predicts_none(make_tflite):

@@ -1,5 +1,7 @@
 """Faces in films: one number each, followed without a detector, given up when they are gone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.predict.detector import detect_faces
 from asmnet_kit.predict.open_predictor import open_predictor
-from asmnet_kit.predict.picture import predict_image
+from asmnet_kit.predict.picture import FacePrediction, predict_image
 from asmnet_kit.predict.tracking import FaceTracker, _Filters, _Track
 from asmnet_kit.shipping.shipped import default_model
 
@@ -136,6 +138,33 @@ def test_a_fall_of_the_plausibility_calls_the_detector() -> None:
     assert not track._fell(0.85, 0.5)  # odds of 5.7
     assert track._fell(0.8, 0.6)  # odds of 4
     assert not track._fell(None, 0.7)  # without a shape model
+
+
+def test_a_fall_of_the_models_own_confidence_counts_before_the_plausibility() -> None:
+    detection = type("Seen", (), {"box": np.float32([0, 0, 50, 50]), "score": 0.9})()
+    shape = generic_reference(68) * 50
+    face = FacePrediction(detection.box, 0.9, shape, None, 0.9, confidence=0.9)
+    track = _Track(1, detection, None)
+    for index in range(5):
+        track.take(face, index / FPS)
+        assert not track.fallen
+    track.take(replace(face, confidence=0.5), 0.5)  # the shape is as plausible as before
+    assert track.fallen
+
+
+def test_unsure_landmarks_are_smoothed_more() -> None:
+    """Two frames 1/30 s apart, beta 0, 2 Hz: a share 1 / (1 + 30 / (2 pi 2)) = 0.295 of a move is
+    taken by those that are sure; an eighth as sure is held to a quarter of the cut-off: 0.095."""
+    filters = _Filters(2.0, 0.0)
+    shape = (generic_reference(68) * 50).astype(np.float32)
+    sigma = np.ones(68, np.float32)
+    sigma[5] = 8.0
+    box = np.float32([0, 0, 50, 50])
+    face = FacePrediction(box, 0.9, shape, None, None, sigma=sigma)
+    filters.smooth(face, box, 0.0)
+    moved = filters.smooth(replace(face, landmarks=shape + 1), box, 1 / 30).landmarks - shape
+    assert moved[6] == pytest.approx(0.295, abs=0.001)
+    assert moved[5] == pytest.approx(0.095, abs=0.001)
 
 
 def test_angles_are_smoothed_the_short_way_round(frames) -> None:

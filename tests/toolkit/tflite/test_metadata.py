@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,25 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from asmnet_kit.base.errors import ModelError
+from asmnet_kit.face.logistic_fit import LogisticFit
+from asmnet_kit.face.uncertainty import Calibration
 from asmnet_kit.shipping.shipped import shipped_models
 from asmnet_kit.tflite.metadata import (
     METADATA_NAME,
+    OUTPUT_UNITS,
     ModelMetadata,
     read_metadata,
     with_metadata,
 )
 from asmnet_kit.tflite.packing import pack_model, unpack_model, with_entry
 
+CALIBRATION = Calibration(
+    factor=1.25,
+    points=6800,
+    confidence=LogisticFit(-4.0, 2.0, 8.0, 100, 10),
+    dataset="faces",
+    dataset_fingerprint="ef",
+)
 METADATA = ModelMetadata(
     architecture="asmnet_plus",
     landmarks=68,
@@ -96,6 +107,48 @@ def test_the_json_has_the_keys_of_the_contract() -> None:
         "licence": "CC-BY-4.0",
     }
     assert ModelMetadata.from_json(content) == METADATA
+
+
+SURE = replace(METADATA, outputs=OUTPUT_UNITS, calibration=CALIBRATION)
+
+
+def test_a_file_that_knows_its_uncertainty_says_so_in_version_2_of_the_contract() -> None:
+    content = json.loads(json.dumps(SURE.to_json()))
+    assert content["schema_version"] == 2
+    assert content["outputs"] == {
+        "landmarks": "fraction of crop side from centre",
+        "pose": "degrees / 90",
+        "uncertainty": "ln of the standard deviation in hundredths of the crop side",
+        "visibility": "logit of the probability that the point can be seen",
+    }
+    assert content["calibration"] == {
+        "uncertainty": {"factor": 1.25, "level": 0.9, "points": 6800},
+        "confidence": {
+            "intercept": -4.0, "slope": 2.0, "limit_percent": 8.0, "faces": 100, "failures": 10,
+        },
+        "dataset": "faces",
+        "dataset_fingerprint": "ef",
+    }  # fmt: skip
+    assert ModelMetadata.from_json(content) == SURE
+    assert replace(SURE, calibration=None).to_json()["schema_version"] == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"uncertainty": {"factor": 0, "level": 0.9, "points": 3}},
+        {"uncertainty": {"factor": float("nan"), "level": 0.9, "points": 3}},
+        {"uncertainty": {"factor": "1", "level": 0.9, "points": 3}},
+        {"uncertainty": None},
+        {"confidence": {"intercept": 1.0}},
+        {"confidence": {**vars(CALIBRATION.confidence), "slope": -1.0}},
+    ],
+)
+def test_a_damaged_calibration_is_refused_with_its_cure(damage: dict[str, object]) -> None:
+    content = SURE.to_json()
+    content["calibration"] |= damage
+    with pytest.raises(ModelError, match=r"calibration is damaged .* evaluate --calibrate"):
+        ModelMetadata.from_json(content)
 
 
 def test_a_whole_number_beyond_every_float_is_refused() -> None:
@@ -204,7 +257,7 @@ def test_a_model_without_metadata_is_refused_with_the_way_out(model: bytes) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "schema version 1, got 2"),
+        ({"schema_version": 3}, "schema version 1 to 2, got 3"),
         ({"landmarks": 67}, "68 or 98 landmarks, got 67"),
         ({"landmarks": "68"}, "landmarks to be int"),
         ({"crop": {}}, "'crop.scale'; it is missing"),
@@ -214,6 +267,7 @@ def test_a_model_without_metadata_is_refused_with_the_way_out(model: bytes) -> N
         ({"outputs": {"pose": "degrees / 90"}}, "an output 'landmarks'"),
         ({"outputs": {"landmarks": 1}}, "map names to units"),
         ({"recipe": None}, "recipe to be str"),
+        ({"calibration": CALIBRATION.to_json()}, "an output 'uncertainty' beside its calibration"),
     ],
 )
 def test_metadata_that_would_be_misread_is_refused(change: dict[str, object], message: str) -> None:

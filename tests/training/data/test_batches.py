@@ -125,7 +125,48 @@ def test_shapes_and_types_are_those_that_the_loss_expects(dataset: Dataset) -> N
         "transform": ((4, 2, 3), tf.float32),
         "flipped": ((4,), tf.bool),
         "pose": ((4, 3), tf.float32),
+        "visibility": ((4, 68), tf.float32),
     }
+
+
+def test_points_under_an_occluder_of_augmentation_are_hidden_where_visibility_is_known(
+    dataset: Dataset,
+) -> None:
+    """Half of the points are said to be seen, the other half nothing is known of."""
+    marks = np.where(np.arange(68) % 2, 1, np.nan).astype(np.float32)
+    faces = [replace(face, visibility=marks) for face in dataset.faces]
+    ranges = replace(NO_AUGMENTATION, flip=0.5, occlusion=1.0, occluder=(0.3, 0.3))
+    plain = replace(ranges, occlusion=0.0)
+    covered_points = 0
+    for index in range(10):
+        shown, clear = (
+            FaceBatches(faces, dataset.scheme, size=64, batch_size=4, seed=0, ranges=each).sample(
+                index, 0
+            )
+            for each in (ranges, plain)
+        )
+        np.testing.assert_array_equal(clear.visibility, marks)
+        assert np.isnan(shown.visibility[::2]).all()
+        hidden = shown.visibility == 0
+        covered_points += hidden.sum()
+        # Where something was put in front, pixels changed; where nothing was, none did.
+        changed = (shown.image != clear.image).any(axis=-1)
+        upright = targets_of(faces, dataset.scheme).upright[index]
+        moved = upright @ shown.transform[:, :2].T + shown.transform[:, 2]
+        column, row = np.rint(64 * moved + 31.5).astype(int).clip(0, 63).T
+        assert not changed[row, column][shown.visibility == 1].any()
+    assert covered_points > 20
+
+
+def test_visibility_is_believed_in_the_subsets_that_are_named(dataset: Dataset) -> None:
+    ones = np.ones(68, np.float32)
+    faces = [
+        replace(face, visibility=ones, subsets=("a" if index == 3 else "b",))
+        for index, face in enumerate(dataset.faces)
+    ]
+    believed = targets_of(faces, dataset.scheme, visibility_subsets=("a",)).visibility
+    assert np.isfinite(believed).all(axis=1).tolist() == [index == 3 for index in range(10)]
+    assert (targets_of(faces, dataset.scheme).visibility == 1).all()
 
 
 def test_landmarks_moved_by_the_transform_lie_on_their_dots(dataset: Dataset) -> None:

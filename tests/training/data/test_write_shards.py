@@ -85,6 +85,20 @@ def test_what_is_written_is_read_back_without_tensorflow(dataset: Dataset, tmp_p
     assert len(load_dataset(tmp_path / "out", "records", split="train", subset="s1").faces) == 5
 
 
+def test_shards_keep_what_is_known_of_visibility(dataset: Dataset, tmp_path: Path) -> None:
+    marks = np.array([1, 0, np.nan, *[1] * 65], np.float32)
+    first = replace(dataset.faces[0], visibility=marks)
+    marked = replace(dataset, faces=(first, *dataset.faces[1:]))
+    prepare(marked, tmp_path / "out")
+    back = load_dataset(tmp_path / "out", "records")
+    np.testing.assert_array_equal(back.faces[0].visibility, marks)
+    assert all(face.visibility is None for face in back.faces[1:])
+    # Shards that do not know it are not taken for these.
+    prepare(dataset, tmp_path / "earlier")
+    with pytest.raises(DatasetError, match="boxes or visibility differ"):
+        prepare(marked, tmp_path / "earlier")
+
+
 def test_tensorflow_reads_the_same_features(dataset: Dataset, tmp_path: Path) -> None:
     prepare(dataset, tmp_path / "out")
     records = tf.data.TFRecordDataset(str(tmp_path / "out" / "val-00000.tfrecord"))
@@ -303,7 +317,7 @@ def test_prepare_does_not_take_shards_of_other_labels_for_these(
     words = ("data", "prepare", "--data", tmp_path / "labelled", "--format", "csv", "--out", out)
     result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exit_code == 1
-    assert "poses, splits, subsets or boxes differ" in result.stderr
+    assert "poses, splits, subsets, boxes or visibility differ" in result.stderr
     (kept,) = load_dataset(out, "records").faces
     assert kept.pose is not None and kept.pose.tolist() == [1, 2, 3]
 

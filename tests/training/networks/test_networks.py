@@ -132,6 +132,32 @@ def test_every_network_keeps_the_contract(name: str, points: int, size: int) -> 
     assert not any(isinstance(layer, tf_keras.Model) for layer in model.layers), "flat for QAT"
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES.own)
+def test_every_network_says_how_sure_it_is_and_what_can_be_seen_when_asked(name: str) -> None:
+    plain = build(name, points=68, input_size=64)
+    model = build(name, points=68, input_size=64, extra=("uncertainty", "visibility"))
+    assert model.output_shape == {
+        "landmarks": (None, 136), "pose": (None, 3),
+        "uncertainty": (None, 68), "visibility": (None, 68),
+    }  # fmt: skip
+    outputs = model(np.zeros((1, 64, 64, 3), np.float32))
+    # Before it has learnt anything: 4 hundredths of the crop for every point, seen or not alike.
+    np.testing.assert_allclose(np.exp(outputs["uncertainty"]), 4.06, atol=0.2)
+    np.testing.assert_allclose(outputs["visibility"], 0, atol=0.05)
+    # They read nothing that the others do not, so they cost their own weights alone.
+    rest = [layer for layer in model.layers if layer.name.startswith(("uncert", "visib"))]
+    own = sum(layer.count_params() for layer in rest)
+    assert parameters(model) == parameters(plain) + own
+
+
+def test_uncertainty_costs_asmnet_plus_less_than_three_percent_of_its_arithmetic() -> None:
+    plain = build("asmnet_plus", points=68, input_size=112)
+    unsure = build("asmnet_plus", points=68, input_size=112, extra=("uncertainty",))
+    assert macs(plain) < macs(unsure) < 1.002 * macs(plain)
+    # 4 x 4 x 64 values of the last tap for each of 68 points, and a bias each.
+    assert parameters(unsure) - parameters(plain) == (4 * 4 * 64 + 1) * 68
+
+
 def test_outputs_stay_float32_under_mixed_precision() -> None:
     tf_keras.mixed_precision.set_global_policy("mixed_float16")
     try:

@@ -35,6 +35,25 @@ def test_another_packages_network_is_built_by_its_name(offer: Callable[..., Path
     assert model.output_shape == {"landmarks": (None, 196), "pose": (None, 3)}
 
 
+def test_another_packages_network_has_extra_outputs_where_it_takes_them(
+    offer: Callable[..., Path],
+) -> None:
+    source = NETWORK.replace("RESULT", "return dense_outputs(x, points=points, extra=extra)")
+    offer(GROUP, "acme", source.replace("points):", "points, extra=()):"), attribute="network")
+    model = build("acme", points=68, input_size=64, extra=("uncertainty",))
+    assert model.output_shape["uncertainty"] == (None, 68)
+    assert "uncertainty" not in build("acme", points=68, input_size=64).output_shape
+
+
+def test_another_packages_network_that_takes_no_extra_outputs_is_refused_when_asked(
+    offer: Callable[..., Path],
+) -> None:
+    source = NETWORK.replace("RESULT", "return dense_outputs(x, points=points)")
+    offer(GROUP, "acme", source, attribute="network")
+    with pytest.raises(UsageError, match="package acme takes no 'extra'"):
+        build("acme", points=68, input_size=64, extra=("uncertainty",))
+
+
 @pytest.mark.parametrize(
     ("result", "reason"),
     [

@@ -17,7 +17,14 @@ from asmnet_kit.base.console import clean
 from asmnet_kit.base.files import write_text
 from asmnet_kit.results.report import text
 from asmnet_kit.results.report.charts import Axis, Scatter
-from asmnet_kit.results.report.details import Profile, Sustained, profiles, sustained_runs
+from asmnet_kit.results.report.details import (
+    Profile,
+    Sure,
+    Sustained,
+    profiles,
+    sure_models,
+    sustained_runs,
+)
 from asmnet_kit.results.report.machines import machines_of
 from asmnet_kit.results.report.ranking import distinct_accuracies, headline, scatter_of, tiles
 from asmnet_kit.results.report.rows import MatrixRow, Row, matrix_of, rows_of
@@ -53,6 +60,7 @@ class Report:
     models: list[dict[str, Any]]
     commands: list[str]
     subsets: list[str]
+    sure: list[Sure]
     profiles: list[Profile]
     sustained: list[Sustained]
     parities: list[tuple[str, dict[str, Any]]]
@@ -137,6 +145,9 @@ def build_report(
         models=_models(rows),
         commands=_commands(rows),
         subsets=_subsets(with_nme),
+        sure=sure_models(
+            [(row.label, row.result["accuracy"] or {}) for row in distinct_accuracies(with_nme)]
+        ),
         profiles=profiles(labelled),
         sustained=sustained_runs(labelled),
         parities=[(label, r["parity"]) for label, r in labelled if r["parity"]],

@@ -1,4 +1,4 @@
-"""What some results hold besides times: operators, sustained runs, Edge TPU placement, parity."""
+"""What some results hold besides times: operators, sustained runs, how sure a model is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from asmnet_kit.results.report.charts import Axis
 from asmnet_kit.results.results import Result
 
 TOP_OPERATORS = 10
+SHARES = ("0", "10", "20", "30")  # percent of the least sure that are dropped
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,50 @@ class Sustained:
     y_ticks: list[tuple[float, str]]
     x_ticks: list[tuple[float, str]]
     hottest: float | None
+
+
+@dataclass(frozen=True)
+class Sure:
+    """How right a model is about how sure it is; None where there was nothing to measure.
+
+    Attributes:
+        covered: percent of the points within their 50 and 90 % circles.
+        sharpness: mean sigma, percent of the eye distance.
+        points, faces: mean error, percent of the eye distance, without the least sure 0, 10, 20 and
+            30 %.
+        auroc: for an NME above 8 %; ``visibility``: for a hidden point.
+    """
+
+    label: str
+    covered: list[float | None]
+    sharpness: float | None
+    points: list[float | None]
+    faces: list[float | None]
+    auroc: float | None
+    visibility: float | None
+
+
+def sure_models(labelled: Sequence[tuple[str, dict[str, Any]]]) -> list[Sure]:
+    """Of the accuracies, those of models that say how sure they are or what can be seen."""
+    return [
+        _sure(label, accuracy)
+        for label, accuracy in labelled
+        if accuracy.get("uncertainty") or accuracy.get("visibility")
+    ]
+
+
+def _sure(label: str, accuracy: dict[str, Any]) -> Sure:
+    found = accuracy.get("uncertainty") or {}
+    kept = found.get("sparsification_percent") or {}
+    return Sure(
+        label=label,
+        covered=[(found.get("coverage_percent") or {}).get(level) for level in ("50", "90")],
+        sharpness=found.get("sharpness_percent"),
+        points=[(kept.get("points") or {}).get(share) for share in SHARES],
+        faces=[(kept.get("faces") or {}).get(share) for share in SHARES],
+        auroc=found.get("auroc"),
+        visibility=(accuracy.get("visibility") or {}).get("auroc"),
+    )
 
 
 def profiles(labelled: Sequence[tuple[str, Result]]) -> list[Profile]:

@@ -69,6 +69,44 @@ def test_a_result_that_did_not_note_the_labels_is_ranked_all_the_same(tmp_path, 
     assert "lowest NME" in [what for what, _, _ in report.tiles]
 
 
+def test_labels_of_another_version_of_the_fingerprint_are_not_taken_for_others(
+    tmp_path, make_result
+):
+    older, newer = make_result(name="a", p50=3.0, nme=3.0), make_result(name="b", nme=5.0)
+    older["accuracy"]["dataset_labels_fingerprint"] = "v1:0"
+    newer["accuracy"]["dataset_labels_fingerprint"] = "v2:1"
+    report = build_report([(tmp_path / "a", older), (tmp_path / "b", newer)], tmp_path)
+    assert "lowest NME" in [what for what, _, _ in report.tiles]
+
+
+def test_how_sure_a_model_is_has_a_table_of_its_own(make_result, written):
+    sure, plain = make_result(name="sure", nme=4.0), make_result(name="plain", nme=5.0)
+    html, md = written(plain)
+    assert "How sure" not in html and "How sure" not in md
+    sure["accuracy"]["uncertainty"] = {
+        "points": 6800,
+        "coverage_percent": {"50": 52.25, "90": 91.5},
+        "coverage_by_part_percent": {"jaw": {"50": 49.0, "90": 88.0}},
+        "sharpness_percent": 3.21,
+        "sparsification_percent": {
+            "points": {"0": 4.1, "10": 3.6, "20": 3.2, "30": 2.9},
+            "faces": {"0": 4.0, "10": 3.5, "20": 3.3, "30": None},
+        },
+        "auroc": 0.912,
+        "mean_confidence": None,
+        "brier": None,
+        "brier_constant": 0.1,
+    }
+    sure["accuracy"]["visibility"] = {"points": 680, "hidden": 68, "auroc": 0.987}
+    html, md = written(sure, plain)
+    for page in (Page(html).text, md):
+        for figure in ("52.2", "91.5", "3.21", "4.10, 3.60, 3.20, 2.90", "0.912", "0.987"):
+            assert figure in page
+        assert page.count("0.912") == 1
+    (row,) = [line for line in md.splitlines() if "0.987" in line]
+    assert row.startswith("| sure") and row.count("|") == 9
+
+
 def test_times_of_different_machines_are_told_with_the_machine(tmp_path, make_result):
     here, there = make_result(name="a", nme=3.0, p50=6.0), make_result(name="b", nme=5.0, p50=2.0)
     there["machine"]["cpu"] = "A board's"

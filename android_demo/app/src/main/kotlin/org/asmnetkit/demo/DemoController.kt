@@ -21,6 +21,7 @@ import org.asmnetkit.core.OneEuroFilter
 import org.asmnetkit.core.Picture
 import org.asmnetkit.core.RunningMean
 import org.asmnetkit.core.TurnedPicture
+import org.asmnetkit.core.Uncertainty
 import org.asmnetkit.core.YuvPicture
 import org.asmnetkit.core.copyArgb
 import org.asmnetkit.core.turned
@@ -216,9 +217,11 @@ class DemoController(
         val room = old?.takeIf { it.width == picture.width && it.height == picture.height }
             ?: Bitmap.createBitmap(picture.width, picture.height, Bitmap.Config.ARGB_8888)
         bitmaps[slot] = room
-        val steady = face?.let { filter.update(it.landmarks, Box.around(it.landmarks).longerSide, now() / 1000) }
+        val steady = face?.let {
+            filter.update(it.landmarks, Box.around(it.landmarks).longerSide, now() / 1000, it.sigma?.let(Uncertainty::trust))
+        }
         if (face == null) filter.reset()
-        val scene = Scene(bitmapOf(picture, room), camera.front, state.metadata?.scheme, steady, face?.pose, box)
+        val scene = Scene(bitmapOf(picture, room), camera.front, state.metadata?.scheme, steady, face?.pose, box, unsureOf(face))
         pending = true
         main.post {
             onScene(scene)
@@ -244,10 +247,19 @@ class DemoController(
                 }
             }
         }
-        val scene = Scene(bitmap, false, state.metadata?.scheme, face?.landmarks, face?.pose, box)
+        val scene = Scene(bitmap, false, state.metadata?.scheme, face?.landmarks, face?.pose, box, unsureOf(face))
         main.post { onScene(scene) }
         val mode = if (state.mode is Mode.ModelError) state.mode else Mode.Photo
         publish(state.copy(mode = mode, speed = speed(), pose = face?.pose, faceFound = face != null))
+    }
+
+    /** The points that are drawn hollow. */
+    private fun unsureOf(face: Face?): Set<Int> {
+        if (face == null || (face.sigma == null && face.visible == null)) return emptySet()
+        val side = Box.around(face.landmarks).longerSide
+        return (0 until face.landmarks.size / 2).filterTo(mutableSetOf()) {
+            Uncertainty.isUnsure(it, face.sigma, face.visible, side)
+        }
     }
 
     private fun bitmapOf(picture: Picture, into: Bitmap): Bitmap {

@@ -39,6 +39,7 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
     private val picturePaint = Paint(Paint.FILTER_BITMAP_FLAG)
     private val linePaint = stroke(Color.argb(200, 53, 199, 208), 1.5f)
     private val pointPaint = Paint(Paint.ANTI_ALIAS_FLAG).apply { color = Color.WHITE }
+    private val unsurePaint = stroke(Color.WHITE, 1f) // a ring: the model is not sure of it
     private val boxPaint = stroke(Color.argb(160, 255, 255, 255), 1f)
     private val axisPaints = listOf(Color.rgb(255, 82, 82), Color.rgb(105, 240, 118), Color.rgb(68, 138, 255)).map { stroke(it, 3f) }
 
@@ -52,7 +53,7 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
         canvas.drawBitmap(scene.bitmap, toView, picturePaint)
         scene.box?.let { canvas.drawBox(it, placement) }
         val landmarks = scene.landmarks ?: return
-        scene.scheme?.let { canvas.drawFace(landmarks, it, placement) }
+        scene.scheme?.let { canvas.drawFace(landmarks, it, placement, scene.unsure) }
         scene.pose?.let { canvas.drawAxes(it, landmarks, placement) }
     }
 
@@ -62,7 +63,7 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
         drawRect(minOf(x0, x1), placement.viewY(box.y0).toFloat(), maxOf(x0, x1), placement.viewY(box.y1).toFloat(), boxPaint)
     }
 
-    private fun Canvas.drawFace(landmarks: FloatArray, scheme: Scheme, placement: Placement) {
+    private fun Canvas.drawFace(landmarks: FloatArray, scheme: Scheme, placement: Placement, unsure: Set<Int>) {
         fun x(point: Int) = placement.viewX(landmarks[2 * point].toDouble()).toFloat()
         fun y(point: Int) = placement.viewY(landmarks[2 * point + 1].toDouble()).toFloat()
         for (part in scheme.parts) {
@@ -71,7 +72,13 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
             if (part.closed) path.close()
             drawPath(path, linePaint)
         }
-        for (point in 0 until scheme.points) drawCircle(x(point), y(point), 1.5f * pixelsPerDp, pointPaint)
+        for (point in 0 until scheme.points) {
+            if (point in unsure) {
+                drawCircle(x(point), y(point), 2.5f * pixelsPerDp, unsurePaint)
+            } else {
+                drawCircle(x(point), y(point), 1.5f * pixelsPerDp, pointPaint)
+            }
+        }
     }
 
     /** Red: the face's right side of the picture; green: its chin; blue: where the nose points. */

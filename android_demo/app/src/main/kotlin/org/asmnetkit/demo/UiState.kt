@@ -47,4 +47,6 @@ class Scene(
     val landmarks: FloatArray?,
     val pose: Pose?,
     val box: Box?,
+    /** Points that the model is not sure of, drawn hollow. */
+    val unsure: Set<Int> = emptySet(),
 )

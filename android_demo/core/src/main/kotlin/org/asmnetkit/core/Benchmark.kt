@@ -50,8 +50,17 @@ interface Device {
     fun disturbances(): List<String>
 }
 
-/** Measures a model; the result file's numbers. */
-class Benchmark(private val factory: EngineFactory, private val device: Device, private val appVersion: String) {
+/**
+ * Measures a model; the result file's numbers.
+ *
+ * @param nanoTime the clock, nanoseconds.
+ */
+class Benchmark(
+    private val factory: EngineFactory,
+    private val device: Device,
+    private val appVersion: String,
+    private val nanoTime: () -> Long = { System.nanoTime() },
+) {
     /**
      * Load the model, warm up, time runs, then time whole frames and compare an accelerator's outputs
      * with the CPU's; at the end run what [feed] holds.
@@ -68,9 +77,9 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
         onProgress: (Double) -> Unit,
     ): BenchmarkReport {
         val before = device.facts()
-        val started = System.nanoTime()
+        val started = nanoTime()
         return factory.open(model, request.backend).use { engine ->
-            val loadMs = ms(System.nanoTime() - started)
+            val loadMs = ms(nanoTime() - started)
             if (feed != null) expectInputs(engine, model, feed.inputs)
             val input = noise(engine.input)
             val outputs = engine.outputs.mapValues { it.value.allocate() }
@@ -78,9 +87,9 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
             val warmedUp = warmUp(request) { engine.run(input, outputs) }
 
             val cpuBefore = device.processCpuMs()
-            val wallBefore = System.nanoTime()
+            val wallBefore = nanoTime()
             val samples = timedRuns(request, onProgress) { engine.run(input, outputs) }
-            val busy = (device.processCpuMs() - cpuBefore) / max(ms(System.nanoTime() - wallBefore), 1e-9)
+            val busy = (device.processCpuMs() - cpuBefore) / max(ms(nanoTime() - wallBefore), 1e-9)
             val peak = device.peakRssBytes()
 
             val faceModel = FaceModel(model, engine)
@@ -157,10 +166,10 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
     private fun warmUp(request: BenchmarkRequest, run: () -> Unit): Int {
         if (request.warmupRuns == 0) return 0
         val times = ArrayList<Double>()
-        val started = System.nanoTime()
+        val started = nanoTime()
         while (true) {
             times += time(run)
-            val elapsedMs = ms(System.nanoTime() - started)
+            val elapsedMs = ms(nanoTime() - started)
             val enough = times.size >= request.warmupRuns && elapsedMs >= MIN_WARMUP_MS
             val settled = enough && (steady(times) || times.size >= MAX_WARMUP_FACTOR * request.warmupRuns)
             if (settled || elapsedMs > 1000 * request.maxSeconds) return times.size
@@ -169,11 +178,11 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
 
     private fun timedRuns(request: BenchmarkRequest, onProgress: (Double) -> Unit, run: () -> Unit): DoubleArray {
         val samples = ArrayList<Double>(request.runs)
-        val started = System.nanoTime()
+        val started = nanoTime()
         var told = started
         while (true) {
             samples += time(run)
-            val now = System.nanoTime()
+            val now = nanoTime()
             val seconds = (now - started) / 1e9
             val enough = samples.size >= request.runs && seconds >= request.minSeconds
             if (enough || seconds >= request.maxSeconds) return samples.toDoubleArray()
@@ -201,7 +210,7 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
     ) {
         val records = feed.inputs.records
         TensorFile.writeHeader(feed.outputs, engine.outputs.values.map(TensorKind::of), records)
-        var told = System.nanoTime()
+        var told = nanoTime()
         for (number in 0 until records) {
             input.rewind()
             input.put(feed.inputs.record(number))
@@ -211,17 +220,17 @@ class Benchmark(private val factory: EngineFactory, private val device: Device, 
                 raw.rewind()
                 feed.outputs.write(ByteArray(raw.remaining()).also { raw.get(it) })
             }
-            if (System.nanoTime() - told > TELL_EVERY_NS) {
+            if (nanoTime() - told > TELL_EVERY_NS) {
                 onProgress(number.toDouble() / records)
-                told = System.nanoTime()
+                told = nanoTime()
             }
         }
     }
 
     private inline fun time(run: () -> Unit): Double {
-        val started = System.nanoTime()
+        val started = nanoTime()
         run()
-        return ms(System.nanoTime() - started)
+        return ms(nanoTime() - started)
     }
 
     private fun median(frames: List<StageTimes>, stage: (StageTimes) -> Double): Double =

@@ -12,8 +12,19 @@ data class StageTimes(val preMs: Double, val invokeMs: Double, val postMs: Doubl
  *
  * @property landmarks x, y interleaved, pixels of the picture.
  * @property pose null for a model without that output.
+ * @property sigma standard deviation of each landmark per coordinate, pixels of the picture; null likewise.
+ * @property visible probability that each landmark can be seen; null likewise.
+ * @property confidence probability that the face's error (NME) is at most 8 %; null for a file that is not
+ * calibrated for it.
  */
-class Face(val landmarks: FloatArray, val pose: Pose?, val times: StageTimes)
+class Face(
+    val landmarks: FloatArray,
+    val pose: Pose?,
+    val times: StageTimes,
+    val sigma: FloatArray? = null,
+    val visible: FloatArray? = null,
+    val confidence: Double? = null,
+)
 
 /** The whole way of a frame: crop, convert, invoke, landmarks back in the picture. */
 class FaceModel(val file: ModelFile, private val engine: Engine) {
@@ -33,6 +44,12 @@ class FaceModel(val file: ModelFile, private val engine: Engine) {
         }
         val pose = engine.outputs["pose"]
         expect(pose == null || pose.elements == 3) { "expected 3 values in the output 'pose', got ${pose?.shape}" }
+        for (name in listOf("uncertainty", "visibility")) {
+            val output = engine.outputs[name]
+            expect(output == null || output.elements == metadata.landmarks) {
+                "expected ${metadata.landmarks} values in the output '$name', got ${output?.shape}"
+            }
+        }
     }
 
     /** Landmarks and pose of the face in [box]. @throws ModelException the runtime failed. */
@@ -45,8 +62,14 @@ class FaceModel(val file: ModelFile, private val engine: Engine) {
         val invoked = System.nanoTime()
         val landmarks = crop.toPicture(real("landmarks")!!)
         val pose = real("pose")?.let(Pose::ofOutput)
+        val sigma = real("uncertainty")?.let { Uncertainty.sigma(it, crop.side, metadata.calibration.factor) }
+        val visible = real("visibility")?.let(Uncertainty::visible)
+        val confidence = sigma?.let { known ->
+            metadata.calibration.confidence?.probability(Uncertainty.expectedNme(known, landmarks, metadata.scheme))
+        }
         val ended = System.nanoTime()
-        return Face(landmarks, pose, StageTimes(ms(ready - started), ms(invoked - ready), ms(ended - invoked)))
+        val times = StageTimes(ms(ready - started), ms(invoked - ready), ms(ended - invoked))
+        return Face(landmarks, pose, times, sigma, visible, confidence)
     }
 
     private fun real(name: String): FloatArray? = outputs[name]?.let { dequantize(it, engine.outputs.getValue(name)) }

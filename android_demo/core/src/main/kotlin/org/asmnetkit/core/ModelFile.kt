@@ -16,22 +16,26 @@ class ModelMetadata private constructor(
     val recipe: String,
     val hasPose: Boolean,
     val licence: String?,
+    /** Of its uncertainty; a factor of 1 and no confidence where it has none. */
+    val calibration: UncertaintyCalibration,
     /** The whole JSON object, for a benchmark's result. */
     val json: Map<String, Any?>,
 ) {
     val scheme: Scheme get() = Scheme.of(landmarks)!!
 
     companion object {
-        private const val SCHEMA_VERSION = 1L
+        private val SCHEMA_VERSIONS = 1L..2L // 2: the outputs uncertainty and visibility
         private const val LANDMARKS_UNIT = "fraction of crop side from centre"
         private const val POSE_UNIT = "degrees / 90"
+        private const val UNCERTAINTY_UNIT = "ln of the standard deviation in hundredths of the crop side"
+        private const val VISIBILITY_UNIT = "logit of the probability that the point can be seen"
 
         /** @throws ModelException a key is missing or of another type, version or convention. */
         fun of(json: Any?): ModelMetadata {
             val top = json.asObject("metadata")
             val version = top["schema_version"]
-            check(version == SCHEMA_VERSION) {
-                "expected metadata of schema version $SCHEMA_VERSION, got $version: use a newer app"
+            check(version is Long && version in SCHEMA_VERSIONS) {
+                "expected metadata of schema version $SCHEMA_VERSIONS, got $version: use a newer app"
             }
             val input = top["input"].asObject("metadata input")
             for ((key, expected) in mapOf("colour" to "RGB", "mean" to 128.0, "scale" to 128.0)) {
@@ -48,8 +52,11 @@ class ModelMetadata private constructor(
             check(outputs["landmarks"] == LANDMARKS_UNIT) {
                 "expected the output 'landmarks' as $LANDMARKS_UNIT, got ${outputs["landmarks"]}"
             }
-            check(outputs["pose"] == null || outputs["pose"] == POSE_UNIT) {
-                "expected the output 'pose' as $POSE_UNIT, got ${outputs["pose"]}"
+            val units = mapOf("pose" to POSE_UNIT, "uncertainty" to UNCERTAINTY_UNIT, "visibility" to VISIBILITY_UNIT)
+            for ((name, unit) in units) {
+                check(outputs[name] == null || outputs[name] == unit) {
+                    "expected the output '$name' as $unit, got ${outputs[name]}"
+                }
             }
             return ModelMetadata(
                 architecture = top.text("architecture"),
@@ -59,8 +66,20 @@ class ModelMetadata private constructor(
                 recipe = top.text("recipe"),
                 hasPose = outputs["pose"] != null,
                 licence = top["licence"] as? String,
+                calibration = top["calibration"]?.let(::calibrationOf) ?: UncertaintyCalibration(),
                 json = top,
             )
+        }
+
+        private fun calibrationOf(json: Any): UncertaintyCalibration {
+            val found = json.asObject("metadata calibration")
+            val factor = found["uncertainty"].asObject("metadata calibration.uncertainty").number("factor").toDouble()
+            check(factor > 0 && factor.isFinite()) { "expected a calibration factor above 0, got $factor" }
+            val confidence = found["confidence"]?.asObject("metadata calibration.confidence")?.let {
+                LogisticFit(it.number("intercept").toDouble(), it.number("slope").toDouble())
+            }
+            check(confidence == null || confidence.slope >= 0) { "expected a slope of at least 0, got ${confidence?.slope}" }
+            return UncertaintyCalibration(factor, confidence)
         }
 
         private const val MAX_INPUT_SIZE = 4096

@@ -23,8 +23,12 @@ class OneEuroFilter(
     private var speeds = DoubleArray(0)
     private var lastSeconds = 0.0
 
-    /** Filter one frame's values; a frame from the past, after a gap or of another length starts anew. */
-    fun update(measured: FloatArray, scale: Double, seconds: Double): FloatArray {
+    /**
+     * Filter one frame's values; a frame from the past, after a gap or of another length starts anew.
+     *
+     * @param trust of each point, whose x and y follow each other in [measured]: what the cut-off is multiplied by.
+     */
+    fun update(measured: FloatArray, scale: Double, seconds: Double, trust: DoubleArray? = null): FloatArray {
         val previous = values
         val elapsed = seconds - lastSeconds
         lastSeconds = seconds
@@ -37,7 +41,7 @@ class OneEuroFilter(
         for (i in measured.indices) {
             val speed = (measured[i] - previous[i]) / (scale * elapsed)
             speeds[i] += speedShare * (speed - speeds[i])
-            val valueShare = share(minCutoff + beta * abs(speeds[i]), elapsed)
+            val valueShare = share((trust?.get(i / 2) ?: 1.0) * (minCutoff + beta * abs(speeds[i])), elapsed)
             previous[i] += valueShare * (measured[i] - previous[i])
         }
         return FloatArray(measured.size) { previous[it].toFloat() }

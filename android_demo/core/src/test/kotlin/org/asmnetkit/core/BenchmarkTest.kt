@@ -50,6 +50,14 @@ class BenchmarkTest {
     private fun measured(request: BenchmarkRequest, factory: EngineFactory) =
         Benchmark(factory, NoPhone, "0.1.0").measure(request, model, "2026-01-01T00:00:00Z") {}
 
+    /** What is measured of an engine whose n-th run takes [runMs] of n, by a clock that nothing else moves. */
+    private fun timed(request: BenchmarkRequest, runMs: (Int) -> Long): BenchmarkReport {
+        var runs = 0
+        var now = 0L
+        val factory = EngineFactory { _, backend -> Still(backend, 0.5f) { now += 1_000_000 * runMs(runs++) } }
+        return Benchmark(factory, NoPhone, "0.1.0", nanoTime = { now }).measure(request, model, "2026-01-01T00:00:00Z") {}
+    }
+
     @Test
     fun `an accelerator's landmarks are compared with the CPU's`() {
         val apart = EngineFactory { _, backend -> Still(backend, if (backend.accelerator == Accelerator.GPU) 0.51f else 0.5f) }
@@ -72,19 +80,17 @@ class BenchmarkTest {
         assertTrue(report.warnings.any { "last bit" in it })
     }
 
-    /** How often an engine runs to warm up, at least ten times, when its n-th run takes [pauseMs] of n. */
-    private fun warmupRuns(pauseMs: (Int) -> Long): Int {
-        var runs = 0
+    /** How often an engine runs to warm up, at least ten times, when its n-th run takes [runMs] of n. */
+    private fun warmupRuns(runMs: (Int) -> Long): Int {
         val asked = BenchmarkRequest("run-1", model.name, Backend(Accelerator.CPU, 1), warmupRuns = 10, runs = 1, minSeconds = 0.0)
-        val report = measured(asked) { _, backend -> Still(backend, 0.5f) { Thread.sleep(pauseMs(runs++)) } }
-        return report.protocol.warmupRuns
+        return timed(asked, runMs).protocol.warmupRuns
     }
 
     @Test
     fun `the warm-up goes on until the times are steady, and not for ever`() {
-        // The first run is timed by itself and the frames after these runs are not to take long.
-        assertEquals(10, warmupRuns { if (it in 1..10) 30 else 0 })
-        assertEquals(50, warmupRuns { if (it in 1..50) 4L shl ((it - 1) / 10) else 0 }) // ten runs take twice the last ten
+        // The first run is timed by itself.
+        assertEquals(10, warmupRuns { 30 })
+        assertEquals(50, warmupRuns { 4L shl ((it - 1) / 10) }) // ten runs take twice the last ten
     }
 
     @Test
@@ -92,10 +98,9 @@ class BenchmarkTest {
         val asked = BenchmarkRequest(
             "run-1", model.name, Backend(Accelerator.CPU, 1), warmupRuns = 0, runs = 1000, minSeconds = 0.0, maxSeconds = 0.1,
         )
-        val report = measured(asked) { _, backend -> Still(backend, 0.5f) { Thread.sleep(20) } }
-        // Each run takes 20 ms at least: the sixth would start after 0.1 s.
-        assertTrue(report.timings.invoke.size in 1..5) { "${report.timings.invoke.size} runs" }
-        assertTrue(report.warnings.any { it == "stopped after 0 s with ${report.timings.invoke.size} of 1000 runs" }) { "${report.warnings}" }
+        val report = timed(asked) { 20 }
+        assertEquals(List(5) { 20.0 }, report.timings.invoke.toList()) // the sixth would start after 0.1 s
+        assertTrue("stopped after 0 s with 5 of 1000 runs" in report.warnings) { "${report.warnings}" }
     }
 
     @Test

@@ -27,6 +27,7 @@ class ModelFileTest {
         assertEquals(1.25, file.metadata.cropScale)
         assertEquals("Größe: example ✓", file.metadata.licence)
         assertTrue(file.metadata.hasPose)
+        assertEquals(UncertaintyCalibration(1.25, LogisticFit(-4.0, 2.0)), file.metadata.calibration)
         assertEquals(golden["operators"].int, file.totalOps)
     }
 
@@ -64,7 +65,8 @@ class ModelFileTest {
         changed() // as it is, it is fine
         val input = mapOf("size" to 112L, "colour" to "RGB", "mean" to 128L, "scale" to 128L)
         for (change in listOf(
-            "schema_version" to 2L,
+            "schema_version" to 3L,
+            "schema_version" to "2",
             "landmarks" to 5L,
             "landmarks" to "68",
             "input" to null,
@@ -74,10 +76,21 @@ class ModelFileTest {
             "crop" to mapOf("scale" to 0.0),
             "outputs" to mapOf("pose" to "degrees / 90"),
             "outputs" to mapOf("landmarks" to "pixels"),
+            "outputs" to mapOf("landmarks" to "fraction of crop side from centre", "uncertainty" to "pixels"),
+            "calibration" to 1L,
+            "calibration" to mapOf("uncertainty" to mapOf("factor" to 0.0)),
+            "calibration" to mapOf("uncertainty" to mapOf("factor" to 1.0), "confidence" to mapOf("slope" to 1.0)),
             "architecture" to null,
         )) {
             assertThrows(ModelException::class.java, { changed(change) }) { "accepted $change" }
         }
+    }
+
+    @Test
+    fun `a model of the first version, without uncertainty, is fine`() {
+        val plain = mapOf("landmarks" to "fraction of crop side from centre", "pose" to "degrees / 90")
+        val metadata = changed("schema_version" to 1L, "outputs" to plain, "calibration" to null)
+        assertEquals(UncertaintyCalibration(1.0, null), metadata.calibration)
     }
 
     @Test

@@ -23,6 +23,19 @@ class OneEuroFilterTest {
     }
 
     @Test
+    fun `a point that is trusted half is followed with half the cut-off`() {
+        val filter = OneEuroFilter(minCutoff = 4.0, beta = 0.0)
+        val slower = OneEuroFilter(minCutoff = 2.0, beta = 0.0)
+        for ((i, value) in listOf(0f, 1f, 0.5f).withIndex()) {
+            val found = filter.update(floatArrayOf(value, value, value, value), 1.0, i / 30.0, doubleArrayOf(0.5, 1.0))
+            val expected = slower.update(floatArrayOf(value), 1.0, i / 30.0)[0]
+            assertEquals(expected, found[0], 1e-6f)
+            assertEquals(expected, found[1], 1e-6f) // y of the same point
+            assertTrue(i == 0 || found[2] != expected)
+        }
+    }
+
+    @Test
     fun `a trembling point trembles less`() {
         val filter = OneEuroFilter()
         val noise = List(300) { 50f + if (it % 2 == 0) 0.5f else -0.5f }

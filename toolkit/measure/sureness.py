@@ -1,0 +1,259 @@
+"""How right a model is about how sure it is: of each landmark, of each face, of what can be seen.
+
+*Coverage*: the share of the labelled points that lie within the circle that should hold 50 or 90 %
+of them. *Sharpness*: the mean sigma; of two models with the right coverage the sharper one knows
+more. *Sparsification*: the mean error of what is left when the least sure points, or faces, are
+dropped (Ilg et al., "Uncertainty estimates and multi-hypotheses networks for optical flow", ECCV
+2018). *AUROC*: how often a face that failed, or a point that is hidden, is less sure, or less
+visible, than one that did not, or is not.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.face.logistic_fit import LIMIT_PERCENT
+from asmnet_kit.face.metrics import mean_nme
+from asmnet_kit.face.plausibility import auroc
+from asmnet_kit.face.predictor import Prediction
+from asmnet_kit.face.schemes import Scheme
+from asmnet_kit.face.uncertainty import expected_nme, radius
+
+LEVELS = (50, 90)  # percent of the points that a circle should hold
+DROPPED = (0, 10, 20, 30)  # percent, the least sure
+CURVE = tuple(range(0, 91, 5))  # percent dropped, for the plot
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class SureFaces:
+    """What a model said of B faces with N points each, beside the truth; NaN where unknown.
+
+    Attributes:
+        distance: float64 [B, N], of each point from its label, pixels.
+        sigma: [B, N], pixels; all NaN for a model without an uncertainty.
+        eyes: [B], between the labelled outer eye corners, pixels.
+        expected: [B], ``uncertainty.expected_nme``.
+        confidence: [B], of the face; all NaN for a file that is not calibrated.
+        seen: [B, N], what the data says: 1 seen, 0 hidden.
+        visible: [B, N], the model's probability; all NaN for a model without that output.
+    """
+
+    distance: Array
+    sigma: Array
+    eyes: Array
+    expected: Array
+    confidence: Array
+    seen: Array
+    visible: Array
+
+    @classmethod
+    def of(
+        cls,
+        predicted: Prediction,
+        landmarks: NDArray[np.floating],
+        truth: NDArray[np.floating],
+        *,
+        crop_sides: NDArray[np.floating],
+        seen: NDArray[np.floating],
+        scheme: Scheme,
+    ) -> "SureFaces":
+        """Compare a batch with its truth.
+
+        Args:
+            landmarks, truth: [B, N, 2], pixels of the picture; NaN = no label.
+            crop_sides: [B], pixels of the picture.
+            seen: [B, N], as in the class.
+        """
+        first, second = scheme.outer_eye_corners
+        unknown = np.full(truth.shape[:2], np.nan)
+        sigma = unknown if predicted.sigma is None else predicted.sigma * crop_sides[:, None]
+        confidence = predicted.confidence
+        return cls(
+            distance=np.linalg.norm(np.asarray(landmarks - truth, np.float64), axis=-1),
+            sigma=np.asarray(sigma, np.float64),
+            eyes=np.linalg.norm(np.asarray(truth[:, first] - truth[:, second], np.float64), axis=1),
+            expected=expected_nme(sigma, landmarks, scheme),
+            confidence=unknown[:, 0] if confidence is None else confidence.astype(np.float64),
+            seen=np.asarray(seen, np.float64),
+            visible=unknown if predicted.visible is None else predicted.visible.astype(np.float64),
+        )
+
+    @classmethod
+    def joined(cls, parts: list["SureFaces"]) -> "SureFaces":
+        """Batches as one."""
+        return cls(
+            **{
+                field.name: np.concatenate([getattr(part, field.name) for part in parts])
+                for field in fields(cls)
+            }
+        )
+
+    def chosen(self, members: NDArray[np.bool_]) -> "SureFaces":
+        """Those of the faces, bool [B]."""
+        return type(self)(**{f.name: getattr(self, f.name)[members] for f in fields(self)})
+
+    @property
+    def has_sigma(self) -> bool:
+        """Whether the model says how sure it is."""
+        return bool(np.isfinite(self.sigma).any())
+
+
+@dataclass(frozen=True)
+class Sureness:
+    """Figures over some faces; None where there was nothing to measure.
+
+    Attributes:
+        points: labelled, of which coverage is.
+        coverage_percent: level in percent -> percent of the points within that circle.
+        coverage_by_part_percent: part of the face -> the same.
+        sharpness_percent: mean sigma, percent of the distance between the outer eye corners.
+        points_percent: percent of the least sure points that are dropped -> mean error of the
+            others, percent of the eye distance, all faces' points together.
+        faces_percent: percent of the least sure faces that are dropped -> mean NME of the others.
+        auroc: for an NME above 8 %, by the NME that the sigmas let expect.
+        mean_confidence: for a calibrated file comparable with the share of faces within 8 %.
+        brier, brier_constant: of the confidence, and of somebody who knows only how many fail.
+    """
+
+    points: int
+    coverage_percent: dict[int, float]
+    coverage_by_part_percent: dict[str, dict[int, float]]
+    sharpness_percent: float | None
+    points_percent: dict[int, float | None]
+    faces_percent: dict[int, float | None]
+    auroc: float | None
+    mean_confidence: float | None
+    brier: float | None
+    brier_constant: float | None
+
+    @classmethod
+    def of(cls, faces: SureFaces, nme: Array, scheme: Scheme) -> "Sureness | None":
+        """Measure faces; None where the model does not say how sure it is, or no point has a label.
+
+        Args:
+            nme: [B], percent; NaN without both eye corners.
+        """
+        labelled = np.isfinite(faces.distance) & np.isfinite(faces.sigma)
+        if not labelled.any():
+            return None
+        ratio = np.where(labelled, faces.distance / faces.sigma, np.nan)
+        error, size = _in_eye_distances(faces)
+        known = ~np.isnan(nme)
+        failed = np.asarray(nme[known] > LIMIT_PERCENT)
+        confidence = faces.confidence[known]
+        judged = len(confidence) > 0 and bool(np.isfinite(confidence).all())
+        return cls(
+            points=int(labelled.sum()),
+            coverage_percent=_coverage(ratio),
+            coverage_by_part_percent={
+                part: _coverage(ratio[:, list(indices)])
+                for part, indices in scheme.parts.items()
+                if labelled[:, list(indices)].any()
+            },
+            sharpness_percent=float(size.mean()) if len(size) else None,
+            points_percent={share: _kept(error, size, share) for share in DROPPED},
+            faces_percent={
+                share: _kept(nme[known], faces.expected[known], share) for share in DROPPED
+            },
+            auroc=auroc(faces.expected[known], failed),
+            mean_confidence=float(confidence.mean()) if judged else None,
+            brier=float(((confidence - ~failed) ** 2).mean()) if judged else None,
+            brier_constant=float(failed.mean() * (1 - failed.mean())) if len(failed) else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, numbers of percent as text keys."""
+        return {
+            "points": self.points,
+            "coverage_percent": _text_keys(self.coverage_percent),
+            "coverage_by_part_percent": {
+                part: _text_keys(levels) for part, levels in self.coverage_by_part_percent.items()
+            },
+            "sharpness_percent": self.sharpness_percent,
+            "sparsification_percent": {
+                "points": _text_keys(self.points_percent),
+                "faces": _text_keys(self.faces_percent),
+            },
+            "auroc": self.auroc,
+            "mean_confidence": self.mean_confidence,
+            "brier": self.brier,
+            "brier_constant": self.brier_constant,
+        }
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """How well hidden points are told from those that can be seen.
+
+    Attributes:
+        points, hidden: of which the data says whether they can be seen, and of them hidden.
+        auroc: how often a hidden point has the lower probability; None without both kinds.
+    """
+
+    points: int
+    hidden: int
+    auroc: float | None
+
+    @classmethod
+    def of(cls, faces: SureFaces) -> "Visibility | None":
+        """Measure faces; None where the model, or the data, says nothing."""
+        known = np.isfinite(faces.seen) & np.isfinite(faces.visible)
+        if not known.any():
+            return None
+        hidden = faces.seen[known] == 0
+        return cls(int(known.sum()), int(hidden.sum()), auroc(-faces.visible[known], hidden))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"points": self.points, "hidden": self.hidden, "auroc": self.auroc}
+
+
+def sparsification(faces: SureFaces, nme: Array) -> dict[str, dict[str, list[float | None]]]:
+    """Curves over ``CURVE``: ``points`` and ``faces``, each by sigma and by the true error.
+
+    The latter, of somebody who knows the errors, is as low as a curve can be.
+
+    Args:
+        nme: [B], percent; NaN without both eye corners.
+    """
+    error, size = _in_eye_distances(faces)
+    known = ~np.isnan(nme)
+    return {
+        "points": {
+            "by sigma": [_kept(error, size, share) for share in CURVE],
+            "by the true error": [_kept(error, error, share) for share in CURVE],
+        },
+        "faces": {
+            "by sigma": [_kept(nme[known], faces.expected[known], share) for share in CURVE],
+            "by the true error": [_kept(nme[known], nme[known], share) for share in CURVE],
+        },
+    }
+
+
+def _in_eye_distances(faces: SureFaces) -> tuple[Array, Array]:
+    """Errors and sigmas [K] of the labelled points of faces with an eye distance, percent of it."""
+    eyes = np.where(faces.eyes > 0, faces.eyes, np.nan)[:, None]
+    error, size = 100 * faces.distance / eyes, 100 * faces.sigma / eyes
+    known = np.isfinite(error) & np.isfinite(size)
+    return error[known], size[known]
+
+
+def _coverage(ratio: Array) -> dict[int, float]:
+    """Level -> percent of the known ratios, distance / sigma, within its circle."""
+    known = ratio[np.isfinite(ratio)]
+    return {level: float(100 * (known <= radius(level / 100)).mean()) for level in LEVELS}
+
+
+def _kept(error: Array, unsure: Array, dropped_percent: int) -> float | None:
+    """The mean error without the share that is the least sure; ties go by their order."""
+    keep = len(error) - round(len(error) * dropped_percent / 100)
+    if not keep:
+        return None
+    return mean_nme(error[np.argsort(unsure, kind="stable")[:keep]])
+
+
+def _text_keys(values: dict[int, Any]) -> dict[str, Any]:
+    return {str(key): value for key, value in values.items()}
