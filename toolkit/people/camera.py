@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.face.crop import CROP_SCALE
-from asmnet_kit.face.pose import rotation_matrix
+from asmnet_kit.face.pose import angles, rotation_matrix
 from asmnet_kit.people.camera_settings import DEFAULT_CAMERA, CameraSettings
 
 Array = NDArray[np.float32]
@@ -94,6 +94,12 @@ class Camera:
             from_middle *= 1 + np.float32(self.lens) * np.minimum(radius, 4)
             found[:, :2] = from_middle * np.float32(self.size / 2) + middle
         return found
+
+    @property
+    def turn(self) -> tuple[float, float]:
+        """Yaw and pitch of the head, degrees."""
+        yaw, pitch, _ = angles(self.rotation.astype(np.float64))
+        return yaw, pitch
 
     @property
     def tilt(self) -> float:

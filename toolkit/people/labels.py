@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.face.schemes import SCHEME_68
 from asmnet_kit.people.assets import Strands, load
-from asmnet_kit.people.placement import offsets_68, offsets_98
+from asmnet_kit.people.placement import in_head, offsets_68, offsets_98, turns_68
 
 Array = NDArray[np.float32]
 Project = Callable[[Array], Array]  # points [N, 3] of the head to [N, 3]: x, y pixels and depth
@@ -64,9 +64,18 @@ class HeadPoints:
     lids: Array
     parallels: Array
 
-    def as_marked(self) -> "HeadPoints":
-        """Where annotators put them: moved by the table of ``placement``."""
+    def as_marked(self, turned: tuple[float, float] | None = None) -> "HeadPoints":
+        """Where annotators put them: moved by the tables of ``placement``.
+
+        Args:
+            turned: yaw and pitch in degrees, of a head that is marked in its picture; None for the
+                places on the head itself (3-D convention).
+        """
         offsets68, offsets98 = _offsets()
+        if turned is not None:
+            by_turn = in_head(turns_68(SCHEME_68.mirror, *turned), *turned)
+            offsets68 = offsets68 + by_turn
+            offsets98 = offsets98 + offsets_98(by_turn, IN_68, OF_98)
         return HeadPoints(
             self.all98 + offsets98,
             self.lids + offsets68[LIDS_68],

@@ -239,6 +239,11 @@ def _small(points: Array) -> Array:
     return np.asarray((points + np.float32(0.5)) / OVERSAMPLING - np.float32(0.5), np.float32)
 
 
+def _pixels(camera: Camera, points: Array) -> Array:
+    """Points [..., 3] of the head as x, y pixels and depth: [N, 3]."""
+    return camera.pixels(camera.turned(points.reshape(-1, 3)))
+
+
 class _Labels:
     """Landmarks in the drawing: x, y pixels and depth mm; ``flat`` by the visible contour."""
 
@@ -249,14 +254,12 @@ class _Labels:
         self.camera = camera = framed(camera, camera.turned(body.points.all98), rng, settings)
         points = body.points.as_marked()
         self.deep98 = camera.pixels(camera.turned(points.all98))
-        lids = camera.pixels(camera.turned(points.lids.reshape(-1, 3)))
-        self.deep68 = points_68(self.deep98, lids)
-        parallels = camera.pixels(camera.turned(points.parallels.reshape(-1, 3)))
-        shape = points.parallels.shape
-        contour = visible_contour(parallels.reshape(shape)[..., :2], camera.tilt)
-        self.flat98 = self.deep98.copy()
-        self.flat98[:JAW, :2] = contour
-        self.flat68 = points_68(self.flat98, lids)
+        self.deep68 = points_68(self.deep98, _pixels(camera, points.lids))
+        points = body.points.as_marked(camera.turn)
+        contour = _pixels(camera, points.parallels)[:, :2].reshape(*points.parallels.shape[:3], 2)
+        self.flat98 = camera.pixels(camera.turned(points.all98))
+        self.flat98[:JAW, :2] = visible_contour(contour, camera.tilt)
+        self.flat68 = points_68(self.flat98, _pixels(camera, points.lids))
 
     def in_pixels(self, deep: Array) -> Array:
         found: Array = deep.copy()
