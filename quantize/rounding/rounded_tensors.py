@@ -28,6 +28,9 @@ _RESCALING = (L.ReLU, L.Add, L.Concatenate, L.GlobalAveragePooling2D, L.AverageP
 _FUSES_RELU = (L.Conv2D, L.DepthwiseConv2D, L.Dense, L.Add)
 
 
+LANDMARKS = "landmarks"  # the output
+
+
 class RoundedTensors(QuantizeConfig):  # type: ignore[misc]
     """Which tensors of one layer are rounded: its kernel, its output, both or none.
 
@@ -37,7 +40,8 @@ class RoundedTensors(QuantizeConfig):  # type: ignore[misc]
         output: whether the output is rounded.
         linear: whether the output is what the model says, or a part of the sum: nothing bounds it
             and nothing can make up for what is cut off. An average of the batches' extremes would
-            cut off every batch's farthest: the turn of profiles, which few faces have.
+            cut off every batch's farthest: the turn of profiles, which few faces have. (Landmarks
+            that lie so far out are not in the crop; the others need the finer steps.)
         switchable: whether the rounding can be turned off; see ``switch``.
     """
 
@@ -106,7 +110,7 @@ def rounded_tensors(model: tf_keras.Model) -> dict[str, RoundedTensors]:
         for layer in model.layers
         if not isinstance(layer, L.InputLayer)
     }
-    for name in _linear_ends(model, outputs):
+    for name in _linear_ends(model, [name for name in outputs if name != LANDMARKS]):
         tensors[name].linear = True
     return tensors
 
