@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asmnet_kit.base.console import counted
 from asmnet_kit.base.errors import KitError
 from asmnet_kit.benchmarks.protocol import OnProgress, Request
 from asmnet_kit.benchmarks.runner import (
@@ -94,6 +95,7 @@ class Batch:
             result["warnings"].append(f"accuracy not measured: {accuracy}")
         else:
             result |= accuracy
+            result["warnings"] += _unread(accuracy["accuracy"])
             warn_of_same_bits(result, load_target(request.target))
 
     def _write(self, result: Result) -> None:
@@ -101,3 +103,12 @@ class Batch:
             path = self.out / result_file_name(result, taken={p.name for p in self.written})
             save_result(path, result)
             self.written[path] = result
+
+
+def _unread(accuracy: dict[str, Any]) -> list[str]:
+    """A warning where pictures were left out of the accuracy."""
+    problems = accuracy["problems"]
+    if not problems:
+        return []
+    first = f"{problems[0]['name']}: {problems[0]['reason']}"
+    return [f"{counted(len(problems), 'face')} left out of the accuracy, first {first}"]

@@ -5,7 +5,6 @@ the kit, and what is measured is how far its outputs are from the float model's.
 """
 
 import hashlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
-from asmnet_kit.base.files import require_exists, write_bytes
+from asmnet_kit.base.files import require_exists, temporary_folder, write_bytes
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.pictures import Image, read_image
@@ -116,8 +115,8 @@ def quantize_regression(
         verify_w8a8(content)
     target = out / f"{path.stem}_{recipe.name}.tflite"
     seen = pictures[:MEASURED_PICTURES]
-    with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as folder:
-        unwritten = Path(folder) / target.name
+    with temporary_folder() as folder:
+        unwritten = folder / target.name
         unwritten.write_bytes(content)
         differences = _compare(_float_outputs(model, seen), _file_outputs(unwritten, seen))
         audit = audit_model(unwritten, crops=seen if recipe.calibrates else None)

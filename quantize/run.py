@@ -1,7 +1,6 @@
 """From a float model to one .tflite: data, conversion, accuracy before and after, the file."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import tf_keras
 from asmnet_kit import __version__
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import GateError
-from asmnet_kit.base.files import write_bytes
+from asmnet_kit.base.files import temporary_folder, write_bytes
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.measure.drift import PixelDrift, Recorder
@@ -361,8 +360,8 @@ def _measure(
     """
     float_predictor = Recorder(source.predictor)
     before = evaluate(float_predictor, faces)
-    with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as folder:
-        path = Path(folder) / name
+    with temporary_folder() as folder:
+        path = folder / name
         path.write_bytes(content)
         predictor = Recorder(TflitePredictor(path, threads=all_threads()))
         after = evaluate(predictor, faces)

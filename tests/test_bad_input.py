@@ -25,6 +25,7 @@ from click.testing import CliRunner, Result
 from asmnet_kit.base.errors import KitError
 from asmnet_kit.base.files import replacing
 from asmnet_kit.cli import main
+from asmnet_kit.datasets.tfrecord import record_spans
 from disks import largest_file
 from wording import SETTINGS_STAY, TRUNCATED_JPEG
 
@@ -126,14 +127,90 @@ def test_a_bad_file_is_named_with_its_reason(damage: str, folder_of: Callable[..
     assert reason in result.stdout
 
 
-def test_one_bad_file_among_many_is_left_out_and_told(
-    folder_of: Callable[..., Path], make_tflite: Callable[..., Path]
+def _unfetched(picture: Path) -> None:
+    """A broken link, as git-annex and datalad leave pictures that were not fetched."""
+    picture.unlink()
+    picture.symlink_to(picture.parent / "nowhere.jpg")
+
+
+# Every stage that decodes the pictures of a data set, beside train and quantize.
+READ_PICTURES = {
+    "evaluate": "evaluate {model} --json",
+    "audit": "audit {model} --faces 24 --json",
+    "parity": "parity {model} --faces 24 --json",
+    "offsets": "data offsets --model {model} --json --max-offset 100",
+    "teacher": "data teacher --model {model} --json --out {out}.npz",
+    "prepare": "data prepare --out {out}",
+    "benchmark": "benchmark {model} --target cpu --runs 1 --warmup 0 --seconds 0 --out {out}",
+}
+
+
+def _reading(stage: str, folder: Path, model: Path, out: Path) -> Result:
+    words = [word.format(model=model, out=out) for word in READ_PICTURES[stage].split()]
+    return kit(*words, "--data", folder, "--format", "300w")
+
+
+@pytest.mark.parametrize("stage", READ_PICTURES)
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [SPOILERS["a truncated JPEG"], (_unfetched, "No such file or directory")],
+    ids=["truncated", "unfetched"],
+)
+def test_one_bad_picture_among_many_is_left_out_and_told(
+    stage: str,
+    spoil: Callable[[Path], None],
+    reason: str,
+    folder_of: Callable[..., Path],
+    make_tflite: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
-    folder = folder_of(SPOILERS["a truncated JPEG"][0], count=24)
-    result = kit("evaluate", make_tflite(), "--data", folder, "--format", "300w", "--json")
+    """Nor does it make a warning or a hint part of the JSON on stdout."""
+    result = _reading(stage, folder_of(spoil, count=24), make_tflite(), tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["faces"] == 23  # stdout is JSON and nothing else
-    assert TRUNCATED_JPEG in result.stderr
+    assert reason in result.stderr
+    if "--json" in READ_PICTURES[stage]:
+        report = json.loads(result.stdout)
+        assert report.get("faces", 23) == 23
+
+
+@pytest.mark.parametrize("stage", READ_PICTURES)
+def test_too_many_bad_pictures_end_the_command(
+    stage: str, folder_of: Callable[..., Path], make_tflite: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = folder_of(SPOILERS["a truncated JPEG"][0])
+    result = _reading(stage, folder, make_tflite(), tmp_path / "out")
+    refused(result, 1, "1 of 4 pictures cannot be used, more than 5%", TRUNCATED_JPEG)
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_a_flipped_bit_in_a_shard_costs_its_face_and_is_named(
+    folder_of: Callable[..., Path], make_tflite: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Even where it is in a landmark, which no decoder would notice."""
+    shards = tmp_path / "shards"
+    source = ("--data", folder_of(count=24), "--format", "300w")
+    assert kit("data", "prepare", *source, "--out", shards).exit_code == 0
+    (shard,) = shards.glob("*.tfrecord")
+    content = bytearray(shard.read_bytes())
+    spans = list(record_spans(shard, bytes(content)))
+    landmark = bytes(content).index(b"landmarks", spans[3].offset) + 40
+    assert landmark < spans[4].offset
+    content[landmark] ^= 0x40
+    shard.write_bytes(content)
+    data = ("--data", shards, "--format", "records")
+    inspected = kit("data", "inspect", *data)
+    assert inspected.exit_code == 0, inspected.output
+    named = f"{shard.name}, record 3: damaged: the checksum of its data does not match"
+    assert named in inspected.stdout
+    measured = kit("evaluate", make_tflite(), *data, "--json")
+    assert json.loads(measured.stdout)["faces"] == 23
+    assert "1 bad files left out" in measured.stderr
+    for span in spans[5:8]:
+        content[span.offset + 9] ^= 0x01
+    shard.write_bytes(content)
+    refused(kit("evaluate", make_tflite(), *data), 1, "4 of 24 faces are unusable", named)
+    prepared = kit("data", "prepare", *source, "--out", shards)
+    refused(prepared, 1, f"{shard.name}, record 3: damaged", "run data prepare again")
 
 
 def test_quantize_leaves_out_a_bad_picture_as_train_does(

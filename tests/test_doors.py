@@ -24,7 +24,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from asmnet_kit.base.errors import DatasetError, KitError, ModelError
-from asmnet_kit.base.files import leftovers, write_text
+from asmnet_kit.base.files import leftovers, temporary_folder, write_text
 from asmnet_kit.base.kinds import kind_of
 from asmnet_kit.base.model_kind import check_keras
 from asmnet_kit.base.npz import read_npz
@@ -43,6 +43,7 @@ from asmnet_kit.tflite.runtime import open_runtime
 from asmnet_kit.training.fit.checkpoints import Checkpoints, TrainingState
 from asmnet_kit.training.manifest import read_manifest
 
+ROOT = Path(__file__).parents[1]
 MODEL = "asmnet_nano_synthetic"
 SIZE = 96
 FACE = ((generic_reference(68) * 0.8 + 0.5) * SIZE).astype(np.float32)  # inside SIZE x SIZE
@@ -443,6 +444,60 @@ def test_a_deep_recipe_is_one_line(faces: Path, tmp_path: Path) -> None:
 # Labels and their pictures --------------------------------------------------------------------
 
 
+def test_of_two_pictures_of_one_name_the_usual_one_is_read_or_both_are_named(faces: Path) -> None:
+    (faces / "f00.png").write_bytes(encoded(".png"))
+    (faces / "f01.tif").write_bytes(encoded(".tif"))  # as an editor's working copy
+    assert reasons(faces) == {
+        "f00.pts": "f00.jpg and f00.png are beside it: keep the one it belongs to"
+    }
+    assert "f01.jpg" in {face.name for face in load_dataset(faces, "300w").faces}
+
+
+def test_a_pose_that_is_no_number_is_a_problem_of_its_file(tmp_path: Path) -> None:
+    write_faces(tmp_path / "faces", DRAWN, count=24, seed=0, size=32)
+    poses = tmp_path / "faces" / "train" / "pose.csv"
+    lines = poses.read_text().splitlines()
+    lines[1] = lines[1].rpartition(",")[0] + ",north"
+    poses.write_text("\n".join(lines))
+    report = inspect(tmp_path / "faces", "synthetic")
+    (problem,) = report["problems"]
+    assert problem["name"] == "train/pose.csv"
+    assert "line 2: expected three angles" in problem["reason"]
+    assert report["faces"] == 24
+
+
+def test_a_table_without_labels_says_how_to_name_the_one_that_has_them(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(encoded())
+    (tmp_path / "results.csv").write_text("name,score\na.jpg,0.5\n")
+    shown = kit("data", "inspect", "--data", tmp_path, "--format", "csv")
+    refused(shown, 1, "results.csv: expected the columns x0, y0", "--data LABELS.csv")
+
+
+def test_no_training_is_advised_without_a_face(faces: Path) -> None:
+    for path in faces.glob("*.pts"):
+        path.write_text("")
+    shown = kit("data", "inspect", "--data", faces, "--format", "300w", "--max-bad-share", 1)
+    assert shown.exit_code == 0, shown.output
+    assert shown.stderr.endswith("0 usable faces.\n") and "Next:" not in shown.output
+
+
+def test_parity_with_a_model_that_predicts_nan_is_a_row(
+    make_tflite: Callable[..., Path], faces: Path
+) -> None:
+    model = make_tflite()
+    bias = generic_reference(68).astype("<f4").tobytes()
+    content = model.read_bytes()
+    assert content.count(bias) == 1
+    model.write_bytes(content.replace(bias[:4], np.float32(np.nan).tobytes()))
+    data = ("--data", faces, "--format", "300w", "--faces", 2)
+    refused(kit("parity", model, *data), 1, "it predicts NaN or infinity. Do not ship for it")
+    shown = kit("parity", model, *data, "--json")
+    assert shown.exit_code == 1
+    row = json.loads(shown.stdout)["rows"][0]
+    assert row["problem"] == "it predicts NaN or infinity"
+    assert row["agrees"] is False and row["mean_px"] is None
+
+
 def test_labels_that_cannot_be_a_faces_are_named(faces: Path) -> None:
     far, beyond = FACE.copy(), FACE.astype(np.float64)
     far[30], beyond[30] = (5000, 5000), (1e39, 1e39)
@@ -700,6 +755,51 @@ def test_what_a_killed_process_left_goes_when_the_file_is_written_again(tmp_path
     running.write_text("another process is writing")
     write_text(tmp_path / "r.json", "{}")
     assert leftovers(tmp_path) == [running]
+
+
+HOLDER = """
+import sys
+from asmnet_kit.base.files import temporary_folder
+with temporary_folder() as folder:
+    (folder / "model.tflite").write_bytes(bytes(1000))
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_killed_processes_left_in_tmpdir_goes_with_the_next_command_that_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what processes that run have there, nor what has another name."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "asmnet_kit_notes").mkdir()
+    holders = [
+        subprocess.Popen(
+            [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    killed, running = (Path((holder.stdout or sys.stdin).readline().strip()) for holder in holders)
+    holders[0].kill()
+    holders[0].wait()
+    assert killed.exists() and running.exists()
+    with temporary_folder() as own:
+        assert set(tmp_path.iterdir()) == {own, running, tmp_path / "asmnet_kit_notes"}
+    holders[1].communicate("")
+    assert [path.name for path in tmp_path.iterdir()] == ["asmnet_kit_notes"]
+
+
+def test_one_place_makes_temporary_folders() -> None:
+    """Else what a killed process leaves would stay."""
+    makers = {
+        str(path.relative_to(ROOT))
+        for folder in ("toolkit", "training", "quantize", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        if "studies" not in path.parts
+        and re.search(r"TemporaryDirectory|mkdtemp|NamedTemporaryFile", path.read_text())
+    }
+    assert makers == {"toolkit/base/files.py"}
 
 
 def test_a_name_as_long_as_the_file_system_takes_can_be_written(tmp_path: Path) -> None:

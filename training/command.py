@@ -91,6 +91,7 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     click.Choice(list(LOSSES)),
 )
 @setting("alpha", "Weight of the ASM term: paper (2, 1, 0.5 by thirds) or constant:V.")
+@setting("pose_weight", "What the pose's loss counts beside 1 for the landmarks.")
 @click.option(
     "--uncertainty/--no-uncertainty",
     default=DEFAULTS["uncertainty"],

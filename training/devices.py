@@ -8,7 +8,6 @@ its disk or not, and may come late.
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import KitError, UsageError, one_line
+from asmnet_kit.base.files import temporary_folder
 
 CLUSTER = "TF_CONFIG"  # TensorFlow's variable that names the workers and says which one this is
 WORD = np.dtype("<u4")  # what bytes are sent as: float64 holds each exactly, on every device
@@ -129,11 +129,11 @@ class Workers:
                     self._bytes_from_chief(path.read_bytes())
             yield folder
             return
-        with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as copies:
+        with temporary_folder() as copies:
             for name in names:
                 if self.from_chief(bool):
-                    (Path(copies) / name).write_bytes(self._bytes_from_chief(b""))
-            yield Path(copies)
+                    (copies / name).write_bytes(self._bytes_from_chief(b""))
+            yield copies
 
     def wait(self) -> None:
         """Until every worker is here."""

@@ -140,6 +140,8 @@ def _print(outcome: "Parity") -> None:
     table.add_column("verdict", overflow="fold")
     for row in outcome.rows:
         verdict = {True: "agrees", False: "DIFFERS", None: "another model"}[row.agrees]
+        if row.problem and row.agrees is None:
+            verdict = "not run"
         table.add_row(
             row.kernels,
             Text(row.what),
@@ -158,7 +160,7 @@ def _print(outcome: "Parity") -> None:
                 for name, found in (row.outputs or {}).items()
             )
             or "-",
-            Text(f"not run: {row.problem}" if row.problem else verdict),
+            Text(f"{verdict}: {row.problem}" if row.problem else verdict),
         )
     console = stdout()
     console.print(table)

@@ -8,7 +8,6 @@ being wrong. A kernel that is wrong differs by tens.
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.console import number_or_null
 from asmnet_kit.base.errors import KitError, ModelError
+from asmnet_kit.base.files import temporary_folder
 from asmnet_kit.base.openers import open_stage
 from asmnet_kit.base.own_process import script_command
 from asmnet_kit.benchmarks.comparing import parity_worker
@@ -51,7 +51,7 @@ class Row:
     Attributes:
         kernels: a fixed name.
         what: the runtime and its version, the adapter of a GPU.
-        problem: why it did not run; empty when it did.
+        problem: why it did not run, or gave nothing to compare: then ``agrees`` is False.
         max_levels, mean_levels: difference to ``REFERENCE`` in steps of the output's scale; None
             for float outputs.
         max_px, mean_px: the same in pixels of the crop.
@@ -141,12 +141,12 @@ def compare_kernels(
     compared = _Comparison(faces, info, metadata.input_size, tolerances, others)
     raw = input_values(faces.pixels, runtime.inputs["image"])
     litert = f"{runtime.name} {runtime.version}"
-    with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as folder:
-        bench = _Bench(model, Path(folder), raw)
+    with temporary_folder() as folder:
+        bench = _Bench(model, folder, raw)
         rows = []
         for kernels in parity_worker.RESOLVERS:
             rows.append(compared.row(kernels, litert, *bench.run(kernels)))
-            if kernels == REFERENCE and rows[0].problem:
+            if kernels == REFERENCE and rows[0].problem and rows[0].agrees is None:
                 raise ModelError(f"{model}: XNNPACK does not run it: {rows[0].problem}")
         rows.append(_tflite_runtime_row(bench, compared, tflite_runtime))
         rows.append(_gpu_row(bench, compared))

@@ -4,12 +4,11 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
-from asmnet_kit.base.files import write_bytes
+from asmnet_kit.base.files import temporary_folder, write_bytes
 from asmnet_kit.benchmarks.checking.executable import Compiled, read_compiled
 from asmnet_kit.benchmarks.edgetpu.log import CompilerLog, ModelLog, parse_log
 
@@ -107,8 +106,7 @@ def compile_model(
     Raises:
         ModelError: the compiler refused the model, failed, crashed, hung or left no usable file.
     """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         try:
             shutil.copyfile(model, folder / model.name)
         except OSError as error:

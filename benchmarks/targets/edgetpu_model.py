@@ -1,12 +1,12 @@
 """The file that an Edge TPU runs: MODEL as it is, as compiled elsewhere, or compiled now."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from asmnet_kit.base.errors import ModelError, UsageError
+from asmnet_kit.base.files import temporary_folder
 from asmnet_kit.benchmarks.edgetpu.compiler import (
     Compilation,
     CompilerMissing,
@@ -49,8 +49,8 @@ def compiled_model(request: Request) -> Iterator[ReadyModel]:
         yield ReadyModel(Path(request.options[EDGETPU_MODEL.name]), source)
         return
     compiler = find_compiler(request.options.get(EDGETPU_COMPILER.name))
-    with tempfile.TemporaryDirectory() as folder:
-        compilation = compile_model(request.model, Path(folder), compiler=compiler)
+    with temporary_folder() as folder:
+        compilation = compile_model(request.model, folder, compiler=compiler)
         yield ReadyModel(compilation.path, source, compilation)
 
 

@@ -5,14 +5,13 @@ very target that it measures, and its raw outputs come back. The same inputs run
 CPU, too, for comparison.
 """
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.base.files import temporary_folder
 from asmnet_kit.benchmarks.protocol import RemoteError, Request, Target, refuse_fallback
 from asmnet_kit.benchmarks.timing.session_timing import landmark_parity
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
@@ -51,8 +50,8 @@ class RemotePredictor(TflitePredictor):
             TargetError: another target than the requested one ran them.
             KitError: the other machine failed, or its outputs are not this model's.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            inputs, outputs = Path(folder) / "inputs", Path(folder) / "outputs"
+        with temporary_folder() as folder:
+            inputs, outputs = folder / "inputs", folder / "outputs"
             write_tensors(inputs, {"image": images})
             request = replace(self._request, inputs=inputs, outputs=outputs)
             measured = self._target.measure(request, lambda done, note: None)

@@ -1,6 +1,6 @@
 """Calibration: which range each tensor has on training crops, seen the way the device sees them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,7 +105,12 @@ def doubts(crops: Image) -> list[str]:
 
 
 def layer_ranges(
-    model: tf_keras.Model, layers: Sequence[str], crops: Image, *, batch: int = BATCH
+    model: tf_keras.Model,
+    layers: Sequence[str],
+    crops: Image,
+    *,
+    whole: Collection[str] = (),
+    batch: int = BATCH,
 ) -> dict[str, Range]:
     """The range of the outputs of ``layers``: batch-wise extremes, averaged over the batches.
 
@@ -114,6 +119,7 @@ def layer_ranges(
 
     Args:
         crops: uint8 [N, S, S, 3].
+        whole: those of ``layers`` whose range holds all values instead.
 
     Returns:
         (least, greatest) by name of the layer.
@@ -125,8 +131,9 @@ def layer_ranges(
         values = tf.nest.flatten(probe(to_float_input(part), training=False))
         lows.append([float(tf.reduce_min(value)) for value in values])
         highs.append([float(tf.reduce_max(value)) for value in values])
-    low = np.minimum(np.mean(lows, axis=0), 0.0)
-    high = np.maximum(np.mean(highs, axis=0), 0.0)
+    is_whole = np.array([name in whole for name in names])
+    low = np.minimum(np.where(is_whole, np.min(lows, axis=0), np.mean(lows, axis=0)), 0.0)
+    high = np.maximum(np.where(is_whole, np.max(highs, axis=0), np.mean(highs, axis=0)), 0.0)
     return {name: (float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
 
 

@@ -100,7 +100,8 @@ def emulate(
         made[layer.name] = wrapper(arguments if len(arguments) > 1 else arguments[0])
     emulated = tf_keras.Model(inputs, [made[name] for name in output_names], name=model.name)
     measured = [name for name, rounded in tensors.items() if rounded.output]
-    _assign_ranges(emulated, layer_ranges(model, measured, crops))
+    linear = [name for name in measured if tensors[name].linear]
+    _assign_ranges(emulated, layer_ranges(model, measured, crops, whole=linear))
     fit_kernel_ranges(emulated)  # depends on the ranges of the activations
     return emulated
 

@@ -81,7 +81,7 @@ def moving_average() -> Any:
 
 
 def all_values() -> Any:
-    """Asymmetric int8 for the input, the range never narrower than it was set."""
+    """Asymmetric int8 for the input and for outputs, the range as wide as any value seen."""
     return quantizers.AllValuesQuantizer(
         num_bits=8, per_axis=False, symmetric=False, narrow_range=False
     )

@@ -10,7 +10,12 @@ from tensorflow_model_optimization.quantization.keras import QuantizeConfig
 
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.quantize.private_doors import sources
-from asmnet_kit.quantize.rounding.quantizers import KernelQuantizer, Switched, moving_average
+from asmnet_kit.quantize.rounding.quantizers import (
+    KernelQuantizer,
+    Switched,
+    all_values,
+    moving_average,
+)
 from asmnet_kit.quantize.source.fold import consumers, kernel_of, output_layers
 
 L = tf_keras.layers
@@ -30,14 +35,23 @@ class RoundedTensors(QuantizeConfig):  # type: ignore[misc]
         kernel: attribute of the kernel, or None.
         axis: see ``KernelQuantizer``.
         output: whether the output is rounded.
+        linear: whether the output is what the model says, or a part of the sum: nothing bounds it
+            and nothing can make up for what is cut off. An average of the batches' extremes would
+            cut off every batch's farthest: the turn of profiles, which few faces have.
         switchable: whether the rounding can be turned off; see ``switch``.
     """
 
     def __init__(
-        self, kernel: str | None, axis: int | None, output: bool, *, switchable: bool = False
+        self,
+        kernel: str | None,
+        axis: int | None,
+        output: bool,
+        *,
+        linear: bool = False,
+        switchable: bool = False,
     ) -> None:
         self.kernel, self.axis, self.output = kernel, axis, output
-        self.switchable = switchable
+        self.linear, self.switchable = linear, switchable
 
     def _quantizer(self, quantizer: Any) -> Any:
         return Switched(quantizer) if self.switchable else quantizer
@@ -66,10 +80,15 @@ class RoundedTensors(QuantizeConfig):  # type: ignore[misc]
     def get_output_quantizers(self, layer: tf_keras.layers.Layer) -> list[Any]:
         if not self.output:
             return []
-        return [self._quantizer(moving_average())]
+        return [self._quantizer(all_values() if self.linear else moving_average())]
 
     def get_config(self) -> dict[str, Any]:
-        return {"kernel": self.kernel, "axis": self.axis, "output": self.output}
+        return {
+            "kernel": self.kernel,
+            "axis": self.axis,
+            "output": self.output,
+            "linear": self.linear,
+        }
 
 
 def rounded_tensors(model: tf_keras.Model) -> dict[str, RoundedTensors]:
@@ -82,11 +101,29 @@ def rounded_tensors(model: tf_keras.Model) -> dict[str, RoundedTensors]:
         ModelError: a layer that int8 is not known to work for.
     """
     outputs = output_layers(model)
-    return {
+    tensors = {
         layer.name: _tensors_of(layer, model, is_output=layer.name in outputs)
         for layer in model.layers
         if not isinstance(layer, L.InputLayer)
     }
+    for name in _linear_ends(model, outputs):
+        tensors[name].linear = True
+    return tensors
+
+
+def _linear_ends(model: tf_keras.Model, outputs: Collection[str]) -> set[str]:
+    """The layers between an output and the last kernels before it, these included; none where a
+    ReLU bounds the output."""
+    ends: set[str] = set()
+    left = [model.get_layer(name) for name in outputs]
+    while left:
+        layer = left.pop()
+        if isinstance(layer, (L.InputLayer, L.ReLU)) or layer.name in ends:
+            continue
+        ends.add(layer.name)
+        if kernel_of(layer) is None:
+            left += sources(layer)
+    return ends
 
 
 def _tensors_of(

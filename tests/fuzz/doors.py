@@ -117,11 +117,13 @@ DOORS: tuple[Door, ...] = (
     Door(
         name="data-picture",
         what="A picture of a data set",
-        commands="every `--data`; `data label`",
+        commands="every `--data`: `train`, `quantize`, `sensitivity`, `evaluate`, `audit`, "
+        "`parity`, `benchmark`, `data inspect`, `prepare`, `teacher`, `offsets`; `data label`",
         formats="as above; labels count the stored pixels, so EXIF rotation is not followed",
-        limits=f"{PIXELS}; {BAD_SHARE}",
+        limits=f"{PIXELS}; {BAD_SHARE}, or another share with `data inspect --max-bad-share`; any "
+        "number of the photographs of `data label`",
         left_out="a picture that cannot be read: listed with its file and the reason",
-        ends="more unusable pictures than that",
+        ends="more unusable pictures than that, of those that the command is about",
         seeds=("300w/face_000000.jpg",),
         beside="300w",
         place="face_000000.jpg",
@@ -396,13 +398,17 @@ DOORS: tuple[Door, ...] = (
     Door(
         name="shard",
         what="Prepared faces: TFRecord shards",
-        formats="as `data prepare` writes them",
         seeds=("records/*.tfrecord",),
         beside="records",
         place="{name}",
         ways=damage.BYTES,
         share=30,
-        **_data_set("records", ends="a shard that is missing, cut off or of another length"),
+        **_data_set(
+            "records",
+            formats="as `data prepare` writes them; both checksums of each record are checked",
+            left_out="a record that is damaged, by its checksum: named with its shard and number",
+            ends="a shard that is missing, cut off or of another length; more damaged records",
+        ),
     ),
     Door(
         name="shard-index",

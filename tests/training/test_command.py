@@ -119,13 +119,15 @@ def test_a_run_learns_what_can_be_seen_of_people(tmp_path: Path) -> None:
     assert made.exit_code == 0, made.output
     run = tmp_path / "run"
     source = ("--data", people, "--format", "synthetic", *SMALL, "--epochs", "1", "--out", run)
-    result = train(*source, "--loss", "smooth_l1", "--uncertainty", "--visibility")
+    result = train(
+        *source, "--loss", "smooth_l1", "--uncertainty", "--visibility", "--pose-weight", "2"
+    )
     assert result.exit_code == 0, result.output
     columns, values = ((run / "history.csv").read_text().splitlines())[:2]
     row = dict(zip(columns.split(","), map(float, values.split(",")), strict=True))
     # Before much is learnt: one half for every point, ln 2 nats.
     assert 0.2 < row["visibility"] < 0.9
-    expected = row["landmark"] + 0.5 * row["pose"] + 0.1 * (row["uncertainty"] + row["visibility"])
+    expected = row["landmark"] + 2 * row["pose"] + 0.1 * (row["uncertainty"] + row["visibility"])
     assert row["loss"] == pytest.approx(expected, rel=1e-4)
 
 

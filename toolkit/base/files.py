@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ from asmnet_kit.base.errors import UsageError
 # What writing to an open file raises, without a file name. A failing read has other numbers (EIO,
 # EISDIR) and is about another file.
 _WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TEMPORARY_FOLDER = "asmnet_kit_"
 _LONGEST_NAME = 220  # bytes; file systems take 255, and a temporary name is longer
 _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<process>\d+)\.part(?P<suffix>\.[^.]*)?", re.DOTALL)
 
@@ -154,6 +157,36 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder in $TMPDIR that is gone after the block.
+
+    ``kill -9`` leaves it there: what killed processes of this user left goes first. A folder's name
+    holds its process, and that keeps a lock on it: a process of another container, whose number
+    means nothing here, still has its lock.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    _remove_temporary_remains(Path(tempfile.gettempdir()))
+    with (
+        tempfile.TemporaryDirectory(prefix=f"{_TEMPORARY_FOLDER}{os.getpid()}_") as name,
+        alone_in(Path(name)),
+    ):
+        yield Path(name)
+
+
+def _remove_temporary_remains(parent: Path) -> None:
+    with suppress(OSError):
+        for found in parent.glob(f"{_TEMPORARY_FOLDER}*_*"):
+            process = found.name.removeprefix(_TEMPORARY_FOLDER).partition("_")[0]
+            with suppress(OSError, UsageError):  # UsageError: its process is alive
+                is_own = found.lstat().st_uid == os.getuid() and not found.is_symlink()
+                if is_own and process.isdecimal() and not _is_running(int(process)):
+                    with alone_in(found):
+                        shutil.rmtree(found, ignore_errors=True)
 
 
 def real_home(path: str | Path) -> Path:

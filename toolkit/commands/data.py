@@ -173,7 +173,6 @@ def offsets(
         )
     else:
         console.stdout().print(_offsets_table(dataset.name, found.by_subset))
-    _print_left_out(found.problems)
     if beyond:
         named = "; ".join(f"{name}: {offset.pixels[0]:+.2f} px" for name, offset in beyond.items())
         raise DatasetError(
@@ -249,7 +248,6 @@ def teacher(
     with console.counting("Faces") as on_progress:
         taught = teach(dataset, predictors, on_progress=on_progress)
     taught.save(out)
-    _print_left_out(taught.problems)
     distances = {name: console.number_or_null(nme) for name, nme in taught.nme_percent.items()}
     overall = distances.pop("")
     if as_json:
@@ -410,7 +408,7 @@ def prepare(
     write_shards = open_stage("shard writer")
     with console.counting("Faces") as on_progress:
         prepared = write_shards(dataset, out, size=size, progress=on_progress)
-    _print_left_out(prepared.problems, listed="dataset.json")
+    _print_left_out(prepared.problems)
     console.stderr().print(
         f"{prepared.faces} faces in {prepared.shards} shards ({prepared.size_bytes / 1e6:.1f} MB). "
         f"Next: asmnet-kit train --data {shlex.quote(str(out))} --format records --out RUN",
@@ -579,15 +577,15 @@ def _offsets_table(name: str, offsets: Mapping[str, "Offset"]) -> "Table":
     return table
 
 
-def _print_left_out(problems: "Sequence[Problem]", *, listed: str = "--json") -> None:
-    """On stderr; ``listed`` is what lists them all."""
+def _print_left_out(problems: "Sequence[Problem]") -> None:
+    """On stderr, what ``data prepare`` left out."""
     from asmnet_kit.base import console
 
     out = console.stderr()
     for problem in problems[:SHOWN]:
         out.print(f"left out: {problem.name}: {problem.reason}", markup=False)
     if len(problems) > SHOWN:
-        out.print(f"left out: {len(problems) - SHOWN} more ({listed} lists them)", markup=False)
+        out.print(f"left out: {len(problems) - SHOWN} more (dataset.json lists them)", markup=False)
 
 
 def _print_list(title: str, entries: list[str]) -> None:

@@ -243,15 +243,12 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
     """What the figures do not show."""
     from asmnet_kit.base.console import counted
 
-    shown = 5
     remarks = []
     if dataset.problems:
         remarks.append(f"{len(dataset.problems)} bad files left out: see asmnet-kit data inspect")
     if result.problems:
-        remarks.append(f"{len(result.problems)} faces could not be read:")
-        remarks += [f"  {problem.name}: {problem.reason}" for problem in result.problems[:shown]]
-        if len(result.problems) > shown:
-            remarks.append(f"  ... and {len(result.problems) - shown} more (--json lists them)")
+        unread = counted(len(result.problems), "face")
+        remarks.append(f"{unread} could not be read: left out (--json lists all)")
     if missed := result.scores.faces_missed:
         uncounted = missed + result.scores.faces - result.scores.failure_rate_faces
         but = f" but {uncounted} without both outer eye corners" if uncounted else ""

@@ -3,11 +3,13 @@
 from asmnet_kit.base.console import counted, stderr
 from asmnet_kit.base.errors import DatasetError, one_line
 from asmnet_kit.datasets.base import Problem
-from asmnet_kit.datasets.registry import MAX_BAD_SHARE, first_problems
+from asmnet_kit.datasets.registry import MAX_BAD_SHARE, SHOWN_PROBLEMS, first_problems
 
 
 class LeftOut:
     """The pictures that were left out so far; too many are an error.
+
+    The first few are told on stderr as they are met.
 
     Args:
         name: of the data set, for messages.
@@ -24,7 +26,7 @@ class LeftOut:
         return name in self._names
 
     def add(self, name: str, error: DatasetError | OSError) -> None:
-        """Leave a picture out; a line on stderr says so.
+        """Leave a picture out, and say so.
 
         Args:
             name: of the face or picture.
@@ -42,4 +44,7 @@ class LeftOut:
                 f"{self._name}: {len(self.problems)} of {counted(self._total, 'picture')} cannot "
                 f"be used, more than {self._max_bad_share:.0%}:{first_problems(self.problems)}"
             ) from error
-        stderr().print(f"left out: {name}: {reason}", markup=False)
+        if len(self.problems) <= SHOWN_PROBLEMS:
+            stderr().print(f"left out: {name}: {reason}", markup=False)
+        elif len(self.problems) == SHOWN_PROBLEMS + 1:
+            stderr().print("left out: more; asmnet-kit data inspect lists them", markup=False)

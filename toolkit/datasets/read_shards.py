@@ -25,9 +25,16 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.reading import read_json
-from asmnet_kit.datasets.base import Face, FileSlice
+from asmnet_kit.datasets.base import Face, FileSlice, Problem
 from asmnet_kit.datasets.folders import Reading, require_folder, walk
-from asmnet_kit.datasets.tfrecord import Feature, Span, bytes_at, parse_example, record_spans
+from asmnet_kit.datasets.tfrecord import (
+    Feature,
+    Span,
+    bytes_at,
+    is_damaged,
+    parse_example,
+    record_spans,
+)
 
 SCHEMA_VERSION = 1
 INDEX = "dataset.json"
@@ -37,11 +44,12 @@ SUFFIX = ".tfrecord"
 def read(root: Path) -> Reading:
     """All faces of the prepared data sets at and below ``root``, or of a single shard's folder.
 
-    Only the index of each record is read; pictures stay in their shards (``FileSlice``).
+    Pictures stay in their shards (``FileSlice``). A record whose checksum does not match is a
+    problem of its own: a flipped bit in its landmarks would show nowhere else.
 
     Raises:
         DatasetError: nothing prepared there, preparing was interrupted, a shard is cut off,
-            damaged or missing, or the data sets differ in their number of points.
+            missing or of another kind, or the data sets differ in their number of points.
     """
     require_folder(root)
     reading = Reading(points=0)
@@ -68,7 +76,9 @@ def read(root: Path) -> Reading:
         reading.origins.add(str(index.get("format", "")))
         prefix = "".join(f"{part}/" for part in listing.parts)
         for shard in shards:
-            reading.faces += read_shard(shard, points=points, prefix=prefix)
+            faces, damaged = _read_shard(shard, points, prefix)
+            reading.faces += faces
+            reading.problems += damaged
     if not reading.points:
         raise DatasetError(
             f"{root}: expected a folder written by data prepare ({INDEX} and *{SUFFIX} files)"
@@ -114,26 +124,41 @@ def _check_shards(folder: Path, index: dict[str, Any], shards: list[Path]) -> No
             )
 
 
-def read_shard(path: Path, *, points: int, prefix: str = "") -> list[Face]:
-    """The faces of one shard, in its order.
+def read_shard(path: Path, *, points: int) -> list[Face]:
+    """The faces of one whole shard, in its order.
 
     Args:
         points: landmarks that each record must have.
-        prefix: put before each name.
 
     Raises:
         DatasetError: the file is cut off, damaged or holds something else.
     """
+    faces, damaged = _read_shard(path, points, "")
+    if damaged:
+        raise DatasetError(
+            f"{path.parent / damaged[0].name}: {damaged[0].reason}; remove the file and run data "
+            "prepare again"
+        )
+    return faces
+
+
+def _read_shard(path: Path, points: int, prefix: str) -> tuple[list[Face], list[Problem]]:
+    """The faces whose names begin with ``prefix``, and the records that are damaged."""
+    faces: list[Face] = []
+    damaged: list[Problem] = []
     if path.stat().st_size == 0:
-        return []
-    faces = []
+        return faces, damaged
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for record, span in enumerate(record_spans(path, content)):
+            if is_damaged(content, span):
+                reason = "damaged: the checksum of its data does not match"
+                damaged.append(Problem(f"{prefix}{path.name}, record {record}", reason))
+                continue
             try:
                 faces.append(_face(path, content, span, points, prefix))
             except ValueError as error:
                 raise DatasetError(f"{path}: record {record}: {error}") from error
-    return faces
+    return faces, damaged
 
 
 def _face(path: Path, content: mmap.mmap, span: Span, points: int, prefix: str) -> Face:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
+from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.boxes import MIN_OVERLAP, Box, overlap
 from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.metrics import auc, failure_rate, mean_nme, per_face_nme, pose_errors
@@ -227,7 +228,8 @@ def evaluate(
     Raises:
         UsageError: unknown ``boxes``, a batch below 1, or a shape model of other landmarks.
         ModelError: the model predicts another number of landmarks than the data has, or NaN.
-        DatasetError: no face could be measured.
+        DatasetError: no face could be measured, or too many pictures cannot be read; fewer are left
+            out and told.
     """
     if boxes not in BOXES:
         raise UsageError(f"expected boxes of {' or '.join(BOXES)}, got {boxes!r}")
@@ -245,13 +247,15 @@ def evaluate(
     angle_errors: list[NDArray[np.float64]] = []
     measured: list[Face] = []
     missed: list[Face] = []
-    problems: list[Problem] = []
+    left_out = LeftOut(dataset.name, len(faces))
     sure: list[SureFaces] = []
     done = 0
     has_pose = False
     for outcomes in _read_ahead(reader, faces, batch):
         done += len(outcomes)
-        problems += [outcome for outcome in outcomes if isinstance(outcome, Problem)]
+        for outcome in outcomes:
+            if isinstance(outcome, _Unreadable):
+                left_out.add(outcome.face.name, outcome.reason)
         missed += [outcome.face for outcome in outcomes if isinstance(outcome, _Missed)]
         crops = [outcome for outcome in outcomes if isinstance(outcome, _FaceCrop)]
         if crops:
@@ -283,7 +287,9 @@ def evaluate(
         if on_progress:
             on_progress(done, len(faces))
     if not np.isfinite(nme).any():
-        reason = _nothing_measured(dataset, len(faces), len(measured), len(missed), problems)
+        reason = _nothing_measured(
+            dataset, len(faces), len(measured), len(missed), left_out.problems
+        )
         raise DatasetError(reason)
     found = len(nme)
     errors = np.concatenate([nme, _nme_of_missed(missed, dataset.scheme)])
@@ -314,7 +320,7 @@ def evaluate(
         missed=is_missed,
         in_subset=in_subset,
         faces_incomplete=len(dataset.faces) - len(faces),
-        problems=tuple(problems),
+        problems=tuple(left_out.problems),
         ranking={} if judged is None else judged.rankings(errors[:found], of_found),
         residual=None
         if judged is None
@@ -374,7 +380,15 @@ class _Missed:
     face: Face
 
 
-_Outcome = _FaceCrop | _Missed | Problem
+@dataclass(frozen=True)
+class _Unreadable:
+    """The picture or its box cannot be used."""
+
+    face: Face
+    reason: DatasetError | OSError
+
+
+_Outcome = _FaceCrop | _Missed | _Unreadable
 
 
 class _CropReader:
@@ -391,8 +405,8 @@ class _CropReader:
             if box is None:
                 return _Missed(face)
             crop = Crop.from_box(box, size=self._size, scale=self._scale)
-        except DatasetError as error:
-            return Problem(face.name, str(error))
+        except (DatasetError, OSError) as error:
+            return _Unreadable(face, error)
         return _FaceCrop(face, crop, crop.cut(picture))
 
     @property

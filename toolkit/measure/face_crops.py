@@ -6,6 +6,7 @@ import numpy as np
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Dataset, Problem
+from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.crop import Crop, Points
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.schemes import Scheme
@@ -36,19 +37,22 @@ def face_crops(dataset: Dataset, *, count: int, size: int, scale: float) -> Face
         scale: side of the crops as a multiple of the landmarks' box.
 
     Raises:
-        DatasetError: none of them can be read.
+        DatasetError: none of them can be read, or so many cannot that they are too large a share of
+            the data set; fewer are left out and told.
     """
     total = len(dataset.faces)
     chosen = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
-    pixels, truth, problems = [], [], []
+    pixels, truth = [], []
+    left_out = LeftOut(dataset.name, total)
     for face in (dataset.faces[index] for index in chosen):
         try:
             crop = Crop.from_box(face.box, size=size, scale=scale)
             pixels.append(crop.cut(face.read()))
-        except DatasetError as error:
-            problems.append(Problem(face.name, str(error)))
+        except (DatasetError, OSError) as error:
+            left_out.add(face.name, error)
             continue
         truth.append(crop.to_fractions(face.landmarks))
+    problems = left_out.problems
     if not pixels:
         raise DatasetError(
             f"{dataset.name}: none of {len(problems)} faces could be read, first "

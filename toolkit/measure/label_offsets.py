@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
+from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.crop import Crop, Points, landmark_box
 from asmnet_kit.face.predictor import Predictor, predict_both_ways
 from asmnet_kit.measure.evaluate import require_same_points
@@ -120,20 +121,21 @@ def label_offsets(
 
     Raises:
         ModelError: it predicts another number of landmarks than the data has, or NaN.
-        DatasetError: no face could be compared.
+        DatasetError: no face could be compared, or too many pictures cannot be read; fewer are left
+            out and told.
     """
     require_same_points(predictor, dataset)
     differences, eye_distances = [], []
     compared: list[Face] = []
-    problems: list[Problem] = []
+    left_out = LeftOut(dataset.name, len(dataset.faces))
     first, second = dataset.scheme.outer_eye_corners
     for done, face in enumerate(dataset.faces, 1):
         eye_distance = float(np.linalg.norm(face.landmarks[first] - face.landmarks[second]))
         if eye_distance > 0:  # not where one is hidden: such a face has no scale
             try:
                 seen = _seen(predictor, face)
-            except DatasetError as error:
-                problems.append(Problem(face.name, str(error)))
+            except (DatasetError, OSError) as error:
+                left_out.add(face.name, error)
             else:
                 differences.append((face.landmarks - seen)[face.labelled].mean(axis=0))
                 eye_distances.append(eye_distance)
@@ -143,13 +145,13 @@ def label_offsets(
     if not differences:
         raise DatasetError(
             f"{dataset.name}: none of its {len(dataset.faces)} faces could be compared: "
-            f"{len(problems)} unreadable, the others without both outer eye corners"
+            f"{len(left_out.problems)} unreadable, the others without both outer eye corners"
         )
     moved, scale = np.array(differences, np.float64), np.array(eye_distances)
     members = {ALL: np.ones(len(moved), np.bool_), **members_of_subsets(compared)}
     return Offsets(
         {name: Offset.of(moved[chosen], scale[chosen]) for name, chosen in members.items()},
-        tuple(problems),
+        tuple(left_out.problems),
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import replacing
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
+from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.datasets.registry import PREPARED
 from asmnet_kit.face.crop import Crop, Points
 from asmnet_kit.face.metrics import mean_nme, per_face_nme
@@ -64,7 +65,7 @@ def teach(
     Raises:
         ModelError: a model predicts another number of landmarks than the data has, or NaN.
         UsageError: prepared data, whose pictures are not those that training would look up.
-        DatasetError: no picture can be used.
+        DatasetError: no picture can be used, or too many cannot; fewer are left out and told.
     """
     if dataset.format == PREPARED:
         raise UsageError("expected the original data set: shards do not keep its coordinates")
@@ -72,17 +73,19 @@ def teach(
         require_same_points(predictor, dataset)
     faces: list[Face] = []
     points: list[Points] = []
-    problems: list[Problem] = []
+    left_out = LeftOut(dataset.name, len(dataset.faces))
     for done, face in enumerate(dataset.faces, 1):
         try:
             points.append(_seen(face, predictors))
             faces.append(face)
-        except DatasetError as error:
-            problems.append(Problem(face.name, str(error)))
+        except (DatasetError, OSError) as error:
+            left_out.add(face.name, error)
         if on_progress:
             on_progress(done, len(dataset.faces))
     if not faces:
-        raise DatasetError(f"{dataset.name}: none of its {len(problems)} pictures can be used")
+        raise DatasetError(
+            f"{dataset.name}: none of its {len(left_out.problems)} pictures can be used"
+        )
     taught = np.stack(points)
     errors = per_face_nme(taught, np.stack([face.landmarks for face in faces]), dataset.scheme)
     members = {"": np.ones(len(faces), np.bool_), **members_of_subsets(faces)}
@@ -90,7 +93,7 @@ def teach(
         tuple(face.name for face in faces),
         taught,
         {name: mean_nme(errors[chosen]) for name, chosen in members.items()},
-        tuple(problems),
+        tuple(left_out.problems),
     )
 
 

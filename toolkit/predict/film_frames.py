@@ -14,12 +14,13 @@ import resource
 import signal
 import struct
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
+
+from asmnet_kit.base.files import temporary_folder
 
 FRAME = struct.Struct("<dII")  # time stamp in seconds, height, width
 CAMERA = "camera:"
@@ -38,8 +39,8 @@ def plain_name(path: Path) -> Iterator[str]:
         str(path).encode()
         yield str(path)
     except UnicodeEncodeError:
-        with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as folder:
-            link = Path(folder) / f"film{path.suffix if path.suffix.isascii() else ''}"
+        with temporary_folder() as folder:
+            link = folder / f"film{path.suffix if path.suffix.isascii() else ''}"
             link.symlink_to(path.absolute())
             yield str(link)
 

@@ -1,6 +1,5 @@
 """What a card takes from measurements of a model, and which measurements it refuses."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from asmnet_kit.base.errors import ModelError, UsageError
+from asmnet_kit.base.files import temporary_folder
 from asmnet_kit.base.reading import read_json
 from asmnet_kit.base.run_folder import MANIFEST
 from asmnet_kit.results.results import Result, load_result
@@ -152,8 +152,8 @@ def same_outputs(measured: Path, stamped: bytes, metadata: ModelMetadata) -> boo
     shape = (1, metadata.input_size, metadata.input_size, 3)
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     outputs = []
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / measured.name
+    with temporary_folder() as folder:
+        copy = folder / measured.name
         copy.write_bytes(stamped)
         for path in (measured, copy):
             runtime = open_runtime(path)

@@ -7,7 +7,6 @@ epoch's validation NME is what ``evaluate`` says of the same weights.
 """
 
 import dataclasses
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from asmnet_kit.base.console import counted, counting, stderr
+from asmnet_kit.base.files import temporary_folder
 from asmnet_kit.base.run_folder import RECORDS
 from asmnet_kit.datasets.base import Dataset, Face, Picture
 from asmnet_kit.datasets.formats import PEOPLE
@@ -51,8 +51,8 @@ def prepared_faces(
     elif run is not None:
         yield _prepare(sources, run / RECORDS, config.input_size)
     else:
-        with tempfile.TemporaryDirectory(prefix="asmnet_kit_") as folder:
-            yield _prepare(sources, Path(folder), config.input_size)
+        with temporary_folder() as folder:
+            yield _prepare(sources, folder, config.input_size)
 
 
 def prepared_size(input_size: int) -> int:

@@ -24,7 +24,7 @@ UNITS = {
     "epoch": "1-based",
     "learning_rate": "Adam's, at the epoch's end",
     "alpha": "weight of the ASM term (Eq. 10)",
-    "loss": "what is minimised: landmark + 0.5 pose + the extra outputs' terms by their weights",
+    "loss": "what is minimised: landmark + the other outputs' terms by their weights",
     "mse": "squared crop sides per coordinate (Eq. 7)",
     "asm": "squared crop sides per coordinate (Eq. 8)",
     "landmark": "mse + alpha asm (Eq. 9), or the unit of the chosen loss",

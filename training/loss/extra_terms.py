@@ -51,12 +51,13 @@ COSTS: Mapping[str, Callable[[tf.Tensor, tf.Tensor], _Pair]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class ExtraTerms:
-    """How the extra outputs are trained; see ``TrainConfig`` for each.
+    """How all outputs but the landmarks are trained; see ``TrainConfig`` for each.
 
     Raises:
         UsageError: an unknown likelihood or gradient.
     """
 
+    pose_weight: float = 0.5  # the paper's slides
     likelihood: str = "laplace"
     likelihood_weight: float = 0.1
     likelihood_gradient: str = "stop"

@@ -21,8 +21,6 @@ from asmnet_kit.training.batch import Batch, move_labels, swap_pairs
 from asmnet_kit.training.loss.asm_operator import AsmOperator
 from asmnet_kit.training.loss.extra_terms import ExtraTerms, cost_of_visibility
 
-POSE_WEIGHT = 0.5  # of L_pose in the total, beside 1 for the landmarks (the paper's slides)
-
 # Between the outer eye corners of an upright frontal face, in sides of its crop: the mean shape of
 # 300-W's training set. One number for all faces, since the corners of a profile nearly coincide.
 EYE_DISTANCE = 0.48
@@ -38,7 +36,7 @@ TERM_UNITS = {
     "pose": "(degrees / 90) squared per angle",
     "uncertainty": "negative log-likelihood of a point's errors, per coordinate",
     "visibility": "cross-entropy, nats per point",
-    "total": "landmark + 0.5 pose + the others by their weights",
+    "total": "landmark + the others by their weights",
 }
 
 
@@ -117,7 +115,7 @@ class AsmLoss:
         Args:
             loss: a key of ``LOSSES``.
             operator: smooths the truth; without it the term ``asm`` is 0.
-            extra: how the extra outputs of a network are trained that has them.
+            extra: how all outputs but the landmarks are trained.
 
         Raises:
             UsageError: an unknown loss, one that needs an operator without one, or an operator of
@@ -179,8 +177,8 @@ class AsmLoss:
             over the known angles and the pictures. ``uncertainty``, where it is predicted: the
             negative log-likelihood (``extra_terms``) over the labelled points and the pictures.
             ``visibility``, where it is predicted: the cross-entropy over the points of which it is
-            known, with or without a label, and the pictures. ``total`` = landmark + 0.5 pose + the
-            extra terms by their weights. Means are those of ``mean_over_labels``.
+            known, with or without a label, and the pictures. ``total`` = landmark + the others by
+            their weights. Means are those of ``mean_over_labels``.
         """
         G, labelled = self.truth(batch)
         P = tf.reshape(tf.cast(prediction["landmarks"], tf.float32), tf.shape(G))
@@ -199,7 +197,7 @@ class AsmLoss:
         # A user's own network may predict landmarks alone.
         pose = pose_term(batch["pose"], prediction["pose"]) if "pose" in prediction else 0.0 * mse
         terms = {"mse": mse, "asm": asm, "landmark": landmark, "pose": pose}
-        total = landmark + POSE_WEIGHT * pose
+        total = landmark + self.extra.pose_weight * pose
         if "uncertainty" in prediction:
             costs = self.extra.cost_of_errors(P - G, prediction["uncertainty"])
             terms["uncertainty"] = mean_over_labels(costs, weight)
@@ -240,7 +238,7 @@ class AsmLoss:
             difference = tf.cast(prediction["pose"], tf.float32) - tf.cast(
                 target["pose"], tf.float32
             )
-            total += POSE_WEIGHT * tf.reduce_mean(difference**2)
+            total += self.extra.pose_weight * tf.reduce_mean(difference**2)
         if "uncertainty" in prediction:
             off = prediction["uncertainty"] - target["uncertainty"]
             weight = self.kind.others * self.extra.likelihood_weight

@@ -2,9 +2,10 @@
 
 ``uncertainty`` [B, N]: natural logarithm of each point's standard deviation (per coordinate, the
 same in x and y) in hundredths of the crop's side, so that sigma = 0.01 exp(u) sides. ``visibility``
-[B, N]: the logit of the probability that a point can be seen. Both come from the last of the
-features alone: how sure a network can be follows from what is seen together (turn, light, what is
-in front), not from details, and every tap more would cost weights as the landmarks do.
+[B, N]: the logit of the probability that a point can be seen. Both come from a few hidden values
+over the last of the features: how sure a network can be follows from what is seen together (turn,
+light, what is in front), not from details, and weights of their own for every position would cost
+as much as half of the landmarks'.
 """
 
 from collections.abc import Collection
@@ -26,6 +27,7 @@ EXTRA_OUTPUTS = (UNCERTAINTY, VISIBILITY)  # each [B, N], none by default
 # ln of hundredths of the side: the mean shape, which a network says first, is about 4 away. From
 # e^0 = 1 the first errors would be many sigmas, and the first gradients as large.
 INITIAL_UNCERTAINTY = 1.4
+EXTRA_CHANNELS = 32  # hidden values that the extra outputs share
 
 
 def dense_outputs(
@@ -85,15 +87,17 @@ def positional_outputs(
     added: a dense layer over their concatenation, but that each keeps its own scale in int8.
 
     Args:
-        taps: [B, H, W, C] each; sizes may differ. Extra outputs read the last one alone.
+        taps: [B, H, W, C] each; sizes may differ. Extra outputs read the last one alone,
+            through a hidden layer that they share.
         extra: those of ``EXTRA_OUTPUTS`` that the network has too.
 
     Returns:
         As ``dense_outputs``.
     """
     outputs = {}
+    shared = [whole_map(taps[-1], channels=EXTRA_CHANNELS, name="extra")] if extra else []
     for name, width in output_widths(points, extra).items():
-        read = taps[-1:] if name in EXTRA_OUTPUTS else taps
+        read = shared if name in EXTRA_OUTPUTS else taps
         sums = [
             tf_keras.layers.Conv2D(
                 width,

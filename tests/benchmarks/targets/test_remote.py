@@ -1,6 +1,7 @@
 """Phones and boards, played by scripts that speak adb's and ssh's part of the conversation."""
 
 import json
+import os
 import random
 import sys
 from dataclasses import replace
@@ -557,6 +558,13 @@ def test_a_board_that_fails_is_one_clear_error(board, make_tflite):
         measure("root@down")
     with pytest.raises(KitError, match=r"pip wheel \. --no-deps"):
         measure("pi@board")
+    ssh = Path(os.environ["ASMNET_KIT_SSH"])
+    quiet = ssh.read_text()
+    ssh.write_text(quiet.replace("PATH=", "echo Welcome to the board\nPATH=", 1))
+    words = r"its login scripts print to stdout \('Welcome to the board /tmp/asmnet-kit\..*case \$-"
+    with pytest.raises(KitError, match=words):
+        measure("pi@board")
+    ssh.write_text(quiet)
     board("echo Error: 1 of 1 measurements failed; exit 1")
     with pytest.raises(KitError, match=r"ended with 1.*measurements failed"):
         measure("pi@board")

@@ -43,6 +43,7 @@ def test_a_range_is_the_average_of_batch_extremes_and_holds_zero() -> None:
     model = tf_keras.Model(image, tf_keras.layers.Flatten(name="flat")(image))
     crops = np.concatenate([batch["image"] for batch in batches(192, 224)])
     assert layer_ranges(model, ["flat"], crops, batch=4) == {"flat": (0.0, 0.625)}
+    assert layer_ranges(model, ["flat"], crops, whole=["flat"], batch=4) == {"flat": (0.0, 0.75)}
 
 
 def test_drift_is_the_larger_move_as_a_share_of_the_width() -> None:

@@ -17,7 +17,6 @@ from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.face.uncertainty import Calibration
 from asmnet_kit.tflite.metadata import read_metadata
-from wording import TRUNCATED_JPEG
 
 
 def write_face(path, *, missing=(), width=50.0):
@@ -167,16 +166,6 @@ def test_ced_is_written_where_asked(make_tflite, data, tmp_path):
     assert cv2.imread(str(drawn)) is not None
 
 
-def test_a_picture_that_does_not_decode_is_reported_and_not_fatal(make_tflite, data):
-    picture = data / "test" / "ytf" / "c.jpg"
-    picture.write_bytes(picture.read_bytes()[:300])
-    result = run(make_tflite(), "--data", data, "--format", "merlrav", "--json")
-    assert result.exit_code == 0
-    content = json.loads(result.stdout)
-    assert (content["faces"], content["faces_unreadable"]) == (1, 1)
-    assert TRUNCATED_JPEG in result.stderr
-
-
 def test_a_model_of_another_number_of_landmarks_is_an_error(make_tflite, data):
     result = run(make_tflite(points=98), "--data", data, "--format", "merlrav")
     assert result.exit_code == 1
@@ -222,19 +211,6 @@ def test_a_tflite_needs_no_tensorflow_and_errors_show_no_traceback(make_tflite, 
     )
     assert failed.returncode == 1
     assert "Traceback" not in failed.stderr
-
-
-def test_a_broken_link_costs_its_face_and_no_more(make_tflite, data):
-    """As git-annex and datalad leave pictures that were not fetched."""
-    gone = data / "test/ytf/c.jpg"
-    gone.unlink()
-    gone.symlink_to(data / "nowhere.jpg")
-    result = run(make_tflite(), "--data", data, "--format", "merlrav", "--json")
-    assert result.exit_code == 0, result.output
-    content = json.loads(result.stdout)
-    assert content["faces"] == 1 and len(content["dataset_fingerprint"]) == 64
-    assert content["dataset_labels_fingerprint"].startswith("v2:")
-    assert "c.jpg" in result.stderr
 
 
 # --- how sure a model is --------------------------------------------------------------------------

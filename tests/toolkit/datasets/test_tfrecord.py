@@ -8,9 +8,11 @@ import pytest
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.tfrecord import (
+    _CRC_TABLE,
     Span,
     bytes_at,
     crc32c,
+    is_damaged,
     masked_crc32c,
     parse_example,
     record_spans,
@@ -19,7 +21,8 @@ from asmnet_kit.datasets.tfrecord import (
 
 def framed(data: bytes) -> bytes:
     length = struct.pack("<Q", len(data))
-    return length + struct.pack("<I", masked_crc32c(length)) + data + bytes(4)
+    crc, crc_of_data = (struct.pack("<I", masked_crc32c(part)) for part in (length, data))
+    return length + crc + data + crc_of_data
 
 
 def field(number: int, content: bytes) -> bytes:
@@ -45,6 +48,24 @@ def example(**features: bytes) -> bytes:
 )
 def test_crc32c_has_its_published_values(content: bytes, crc: int) -> None:
     assert crc32c(content) == crc
+
+
+@pytest.mark.parametrize("length", [255, 256, 257, 511, 512, 65536, 65537, 200_000])
+def test_blocks_of_any_length_have_the_crc_of_their_bytes(length: int) -> None:
+    """Byte by byte, as the polynomial is defined."""
+    content = np.random.default_rng(length).bytes(length)
+    expected = 0xFFFFFFFF
+    for byte in content:
+        expected = (expected >> 8) ^ int(_CRC_TABLE[(expected ^ byte) & 0xFF])
+    assert crc32c(content) == expected ^ 0xFFFFFFFF
+
+
+def test_a_flipped_bit_in_the_data_is_noticed() -> None:
+    content = bytearray(framed(b"one") + framed(b"two"))
+    content[19 + 13] ^= 0x01
+    first, second = record_spans(Path("x"), bytes(content))
+    assert not is_damaged(bytes(content), first)
+    assert is_damaged(bytes(content), second)
 
 
 def test_records_are_found_by_their_lengths() -> None:

@@ -84,23 +84,25 @@ def test_missing_points_do_not_count_and_a_missing_eye_corner_skips_the_face(mak
 
 
 def test_a_picture_that_does_not_decode_is_reported_and_the_rest_measured(make_dataset):
-    dataset = make_dataset(3)
+    dataset = make_dataset(20)
     _, jpeg = cv2.imencode(".jpg", dataset.faces[1].picture.read())
     dataset.faces[1].picture.path.write_bytes(jpeg.tobytes()[: len(jpeg) // 2])
     result = evaluate(Shifted(), dataset)
-    assert result.scores.faces == 2
+    assert result.scores.faces == 19
     assert [problem.name for problem in result.problems] == ["face_1.png"]
     assert TRUNCATED_JPEG in result.problems[0].reason
     assert result.to_json()["faces_unreadable"] == 1
 
 
 def test_a_data_set_on_which_nothing_can_be_measured_is_an_error_with_counts(make_dataset):
-    dataset = make_dataset(2)
+    dataset = make_dataset(20)
     corner = dataset.faces[0].landmarks.copy()
     corner[36] = np.nan
-    dataset = changed(dataset, 0, landmarks=corner)
-    dataset.faces[1].picture.path.write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"none of its 2 faces .* 1 unreadable.* 1 without both"):
+    for index in range(1, 20):
+        dataset = changed(dataset, index, landmarks=corner)
+    dataset.faces[0].picture.path.write_bytes(b"")
+    words = r"none of its 20 faces .* 1 unreadable.* 19 without both"
+    with pytest.raises(DatasetError, match=words):
         evaluate(Shifted(), dataset)
 
 

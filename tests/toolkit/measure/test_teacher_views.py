@@ -34,15 +34,14 @@ class Shifted:
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
-    """Two faces of 300-W, one with a space in its name, and a picture that is cut short."""
+    """Two faces of 300-W, one with a space in its name."""
     folder = tmp_path / "faces"
-    for number, name in enumerate(("helen/trainset/1.jpg", "afw/2 b.jpg", "afw/3.jpg")):
+    for number, name in enumerate(("helen/trainset/1.jpg", "afw/2 b.jpg")):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), np.full((100, 120, 3), 128, np.uint8))
         points = generic_reference(68) * (40 + 5 * number) + (60, 50)
         write_pts(path.with_suffix(".pts"), points.astype(np.float32))
-    path.write_bytes(path.read_bytes()[:100])
     return folder
 
 
@@ -98,14 +97,13 @@ def test_the_command_writes_what_train_reads(faces: Path, make_tflite, tmp_path:
     report = json.loads(result.stdout)
     assert (report["schema_version"], report["faces"]) == (1, 2)
     assert set(report["per_subset"]) == {"afw", "helen"} and 0 < report["nme_percent"] < 5
-    assert [problem["name"] for problem in report["problems"]] == ["afw/3.jpg"]
-    assert "--teacher" in result.stderr and "left out: afw/3.jpg" in result.stderr
+    assert report["problems"] == [] and "--teacher" in result.stderr
     with np.load(out, allow_pickle=False) as archive:
         assert archive["names"].tolist() == ["afw/2 b.jpg", "helen/trainset/1.jpg"]
         assert archive["points"].shape == (2, 68, 2) and archive["points"].dtype == np.float32
     known = Teacher.load(out)
     seen = [known.of(face) is not None for face in load_dataset(faces, "300w").faces]
-    assert seen == [True, False, True]
+    assert seen == [True, True]
 
 
 def test_another_ending_is_refused_before_anything_is_done(

@@ -145,7 +145,7 @@ def test_every_network_says_how_sure_it_is_and_what_can_be_seen_when_asked(name:
     np.testing.assert_allclose(np.exp(outputs["uncertainty"]), 4.06, atol=0.2)
     np.testing.assert_allclose(outputs["visibility"], 0, atol=0.05)
     # They read nothing that the others do not, so they cost their own weights alone.
-    rest = [layer for layer in model.layers if layer.name.startswith(("uncert", "visib"))]
+    rest = [layer for layer in model.layers if layer.name.startswith(("extra", "uncert", "visib"))]
     own = sum(layer.count_params() for layer in rest)
     assert parameters(model) == parameters(plain) + own
 
@@ -154,8 +154,14 @@ def test_uncertainty_costs_asmnet_plus_less_than_three_percent_of_its_arithmetic
     plain = build("asmnet_plus", points=68, input_size=112)
     unsure = build("asmnet_plus", points=68, input_size=112, extra=("uncertainty",))
     assert macs(plain) < macs(unsure) < 1.002 * macs(plain)
-    # 4 x 4 x 64 values of the last tap for each of 68 points, and a bias each.
-    assert parameters(unsure) - parameters(plain) == (4 * 4 * 64 + 1) * 68
+    # 32 hidden values over the last tap's 4 x 4 x 64, and 68 points over these, each with a bias.
+    assert parameters(unsure) - parameters(plain) == (4 * 4 * 64 + 1) * 32 + (32 + 1) * 68
+
+
+@pytest.mark.parametrize(("name", "most"), [("asmnet_plus", 1_440_000), ("asmnet_nano", 400_000)])
+def test_our_networks_stay_small_with_all_their_outputs(name: str, most: int) -> None:
+    model = build(name, points=68, input_size=112, extra=("uncertainty", "visibility"))
+    assert parameters(model) <= most
 
 
 def test_outputs_stay_float32_under_mixed_precision() -> None:
