@@ -138,7 +138,7 @@ def test_a_run_of_a_version_without_visibility_goes_on(tmp_path: Path) -> None:
     resumed = kit("train", "--resume", "--out", run)
     assert resumed.exit_code == 0, resumed.output
     assert VALIDATION_NME in resumed.stdout
-    assert "uncertainty" not in manifest_of(run)["metrics"]["validation"]
+    assert manifest_of(run)["metrics"]["validation"]["uncertainty"] is None
     changed = kit("train", "--resume", "--uncertainty", "--out", run)
     assert changed.exit_code == 2, changed.output
     assert "uncertainty: False in the run, True asked for" in changed.stderr
