@@ -21,7 +21,7 @@ def models(name: str | None, as_json: bool) -> None:
     accurate and how fast it was measured to be, and where it fails. Wherever a command takes a
     model's path it takes one of these names, too.
 
-    Example:  asmnet-kit models asmnet_nano_synthetic
+    Example:  asmnet-kit models asmnet_nano_people
     """
     from asmnet_kit.base.console import counted, print_json
     from asmnet_kit.shipping.shipped import model_named, shipped_models
