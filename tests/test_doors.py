@@ -773,7 +773,6 @@ def test_what_killed_processes_left_in_tmpdir_goes_with_the_next_command_that_us
     """Not what processes that run have there, nor what has another name."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    (tmp_path / "asmnet_kit_notes").mkdir()
     holders = [
         subprocess.Popen(
             [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -784,10 +783,13 @@ def test_what_killed_processes_left_in_tmpdir_goes_with_the_next_command_that_us
     holders[0].kill()
     holders[0].wait()
     assert killed.exists() and running.exists()
+    theirs = {tmp_path / name for name in ("asmnet_kit_notes", f"asmnet_kit_{holders[0].pid}_cats")}
+    for folder in theirs:
+        folder.mkdir()
     with temporary_folder() as own:
-        assert set(tmp_path.iterdir()) == {own, running, tmp_path / "asmnet_kit_notes"}
+        assert set(tmp_path.iterdir()) == {own, running, *theirs}
     holders[1].communicate("")
-    assert [path.name for path in tmp_path.iterdir()] == ["asmnet_kit_notes"]
+    assert set(tmp_path.iterdir()) == theirs
 
 
 def test_one_place_makes_temporary_folders() -> None:

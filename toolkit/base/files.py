@@ -19,6 +19,8 @@ from asmnet_kit.base.errors import UsageError
 # EISDIR) and is about another file.
 _WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TEMPORARY_FOLDER = "asmnet_kit_"
+# tempfile ends a name with eight letters: a folder that somebody named so is not one of these.
+_MADE_BY = re.compile(rf"{_TEMPORARY_FOLDER}(\d+)_[a-z0-9_]{{8}}")
 _LONGEST_NAME = 220  # bytes; file systems take 255, and a temporary name is longer
 _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<process>\d+)\.part(?P<suffix>\.[^.]*)?", re.DOTALL)
 
@@ -181,12 +183,21 @@ def temporary_folder() -> Iterator[Path]:
 def _remove_temporary_remains(parent: Path) -> None:
     with suppress(OSError):
         for found in parent.glob(f"{_TEMPORARY_FOLDER}*_*"):
-            process = found.name.removeprefix(_TEMPORARY_FOLDER).partition("_")[0]
-            with suppress(OSError, UsageError):  # UsageError: its process is alive
+            made = _MADE_BY.fullmatch(found.name)
+            with suppress(OSError):
                 is_own = found.lstat().st_uid == os.getuid() and not found.is_symlink()
-                if is_own and process.isdecimal() and not _is_running(int(process)):
-                    with alone_in(found):
-                        shutil.rmtree(found, ignore_errors=True)
+                if made and is_own and not _is_running(int(made[1])):
+                    _remove_unless_locked(found)
+
+
+def _remove_unless_locked(folder: Path) -> None:
+    """Raises: OSError: a process keeps its lock on it, or nothing can be locked there."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(descriptor)
 
 
 def real_home(path: str | Path) -> Path:

@@ -104,7 +104,8 @@ def _outcome(variant: Variant, seed: int, measured: Sequence[str], out: Path) ->
     without = [word for name in variant.without for word in ("--without", name)]
     count = ("--count", str(variant.count), "--seed", str(DRAWN_SEED))
     size = ("--size", str(DRAWN_SIDE))
-    if not (people / "dataset.json").is_file() or not list(people.glob("val/pose.csv")):
+    about = people / "dataset.json"
+    if not about.is_file() or not json.loads(about.read_text())["complete"]:
         _kit("data", "synthesize", "--kind", "people", *count, *size, *without, "--out", people)
     if not (run / "model.keras").is_file():
         fresh = (
