@@ -1,13 +1,11 @@
 """What pip installs: every room with its data files, and nothing that only a checkout needs."""
 
-import runpy
+import json
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import setuptools
-from setuptools.dist import Distribution
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,21 +23,31 @@ ONLY_IN_A_CHECKOUT = ("benchmarks/studies/", "training/studies/", "benchmarks/re
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
+# In a process of its own: setuptools refuses its commands where Python's own distutils came first.
+LISTING = """
+import json, runpy, sys
+import setuptools
+from setuptools.dist import Distribution
+given = {}
+setuptools.setup = lambda **keywords: given.update(keywords)
+runpy.run_path("setup.py")
+about = {**given, "package_data": json.loads(sys.argv[1]), "script_name": "setup.py"}
+command = Distribution(about).get_command_obj("build_py")
+command.build_lib = sys.argv[2]
+command.ensure_finalized()
+print(json.dumps(command.get_outputs(include_bytecode=False)))
+"""
+
+
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> set[str]:
+def installed(tmp_path: Path) -> set[str]:
     """Files of the wheel, as setuptools' build_py lists them for setup.py and pyproject.toml."""
-    monkeypatch.chdir(ROOT)
-    given: dict[str, Any] = {}
-    monkeypatch.setattr(setuptools, "setup", lambda **keywords: given.update(keywords))
-    runpy.run_path(str(ROOT / "setup.py"))
     data = PROJECT["tool"]["setuptools"]["package-data"]
     # An empty name is what setuptools makes of pyproject's "*": every package.
     patterns = {"" if package == "*" else package: globs for package, globs in data.items()}
-    about = {**given, "package_data": patterns, "script_name": "setup.py"}
-    command = Distribution(about).get_command_obj("build_py")
-    command.build_lib = str(tmp_path)
-    command.ensure_finalized()
-    outputs = command.get_outputs(include_bytecode=False)
+    command = [sys.executable, "-c", LISTING, json.dumps(patterns), str(tmp_path)]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    outputs = json.loads(listed.stdout.splitlines()[-1])
     return {Path(path).relative_to(tmp_path).as_posix() for path in outputs}
 
 

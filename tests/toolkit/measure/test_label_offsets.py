@@ -85,10 +85,11 @@ def test_moved_labels_are_found_by_as_much(
     drawn: Dataset, predictor: Predictor, x: float, y: float
 ) -> None:
     """The boxes move with the labels, yet the answer is not drawn after them: 0.76 of a pixel was
-    found with one box, 0.99 with five. Half a tenth of a pixel is the rounding of other crops."""
+    found with one box, 0.99 with five. A tenth of a pixel is the rounding of other crops, by int8
+    steps of half a pixel."""
     before = label_offsets(drawn, predictor).by_subset[ALL].pixels
     after = label_offsets(moved(drawn, x, y), predictor).by_subset[ALL].pixels
-    np.testing.assert_allclose(after - before, [x, y], rtol=0.05, atol=0.08)
+    np.testing.assert_allclose(after - before, [x, y], rtol=0.05, atol=0.13)
 
 
 def test_hidden_points_are_left_out_and_faces_without_both_eyes(

@@ -16,7 +16,7 @@ from asmnet_kit.predict.detector import detect_faces
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.predict.picture import FacePrediction, predict_image
 from asmnet_kit.predict.tracking import FaceTracker, _Filters, _Track
-from asmnet_kit.shipping.shipped import default_model
+from asmnet_kit.shipping.shipped import default_model, model_named
 
 FPS = 10.0  # few frames make a second
 
@@ -41,7 +41,8 @@ def follow(tracker, images):
     return [tracker.update(image, index / FPS) for index, image in enumerate(images)]
 
 
-def test_a_face_keeps_its_number_and_the_detector_looks_once(frames, predictor) -> None:
+def test_a_face_keeps_its_number_and_the_detector_looks_once(frames) -> None:
+    predictor = open_predictor(model_named("asmnet_plus").path)  # says nothing of how sure it is
     tracker = FaceTracker(predictor)
     found = follow(tracker, [frame.image for frame in frames])
     assert [[face.track for face in faces] for faces in found] == [[1]] * len(frames)
