@@ -11,9 +11,8 @@ faces68, in two steps:
 2. Annotators work in the picture, not on the head: where a head is turned, the chin's points move
    the way the nose does, the end of the jaw that is nearer to the camera up and the other down. So
    the mean of two labellers that know the first table alone (a model trained with it and a public
-   face mesh)
-   was fitted against the labels by yaw, pitch and the size of yaw, robustly, AFLW's faces counted
-   three times as much as YouTube Faces', whose marks differ. Cross-validated in five parts, this
+   face mesh) was fitted against the labels by yaw, pitch and the size of yaw, robustly, AFLW's
+   faces counted three times as much as YouTube Faces', whose marks differ. Cross-validated, this
    lowers that mean's error from 4.62 to 4.32 % (AFLW) and from 5.01 to 5.01 % (YouTube Faces), the
    model's own from 4.85 to 4.55 and from 5.21 to 5.17. With equal weights: 4.70 and 4.86.
 

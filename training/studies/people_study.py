@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def _as_json(outcomes: Sequence[Outcome]) -> str:
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "runs": [outcome.__dict__ for outcome in outcomes],
+        "runs": [asdict(outcome) for outcome in outcomes],
     }
     return json.dumps(document, indent=2) + "\n"
 
