@@ -160,6 +160,11 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     "epoch shows one a clip.",
 )
 @setting("input_size", "Side of the model's input, pixels; a multiple of 16.")
+@setting(
+    "crop_scale",
+    "Side of the crop as a multiple of the landmark box's longer side: a smaller crop shows the "
+    "face larger, a larger one forgives a box that is off.",
+)
 @setting("epochs", "Passes over the training data.", click.IntRange(min=1))
 @setting("batch_size", "Pictures per step, over all devices.", click.IntRange(min=2))
 @setting("learning_rate", "Adam's, at its peak.")

@@ -72,6 +72,8 @@ class TrainConfig:
             that a data set's makers did not set. Empty = wherever the data has marks.
         visibility_weight: of the cross-entropy beside 1 for the landmarks, as for the likelihood.
         input_size: side of the model's input, pixels.
+        crop_scale: side of the crop as a multiple of the landmark box's longer side. A smaller
+            one shows the face larger, a larger one forgives a box that is off.
         teacher: .npz of a larger network's landmarks (``teacher_labels.Teacher``); empty = none.
         teacher_share: ``SUBSET=SHARE,...``, or a share for all others, of the teacher in
             labels; see ``teacher_labels.relabel``.
@@ -120,6 +122,7 @@ class TrainConfig:
     visibility_subsets: str = ""
     visibility_weight: float = 0.1
     input_size: int = 112
+    crop_scale: float = 1.2  # face.crop.CROP_SCALE, which a quick --help cannot import
     teacher: str = ""
     teacher_share: str = ""
     teacher_calibrate: str = ""
@@ -199,6 +202,7 @@ class TrainConfig:
             ("learning_rate", 0.0, 1.0),
             ("gradient_norm", 0.0, float("inf")),
             ("pose_weight", 0.0, MAX_TERM_WEIGHT),
+            ("crop_scale", 0.5, 4.0),
             ("likelihood_weight", 0.0, MAX_TERM_WEIGHT),
             ("visibility_weight", 0.0, MAX_TERM_WEIGHT),
         ):

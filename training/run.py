@@ -19,7 +19,6 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import alone_in, leftovers, make_folder
 from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, MANIFEST, MODEL, RECORDS, SHAPE_MODEL
 from asmnet_kit.datasets.base import Dataset, Face
-from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
@@ -220,7 +219,7 @@ def _train(
         "finished_at": None,
         "dataset": facts,
         "init_from_sha256": earlier.get("init_from_sha256", start_sha256(config.init_from)),
-        "crop_scale": CROP_SCALE,
+        "crop_scale": config.crop_scale,
         "licence": LICENCE,
     }
     # Up to here nothing was written, so a call with a mistake leaves no folder behind.
@@ -245,7 +244,7 @@ def _train(
             ) as data,
         ):
             model, result = _fit(config, run, data, val, shape_model, workers, deadline=deadline)
-        evaluation = evaluate(KerasPredictor(model), sources.val)
+        evaluation = evaluate(KerasPredictor(model, crop_scale=config.crop_scale), sources.val)
         if workers.is_chief:
             save_model(model, run / MODEL)
             manifest |= _outcome(config, model, result, evaluation, sources.description)
@@ -358,7 +357,7 @@ def _fit(
     with workers.strategy.scope(), precision(config.precision):
         model = network()
     model.set_weights(final.get_weights())
-    predictor = KerasPredictor(final)
+    predictor = KerasPredictor(final, crop_scale=config.crop_scale)
 
     def validate(_: tf_keras.Model) -> Row:
         row: Row = workers.from_chief(lambda: _validation_row(evaluate(predictor, val_faces)))
@@ -439,7 +438,7 @@ def fit_shape_model(dataset: Dataset, config: TrainConfig) -> ShapeModel | None:
         DatasetError: too few complete shapes for the ASM loss.
     """
     accumulator = ShapeAccumulator(dataset.scheme.points, aligned=config.asm_aligned)
-    for shapes in _shapes(dataset.faces):
+    for shapes in _shapes(dataset.faces, config.crop_scale):
         accumulator.update(shapes)
     try:
         return accumulator.fit(config.asm_variance)
@@ -450,7 +449,9 @@ def fit_shape_model(dataset: Dataset, config: TrainConfig) -> ShapeModel | None:
         return None
 
 
-def _shapes(faces: Sequence[Face]) -> Iterator[np.ndarray[Any, np.dtype[np.float32]]]:
+def _shapes(
+    faces: Sequence[Face], crop_scale: float
+) -> Iterator[np.ndarray[Any, np.dtype[np.float32]]]:
     for start in range(0, len(faces), SHAPES_AT_ONCE):
         part = faces[start : start + SHAPES_AT_ONCE]
-        yield np.stack([crop_of(face, 1).to_fractions(face.landmarks) for face in part])
+        yield np.stack([crop_of(face, 1, crop_scale).to_fractions(face.landmarks) for face in part])

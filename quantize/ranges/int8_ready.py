@@ -63,7 +63,8 @@ def calibration_crops(source: FloatModel, faces: Dataset, *, count: int, seed: i
     """
     size = source.predictor.input_size
     ranges = AUGMENTATIONS[source.config.augmentation]
-    batches = _calibration_batches(faces, size=size, seed=seed, ranges=ranges)
+    scale = source.predictor.crop_scale
+    batches = _calibration_batches(faces, size=size, crop_scale=scale, seed=seed, ranges=ranges)
     crops = collect_crops(batches, count, input_size=size)
     for doubt in doubts(crops):
         stderr().print(f"[yellow]{doubt}[/yellow]")
@@ -79,7 +80,7 @@ def _equalise(model: tf_keras.Model, crops: Image) -> dict[str, float]:
 
 
 def _calibration_batches(
-    dataset: Dataset, *, size: int, seed: int, ranges: AugmentRanges
+    dataset: Dataset, *, size: int, crop_scale: float, seed: int, ranges: AugmentRanges
 ) -> Iterator[dict[str, Image]]:
     """Augmented training batches, epoch after epoch, without an end.
 
@@ -95,6 +96,7 @@ def _calibration_batches(
         batch_size=min(32, len(dataset.faces)),
         seed=seed,
         ranges=ranges,
+        crop_scale=crop_scale,
     )
     left_out = LeftOut(dataset.name, len(dataset.faces))
     for epoch in count():

@@ -1,5 +1,6 @@
 """``asmnet-kit train`` from the outside: what it prints, its exit codes, and being killed."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from asmnet_kit.cli import main
+from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.pictures import Image
+from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.quantize.source.float_model import open_float_model
 from asmnet_kit.training.command import LOSSES
 from asmnet_kit.training.config import TrainConfig
@@ -138,6 +141,31 @@ def test_visibility_cannot_be_learnt_from_data_that_knows_nothing_of_it(
     assert result.exit_code == 2
     assert "no training face says which points can be seen" in result.stderr
     assert not any(tmp_path.iterdir())
+
+
+def test_a_smaller_crop_is_trained_on_measured_with_and_carried_into_the_file(
+    data: Path, tmp_path: Path
+) -> None:
+    run, models = tmp_path / "run", tmp_path / "models"
+    source = ("--data", data, "--format", "300w")
+    result = train(*source, *SMALL, "--crop-scale", "1.05", "--out", run)
+    assert result.exit_code == 0, result.output
+    words = ("evaluate", run, *source, "--split", "val", "--json")
+    measured = json.loads(CliRunner().invoke(main, [str(word) for word in words]).stdout)
+    columns, *epochs = (run / "history.csv").read_text().splitlines()
+    column = columns.split(",").index("val_nme_percent")
+    # The epochs were measured on the crops that evaluate cuts for this model, and so is the file.
+    best = min(float(epoch.split(",")[column]) for epoch in epochs)
+    assert measured["nme_percent"] == pytest.approx(best, rel=1e-3)
+    assert measured["crop_scale"] == 1.05
+    words = ("quantize", run, *source, "--recipe", "ptq_w8a8", "--out", models)
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    assert open_predictor(next(models.glob("*.tflite"))).crop_scale == pytest.approx(1.05)
+
+
+def test_the_default_crop_is_that_of_every_other_command() -> None:
+    assert TrainConfig(data="", format="").crop_scale == CROP_SCALE
 
 
 @pytest.mark.parametrize("moved", ["data", "val"])

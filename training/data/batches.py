@@ -75,9 +75,9 @@ class Targets:
         return np.asarray(self.upright.sum(axis=0) / counts[:, None], np.float32)
 
 
-def crop_of(face: Face, size: int) -> Crop:
-    """The un-augmented crop of a face: the landmark box x CROP_SCALE."""
-    return Crop.from_box(face.box, size=size, scale=CROP_SCALE)
+def crop_of(face: Face, size: int, scale: float = CROP_SCALE) -> Crop:
+    """The un-augmented crop of a face: the landmark box x ``scale``."""
+    return Crop.from_box(face.box, size=size, scale=scale)
 
 
 def pose_of(face: Face, scheme: Scheme) -> NDArray[np.float32] | None:
@@ -95,17 +95,22 @@ def targets_of(
     weights: Mapping[str, NDArray[np.float32]] | None = None,
     *,
     visibility_subsets: Collection[str] = (),
+    crop_scale: float = CROP_SCALE,
 ) -> Targets:
     """Landmarks and poses of ``faces`` as training targets.
 
     Args:
         weights: face's name -> float32 [N], what its labels count; 1 where it is not in it.
         visibility_subsets: whose faces' visibility is believed; that of every face by default.
+        crop_scale: side of the crop as a multiple of the landmark box's longer side.
 
     Raises:
         DatasetError: a face has fewer than two labelled points.
     """
-    upright = np.stack([crop_of(face, 1).to_fractions(face.landmarks) for face in faces])
+    crops = [crop_of(face, 1, crop_scale) for face in faces]
+    upright = np.stack(
+        [crop.to_fractions(face.landmarks) for crop, face in zip(crops, faces, strict=True)]
+    )
     visible = np.asarray(np.isfinite(upright).all(axis=-1))
     upright[~visible] = 0.0
     pose = np.full((len(faces), 3), np.nan, np.float32)
@@ -161,18 +166,21 @@ def show(
     size: int,
     ranges: AugmentRanges,
     random: np.random.Generator,
+    *,
+    crop_scale: float = CROP_SCALE,
 ) -> AugmentedFace:
     """A face as augmentation shows it.
 
     Args:
         target: what is known of it before.
         size: side of the crop, pixels.
+        crop_scale: as for ``targets_of``.
 
     Raises:
         DatasetError: the picture cannot be read.
     """
     moved = draw_transform(ranges, random)
-    image = cut(face.read(), crop_of(face, size), moved.matrix)
+    image = cut(face.read(), crop_of(face, size, crop_scale), moved.matrix)
     covered = np.zeros((size, size), np.bool_)
     return AugmentedFace(
         image=change_pixels(image, ranges, random, covered),
@@ -238,10 +246,12 @@ class FaceBatches:
         ranges: AugmentRanges | None = None,
         targets: Targets | None = None,
         sampling: Sampling | None = None,
+        crop_scale: float = CROP_SCALE,
     ) -> None:
         """Batches of ``faces``; the last, smaller part of a shuffled epoch is dropped.
 
-        Without ``sampling`` an epoch shows each face once.
+        Without ``sampling`` an epoch shows each face once. ``targets`` are of the same
+        ``crop_scale``; see ``targets_of``.
 
         Raises:
             UsageError: there are fewer faces in an epoch than one batch holds.
@@ -250,7 +260,8 @@ class FaceBatches:
         require_batch(self.epoch_size, batch_size)
         self.faces, self.scheme, self.size = faces, scheme, size
         self.seed, self.ranges = seed, ranges or AugmentRanges()
-        self.targets = targets or targets_of(faces, scheme)
+        self.crop_scale = crop_scale
+        self.targets = targets or targets_of(faces, scheme, crop_scale=crop_scale)
         self._batch_size = batch_size
         self._failure: KitError | None = None
 
@@ -315,7 +326,10 @@ class FaceBatches:
             DatasetError: the picture cannot be read.
         """
         random = generator(self.seed, epoch, index, showing)
-        return show(self.faces[index], self.targets.of(index), self.size, self.ranges, random)
+        return show(
+            self.faces[index], self.targets.of(index), self.size, self.ranges, random,
+            crop_scale=self.crop_scale,
+        )  # fmt: skip
 
     def _assemble(self, shown: NDArray[np.int64], epoch: int) -> tuple[NDArray[Any], ...]:
         """The values of a ``Batch``, in its order; ``shown`` is [B, 2], as in ``order``."""

@@ -35,12 +35,13 @@ class PeopleBatches(FaceBatches):
         batch_size: int,
         seed: int,
         ranges: AugmentRanges,
+        crop_scale: float,
     ) -> None:
         """Batches of ``stream``, whose first people are ``known``.
 
         Args:
             workers: draw the people of ``stream``.
-            size, batch_size, seed, ranges: as for ``FaceBatches``.
+            size, batch_size, seed, ranges, crop_scale: as for ``FaceBatches``.
 
         Raises:
             UsageError: there are fewer people in an epoch than one batch holds.
@@ -48,8 +49,9 @@ class PeopleBatches(FaceBatches):
         self._stream = stream
         self._ahead = Ahead(workers, ahead=min(AHEAD, stream.faces_per_epoch))
         super().__init__(
-            known.faces, known.scheme, size=size, batch_size=batch_size, seed=seed, ranges=ranges
-        )
+            known.faces, known.scheme, size=size, batch_size=batch_size, seed=seed, ranges=ranges,
+            crop_scale=crop_scale,
+        )  # fmt: skip
 
     @property
     def epoch_size(self) -> int:
@@ -83,7 +85,7 @@ class PeopleBatches(FaceBatches):
     def _show(self, shown: NDArray[np.int64], epoch: int) -> Showings:
         numbers = shown[:, 0].tolist()
         faces = [self._ahead.take(self._first(epoch) + number) for number in numbers]
-        targets = targets_of(faces, self.scheme)
+        targets = targets_of(faces, self.scheme, crop_scale=self.crop_scale)
         return Showings(
             [
                 show(
@@ -92,6 +94,7 @@ class PeopleBatches(FaceBatches):
                     self.size,
                     self.ranges,
                     generator(self.seed, epoch, number),
+                    crop_scale=self.crop_scale,
                 )
                 for row, (number, face) in enumerate(zip(numbers, faces, strict=True))
             ],

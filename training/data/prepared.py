@@ -49,21 +49,21 @@ def prepared_faces(
     if {sources.train.format, sources.val.format} <= QUICK:
         yield sources.train, sources.val
     elif run is not None:
-        yield _prepare(sources, run / RECORDS, config.input_size)
+        yield _prepare(sources, run / RECORDS, config)
     else:
         with temporary_folder() as folder:
-            yield _prepare(sources, folder, config.input_size)
+            yield _prepare(sources, folder, config)
 
 
-def prepared_size(input_size: int) -> int:
+def prepared_size(input_size: int, crop_scale: float = CROP_SCALE) -> int:
     """Side of a record's window, pixels, with which no augmented crop must be enlarged."""
-    smallest_crop = CROP_SCALE * AugmentRanges().smallest_crop
+    smallest_crop = crop_scale * AugmentRanges().smallest_crop
     return int(np.ceil(input_size * WINDOW_SCALE / smallest_crop))
 
 
-def _prepare(sources: Sources, folder: Path, input_size: int) -> tuple[Dataset, Dataset]:
+def _prepare(sources: Sources, folder: Path, config: TrainConfig) -> tuple[Dataset, Dataset]:
     train, val = sources.train, sources.val
-    size = prepared_size(input_size)
+    size = prepared_size(config.input_size, config.crop_scale)
     if train.format not in QUICK:
         with counting("preparing training faces") as progress:
             # A resumed run then need not fit its poses again: 0.7 ms a face.
@@ -72,7 +72,7 @@ def _prepare(sources: Sources, folder: Path, input_size: int) -> tuple[Dataset, 
         _tell_left_out("training", done, train)
         train = _prepared(train, folder / "train")
     if val.format not in QUICK:
-        cut = tuple(cut_face(face, input_size) for face in val.faces)
+        cut = tuple(cut_face(face, config.input_size, config.crop_scale) for face in val.faces)
         crops = dataclasses.replace(val, faces=cut)
         with counting("preparing validation faces") as progress:
             done = prepare(crops, folder / "val_crops", size=size, progress=progress)
@@ -123,13 +123,13 @@ class CropPicture:
         return encode_png(self.read(), name=f"{self.name}, its crop")
 
 
-def cut_face(face: Face, input_size: int) -> Face:
+def cut_face(face: Face, input_size: int, crop_scale: float = CROP_SCALE) -> Face:
     """``face`` in a picture that is its crop for a network, landmarks and box moved with it.
 
-    The crop of the result is the whole picture, pixel by pixel: 1.2 times its box's longer side
-    are ``input_size`` pixels.
+    The crop of the result is the whole picture, pixel by pixel: ``crop_scale`` times its box's
+    longer side are ``input_size`` pixels.
     """
-    crop = crop_of(face, input_size)
+    crop = crop_of(face, input_size, crop_scale)
 
     def moved(points: Points) -> Points:
         return np.asarray(points @ crop.matrix[:, :2].T + crop.matrix[:, 2], np.float32)

@@ -71,7 +71,7 @@ def batches_for(
         with RenderWorkers(stream.sitting) as workers:
             yield PeopleBatches(
                 stream, faces, workers, size=config.input_size, batch_size=batch_size, seed=seed,
-                ranges=ranges,
+                ranges=ranges, crop_scale=config.crop_scale,
             )  # fmt: skip
         return
     yield FaceBatches(
@@ -86,6 +86,8 @@ def batches_for(
             faces.scheme,
             label_weights,
             visibility_subsets=subset_names(config.visibility_subsets),
+            crop_scale=config.crop_scale,
         ),
+        crop_scale=config.crop_scale,
         sampling=_sampling(config, faces.faces),
     )

@@ -29,14 +29,22 @@ class KerasPredictor:
         source: a run folder, a .keras file, or a model in memory (one that is being trained: its
             weights may change between calls).
         name: what reports call it; by default the file's or the model's name.
+        crop_scale: of a file or a model in memory: side of its crops as a multiple of the face
+            box's longer side; a run's manifest has its own.
 
     Raises:
         ModelError: the file cannot be read, or is no landmark model.
     """
 
-    def __init__(self, source: Path | tf_keras.Model, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        source: Path | tf_keras.Model,
+        *,
+        name: str | None = None,
+        crop_scale: float = CROP_SCALE,
+    ) -> None:
         self.name: str = name or source.name
-        self.crop_scale = CROP_SCALE
+        self.crop_scale = crop_scale
         if isinstance(source, Path) and source.is_dir():
             self.crop_scale = checked_crop_scale(source)
             source = source / MODEL
