@@ -262,6 +262,11 @@ def _adopt_statistics(
     variance of z over ``images``, gamma = sqrt(var + eps) and beta = mean + bias. One pass is
     enough: the function, and so every z, is the same before and after.
 
+    Folding also scaled each channel's kernel by gamma / sqrt(var + eps). Batch normalisation takes
+    that scale out again, but an optimiser whose steps have one length, as Adam's, does not: it
+    turns a channel of a tiny kernel into another one within a few steps, before the moving
+    statistics follow. So each kernel gets the size that a fresh one has, and gamma what it loses.
+
     Args:
         folded: convolutions, each with its batch normalisation, whose beta is the bias.
     """
@@ -284,7 +289,27 @@ def _adopt_statistics(
         mean = total / values
         variance = np.maximum(total_square / values - mean**2, 0)
         bias = norm.beta.numpy()
-        norm.set_weights([np.sqrt(variance + norm.epsilon), mean + bias, mean, variance])
+        scale = _fresh_scale(layer)
+        mean, variance = mean * scale, variance * scale**2
+        gamma = np.sqrt(variance + norm.epsilon)
+        norm.set_weights([gamma / scale, mean / scale + bias, mean, variance])
+
+
+def _fresh_scale(layer: tf_keras.layers.Layer) -> NDArray[np.float64]:
+    """Scale a convolution's kernel, by channel, to the length that He et al. (2015) begin with.
+
+    Returns:
+        float64 [channels], what each was multiplied by: 1 where a kernel is all zeros.
+    """
+    kernel, *rest = layer.get_weights()
+    depthwise = isinstance(layer, tf_keras.layers.DepthwiseConv2D)
+    channels = kernel.shape[2] if depthwise else kernel.shape[3]
+    rows = kernel.reshape(-1, channels).astype(np.float64)
+    length = np.linalg.norm(rows, axis=0)
+    fresh = np.sqrt(2.0)  # of fan_in weights with variance 2 / fan_in
+    scale = np.divide(fresh, length, out=np.ones(channels), where=length > 0)
+    layer.set_weights([(rows * scale).reshape(kernel.shape), *rest])
+    return scale
 
 
 def _load_start(path: Path) -> tf_keras.Model:

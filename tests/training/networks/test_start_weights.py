@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
@@ -300,3 +301,22 @@ def test_an_untrained_network_can_predict_the_mean_shape(name: str) -> None:
 def test_a_mean_shape_of_another_scheme_is_refused() -> None:
     with pytest.raises(UsageError, match="mean shape of 68 points, got"):
         start_at_mean_shape(nano(), np.zeros((98, 2)))
+
+
+def test_a_few_steps_from_folded_weights_do_not_break_what_is_deployed() -> None:
+    """Adam moves every weight by about the learning rate: it must not turn tiny kernels over before
+    the moving statistics follow. Without it 0.04 of the crop was measured here, with it 0.0017."""
+    shipped = model_named("asmnet_nano")
+    size = shipped.card["model"]["input_size"]
+    images = np.random.default_rng(0).uniform(-1, 1, (16, size, size, 3)).astype(np.float32)
+    model = build("asmnet_nano", points=68, input_size=size)
+    initialise(model, shipped.path, images=images)
+    before = model(images, training=False)["landmarks"].numpy()
+    optimizer = tf_keras.optimizers.Adam(4e-4)
+    for _ in range(20):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(images, training=True)["landmarks"] - before) ** 2)
+        gradients = tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero")
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+    after = model(images, training=False)["landmarks"].numpy()
+    assert np.abs(after - before).mean() < 0.02
