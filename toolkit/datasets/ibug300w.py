@@ -68,5 +68,10 @@ def read(root: Path) -> Reading:
         root,
         points=POINTS,
         rule=split_and_subsets,
-        skip_stem=lambda stem: stem.lower().endswith("_mirror"),
+        skip_stem=is_mirrored,
     )
+
+
+def is_mirrored(stem: str) -> bool:
+    """Whether a picture's name (without suffix) is that of a mirrored copy."""
+    return stem.lower().endswith("_mirror")

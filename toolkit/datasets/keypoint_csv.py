@@ -23,7 +23,6 @@
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +40,7 @@ from asmnet_kit.datasets.folders import (
     Reading,
     ancestors_of,
     inside,
+    numbered,
     require_folder,
     split_named,
     subset_below_split,
@@ -132,12 +132,7 @@ def read(root: Path) -> Reading:
     if not reading.points:
         unread = "; ".join(f"{problem.name}: {problem.reason}" for problem in reading.problems)
         raise DatasetError(f"{root}: no .csv file at or below this folder can be read: {unread}")
-    faces_of_picture = Counter(row.name for row in rows)
-    number: Counter[str] = Counter()
-    for row in rows:
-        number[row.name] += 1
-        several = faces_of_picture[row.name] > 1
-        name = f"{row.name}#{number[row.name]}" if several else row.name
+    for row, name in zip(rows, numbered([row.name for row in rows]), strict=True):
         try:
             reading.faces.append(_face(row, name, finder))
         except DatasetError as error:
