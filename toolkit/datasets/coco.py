@@ -42,7 +42,7 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets import ibug300w
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import Listing, Reading, split_named
-from asmnet_kit.datasets.named_points import PointNames
+from asmnet_kit.datasets.named_points import PointNames, built_in_or
 from asmnet_kit.datasets.records import (
     LabelFiles,
     PicturesBelow,
@@ -54,7 +54,7 @@ from asmnet_kit.datasets.records import (
     usable_box,
     words_of,
 )
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.schemes import Scheme
 
 SUFFIX = ".json"
 PICTURES = "images"
@@ -76,13 +76,16 @@ class _File:
     beside: tuple[str, ...]  # where pictures may be
 
 
-def read(root: Path) -> Reading:
+def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     """All faces of the COCO files at or below ``root``.
 
+    Args:
+        scheme: of the points; None = a built-in one, by their names, numbers or count.
+
     Raises:
-        DatasetError: no such file, or no scheme has their number of points.
+        DatasetError: no such file.
     """
-    reading = Reading(points=0)
+    reading = Reading(points=0 if scheme is None else scheme.points)
     files = LabelFiles(root, SUFFIX, reading.problems)
     pictures = PicturesBelow(files.root)
     records: list[Record] = []
@@ -91,7 +94,7 @@ def read(root: Path) -> Reading:
         if _has_keypoints(content):
             found = True
             about = _about(listing, file, files.ancestors)
-            records += _records(content, about, pictures, reading)
+            records += _records(content, about, pictures, reading, scheme)
     if not found:
         raise files.nothing("a .json with images and annotations with keypoints")
     add_faces(reading, merged(records, reading.problems))
@@ -125,7 +128,11 @@ def _about(listing: Listing, file: str, ancestors: tuple[str, ...]) -> _File:
 
 
 def _records(
-    content: dict[str, Any], file: _File, pictures: PicturesBelow, reading: Reading
+    content: dict[str, Any],
+    file: _File,
+    pictures: PicturesBelow,
+    reading: Reading,
+    scheme: Scheme | None,
 ) -> list[Record]:
     """The faces of a file; annotations that cannot be used go to ``reading.problems``."""
     images = {
@@ -135,7 +142,7 @@ def _records(
         and isinstance(image.get("id"), int | str)
         and isinstance(image.get("file_name"), str)
     }
-    orders = _orders(content.get("categories"))
+    orders = _orders(content.get("categories"), scheme)
     records: list[Record] = []
     marks: list[NDArray[np.float64]] = []
     for index, annotation in enumerate(content["annotations"]):
@@ -160,7 +167,7 @@ def _visibility(marks: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.select([marks == SEEN, marks == HIDDEN], [1, 0], np.nan).astype(np.float32)
 
 
-def _orders(categories: Any) -> dict[Any, list[int]]:
+def _orders(categories: Any, scheme: Scheme | None) -> dict[Any, list[int]]:
     """Category -> for each landmark where its keypoint stands, of those that name them."""
     orders = {}
     for category in categories if isinstance(categories, list) else ():
@@ -168,7 +175,7 @@ def _orders(categories: Any) -> dict[Any, list[int]]:
         if not (isinstance(labels, list) and labels and all(isinstance(x, str) for x in labels)):
             continue
         try:
-            names = PointNames(Counter(labels), SCHEMES.values())
+            names = PointNames(Counter(labels), built_in_or(scheme))
         except DatasetError:
             continue  # the export's own words: then the order says which is which
         order = [names.number.get(label, -1) for label in labels]

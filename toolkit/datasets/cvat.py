@@ -45,18 +45,22 @@ from asmnet_kit.datasets.records import (
     split_and_rest,
     usable_box,
 )
+from asmnet_kit.face.schemes import Scheme
 
 SUFFIX = ".xml"
 PICTURES = "images"
 
 
-def read(root: Path) -> Reading:
+def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     """All faces of the CVAT files at or below ``root``.
+
+    Args:
+        scheme: of the points; None = a built-in one, by their names, numbers or count.
 
     Raises:
         DatasetError: no such file, or its points are of no scheme.
     """
-    reading = Reading(points=0)
+    reading = Reading(points=0 if scheme is None else scheme.points)
     files = LabelFiles(root, SUFFIX, reading.problems)
     pictures = PicturesBelow(files.root)
     faces: list[LabelledFace] = []
@@ -95,7 +99,7 @@ def read(root: Path) -> Reading:
             'an .xml of "CVAT for images 1.1" with points or skeletons (CVAT exports the tracks of '
             "a video so, too)"
         )
-    add_faces(reading, records_of(faces, reading))
+    add_faces(reading, records_of(faces, reading, scheme))
     return reading
 
 

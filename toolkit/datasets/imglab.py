@@ -36,17 +36,21 @@ from asmnet_kit.datasets.records import (
     split_and_rest,
     usable_box,
 )
+from asmnet_kit.face.schemes import Scheme
 
 SUFFIX = ".xml"
 
 
-def read(root: Path) -> Reading:
+def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     """All faces of the XML files at or below ``root``; a face that several files have is one.
+
+    Args:
+        scheme: of the points; None = a built-in one, by their names, numbers or count.
 
     Raises:
         DatasetError: no such file, or its parts are of no scheme.
     """
-    reading = Reading(points=0)
+    reading = Reading(points=0 if scheme is None else scheme.points)
     files = LabelFiles(root, SUFFIX, reading.problems)
     pictures = PicturesBelow(files.root)
     faces: list[LabelledFace] = []
@@ -68,7 +72,7 @@ def read(root: Path) -> Reading:
     files.xml("image", take)
     if not faces and not reading.problems:
         raise files.nothing("an .xml of dlib's imglab with boxes and parts")
-    add_faces(reading, merged(records_of(faces, reading), reading.problems))
+    add_faces(reading, merged(records_of(faces, reading, scheme), reading.problems))
     return reading
 
 

@@ -41,6 +41,7 @@ from asmnet_kit.datasets.records import (
     finite,
     usable_box,
 )
+from asmnet_kit.face.schemes import Scheme
 
 SUFFIX = ".json"
 PICTURES = "images"
@@ -51,13 +52,16 @@ UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
 Region = Mapping[str, Any]
 
 
-def read(root: Path) -> Reading:
+def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     """All faces of the Label Studio exports at or below ``root``.
+
+    Args:
+        scheme: of the points; None = a built-in one, by their names, numbers or count.
 
     Raises:
         DatasetError: no such file, or its labels are of no scheme.
     """
-    reading = Reading(points=0)
+    reading = Reading(points=0 if scheme is None else scheme.points)
     files = LabelFiles(root, SUFFIX, reading.problems)
     pictures = PicturesBelow(files.root)
     faces: list[LabelledFace] = []
@@ -96,7 +100,7 @@ def read(root: Path) -> Reading:
                 faces.append(face)
     if not found:
         raise files.nothing(f"a .json export of Label Studio with {POINT}")
-    add_faces(reading, records_of(faces, reading))
+    add_faces(reading, records_of(faces, reading, scheme))
     return reading
 
 

@@ -1,6 +1,7 @@
 """Points that have labels instead of an order, as annotation tools keep them.
 
-A label means a landmark by a scheme's name for it, or by its number. Names are compared without regard to case, and with blank, ``-``, ``.`` and ``_`` alike. Numbers
+A label means a landmark by a scheme's name for it, or by its number. Names are compared without
+regard to case, and with blank, ``-``, ``.`` and ``_`` alike. Numbers
 stand at the label's end (``12``, ``p12``, ``kpt-12``) and count from 0 or from 1, whichever fills a
 scheme.
 """
@@ -17,7 +18,7 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Picture, Problem
 from asmnet_kit.datasets.folders import Reading
 from asmnet_kit.datasets.records import Record, known_visibility
-from asmnet_kit.face.schemes import SCHEMES, Scheme
+from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_named
 
 NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>\d{1,4})", re.DOTALL)
 SHOWN = 40  # characters of a label in a message
@@ -60,8 +61,18 @@ class LabelledFace:
         self.points[label] = (x, y)
 
 
-def records_of(faces: Sequence[LabelledFace], reading: Reading) -> list[Record]:
+def built_in_or(scheme: Scheme | None) -> list[Scheme]:
+    """The schemes that labels may be of: the one that is named, or any that is built in."""
+    return [scheme_named(name) for name in BUILT_IN] if scheme is None else [scheme]
+
+
+def records_of(
+    faces: Sequence[LabelledFace], reading: Reading, scheme: Scheme | None
+) -> list[Record]:
     """The faces with their points in the order of the scheme that their labels are of.
+
+    Args:
+        scheme: theirs; None = any that is built in.
 
     A label that means none of its landmarks is a problem of the reading, told once.
 
@@ -69,7 +80,7 @@ def records_of(faces: Sequence[LabelledFace], reading: Reading) -> list[Record]:
         DatasetError: the labels fit no scheme.
     """
     labels = Counter(label for face in faces for label in face.points)
-    names = PointNames(labels, SCHEMES.values()) if labels else None
+    names = PointNames(labels, built_in_or(scheme)) if labels else None
     if names is not None:
         reading.points = names.scheme.points
         for label in labels.keys() - names.number.keys():

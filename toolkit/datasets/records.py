@@ -33,7 +33,6 @@ from asmnet_kit.datasets.folders import (
     walk,
 )
 from asmnet_kit.datasets.labels import FARTHEST, check_usable, points_of
-from asmnet_kit.face.schemes import SCHEMES
 
 SHOWN = 80  # characters of somebody's text in a message
 # Tools measure from the corner of the picture, this kit from the centre of the top-left pixel.
@@ -157,19 +156,11 @@ def add_faces(reading: Reading, records: Sequence[Record]) -> None:
     """The records' faces, each with a name of its own; those that cannot be used are problems.
 
     ``reading.points`` becomes what most records have, where it is 0.
-
-    Raises:
-        DatasetError: no scheme has that many points.
     """
     if not records:
         return
     if not reading.points:
         reading.points = Counter(len(record.pairs) for record in records).most_common(1)[0][0]
-        if reading.points not in SCHEMES:
-            raise DatasetError(
-                f"{records[0].where}: expected {' or '.join(map(str, SCHEMES))} points, "
-                f"got {reading.points}"
-            )
     names = numbered([record.name for record in records])
     for record, name in zip(records, names, strict=True):
         try:
