@@ -20,9 +20,10 @@ like the file's subset.
 - ``bbox`` is the box that came with the face.
 - Keypoints stand in the order of their scheme, unless the category's ``keypoints`` name them by a
   scheme's names, or by numbers.
-- The split is a word of the file's name (train, val, valid, test), else a folder's name; of mmpose's
-  300-W, "valid" is the public test set and "test" the private one. What follows it is a subset: the
-  same face in ``..._test.json`` and ``..._test_blur.json`` is one face of the subset blur.
+- The split is a word of the file's name (train, val, valid, test), else a folder's name; of
+  mmpose's 300-W, "valid" is the public test set and "test" the private one. What follows it is a
+  subset: the same face in ``..._test.json`` and ``..._test_blur.json`` is one face of the subset
+  blur.
 - ``subsets``, ``split`` and ``pose`` (yaw, pitch, roll in degrees) of an annotation are this kit's
   own keys.
 
@@ -42,12 +43,13 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets import ibug300w
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import Listing, Reading, split_named
-from asmnet_kit.datasets.named_points import PointNames, built_in_or
+from asmnet_kit.datasets.named_points import PointNames, known_schemes
 from asmnet_kit.datasets.records import (
     LabelFiles,
     PicturesBelow,
     Record,
     add_faces,
+    finite,
     known_visibility,
     merged,
     split_and_rest,
@@ -80,12 +82,12 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     """All faces of the COCO files at or below ``root``.
 
     Args:
-        scheme: of the points; None = a built-in one, by their names, numbers or count.
+        scheme: one that the points may be of, beside those that are built in.
 
     Raises:
         DatasetError: no such file.
     """
-    reading = Reading(points=0 if scheme is None else scheme.points)
+    reading = Reading(points=0)
     files = LabelFiles(root, SUFFIX, reading.problems)
     pictures = PicturesBelow(files.root)
     records: list[Record] = []
@@ -175,7 +177,7 @@ def _orders(categories: Any, scheme: Scheme | None) -> dict[Any, list[int]]:
         if not (isinstance(labels, list) and labels and all(isinstance(x, str) for x in labels)):
             continue
         try:
-            names = PointNames(Counter(labels), built_in_or(scheme))
+            names = PointNames(Counter(labels), known_schemes(scheme))
         except DatasetError:
             continue  # the export's own words: then the order says which is which
         order = [names.number.get(label, -1) for label in labels]
@@ -215,9 +217,11 @@ def _record(
     labelled = triples[:, 2] != UNLABELLED
     split, subsets, pose = _own(annotation)
     folders = tuple(name.split("/")[:-1])
-    if file.is_300w:
-        public, public_subsets = ibug300w.split_and_subsets((), folders)
-        split, subsets = split or public, subsets or public_subsets
+    if subsets is None:
+        subsets = (file.subset,) if file.subset else ()
+        if file.is_300w:
+            public, subsets = ibug300w.split_and_subsets((), folders)
+            split = split or public
     return (
         Record(
             where=where,
@@ -225,7 +229,7 @@ def _record(
             picture=picture,
             pairs=np.where(labelled[:, None], triples[:, :2], np.nan),
             split=split or file.split or split_named(folders),
-            subsets=subsets or ((file.subset,) if file.subset else ()),
+            subsets=subsets,
             pose=pose,
             box=_box(annotation.get("bbox")),
         ),
@@ -263,17 +267,15 @@ def _box(value: Any) -> NDArray[np.float32] | None:
 
 def _own(
     annotation: dict[str, Any],
-) -> tuple[str | None, tuple[str, ...], NDArray[np.float32] | None]:
+) -> tuple[str | None, tuple[str, ...] | None, NDArray[np.float32] | None]:
     """The split, subsets and pose that ``data convert`` writes; of other files nothing."""
-    split, subsets, pose = (annotation.get(key) for key in OWN_KEYS)
+    split, written, pose = (annotation.get(key) for key in OWN_KEYS)
     if not isinstance(split, str):
         split = None
-    if not (isinstance(subsets, list) and all(isinstance(one, str) for one in subsets)):
-        subsets = []
-    if not (
-        isinstance(pose, list)
-        and len(pose) == 3
-        and all(isinstance(one, int | float) and abs(one) <= 360 for one in pose)
-    ):
-        return split, tuple(subsets), None
-    return split, tuple(subsets), np.array(pose, np.float32)
+    subsets = None
+    if isinstance(written, list) and all(isinstance(one, str) for one in written):
+        subsets = tuple(written)
+    angles = None
+    if isinstance(pose, list) and len(pose) == 3:
+        angles = np.array([finite(angle) for angle in pose], np.float32)
+    return split, subsets, angles

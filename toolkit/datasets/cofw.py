@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +28,7 @@ from asmnet_kit.base.reading import open_file
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import Reading, stem_and_suffix
 from asmnet_kit.datasets.records import LabelFiles, Record, add_faces, usable_box
-from asmnet_kit.face.pictures import MAX_SIDE, Image
+from asmnet_kit.face.pictures import MAX_SIDE, Image, encode_png
 
 POINTS = 29
 SUFFIX = ".mat"
@@ -64,11 +63,7 @@ class MatPicture:
             return int(_picture_in(file, self.variable, self.index).size)
 
     def read_encoded(self) -> bytes:
-        bgr = cv2.cvtColor(self.read(), cv2.COLOR_RGB2BGR)
-        done, png = cv2.imencode(".png", bgr)
-        if not done:
-            raise DatasetError(f"{self.name}: cannot be encoded as a PNG")
-        return png.tobytes()
+        return encode_png(self.read(), name=self.name)
 
     def read(self) -> Image:
         with _opened(self.path) as file:
@@ -183,7 +178,7 @@ def _numbers(file: Any, name: str, width: int) -> NDArray[np.float64]:
         raise DatasetError(f"expected numbers [{width}, N] in {name}, got {found.shape}")
     if found.shape[1] > MAX_FACES:
         raise DatasetError(f"expected at most {MAX_FACES} faces, got {found.shape[1]}")
-    numbers = np.asarray(found[()], np.float64).T
+    numbers: NDArray[np.float64] = np.asarray(found[()], np.float64).T
     if not np.isfinite(numbers).all():
         raise DatasetError(f"expected finite numbers in {name}")
     return numbers

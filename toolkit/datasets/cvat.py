@@ -11,12 +11,12 @@ Source: docs.cvat.ai, "XML annotation format". A face is
 
 - a skeleton: its points are matched by the names of a scheme, or by numbers;
 - a ``points`` shape with several points: they stand in the order of their scheme;
-- all ``points`` shapes of one point each with the same ``group_id`` (or without one, where a picture
-  has one face): matched like a skeleton's.
+- all ``points`` shapes of one point each with the same ``group_id`` (or without one, where a
+  picture has one face): matched like a skeleton's.
 
 A point with ``outside="1"`` has no label; one that is ``occluded`` (or belongs to such a shape)
-cannot be seen. Where nothing in the file is occluded, nothing is known. The box of a face is the one
-of its ``group_id``, or the only box of a picture with one face.
+cannot be seen. Where nothing in the file is occluded, nothing is known. The box of a face is the
+one of its ``group_id``, or the only box of a picture with one face.
 
 CVAT measures from the picture's corner: the centre of the top-left pixel is at 0.5, 0.5. The split
 is the image's ``subset`` (Train, Validation, Test), else a folder's name.
@@ -55,12 +55,12 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     """All faces of the CVAT files at or below ``root``.
 
     Args:
-        scheme: of the points; None = a built-in one, by their names, numbers or count.
+        scheme: one that the points may be of, beside those that are built in.
 
     Raises:
         DatasetError: no such file, or its points are of no scheme.
     """
-    reading = Reading(points=0 if scheme is None else scheme.points)
+    reading = Reading(points=0)
     files = LabelFiles(root, SUFFIX, reading.problems)
     pictures = PicturesBelow(files.root)
     faces: list[LabelledFace] = []

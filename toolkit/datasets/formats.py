@@ -4,7 +4,8 @@ A format is a module (or any object) with
 
 - ``read(root) -> Reading``: every face below a folder, and a problem for every file that cannot be
   used; it raises only where nothing at all can be read. Where the data has 68 and 98 landmarks,
-  ``read(root, *, points=None)``.
+  ``read(root, *, points=None)``; where the points are of whatever scheme the labels say,
+  ``read(root, *, scheme=None)``.
 - where folders alone decide the split, so that the files need not be read to list the splits:
   ``split_of_folder(ancestors, parts)`` and ``SUFFIX``, that of the annotation files.
 
@@ -25,6 +26,16 @@ FORMATS = PluginTable(
         "300w_lp": "asmnet_kit.datasets.aflw2000",
         "merlrav": "asmnet_kit.datasets.merlrav",
         "csv": "asmnet_kit.datasets.keypoint_csv",
+        "coco": "asmnet_kit.datasets.coco",
+        "imglab": "asmnet_kit.datasets.imglab",
+        "cofw": "asmnet_kit.datasets.cofw",
+        "lapa": "asmnet_kit.datasets.lapa",
+        "jd106": "asmnet_kit.datasets.jd106",
+        "cvat": "asmnet_kit.datasets.cvat",
+        "label_studio": "asmnet_kit.datasets.label_studio",
+        "labelme": "asmnet_kit.datasets.labelme",
+        "pfld": "asmnet_kit.datasets.pfld",
+        "predictions": "asmnet_kit.datasets.predictions",
         "records": "asmnet_kit.datasets.read_shards",
         "synthetic": "asmnet_kit.datasets.synthetic",
         PEOPLE: "asmnet_kit.datasets.people",

@@ -45,12 +45,12 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     """All faces of the XML files at or below ``root``; a face that several files have is one.
 
     Args:
-        scheme: of the points; None = a built-in one, by their names, numbers or count.
+        scheme: one that the points may be of, beside those that are built in.
 
     Raises:
         DatasetError: no such file, or its parts are of no scheme.
     """
-    reading = Reading(points=0 if scheme is None else scheme.points)
+    reading = Reading(points=0)
     files = LabelFiles(root, SUFFIX, reading.problems)
     pictures = PicturesBelow(files.root)
     faces: list[LabelledFace] = []
@@ -60,7 +60,9 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
         if is_mirrored(stem_and_suffix(written)[0]):
             return
         for number, box in enumerate(image.iter("box"), start=1):
-            where = f"{listing.name_of(file)}: {written}" + (f", box {number}" if number > 1 else "")
+            where = f"{listing.name_of(file)}: {written}" + (
+                f", box {number}" if number > 1 else ""
+            )
             try:
                 face = _face(box, written, where, listing, file, files.ancestors, pictures)
             except DatasetError as error:

@@ -6,13 +6,13 @@
     FLL3_dataset/{train,val}/picture_mask/NAME.jpg    landmark/NAME.jpg.txt    bbox/NAME.jpg.rect
 
 A landmark file is as LaPa's: the count 106, then a point a line. One of the same name below
-``Corrected_landmark`` takes its place. A ``.rect`` holds the detector's box x0 y0 x1 y1; those of the
-training pictures lie in ``training_dataset_face_detection_bounding_box``. Source: Liu et al., "Grand
-Challenge of 106-Point Facial Landmark Localization" (ICME workshops 2019). Pixels are read as
-0-based, as LaPa's.
+``Corrected_landmark`` takes its place. A ``.rect`` holds the detector's box x0 y0 x1 y1; those of
+the training pictures lie in ``training_dataset_face_detection_bounding_box``. Source: Liu et al.,
+"Grand Challenge of 106-Point Facial Landmark Localization" (ICME workshops 2019). Pixels are read
+as 0-based, as LaPa's.
 
-Splits: ``Training_data`` is train, ``Test_data1`` test, else a folder's name; subsets: AFW, HELEN ...
-in lower case.
+Splits: ``Training_data`` is train, ``Test_data1`` test, else a folder's name; subsets: AFW, HELEN
+... in lower case.
 """
 
 from pathlib import Path

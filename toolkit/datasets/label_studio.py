@@ -10,11 +10,12 @@
                                           "original_width": 640, "original_height": 480}, ...]}]
 
 Source: labelstud.io/tags/keypointlabels and the SDK's converter. x and y are per cent of the
-picture, 0 its left edge and 100 its right one. A face is all points of a task with one ``parentID``,
-or with a relation to one rectangle, or all of them; their labels are the names of a scheme, or
-numbers. A point that has a second label ``occluded`` or ``hidden``, or such a choice of its own
-region, cannot be seen; where no point of the file has, nothing is known. The rectangle is the face's
-box. Of several annotations of a task the one marked as ground truth is read, else the first.
+picture, 0 its left edge and 100 its right one. A face is all points of a task with one
+``parentID``, or with a relation to one rectangle, or all of them; their labels are the names of a
+scheme, or numbers. A point that has a second label ``occluded`` or ``hidden``, or such a choice of
+its own region, cannot be seen; where no point of the file has, nothing is known. The rectangle is
+the face's box. Of several annotations of a task the one marked as ground truth is read, else the
+first.
 
 Pictures are looked for by the end of the address, below the folder and in ``images``, with and
 without the eight digits that Label Studio puts before an uploaded file's name. Splits are folders.
@@ -56,12 +57,12 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     """All faces of the Label Studio exports at or below ``root``.
 
     Args:
-        scheme: of the points; None = a built-in one, by their names, numbers or count.
+        scheme: one that the points may be of, beside those that are built in.
 
     Raises:
         DatasetError: no such file, or its labels are of no scheme.
     """
-    reading = Reading(points=0 if scheme is None else scheme.points)
+    reading = Reading(points=0)
     files = LabelFiles(root, SUFFIX, reading.problems)
     pictures = PicturesBelow(files.root)
     faces: list[LabelledFace] = []
@@ -110,12 +111,19 @@ def _regions(task: Any) -> list[Region] | None:
         return None
     annotations = task.get("annotations", task.get("completions"))
     if isinstance(annotations, list):
-        done = [one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled")]
+        done = [
+            one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled")
+        ]
         done.sort(key=lambda one: one.get("ground_truth") is not True)
         result = done[0].get("result") if done else []
         return [one for one in result if isinstance(one, dict)] if isinstance(result, list) else []
-    found = [  # JSON-MIN: the values themselves, under the names of the labelling tags
-        {"type": next((kind for kind in (POINT, BOX) if kind in value), ""), "value": value, **value}
+    # JSON-MIN: the values themselves, under the names of the labelling tags.
+    found: list[Region] = [
+        {
+            "type": next((kind for kind in (POINT, BOX) if kind in value), ""),
+            "value": value,
+            **value,
+        }
         for values in task.values()
         if isinstance(values, list)
         for value in values

@@ -13,8 +13,9 @@ no ``point`` is in the file; they stand in the order of the scheme. A point's fl
 is known. A ``rectangle`` of the same group, or the only one with the only face, is its box.
 
 labelme measures from the picture's corner (Qt draws the picture from 0, 0 on): the centre of the
-top-left pixel is at 0.5, 0.5. ``imagePath`` counts from the file's folder, and may lead elsewhere in
-the data set; where it leads nowhere, the picture of the file's name is taken. Splits are folders.
+top-left pixel is at 0.5, 0.5. ``imagePath`` counts from the file's folder, and may lead elsewhere
+in the data set; where it leads nowhere, the picture of the file's name is taken. Splits are
+folders.
 
 Left out: circles, masks, lines, and pictures that are only in ``imageData``.
 """
@@ -50,12 +51,12 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     """All faces of the labelme files at or below ``root``.
 
     Args:
-        scheme: of the points; None = a built-in one, by their names, numbers or count.
+        scheme: one that the points may be of, beside those that are built in.
 
     Raises:
         DatasetError: no such file, or its labels are of no scheme.
     """
-    reading = Reading(points=0 if scheme is None else scheme.points)
+    reading = Reading(points=0)
     files = LabelFiles(root, SUFFIX, reading.problems)
     pictures = PicturesBelow(files.root)
     faces: list[LabelledFace] = []

@@ -1,8 +1,8 @@
 """LaPa: ``train``, ``val`` and ``test``, each with ``images``, ``landmarks`` and ``labels``.
 
-``landmarks/NAME.txt`` has the number of points, 106, in its first line, then one point a line, x and
-y with a blank between them; the picture is ``images/NAME.jpg``. Source: Liu et al., "A New Dataset
-and Boundary-Attention Semantic Segmentation for Face Parsing" (AAAI 2020), and mmpose's
+``landmarks/NAME.txt`` has the number of points, 106, in its first line, then one point a line, x
+and y with a blank between them; the picture is ``images/NAME.jpg``. Source: Liu et al., "A New
+Dataset and Boundary-Attention Semantic Segmentation for Face Parsing" (AAAI 2020), and mmpose's
 lapa2coco.py. Pixels are read as 0-based: the set states no convention, and public readers use the
 numbers unchanged on 0-based pixels.
 

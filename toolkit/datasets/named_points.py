@@ -61,9 +61,10 @@ class LabelledFace:
         self.points[label] = (x, y)
 
 
-def built_in_or(scheme: Scheme | None) -> list[Scheme]:
-    """The schemes that labels may be of: the one that is named, or any that is built in."""
-    return [scheme_named(name) for name in BUILT_IN] if scheme is None else [scheme]
+def known_schemes(scheme: Scheme | None) -> list[Scheme]:
+    """The schemes that labels may be of: the one that is named, if any, and those built in."""
+    own = [] if scheme is None or scheme.built_in else [scheme]
+    return [*own, *(scheme_named(name) for name in BUILT_IN)]
 
 
 def records_of(
@@ -72,7 +73,7 @@ def records_of(
     """The faces with their points in the order of the scheme that their labels are of.
 
     Args:
-        scheme: theirs; None = any that is built in.
+        scheme: one that they may be of, beside those that are built in.
 
     A label that means none of its landmarks is a problem of the reading, told once.
 
@@ -80,9 +81,10 @@ def records_of(
         DatasetError: the labels fit no scheme.
     """
     labels = Counter(label for face in faces for label in face.points)
-    names = PointNames(labels, built_in_or(scheme)) if labels else None
+    names = PointNames(labels, known_schemes(scheme)) if labels else None
     if names is not None:
         reading.points = names.scheme.points
+        reading.scheme = names.scheme
         for label in labels.keys() - names.number.keys():
             where = next(face.where for face in faces if label in face.points)
             count = f" ({labels[label]} points)" if labels[label] > 1 else ""
@@ -144,9 +146,7 @@ class PointNames:
         found: tuple[Scheme, dict[str, int]] | None
         found = max(named, key=lambda fit: (len(fit[1]), -fit[0].points))
         if 2 * len(found[1]) < len(labels):
-            # A slip in one face must not hide which scheme the others are of.
-            usual = [label for label in labels if 2 * labels[label] >= max(labels.values())]
-            found = _by_number(labels, schemes) or _by_number(usual, schemes)
+            found = _by_number(labels, schemes)
         if found is None:
             shown = ", ".join(sorted(labels)[:4])[: 2 * SHOWN]
             known = ", ".join(scheme.name for scheme in schemes)
@@ -171,20 +171,27 @@ def _key(label: str) -> str:
 
 
 def _by_number(
-    labels: Collection[str], schemes: Collection[Scheme]
+    labels: Mapping[str, int], schemes: Collection[Scheme]
 ) -> tuple[Scheme, dict[str, int]] | None:
-    """The scheme that the most numbers with one prefix fill, and what they mean; or None."""
-    matches = {label: NUMBERED.fullmatch(label.strip()) for label in labels}
+    """The scheme that the numbers behind the most usual prefix fill, and what they mean."""
     with_prefix: dict[str, dict[str, int]] = {}
-    for label, match in matches.items():
-        if match is not None:
+    for label in labels:
+        if match := NUMBERED.fullmatch(label.strip()):
             with_prefix.setdefault(_key(match["prefix"]), {})[label] = int(match["number"])
     if not with_prefix:
         return None
     numbers = max(with_prefix.values(), key=len)
-    last = max(numbers.values())
-    for first in (0,) if 0 in numbers.values() else (1, 0):
-        for scheme in schemes:
-            if scheme.points == last + 1 - first:
-                return scheme, {label: number - first for label, number in numbers.items()}
+    # A slip in one face must not hide which scheme the others are of.
+    often = max(labels[label] for label in numbers) / 2
+    usual = {number for label, number in numbers.items() if labels[label] >= often}
+    for candidates in (set(numbers.values()), usual):
+        for first in (0,) if 0 in candidates else (1, 0):
+            for scheme in schemes:
+                if scheme.points == max(candidates) + 1 - first:
+                    last = first + scheme.points
+                    return scheme, {
+                        label: number - first
+                        for label, number in numbers.items()
+                        if first <= number < last
+                    }
     return None

@@ -3,14 +3,14 @@
     train_data/list.txt      train_data/imgs/0_NAME_0.png
     test_data/list.txt       test_data/imgs/0_NAME_0.png
 
-Each line is the crop's path (often that of the machine which made it), x y of each point from 0 to 1,
-with 98 points six attributes of 0 or 1 (WFLW's), and pitch, yaw, roll, with blanks between all.
-Source: polarisZhao/PFLD-pytorch, data/SetPreparation.py, which makes them from WFLW; forks do so from
-300-W, with 68 points and without attributes.
+Each line is the crop's path (often that of the machine which made it), x y of each point from 0 to
+1, with 98 points six attributes of 0 or 1 (WFLW's), and pitch, yaw, roll, with blanks between all.
+Source: polarisZhao/PFLD-pytorch, data/SetPreparation.py, which makes them from WFLW; forks do so
+from 300-W, with 68 points and without attributes.
 
 A fraction times the picture's width or height is a pixel, counted from 0, as these repositories
-train on it. Their crops were resized without the half pixel, so labels lie up to half a pixel beside
-the faces (``data offsets`` shows how far).
+train on it. Their crops were resized without the half pixel, so labels lie up to half a pixel
+beside the faces (``data offsets`` shows how far).
 
 Splits: ``train_data``, ``test_data``, ``val_data``, else a folder's name. Subsets: each attribute
 that is 1.

@@ -12,6 +12,7 @@ so a point at 1 1 is the centre of the top-left pixel: (0, 0) here. ``-1 -1`` is
 position.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,9 @@ from asmnet_kit.datasets.folders import (
 )
 from asmnet_kit.datasets.labels import check_usable, points_of
 from asmnet_kit.face.crop import Points
+
+DEFAULT_POINTS = 68  # of a folder without a file
+LOOKED_AT = 20  # files, for how many points a folder's have
 
 # A file name's folders -> its split and subsets.
 Rule = Callable[[tuple[str, ...], tuple[str, ...]], tuple[str | None, tuple[str, ...]]]
@@ -130,7 +134,7 @@ def write_pts(path: Path, landmarks: Points, *, durable: bool = True) -> None:
 def read_folder(
     root: Path,
     *,
-    points: int,
+    points: int | None,
     rule: Rule,
     suffix: str = ".pts",
     negative_is_occluded: bool = False,
@@ -139,7 +143,7 @@ def read_folder(
     """Every ``NAME.pts`` below ``root`` with the picture ``NAME.*`` beside it.
 
     Args:
-        points: landmarks that each file must have.
+        points: landmarks that each file must have; None = those that most of the first files have.
         rule: (ancestors of the root, folders below it) -> (split, subsets).
         suffix: of the landmark files, lower case.
         negative_is_occluded: as for ``parse_pts``; the faces then know which points can be seen.
@@ -149,6 +153,8 @@ def read_folder(
         DatasetError: ``root`` is no folder.
     """
     require_folder(root)
+    if points is None:
+        points = _points_of_most(root, suffix) or DEFAULT_POINTS
     reading = Reading(points)
     ancestors = ancestors_of(root)
     for listing in walk(root, reading.problems):
@@ -178,6 +184,26 @@ def read_folder(
                 )
             )
     return reading
+
+
+def _points_of_most(root: Path, suffix: str) -> int | None:
+    """The number of points that most of the first files below ``root`` have; None without one."""
+    counts: Counter[int] = Counter()
+    for listing in walk(root, []):
+        for file in listing.files:
+            if stem_and_suffix(file)[1].lower() != suffix:
+                continue
+            try:
+                text = _read_text(listing, file)
+                count = _declared_points(text[: max(0, text.find("{"))])
+            except DatasetError:
+                continue
+            if count is None:
+                count = len(text[text.find("{") + 1 : text.rfind("}")].split()) // 2
+            counts[count] += 1
+            if counts.total() == LOOKED_AT:
+                return counts.most_common(1)[0][0]
+    return counts.most_common(1)[0][0] if counts else None
 
 
 def _read_text(listing: Listing, file: str) -> str:

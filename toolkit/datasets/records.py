@@ -46,7 +46,7 @@ class LabelFiles:
 
     Args:
         root: the folder or the file.
-        suffix: of the files, lower case.
+        suffix: of the files, lower case; or several.
         problems: where those go that cannot be read.
 
     Attributes:
@@ -57,7 +57,7 @@ class LabelFiles:
         UsageError: there is nothing at ``root``.
     """
 
-    def __init__(self, root: Path, suffix: str, problems: list[Problem]) -> None:
+    def __init__(self, root: Path, suffix: str | tuple[str, ...], problems: list[Problem]) -> None:
         self._suffix, self._problems = suffix, problems
         self._single = root.name if root.is_file() else None
         if self._single is None:
@@ -82,12 +82,17 @@ class LabelFiles:
     def json(self) -> Iterator[tuple[Listing, str, Any]]:
         """The same, and what each file says; one that is no JSON is a problem."""
         for listing, file in self:
-            with self._told(listing, file):
-                try:
-                    content = read_json(listing.folder / file, limit=MAX_LABELS_BYTES)
-                except ValueError as error:
-                    raise ValueError(f"expected JSON: {error}") from error
+            for content in self.json_of(listing, file):
                 yield listing, file, content
+
+    def json_of(self, listing: Listing, file: str) -> Iterator[Any]:
+        """What a file says, once; nothing where it is a problem."""
+        with self._told(listing, file):
+            try:
+                content = read_json(listing.folder / file, limit=MAX_LABELS_BYTES)
+            except ValueError as error:
+                raise ValueError(f"expected JSON: {error}") from error
+            yield content
 
     def xml(self, record: str, take: Callable[[Listing, str, Element], None]) -> None:
         """Give every element called ``record`` to ``take``; a file that is no XML is a problem."""
@@ -277,7 +282,6 @@ class PicturesBelow:
         looked = ", ".join(folder or "." for folder in folders[:4])
         raise DatasetError(f"no picture {written[:SHOWN]} (looked in {looked})")
 
-
     def named(
         self, parts: tuple[str, ...], stem: str, *, beside: str | Sequence[str]
     ) -> tuple[str, PictureFile]:
@@ -318,7 +322,7 @@ def _is_relative(written: str) -> bool:
 
 
 def _ends(written: str) -> list[str]:
-    """The path's ends, the longest first: of ``/home/ann/imgs/a.jpg`` ``home/ann/imgs/a.jpg`` ..."""
+    """The ends of a path, the longest first: of ``/ann/a.jpg`` ``ann/a.jpg`` and ``a.jpg``."""
     parts = [part for part in written.replace("\\", "/").split("/") if part not in ("", ".")]
     after = max((index for index, part in enumerate(parts) if part == ".."), default=-1) + 1
     parts = parts[after:]
