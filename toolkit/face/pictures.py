@@ -183,11 +183,19 @@ def read_image(path: Path, *, upright: bool = False) -> Image:
     Raises:
         DatasetError: the file is missing, unreadable, cut off or too large.
     """
+    return decode_image(read_encoded(path), name=str(path), upright=upright)
+
+
+def read_encoded(path: Path) -> bytes:
+    """The bytes of a picture file.
+
+    Raises:
+        DatasetError: it is missing, unreadable or too large.
+    """
     try:
-        encoded = read_bytes(path)
+        return read_bytes(path)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from error
-    return decode_image(encoded, name=str(path), upright=upright)
 
 
 def encode_png(image: Image, *, name: str) -> bytes:
