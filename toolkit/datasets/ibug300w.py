@@ -9,8 +9,9 @@
 
 A folder called ``train``, ``val`` or ``test`` decides the split before these names do. Mirrored
 copies (``NAME_mirror.*``), which some archives contain, are left out. In any other layout the
-subset is the folder below the split. 300-W has 68 points; files of another scheme's are read, too. Source: Sagonas et al., "300 Faces in-the-Wild Challenge:
-database and results" (Image and Vision Computing, 2016).
+subset is the folder below the split. 300-W has 68 points; files of another scheme's points are
+read, too. Source: Sagonas et al., "300 Faces in-the-Wild Challenge: database and results" (Image
+and Vision Computing, 2016).
 """
 
 from pathlib import Path
