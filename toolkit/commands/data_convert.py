@@ -2,11 +2,15 @@
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.commands.options import data_options, json_option, out_option
+from asmnet_kit.commands.options import data_options, json_option, out_option, scheme_option
+
+if TYPE_CHECKING:
+    from asmnet_kit.face.schemes import Scheme
 
 TO = ("csv", "coco", "300w")
 SHOWN = 20  # faces left out that are told
@@ -24,6 +28,10 @@ SHOWN = 20  # faces left out that are told
     type=click.Choice(("68", "98")),
     help="Landmarks to read where the format has both (synthetic).  [default: 68]",
 )
+@scheme_option(
+    "What the landmarks are, where the data does not say it; or what they become, where their "
+    "scheme has a map to it (98 to 68, for example)."
+)
 @json_option
 def convert(
     data: Path,
@@ -32,6 +40,7 @@ def convert(
     out: Path,
     split: str | None,
     points: str | None,
+    scheme: "Scheme | None",
     as_json: bool,
 ) -> None:
     """Write a data set as CSV, COCO keypoints or 300-W's folders.
@@ -44,11 +53,15 @@ def convert(
     from asmnet_kit.base import console
     from asmnet_kit.datasets.convert import SCHEMA_VERSION
     from asmnet_kit.datasets.convert import convert as write
-    from asmnet_kit.datasets.registry import load_dataset
+    from asmnet_kit.datasets.registry import in_scheme, load_dataset
 
     if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
         raise UsageError(f"--out: {out} lies in --data, and would be read as a part of it")
-    dataset = load_dataset(data, data_format, split=split, points=int(points) if points else None)
+    dataset = load_dataset(
+        data, data_format, split=split, points=int(points) if points else None, scheme=scheme
+    )
+    if scheme is not None:
+        dataset = in_scheme(dataset, scheme)
     with console.counting("Pictures") as on_progress:
         done = write(dataset, out, to, progress=on_progress)
     for problem in dataset.problems[:SHOWN]:  # the others have been told as they were met
@@ -65,6 +78,7 @@ def convert(
                 "schema_version": SCHEMA_VERSION,
                 "out": str(out),
                 "format": to,
+                "scheme": dataset.scheme.name,
                 "points": dataset.scheme.points,
                 "faces": done.faces,
                 "pictures": done.pictures,

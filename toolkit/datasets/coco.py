@@ -24,8 +24,8 @@ like the file's subset.
   mmpose's 300-W, "valid" is the public test set and "test" the private one. What follows it is a
   subset: the same face in ``..._test.json`` and ``..._test_blur.json`` is one face of the subset
   blur.
-- ``subsets``, ``split`` and ``pose`` (yaw, pitch, roll in degrees) of an annotation are this kit's
-  own keys.
+- ``subsets``, ``split``, ``pose`` (yaw, pitch, roll in degrees) and ``visibility_known`` (whether
+  its v of 1 and 2 say something) of an annotation are this kit's own keys.
 
 Left out: annotations without a keypoint or with ``iscrowd``, segmentations, captions, skeletons.
 """
@@ -50,7 +50,6 @@ from asmnet_kit.datasets.records import (
     Record,
     add_faces,
     finite,
-    known_visibility,
     merged,
     split_and_rest,
     usable_box,
@@ -64,6 +63,7 @@ PREFIX = "person_keypoints_"  # COCO's and CVAT's files are called so, and then 
 UNLABELLED, HIDDEN, SEEN = 0, 1, 2  # v
 WFLW_SUBSETS = {"largepose": "pose", "makeup": "make-up"}  # mmpose's words for WFLW's
 OWN_KEYS = ("split", "subsets", "pose")
+VISIBILITY_KNOWN = "visibility_known"
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,7 @@ def _records(
     orders = _orders(content.get("categories"), scheme)
     records: list[Record] = []
     marks: list[NDArray[np.float64]] = []
+    known: list[bool | None] = []
     for index, annotation in enumerate(content["annotations"]):
         where = f"{file.name} annotation {index}"
         try:
@@ -157,11 +158,11 @@ def _records(
         if face is not None:
             records.append(face[0])
             marks.append(face[1])
-    visibility = known_visibility([_visibility(one) for one in marks])
-    if len({mark for one in marks for mark in np.unique(one[one != UNLABELLED])}) < 2:
-        visibility = [None] * len(marks)
+            known.append(annotation.get(VISIBILITY_KNOWN))
+    says = len({mark for one in marks for mark in np.unique(one[one != UNLABELLED])}) > 1
     return [
-        replace(record, visibility=one) for record, one in zip(records, visibility, strict=True)
+        replace(record, visibility=_visibility(one) if (says if own is None else own) else None)
+        for record, one, own in zip(records, marks, known, strict=True)
     ]
 
 

@@ -309,6 +309,7 @@ def _annotation(number: int, image: int, face: Face) -> dict[str, Any]:
         "iscrowd": 0,
         **({} if face.split is None else {"split": face.split}),
         "subsets": list(face.subsets),
+        coco.VISIBILITY_KNOWN: face.visibility is not None,
         **({} if face.pose is None else {"pose": np.round(face.pose, DECIMALS).tolist()}),
     }  # fmt: skip
 

@@ -74,6 +74,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
         points=None,
         rule=split_and_subsets,
         skip_stem=is_mirrored,
+        scheme=scheme,
     )
 
 

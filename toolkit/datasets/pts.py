@@ -33,6 +33,7 @@ from asmnet_kit.datasets.folders import (
 )
 from asmnet_kit.datasets.labels import check_usable, points_of
 from asmnet_kit.face.crop import Points
+from asmnet_kit.face.schemes import Scheme
 
 DEFAULT_POINTS = 68  # of a folder without a file
 LOOKED_AT = 20  # files, for how many points a folder's have
@@ -139,6 +140,7 @@ def read_folder(
     suffix: str = ".pts",
     negative_is_occluded: bool = False,
     skip_stem: Callable[[str], bool] = lambda stem: False,
+    scheme: Scheme | None = None,
 ) -> Reading:
     """Every ``NAME.pts`` below ``root`` with the picture ``NAME.*`` beside it.
 
@@ -148,6 +150,7 @@ def read_folder(
         suffix: of the landmark files, lower case.
         negative_is_occluded: as for ``parse_pts``; the faces then know which points can be seen.
         skip_stem: names (without suffix) that are no faces of their own.
+        scheme: of the landmarks, where there are as many.
 
     Raises:
         DatasetError: ``root`` is no folder.
@@ -169,7 +172,7 @@ def read_folder(
                 landmarks = parse_pts(
                     text, points=points, negative_is_occluded=negative_is_occluded
                 )
-                check_usable(landmarks)
+                check_usable(landmarks, scheme if scheme and scheme.points == points else None)
             except DatasetError as error:
                 reading.problems.append(Problem(listing.name_of(file), str(error)))
                 continue

@@ -169,18 +169,18 @@ def add_faces(reading: Reading, records: Sequence[Record]) -> None:
     names = numbered([record.name for record in records])
     for record, name in zip(records, names, strict=True):
         try:
-            reading.faces.append(_face(record, name, reading.points))
+            reading.faces.append(_face(record, name, reading))
         except DatasetError as error:
             reading.problems.append(Problem(record.where, str(error)))
 
 
-def _face(record: Record, name: str, points: int) -> Face:
-    if len(record.pairs) != points:
+def _face(record: Record, name: str, reading: Reading) -> Face:
+    if len(record.pairs) != reading.points:
         raise DatasetError(
-            f"expected {points} points like the other faces, got {len(record.pairs)}"
+            f"expected {reading.points} points like the other faces, got {len(record.pairs)}"
         )
     landmarks = points_of(record.pairs)
-    check_usable(landmarks)
+    check_usable(landmarks, reading.scheme)
     return Face(
         name=name,
         picture=record.picture,
