@@ -154,7 +154,7 @@ def cofw(root: Path) -> list[Truth]:
     import h5py
 
     truths = []
-    root.mkdir(parents=True)
+    root.mkdir(parents=True, exist_ok=True)
     for split, end in (("train", "Tr"), ("test", "T")):
         with h5py.File(root / f"COFW_{split}_color.mat", "w", userblock_size=512) as file:
             cells = file.create_group("#refs#")

@@ -234,7 +234,9 @@ class _Records:
         if self._builder is not None:
             self._elements += 1
             if self._elements > MAX_XML_ELEMENTS:
-                raise ValueError(f"expected at most {MAX_XML_ELEMENTS} elements in a {name}")
+                raise ValueError(
+                    f"expected at most {MAX_XML_ELEMENTS} elements in one {self._record}"
+                )
             self._builder.start(name, attributes)
 
     def end(self, name: str) -> None:
