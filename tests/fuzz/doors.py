@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asmnet_kit.base import model_kind, npz, reading
-from asmnet_kit.datasets import labels, mat_file
+from asmnet_kit.datasets import cofw, labels, mat_file
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE
 from asmnet_kit.face.pictures import MAX_DECODING_BYTES, MAX_SIDE
 from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
@@ -29,6 +29,15 @@ PIXELS = (
 )
 ARRAYS = f"a file of {size(reading.MAX_BYTES)} that unpacks to {size(npz.MAX_UNPACKED_BYTES)}"
 JSON_SIZE = f"a file of {size(reading.MAX_JSON_BYTES)}"
+LABELS = (
+    f"a file of {size(reading.MAX_LABELS_BYTES)}, and what takes "
+    f"{reading.MAX_PARSED_BYTES / 1e9:g} GB as JSON; {MAX_BAD_SHARE:.0%} of the faces may be "
+    "unusable, or another share with `--max-bad-share`"
+)
+XML = (
+    f"no document type, so no entities; {reading.MAX_XML_DEPTH} levels and "
+    f"{reading.MAX_XML_ELEMENTS} elements of an image"
+)
 BAD_SHARE = f"{MAX_BAD_SHARE:.0%} of the faces may be unusable"
 TEXT = "UTF-8, UTF-16 or Latin-1, with any line ends"
 DATA = ("--data", "{work}", "--format")
@@ -358,6 +367,116 @@ DOORS: tuple[Door, ...] = (
         ways=damage.TEXT,
         share=50,
         **_data_set("wflw"),
+    ),
+    Door(
+        name="coco",
+        what="Labels: COCO keypoints (.json)",
+        formats="images, categories and annotations with keypoints",
+        seeds=("coco/annotations/face_landmarks_wflw_train.json",),
+        beside="coco",
+        place="annotations/face_landmarks_wflw_train.json",
+        ways=damage.JSON,
+        share=30,
+        **_data_set("coco", limits=LABELS),
+    ),
+    Door(
+        name="imglab",
+        what="Labels: dlib's imglab (.xml)",
+        formats=f"images, boxes and parts; {XML}",
+        seeds=("imglab/labels_ibug_300W_train.xml",),
+        beside="imglab",
+        place="labels_ibug_300W_train.xml",
+        ways=damage.TEXT,
+        share=30,
+        **_data_set("imglab", limits=LABELS),
+    ),
+    Door(
+        name="cvat",
+        what="Labels: CVAT for images 1.1 (.xml)",
+        formats=f"images with skeletons, points and boxes; {XML}",
+        seeds=("cvat/annotations.xml",),
+        beside="cvat",
+        place="annotations.xml",
+        ways=damage.TEXT,
+        share=30,
+        **_data_set("cvat", limits=LABELS),
+    ),
+    Door(
+        name="label-studio",
+        what="Labels: Label Studio (.json)",
+        formats="JSON and JSON-MIN exports with keypointlabels",
+        seeds=("label_studio/project-1.json",),
+        beside="label_studio",
+        place="project-1.json",
+        ways=damage.JSON,
+        share=30,
+        **_data_set("label_studio", limits=LABELS),
+    ),
+    Door(
+        name="labelme",
+        what="Labels: labelme (.json)",
+        formats="a JSON for each picture",
+        seeds=("labelme/train/1.json",),
+        beside="labelme",
+        place="train/1.json",
+        ways=damage.JSON,
+        share=20,
+        **_data_set("labelme", limits=LABELS),
+    ),
+    Door(
+        name="predictions",
+        what="Labels: what predict printed (.json, .jsonl)",
+        formats="one object, or one a line",
+        seeds=("predictions/one.json", "predictions/faces.jsonl"),
+        beside="predictions",
+        place="{name}",
+        ways=(*damage.JSON, *damage.TEXT),
+        share=20,
+        **_data_set("predictions", limits=LABELS),
+    ),
+    Door(
+        name="lapa",
+        what="Labels: LaPa and JD-landmark (.txt)",
+        formats=f"a count and a point in each line; {TEXT}",
+        seeds=("lapa/train/landmarks/0_0.txt",),
+        beside="lapa",
+        place="train/landmarks/0_0.txt",
+        ways=damage.TEXT,
+        share=20,
+        **_data_set("lapa"),
+    ),
+    Door(
+        name="jd106",
+        what="Labels: JD-landmark's boxes (.rect)",
+        formats="x0 y0 x1 y1; without a usable one the face is read all the same",
+        seeds=("jd106/Test_data1/rect/3.jpg.rect",),
+        beside="jd106",
+        place="Test_data1/rect/3.jpg.rect",
+        ways=damage.TEXT,
+        share=10,
+        **_data_set("jd106"),
+    ),
+    Door(
+        name="pfld",
+        what="Labels: PFLD's list.txt",
+        formats=f"a path, fractions, attributes and angles in each line; {TEXT}",
+        seeds=("pfld/train_data/list.txt",),
+        beside="pfld",
+        place="train_data/list.txt",
+        ways=damage.TEXT,
+        share=30,
+        **_data_set("pfld"),
+    ),
+    Door(
+        name="cofw",
+        what="Labels and pictures: COFW (.mat of MATLAB 7.3)",
+        formats="HDF5, read with h5py; links, external storage and virtual data are refused",
+        seeds=("cofw/COFW_train_color.mat",),
+        beside="cofw",
+        place="COFW_train_color.mat",
+        ways=damage.BYTES,
+        share=30,
+        **_data_set("cofw", limits=f"a file of {size(cofw.MAX_BYTES)}; {BAD_SHARE}"),
     ),
     Door(
         name="aflw2000",

@@ -19,6 +19,7 @@ from asmnet_kit.drawn_faces.film import film
 from asmnet_kit.shipping.shipped import find_model
 from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
 from asmnet_kit.tflite.tensorfile import write_tensors
+from made_labels import MADE
 from made_models import EXECUTABLES, chain_model, constant_face_model, edgetpu_package
 
 SIDE = 64  # pixels of the drawn faces
@@ -58,6 +59,8 @@ def make_seeds(folder: Path) -> None:
     kit("data", "synthesize", "--count", FACES, "--size", SIDE, "--workers", 1, "--out", faces)
     _pictures(faces, folder)
     _labels(faces, folder)
+    for format, make in MADE.items():
+        make(folder / format)
     _films(folder / "films")
     _models(folder)
     _texts(folder)

@@ -91,8 +91,8 @@ def counting(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def progress() -> "Progress":
-    """A progress bar on stderr; silent when stderr is no terminal."""
+def progress(*, visible: bool = True) -> "Progress":
+    """A progress bar on stderr; silent when stderr is no terminal, or it shall not be seen."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -113,5 +113,5 @@ def progress() -> "Progress":
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
-        disable=not console.is_terminal,
+        disable=not (visible and console.is_terminal),
     )

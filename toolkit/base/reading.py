@@ -1,4 +1,4 @@
-"""Reading files that come from outside: the one door for bytes, text, JSON and TOML.
+"""Reading files that come from outside: the one door for bytes, text, JSON, TOML and XML.
 
 What is no regular file is refused before it is opened: a named pipe would wait for ever, a device
 may never end. So is what is larger than the kind of file can be. Every refusal is an OSError with a
@@ -12,8 +12,11 @@ import json
 import os
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 from asmnet_kit.base.kinds import HEAD_BYTES, known_binary
 
@@ -28,6 +31,11 @@ MAX_MODEL_BYTES = 2**30
 MAX_TEXT_BYTES = 2**26
 MAX_JSON_BYTES = 2**24
 MAX_TOML_BYTES = 2**20
+# Label files hold a whole data set: 20,000 faces of 106 points are 60 MB of JSON.
+MAX_LABELS_BYTES = 2**27
+MAX_PARSED_BYTES = 1_500_000_000  # what a JSON file may take in memory, at worst
+MAX_XML_DEPTH = 32
+MAX_XML_ELEMENTS = 100_000  # of one record: a face of 106 points has 110
 
 LATIN_1 = "asmnet_kit.latin-1"  # an error handler: a byte that is no UTF-8 is one of Latin-1
 
@@ -140,14 +148,24 @@ def _as_latin_1(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(LATIN_1, _as_latin_1)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, limit: int = MAX_JSON_BYTES) -> Any:
     """The content of a JSON file.
+
+    Args:
+        limit: bytes; MAX_LABELS_BYTES for a file that may hold a whole data set's labels.
 
     Raises:
         OSError: as ``open_text``.
-        ValueError: it is no JSON, in one line.
+        ValueError: it is no JSON, or would take too much memory; in one line.
     """
-    return parse_json(read_text(path, limit=MAX_JSON_BYTES))
+    text = read_text(path, limit=limit)
+    # Python's parser takes up to 64 bytes for an entry of a list, 250 for an object or its entry.
+    entries = text.count("[") + text.count(",")
+    if 64 * entries + 250 * (text.count("{") + text.count(":")) > MAX_PARSED_BYTES:
+        raise ValueError(
+            f"too many entries for {MAX_PARSED_BYTES / 1e9:g} GB of memory: split the file"
+        )
+    return parse_json(text)
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -170,3 +188,68 @@ def read_toml(path: Path) -> dict[str, Any]:
         return content
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def read_xml(path: Path, record: str, take: Callable[[Element], None]) -> None:
+    """Give every outermost element called ``record`` of an XML file to ``take``, one at a time.
+
+    Each is dropped before the next begins, so that a file takes little more memory than its text.
+    A document type is refused, and with it every entity but XML's own five: none of the formats
+    that are read has one, and entities can expand to gigabytes or name other files.
+
+    Raises:
+        OSError: as ``read_bytes``.
+        ValueError: it is no XML, has a document type, is nested deeper than MAX_XML_DEPTH or has a
+            record of more than MAX_XML_ELEMENTS elements; in one line.
+    """
+    parser = expat.ParserCreate()
+    records = _Records(record, take)
+    parser.StartElementHandler = records.start
+    parser.EndElementHandler = records.end
+    parser.CharacterDataHandler = records.data
+    parser.StartDoctypeDeclHandler = records.refuse_document_type
+    try:
+        # In one piece: expat looks anew at all of a long token for each piece.
+        parser.Parse(read_bytes(path, limit=MAX_LABELS_BYTES), True)
+    except (expat.ExpatError, LookupError) as error:  # LookupError: an unknown encoding
+        raise ValueError(f"expected XML: {error}") from error
+
+
+class _Records:
+    """Handlers of expat that build the records of a document and nothing else."""
+
+    def __init__(self, record: str, take: Callable[[Element], None]) -> None:
+        self._record, self._take = record, take
+        self._depth = 0
+        self._builder: TreeBuilder | None = None
+        self._began_at = 0  # depth of the record that is being built
+        self._elements = 0
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > MAX_XML_DEPTH:
+            raise ValueError(f"expected elements nested at most {MAX_XML_DEPTH} deep")
+        if self._builder is None and name == self._record:
+            self._builder, self._began_at, self._elements = TreeBuilder(), self._depth, 0
+        if self._builder is not None:
+            self._elements += 1
+            if self._elements > MAX_XML_ELEMENTS:
+                raise ValueError(
+                    f"expected at most {MAX_XML_ELEMENTS} elements in one {self._record}"
+                )
+            self._builder.start(name, attributes)
+
+    def end(self, name: str) -> None:
+        if self._builder is not None:
+            self._builder.end(name)
+            if self._depth == self._began_at:
+                built, self._builder = self._builder.close(), None
+                self._take(built)
+        self._depth -= 1
+
+    def data(self, text: str) -> None:
+        if self._builder is not None:
+            self._builder.data(text)
+
+    def refuse_document_type(self, name: str, *_: object) -> None:
+        raise ValueError(f"expected XML without a document type, got <!DOCTYPE {name[:40]}>")

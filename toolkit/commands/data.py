@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.commands.data_convert import convert
 from asmnet_kit.commands.options import (
     MODEL,
     InputPath,
@@ -379,6 +380,9 @@ def label(
         "sheet.png",
         markup=False,
     )
+
+
+data.add_command(convert)
 
 
 @data.command()

@@ -2,12 +2,13 @@
 
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import real_path, require_exists
 from asmnet_kit.base.kinds import HEAD_BYTES, known_binary
 from asmnet_kit.base.reading import open_file
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
     from asmnet_kit.face.predictor import Predictor
     from asmnet_kit.predict.picture import FacePrediction
 
-SCHEMA_VERSION = 2  # 1 had no sigma, visible, confidence and confidence_from
 PICTURES = (".png", ".jpg", ".jpeg")
 FILMS = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv", ".ts",
     ".mts", ".m2ts",
 )  # fmt: skip
 FILM_OUTPUTS = (".mp4", ".avi", ".jsonl")
+TABLES = (".jsonl", ".csv")  # of any number of pictures
+LIST = Path("-")  # paths on stdin
 FARTHEST = 2**20  # pixels: no picture is larger
 BoxOption = tuple[float, float, float, float]
 
@@ -60,7 +62,13 @@ def _parse_boxes(
 
 
 @click.command()
-@click.argument("source", metavar="IMAGE|VIDEO", type=click.Path(path_type=Path))
+@click.argument(
+    "sources",
+    metavar="IMAGE|FOLDER|VIDEO|CAMERA|- ...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+)
 @click.option(
     "--model",
     type=ModelPath(MODEL),
@@ -99,28 +107,45 @@ def _parse_boxes(
     help="Video: look for faces at least this often; in between they are followed.  [default: 30]",
 )
 @click.option(
-    "--frames", type=click.IntRange(min=1), help="Video: stop after this many; a camera needs it."
+    "--every",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Video: predict one frame of N, and leave out the others.  [default: 1]",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(min=1),
+    help="Video: stop after predicting this many; a camera goes on until Ctrl-C without it.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Draw the result into this .png or .jpg; of a video into this .mp4 or .avi, or write a "
-    "line of JSON for each frame into this .jsonl.",
+    help="Pictures: draw the result into this .png or .jpg, or those of several into this folder; "
+    "write a line of JSON for each into this .jsonl, or labels to train on into this .csv. Video: "
+    "draw it into this .mp4 or .avi, or write a line for each frame into this .jsonl.",
+)
+@click.option(
+    "--jsonl",
+    "as_lines",
+    is_flag=True,
+    help="Print a line of JSON for each picture or frame, however many there are.",
 )
 @json_option
 def predict(
-    source: Path,
+    sources: tuple[Path, ...],
     model: Path | None,
     boxes: tuple[BoxOption, ...],
     min_score: float | None,
     shape_model_path: Path | None,
     no_smoothing: bool,
     detect_every: int | None,
+    every: int | None,
     frames: int | None,
     out: Path | None,
+    as_lines: bool,
     as_json: bool,
 ) -> None:
-    """Find landmarks and head pose in a photograph or a video.
+    """Find landmarks and head pose in photographs or a video.
 
     Coordinates are pixels of the upright picture: a photograph's EXIF rotation is followed first,
     as viewers do. (0, 0) is the centre of the top-left pixel. Angles are degrees: yaw > 0 towards
@@ -129,25 +154,33 @@ def predict(
     says so, else from how plausible the predicted shape is. Landmarks that are unsure or hidden
     are drawn as rings.
 
+    Of a folder every picture below it is taken; - reads a list of paths from stdin, one a line.
+    --json then prints a line for each picture. A picture that cannot be read is left out and told;
+    the exit code is 1 when none can.
+
     In a video faces are followed from frame to frame and their landmarks smoothed. --json prints a
     line about the video, then one for each frame. A camera is a number: 0 is the first.
 
     \b
     Examples:
       asmnet-kit predict photo.jpg --out landmarks.png
+      asmnet-kit predict photos --out photos/labels.csv
       asmnet-kit predict film.mp4 --out landmarks.mp4
     """
-    camera = str(source).isdecimal() and not source.exists()
-    is_film = camera or source.suffix.lower() in FILMS or _begins_like_a_film(source)
-    _refuse_contradictions(boxes=boxes, min_score=min_score, is_film=is_film)
-    if not camera:
-        require_exists(source, expected="a photograph, a video or the number of a camera")
-    if source.is_dir() and not is_film:
-        raise DatasetError(f"{source}: expected a photograph or a video, got a folder")
-    if camera and frames is None:
-        raise UsageError("a camera does not end: say after how many frames to stop with --frames")
+    source = sources[0]
+    camera = _is_camera(source)
+    is_film = camera or _is_film(source)
+    is_many = not is_film and (
+        len(sources) > 1
+        or as_lines
+        or source == LIST
+        or source.is_dir()
+        or (out is not None and (out.suffix.lower() in TABLES or _is_folder_name(out)))
+    )
+    _refuse_contradictions(boxes=boxes, min_score=min_score, is_film=is_film, is_many=is_many)
+    _check_sources(sources)
     if out is not None:
-        _check_output(out, source, FILM_OUTPUTS if is_film else PICTURES)
+        _check_output(out, sources, is_film=is_film, is_many=is_many)
     if model is None:
         model = told_default_model()
     from asmnet_kit.predict.detector import MIN_SCORE
@@ -161,6 +194,7 @@ def predict(
 
         predict_film(
             int(str(source)) if camera else source,
+            every=every or 1,
             predictor=predictor,
             plausibility=plausibility,
             min_score=score,
@@ -168,14 +202,31 @@ def predict(
             detect_every=detect_every,
             limit=frames,
             out=out,
-            as_json=as_json,
+            as_json=as_json or as_lines,
+        )
+    elif is_many:
+        from asmnet_kit.commands.predict_pictures import predict_pictures
+
+        predict_pictures(
+            None if source == LIST else sources,
+            predictor=predictor,
+            plausibility=plausibility,
+            min_score=score,
+            out=out,
+            as_lines=as_json or as_lines,
         )
     else:
         _predict_picture(source, predictor, boxes, score, plausibility, out, as_json)
 
 
-def _begins_like_a_film(source: Path) -> bool:
-    """Whether a file without a film's ending, or any, is one all the same."""
+def _is_camera(source: Path) -> bool:
+    return str(source).isdecimal() and not source.exists()
+
+
+def _is_film(source: Path) -> bool:
+    """By its ending; or by its first bytes, where it has no ending or another one."""
+    if source.suffix.lower() in FILMS:
+        return True
     try:
         with open_file(source, limit=sys.maxsize) as file:
             return "film" in (known_binary(file.read(HEAD_BYTES)) or "")
@@ -183,8 +234,23 @@ def _begins_like_a_film(source: Path) -> bool:
         return False  # what opens it says why
 
 
+def _check_sources(sources: Sequence[Path]) -> None:
+    """Raises: UsageError: they are not there, or cannot be predicted in one call."""
+    for source in sources:
+        alone = _is_camera(source) or source == LIST or _is_film(source)
+        if alone and len(sources) > 1:
+            raise UsageError(
+                f"{source}: a video, a camera or a list on stdin (-) is predicted by itself, got "
+                f"{len(sources)} inputs"
+            )
+        if not (_is_camera(source) or source == LIST):
+            require_exists(
+                source, expected="a photograph, a folder, a video or the number of a camera"
+            )
+
+
 def _refuse_contradictions(
-    *, boxes: tuple[BoxOption, ...], min_score: float | None, is_film: bool
+    *, boxes: tuple[BoxOption, ...], min_score: float | None, is_film: bool, is_many: bool
 ) -> None:
     if boxes and min_score is not None:
         raise UsageError(
@@ -192,8 +258,10 @@ def _refuse_contradictions(
         )
     if boxes and is_film:
         raise UsageError("--box is for a photograph: in a video a detector finds the faces")
+    if boxes and is_many:
+        raise UsageError("--box is for one photograph: in others a detector finds the faces")
     if not is_film:
-        for name in ("no_smoothing", "detect_every", "frames"):
+        for name in ("no_smoothing", "detect_every", "every", "frames"):
             if is_given(name):
                 option = name.replace("_", "-")
                 raise UsageError(
@@ -213,42 +281,42 @@ def _predict_picture(
     import numpy as np
 
     from asmnet_kit.base.console import print_json, stderr, stdout
-    from asmnet_kit.face.pictures import read_image
-    from asmnet_kit.predict.picture import predict_image
+    from asmnet_kit.predict.picture import predict_file
 
-    picture = read_image(image, upright=True)
-    faces = predict_image(
-        picture,
+    picture = predict_file(
+        image,
         predictor,
         boxes=[np.array(box, np.float32) for box in boxes] or None,
         plausibility=plausibility,
         min_score=min_score,
     )
+    faces = picture.faces
     if out is not None:
         from asmnet_kit.predict.draw import draw_faces, write_picture
 
-        write_picture(out, draw_faces(picture, faces, predictor.scheme))
+        write_picture(out, draw_faces(picture.image, faces, predictor.scheme))
     if as_json:
-        height, width = picture.shape[:2]
-        print_json(
-            {
-                "schema_version": SCHEMA_VERSION,
-                "image": {"path": str(image), "width": width, "height": height},
-                "model": predictor.name,
-                "plausibility_means": None if plausibility is None else plausibility.meaning,
-                "faces": [face.to_json() for face in faces],
-            }
-        )
+        print_json(picture.to_json(predictor, plausibility))
     elif faces:
         stdout().print(_table(faces, image), soft_wrap=False)
     stderr().print(_summary(len(faces), image, out, as_json=as_json), markup=False)
 
 
-def _check_output(out: Path, source: Path, endings: tuple[str, ...]) -> None:
-    if out.suffix.lower() not in endings:
-        raise UsageError(f"--out: expected a name ending in {', '.join(endings)}, got {out.name}")
-    if real_path(out) == real_path(source):
-        raise UsageError(f"--out would overwrite {source}: choose another name")
+def _check_output(out: Path, sources: Sequence[Path], *, is_film: bool, is_many: bool) -> None:
+    endings = FILM_OUTPUTS if is_film else TABLES if is_many else (*PICTURES, *TABLES)
+    if out.suffix.lower() not in endings and (is_film or not _is_folder_name(out)):
+        folder = "" if is_film else ", or a folder"
+        raise UsageError(
+            f"--out: expected a name ending in {', '.join(endings)}{folder}, got {out.name}"
+        )
+    for source in sources:
+        if real_path(out) == real_path(source):
+            raise UsageError(f"--out would overwrite {source}: choose another name")
+
+
+def _is_folder_name(out: Path) -> bool:
+    """Whether ``--out`` names a folder: one that is there, or a name without an ending."""
+    return out.is_dir() or not out.suffix
 
 
 def _table(faces: "list[FacePrediction]", image: Path) -> "Table":

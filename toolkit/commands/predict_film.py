@@ -14,7 +14,6 @@ from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.predict.draw import draw_faces
 from asmnet_kit.predict.film import (
-    SCHEMA_VERSION,
     Film,
     FilmWriter,
     Frame,
@@ -22,6 +21,7 @@ from asmnet_kit.predict.film import (
     json_line,
     line_writer,
 )
+from asmnet_kit.predict.picture import SCHEMA_VERSION, about_model
 from asmnet_kit.predict.tracking import (
     BETA,
     DETECT_EVERY,
@@ -78,6 +78,7 @@ class _Tally:
 def predict_film(
     source: Path | int,
     *,
+    every: int,
     predictor: Predictor,
     plausibility: Plausibility | None,
     min_score: float,
@@ -91,25 +92,26 @@ def predict_film(
 
     Args:
         source: the film's path or the camera's number.
-        detect_every: frames; by default the tracker's own choice.
-        limit: stop after so many frames.
+        every: predict the first of so many frames, and leave out the others.
+        detect_every: frames that are predicted; by default the tracker's own choice.
+        limit: stop after predicting so many frames.
         out: a film to draw, or a file of lines of JSON; it appears whole or not at all.
 
     Raises:
         DatasetError: the film or the camera gives no frame.
         UsageError: a film that cannot be written, or a shape model of other landmarks.
     """
-    every = DETECT_EVERY if detect_every is None else detect_every
+    detect_every = DETECT_EVERY if detect_every is None else detect_every
     tracker = FaceTracker(
         predictor,
         plausibility=plausibility,
         smoothing=smoothing,
-        detect_every=every,
+        detect_every=detect_every,
         min_score=min_score,
     )
     tally = _Tally()
     with ExitStack() as stack:
-        film = stack.enter_context(Film(source))
+        film = stack.enter_context(Film(source, every=every))
         lines = [sys.stdout] if as_json else []
         drawn = None
         if out is not None and out.suffix.lower() == LINES:
@@ -125,10 +127,10 @@ def predict_film(
                 "height": film.height,
                 "fps": film.fps,
             },
-            "model": predictor.name,
-            "plausibility_means": None if plausibility is None else plausibility.meaning,
+            **about_model(predictor, plausibility),
             "smoothing": {"min_cutoff_hz": MIN_CUTOFF_HZ, "beta": BETA} if smoothing else None,
-            "detect_every": every,
+            "detect_every": detect_every,
+            "every": every,
         }
         for file in lines:
             file.write(json_line(header) + "\n")

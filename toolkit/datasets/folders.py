@@ -2,7 +2,8 @@
 
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -236,6 +237,17 @@ def subset_below_split(ancestors: tuple[str, ...], parts: tuple[str, ...]) -> st
             below = folders[index + 1 :]
             return below[0] if below else None
     return parts[0] if parts else None
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """A name of its own for each face, from its picture's: of several ``#1``, ``#2`` ..."""
+    of_picture = Counter(names)
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(f"{name}#{seen[name]}" if of_picture[name] > 1 else name)
+    return numbered
 
 
 def inside(name: str) -> str | None:

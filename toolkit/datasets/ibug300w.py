@@ -1,4 +1,4 @@
-"""300-W: pictures with ``.pts`` files beside them, 68 points, in the public folders.
+"""300-W: pictures with ``.pts`` files beside them, in the public folders.
 
 | folder | split | subsets |
 |---|---|---|
@@ -9,16 +9,18 @@
 
 A folder called ``train``, ``val`` or ``test`` decides the split before these names do. Mirrored
 copies (``NAME_mirror.*``), which some archives contain, are left out. In any other layout the
-subset is the folder below the split. Source: Sagonas et al., "300 Faces in-the-Wild Challenge:
-database and results" (Image and Vision Computing, 2016).
+subset is the folder below the split. 300-W has 68 points; files of another scheme's points are
+read, too. Source: Sagonas et al., "300 Faces in-the-Wild Challenge: database and results" (Image
+and Vision Computing, 2016).
 """
 
 from pathlib import Path
 
 from asmnet_kit.datasets.folders import Reading, split_named, subset_below_split
 from asmnet_kit.datasets.pts import read_folder
+from asmnet_kit.face.schemes import Scheme
 
-POINTS = 68
+POINTS = 68  # of 300-W itself
 SUFFIX = ".pts"
 PRIVATE = {"01_indoor": "indoor", "02_outdoor": "outdoor"}
 SETS = ("helen", "lfpw", "afw", "ibug")
@@ -56,8 +58,11 @@ def split_of_folder(ancestors: tuple[str, ...], parts: tuple[str, ...]) -> str |
     return split_and_subsets(ancestors, parts)[0]
 
 
-def read(root: Path) -> Reading:
-    """All faces of 300-W below ``root``.
+def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
+    """All faces of 300-W below ``root``, or of any folder laid out like it.
+
+    Args:
+        scheme: of the points, where it has as many as most files: the files do not say it.
 
     Landmarks are moved from the files' 1-based pixels to 0-based ones; ``-1 -1`` has no label.
 
@@ -66,7 +71,13 @@ def read(root: Path) -> Reading:
     """
     return read_folder(
         root,
-        points=POINTS,
+        points=None,
         rule=split_and_subsets,
-        skip_stem=lambda stem: stem.lower().endswith("_mirror"),
+        skip_stem=is_mirrored,
+        scheme=scheme,
     )
+
+
+def is_mirrored(stem: str) -> bool:
+    """Whether a picture's name (without suffix) is that of a mirrored copy."""
+    return stem.lower().endswith("_mirror")

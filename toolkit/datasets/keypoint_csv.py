@@ -24,7 +24,6 @@
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +41,7 @@ from asmnet_kit.datasets.folders import (
     Reading,
     ancestors_of,
     inside,
+    numbered,
     require_folder,
     split_named,
     subset_below_split,
@@ -137,12 +137,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     if not reading.points:
         unread = "; ".join(f"{problem.name}: {problem.reason}" for problem in reading.problems)
         raise DatasetError(f"{root}: no .csv file at or below this folder can be read: {unread}")
-    faces_of_picture = Counter(row.name for row in rows)
-    number: Counter[str] = Counter()
-    for row in rows:
-        number[row.name] += 1
-        several = faces_of_picture[row.name] > 1
-        name = f"{row.name}#{number[row.name]}" if several else row.name
+    for row, name in zip(rows, numbered([row.name for row in rows]), strict=True):
         try:
             reading.faces.append(_face(row, name, finder, scheme))
         except DatasetError as error:

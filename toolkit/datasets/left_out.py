@@ -14,11 +14,20 @@ class LeftOut:
     Args:
         name: of the data set, for messages.
         total: how many pictures it has.
-        max_bad_share: of them that may be left out.
+        max_bad_share: of them that may be left out; infinity for any number.
+        rest: what lists those that are not told.
     """
 
-    def __init__(self, name: str, total: int, max_bad_share: float = MAX_BAD_SHARE) -> None:
+    def __init__(
+        self,
+        name: str,
+        total: int,
+        max_bad_share: float = MAX_BAD_SHARE,
+        *,
+        rest: str = "asmnet-kit data inspect",
+    ) -> None:
         self.problems: list[Problem] = []
+        self._rest = rest
         self._name, self._total, self._max_bad_share = name, total, max_bad_share
         self._names: set[str] = set()
 
@@ -47,4 +56,4 @@ class LeftOut:
         if len(self.problems) <= SHOWN_PROBLEMS:
             stderr().print(f"left out: {name}: {reason}", markup=False)
         elif len(self.problems) == SHOWN_PROBLEMS + 1:
-            stderr().print("left out: more; asmnet-kit data inspect lists them", markup=False)
+            stderr().print(f"left out: more; {self._rest} lists them", markup=False)

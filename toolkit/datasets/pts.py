@@ -12,6 +12,7 @@ so a point at 1 1 is the centre of the top-left pixel: (0, 0) here. ``-1 -1`` is
 position.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,10 @@ from asmnet_kit.datasets.folders import (
 )
 from asmnet_kit.datasets.labels import check_usable, points_of
 from asmnet_kit.face.crop import Points
+from asmnet_kit.face.schemes import Scheme
+
+DEFAULT_POINTS = 68  # of a folder without a file
+LOOKED_AT = 20  # files, for how many points a folder's have
 
 # A file name's folders -> its split and subsets.
 Rule = Callable[[tuple[str, ...], tuple[str, ...]], tuple[str | None, tuple[str, ...]]]
@@ -130,25 +135,29 @@ def write_pts(path: Path, landmarks: Points, *, durable: bool = True) -> None:
 def read_folder(
     root: Path,
     *,
-    points: int,
+    points: int | None,
     rule: Rule,
     suffix: str = ".pts",
     negative_is_occluded: bool = False,
     skip_stem: Callable[[str], bool] = lambda stem: False,
+    scheme: Scheme | None = None,
 ) -> Reading:
     """Every ``NAME.pts`` below ``root`` with the picture ``NAME.*`` beside it.
 
     Args:
-        points: landmarks that each file must have.
+        points: landmarks that each file must have; None = those that most of the first files have.
         rule: (ancestors of the root, folders below it) -> (split, subsets).
         suffix: of the landmark files, lower case.
         negative_is_occluded: as for ``parse_pts``; the faces then know which points can be seen.
         skip_stem: names (without suffix) that are no faces of their own.
+        scheme: of the landmarks, where there are as many.
 
     Raises:
         DatasetError: ``root`` is no folder.
     """
     require_folder(root)
+    if points is None:
+        points = _points_of_most(root, suffix) or DEFAULT_POINTS
     reading = Reading(points)
     ancestors = ancestors_of(root)
     for listing in walk(root, reading.problems):
@@ -163,7 +172,7 @@ def read_folder(
                 landmarks = parse_pts(
                     text, points=points, negative_is_occluded=negative_is_occluded
                 )
-                check_usable(landmarks)
+                check_usable(landmarks, scheme if scheme and scheme.points == points else None)
             except DatasetError as error:
                 reading.problems.append(Problem(listing.name_of(file), str(error)))
                 continue
@@ -178,6 +187,26 @@ def read_folder(
                 )
             )
     return reading
+
+
+def _points_of_most(root: Path, suffix: str) -> int | None:
+    """The number of points that most of the first files below ``root`` have; None without one."""
+    counts: Counter[int] = Counter()
+    for listing in walk(root, []):
+        for file in listing.files:
+            if stem_and_suffix(file)[1].lower() != suffix:
+                continue
+            try:
+                text = _read_text(listing, file)
+                count = _declared_points(text[: max(0, text.find("{"))])
+            except DatasetError:
+                continue
+            if count is None:
+                count = len(text[text.find("{") + 1 : text.rfind("}")].split()) // 2
+            counts[count] += 1
+            if counts.total() == LOOKED_AT:
+                return counts.most_common(1)[0][0]
+    return counts.most_common(1)[0][0] if counts else None
 
 
 def _read_text(listing: Listing, file: str) -> str:

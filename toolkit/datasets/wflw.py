@@ -13,7 +13,6 @@ The per-attribute lists (``list_98pt_test_blur.txt`` ...) repeat test faces and 
 """
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from asmnet_kit.datasets.folders import (
     Reading,
     ancestors_of,
     inside,
+    numbered,
     require_folder,
     split_named,
     walk,
@@ -76,12 +76,7 @@ def read(root: Path) -> Reading:
             f"{root}: expected list_98pt_rect_attr_train.txt or ..._test.txt below this folder, "
             "found neither"
         )
-    faces_of_picture = Counter(line.picture for line in lines)
-    number: Counter[str] = Counter()
-    for line in lines:
-        number[line.picture] += 1
-        several = faces_of_picture[line.picture] > 1
-        name = f"{line.picture}#{number[line.picture]}" if several else line.picture
+    for line, name in zip(lines, numbered([line.picture for line in lines]), strict=True):
         try:
             reading.faces.append(_face(line, name, finder))
         except DatasetError as error:

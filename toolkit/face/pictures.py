@@ -1,7 +1,6 @@
 """Reading pictures: every decoder's quirk is dealt with here, before and after it runs."""
 
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ _CONVERT = {
     "setting 'Most Compatible')",
     "a JPEG XL picture": "convert it to JPEG first (djxl)",
 }
-_FILM = "predict takes films by their ending: .mp4, .avi, .mkv ..."
+_FILM = "predict takes a film by itself: asmnet-kit predict FILM"
 
 
 def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
@@ -66,7 +65,7 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
                 f"of {len(encoded)} bytes"
             )
         if upright and header.orientation != UPRIGHT:
-            pixels = _TURNS[header.orientation](pixels)
+            pixels = _upright(pixels, header.orientation)
         # In place: a second copy of a large picture would be what ends the memory.
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)
     except (cv2.error, MemoryError) as error:
@@ -123,16 +122,24 @@ def _without_orientation(encoded: bytes) -> bytes:
     return bytes(changed)
 
 
-# EXIF orientation -> what makes the stored pixels upright.
-_TURNS: dict[int, Callable[[Image], Image]] = {
-    2: lambda pixels: np.ascontiguousarray(pixels[:, ::-1]),
-    3: lambda pixels: np.ascontiguousarray(pixels[::-1, ::-1]),
-    4: lambda pixels: np.ascontiguousarray(pixels[::-1]),
-    5: lambda pixels: np.ascontiguousarray(pixels.swapaxes(0, 1)),
-    6: lambda pixels: np.ascontiguousarray(pixels[::-1].swapaxes(0, 1)),
-    7: lambda pixels: np.ascontiguousarray(pixels[::-1, ::-1].swapaxes(0, 1)),
-    8: lambda pixels: np.ascontiguousarray(pixels[:, ::-1].swapaxes(0, 1)),
+# EXIF orientation -> what makes the stored pixels upright: whether columns are reversed, whether
+# rows are, whether rows and columns are exchanged thereafter.
+TURNS: dict[int, tuple[bool, bool, bool]] = {
+    UPRIGHT: (False, False, False),
+    2: (True, False, False),
+    3: (True, True, False),
+    4: (False, True, False),
+    5: (False, False, True),
+    6: (False, True, True),
+    7: (True, True, True),
+    8: (True, False, True),
 }
+
+
+def _upright(pixels: Image, orientation: int) -> Image:
+    flip_x, flip_y, swap = TURNS[orientation]
+    turned = pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+    return np.ascontiguousarray(turned.swapaxes(0, 1) if swap else turned)
 
 
 def _jpeg_ends(encoded: bytes) -> bool:
@@ -176,11 +183,19 @@ def read_image(path: Path, *, upright: bool = False) -> Image:
     Raises:
         DatasetError: the file is missing, unreadable, cut off or too large.
     """
+    return decode_image(read_encoded(path), name=str(path), upright=upright)
+
+
+def read_encoded(path: Path) -> bytes:
+    """The bytes of a picture file.
+
+    Raises:
+        DatasetError: it is missing, unreadable or too large.
+    """
     try:
-        encoded = read_bytes(path)
+        return read_bytes(path)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from error
-    return decode_image(encoded, name=str(path), upright=upright)
 
 
 def encode_png(image: Image, *, name: str) -> bytes:

@@ -18,7 +18,6 @@ import numpy as np
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import is_unused, make_folder, real_path, write_bytes, write_text
 from asmnet_kit.datasets.base import Problem
-from asmnet_kit.datasets.folders import PICTURE_SUFFIXES
 from asmnet_kit.datasets.ibug300w import POINTS
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.face.boxes import Box
@@ -26,6 +25,7 @@ from asmnet_kit.face.crop import Crop, Points, Window, landmark_box
 from asmnet_kit.face.pictures import Image, encode_jpeg, read_image
 from asmnet_kit.face.predictor import Predictor, predict_and_mirrored
 from asmnet_kit.measure.teacher_views import ZOOMS
+from asmnet_kit.predict.inputs import photographs_in
 
 SCHEMA_VERSION = 1  # of data label --json
 TABLE = "faces.csv"
@@ -54,26 +54,6 @@ class LabelledFace:
     landmarks: Points
     disagreement_percent: float
     reason: str = ""
-
-
-def photographs_in(folder: Path) -> list[Path]:
-    """The pictures below ``folder``, hidden ones left out, sorted.
-
-    Raises:
-        DatasetError: there is none.
-    """
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURE_SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    if not found:
-        raise DatasetError(
-            f"{folder}: expected pictures ({', '.join(PICTURE_SUFFIXES)}) in it, found none"
-        )
-    return found
 
 
 def label_photograph(
@@ -207,9 +187,9 @@ def label_folder(
         raise UsageError(f"{out}: expected an empty or new folder; choose another --out")
     if real_path(out).is_relative_to(real_path(folder)):
         raise UsageError(f"{out}: expected --out outside of {folder}, whose pictures are read")
-    photographs = photographs_in(folder)
     faces: list[LabelledFace] = []
     problems: list[Problem] = []
+    photographs = photographs_in(folder, problems)
     for done, path in enumerate(photographs, 1):
         try:
             image, found = label_photograph(

@@ -25,7 +25,6 @@ from asmnet_kit.face.pictures import Image
 from asmnet_kit.predict import film_frames
 from asmnet_kit.predict.film_frames import CAMERA, FRAME, MEMORY_BYTES, plain_name
 
-SCHEMA_VERSION = 2  # 1 had no sigma, visible, confidence and confidence_from
 ROOM_BYTES = 1 << 16  # that must be free before a film is begun
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}  # OpenCV's wheels write both without another library
 
@@ -53,18 +52,20 @@ class Film:
 
     Args:
         source: the file's path, or the camera's number.
+        every: give the first of so many frames, and pass over the others.
 
     Attributes:
         name: of the source, for messages.
-        fps: frames per second.
-        expected: how many frames the file says it has; None where it does not say.
+        fps: frames per second, all of them.
+        expected: how many frames it gives, as the file says; None where it does not say.
         width, height: of the frames, pixels.
 
     Raises:
         DatasetError: no such file or camera, or nothing that OpenCV can read a frame of.
     """
 
-    def __init__(self, source: Path | int) -> None:
+    def __init__(self, source: Path | int, *, every: int = 1) -> None:
+        self.every = every
         self.is_camera = isinstance(source, int)
         self.name = f"camera {source}" if self.is_camera else str(source)
         if isinstance(source, Path):
@@ -73,7 +74,7 @@ class Film:
         argument = f"{CAMERA}{source}" if self.is_camera else str(Path(str(source)).absolute())
         # What FFmpeg says in its own way is raised below; a crash of it ends that process alone.
         self._decoder = subprocess.Popen(
-            script_command(Path(film_frames.__file__), argument, str(MEMORY_BYTES)),
+            script_command(Path(film_frames.__file__), argument, str(MEMORY_BYTES), str(every)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -95,7 +96,7 @@ class Film:
         if "error" in about:
             raise DatasetError(self._unreadable(str(about["error"])))
         self.fps = float(about["fps"])
-        count = int(about["frames"])
+        count = -(-int(about["frames"]) // self.every)
         self.expected = count if count > 0 and not self.is_camera else None
 
     def _unreadable(self, what: str) -> str:
@@ -118,6 +119,8 @@ class Film:
     def frames(self, limit: int | None = None) -> Iterator[Frame]:
         """The frames in order, once; ``limit`` ends them early. A camera goes on until then.
 
+        A frame's index is the film's: with every third they are 0, 3, 6.
+
         Raises:
             DatasetError: frames of different sizes, or one that crashes the decoder.
         """
@@ -130,22 +133,23 @@ class Film:
             stamp, image = read
             if image.shape[:2] != (self.height, self.width):
                 raise DatasetError(
-                    f"{self.name}: frame {index} is {image.shape[1]} x {image.shape[0]} pixels, "
-                    f"the first is {self.width} x {self.height}: expected one size"
+                    f"{self.name}: frame {index * self.every} is {image.shape[1]} x "
+                    f"{image.shape[0]} pixels, the first is {self.width} x {self.height}: "
+                    "expected one size"
                 )
             if index and self.is_camera:
                 seconds = time.monotonic() - started
             elif index:
                 # The film's own time stamps, as long as they go on.
                 since = stamp - begin
-                seconds = since if since > seconds else seconds + 1 / self.fps
-            yield Frame(index, seconds, image)
+                seconds = since if since > seconds else seconds + self.every / self.fps
+            yield Frame(index * self.every, seconds, image)
             index += 1
             if limit is None or index < limit:
                 read = self._read()
         if read is None and self._decoder.wait() != 0:
             raise DatasetError(
-                f"{self.name}: its decoder ended at frame {index} "
+                f"{self.name}: its decoder ended at frame {index * self.every} "
                 f"({_ending(self._decoder.returncode)}): the film is damaged there"
             )
 
@@ -198,7 +202,7 @@ def film_writer(path: Path, film: Film) -> Iterator[FilmWriter]:
         temporary.write_bytes(bytes(ROOM_BYTES))  # the system's own words where nothing can be
         codec = cv2.VideoWriter.fourcc(*CODECS[path.suffix.lower()])
         with silent_stderr():
-            writer = cv2.VideoWriter(name, codec, film.fps, size)
+            writer = cv2.VideoWriter(name, codec, film.fps / film.every, size)
         if not writer.isOpened():
             raise UsageError(
                 f"{path}: this OpenCV writes no {path.suffix} of {size[0]} x {size[1]} pixels; "

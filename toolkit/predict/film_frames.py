@@ -1,8 +1,9 @@
 """Decodes a film in a process of its own: what crashes FFmpeg then costs one film.
 
-    python film_frames.py SOURCE [LIMIT_BYTES]
+    python film_frames.py SOURCE [LIMIT_BYTES [EVERY]]
 
-SOURCE is a path, or ``camera:N``. On stdout comes a line of JSON about the film ({"error": ...}
+SOURCE is a path, or ``camera:N``; of a film every EVERYth frame is sent, the first of them, and the
+others are passed over. On stdout comes a line of JSON about the film ({"error": ...}
 where it cannot be read), then for each frame a header (``FRAME``) and its pixels, BGR. Memory is
 limited, so a film that claims giant frames ends this process instead of the machine.
 """
@@ -45,7 +46,7 @@ def plain_name(path: Path) -> Iterator[str]:
             yield str(link)
 
 
-def send(source: str, out: BinaryIO) -> None:
+def send(source: str, out: BinaryIO, every: int = 1) -> None:
     """Write a film's description and frames to ``out`` until it ends or nobody reads on."""
     with contextlib.ExitStack() as stack:
         if source.startswith(CAMERA):
@@ -73,6 +74,8 @@ def send(source: str, out: BinaryIO) -> None:
             out.write(FRAME.pack(seconds, *pixels.shape[:2]))
             out.write(pixels.data)
             out.flush()
+            if not all(capture.grab() for _ in range(every - 1)):  # decoded, but not converted
+                return
             more, pixels = capture.read()
 
 
@@ -96,7 +99,7 @@ def main() -> None:
     frames = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no frame
     try:
-        send(source, frames)
+        send(source, frames, int(sys.argv[3]) if len(sys.argv) > 3 else 1)
     except BrokenPipeError:  # the parent has enough
         with contextlib.suppress(OSError):
             frames.close()

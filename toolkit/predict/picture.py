@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,15 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.face.boxes import Box
 from asmnet_kit.face.crop import Crop, Points
-from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.picture_headers import stored_orientation
+from asmnet_kit.face.pictures import Image, decode_image, read_encoded
 from asmnet_kit.face.plausibility import Plausibility
 from asmnet_kit.face.pose import pose_from_landmarks
 from asmnet_kit.face.predictor import Predictor, refuse_nan
 from asmnet_kit.face.uncertainty import UNCERTAINTY, unsure
 from asmnet_kit.predict.detector import MIN_SCORE, detect_faces
 
+SCHEMA_VERSION = 2  # of the JSON; 1 had no sigma, visible, confidence and confidence_from
 PLAUSIBILITY = "plausibility"
 
 
@@ -73,6 +76,63 @@ class FacePrediction:
             "confidence": self.confidence,
             "confidence_from": self.confidence_from,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedPicture:
+    """A picture file and its faces.
+
+    Attributes:
+        path: as it was named.
+        image: uint8 [H, W, 3], RGB, upright.
+        orientation: EXIF's, 1 to 8, of the stored picture.
+        faces: in pixels of ``image``, largest first.
+    """
+
+    path: Path
+    image: Image
+    orientation: int
+    faces: list[FacePrediction]
+
+    def to_json(self, predictor: Predictor, plausibility: Plausibility | None) -> dict[str, Any]:
+        """What ``predict --json`` says of it."""
+        height, width = self.image.shape[:2]
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "image": {"path": str(self.path), "width": width, "height": height},
+            **about_model(predictor, plausibility),
+            "faces": [face.to_json() for face in self.faces],
+        }
+
+
+def about_model(predictor: Predictor, plausibility: Plausibility | None) -> dict[str, Any]:
+    """The keys of the JSON that say what predicted, and what judged."""
+    return {
+        "model": predictor.name,
+        "scheme": predictor.scheme.name,
+        "plausibility_means": None if plausibility is None else plausibility.meaning,
+    }
+
+
+def predict_file(
+    path: Path,
+    predictor: Predictor,
+    *,
+    boxes: Sequence[Box] | None = None,
+    plausibility: Plausibility | None = None,
+    min_score: float = MIN_SCORE,
+) -> PredictedPicture:
+    """Landmarks and pose of the faces in a picture file, upright; otherwise as ``predict_image``.
+
+    Raises:
+        DatasetError: the file is missing, unreadable, cut off or too large.
+    """
+    encoded = read_encoded(path)
+    image = decode_image(encoded, name=str(path), upright=True)
+    faces = predict_image(
+        image, predictor, boxes=boxes, plausibility=plausibility, min_score=min_score
+    )
+    return PredictedPicture(path, image, stored_orientation(encoded), faces)
 
 
 def predict_image(

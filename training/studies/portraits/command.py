@@ -36,9 +36,10 @@ from asmnet_kit.cli import KitCommand
 from asmnet_kit.face.crop import Window, landmark_box
 from asmnet_kit.face.pictures import Image, encode_jpeg, read_image
 from asmnet_kit.face.predictor import Predictor
-from asmnet_kit.measure.photo_labels import agreed_landmarks, photographs_in
+from asmnet_kit.measure.photo_labels import agreed_landmarks
 from asmnet_kit.people.labels import IN_68, JAW, OF_98
 from asmnet_kit.predict.detector import detect_faces
+from asmnet_kit.predict.inputs import photographs_in
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.training.studies.portraits.face_mesh import FaceMesh, fetch
 from asmnet_kit.training.studies.portraits.mesh_map import COUNTS, MeshMap, learn
@@ -117,7 +118,7 @@ def _labelled(
     folder: Path, out: Path, mesh_of: FaceMesh, to_landmarks: MeshMap, student: Predictor | None
 ) -> Iterator[Labelled]:
     """The faces that are kept, each written with its surroundings."""
-    photographs = photographs_in(folder)
+    photographs = photographs_in(folder, [])
     with console.counting("Portraits") as on_progress:
         for number, path in enumerate(photographs):
             on_progress(number + 1, len(photographs))

@@ -1,0 +1,329 @@
+"""What the formats of tools and sets say beyond points: names, marks, groups, links, rotations."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from asmnet_kit.base.errors import DatasetError, MissingDependency
+from asmnet_kit.datasets.named_points import PointNames, known_schemes
+from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.face.schemes import Scheme, scheme_of
+from made_labels import CENTRE, HEIGHT, MADE, WIDTH, coco_json, put, put_picture, shape
+
+EAR = Scheme.from_json(
+    {"name": "ear", "points": 9, "normaliser": "box", "names": [f"rim_{i}" for i in "abcdefghi"]}
+)
+
+
+def point(label: str, x: float, y: float, **more: Any) -> dict[str, Any]:
+    """A point of labelme."""
+    return {"label": label, "points": [[x + CENTRE, y + CENTRE]], "shape_type": "point", **more}
+
+
+def put_labelme(root: Path, name: str, shapes: list[dict[str, Any]]) -> None:
+    put_picture(root / f"{name}.jpg", 0)
+    content = {"shapes": shapes, "imagePath": f"{name}.jpg", "imageData": None}
+    put(root / f"{name}.json", json.dumps(content))
+
+
+def test_labels_are_numbers_from_0_or_1_or_names_in_any_spelling() -> None:
+    schemes = known_schemes(None)
+    names = scheme_of(68).names
+    for labels in (
+        [str(i) for i in range(68)],
+        [str(i) for i in range(1, 69)],
+        [f"{i:02}" for i in range(68)],
+        [f"kpt-{i}" for i in range(68)],
+        list(names),
+        [name.upper().replace("_", " ") for name in names],
+    ):
+        found = PointNames(Counter(labels), schemes)
+        assert found.scheme.name == "68"
+        assert [found.number[label] for label in labels] == list(range(68))
+    assert PointNames(Counter(map(str, range(1, 107))), schemes).scheme.name == "106"
+    rims = PointNames(Counter(EAR.names), known_schemes(EAR))
+    assert rims.scheme == EAR
+    with pytest.raises(DatasetError, match=r"expected labels with the names or the numbers.*got 3"):
+        PointNames(Counter(("nose", "left", "right")), schemes)
+
+
+def test_a_label_that_means_no_point_is_told_and_costs_that_point_alone(tmp_path: Path) -> None:
+    for index in range(30):
+        shapes = [point(str(n), x, y) for n, (x, y) in enumerate(shape(68).tolist())]
+        if index in (4, 9):
+            shapes[7]["label"] = "chin??"
+        if index == 12:
+            shapes.append(point("68", 50, 50))  # there are 0 to 67
+        put_labelme(tmp_path / "data", f"{index:02}", shapes)
+    dataset = load_dataset(tmp_path / "data", "labelme", max_bad_share=0.1)
+    assert len(dataset.faces) == 30 and dataset.scheme.name == "68"
+    assert sum(not face.complete for face in dataset.faces) == 2
+    assert sorted((p.name, p.reason) for p in dataset.problems) == [
+        ("04.json", "no point of scheme 68 is called 'chin??': left out (2 points)"),
+        ("12.json", "no point of scheme 68 is called '68': left out"),
+    ]
+
+
+def test_two_faces_without_groups_are_told_apart_by_nothing(tmp_path: Path) -> None:
+    shapes = [point(str(n), x, y) for n, (x, y) in enumerate(shape(68).tolist())]
+    moved = [point(str(n), x, y + 5) for n, (x, y) in enumerate(shape(68).tolist())]
+    put_labelme(tmp_path / "data", "both", shapes + moved)
+    put_labelme(tmp_path / "data", "one", shapes)
+    grouped = [{**s, "group_id": 1} for s in shapes] + [{**s, "group_id": 2} for s in moved]
+    put_labelme(tmp_path / "data", "grouped", grouped)
+    dataset = load_dataset(tmp_path / "data", "labelme", max_bad_share=0.5)
+    assert [f.name for f in dataset.faces] == ["grouped.jpg#1", "grouped.jpg#2", "one.jpg"]
+    (problem,) = dataset.problems
+    assert (
+        "two points are called '0': two faces of one picture must be told apart" in problem.reason
+    )
+
+
+def test_a_scheme_of_ones_own_names_the_points(tmp_path: Path) -> None:
+    pairs = (np.array([[i * 8.0, (i * i) % 17 * 4.0] for i in range(9)]) + 10).tolist()
+    shapes = [point(EAR.names[n], x, y) for n, (x, y) in enumerate(pairs)]
+    put_labelme(tmp_path / "data", "ear", shapes[::-1])
+    dataset = load_dataset(tmp_path / "data", "labelme", scheme=EAR)
+    assert dataset.scheme == EAR
+    np.testing.assert_allclose(dataset.faces[0].landmarks, pairs, atol=1e-4)
+    in_order = coco_json([("ear.jpg", np.array(pairs))], names=EAR.names)
+    put(tmp_path / "coco" / "all.json", in_order)
+    put_picture(tmp_path / "coco" / "ear.jpg", 0)
+    assert load_dataset(tmp_path / "coco", "coco", scheme=EAR).scheme == EAR
+
+
+def put_coco(root: Path, text: str, count: int) -> None:
+    for index in range(count):
+        put_picture(root / "images" / f"{index}.jpg", index)
+    put(root / "annotations" / "faces.json", text)
+
+
+def test_v_of_coco_is_no_label_hidden_or_seen(tmp_path: Path) -> None:
+    faces = [(f"{index}.jpg", shape(68, index)) for index in range(2)]
+    text = coco_json(faces, marks=lambda face, number: number % 3)
+    put_coco(tmp_path, text, 2)
+    face = load_dataset(tmp_path, "coco").faces[0]
+    assert face.visibility is not None
+    np.testing.assert_array_equal(face.labelled, np.arange(68) % 3 > 0)
+    np.testing.assert_array_equal(face.visibility[:3], [np.nan, 0, 1])
+
+
+@pytest.mark.parametrize("v", [1, 2])
+def test_one_and_the_same_v_says_nothing_of_visibility(tmp_path: Path, v: int) -> None:
+    """mmpose writes 1 for every point of WFLW, 2 for every point of LaPa."""
+    put_coco(tmp_path, coco_json([("0.jpg", shape(68))], marks=lambda face, number: v), 1)
+    face = load_dataset(tmp_path, "coco").faces[0]
+    assert face.complete and face.visibility is None
+
+
+def test_keypoints_that_a_category_names_are_put_into_the_schemes_order(tmp_path: Path) -> None:
+    names = scheme_of(68).names[::-1]
+    put_coco(tmp_path, coco_json([("0.jpg", shape(68)[::-1])], names=names), 1)
+    face = load_dataset(tmp_path, "coco").faces[0]
+    np.testing.assert_allclose(face.landmarks, shape(68), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"keypoints": [1, 2, 3, 4]}, "expected keypoints x, y, v ..., got 4 numbers"),
+        ({"keypoints": ["a"] * 204}, "expected numbers in keypoints"),
+        (
+            {"keypoints": [1, 2, 3] * 68},
+            "expected v of 0 (no label), 1 (hidden) or 2 (seen), got 3",
+        ),
+        ({"keypoints": [1, 2, 1] * 98}, "expected 68 points like the other faces, got 98"),
+        ({"keypoints": [1e30, 2, 1] + [1, 2, 1] * 67}, "point 0 is at 1e+30, 2"),
+        ({"image_id": 99}, "no image has its image_id 99"),
+        ({"image_id": None}, "no image has its image_id None"),
+    ],
+)
+def test_a_bad_annotation_of_coco_is_one_problem(
+    tmp_path: Path, change: dict[str, Any], reason: str
+) -> None:
+    content = json.loads(coco_json([(f"{i}.jpg", shape(68, i)) for i in range(3)]))
+    content["annotations"][1] |= change
+    put_coco(tmp_path, json.dumps(content), 3)
+    dataset = load_dataset(tmp_path, "coco", max_bad_share=0.5)
+    assert len(dataset.faces) == 2
+    (problem,) = dataset.problems
+    assert problem.name == "annotations/faces.json annotation 1"
+    assert problem.reason.startswith(reason)
+
+
+def test_crowds_and_boxes_without_keypoints_are_no_faces(tmp_path: Path) -> None:
+    content = json.loads(coco_json([(f"{i}.jpg", shape(68, i)) for i in range(3)]))
+    content["annotations"][0]["iscrowd"] = 1
+    del content["annotations"][1]["keypoints"]
+    put_coco(tmp_path, json.dumps(content), 3)
+    dataset = load_dataset(tmp_path, "coco")
+    assert [face.name for face in dataset.faces] == ["images/2.jpg"]
+    assert dataset.problems == ()
+
+
+def test_a_face_in_two_splits_is_told(tmp_path: Path) -> None:
+    put_picture(tmp_path / "images/0.jpg", 0)
+    for split in ("train", "test"):
+        text = coco_json([("0.jpg", shape(68))])
+        put(tmp_path / "annotations" / f"person_keypoints_{split}2017.json", text)
+    dataset = load_dataset(tmp_path, "coco", max_bad_share=0.5)
+    assert [face.split for face in dataset.faces] == ["test"]  # the first file by name
+    assert "the same face is in the split test" in dataset.problems[0].reason
+
+
+def test_mmposes_300w_keeps_the_public_splits_and_subsets(tmp_path: Path) -> None:
+    for name, picture in (
+        ("train", "afw/1.jpg"),
+        ("valid", "helen/testset/2.jpg"),
+        ("valid_challenge", "ibug/3.jpg"),
+    ):
+        put_picture(tmp_path / "images" / picture, len(name) % 4)
+        text = coco_json([(picture, shape(68))])
+        put(tmp_path / "annotations" / f"face_landmarks_300w_{name}.json", text)
+    faces = {face.name: face for face in load_dataset(tmp_path, "coco").faces}
+    found = {name.split("/")[1]: (face.split, face.subsets) for name, face in faces.items()}
+    assert found == {
+        "afw": ("train", ("afw",)),
+        "helen": ("test", ("common", "full", "helen")),
+        "ibug": ("test", ("challenging", "full", "ibug")),
+    }
+
+
+def test_label_studios_short_export_and_a_turned_picture(tmp_path: Path) -> None:
+    about = {"original_width": WIDTH, "original_height": HEIGHT}
+    tasks = []
+    for index, turned in enumerate((0, 90)):
+        put_picture(tmp_path / "images" / f"{index}.jpg", index)
+        points = [
+            {
+                "x": 100 * (x + CENTRE) / WIDTH, "y": 100 * (y + CENTRE) / HEIGHT, "width": 0.5,
+                "keypointlabels": [str(number)], "image_rotation": turned, **about,
+            }
+            for number, (x, y) in enumerate(shape(68).tolist())
+        ]  # fmt: skip
+        tasks.append({"id": index, "image": f"/data/upload/1/{index}.jpg", "points": points})
+    put(tmp_path / "min.json", json.dumps(tasks))
+    dataset = load_dataset(tmp_path, "label_studio", max_bad_share=0.5)
+    assert [face.name for face in dataset.faces] == ["images/0.jpg"]
+    np.testing.assert_allclose(dataset.faces[0].landmarks, shape(68), atol=1e-3)
+    assert dataset.problems[0].reason.startswith("the picture was turned by 90 degrees in Label St")
+
+
+def test_a_cancelled_annotation_is_not_read_and_the_ground_truth_is_preferred(
+    tmp_path: Path,
+) -> None:
+    MADE["label_studio"](tmp_path)
+    path = tmp_path / "project-1.json"
+    tasks = json.loads(path.read_text())
+    first = tasks[0]["annotations"][0]
+    moved = json.loads(json.dumps(first))
+    for region in moved["result"]:
+        region["value"]["x"] += 5
+    tasks[0]["annotations"] = [{**moved, "was_cancelled": True}, first]
+    second = tasks[1]["annotations"][0]
+    tasks[1]["annotations"] = [{**second, "result": []}, {**second, "ground_truth": True}]
+    path.write_text(json.dumps(tasks))
+    dataset = load_dataset(tmp_path, "label_studio")
+    assert len(dataset.faces) == 4
+    np.testing.assert_allclose(dataset.faces[0].landmarks, shape(68, 0), atol=1e-3)
+
+
+def test_pfld_lists_of_pixels_are_told_from_fractions(tmp_path: Path) -> None:
+    MADE["pfld"](tmp_path)
+    path = tmp_path / "test_data" / "list.txt"
+    line = path.read_text().splitlines()[0].split()
+    line[1] = "31.5"
+    path.write_text(" ".join(line) + "\n")
+    dataset = load_dataset(tmp_path, "pfld", max_bad_share=0.5)
+    assert dataset.problems[0].reason == (
+        "expected fractions of the picture, 0 to 1, got 31.5: are these pixels?"
+    )
+
+
+def test_predictions_of_a_turned_photograph_become_labels_of_the_stored_pixels(
+    tmp_path: Path,
+) -> None:
+    """Orientation 6: the stored picture must be turned clockwise to be upright."""
+    MADE["predictions"](tmp_path)
+    record = json.loads((tmp_path / "one.json").read_text())
+    picture = tmp_path / "test/4.jpg"
+    stored = cv2.imread(str(picture))
+    exif = bytes.fromhex("4578696600004d4d002a00000008000101120003000000010006000000000000")
+    done, jpeg = cv2.imencode(".jpg", stored)
+    assert done
+    content = jpeg.tobytes()
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    picture.write_bytes(content[:2] + segment + content[2:])
+    landmarks = shape(68, 3)
+    upright = np.stack([HEIGHT - 1 - landmarks[:, 1], landmarks[:, 0]], axis=-1)
+    record["image"] |= {"width": HEIGHT, "height": WIDTH}
+    record["faces"][0]["landmarks"] = upright.tolist()
+    record["faces"][0]["box"] = [HEIGHT - 1 - 84.0, 20.0, HEIGHT - 1 - 15.0, 99.0]
+    (tmp_path / "one.json").write_text(json.dumps(record))
+    faces = {face.name: face for face in load_dataset(tmp_path, "predictions").faces}
+    face = faces["test/4.jpg"]
+    np.testing.assert_allclose(face.landmarks, landmarks, atol=1e-3)
+    assert face.detector_box is not None
+    np.testing.assert_allclose(face.detector_box, (20, 15, 99, 84), atol=1e-3)
+
+
+def test_cofw_says_what_to_install_without_h5py(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MADE["cofw"](tmp_path / "data")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'asmnet-kit\[hdf5\]'"):
+        load_dataset(tmp_path / "data", "cofw")
+
+
+def test_cofw_reads_no_other_file(tmp_path: Path) -> None:
+    """HDF5 can link to other files, and keep an array's values in them."""
+    import h5py
+
+    secret = tmp_path / "secret.h5"
+    with h5py.File(secret, "w") as file:
+        file["phisT"] = np.zeros((87, 2))
+    (tmp_path / "values.bin").write_bytes(bytes(8 * 87 * 2))
+    root = tmp_path / "data"
+    for name in ("link", "values", "virtual"):
+        MADE["cofw"](root / name)
+        with h5py.File(root / name / "COFW_test_color.mat", "r+") as file:
+            del file["phisT"]
+            if name == "link":
+                file["phisT"] = h5py.ExternalLink(str(secret), "/phisT")
+            elif name == "values":
+                values = [(str(tmp_path / "values.bin"), 0, 8 * 87 * 2)]
+                file.create_dataset("phisT", (87, 2), "f8", external=values)
+            else:
+                layout = h5py.VirtualLayout((87, 2), "f8")
+                layout[:] = h5py.VirtualSource(str(secret), "phisT", shape=(87, 2))
+                file.create_virtual_dataset("phisT", layout)
+    dataset = load_dataset(root, "cofw", max_bad_share=0.5)
+    assert len(dataset.faces) == 6  # the training faces of three folders
+    reasons = {problem.name.split("/")[0]: problem.reason for problem in dataset.problems}
+    assert reasons == {
+        "link": "expected phisT in the file itself, got a link",
+        "values": "expected phisT in the file itself, its values are in other files",
+        "virtual": "expected phisT in the file itself, its values are in other files",
+    }
+
+
+def test_a_matlab_file_of_another_version_is_named(tmp_path: Path) -> None:
+    MADE["cofw"](tmp_path)
+    (tmp_path / "old.mat").write_bytes(b"MATLAB 5.0 MAT-file".ljust(600, b" "))
+    dataset = load_dataset(tmp_path, "cofw", max_bad_share=0.5)
+    assert [problem.reason for problem in dataset.problems] == [
+        "expected MATLAB 7.3 (HDF5), got a MATLAB file"
+    ]
+
+
+def test_a_single_file_is_a_data_set_too(tmp_path: Path) -> None:
+    MADE["imglab"](tmp_path)
+    dataset = load_dataset(tmp_path / "labels_ibug_300W_test.xml", "imglab")
+    assert [face.name for face in dataset.faces] == ["ibug/4.jpg", "lfpw/testset/3.jpg"]

@@ -1,0 +1,93 @@
+"""``asmnet-kit data convert``: any format as CSV, COCO keypoints or 300-W's folders."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.commands.options import data_options, json_option, out_option, scheme_option
+
+if TYPE_CHECKING:
+    from asmnet_kit.face.schemes import Scheme
+
+TO = ("csv", "coco", "300w")
+SHOWN = 20  # faces left out that are told
+
+
+@click.command()
+@data_options()
+@click.option(
+    "--to", type=click.Choice(TO), required=True, help="The format to write (docs/data.md)."
+)
+@out_option("Folder for the labels and copies of the pictures; new or empty.")
+@click.option("--split", help="Only this split (train, val, test ...).")
+@click.option(
+    "--points",
+    type=click.Choice(("68", "98")),
+    help="Landmarks to read where the format has both (synthetic).  [default: 68]",
+)
+@scheme_option(
+    "What the landmarks are, where the data does not say it; or what they become, where their "
+    "scheme has a map to it (98 to 68, for example)."
+)
+@json_option
+def convert(
+    data: Path,
+    data_format: str,
+    to: str,
+    out: Path,
+    split: str | None,
+    points: str | None,
+    scheme: "Scheme | None",
+    as_json: bool,
+) -> None:
+    """Write a data set as CSV, COCO keypoints or 300-W's folders.
+
+    Pictures are copied as they are stored. A face that cannot be used is left out and told. Splits
+    and subsets are kept; of them 300-W's folders can say one split and one subset.
+
+    Example:  asmnet-kit data convert --data cvat --format cvat --to csv --out faces
+    """
+    from asmnet_kit.base import console
+    from asmnet_kit.datasets.convert import SCHEMA_VERSION
+    from asmnet_kit.datasets.convert import convert as write
+    from asmnet_kit.datasets.registry import in_scheme, load_dataset
+
+    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        raise UsageError(f"--out: {out} lies in --data, and would be read as a part of it")
+    dataset = load_dataset(
+        data, data_format, split=split, points=int(points) if points else None, scheme=scheme
+    )
+    if scheme is not None:
+        dataset = in_scheme(dataset, scheme)
+    with console.counting("Pictures") as on_progress:
+        done = write(dataset, out, to, progress=on_progress)
+    for problem in dataset.problems[:SHOWN]:  # the others have been told as they were met
+        console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
+    if len(dataset.problems) > SHOWN:
+        console.stderr().print(
+            f"left out: {len(dataset.problems) - SHOWN} more (--json lists them)"
+        )
+    for note in done.notes:
+        console.stderr().print(f"left out: {note}", markup=False)
+    if as_json:
+        console.print_json(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "out": str(out),
+                "format": to,
+                "scheme": dataset.scheme.name,
+                "points": dataset.scheme.points,
+                "faces": done.faces,
+                "pictures": done.pictures,
+                "problems": [problem.to_json() for problem in done.problems],
+                "notes": list(done.notes),
+            }
+        )
+    console.stderr().print(
+        f"{out}: {console.counted(done.faces, 'face')}. Next: asmnet-kit data inspect --data "
+        f"{shlex.quote(str(out))} --format {to} --sheet sheet.png",
+        markup=False,
+    )

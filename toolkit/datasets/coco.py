@@ -1,0 +1,282 @@
+"""COCO keypoints: JSON files with images, categories and annotations, each with its keypoints.
+
+    {"images": [{"id": 2, "file_name": "36--Football/a.jpg", "width": 1024, "height": 661}],
+     "annotations": [{"image_id": 2, "id": 2, "bbox": [x, y, width, height], "iscrowd": 0,
+                      "keypoints": [x0, y0, v0, x1, y1, v1, ...], "num_keypoints": 98}],
+     "categories": [{"id": 1, "name": "face", "keypoints": [], "skeleton": []}]}
+
+Read are the layouts of COCO itself, of mmpose's exports of 300-W, WFLW, COFW and LaPa
+(``annotations/face_landmarks_wflw_train.json``, ``images``), of CVAT (``annotations/
+person_keypoints_SUBSET.json``, ``images/SUBSET``) and what ``data convert`` writes. Every
+``*.json`` below the folder counts that has images and annotations with keypoints; a picture is
+looked for in the folder of the file and those above it, in their ``images`` and in folders called
+like the file's subset.
+
+- Pixels count from 0: cocodataset.org ("0-indexed"), and Detectron2 reads a keypoint as the index
+  of a pixel. Exports keep the numbers of their source.
+- ``v`` is 0 for a point without a label, 1 for one that is hidden, 2 for one that is seen. A file
+  whose labelled points all have one and the same v says nothing: mmpose writes 1 for every point of
+  WFLW and 300-W, 2 for every point of LaPa.
+- ``bbox`` is the box that came with the face.
+- Keypoints stand in the order of their scheme, unless the category's ``keypoints`` name them by a
+  scheme's names, or by numbers.
+- The split is a word of the file's name (train, val, valid, test), else a folder's name; of
+  mmpose's 300-W, "valid" is the public test set and "test" the private one. What follows it is a
+  subset: the same face in ``..._test.json`` and ``..._test_blur.json`` is one face of the subset
+  blur.
+- ``subsets``, ``split``, ``pose`` (yaw, pitch, roll in degrees) and ``visibility_known`` (whether
+  its v of 1 and 2 say something) of an annotation are this kit's own keys.
+
+Left out: annotations without a keypoint or with ``iscrowd``, segmentations, captions, skeletons.
+"""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.datasets import ibug300w
+from asmnet_kit.datasets.base import Problem
+from asmnet_kit.datasets.folders import Listing, Reading, split_named
+from asmnet_kit.datasets.named_points import PointNames, known_schemes
+from asmnet_kit.datasets.records import (
+    LabelFiles,
+    PicturesBelow,
+    Record,
+    add_faces,
+    finite,
+    merged,
+    split_and_rest,
+    usable_box,
+    words_of,
+)
+from asmnet_kit.face.schemes import Scheme
+
+SUFFIX = ".json"
+PICTURES = "images"
+PREFIX = "person_keypoints_"  # COCO's and CVAT's files are called so, and then by their subset
+UNLABELLED, HIDDEN, SEEN = 0, 1, 2  # v
+WFLW_SUBSETS = {"largepose": "pose", "makeup": "make-up"}  # mmpose's words for WFLW's
+OWN_KEYS = ("split", "subsets", "pose")
+VISIBILITY_KNOWN = "visibility_known"
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file and what its name and place say."""
+
+    name: str  # relative to the root
+    parts: tuple[str, ...]  # its folder's
+    split: str | None
+    subset: str | None
+    is_300w: bool
+    beside: tuple[str, ...]  # where pictures may be
+
+
+def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
+    """All faces of the COCO files at or below ``root``.
+
+    Args:
+        scheme: one that the points may be of, beside those that are built in.
+
+    Raises:
+        DatasetError: no such file.
+    """
+    reading = Reading(points=0)
+    files = LabelFiles(root, SUFFIX, reading.problems)
+    pictures = PicturesBelow(files.root)
+    records: list[Record] = []
+    found = False
+    for listing, file, content in files.json():
+        if _has_keypoints(content):
+            found = True
+            about = _about(listing, file, files.ancestors)
+            records += _records(content, about, pictures, reading, scheme)
+    if not found:
+        raise files.nothing("a .json with images and annotations with keypoints")
+    add_faces(reading, merged(records, reading.problems))
+    return reading
+
+
+def _has_keypoints(content: Any) -> bool:
+    """Whether this is a file of keypoints, rather than any other JSON."""
+    if not isinstance(content, dict):
+        return False
+    images, annotations = content.get("images"), content.get("annotations")
+    return (
+        isinstance(images, list)
+        and isinstance(annotations, list)
+        and any(isinstance(one, dict) and "keypoints" in one for one in annotations)
+    )
+
+
+def _about(listing: Listing, file: str, ancestors: tuple[str, ...]) -> _File:
+    stem = file[: -len(SUFFIX)]
+    split, subset = split_and_rest(stem)
+    called = stem.removeprefix(PREFIX)
+    return _File(
+        name=listing.name_of(file),
+        parts=listing.parts,
+        split=split or split_named((*ancestors, *listing.parts)),
+        subset=WFLW_SUBSETS.get(subset, subset) if subset else None,
+        is_300w="300w" in words_of(stem),
+        beside=(PICTURES, f"{PICTURES}/{called}", called),
+    )
+
+
+def _records(
+    content: dict[str, Any],
+    file: _File,
+    pictures: PicturesBelow,
+    reading: Reading,
+    scheme: Scheme | None,
+) -> list[Record]:
+    """The faces of a file; annotations that cannot be used go to ``reading.problems``."""
+    images = {
+        image["id"]: image["file_name"]
+        for image in content["images"]
+        if isinstance(image, dict)
+        and isinstance(image.get("id"), int | str)
+        and isinstance(image.get("file_name"), str)
+    }
+    orders = _orders(content.get("categories"), scheme)
+    records: list[Record] = []
+    marks: list[NDArray[np.float64]] = []
+    known: list[bool | None] = []
+    for index, annotation in enumerate(content["annotations"]):
+        where = f"{file.name} annotation {index}"
+        try:
+            face = _record(annotation, where, file, images, orders, pictures)
+        except DatasetError as error:
+            reading.problems.append(Problem(where, str(error)))
+            continue
+        if face is not None:
+            records.append(face[0])
+            marks.append(face[1])
+            known.append(annotation.get(VISIBILITY_KNOWN))
+    says = len({mark for one in marks for mark in np.unique(one[one != UNLABELLED])}) > 1
+    return [
+        replace(record, visibility=_visibility(one) if (says if own is None else own) else None)
+        for record, one, own in zip(records, marks, known, strict=True)
+    ]
+
+
+def _visibility(marks: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.select([marks == SEEN, marks == HIDDEN], [1, 0], np.nan).astype(np.float32)
+
+
+def _orders(categories: Any, scheme: Scheme | None) -> dict[Any, list[int]]:
+    """Category -> for each landmark where its keypoint stands, of those that name them."""
+    orders = {}
+    for category in categories if isinstance(categories, list) else ():
+        labels = category.get("keypoints") if isinstance(category, dict) else None
+        if not (isinstance(labels, list) and labels and all(isinstance(x, str) for x in labels)):
+            continue
+        try:
+            names = PointNames(Counter(labels), known_schemes(scheme))
+        except DatasetError:
+            continue  # the export's own words: then the order says which is which
+        order = [names.number.get(label, -1) for label in labels]
+        if sorted(order) == list(range(len(labels))) and isinstance(category.get("id"), int | str):
+            orders[category["id"]] = [order.index(point) for point in range(len(labels))]
+    return orders
+
+
+def _record(
+    annotation: Any,
+    where: str,
+    file: _File,
+    images: dict[int | str, str],
+    orders: dict[Any, list[int]],
+    pictures: PicturesBelow,
+) -> tuple[Record, NDArray[np.float64]] | None:
+    """A face and its v; None for what is no labelled face.
+
+    Raises:
+        DatasetError: the reason why an annotation cannot be used.
+    """
+    if not isinstance(annotation, dict):
+        raise DatasetError(f"expected an object, got {type(annotation).__name__}")
+    if "keypoints" not in annotation or annotation.get("iscrowd") == 1:
+        return None
+    triples = _triples(annotation["keypoints"])
+    if not (triples[:, 2] != UNLABELLED).any():
+        return None
+    category, image_id = annotation.get("category_id"), annotation.get("image_id")
+    order = orders.get(category) if isinstance(category, int | str) else None
+    if order is not None and len(order) == len(triples):
+        triples = triples[order]
+    written = images.get(image_id) if isinstance(image_id, int | str) else None
+    if written is None:
+        raise DatasetError(f"no image has its image_id {image_id!r:.40}")
+    name, picture = pictures.find(file.parts, written, beside=file.beside)
+    labelled = triples[:, 2] != UNLABELLED
+    split, subsets, pose = _own(annotation)
+    folders = tuple(name.split("/")[:-1])
+    if subsets is None:
+        subsets = (file.subset,) if file.subset else ()
+        if file.is_300w:
+            public, subsets = ibug300w.split_and_subsets((), folders)
+            split = split or public
+    return (
+        Record(
+            where=where,
+            name=name,
+            picture=picture,
+            pairs=np.where(labelled[:, None], triples[:, :2], np.nan),
+            split=split or file.split or split_named(folders),
+            subsets=subsets,
+            pose=pose,
+            box=_box(annotation.get("bbox")),
+        ),
+        triples[:, 2],
+    )
+
+
+def _triples(value: Any) -> NDArray[np.float64]:
+    """float64 [N, 3] x, y, v."""
+    try:
+        numbers = np.array(value, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DatasetError("expected numbers in keypoints") from error
+    if numbers.ndim != 1 or not len(numbers) or len(numbers) % 3:
+        raise DatasetError(f"expected keypoints x, y, v ..., got {len(np.ravel(numbers))} numbers")
+    triples = numbers.reshape(-1, 3)
+    if not np.isfinite(triples).all():
+        raise DatasetError("expected finite numbers in keypoints")
+    if not np.isin(triples[:, 2], (UNLABELLED, HIDDEN, SEEN)).all():
+        raise DatasetError(
+            "expected v of 0 (no label), 1 (hidden) or 2 (seen), got "
+            f"{next(v for v in triples[:, 2] if v not in (UNLABELLED, HIDDEN, SEEN)):g}"
+        )
+    return triples
+
+
+def _box(value: Any) -> NDArray[np.float32] | None:
+    if not (isinstance(value, list) and len(value) == 4):
+        return None
+    if not all(isinstance(v, int | float) and math.isfinite(v) for v in value):
+        return None
+    x, y, width, height = map(float, value)
+    return usable_box((x, y, x + width, y + height))
+
+
+def _own(
+    annotation: dict[str, Any],
+) -> tuple[str | None, tuple[str, ...] | None, NDArray[np.float32] | None]:
+    """The split, subsets and pose that ``data convert`` writes; of other files nothing."""
+    split, written, pose = (annotation.get(key) for key in OWN_KEYS)
+    if not isinstance(split, str):
+        split = None
+    subsets = None
+    if isinstance(written, list) and all(isinstance(one, str) for one in written):
+        subsets = tuple(written)
+    angles = None
+    if isinstance(pose, list) and len(pose) == 3:
+        angles = np.array([finite(angle) for angle in pose], np.float32)
+    return split, subsets, angles
