@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from asmnet_kit.base.files import write_text
 from asmnet_kit.benchmarks.timing import noise
 from asmnet_kit.face.crop import CROP_SCALE, Crop
+from asmnet_kit.face.generic_face import GENERIC_FACE_68
 from asmnet_kit.face.logistic_fit import LogisticFit
 from asmnet_kit.face.pictures import Image
-from asmnet_kit.face.pose import POSE_UNIT_DEGREES, generic_face, project_axes, rotation_matrix
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.pose import POSE_UNIT_DEGREES, project_axes, rotation_matrix
+from asmnet_kit.face.schemes import SCHEME_68
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.uncertainty import (
     Calibration,
@@ -169,7 +170,7 @@ def uncertainty() -> dict[str, Any]:
     logits = np.linspace(-3, 5, 68)[::-1].astype(np.float32)
     sigma, visible = np.float32(side) * sigma_of(output, factor), visible_of(logits)
     landmarks = (side * generic_reference(68) + (320.5, 200.25)).astype(np.float32)
-    expected = expected_nme(sigma[None], landmarks[None], SCHEMES[68])
+    expected = expected_nme(sigma[None], landmarks[None], SCHEME_68)
     box_side = side / CROP_SCALE
     return {
         "side": side,
@@ -222,7 +223,7 @@ def schemes() -> dict[str, Any]:
 
 def eyes() -> dict[str, Any]:
     """The generic face from the front: its landmark box and, of its eyes, middle and distance."""
-    face = generic_face(68)[:, :2]
+    face = GENERIC_FACE_68[:, :2]
     left, right = face[36:42].mean(axis=0), face[42:48].mean(axis=0)
     return {
         "middle": ((left + right) / 2).tolist(),

@@ -75,8 +75,8 @@ def parity(
     from asmnet_kit.tflite.metadata import read_metadata
 
     metadata = read_metadata(model)
-    dataset, _ = load_to_measure(data, data_format, split=split, model_points=metadata.landmarks)
-    if dataset.scheme.points != metadata.landmarks:
+    dataset, _ = load_to_measure(data, data_format, split=split, model_scheme=metadata.scheme)
+    if dataset.scheme != metadata.scheme:
         raise ModelError(
             f"{model} predicts {metadata.landmarks} landmarks, {data} has {dataset.scheme.points}"
         )

@@ -152,7 +152,7 @@ def offsets(
     from asmnet_kit.predict.open_predictor import open_predictor
 
     predictor = open_predictor(model or told_default_model())
-    dataset = load_for_model(data, data_format, model_points=predictor.scheme.points, split=split)
+    dataset = load_for_model(data, data_format, model_scheme=predictor.scheme, split=split)
     with console.counting("Faces") as on_progress:
         found = label_offsets(dataset, predictor, on_progress=on_progress)
     beyond = {k: o for k, o in found.by_subset.items() if o.is_beyond(max_offset)}
@@ -243,8 +243,8 @@ def teacher(
                 "another name"
             )
     predictors = [open_predictor(model) for model in models]
-    points = predictors[0].scheme.points
-    dataset = load_for_model(data, data_format, model_points=points, split=split)
+    scheme = predictors[0].scheme
+    dataset = load_for_model(data, data_format, model_scheme=scheme, split=split)
     with console.counting("Faces") as on_progress:
         taught = teach(dataset, predictors, on_progress=on_progress)
     taught.save(out)

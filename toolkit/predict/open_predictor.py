@@ -7,14 +7,16 @@ from asmnet_kit.base.model_kind import check_keras, model_kind
 from asmnet_kit.base.openers import open_stage
 from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.face.predictor import Predictor
+from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
 
 
-def open_predictor(path: Path, *, threads: int = 1) -> Predictor:
+def open_predictor(path: Path, *, threads: int = 1, scheme: Scheme | None = None) -> Predictor:
     """Load a model from a .tflite (without TensorFlow), a .keras file or a run folder.
 
     Args:
         threads: CPU threads of a .tflite; TensorFlow chooses its own.
+        scheme: what the landmarks of a .keras are that has as many; every other model says it.
 
     Raises:
         UsageError: there is nothing at ``path``.
@@ -25,4 +27,4 @@ def open_predictor(path: Path, *, threads: int = 1) -> Predictor:
     if kind == "tflite":
         return TflitePredictor(path, threads=threads)
     check_keras(path / MODEL if kind == "run" else path)  # before TensorFlow takes its seconds
-    return cast(Predictor, open_stage("keras predictor")(path))
+    return cast(Predictor, open_stage("keras predictor")(path, scheme=scheme))

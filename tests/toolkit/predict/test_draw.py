@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98, SCHEMES
+from asmnet_kit.face.schemes import BUILT_IN, SCHEME_68, SCHEME_98, scheme_named
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.predict.draw import (
     AXIS_COLOURS,
@@ -46,7 +46,7 @@ def test_every_part_the_box_and_the_axes_show_in_their_colours(scheme):
 
 
 def test_every_part_of_every_scheme_has_a_colour():
-    for scheme in SCHEMES.values():
+    for scheme in map(scheme_named, BUILT_IN):
         for part in scheme.parts:
             assert part.removeprefix("left_").removeprefix("right_") in PART_COLOURS
 
