@@ -272,7 +272,7 @@ def test_nothing_that_can_be_predicted_exits_with_1_and_writes_nothing(
     assert result.exit_code == 1
     assert "none of 2 pictures can be used" in result.stderr
     assert "Traceback" not in result.output
-    assert not (photos / name).exists() and not leftovers(photos)
+    assert not list(photos.glob(f"*{name}*")) and not leftovers(photos)
 
 
 def test_a_folder_or_a_list_without_pictures_exits_with_1(tmp_path, make_tflite) -> None:
@@ -284,18 +284,28 @@ def test_a_folder_or_a_list_without_pictures_exits_with_1(tmp_path, make_tflite)
         assert result.exit_code == 1 and "on each line of stdin" in result.stderr
 
 
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Ctrl-C in the picture of that number, from 1."""
+
+    def at(number: int) -> None:
+        predict_file, seen = predict_pictures.predict_file, []
+
+        def interrupted(*arguments, **options):
+            seen.append(1)
+            if len(seen) == number:
+                monkeypatch.undo()
+                raise KeyboardInterrupt
+            return predict_file(*arguments, **options)
+
+        monkeypatch.setattr(predict_pictures, "predict_file", interrupted)
+
+    return at
+
+
 @pytest.mark.parametrize("name", ["lines.jsonl", "labels.csv"])
-def test_an_interruption_leaves_the_earlier_file(name, photos, make_tflite, monkeypatch) -> None:
-    """Ctrl-C in the third picture of five."""
-    predict_file, seen = predict_pictures.predict_file, []
-
-    def interrupted(*arguments, **options):
-        seen.append(1)
-        if len(seen) == 4:
-            raise KeyboardInterrupt
-        return predict_file(*arguments, **options)
-
-    monkeypatch.setattr(predict_pictures, "predict_file", interrupted)
+def test_an_interruption_leaves_the_earlier_file(name, photos, make_tflite, interrupt) -> None:
+    interrupt(4)
     out = photos / name
     out.write_text("the earlier file")
     result = run(photos, "--model", make_tflite(), "--out", out, "--json")
@@ -303,6 +313,49 @@ def test_an_interruption_leaves_the_earlier_file(name, photos, make_tflite, monk
     assert out.read_text() == "the earlier file" and not leftovers(photos)
     found = lines(result.stdout)  # whole lines of the first three
     assert [line["image"]["path"] for line in found] == [str(photos / n) for n in NAMES[:3]]
+
+
+def test_lines_go_on_where_they_were_interrupted(photos, make_tflite, interrupt) -> None:
+    call = (photos, "--model", make_tflite(), "--out", photos / "lines.jsonl")
+    interrupt(4)
+    result = run(*call)
+    assert result.exit_code == 130
+    assert "after 3 of 5 pictures" in result.stderr and "--resume" in result.stderr
+    begun = photos / "lines.jsonl.unfinished"
+    first = begun.read_bytes()
+    assert len(lines(first.decode())) == 3
+    begun.write_bytes(first + b'{"schema_version":2,"ima')  # as a full disk cuts it off
+    result = run(*call, "--resume")
+    assert result.exit_code == 0, result.output
+    assert "3 pictures before; 2 pictures, 2 with faces" in result.stderr
+    resumed = (photos / "lines.jsonl").read_bytes()
+    assert resumed.startswith(first) and not begun.exists()
+    assert run(*call).exit_code == 0
+    assert (photos / "lines.jsonl").read_bytes() == resumed  # as in one go
+
+
+def test_lines_of_other_pictures_are_not_gone_on_with(photos, make_tflite, interrupt) -> None:
+    call = ("--model", make_tflite(), "--out", photos / "lines.jsonl")
+    interrupt(4)
+    run(photos, *call)
+    begun = (photos / "lines.jsonl.unfinished").read_bytes()
+    (photos / "a.png").write_bytes((photos / "two.png").read_bytes())
+    result = run(photos, *call, "--resume")
+    assert result.exit_code == 2 and "line 1 is of another picture" in result.stderr
+    assert (photos / "lines.jsonl.unfinished").read_bytes() == begun
+
+
+def test_drawings_go_on_where_they_were_interrupted(photos, make_tflite, interrupt) -> None:
+    call = (photos, "--model", make_tflite(), "--out", photos.parent / "drawn")
+    interrupt(5)
+    assert run(*call).exit_code == 130
+    first = photos.parent / "drawn" / "trip" / "one.jpg"
+    made = first.stat().st_mtime_ns
+    result = run(*call, "--resume")
+    assert result.exit_code == 0, result.output
+    assert first.stat().st_mtime_ns == made
+    assert (photos.parent / "drawn" / "two.png").is_file()
+    assert run(*call, "--resume").exit_code == 0  # nothing is left to do
 
 
 @pytest.mark.parametrize(
@@ -315,6 +368,8 @@ def test_an_interruption_leaves_the_earlier_file(name, photos, make_tflite, monk
         (("PHOTOS", "--box", "1,2,30,40"), "--box is for one photograph"),
         (("PHOTOS", "--frames", "3"), "--frames is for a video"),
         (("PHOTOS", "-"), "by itself"),
+        (("PHOTOS", "--resume"), "--resume goes on with"),
+        (("PHOTOS", "--resume", "--out", "PHOTOS/l.csv"), "--resume goes on with"),
         (("PHOTOS/two.png", "PHOTOS/gone.png"), "gone.png: no such file"),
         (("PHOTOS/two.png", "--out", "PHOTOS/trip/l.csv"), "into a folder above all pictures"),
     ],
