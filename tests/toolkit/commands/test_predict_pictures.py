@@ -163,6 +163,56 @@ def with_exif(jpeg: bytes, orientation: int) -> bytes:
     return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
 
 
+def turned_avif(avif: bytes, quarters: int) -> bytes:
+    """An AVIF of OpenCV's with a box irot: turned by quarters against the clock when it is shown.
+
+    ISO/IEC 23008-12: a property lies in ipco, and ipma says which properties a picture has. What
+    contains them grows, and the pixels (iloc) move.
+    """
+    content = bytearray(avif)
+    ipco, ipma = content.index(b"ipco") - 4, content.index(b"ipma") - 4
+
+    def grow(at: int, by: int) -> None:
+        content[at : at + 4] = (int.from_bytes(content[at : at + 4], "big") + by).to_bytes(4, "big")
+
+    count = ipma + 18  # behind size, name, version, the number of pictures and this one's
+    content.insert(count + 1 + content[count], 0x80 | (content[count] + 1))  # the next property
+    content[count] += 1
+    grow(ipma, 1)
+    content[ipma:ipma] = (9).to_bytes(4, "big") + b"irot" + bytes([quarters])
+    grow(ipco, 9)
+    for name in (b"iprp", b"meta"):
+        grow(content.index(name) - 4, 10)
+    grow(content.index(b"iloc") + 18, 10)  # where the pixels are
+    return bytes(content)
+
+
+def test_every_format_that_opencv_reads_is_found_in_a_folder_and_is_upright(
+    tmp_path, frontal_face, make_tflite
+) -> None:
+    """Also stored on its side, as phones do: AVIF and JPEG each say so in their own way."""
+    upright, folder = scene(frontal_face), tmp_path / "formats"
+    folder.mkdir()
+    for suffix in (".bmp", ".gif", ".jp2", ".jpeg", ".png", ".ppm", ".tif", ".webp"):
+        cv2.imwrite(str(folder / f"upright{suffix}"), upright)
+    side = cv2.rotate(upright, cv2.ROTATE_90_COUNTERCLOCKWISE)
+    jpeg = cv2.imencode(".jpg", side)[1].tobytes()
+    (folder / "side.JFIF").write_bytes(with_exif(jpeg, 6))
+    if cv2.haveImageWriter("x.avif"):
+        avif = cv2.imencode(".avif", side)[1].tobytes()
+        (folder / "side.avif").write_bytes(turned_avif(avif, 3))
+        (folder / "upright.avif").write_bytes(cv2.imencode(".avif", upright)[1].tobytes())
+    result = run(folder, "--model", make_tflite(), "--json")
+    assert result.exit_code == 0, result.output
+    found = lines(result.stdout)
+    assert len(found) == len(list(folder.iterdir()))
+    (whole,) = (line for line in found if line["image"]["path"].endswith(".png"))
+    for line in found:
+        assert (line["image"]["width"], line["image"]["height"]) == (180, 160), line
+        (face,) = line["faces"]
+        assert face["box"] == pytest.approx(whole["faces"][0]["box"], abs=6), line["image"]
+
+
 @pytest.mark.parametrize("orientation", [3, 6, 7])
 def test_labels_are_of_the_stored_pixels(orientation, tmp_path, frontal_face, make_tflite) -> None:
     """A face that people see upright is stored turned: there its landmarks must lie on it."""
