@@ -74,7 +74,7 @@ COMMANDS: dict[str, LazyCommand] = {
         "Fail when new benchmark results are worse than old ones.",
     ),
     "predict": LazyCommand(
-        "asmnet_kit.commands.predict:predict", "Find landmarks and head pose in a photograph."
+        "asmnet_kit.commands.predict:predict", "Find landmarks and head pose in pictures or a film."
     ),
     "models": LazyCommand(
         "asmnet_kit.commands.models:models",

@@ -111,13 +111,15 @@ DOORS: tuple[Door, ...] = (
         commands="`predict`",
         formats="JPEG, PNG, BMP, WebP, TIFF and what else OpenCV reads; EXIF rotation is followed",
         limits=PIXELS,
-        left_out="-",
-        ends="anything that is no whole picture",
+        left_out="of a folder, a list or several pictures: one that cannot be read, any number of "
+        "them; a line of JSON for it has its `error`",
+        ends="anything that is no whole picture; of several, when none can be read",
         seeds=("pictures/*",),
         place="input{suffix}",
         calls=(
             *(("predict", "{file}", *MODEL, *BOX),) * 8,
             ("predict", "{file}", *MODEL, *BOX, "--out", "{out}.png"),
+            ("predict", "{file}", PICTURE, *MODEL, "--out", "{out}.jsonl"),
             ("predict", "{file}", *MODEL),
         ),
         ways=damage.PICTURE,

@@ -35,7 +35,8 @@ FILMS = (
     ".mts", ".m2ts",
 )  # fmt: skip
 FILM_OUTPUTS = (".mp4", ".avi", ".jsonl")
-TABLES = (".jsonl", ".csv")  # of any number of pictures
+LABELS = ".csv"
+TABLES = (".jsonl", LABELS)  # of any number of pictures
 LIST = Path("-")  # paths on stdin
 FARTHEST = 2**20  # pixels: no picture is larger
 BoxOption = tuple[float, float, float, float]
@@ -125,6 +126,12 @@ def _parse_boxes(
     "draw it into this .mp4 or .avi, or write a line for each frame into this .jsonl.",
 )
 @click.option(
+    "--resume",
+    is_flag=True,
+    help="Several pictures: leave alone those that an interrupted call has written to --out, a "
+    ".jsonl or a folder.",
+)
+@click.option(
     "--jsonl",
     "as_lines",
     is_flag=True,
@@ -142,6 +149,7 @@ def predict(
     every: int | None,
     frames: int | None,
     out: Path | None,
+    resume: bool,
     as_lines: bool,
     as_json: bool,
 ) -> None:
@@ -181,6 +189,11 @@ def predict(
     _check_sources(sources)
     if out is not None:
         _check_output(out, sources, is_film=is_film, is_many=is_many)
+    if resume and not (is_many and out is not None and out.suffix.lower() != LABELS):
+        raise UsageError(
+            "--resume goes on with several pictures and --out, a .jsonl or a folder of drawings; "
+            "labels (.csv) can be made of a .jsonl: asmnet-kit data convert"
+        )
     if model is None:
         model = told_default_model()
     from asmnet_kit.predict.detector import MIN_SCORE
@@ -214,6 +227,7 @@ def predict(
             min_score=score,
             out=out,
             as_lines=as_json or as_lines,
+            resume=resume,
         )
     else:
         _predict_picture(source, predictor, boxes, score, plausibility, out, as_json)

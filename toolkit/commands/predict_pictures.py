@@ -3,23 +3,24 @@
 import math
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TextIO, cast
 
 from asmnet_kit.base.console import clean, counted, progress, stderr
-from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.errors import DatasetError, Interrupted
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.datasets.registry import first_problems
 from asmnet_kit.face.plausibility import Plausibility
 from asmnet_kit.face.pose import ANGLES
 from asmnet_kit.face.predictor import Predictor
-from asmnet_kit.predict.film import line_writer
 from asmnet_kit.predict.inputs import Inputs, gather, paths_of_list
 from asmnet_kit.predict.outputs import Drawings, Labels, Lines, Output, labels_into
 from asmnet_kit.predict.picture import FacePrediction, PredictedPicture, predict_file
+from asmnet_kit.predict.unfinished import finished_lines, growing
 
 LINES, LABELS = ".jsonl", ".csv"
 
@@ -59,12 +60,17 @@ def _words(face: FacePrediction) -> str:
 class _Tally:
     """What the last line tells."""
 
-    pictures: int = 0
+    pictures: int = 0  # that were read
     with_faces: int = 0
     faces: int = 0
     left_out: LeftOut = field(
         default_factory=lambda: LeftOut("the pictures", 0, math.inf, rest="--jsonl")
     )
+
+    @property
+    def seen(self) -> int:
+        """Pictures that have been dealt with."""
+        return self.pictures + len(self.left_out.problems)
 
     def add(self, picture: PredictedPicture) -> None:
         self.pictures += 1
@@ -80,6 +86,7 @@ def predict_pictures(
     min_score: float,
     out: Path | None,
     as_lines: bool,
+    resume: bool,
 ) -> None:
     """Predict every picture that was named; print and write what was asked for.
 
@@ -89,15 +96,19 @@ def predict_pictures(
         named: pictures and folders; None for a list of them on stdin.
         out: a .csv, a .jsonl or the folder of drawings. Files appear whole or not at all.
         as_lines: print JSON lines.
+        resume: leave alone the pictures that an interrupted call has written to ``out``.
 
     Raises:
-        UsageError: a picture would be overwritten, or cannot be named in the .csv.
+        UsageError: a picture would be overwritten, or cannot be named in the .csv; or ``resume``
+            with what another call has begun.
         DatasetError: there is no picture, or none of them can be used.
+        Interrupted: by Ctrl-C, where ``resume`` can go on.
     """
     inputs, paths = _pictures(named, out)
     tally = _Tally()
     for problem in inputs.problems:
         tally.left_out.add(problem.name, DatasetError(problem.reason))
+    done = _done(out, inputs, predictor) if out is not None and resume else []
     with ExitStack() as stack:
         outputs: list[Output] = []
         if as_lines:
@@ -105,31 +116,66 @@ def predict_pictures(
         elif out is None:
             outputs.append(_Words(sys.stdout))
         if out is not None:
-            outputs.append(stack.enter_context(_into(out, inputs.root, predictor, plausibility)))
+            into = _into(out, inputs.root, predictor, plausibility, keep=len(done))
+            outputs.append(stack.enter_context(into))
         refused = _refused(inputs.paths, outputs)
         # Lines on a terminal are their own progress, and a bar would get between them.
         shows_lines = (as_lines or out is None) and sys.stdout.isatty()
         bar = stack.enter_context(progress(visible=not shows_lines))
-        task = bar.add_task("predict", total=len(inputs.paths) or None, note="")
-        for path in paths:
-            try:
-                if path in refused:
-                    raise refused[path]
-                picture = predict_file(
-                    path, predictor, plausibility=plausibility, min_score=min_score
-                )
-            except DatasetError as error:
-                tally.left_out.add(str(path), error)
-                for output in outputs:
-                    output.leave_out(path, tally.left_out.problems[-1].reason)
-            else:
-                tally.add(picture)
-                for output in outputs:
-                    output.add(picture)
-            bar.update(task, advance=1)
-        if not tally.pictures:
+        task = bar.add_task(
+            "predict", total=len(inputs.paths) or None, completed=len(done), note=""
+        )
+        predict = partial(
+            predict_file, predictor=predictor, plausibility=plausibility, min_score=min_score
+        )
+        try:
+            for path in _without(done, paths):
+                _predict_one(path, predict, outputs, tally, refused.get(path))
+                bar.update(task, advance=1)
+        except KeyboardInterrupt as error:
+            if out is None or out.suffix.lower() == LABELS:
+                raise
+            raise Interrupted(
+                f"interrupted after {len(done) + tally.seen} of {len(inputs.paths)} pictures: the "
+                "same command with --resume goes on from there"
+            ) from error
+        if not (tally.pictures or done):
             raise DatasetError(_none_read(tally))
-    stderr().print(_summary(tally, inputs, outputs, out), markup=False)
+    stderr().print(_summary(tally, inputs, outputs, out, before=len(done)), markup=False)
+
+
+def _predict_one(
+    path: Path,
+    predict: Callable[[Path], PredictedPicture],
+    outputs: Sequence[Output],
+    tally: _Tally,
+    refusal: DatasetError | None,
+) -> None:
+    try:
+        if refusal is not None:
+            raise refusal
+        picture = predict(path)
+    except DatasetError as error:
+        tally.left_out.add(str(path), error)
+        for output in outputs:
+            output.leave_out(path, tally.left_out.problems[-1].reason)
+        return
+    for output in outputs:
+        output.add(picture)
+    tally.add(picture)
+
+
+def _done(out: Path, inputs: Inputs, predictor: Predictor) -> list[Path]:
+    """The pictures whose results are there."""
+    if out.suffix.lower() == LINES:
+        return inputs.paths[: finished_lines(out, inputs.paths, predictor.name)]
+    drawings = Drawings(out, inputs.root, predictor.scheme)
+    return [path for path in inputs.paths if drawings.place_of(path).exists()]
+
+
+def _without(done: Iterable[Path], paths: Iterable[Path]) -> Iterator[Path]:
+    gone = set(done)
+    return (path for path in paths if path not in gone)
 
 
 def _pictures(named: Sequence[Path] | None, out: Path | None) -> tuple[Inputs, Iterable[Path]]:
@@ -144,11 +190,16 @@ def _pictures(named: Sequence[Path] | None, out: Path | None) -> tuple[Inputs, I
 
 @contextmanager
 def _into(
-    out: Path, root: Path, predictor: Predictor, plausibility: Plausibility | None
+    out: Path,
+    root: Path,
+    predictor: Predictor,
+    plausibility: Plausibility | None,
+    *,
+    keep: int,
 ) -> Iterator[Output]:
-    """What writes to ``--out``."""
+    """What writes to ``--out``, where ``keep`` results are already."""
     if out.suffix.lower() == LINES:
-        with line_writer(out) as lines:
+        with growing(out, keep=keep) as lines:
             yield Lines(lines, predictor, plausibility)
     elif out.suffix.lower() == LABELS:
         with labels_into(out, predictor.scheme) as labels:
@@ -180,15 +231,18 @@ def _none_read(tally: _Tally) -> str:
     return f"none of {counted(len(problems), 'picture')} can be used:{first_problems(problems)}"
 
 
-def _summary(tally: _Tally, inputs: Inputs, outputs: Sequence[Output], out: Path | None) -> str:
-    facts = [f"{counted(tally.pictures, 'picture')}, {tally.with_faces} with faces"]
-    facts.append(counted(tally.faces, "face"))
+def _summary(
+    tally: _Tally, inputs: Inputs, outputs: Sequence[Output], out: Path | None, *, before: int
+) -> str:
+    facts = [f"{counted(before, 'picture')} before"] if before else []
+    facts += [f"{counted(tally.pictures, 'picture')}, {tally.with_faces} with faces"]
+    facts += [counted(tally.faces, "face")]
     if inputs.repeated:
         facts.append(f"{inputs.repeated} named more than once")
     if tally.left_out.problems:
         facts.append(f"{len(tally.left_out.problems)} left out")
     said = "; ".join(facts) + ("." if out is None else f"; written to {out}.")
-    if not tally.faces:
+    if tally.pictures and not tally.faces:
         said += " Lower --min-score to find more."
     for output in outputs:
         if isinstance(output, Labels) and tally.faces:

@@ -109,7 +109,7 @@ def about_model(predictor: Predictor, plausibility: Plausibility | None) -> dict
     """The keys of the JSON that say what predicted, and what judged."""
     return {
         "model": predictor.name,
-        "scheme": predictor.scheme.name,
+        "scheme": predictor.scheme.reference,
         "plausibility_means": None if plausibility is None else plausibility.meaning,
     }
 

@@ -52,6 +52,8 @@ def test_json_holds_every_face_and_nothing_else_is_on_stdout(photo, make_tflite)
     assert found["schema_version"] == 2
     assert found["image"] == {"path": str(photo), "width": 320, "height": 160}
     assert found["model"] == "constant.tflite"
+    assert found["scheme"] == "68"
+    assert "error" not in found
     (face,) = found["faces"]
     assert {"box", "landmarks", "pose", "plausibility"} <= set(face)
     assert np.shape(face["landmarks"]) == (68, 2)
@@ -86,12 +88,6 @@ def test_the_confidence_of_a_model_without_uncertainty_is_its_calibrated_plausib
     assert face["confidence"] == face["plausibility"]
     assert face["confidence_from"] == "plausibility"
     assert face["sigma"] is None
-
-
-def test_a_folder_in_place_of_a_photograph_is_said_so(tmp_path):
-    result = run(tmp_path)
-    assert result.exit_code == 1
-    assert f"{tmp_path}: expected a photograph or a video, got a folder" in result.output
 
 
 def test_without_a_model_the_kit_s_own_is_used_and_named_with_its_licence(photo):

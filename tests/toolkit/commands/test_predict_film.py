@@ -141,6 +141,74 @@ def test_frames_stops_early_and_detect_every_looks_more_often(clip) -> None:
     assert "detector used in 2 frames" in result.stderr
 
 
+def test_every_second_frame_is_one_of_the_film_with_its_own_number_and_time(clip, tmp_path) -> None:
+    result = run(clip, "--json", "--every", 2)
+    assert result.exit_code == 0, result.output
+    about, *frames = (json.loads(line) for line in result.stdout.splitlines())
+    assert about["every"] == 2 and about["video"]["fps"] == 25
+    assert [frame["frame"] for frame in frames] == [0, 2, 4]
+    assert [frame["seconds"] for frame in frames] == pytest.approx([0, 0.08, 0.16])
+    assert all(len(frame["faces"]) == 1 for frame in frames)
+    assert "warning" not in result.stderr  # half of the frames are not a film that is cut off
+    out = tmp_path / "drawn.avi"
+    assert run(clip, "--every", 4, "--out", out).exit_code == 0
+    with Film(out) as drawn:
+        assert len(list(drawn.frames())) == 2  # frames 0 and 4 of 6
+        assert drawn.fps == pytest.approx(25 / 4)  # and so it lasts as long as the film
+
+
+def test_frames_counts_the_frames_that_are_predicted(clip) -> None:
+    result = run(clip, "--json", "--every", 2, "--frames", 2)
+    assert [json.loads(line)["frame"] for line in result.stdout.splitlines()[1:]] == [0, 2]
+
+
+# A camera: OpenCV opens a film where it is asked for the camera 0.
+CAMERA = """
+import cv2
+capture = cv2.VideoCapture
+cv2.VideoCapture = lambda source: capture({film!r} if source == 0 else source)
+from asmnet_kit.predict.film_frames import main
+main()
+"""
+
+
+@pytest.fixture
+def camera(clip, tmp_path, monkeypatch) -> None:
+    script = tmp_path / "camera.py"
+    script.write_text(CAMERA.format(film=str(clip)))
+    monkeypatch.setattr("asmnet_kit.predict.film.film_frames.__file__", str(script))
+    monkeypatch.chdir(tmp_path)  # where no file is called 0
+
+
+@pytest.mark.usefixtures("camera")
+def test_a_camera_is_followed_as_a_film_is_and_ends_when_it_does() -> None:
+    result = run("0", "--json")
+    assert result.exit_code == 0, result.output
+    about, *frames = (json.loads(line) for line in result.stdout.splitlines())
+    assert about["video"]["path"] == "camera 0"
+    assert [frame["frame"] for frame in frames] == list(range(FRAMES))
+    assert all(len(frame["faces"]) == 1 for frame in frames)
+    seconds = [frame["seconds"] for frame in frames]
+    assert seconds == sorted(seconds)  # by the clock
+    assert len(run("0", "--jsonl", "--frames", 2).stdout.splitlines()) == 1 + 2
+
+
+@pytest.mark.usefixtures("camera")
+def test_a_camera_is_stopped_with_ctrl_c_and_what_was_written_stays(tmp_path, monkeypatch) -> None:
+    add, seen = _Tally.add, []
+
+    def interrupted(*arguments) -> None:
+        add(*arguments)
+        seen.append(1)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Tally, "add", interrupted)
+    out = tmp_path / "me.jsonl"
+    assert run("0", "--out", out).exit_code == 0
+    assert len(out.read_text().splitlines()) == 1 + 3
+
+
 def test_a_film_without_faces_is_no_error_and_says_what_to_try(empty_clip) -> None:
     result = run(empty_clip, "--json")
     assert result.exit_code == 0
@@ -212,7 +280,10 @@ def test_an_interruption_leaves_no_half_film(clip, tmp_path, monkeypatch) -> Non
         (("PHOTO", "--no-smoothing"), "--no-smoothing is for a video"),
         (("PHOTO", "--frames", "3"), "--frames is for a video"),
         (("PHOTO", "--out", "film.mp4"), "film.mp4"),
-        (("0",), "--frames"),
+        (("CLIP", "PHOTO"), "is predicted by itself"),
+        (("PHOTO", "0"), "is predicted by itself"),
+        (("PHOTO", "--every", "2"), "--every is for a video"),
+        (("CLIP", "--out", "labels.csv"), "labels.csv"),
         (("missing.mp4",), "missing.mp4: no such file or folder"),
     ],
 )

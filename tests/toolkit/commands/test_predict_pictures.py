@@ -1,0 +1,459 @@
+"""``asmnet-kit predict`` with folders, lists and many pictures."""
+
+import csv
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from asmnet_kit.base.files import leftovers
+from asmnet_kit.cli import main
+from asmnet_kit.commands import predict_pictures
+from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.face.pictures import decode_image
+from asmnet_kit.face.schemes import SCHEME_68
+
+HEIC = b"\0\0\0\x18ftypheic" + bytes(99)
+
+
+def run(*arguments: object, **options: object):
+    return CliRunner().invoke(main, ["predict", *map(str, arguments)], **options)
+
+
+def lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def scene(frontal_face, *, faces: int = 1) -> np.ndarray:
+    """Drawn faces side by side on grey, uint8 [160, 180 * faces, 3], BGR."""
+    canvas = np.full((160, 180 * faces, 3), 90, np.uint8)
+    for index in range(faces):
+        canvas[20:148, 180 * index + 26 : 180 * index + 154] = frontal_face[0]
+    return canvas[..., ::-1]
+
+
+@pytest.fixture
+def photos(tmp_path, frontal_face) -> Path:
+    """Two faces, one face in a folder below, none, one picture cut off, one that is no picture."""
+    folder = tmp_path / "photos"
+    (folder / "trip").mkdir(parents=True)
+    two = scene(frontal_face, faces=2)
+    cv2.imwrite(str(folder / "two.png"), two)
+    cv2.imwrite(str(folder / "trip" / "one.jpg"), scene(frontal_face))
+    cv2.imwrite(str(folder / "grey.webp"), np.full((64, 64, 3), 128, np.uint8))
+    (folder / "cut.jpg").write_bytes((folder / "trip" / "one.jpg").read_bytes()[:900])
+    (folder / "phone.heic").write_bytes(HEIC)
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.png").write_bytes((folder / "two.png").read_bytes())
+    return folder
+
+
+NAMES = ("cut.jpg", "grey.webp", "phone.heic", "trip/one.jpg", "two.png")  # in this order
+FACES = {"grey.webp": 0, "trip/one.jpg": 1, "two.png": 2}
+
+
+def test_a_folder_is_a_line_of_json_for_each_picture_below_it(photos, make_tflite) -> None:
+    model = make_tflite()
+    result = run(photos, "--model", model, "--json")
+    assert result.exit_code == 0, result.output
+    found = lines(result.stdout)
+    assert [line["image"]["path"] for line in found] == [str(photos / name) for name in NAMES]
+    for name, line in zip(NAMES, found, strict=True):
+        assert line["schema_version"] == 2
+        assert line["model"] == "constant.tflite" and line["scheme"] == "68"
+        assert len(line["faces"]) == FACES.get(name, 0)
+        assert (line["error"] is None) == (name in FACES)
+    assert "HEIC" in found[2]["error"] and "convert it to JPEG" in found[2]["error"]
+    assert "3 pictures, 2 with faces; 3 faces; 2 left out" in result.stderr
+    assert result.stderr.count("left out: ") == 2
+    # But for its error, a line says what --json says of the picture alone.
+    alone = json.loads(run(photos / "two.png", "--model", model, "--json").stdout)
+    assert alone == {key: value for key, value in found[4].items() if key != "error"}
+    assert run(photos, "--model", model, "--jsonl").stdout == result.stdout
+
+
+def test_jsonl_is_a_line_for_one_picture_too(photos, make_tflite) -> None:
+    result = run(photos / "two.png", "--model", make_tflite(), "--jsonl")
+    (line,) = lines(result.stdout)
+    assert len(line["faces"]) == 2
+
+
+def test_without_an_output_each_face_is_a_line_of_words(photos, make_tflite) -> None:
+    result = run(photos / "two.png", photos / "grey.webp", "--model", make_tflite())
+    first, second, third = result.stdout.splitlines()
+    assert first.startswith(f"{photos / 'two.png'}: face 1: box ") and "yaw" in first
+    assert second.startswith(f"{photos / 'two.png'}: face 2: box ")
+    assert third == f"{photos / 'grey.webp'}: no face"
+
+
+def test_a_list_on_stdin_is_predicted_line_by_line(photos, make_tflite) -> None:
+    listed = f"{photos / 'two.png'}\n\n{photos / 'gone.png'}\r\n{photos / 'two.png'}"
+    result = run("-", "--model", make_tflite(), "--jsonl", input=listed)
+    assert result.exit_code == 0, result.output
+    found = lines(result.stdout)
+    assert [len(line["faces"]) for line in found] == [2, 0, 2]  # as asked for, twice
+    assert found[1]["error"] == "No such file or directory"
+
+
+def test_a_list_is_answered_before_it_ends(photos, make_tflite) -> None:
+    """Another program may send a path, wait for its line, and send the next."""
+    command = [sys.executable, "-m", "asmnet_kit", "predict", "-", "--jsonl"]
+    with subprocess.Popen(
+        [*command, "--model", make_tflite()],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None and process.stdout is not None
+        for name in ("two.png", "grey.webp"):
+            process.stdin.write(f"{photos / name}\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["image"]["path"] == str(photos / name)
+        process.stdin.close()
+        assert process.wait() == 0
+
+
+def test_labels_are_a_data_set_that_inspect_and_training_read(photos, make_tflite) -> None:
+    out = photos / "labels.csv"
+    result = run(photos, "--model", make_tflite(), "--out", out)
+    assert result.exit_code == 0, result.output
+    assert f"data inspect --data {out} --format csv" in result.stderr
+    inspected = CliRunner().invoke(
+        main, ["data", "inspect", "--data", str(out), "--format", "csv", "--json"]
+    )
+    report = json.loads(inspected.stdout)
+    assert (report["faces"], report["pictures"], report["problems"]) == (3, 2, [])
+    faces = {face.name: face for face in load_dataset(out, "csv").faces}
+    assert set(faces) == {"trip/one.jpg", "two.png#1", "two.png#2"}
+    predicted = lines(run(photos, "--model", make_tflite(), "--json").stdout)
+    for name, face in (
+        ("trip/one.jpg", predicted[3]["faces"][0]),
+        ("two.png#1", predicted[4]["faces"][0]),
+        ("two.png#2", predicted[4]["faces"][1]),
+    ):
+        assert faces[name].landmarks == pytest.approx(np.array(face["landmarks"]), abs=0.011)
+        assert faces[name].pose == pytest.approx([*face["pose"].values()], abs=0.011)
+        assert faces[name].detector_box == pytest.approx(face["box"], abs=0.011)
+        assert faces[name].visibility is None
+
+
+def test_labels_keep_how_sure_a_model_is_and_what_it_can_see(photos, make_tflite) -> None:
+    model = make_tflite("sure.tflite", sure=True)
+    out = photos / "labels.csv"
+    assert run(photos / "two.png", "--model", model, "--out", out).exit_code == 0
+    first, _ = load_dataset(out, "csv").faces
+    (line,) = lines(run(photos / "two.png", "--model", model, "--jsonl").stdout)
+    face = line["faces"][0]
+    assert first.visibility.tolist() == [float(seen >= 0.5) for seen in face["visible"]]
+    assert 0 < first.visibility.sum() < 68
+    with out.open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert [float(row[f"sigma{i}"]) for i in range(68)] == pytest.approx(face["sigma"], abs=0.011)
+    assert "confidence" in row
+
+
+def with_exif(jpeg: bytes, orientation: int) -> bytes:
+    entry = b"\x01\x12\x00\x03\x00\x00\x00\x01" + bytes([0, orientation, 0, 0])
+    body = b"Exif\0\0MM\x00\x2a\x00\x00\x00\x08\x00\x01" + entry + bytes(4)
+    return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
+
+
+def turned_avif(avif: bytes, quarters: int) -> bytes:
+    """An AVIF of OpenCV's with a box irot: turned by quarters against the clock when it is shown.
+
+    ISO/IEC 23008-12: a property lies in ipco, and ipma says which properties a picture has. What
+    contains them grows, and the pixels (iloc) move.
+    """
+    content = bytearray(avif)
+    ipco, ipma = content.index(b"ipco") - 4, content.index(b"ipma") - 4
+
+    def grow(at: int, by: int) -> None:
+        content[at : at + 4] = (int.from_bytes(content[at : at + 4], "big") + by).to_bytes(4, "big")
+
+    count = ipma + 18  # behind size, name, version, the number of pictures and this one's
+    content.insert(count + 1 + content[count], 0x80 | (content[count] + 1))  # the next property
+    content[count] += 1
+    grow(ipma, 1)
+    content[ipma:ipma] = (9).to_bytes(4, "big") + b"irot" + bytes([quarters])
+    grow(ipco, 9)
+    for name in (b"iprp", b"meta"):
+        grow(content.index(name) - 4, 10)
+    grow(content.index(b"iloc") + 18, 10)  # where the pixels are
+    return bytes(content)
+
+
+def test_every_format_that_opencv_reads_is_found_in_a_folder_and_is_upright(
+    tmp_path, frontal_face, make_tflite
+) -> None:
+    """Also stored on its side, as phones do: AVIF and JPEG each say so in their own way."""
+    upright, folder = scene(frontal_face), tmp_path / "formats"
+    folder.mkdir()
+    for suffix in (".bmp", ".gif", ".jp2", ".jpeg", ".png", ".ppm", ".tif", ".webp"):
+        cv2.imwrite(str(folder / f"upright{suffix}"), upright)
+    side = cv2.rotate(upright, cv2.ROTATE_90_COUNTERCLOCKWISE)
+    jpeg = cv2.imencode(".jpg", side)[1].tobytes()
+    (folder / "side.JFIF").write_bytes(with_exif(jpeg, 6))
+    if cv2.haveImageWriter("x.avif"):
+        avif = cv2.imencode(".avif", side)[1].tobytes()
+        (folder / "side.avif").write_bytes(turned_avif(avif, 3))
+        (folder / "upright.avif").write_bytes(cv2.imencode(".avif", upright)[1].tobytes())
+    result = run(folder, "--model", make_tflite(), "--json")
+    assert result.exit_code == 0, result.output
+    found = lines(result.stdout)
+    assert len(found) == len(list(folder.iterdir()))
+    (whole,) = (line for line in found if line["image"]["path"].endswith(".png"))
+    for line in found:
+        assert (line["image"]["width"], line["image"]["height"]) == (180, 160), line
+        (face,) = line["faces"]
+        assert face["box"] == pytest.approx(whole["faces"][0]["box"], abs=6), line["image"]
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 7])
+def test_labels_are_of_the_stored_pixels(orientation, tmp_path, frontal_face, make_tflite) -> None:
+    """A face that people see upright is stored turned: there its landmarks must lie on it."""
+    upright = scene(frontal_face)
+    stored = {
+        3: cv2.rotate(upright, cv2.ROTATE_180),
+        6: cv2.rotate(upright, cv2.ROTATE_90_COUNTERCLOCKWISE),
+        7: cv2.rotate(upright, cv2.ROTATE_180).transpose(1, 0, 2),
+    }[orientation]
+    jpeg = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    jpeg = with_exif(jpeg, orientation)
+    seen = decode_image(jpeg, name="jpg", upright=True).astype(int)
+    assert np.abs(seen - upright[..., ::-1]).mean() < 3
+    photo, out = tmp_path / "phone.jpg", tmp_path / "labels.csv"
+    photo.write_bytes(jpeg)
+    result = run(photo, "--model", make_tflite(), "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "1 picture not stored upright (EXIF)" in result.stderr
+    (label,) = load_dataset(out, "csv").faces
+    (line,) = lines(run(photo, "--model", make_tflite(), "--jsonl").stdout)
+    x, y = np.array(line["faces"][0]["landmarks"]).T
+    expected = {
+        3: np.stack([179 - x, 159 - y], axis=-1),
+        6: np.stack([y, 179 - x], axis=-1),
+        7: np.stack([159 - y, 179 - x], axis=-1)[SCHEME_68.mirror],  # a mirror image
+    }[orientation]
+    assert label.landmarks == pytest.approx(expected, abs=0.011)
+    assert np.abs(label.pose[2]) > 60  # it lies on its side, or on its head
+    label.read()  # refuses landmarks that cannot be of the stored picture
+
+
+def test_drawings_lie_as_their_pictures_do_and_are_no_inputs(photos, make_tflite) -> None:
+    model, drawn = make_tflite("sure.tflite", sure=True), photos / "drawn"
+    first = run(photos, "--model", model, "--out", drawn)
+    assert first.exit_code == 0, first.output
+    made = sorted(path.relative_to(drawn).as_posix() for path in drawn.rglob("*.*"))
+    assert made == ["grey.webp.png", "trip/one.jpg", "two.png"]
+    before = (drawn / "two.png").read_bytes()
+    second = run(photos, "--model", model, "--out", drawn)
+    assert "3 pictures, 2 with faces" in second.stderr  # the drawings are left out
+    assert (drawn / "two.png").read_bytes() == before
+    # One picture's drawing is the same: with rings for the points that are unsure.
+    alone = photos.parent / "alone.png"
+    assert run(photos / "two.png", "--model", model, "--out", alone).exit_code == 0
+    assert alone.read_bytes() == before
+
+
+def test_points_that_are_unsure_are_hollow_in_a_folder_s_drawings(
+    photos, make_tflite, monkeypatch
+) -> None:
+    """Where the model is unsure of a point, the picture shows in its middle."""
+    from asmnet_kit.predict import draw
+
+    rings = []
+    monkeypatch.setattr(draw, "_ring", lambda canvas, point, *_: rings.append(point))
+    model, drawn = make_tflite("sure.tflite", sure=True), photos / "drawn"
+    run(photos / "two.png", photos / "grey.webp", "--model", model, "--out", drawn)
+    (line,) = lines(run(photos / "two.png", "--model", model, "--jsonl").stdout)
+    hidden = sum(seen < 0.5 for face in line["faces"] for seen in face["visible"])
+    assert len(rings) >= hidden > 0
+
+
+def test_a_picture_that_is_named_twice_is_predicted_once(photos, make_tflite) -> None:
+    (photos / "trip" / "up").symlink_to("..")  # a loop
+    result = run(photos, photos / "trip" / ".." / "two.png", "--model", make_tflite(), "--json")
+    assert [line["image"]["path"] for line in lines(result.stdout)] == [
+        str(photos / name) for name in NAMES
+    ]
+    assert "1 named more than once" in result.stderr
+
+
+def test_names_that_are_no_utf_8_are_read_and_written(photos, make_tflite) -> None:
+    odd = Path(os.fsdecode(os.fsencode(photos) + b"/f\xff.png"))
+    (photos / "two.png").rename(odd)
+    result = run(photos, "--model", make_tflite(), "--jsonl")
+    assert os.fsdecode(os.fsencode(odd)) in [line["image"]["path"] for line in lines(result.stdout)]
+    assert run(photos, "--model", make_tflite(), "--out", photos / "labels.csv").exit_code == 0
+    assert len(load_dataset(photos / "labels.csv", "csv").faces) == 3
+    assert run(photos, "--model", make_tflite(), "--out", photos / "drawn").exit_code == 0
+    assert (photos / "drawn" / odd.name).is_file()
+
+
+def test_names_that_a_csv_cannot_hold_cost_their_picture_alone(photos, make_tflite) -> None:
+    (photos / "two.png").rename(photos / "back\\slash.png")
+    result = run(photos, "--model", make_tflite(), "--out", photos / "labels.csv")
+    assert result.exit_code == 0
+    assert "rename the picture" in result.stderr
+    assert [face.name for face in load_dataset(photos / "labels.csv", "csv").faces] == [
+        "trip/one.jpg"
+    ]
+
+
+def test_no_face_in_any_picture_is_no_error(photos, make_tflite) -> None:
+    out = photos / "labels.csv"
+    result = run(photos / "grey.webp", "--model", make_tflite(), "--out", out)
+    assert result.exit_code == 0
+    assert "1 picture, 0 with faces" in result.stderr and "--min-score" in result.stderr
+    assert out.read_text().startswith("file,x0,y0,") and out.read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["lines.jsonl", "labels.csv", "drawn"])
+def test_nothing_that_can_be_predicted_exits_with_1_and_writes_nothing(
+    name, photos, make_tflite
+) -> None:
+    bad = (photos / "cut.jpg", photos / "phone.heic")
+    result = run(*bad, "--model", make_tflite(), "--out", photos / name)
+    assert result.exit_code == 1
+    assert "none of 2 pictures can be used" in result.stderr
+    assert "Traceback" not in result.output
+    assert not list(photos.glob(f"*{name}*")) and not leftovers(photos)
+
+
+def test_a_folder_or_a_list_without_pictures_exits_with_1(tmp_path, make_tflite) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run(tmp_path / "empty", "--model", make_tflite())
+    assert result.exit_code == 1 and "expected pictures" in result.stderr
+    for options in (("--jsonl",), ("--out", tmp_path / "l.csv")):
+        result = run("-", "--model", make_tflite(), *options, input="\n")
+        assert result.exit_code == 1 and "on each line of stdin" in result.stderr
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Ctrl-C in the picture of that number, from 1."""
+
+    def at(number: int) -> None:
+        predict_file, seen = predict_pictures.predict_file, []
+
+        def interrupted(*arguments, **options):
+            seen.append(1)
+            if len(seen) == number:
+                monkeypatch.undo()
+                raise KeyboardInterrupt
+            return predict_file(*arguments, **options)
+
+        monkeypatch.setattr(predict_pictures, "predict_file", interrupted)
+
+    return at
+
+
+@pytest.mark.parametrize("name", ["lines.jsonl", "labels.csv"])
+def test_an_interruption_leaves_the_earlier_file(name, photos, make_tflite, interrupt) -> None:
+    interrupt(4)
+    out = photos / name
+    out.write_text("the earlier file")
+    result = run(photos, "--model", make_tflite(), "--out", out, "--json")
+    assert result.exit_code == 130
+    assert out.read_text() == "the earlier file" and not leftovers(photos)
+    found = lines(result.stdout)  # whole lines of the first three
+    assert [line["image"]["path"] for line in found] == [str(photos / n) for n in NAMES[:3]]
+
+
+def test_lines_go_on_where_they_were_interrupted(photos, make_tflite, interrupt) -> None:
+    call = (photos, "--model", make_tflite(), "--out", photos / "lines.jsonl")
+    interrupt(4)
+    result = run(*call)
+    assert result.exit_code == 130
+    assert "after 3 of 5 pictures" in result.stderr and "--resume" in result.stderr
+    begun = photos / "lines.jsonl.unfinished"
+    first = begun.read_bytes()
+    assert len(lines(first.decode())) == 3
+    begun.write_bytes(first + b'{"schema_version":2,"ima')  # as a full disk cuts it off
+    result = run(*call, "--resume")
+    assert result.exit_code == 0, result.output
+    assert "3 pictures before; 2 pictures, 2 with faces" in result.stderr
+    resumed = (photos / "lines.jsonl").read_bytes()
+    assert resumed.startswith(first) and not begun.exists()
+    assert run(*call).exit_code == 0
+    assert (photos / "lines.jsonl").read_bytes() == resumed  # as in one go
+
+
+def test_lines_of_other_pictures_are_not_gone_on_with(photos, make_tflite, interrupt) -> None:
+    call = ("--model", make_tflite(), "--out", photos / "lines.jsonl")
+    interrupt(4)
+    run(photos, *call)
+    begun = (photos / "lines.jsonl.unfinished").read_bytes()
+    (photos / "a.png").write_bytes((photos / "two.png").read_bytes())
+    result = run(photos, *call, "--resume")
+    assert result.exit_code == 2 and "line 1 is of another picture" in result.stderr
+    assert (photos / "lines.jsonl.unfinished").read_bytes() == begun
+
+
+def test_drawings_go_on_where_they_were_interrupted(photos, make_tflite, interrupt) -> None:
+    call = (photos, "--model", make_tflite(), "--out", photos.parent / "drawn")
+    interrupt(5)
+    assert run(*call).exit_code == 130
+    first = photos.parent / "drawn" / "trip" / "one.jpg"
+    made = first.stat().st_mtime_ns
+    result = run(*call, "--resume")
+    assert result.exit_code == 0, result.output
+    assert first.stat().st_mtime_ns == made
+    assert (photos.parent / "drawn" / "two.png").is_file()
+    assert run(*call, "--resume").exit_code == 0  # nothing is left to do
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("PHOTOS", "--out", "face.png"), "or a folder"),
+        (("PHOTOS", "--out", "face.json"), ".jsonl"),
+        (("PHOTOS", "--out", "PHOTOS"), "overwrite"),
+        (("PHOTOS/two.png", "PHOTOS/grey.webp", "--out", "PHOTOS"), "overwrite"),
+        (("PHOTOS", "--box", "1,2,30,40"), "--box is for one photograph"),
+        (("PHOTOS", "--frames", "3"), "--frames is for a video"),
+        (("PHOTOS", "-"), "by itself"),
+        (("PHOTOS", "--resume"), "--resume goes on with"),
+        (("PHOTOS", "--resume", "--out", "PHOTOS/l.csv"), "--resume goes on with"),
+        (("PHOTOS/two.png", "PHOTOS/gone.png"), "gone.png: no such file"),
+        (("PHOTOS/two.png", "--out", "PHOTOS/trip/l.csv"), "into a folder above all pictures"),
+    ],
+)
+def test_wrong_calls_exit_with_2(photos, make_tflite, arguments, message, monkeypatch) -> None:
+    monkeypatch.chdir(photos.parent)
+    words = [str(word).replace("PHOTOS", str(photos)) for word in arguments]
+    result = run(*words, "--model", make_tflite(), input="")
+    assert result.exit_code == 2, result.output
+    assert message in result.output and "Traceback" not in result.output
+    assert {path.name for path in photos.iterdir()} >= {"two.png", "trip"}
+    assert not (photos / "trip" / "l.csv").exists()
+
+
+def test_a_progress_bar_is_shown_on_a_terminal_and_stdout_stays_clean(photos, make_tflite) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "asmnet_kit", "predict", photos, "--jsonl"]
+    done = subprocess.run(
+        [*map(str, command), "--model", make_tflite()],
+        stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"}, check=False,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while chunk := _read(ours):
+        shown += chunk
+    os.close(ours)
+    assert done.returncode == 0, shown
+    assert len(lines(done.stdout.decode())) == len(NAMES)
+    assert b"predict" in shown and b"5/5" in shown
+
+
+def _read(terminal: int) -> bytes:
+    """What a terminal shows; nothing when its other side is closed, which Linux calls an error."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""

@@ -1,0 +1,88 @@
+"""A file of lines that a later call can go on with: it gets its name when it is complete."""
+
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from asmnet_kit.base.errors import Interrupted, KitError, UsageError
+from asmnet_kit.base.files import make_folder
+from asmnet_kit.base.reading import open_file, parse_json
+
+UNFINISHED = ".unfinished"
+
+
+def unfinished(path: Path) -> Path:
+    """Where the lines of ``path`` are until all are there."""
+    return path.with_name(path.name + UNFINISHED)
+
+
+def finished_lines(path: Path, pictures: Sequence[Path], model: str) -> int:
+    """How many of ``pictures`` have a whole line of JSON in the unfinished file of ``path``.
+
+    Raises:
+        UsageError: its lines are of other pictures or of another model.
+        OSError: it cannot be read.
+    """
+    begun = unfinished(path)
+    if not begun.exists():
+        return 0
+    count = 0
+    with open_file(begun, limit=sys.maxsize) as file:
+        for line in iter(file.readline, b""):
+            if not line.endswith(b"\n"):
+                break  # cut off
+            if count == len(pictures) or not _is_of(line, pictures[count], model):
+                raise UsageError(
+                    f"{begun}: line {count + 1} is of another picture or model than this call's: "
+                    "repeat the call that began it, or begin anew without --resume"
+                )
+            count += 1
+    return count
+
+
+def _is_of(line: bytes, picture: Path, model: str) -> bool:
+    try:
+        record = parse_json(line)
+        return bool(record["image"]["path"] == str(picture) and record["model"] == model)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+@contextmanager
+def growing(path: Path, *, keep: int = 0) -> Iterator[TextIO]:
+    """A text file that takes the place of ``path`` when the block ends well.
+
+    Where the block is interrupted, or the disk full, what was written stays ``unfinished``; any
+    other KitError removes it.
+
+    Args:
+        keep: go on behind so many of the lines that are there.
+
+    Raises:
+        OSError: it cannot be written; the error names ``path``.
+    """
+    make_folder(path.parent)
+    begun = unfinished(path)
+    try:
+        with begun.open("rb+" if keep else "wb") as raw:
+            for _ in range(keep):
+                raw.readline()
+            raw.truncate()
+            with io.TextIOWrapper(raw, encoding="utf-8", newline="\n") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+        begun.replace(path)
+    except Interrupted:
+        raise
+    except KitError:
+        begun.unlink(missing_ok=True)
+        raise
+    except OSError as error:
+        if error.filename in (None, begun, str(begun)):
+            error.filename, error.filename2 = str(path), None
+        raise
