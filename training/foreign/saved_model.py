@@ -19,7 +19,7 @@ from asmnet_kit.training.foreign.child import run_child
 from asmnet_kit.training.foreign.graph_ops import COMPUTES, refused_op
 
 
-class Graph(tf_keras.layers.Layer):
+class Graph(tf_keras.layers.Layer):  # type: ignore[misc]  # untyped
     """A graph of constants: pictures [B, H, W, C] to a list of outputs.
 
     Args:

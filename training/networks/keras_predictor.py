@@ -64,6 +64,8 @@ class KerasPredictor:
                 f"{self.name}: expected an output 'landmarks' of "
                 f"{' or '.join(map(str, SCHEMES))} points, got "
                 + ", ".join(f"{output!r} of {width} values" for output, width in widths.items())
+                + ". asmnet-kit quantize takes outputs of other names, and --recipe fp32 makes a "
+                ".tflite for this command"
             )
         self.scheme = SCHEMES[points]
 
