@@ -26,7 +26,7 @@ MAX_SIDE = 1024
 def take_apart(model: Any, folder: Path) -> None:
     config = {"class_name": type(model).__name__, "config": model.get_config()}
     (folder / CONFIG).write_text(json.dumps(config))
-    weights = {
+    weights: dict[str, Any] = {
         f"{place}/{number}": value
         for place, layer in layers_of(model)
         for number, value in enumerate(layer.get_weights())
@@ -39,11 +39,8 @@ def take_apart(model: Any, folder: Path) -> None:
         picture = np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype(np.float32)
         outputs = model(picture, training=False)
         values = flat(outputs)
-        np.savez(
-            folder / PROBE,
-            picture=picture,
-            **{f"output_{index}": np.asarray(value) for index, value in enumerate(values)},
-        )
+        said: dict[str, Any] = {f"output_{i}": np.asarray(value) for i, value in enumerate(values)}
+        np.savez(folder / PROBE, picture=picture, **said)
 
 
 def layers_of(model: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -26,6 +26,7 @@ from asmnet_kit.training.foreign.child import run_child
 TOLERANCE = 2e-3  # of an output's largest value, between both Keras
 # Of layers everywhere, without a use here: weights are set, and nothing is regularised.
 _UNUSED = ("_initializer", "_regularizer", "_constraint")
+MODELS = ("Functional", "Model", "Sequential")
 _WAY_OUT = (
     "leave Keras 3's graph as it is: model.export('saved_model') there, then asmnet-kit quantize "
     "saved_model with a recipe without fine-tuning"
@@ -71,22 +72,42 @@ def _model_of(config: dict[str, Any]) -> tf_keras.Model:
 def _translated(layer: dict[str, Any], path: Path) -> dict[str, Any]:
     """A layer's, or model's, configuration in Keras 2's words."""
     kind, config = layer["class_name"], dict(layer["config"])
-    if kind in ("Functional", "Model", "Sequential"):
-        config["layers"] = [_translated(inner, path) for inner in config["layers"]]
-        config.pop("build_input_shape", None)
-        config.pop("dtype", None)
-        if kind != "Sequential":
-            kind = "Functional"
-            for end in ("input_layers", "output_layers"):
-                config[end] = _ends(config[end])
+    if kind in MODELS:
+        config = _model_config(kind, config, path)
     else:
         config = _layer_config(kind, config, path, module=str(layer.get("module")))
     return {
-        "class_name": kind,
+        "class_name": "Functional" if kind == "Model" else kind,
         "name": layer.get("name", config.get("name")),
         "config": config,
         "inbound_nodes": [_node(node) for node in layer.get("inbound_nodes") or []],
     }
+
+
+def _model_config(kind: str, config: dict[str, Any], path: Path) -> dict[str, Any]:
+    layers = [_translated(inner, path) for inner in config["layers"]]
+    made = {"name": config["name"], "layers": layers}
+    if kind != "Sequential":
+        made |= {end: _ends(config[end]) for end in ("input_layers", "output_layers")}
+        # Keras 2 counts the making of a model among its calls.
+        models = {layer["name"] for layer in layers if layer["class_name"] in MODELS}
+        _count_making(
+            [*(layer["inbound_nodes"] for layer in layers), made["output_layers"]], models
+        )
+    return made
+
+
+def _count_making(calls: Any, models: set[str]) -> None:
+    """Add one to the number of each call of a model, in place."""
+    if isinstance(calls, dict):
+        calls = list(calls.values())
+    if not isinstance(calls, list):
+        return
+    if len(calls) >= 3 and isinstance(calls[0], str):
+        calls[1] += calls[0] in models
+        return
+    for inner in calls:
+        _count_making(inner, models)
 
 
 def _layer_config(kind: str, config: dict[str, Any], path: Path, *, module: str) -> dict[str, Any]:
@@ -112,7 +133,7 @@ def _parameters(kind: type) -> set[str]:
         name
         for base in kind.__mro__
         if base.__module__.startswith("tf_keras")
-        for name in inspect.signature(base.__init__).parameters
+        for name in inspect.signature(base).parameters
     } | {"name", "trainable"}
 
 
@@ -142,7 +163,7 @@ def _ends(ends: Any) -> Any:
 
 def _set_weights(model: tf_keras.Model, weights: dict[str, NDArray[Any]]) -> None:
     for place, layer in keras3_child.layers_of(model):
-        values = []
+        values: list[NDArray[Any]] = []
         while f"{place}/{len(values)}" in weights:
             values.append(weights[f"{place}/{len(values)}"])
         if layer.weights or values:
