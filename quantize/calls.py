@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.base.model_kind import model_kind
+from asmnet_kit.base.model_kind import KINDS, model_kind
 from asmnet_kit.quantize.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class SourceCall:
     split: str | None
     input_mean: float | None
     input_scale: float | None
+    input_shape: int | None
     out: Path
     seed: int
     as_json: bool
@@ -47,17 +48,17 @@ class SourceCall:
             moved={name: path for name, path in moved.items() if path is not None},
         )
 
-    def refuse_input_range_of_a_run(self) -> None:
-        """Refuse options that only a .keras file has a use for.
+    def refuse_input_of_a_run(self) -> None:
+        """Refuse options that only a model of the user's own has a use for.
 
         Raises:
             UsageError: naming the first one.
         """
-        for name in ("input_mean", "input_scale"):
-            if getattr(self, name) is not None and model_kind(self.run) != "keras":
+        for name in ("input_mean", "input_scale", "input_shape"):
+            if getattr(self, name) is not None and model_kind(self.run) == "run":
                 raise UsageError(
-                    f"{option_of(name)} is for a .keras file of your own; a run has the kit's "
-                    "input: leave it out"
+                    f"{option_of(name)} is for a model of your own; a run has the kit's input: "
+                    "leave it out"
                 )
 
 
@@ -93,12 +94,24 @@ class QuantizeCall(SourceCall):
         if self.keep_emulated:
             given["keep_emulated"] = True
         RECIPES[self.recipe].refuse_unused(given)
-        self.refuse_input_range_of_a_run()
+        self.refuse_input_of_a_run()
+        self._refuse_layers_of_a_graph()
         if self.data_format is None:
             self._refuse_what_needs_faces()
 
+    def _refuse_layers_of_a_graph(self) -> None:
+        kind = KINDS[model_kind(self.run)]
+        if kind.layers:
+            return
+        if RECIPES[self.recipe].tune is not None or self.keep_float:
+            option = "--keep-float" if self.keep_float else f"--recipe {self.recipe}"
+            raise UsageError(
+                f"{option} takes a model apart by its layers, and {kind.words} has none: take "
+                "ptq_w8a8, or save the network as a .keras or .h5"
+            )
+
     def _refuse_what_needs_faces(self) -> None:
-        if model_kind(self.run) != "keras":
+        if model_kind(self.run) == "run":
             raise UsageError("expected --format, how --data is laid out: a run predicts landmarks")
         for name in self.NEED_FACES:
             if getattr(self, name) is not None:
@@ -120,6 +133,7 @@ class QuantizeCall(SourceCall):
             seed=self.seed,
             input_mean=self.input_mean,
             input_scale=self.input_scale,
+            input_side=self.input_shape,
             **self.recipe_options(),
         )
 

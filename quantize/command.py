@@ -1,5 +1,6 @@
 """``asmnet-kit quantize`` and ``asmnet-kit sensitivity``: parse, call, print."""
 
+import re
 import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -8,8 +9,10 @@ import click
 
 from asmnet_kit.base.errors import require
 from asmnet_kit.base.files import require_writable
+from asmnet_kit.base.model_kind import FLOAT, WITH_LAYERS
 from asmnet_kit.commands.options import (
     InputPath,
+    ModelPath,
     data_options,
     json_option,
     out_option,
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+SHAPE = re.compile(r"(?:1x)?(\d{1,5})x(\d{1,5})(?:x3)?")
+MAX_SIDE = 4096
 SETTLED_SHARE = 0.05  # of its width: a range that moves less in an epoch has settled
 
 # \b keeps the lines as they are.
@@ -34,13 +39,34 @@ RECIPE_TABLE = "\b\nRecipes:\n" + "\n".join(
 )
 
 
+def _parse_shape(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """``112x112`` or ``1x112x112x3`` as 112."""
+    if value is None:
+        return None
+    found = SHAPE.fullmatch(value.strip().lower())
+    if found is None or found[1] != found[2] or not 0 < int(found[1]) <= MAX_SIDE:
+        raise click.BadParameter(
+            f"expected a square of up to {MAX_SIDE} pixels, batch 1 and 3 channels last, as "
+            f"112x112 or 1x112x112x3; got {value!r}"
+        )
+    return int(found[1])
+
+
 def source_options(command: Command) -> Command:
     """What RUN may need to be understood: its split, and the input of a user's own model."""
     for option in (
         click.option(
             "--input-scale",
             type=click.FloatRange(min=0, min_open=True),
-            help="Scale of a .keras that takes (v - mean) / scale, v in 0..255.  [default: 128]",
+            help="Scale of a model of your own that takes (v - mean) / scale, v in 0..255.  "
+            "[default: 128]",
+        ),
+        click.option(
+            "--input-shape",
+            metavar="SxS",
+            callback=_parse_shape,
+            help="Size of the input of a model of your own that leaves it open: 112x112 or "
+            "1x112x112x3.",
         ),
         click.option("--input-mean", type=float, help="Mean of --input-scale.  [default: 128]"),
         click.option("--split", help="Split to calibrate or fine-tune on.  [default: the run's]"),
@@ -50,7 +76,7 @@ def source_options(command: Command) -> Command:
 
 
 @click.command(epilog=RECIPE_TABLE)
-@click.argument("run", type=InputPath("the folder of a training run, or a .keras"))
+@click.argument("run", type=ModelPath(FLOAT))
 @data_options(format_required=False)
 @source_options
 @click.option(
@@ -111,21 +137,25 @@ def source_options(command: Command) -> Command:
 def quantize(**told: Any) -> None:
     """Turn a training run into a .tflite model.
 
-    RUN is the folder that asmnet-kit train wrote, or a .keras file of your own: a functional or
-    Sequential tf_keras (Keras 2) model with an output of 136 or 196 values (x, y of 68 or 98
-    landmarks, fractions of the crop's side from its centre) and, if any, others of 3 (yaw, pitch,
-    roll in degrees / 90) and of 68 or 98 called uncertainty or visibility (docs/uncertainty.md).
+    RUN is the folder that asmnet-kit train wrote, or a model of your own: a .keras or .h5 of Keras
+    2 or 3, functional or Sequential, or a SavedModel (without fine-tuning). It has an output of 136
+    or 196 values (x, y of 68 or 98 landmarks, fractions of the crop's side from its centre) and, if
+    any, others of 3 (yaw, pitch, roll in degrees / 90) and of 68 or 98 called uncertainty or
+    visibility (docs/uncertainty.md). Code that it brings is never run (docs/quantization.md).
+
     --data is what it was trained on. The file holds everything that using it takes. Its NME on the
     validation faces is measured with the runtime that devices have, and printed beside the float
     model's; so is how far its landmarks move, and what an audit finds.
 
-    A .keras with one or two outputs of another kind needs no labels: leave --format out, and --data
+    A model with one or two outputs of another kind needs no labels: leave --format out, and --data
     is a folder of pictures to calibrate on. Printed is how far its outputs move.
 
     \b
     Examples:
       asmnet-kit quantize runs/first --data faces --format 300w --recipe qat_w8a8 --out models
       asmnet-kit quantize my.keras --data faces --format wflw --recipe ptq_w8a8 --out models
+      asmnet-kit quantize ASMNet.h5 --input-mean 0 --input-scale 255 --data faces --format 300w \
+          --recipe ptq_w8a8 --out models
       asmnet-kit quantize age.keras --data pictures --recipe ptq_w8a8 --out models
     """
     call = QuantizeCall(**told)
@@ -230,7 +260,7 @@ def ranges_line(farthest: "Drift") -> str:
 
 
 @click.command()
-@click.argument("run", type=InputPath("the folder of a training run, or a .keras"))
+@click.argument("run", type=ModelPath(WITH_LAYERS))
 @data_options()
 @source_options
 @out_option("Folder of <model>_sensitivity.json and .png.")
@@ -256,7 +286,7 @@ def sensitivity(faces: int, **told: Any) -> None:
       asmnet-kit sensitivity runs/first --data faces --format 300w --out sensitivity
     """
     call = SourceCall(**told)
-    call.refuse_input_range_of_a_run()
+    call.refuse_input_of_a_run()
     require_writable(call.out)
     from asmnet_kit.training.environment import import_tensorflow
 
@@ -268,19 +298,20 @@ def sensitivity(faces: int, **told: Any) -> None:
     from asmnet_kit.quantize.rounding.sensitivity import plot_sensitivity
     from asmnet_kit.quantize.run import QuantizeConfig
     from asmnet_kit.quantize.run import sensitivity as measure
+    from asmnet_kit.quantize.source.float_model import name_of
 
     config = QuantizeConfig(
         recipe="ptq_w8a8",
         seed=call.seed,
         input_mean=call.input_mean,
         input_scale=call.input_scale,
+        input_side=call.input_shape,
     )
     with counting("sensitivity") as on_progress:
         result = measure(
             call.run, config=config, data=call.face_data(), faces=faces, on_progress=on_progress
         )
-    name = call.run.absolute().name.removesuffix(".keras")  # a folder may be called lr0.1
-    path = call.out / f"{name}_sensitivity.json"
+    path = call.out / f"{name_of(call.run)}_sensitivity.json"
     write_json(path, result.to_json())
     picture = path.with_suffix(".png")
     plot_sensitivity(result, picture)

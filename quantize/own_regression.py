@@ -23,7 +23,7 @@ from asmnet_kit.face.pictures import Image, read_image
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.ranges.calibrate import collect_crops
 from asmnet_kit.quantize.run import QuantizeConfig
-from asmnet_kit.quantize.source.float_model import load_own_model
+from asmnet_kit.quantize.source.float_model import load_own_model, name_of
 from asmnet_kit.quantize.source.fold import output_names_of
 from asmnet_kit.tflite.audit import Audit, audit_model
 from asmnet_kit.tflite.contract import verify_contract, verify_w8a8
@@ -86,10 +86,10 @@ class QuantizedRegression:
 def quantize_regression(
     path: Path, out: Path, *, config: QuantizeConfig, data: Path
 ) -> QuantizedRegression:
-    """Turn a .keras with one or two outputs [B, values] into ``out/<name>_<recipe>.tflite``.
+    """Turn a model with one or two outputs [B, values] into ``out/<name>_<recipe>.tflite``.
 
     Args:
-        path: of a functional or Sequential tf_keras model with one input [B, S, S, 3].
+        path: of a functional or Sequential model, or a SavedModel, with one input [B, S, S, 3].
         data: folder of pictures like those that the model will see; each is shrunk or enlarged to
             S x S as a whole.
 
@@ -104,7 +104,9 @@ def quantize_regression(
             f"{recipe.name} fine-tunes on labelled faces: give --format, or take ptq_w8a8, which "
             "needs pictures alone"
         )
-    model = load_own_model(path, mean=config.input_mean, scale=config.input_scale)
+    model = load_own_model(
+        path, mean=config.input_mean, scale=config.input_scale, side=config.input_side
+    )
     size = _checked_size(model, path)
     pictures = load_pictures(data, config.calibration_faces, size=size)
     crops = collect_crops([{"image": pictures}], len(pictures), input_size=size)
@@ -113,7 +115,7 @@ def quantize_regression(
     verify_contract(content, outputs=set(output_names_of(model)))
     if recipe.is_int8_throughout:
         verify_w8a8(content)
-    target = out / f"{path.stem}_{recipe.name}.tflite"
+    target = out / f"{name_of(path)}_{recipe.name}.tflite"
     seen = pictures[:MEASURED_PICTURES]
     with temporary_folder() as folder:
         unwritten = folder / target.name

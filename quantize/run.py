@@ -13,6 +13,7 @@ from asmnet_kit import __version__
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import GateError
 from asmnet_kit.base.files import temporary_folder, write_bytes
+from asmnet_kit.base.model_kind import KINDS, model_kind
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.measure.drift import PixelDrift, Recorder
@@ -53,8 +54,9 @@ class QuantizeConfig:
         learning_rate: of fine-tuning at its peak.
         distil: share of fine-tuning's loss that pulls towards the float model's outputs.
         keep_float: layers that are not rounded.
-        input_mean, input_scale: of a .keras file that takes (v - mean) / scale; the kit's 128 and
-            128 by default.
+        input_mean, input_scale: of a model of the user's own that takes (v - mean) / scale; the
+            kit's 128 and 128 by default.
+        input_side: of such a model's input, pixels, where it leaves it open.
         seed: of calibration and fine-tuning.
     """
 
@@ -66,6 +68,7 @@ class QuantizeConfig:
     keep_float: tuple[str, ...] = ()
     input_mean: float | None = None
     input_scale: float | None = None
+    input_side: int | None = None
     seed: int = 0
 
     def to_json(self, recipe: Recipe) -> dict[str, Any]:
@@ -78,7 +81,7 @@ class QuantizeConfig:
             content |= {"distil": self.distil}
         if recipe.float_layers:
             content |= {"keep_float": list(recipe.float_layers)}
-        for name in ("input_mean", "input_scale"):
+        for name in ("input_mean", "input_scale", "input_side"):
             if getattr(self, name) is not None:
                 content[name] = getattr(self, name)
         return content
@@ -170,7 +173,7 @@ def quantize(
     """Turn a float model into ``out/<architecture>_<points>_<size>_<recipe>.tflite``.
 
     Args:
-        run: folder of a training run, or a .keras file.
+        run: folder of a training run, or a model of the user's own.
         out: folder of the file; made when missing. No .tflite is written before all checks.
             Fine-tuning keeps its checkpoints and prepared pictures in a folder beside it until
             then.
@@ -190,7 +193,9 @@ def quantize(
     """
     recipe = config.chosen_recipe()
     recipe.refuse_unused({"resume": resume or None, "keep_emulated": keep_emulated or None})
-    source = open_float_model(run, mean=config.input_mean, scale=config.input_scale)
+    source = open_float_model(
+        run, mean=config.input_mean, scale=config.input_scale, side=config.input_side
+    )
     sources = source.sources(data, taught=recipe.tune is not None)
     _seed_everything(config.seed)
     metadata = _about(recipe, config, source, sources)
@@ -243,7 +248,8 @@ def quantize(
         write_bytes(rejected, content)
         unfinished.forget()
         reasons = [missed.reason]
-        if recipe.is_int8 and prepared.ready is not None:
+        has_layers = KINDS[model_kind(run)].layers
+        if recipe.is_int8 and prepared.ready is not None and has_layers:
             reasons.append(costliest_layer(missed, source, sources, prepared.ready))
         raise GateError(
             f"{'. '.join(reasons)}. The model is kept as {rejected}, {path.name} was not written"
@@ -305,7 +311,7 @@ def sensitivity(
     faces: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Sensitivity:
-    """Measure what int8 costs in each layer of a run or .keras file.
+    """Measure what int8 costs in each layer of a run or a model of the user's own.
 
     Args:
         run, data: as for ``quantize``.
@@ -316,7 +322,9 @@ def sensitivity(
     Raises:
         As ``quantize``.
     """
-    source = open_float_model(run, mean=config.input_mean, scale=config.input_scale)
+    source = open_float_model(
+        run, mean=config.input_mean, scale=config.input_scale, side=config.input_side
+    )
     sources = source.sources(data)
     _seed_everything(config.seed)
     ready = int8_ready(source.model, _calibration_crops(source, sources, config))

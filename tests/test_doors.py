@@ -25,8 +25,8 @@ from click.testing import CliRunner, Result
 
 from asmnet_kit.base.errors import DatasetError, KitError, ModelError
 from asmnet_kit.base.files import leftovers, temporary_folder, write_text
+from asmnet_kit.base.keras_config import check_keras
 from asmnet_kit.base.kinds import kind_of
-from asmnet_kit.base.model_kind import check_keras
 from asmnet_kit.base.npz import read_npz
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.labels import check_in_picture, check_usable
@@ -568,9 +568,9 @@ def test_copies_are_found_stored_anew_and_mirrored_and_across_splits(tmp_path: P
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("m.h5", b"\x89HDF\r\n\x1a\n" + bytes(99), "load_model('"),
-        ("m.onnx", b"\x08\x07\x12\x07pytorch", "(ONNX)"),
-        ("m.pt", b"PK\x03\x04" + bytes(99), "(PyTorch)"),
+        ("m.h5", b"\x89HDF\r\n\x1a\n" + bytes(99), "expected an .h5 of Keras, got a damaged one"),
+        ("m.onnx", b"\x08\x07\x12\x07pytorch", "got an ONNX model"),
+        ("m.pt", b"PK\x03\x04" + bytes(99), "(PyTorch: export it to ONNX"),
         ("m", b"hello", "a file without a suffix: text"),
         ("m.keras", b"\x89HDF\r\n\x1a\n" + bytes(99), "HDF5"),
         ("m.tflite", b"\x89PNG\r\n\x1a\n" + bytes(99), "a PNG picture"),
@@ -585,11 +585,11 @@ def test_every_command_names_what_is_no_model_of_its_own(
     refused(kit("evaluate", model, "--data", faces, "--format", "300w"), 1, words)
 
 
-def test_a_saved_model_is_told_how_to_convert(faces: Path, tmp_path: Path) -> None:
+def test_a_damaged_saved_model_is_one_line(faces: Path, tmp_path: Path) -> None:
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "saved_model.pb").write_bytes(b"x")
     result = kit("predict", faces / "f00.jpg", "--model", tmp_path / "saved")
-    refused(result, 1, "got a SavedModel")
+    refused(result, 1, "expected a SavedModel of TensorFlow 2, got a damaged one")
 
 
 def keras_file(path: Path, *layers: dict[str, Any], version: str = "2.21.0") -> Path:
@@ -622,7 +622,12 @@ def layer(kind: str, name: str, *inputs: str, **config: Any) -> dict[str, Any]:
         ([{**layer("Mine", "l"), "module": "my_package"}], "2.21.0", "my_package.Mine"),
         ([{**layer("Mine", "l"), "registered_name": "Custom>Mine"}], "2.21.0", "a class of its"),
         ([layer("Dense", "d", units=10**9)], "2.21.0", "claims units 1000000000"),
-        ([layer("InputLayer", "i")], "3.4.1", "written by Keras 3.4.1"),
+        ([layer("InputLayer", "i")], "3.4.1", None),
+        ([layer("InputLayer", "i"), layer("Lambda", "l", "i")], "3.4.1", "runs no code"),
+        ([layer("TimeDistributed", "t", layer=layer("Lambda", "l"))], "2.9.0", "runs no code"),
+        ([layer("TFOpLambda", "f", function="io.write_file")], "2.9.0", "'io.write_file'"),
+        ([layer("InputLayer", "i"), layer("TFOpLambda", "f", function="math.multiply")], "2.9.0",
+         None),
     ],
 )  # fmt: skip
 def test_a_keras_file_is_judged_before_keras_reads_it(

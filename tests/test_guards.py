@@ -66,6 +66,7 @@ ROOMS = (
     "training.batch",
     "training.devices",
     "training.recipes",
+    "training.foreign",
     "training.loss",
     "training.fit",
     "training.networks",

@@ -177,7 +177,7 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 @setting("warmup_epochs", "How long the learning rate rises.")
 @setting(
     "init_from",
-    "Start from a run, a .keras, a .tflite or a model of the kit by name, an .npz of "
+    "Start from a run, a .keras, an .h5, a .tflite or a model of the kit by name, an .npz of "
     "folded MobileNetV2, or imagenet.",
 )
 @setting("precision", "auto: mixed_float16 on a GPU, else float32.", click.Choice(PRECISIONS))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.base.errors import GateError, UsageError
+from asmnet_kit.base.model_kind import FLOAT
 from asmnet_kit.commands.options import TFLITE, InputPath, ModelPath, data_options, json_option
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--run",
-    type=InputPath("a run folder or a .keras"),
-    help="The run or .keras it was made from, for the float model (needs TensorFlow).",
+    type=ModelPath(FLOAT),
+    help="The run, .keras, .h5 or SavedModel it was made from, for the float model (needs "
+    "TensorFlow).",
 )
 @click.option(
     "--emulated",

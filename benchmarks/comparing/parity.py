@@ -127,7 +127,8 @@ def compare_kernels(
 
     Args:
         tflite_runtime: a Python that has tflite-runtime, for its kernels.
-        run: the training run or .keras it was made from, for the float model (needs TensorFlow).
+        run: the training run, .keras, .h5 or SavedModel it was made from, for the float model
+            (needs TensorFlow).
         emulated: weights of the emulated model (``quantize --keep-emulated``); needs ``run``.
 
     Raises:

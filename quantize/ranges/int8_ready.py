@@ -18,6 +18,7 @@ from asmnet_kit.quantize.source.float_model import FloatModel
 from asmnet_kit.quantize.source.fold import deployable
 from asmnet_kit.training.data.augment import AUGMENTATIONS, AugmentRanges
 from asmnet_kit.training.data.batches import FaceBatches
+from asmnet_kit.training.foreign.saved_model import is_graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,8 @@ def int8_ready(model: tf_keras.Model, crops: Image) -> Int8Ready:
     Raises:
         ModelError: the model cannot be taken apart.
     """
+    if is_graph(model):  # the converter itself folds what it finds in it
+        return Int8Ready(model, crops, {})
     ready = deployable(model)
     return Int8Ready(ready, crops, _equalise(ready, crops))
 

@@ -68,7 +68,12 @@ def _settings(file: Path) -> dict[str, Any]:
 
 
 def _source(run: Path, settings: dict[str, Any]) -> FloatModel:
-    return open_float_model(run, mean=settings.get("input_mean"), scale=settings.get("input_scale"))
+    return open_float_model(
+        run,
+        mean=settings.get("input_mean"),
+        scale=settings.get("input_scale"),
+        side=settings.get("input_side"),
+    )
 
 
 def _landmarks(predictor: KerasPredictor, crops: Image) -> NDArray[np.float32]:

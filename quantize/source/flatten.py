@@ -13,19 +13,29 @@ from asmnet_kit.quantize.private_doors import calls_in_order, calls_of
 L = tf_keras.layers
 
 
-def flattened(model: tf_keras.Model) -> tf_keras.Model:
+def flattened(model: tf_keras.Model, *, side: int | None = None) -> tf_keras.Model:
     """A copy of a functional or Sequential model without models inside of it.
 
     ``Rescaling`` becomes a 1x1 depthwise convolution, which int8 has. Layers of an inner model
     keep their names unless the outer one has the same.
 
+    Args:
+        side: of the input, pixels, where the model leaves it open.
+
     Raises:
         ModelError: a layer that is called more than once, or arithmetic on tensors outside of
             layers.
     """
-    inputs = [tf_keras.Input(t.shape[1:], name=t.name.split(":")[0]) for t in model.inputs]
+    inputs = [
+        tf_keras.Input(_sized(t.shape[1:], side), name=t.name.split(":")[0]) for t in model.inputs
+    ]
     outputs = _inline(model, inputs, set())
     return tf_keras.Model(inputs, outputs, name=model.name)
+
+
+def _sized(shape: tf.TensorShape, side: int | None) -> list[int | None]:
+    """A shape without the batch, its open height and width set to ``side``."""
+    return [side if size is None and axis < 2 else size for axis, size in enumerate(shape)]
 
 
 def with_input_range(

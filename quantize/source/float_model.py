@@ -11,7 +11,7 @@ import tf_keras
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.files import real_home, real_path
-from asmnet_kit.base.model_kind import model_kind
+from asmnet_kit.base.model_kind import FLOAT, require_kind
 from asmnet_kit.base.run_folder import CONFIG, MODEL, SHAPE_MODEL
 from asmnet_kit.datasets.formats import PEOPLE
 from asmnet_kit.datasets.registry import has_both_schemes
@@ -27,12 +27,15 @@ from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.people import KNOWN
 from asmnet_kit.training.data.sources import Sources, choose_sources
 from asmnet_kit.training.manifest import read_manifest
-from asmnet_kit.training.networks.keras_predictor import KerasPredictor, load_model
+from asmnet_kit.training.networks.keras_predictor import (
+    KerasPredictor,
+    input_size_of,
+    load_model,
+)
 
 # --val-data and --val-share are options of train: here the data itself must have enough.
 HOLD_OUT_ADVICE = "add pictures, or put some into a folder called val beside train"
 POSE_WIDTH = 3
-FLOAT = "a .keras or the folder of a training run"
 
 
 # A teacher and how it is used: settings that make no sense one without the other.
@@ -65,12 +68,12 @@ class FloatModel:
     """A float model and how it was trained.
 
     Attributes:
-        path: run folder or .keras file.
+        path: of the model.
         predictor: runs it.
         architecture: for names of files.
         config: of the run; the defaults of training for a model of the user's own.
         shape_model: of the run, where it has one.
-        sha256: of the model's file.
+        sha256: of the model's file, or of all files of a SavedModel.
         dataset_fingerprint: of what it was trained on, where that is known.
         validation_fingerprint: of what it was validated on, where that is known.
         licence: of the weights, where it is known.
@@ -186,23 +189,26 @@ class FloatModel:
 
 
 def open_float_model(
-    path: Path, *, mean: float | None, scale: float | None, scheme: Scheme | None = None
+    path: Path,
+    *,
+    mean: float | None,
+    scale: float | None,
+    scheme: Scheme | None = None,
+    side: int | None = None,
 ) -> FloatModel:
-    """Load a run folder or a .keras file.
+    """Load a run folder or a model of the user's own.
 
     Args:
-        mean, scale: of a .keras file that takes (v - mean) / scale of a value v in 0..255; the
-            kit's own 128 and 128 by default.
-        scheme: of a .keras file's landmarks; by default the built-in one with so many.
+        mean, scale: of a model of the user's own that takes (v - mean) / scale of a value v in
+            0..255; the kit's own 128 and 128 by default.
+        scheme: of such a model's landmarks; by default the built-in one with so many.
+        side: of its input, pixels, where the model leaves it open.
 
     Raises:
         ModelError: neither, or a model that cannot be used; the message says what would be needed.
     """
-    kind = model_kind(path)
-    if kind == "tflite":
-        raise ModelError(f"{path}: expected a float model, {FLOAT}, got a .tflite")
-    if kind == "keras":
-        return _own_model(path, mean=mean, scale=scale, scheme=scheme)
+    if require_kind(path, FLOAT) != "run":
+        return _own_model(path, mean=mean, scale=scale, scheme=scheme, side=side)
     manifest = read_manifest(path)
     config = TrainConfig.load(path / CONFIG)
     shape_path = path / SHAPE_MODEL
@@ -219,41 +225,74 @@ def open_float_model(
     )
 
 
-def load_own_model(path: Path, *, mean: float | None, scale: float | None) -> tf_keras.Model:
-    """A .keras file as a flat model that takes the kit's input, its outputs by name.
+def load_own_model(
+    path: Path, *, mean: float | None, scale: float | None, side: int | None = None
+) -> tf_keras.Model:
+    """A user's own model as a flat one that takes the kit's input, its outputs by name.
 
     Args:
-        mean, scale: as for ``open_float_model``.
+        mean, scale, side: as for ``open_float_model``.
 
     Raises:
+        UsageError: ``side`` is not that of an input of fixed size.
         ModelError: it cannot be read, or not be flattened; the message says what would be needed.
     """
-    model = load_model(path)
+    model = load_model(path, side=side)
     if not is_functional(model):
         raise ModelError(
             f"{path}: expected a functional or Sequential model, got a subclassed "
             f"{type(model).__name__}: rebuild it from tf_keras.Input"
         )
     names = output_names_of(model)
-    return with_input_range(with_outputs(flattened(model), names), mean=mean, scale=scale)
+    flat = with_outputs(flattened(model, side=side), names)
+    size = input_size_of(flat, str(path))
+    if side is not None and size != side:
+        raise UsageError(
+            f"--input-shape: the input of {path} has a fixed size of {size} x {size} pixels: leave "
+            "the option out"
+        )
+    return with_input_range(flat, mean=mean, scale=scale)
+
+
+def name_of(path: Path) -> str:
+    """What a model is called in names of files: a folder's name may hold a point."""
+    whole = path.absolute()
+    return whole.name if whole.is_dir() else whole.stem
 
 
 def _own_model(
-    path: Path, *, mean: float | None, scale: float | None, scheme: Scheme | None
+    path: Path,
+    *,
+    mean: float | None,
+    scale: float | None,
+    scheme: Scheme | None,
+    side: int | None,
 ) -> FloatModel:
-    model = _named(load_own_model(path, mean=mean, scale=scale), path, scheme)
+    model = _named(load_own_model(path, mean=mean, scale=scale, side=side), path, scheme)
     return FloatModel(
         path=path,
-        predictor=KerasPredictor(model, name=path.stem, scheme=scheme),
-        architecture=path.stem,
+        predictor=KerasPredictor(model, name=name_of(path), scheme=scheme),
+        architecture=name_of(path),
         # A model without a run has no shape model: the loss is one that needs none.
         config=TrainConfig(data="", format="", loss="smooth_l1"),
         shape_model=None,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=_sha256(path),
         dataset_fingerprint=None,
         validation_fingerprint=None,
         licence=None,
     )
+
+
+def _sha256(path: Path) -> str:
+    """Of a file, or of the names and contents of the files in a SavedModel's folder."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    whole = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            whole.update(f"{file.relative_to(path)}\0".encode())
+            whole.update(hashlib.sha256(file.read_bytes()).digest())
+    return whole.hexdigest()
 
 
 def _named(model: tf_keras.Model, path: Path, scheme: Scheme | None) -> tf_keras.Model:

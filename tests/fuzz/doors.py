@@ -6,12 +6,13 @@ One table. ``make docs`` writes docs/robustness.md from it, ``make fuzz`` damage
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asmnet_kit.base import model_kind, npz, reading
+from asmnet_kit.base import keras_config, npz, reading
 from asmnet_kit.datasets import cofw, labels, mat_file
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE
 from asmnet_kit.face.pictures import MAX_DECODING_BYTES, MAX_SIDE
 from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
 from asmnet_kit.tflite.structure import MAX_RANK, MAX_TENSORS_BYTES
+from asmnet_kit.training.foreign import h5_child, saved_model_child
 from fuzz import damage
 from fuzz.damage import Damage
 
@@ -616,14 +617,63 @@ DOORS: tuple[Door, ...] = (
         commands="`predict`, `evaluate`, `quantize`, `train --init-from`",
         formats="tf_keras' archive; code in it is never run",
         limits=f"a file of {size(reading.MAX_MODEL_BYTES)} that unpacks to "
-        f"{size(model_kind.MAX_UNPACKED_BYTES)}",
+        f"{size(keras_config.MAX_UNPACKED_BYTES)}",
         left_out="-",
-        ends="an archive that is damaged, of Keras 3, or with layers of its own",
+        ends="an archive that is damaged, or with layers of its own",
         seeds=("run/model.keras",),
         place="input.keras",
         calls=(("predict", PICTURE, "--model", "{file}", *BOX),),
         ways=damage.ARCHIVE,
         share=8,
+        tensorflow=True,
+    ),
+    Door(
+        name="h5",
+        what="An .h5 of Keras",
+        commands="`predict`, `evaluate`, `quantize`, `train --init-from`",
+        formats="HDF5 as Keras saves a whole model; read in a process of its own, code in it is "
+        "never run",
+        limits=f"a file of {size(reading.MAX_MODEL_BYTES)}, weights of "
+        f"{size(h5_child.MAX_ARRAYS_BYTES)}",
+        left_out="what is neither configuration nor weights",
+        ends="a file that is damaged, weights alone, links to other files, layers of its own",
+        seeds=("elsewhere/net.h5",),
+        place="input.h5",
+        calls=(("predict", PICTURE, "--model", "{file}", *BOX),),
+        ways=damage.BYTES,
+        share=4,
+        tensorflow=True,
+    ),
+    Door(
+        name="saved-model",
+        what="A SavedModel's graph (saved_model.pb)",
+        commands="`predict`, `evaluate`, `quantize`",
+        formats="as TensorFlow 2 saves it; read in a process of its own",
+        limits=f"files of {size(saved_model_child.MAX_FOLDER_BYTES)} together",
+        left_out="-",
+        ends="a file that is damaged; any operation that does more than compute; TensorFlow 1",
+        seeds=("elsewhere/saved/saved_model.pb",),
+        beside="elsewhere/saved",
+        place="{name}",
+        calls=(("predict", PICTURE, "--model", "{work}", *BOX),),
+        ways=damage.BYTES,
+        share=2,
+        tensorflow=True,
+    ),
+    Door(
+        name="saved-model-variables",
+        what="A SavedModel's weights (variables)",
+        commands="`predict`, `evaluate`, `quantize`",
+        formats="as above",
+        limits="as above",
+        left_out="-",
+        ends="as above",
+        seeds=("elsewhere/saved/variables/variables.*",),
+        beside="elsewhere/saved",
+        place="variables/{name}",
+        calls=(("predict", PICTURE, "--model", "{work}", *BOX),),
+        ways=damage.BYTES,
+        share=2,
         tensorflow=True,
     ),
     Door(

@@ -65,6 +65,7 @@ def make_seeds(folder: Path) -> None:
     _models(folder)
     _texts(folder)
     _training(folder)
+    _models_from_elsewhere(folder)
 
 
 def _pictures(faces: Path, folder: Path) -> None:
@@ -179,6 +180,21 @@ def _training(folder: Path) -> None:
     manifest = folder / "unfinished" / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"finished_at": None}))
     (folder / "unfinished" / "model.keras").unlink()
+
+
+def _models_from_elsewhere(folder: Path) -> None:
+    """The run's network as other programs save theirs."""
+    import tensorflow as tf
+
+    from asmnet_kit.training.networks.keras_predictor import load_model
+
+    model = load_model(folder / "run")
+    (folder / "elsewhere").mkdir()
+    model.save(folder / "elsewhere" / "net.h5")
+    # A signature of the outputs by name, with the batch open: what Keras' own export() writes.
+    spec = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
+    serve = tf.function(lambda image: dict(model(image)), input_signature=[spec])
+    tf.saved_model.save(model, str(folder / "elsewhere" / "saved"), signatures=serve)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def test_calls_that_make_no_sense_are_refused(
 
 def test_a_folder_that_is_no_run_is_named(faces: Path, tmp_path: Path) -> None:
     message = refused(call(tmp_path, faces, tmp_path / "out", "--recipe", "fp32"), 1)
-    assert "expected a run folder with model.keras" in message
+    assert "got a folder without model.keras" in message
 
 
 def test_a_damaged_model_is_named(run_folder: Path, faces: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Options that several commands share, so that they read and behave the same everywhere."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,6 +10,7 @@ import click
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.files import require_exists
 from asmnet_kit.base.limits import MAX_SEED, SCHEME_NAMES
+from asmnet_kit.base.model_kind import RUNNABLE, ModelKind, expected_words, require_kind
 from asmnet_kit.base.plugins import PluginTable
 from asmnet_kit.datasets.formats import FORMATS, PEOPLE
 
@@ -21,9 +22,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 # What a command expects at a path, for ``InputPath``.
 DATA = "the folder of a data set"
-MODEL = "a .tflite, a .keras or a run folder"
-TFLITE = "a .tflite model"
 RESULTS = "benchmark results: a .json or a folder of them"
+
+# The kinds of model that a command takes, for ``ModelPath``.
+MODEL = RUNNABLE
+TFLITE: tuple[ModelKind, ...] = ("tflite",)
 
 
 class InputPath(click.Path):
@@ -93,12 +96,22 @@ class SchemeParam(click.ParamType):
 
 
 class ModelPath(InputPath):
-    """A model's path, or the name of one that comes with the kit; gives a ``Path``."""
+    """A model's path, or the name of one that comes with the kit; gives a ``Path``.
+
+    Args:
+        takes: the kinds that the command takes; others are refused with the way out.
+    """
+
+    def __init__(self, takes: Collection[ModelKind]) -> None:
+        super().__init__(expected_words(takes))
+        self.takes = takes
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         from asmnet_kit.shipping.shipped import find_model
 
-        return super().convert(find_model(Path(value)), param, ctx)
+        path = super().convert(find_model(Path(value)), param, ctx)
+        require_kind(path, self.takes)
+        return path
 
 
 def told_default_model() -> Path:

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import cast
 
-from asmnet_kit.base.model_kind import check_keras, model_kind
+from asmnet_kit.base.keras_config import check_keras
+from asmnet_kit.base.model_kind import RUNNABLE, require_kind
 from asmnet_kit.base.openers import open_stage
 from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.face.predictor import Predictor
@@ -12,7 +13,7 @@ from asmnet_kit.predict.tflite_predictor import TflitePredictor
 
 
 def open_predictor(path: Path, *, threads: int = 1, scheme: Scheme | None = None) -> Predictor:
-    """Load a model from a .tflite (without TensorFlow), a .keras file or a run folder.
+    """Load a model from a .tflite (without TensorFlow), or whatever TensorFlow opens.
 
     Args:
         threads: CPU threads of a .tflite; TensorFlow chooses its own.
@@ -21,10 +22,11 @@ def open_predictor(path: Path, *, threads: int = 1, scheme: Scheme | None = None
     Raises:
         UsageError: there is nothing at ``path``.
         ModelError: none of these kinds, or one that cannot be used.
-        MissingDependency: a .keras or a run folder without TensorFlow installed.
+        MissingDependency: anything but a .tflite without TensorFlow installed.
     """
-    kind = model_kind(path)
+    kind = require_kind(path, RUNNABLE)
     if kind == "tflite":
         return TflitePredictor(path, threads=threads)
-    check_keras(path / MODEL if kind == "run" else path)  # before TensorFlow takes its seconds
+    if kind in ("run", "keras", "keras3"):  # before TensorFlow takes its seconds
+        check_keras(path / MODEL if kind == "run" else path)
     return cast(Predictor, open_stage("keras predictor")(path, scheme=scheme))

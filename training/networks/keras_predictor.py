@@ -1,13 +1,15 @@
-"""Runs a run folder or a .keras file on crops (``asmnet_kit.face.predictor.Predictor``)."""
+"""Runs whatever TensorFlow opens on crops (``asmnet_kit.face.predictor.Predictor``)."""
 
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 import tensorflow as tf
 import tf_keras
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.base.model_kind import check_keras
+from asmnet_kit.base.keras_config import check_keras
+from asmnet_kit.base.model_kind import FLOAT, ModelKind, require_kind
 from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import to_float_input
@@ -16,7 +18,10 @@ from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
 from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
 from asmnet_kit.training.fit.loop import named_outputs
-from asmnet_kit.training.manifest import read_manifest
+from asmnet_kit.training.foreign.h5_file import load_h5
+from asmnet_kit.training.foreign.keras3_file import load_keras3
+from asmnet_kit.training.foreign.saved_model import load_saved_model
+from asmnet_kit.training.manifest import read_manifest, scheme_of_run
 
 
 class KerasPredictor:
@@ -26,8 +31,8 @@ class KerasPredictor:
     scheme from the manifest of its run folder where there is one.
 
     Args:
-        source: a run folder, a .keras file, or a model in memory (one that is being trained: its
-            weights may change between calls).
+        source: a run folder, a .keras, an .h5, a SavedModel, or a model in memory (one that is
+            being trained: its weights may change between calls).
         name: what reports call it; by default the file's or the model's name.
         crop_scale: of a file or a model in memory: side of its crops as a multiple of the face
             box's longer side; a run's manifest has its own.
@@ -48,11 +53,12 @@ class KerasPredictor:
     ) -> None:
         self.name: str = name or source.name
         self.crop_scale = crop_scale
-        if isinstance(source, Path) and source.is_dir():
-            self.crop_scale = checked_crop_scale(source)
-            scheme = scheme_of_run(source) or scheme
-            source = source / MODEL
-        self.model = load_model(source) if isinstance(source, Path) else source
+        if isinstance(source, Path):
+            if require_kind(source, FLOAT) == "run":
+                scheme = scheme_of_run(source) or scheme
+                self.crop_scale = checked_crop_scale(source)
+            source = load_model(source)
+        self.model = source
         self.input_size = input_size_of(self.model, self.name)
         # Compiled once, for any number of crops.
         crops = tf.TensorSpec([None, self.input_size, self.input_size, 3], tf.float32)
@@ -71,7 +77,8 @@ class KerasPredictor:
                 f"{self.name}: expected an output 'landmarks' of "
                 f"{', '.join(map(str, sorted(known)))} points, got "
                 + ", ".join(f"{output!r} of {width} values" for output, width in widths.items())
-                + ". Landmarks of your own: --scheme FILE (docs/schemes.md)"
+                + ". Landmarks of your own: --scheme FILE (docs/schemes.md). asmnet-kit quantize takes "
+                "outputs of other names, and --recipe fp32 makes a .tflite for this command"
             )
         self.scheme = scheme if scheme and scheme.points == points else scheme_of(points)
 
@@ -96,8 +103,31 @@ def checked_crop_scale(run: Path) -> float:
     return float(scale)
 
 
-def load_model(path: Path) -> tf_keras.Model:
-    """A .keras file; code inside it is never run (``safe_mode``).
+def load_model(
+    path: Path, *, side: int | None = None, takes: Collection[ModelKind] = FLOAT
+) -> tf_keras.Model:
+    """The model at a path, whichever kind it is; code inside it is never run.
+
+    Args:
+        side: of the input of a SavedModel, pixels, where the file leaves it open.
+        takes: the kinds that the caller takes.
+
+    Raises:
+        ModelError: of another kind, missing, truncated, or none that can be read safely.
+    """
+    kind = require_kind(path, takes)
+    if kind == "h5":
+        return load_h5(path)
+    if kind == "saved_model":
+        return load_saved_model(path, side=side)
+    if kind == "keras3":
+        check_keras(path)
+        return load_keras3(path)
+    return load_keras2(path / MODEL if kind == "run" else path)
+
+
+def load_keras2(path: Path) -> tf_keras.Model:
+    """A .keras of tf_keras, read with ``safe_mode``.
 
     Raises:
         ModelError: missing, truncated, or not a model that tf_keras can read.
@@ -122,6 +152,18 @@ def input_size_of(model: tf_keras.Model, name: str) -> int:
     """
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     shape = shapes[0] if len(shapes) == 1 else ()
+    if len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3):
+        raise ModelError(
+            f"{name}: expected channels last (NHWC), got an input {list(shape)} with channels "
+            "first (NCHW): build it with data_format='channels_last', or convert it by way of ONNX "
+            "and onnx2tf, which turns the layout round"
+        )
+    if len(shape) == 4 and shape[1] is None and shape[3] == 3:
+        raise ModelError(
+            f"{name}: expected one input of [B, S, S, 3] with a fixed S, got {list(shape)}, which "
+            "leaves the size open: make a .tflite of one size with asmnet-kit quantize "
+            "--input-shape SxS"
+        )
     if len(shape) != 4 or shape[1] is None or shape[1] != shape[2] or shape[3] != 3:
         raise ModelError(
             f"{name}: expected one input of [B, S, S, 3] with a fixed S, got "

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.base.files import require_exists
-from asmnet_kit.base.model_kind import model_kind
+from asmnet_kit.base.model_kind import WITH_LAYERS, expected_words
 from asmnet_kit.base.npz import read_npz
-from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.training.catalogue import IMAGENET
 from asmnet_kit.training.networks.heads import landmark_layer
 from asmnet_kit.training.networks.keras_predictor import load_model
@@ -89,7 +88,7 @@ def initialise(
 
     Args:
         model: a network of ``architectures``.
-        source: a run folder, a .keras file, a .tflite, an .npz file of MobileNetV2 weights
+        source: a run folder, a .keras, an .h5, a .tflite, an .npz file of MobileNetV2 weights
             with batch normalisation folded in (``LAYER/kernel`` and ``LAYER/bias``), or
             ``imagenet``, which downloads Keras' MobileNetV2.
         images: float32 [B, S, S, 3], (v - 128) / 128, pictures like those to train on. Folded
@@ -119,11 +118,13 @@ def open_source(source: str | Path) -> Source:
         return _ModelSource(_download_imagenet())
     path = Path(source)
     require_exists(
-        path, expected="a run, a .keras, a .tflite, an .npz of weights, or the word imagenet"
+        path,
+        expected=f"{expected_words((*WITH_LAYERS, 'tflite'))}, an .npz of weights, or the word "
+        "imagenet",
     )
     if path.suffix in FOLDED:
         return _FoldedSource(FOLDED[path.suffix](path))
-    return _ModelSource(_load_start(path))
+    return _ModelSource(load_model(path, takes=WITH_LAYERS))
 
 
 def start_at_mean_shape(model: tf_keras.Model, mean: NDArray[np.floating]) -> None:
@@ -310,20 +311,6 @@ def _fresh_scale(layer: tf_keras.layers.Layer) -> NDArray[np.float64]:
     scale = np.divide(fresh, length, out=np.ones(channels), where=length > 0)
     layer.set_weights([(rows * scale).reshape(kernel.shape), *rest])
     return scale
-
-
-def _load_start(path: Path) -> tf_keras.Model:
-    """The model of a run folder or a .keras file."""
-    if path.is_dir():
-        return load_model(path / MODEL)
-    if path.suffix.lower() not in (".keras", ".npz"):
-        model_kind(path)  # raises, with what it is and what to do
-    if path.suffix.lower() != ".keras":
-        raise UsageError(
-            f"expected a run folder, a .keras file, a .tflite, an .npz file of folded "
-            f"MobileNetV2 weights or {IMAGENET!r} to start from; got {path}"
-        )
-    return load_model(path)
 
 
 def _read_folded(path: Path) -> dict[str, NDArray[Any]]:

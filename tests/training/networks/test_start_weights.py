@@ -248,17 +248,26 @@ def test_code_in_a_keras_file_is_not_run(tmp_path: Path) -> None:
         initialise(nano(), tmp_path / "trap.keras")
 
 
-def test_an_older_kind_of_source_is_refused_with_the_way_to_convert_it(tmp_path: Path) -> None:
-    (tmp_path / "weights.h5").write_bytes(b"")
-    with pytest.raises(ModelError, match=r"older format \(\.h5\): convert it once"):
-        initialise(nano(), tmp_path / "weights.h5")
+def test_weights_to_start_from_may_lie_in_an_h5(tmp_path: Path) -> None:
+    donor = nano()
+    donor.save(tmp_path / "donor.h5")
+    taken = initialise(nano(), tmp_path / "donor.h5")
+    assert taken.fresh == {} and len(taken.taken) > 10
+
+
+def test_a_source_whose_layers_are_not_known_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"a \.keras or an \.h5, got a SavedModel"):
+        initialise(nano(), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["missing.npz", "missing.keras"])
 def test_a_path_with_nothing_there_is_a_usage_error(
     name: str, tmp_path: Path, images: NDArray[np.float32]
 ) -> None:
-    with pytest.raises(UsageError, match=r"no such file or folder; expected a run, a .keras"):
+    with pytest.raises(
+        UsageError, match=r"no such file or folder; expected a run folder, a .keras"
+    ):
         initialise(nano(), tmp_path / name, images=images)
 
 
