@@ -213,16 +213,39 @@ def test_a_flipped_bit_in_a_shard_costs_its_face_and_is_named(
     refused(prepared, 1, f"{shard.name}, record 3: damaged", "run data prepare again")
 
 
-def test_quantize_leaves_out_a_bad_picture_as_train_does(
-    run: Path, folder_of: Callable[..., Path], tmp_path: Path
+# The stages that train or calibrate. {out} is a folder.
+LEARN_FROM_PICTURES = {
+    "train": "train --arch asmnet_nano --input-size 64 --batch-size 8 --epochs 1 --out {out}",
+    "quantize": "quantize {run} --recipe ptq_w8a8 --calibration-faces 40 --out {out}",
+    "sensitivity": "sensitivity {run} --faces 4 --out {out}",
+}
+
+
+def _learning(stage: str, folder: Path, run: Path, out: Path) -> Result:
+    words = [word.format(run=run, out=out) for word in LEARN_FROM_PICTURES[stage].split()]
+    return kit(*words, "--data", folder, "--format", "300w")
+
+
+@pytest.mark.parametrize("stage", LEARN_FROM_PICTURES)
+def test_stages_that_learn_leave_out_a_bad_picture_and_tell(
+    stage: str, run: Path, folder_of: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = folder_of(SPOILERS["a truncated JPEG"][0], count=30)
-    arguments = ("--data", folder, "--format", "300w", "--calibration-faces", 40)
-    out = tmp_path / "models"
-    result = kit("quantize", run, *arguments, "--recipe", "ptq_w8a8", "--out", out)
+    result = _learning(stage, folder, run, tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert list(out.glob("*.tflite"))
-    assert TRUNCATED_JPEG in result.stderr
+    assert "left out" in result.stderr and TRUNCATED_JPEG in result.stderr
+
+
+@pytest.mark.parametrize("stage", LEARN_FROM_PICTURES)
+def test_too_many_bad_pictures_end_the_stages_that_learn(
+    stage: str, run: Path, folder_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = folder_of(count=30)
+    for picture in sorted(folder.glob("*.jpg"))[::3]:
+        SPOILERS["a truncated JPEG"][0](picture)
+    result = _learning(stage, folder, run, tmp_path / "out")
+    refused(result, 1, "cannot be used, more than 5%", TRUNCATED_JPEG)
+    assert not [*tmp_path.glob("out/*.tflite"), *tmp_path.glob("out/*sensitivity*")]
 
 
 @pytest.mark.parametrize(

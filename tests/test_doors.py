@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -39,12 +40,15 @@ from asmnet_kit.face.pictures import decode_image
 from asmnet_kit.face.schemes import SCHEME_68, mirrored
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.predict.film import Film
+from asmnet_kit.tflite.metadata import METADATA_NAME
+from asmnet_kit.tflite.packing import with_entry
 from asmnet_kit.tflite.runtime import open_runtime
 from asmnet_kit.training.fit.checkpoints import Checkpoints, TrainingState
 from asmnet_kit.training.manifest import read_manifest
 
 ROOT = Path(__file__).parents[1]
 MODEL = "asmnet_nano_synthetic"
+PEOPLE = ("data", "synthesize", "--kind", "people", "--count", "1")
 SIZE = 96
 FACE = ((generic_reference(68) * 0.8 + 0.5) * SIZE).astype(np.float32)  # inside SIZE x SIZE
 
@@ -163,6 +167,51 @@ def test_a_picture_that_claims_giant_pixels_is_refused_before_they_are_made(
     refused(result, 1, f"its header says {size[0]} x {size[1]} pixels")
 
 
+@pytest.mark.parametrize("kind", [b"tEXt", b"IDAT", b"PLTE"])
+def test_a_png_chunk_longer_than_the_file_is_refused_before_memory_is_spent(
+    kind: bytes, tmp_path: Path
+) -> None:
+    """libpng would take the 2 GB that it claims."""
+    png = encoded(".png")
+    (tmp_path / "a.png").write_bytes(png[:33] + struct.pack(">I", 0x7FFF_FFF0) + kind + png[33:])
+    refused(kit("predict", tmp_path / "a.png", "--model", MODEL), 1, "a.png: truncated PNG")
+
+
+@pytest.mark.parametrize("command", ["data inspect", "evaluate " + MODEL])
+def test_threads_decode_large_pictures_one_after_the_other(
+    command: str, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may take 1.25 GB; all of them together no more."""
+    at_once: set[int] = set()
+    most = 0
+    decode = cv2.imdecode
+
+    def watched(*arguments: Any) -> Any:
+        nonlocal most
+        at_once.add(threading.get_ident())
+        most = max(most, len(at_once))
+        time.sleep(0.01)
+        decoded = decode(*arguments)
+        at_once.discard(threading.get_ident())
+        return decoded
+
+    monkeypatch.setattr(cv2, "imdecode", watched)
+    command_of = (*command.split(), "--data", faces, "--format", "300w")
+    assert kit(*command_of).exit_code == 0
+    assert most > 1
+    most = 0
+    monkeypatch.setattr("asmnet_kit.face.pictures.MAX_DECODING_BYTES", SIZE * SIZE * 9)
+    assert kit(*command_of).exit_code == 0
+    assert most == 1
+
+
+def test_a_cutout_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "o.png").write_bytes(giant_png(9000, 9000))
+    result = kit(*PEOPLE, "--occluders", tmp_path, "--out", tmp_path / "people")
+    refused(result, 1, "o.png: its header says 9000 x 9000 pixels", "at most 25 million")
+    assert not (tmp_path / "people").exists()
+
+
 def test_one_giant_picture_costs_its_face_alone(faces: Path) -> None:
     (faces / "f03.jpg").write_bytes(giant_jpeg(32_768, 32_768))
     found = inspect(faces)
@@ -230,6 +279,8 @@ def test_a_tiff_is_turned_as_a_jpeg_is_and_data_sets_get_stored_pixels(orientati
         ("s.npz", ("predict", "{picture}", "--model", MODEL, "--shape-model", "{}")),
         ("r.json", ("report", "{}", "--out", "{out}")),
         ("r.toml", ("train", "--recipe", "{}", "--data", "{data}", "--out", "{out}")),
+        ("c.toml", (*PEOPLE, "--camera", "{}", "--out", "{out}")),
+        ("i.bin", ("benchmark", MODEL, "--inputs", "{}", "--outputs", "{out}", "--out", "{out}")),
     ],
 )
 @pytest.mark.parametrize("kind", ["a named pipe", "a device"])
@@ -358,6 +409,9 @@ def test_a_matlab_file_with_any_byte_changed_is_read_or_a_problem(
     [
         lambda text: b"\xef\xbb\xbf" + text.encode(),
         lambda text: text.encode("utf-16"),
+        lambda text: text.encode("utf-16-le"),
+        lambda text: text.encode("utf-16-be"),
+        lambda text: text.encode("utf-32"),
         lambda text: text.replace("\n", "\r\n").encode(),
         lambda text: text.replace("\n", "\r").encode(),
         lambda text: text.replace(" ", "\t").encode(),
@@ -418,6 +472,22 @@ def test_a_table_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     refused(result, 1, "no .csv file", "l.csv: cannot be read: expected a file, got a named pipe")
 
 
+def test_a_quotation_mark_left_open_costs_each_line_that_it_takes_and_all_are_told(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "f00.jpg").write_bytes(encoded())
+    head, row = csv_of().split("\n")
+    lines = [head, *[row] * 20]
+    lines[5] = '"' + lines[5]
+    lines[10] = '"' + lines[10]  # closes it: what follows is read again
+    (tmp_path / "l.csv").write_text("\n".join(lines))
+    assert reasons(tmp_path, "csv") == {
+        f"l.csv line {line}": "a quotation mark in line 6 is not closed" for line in range(6, 12)
+    }
+    result = kit("data", "inspect", "--data", tmp_path, "--format", "csv")
+    refused(result, 1, "unusable faces: 6, 30% of all")
+
+
 @pytest.mark.parametrize("column", ["x100000000", "x" + "9" * 5000])
 def test_a_column_with_a_giant_number_is_no_coordinate(column: str, tmp_path: Path) -> None:
     (tmp_path / "f00.jpg").write_bytes(encoded())
@@ -431,7 +501,27 @@ def test_a_column_with_a_giant_number_is_no_coordinate(column: str, tmp_path: Pa
 def test_deep_and_giant_json_is_one_line(text: str, format: str, faces: Path) -> None:
     (faces / "dataset.json").write_text(text)
     result = kit("data", "inspect", "--data", faces, "--format", format)
-    refused(result, 1, "dataset.json")
+    reason = "more digits than Python reads" if text[0] == "1" else "nested too deeply"
+    refused(result, 1, "dataset.json", reason)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000])
+def test_deep_and_giant_json_in_a_models_metadata_is_one_line(
+    text: str, make_tflite: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(encoded())
+    model = tmp_path / "m.tflite"
+    model.write_bytes(with_entry(make_tflite().read_bytes(), METADATA_NAME, text.encode()))
+    result = kit("predict", tmp_path / "a.jpg", "--model", model)
+    reason = "more digits than Python reads" if text[0] == "1" else "nested too deeply"
+    refused(result, 1, "m.tflite", "is not JSON", reason)
+
+
+@pytest.mark.parametrize("depth", [101, 900, 100_000])
+def test_a_deep_result_is_one_line(depth: int, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text('{"model": ' + "[" * depth + "]" * depth + "}")
+    result = kit("report", tmp_path / "r.json", "--out", tmp_path / "r.html")
+    refused(result, 1, "r.json: expected JSON, but", "nested too deeply")
 
 
 def test_a_deep_recipe_is_one_line(faces: Path, tmp_path: Path) -> None:
@@ -439,6 +529,14 @@ def test_a_deep_recipe_is_one_line(faces: Path, tmp_path: Path) -> None:
     recipe.write_text("a = " + "[" * 5000)
     result = kit("train", "--recipe", recipe, "--data", faces, "--out", tmp_path / "run")
     refused(result, 2, "not TOML (nested too deeply)")
+
+
+@pytest.mark.parametrize("number", ["0x" + "F" * 5000, "0x8000000000000000", "1" * 5000])
+def test_a_number_beyond_64_bits_in_a_camera_is_one_line(number: str, tmp_path: Path) -> None:
+    """Python prints none of more than 4,300 digits, but reads them in hexadecimal."""
+    (tmp_path / "c.toml").write_text(f"cast = {number}")
+    result = kit(*PEOPLE, "--camera", tmp_path / "c.toml", "--out", tmp_path / "people")
+    refused(result, 2, "c.toml: not TOML (a number has more")
 
 
 # Labels and their pictures --------------------------------------------------------------------
@@ -739,6 +837,21 @@ def test_a_terminal_of_any_encoding_gets_an_answer(encoding: str) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"# asmnet_plus")
     assert not done.stderr
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
+def test_a_command_whose_streams_the_caller_closed_works(
+    closed: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Nor does the file that it writes get the number of stdout, where libraries print."""
+    out = tmp_path / "skin"
+    command = (sys.executable, "-m", "asmnet_kit", "data", "skin-template", "--out", out)
+    shell = f'exec "$@" {" ".join(f"{number}>&-" for number in closed)}'
+    result = subprocess.run(
+        ["sh", "-c", shell, "sh", *command], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert cv2.imread(str(next(out.glob("*.png")))) is not None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

@@ -103,6 +103,14 @@ WORKS = {
         (("val-00000.tfrecord", 1),),
         room=30_000,
     ),
+    "label": Work(
+        (
+            *("data", "label", "--photos", "{faces}/train", "--model", "{model}"),
+            *("--min-face", "1", "--max-disagreement", "999", "--out", "{out}"),
+        ),
+        (("*_0.jpg", 2), ("faces.csv", 1)),
+        room=16_384,
+    ),
     "train": Work(
         TRAIN,
         (("model.keras", 1),),

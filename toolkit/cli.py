@@ -144,6 +144,7 @@ class _ErrorsInOneLine:
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """As click's, on terminals of any encoding; what cannot be printed is one line, too."""
+        _open_standard_streams()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # a test's own stream takes everything
                 stream.reconfigure(errors=UNPRINTABLE[stream is sys.stderr])
@@ -167,6 +168,24 @@ def _fail(error: OSError) -> NoReturn:
         raise error
     where = f"{error.filename}: " if error.filename else ""
     raise KitFailure(f"{where}{error.strerror}", KitError.exit_code) from error
+
+
+def _open_standard_streams() -> None:
+    """Let what the caller closed (``>&-``) lead nowhere.
+
+    Else Python has no such stream, and a file that is written could get its number, where
+    libraries print.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 def _discard(stream: TextIO) -> None:

@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import KitError, UsageError, one_line
 from asmnet_kit.base.files import temporary_folder
+from asmnet_kit.base.reading import parse_json
 
 CLUSTER = "TF_CONFIG"  # TensorFlow's variable that names the workers and says which one this is
+SHOWN = 200  # characters of it in a message
 WORD = np.dtype("<u4")  # what bytes are sent as: float64 holds each exactly, on every device
 
 
@@ -54,7 +56,7 @@ def _require_cluster() -> None:
     """
     text = os.environ.get(CLUSTER, "")
     try:
-        config = json.loads(text)
+        config = parse_json(text)
         machines = [name for kind in config["cluster"].values() for name in kind]
         kind, index = config["task"]["type"], config["task"]["index"]
         if kind not in ("chief", "worker") or not 0 <= index < len(config["cluster"][kind]):
@@ -63,7 +65,7 @@ def _require_cluster() -> None:
         raise UsageError(
             f"--strategy multiworker expects {CLUSTER} in the environment of every worker, such "
             'as {"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": '
-            f'"worker", "index": 0}}}}; got {text!r}'
+            f'"worker", "index": 0}}}}; got {text[:SHOWN]!r}'
         ) from error
     stderr().print(f"Waiting for all of {len(machines)} workers: {', '.join(machines)}")
 

@@ -79,7 +79,7 @@ def checked_result(content: bytes, *, sha256: str, where: str) -> dict[str, Any]
         raise RemoteError(f"{where}: expected a result, got {len(content)} bytes")
     try:
         result = check_result(parse_json(content), name=f"the result of {where}")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RemoteError(
             f"{where}: expected a benchmark result in JSON, got {tail(content[:TAIL_CHARACTERS])!r}"
         ) from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from asmnet_kit.base import keras_config, npz, reading
 from asmnet_kit.datasets import cofw, labels, mat_file
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE
-from asmnet_kit.face.pictures import MAX_DECODING_BYTES, MAX_SIDE
+from asmnet_kit.face.pictures import CUTOUT_BYTES, MAX_DECODING_BYTES, MAX_SIDE
 from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
 from asmnet_kit.tflite.structure import MAX_RANK, MAX_TENSORS_BYTES
 from asmnet_kit.training.foreign import h5_child, saved_model_child
@@ -40,13 +40,15 @@ XML = (
     f"{reading.MAX_XML_ELEMENTS} elements of an image"
 )
 BAD_SHARE = f"{MAX_BAD_SHARE:.0%} of the faces may be unusable"
-TEXT = "UTF-8, UTF-16 or Latin-1, with any line ends"
+TEXT = "UTF-8, UTF-16, UTF-32 or Latin-1, with any line ends"
 DATA = ("--data", "{work}", "--format")
 MODEL = ("--model", "{seeds}/models/int8.tflite")
 BOX = ("--box", "0,0,60,60")
 PICTURE = "{seeds}/pictures/a.png"
 QUICK = ("--runs", "1", "--warmup", "0", "--seconds", "0", "--max-seconds", "5")
 TRAIN = ("train", "--data", "{seeds}/synthetic", "--format", "synthetic", "--out", "{out}")
+PEOPLE = ("data", "synthesize", "--kind", "people", "--count", "1", "--size", "32", "--workers",
+          "1", "--out", "{out}")  # fmt: skip
 LABEL = ("data", "label", "--photos", "{work}", *MODEL, "--min-face", "1", "--out", "{out}",
          "--max-disagreement", "999")  # fmt: skip
 
@@ -563,6 +565,38 @@ DOORS: tuple[Door, ...] = (
         ),
         ways=(damage.trick_added,),
         share=10,
+    ),
+    Door(
+        name="own-pictures",
+        what="Your own skins, objects and backgrounds of rendered people",
+        commands="`data synthesize --skins`, `--occluders`, `--backgrounds`",
+        formats="as a photograph; a skin is square, an object has transparency",
+        limits=f"{PIXELS}; {MAX_DECODING_BYTES // CUTOUT_BYTES / 1e6:.0f} million pixels of an "
+        "object",
+        left_out="-",
+        ends="any picture that cannot be used: the same options mean the same people",
+        seeds=("own/*.png",),
+        place="input{suffix}",
+        calls=tuple(
+            (*PEOPLE, f"--{kind}", "{work}", f"--{kind}-share", "1")
+            for kind in ("skins", "occluders", "backgrounds")
+        ),
+        ways=damage.PICTURE,
+        share=5,
+    ),
+    Door(
+        name="camera",
+        what="The camera of rendered people (.toml)",
+        commands="`data synthesize --camera`",
+        formats="TOML, docs/people.md names the settings",
+        limits=f"a file of {size(reading.MAX_TOML_BYTES)}",
+        left_out="-",
+        ends="anything that is no setting, of another type, or out of range",
+        seeds=("camera.toml",),
+        place="input.toml",
+        calls=((*PEOPLE, "--camera", "{file}"),),
+        ways=damage.TEXT,
+        share=5,
     ),
     Door(
         name="options",

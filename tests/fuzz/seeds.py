@@ -73,6 +73,11 @@ def _pictures(faces: Path, folder: Path) -> None:
     (folder / "pictures").mkdir()
     for suffix in (".jpg", ".png", ".bmp", ".webp", ".tif"):
         cv2.imwrite(str(folder / "pictures" / f"a{suffix}"), picture)
+    # Square, cut out, a picture: each of the three options takes it.
+    (folder / "own").mkdir()
+    cut_out = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+    cut_out[:4] = 0
+    cv2.imwrite(str(folder / "own" / "a.png"), cut_out)
 
 
 def _labels(faces: Path, folder: Path) -> None:
@@ -165,6 +170,10 @@ def _texts(folder: Path) -> None:
         '[about]\nsummary = "tiny"\n[train]\narch = "asmnet_nano"\ninput_size = 64\n'
         'epochs = 1\nbatch_size = 4\nlearning_rate = 1e-3\nloss = "asm"\nalpha = "constant:1"\n'
         'asm_aligned = true\nsampling = "1.5"\n'
+    )
+    (folder / "camera.toml").write_text(
+        "distance_m = [0.4, 1.5]\nlens_share = 1\nnight_share = 0.3\n"
+        "noise = [[0, 0.01], [0.01, 0.04]]\njpeg_quality = [40, 70]\n"
     )
     (folder / "box.txt").write_text("0,0,60,60")
     (folder / "folder.json").write_text("[]")

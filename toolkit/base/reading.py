@@ -103,7 +103,7 @@ def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
 
 
 def open_text(path: Path, *, limit: int = MAX_BYTES, newline: str | None = None) -> TextIO:
-    """Open a text that people edit: with or without byte order mark, UTF-8, UTF-16 or Latin-1.
+    """Open a text that people edit: with or without byte order mark, UTF-8, 16, 32 or Latin-1.
 
     Args:
         newline: as for ``open``; by default every line ends in ``\\n``, whatever the file has.
@@ -117,7 +117,7 @@ def open_text(path: Path, *, limit: int = MAX_BYTES, newline: str | None = None)
         head = file.read(HEAD_BYTES)
         file.seek(0)
         encoding = _encoding(head)
-        binary = None if encoding == "utf-16" else known_binary(head)
+        binary = known_binary(head) if encoding == "utf-8-sig" else None
         if binary is not None:
             raise Unreadable(errno.EINVAL, f"expected a text file, got {binary}", str(path))
         return io.TextIOWrapper(file, encoding=encoding, errors=LATIN_1, newline=newline)
@@ -133,14 +133,23 @@ def read_text(path: Path, *, limit: int = MAX_TEXT_BYTES) -> str:
 
 
 def _encoding(head: bytes) -> str:
-    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return "utf-16" if wide else "utf-8-sig"
+    """By the byte order mark, which begins alike for two of them: the longer one first."""
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    even, odd = head[0 : len(head) & ~1 : 2], head[1::2]
+    if even and all(even) and not any(odd):  # without a mark, as programs of Windows write
+        return "utf-16-le"
+    if odd and all(odd) and not any(even):
+        return "utf-16-be"
+    return "utf-8-sig"
 
 
 def _as_latin_1(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
-    if "16" in error.encoding:  # half a character at the end, or one of a pair
+    if "8" not in error.encoding:  # half a character at the end, or one of a pair
         return "\N{REPLACEMENT CHARACTER}", error.end
     return error.object[error.start : error.end].decode("latin-1"), error.end
 
@@ -168,16 +177,19 @@ def read_json(path: Path, *, limit: int = MAX_JSON_BYTES) -> Any:
     return parse_json(text)
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, **options: Any) -> Any:
     """What JSON says.
 
+    Args:
+        options: of ``json.loads``.
+
     Raises:
-        ValueError: it is no JSON, or nested deeper than Python reads; in one line.
+        ValueError: it is no JSON, or more than Python reads; in one line.
     """
     try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+        return json.loads(text, **options)
+    except (ValueError, RecursionError) as error:
+        raise _in_words(error) from error
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -185,9 +197,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     text = read_text(path, limit=MAX_TOML_BYTES)
     try:
         content: dict[str, Any] = tomllib.loads(text)
+        _refuse_long_numbers(content)
         return content
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    except (ValueError, RecursionError) as error:
+        raise _in_words(error) from error
 
 
 def read_xml(path: Path, record: str, take: Callable[[Element], None]) -> None:
@@ -253,3 +266,21 @@ class _Records:
 
     def refuse_document_type(self, name: str, *_: object) -> None:
         raise ValueError(f"expected XML without a document type, got <!DOCTYPE {name[:40]}>")
+
+
+def _refuse_long_numbers(value: Any) -> None:
+    """Refuse what TOML's 64 bits do not hold: a number in hexadecimal may be of any length."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _refuse_long_numbers(item)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a number has more than 64 bits")
+
+
+def _in_words(error: ValueError | RecursionError) -> ValueError:
+    """What a parser stumbled over, without advice to programmers."""
+    if isinstance(error, RecursionError):
+        return ValueError("nested too deeply")
+    if "integer string conversion" in str(error):
+        return ValueError("a number has more digits than Python reads")
+    return error

@@ -22,7 +22,7 @@ from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.datasets.registry import load_dataset, of_split
 from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.picture_headers import UPRIGHT, stored_orientation
-from asmnet_kit.face.pictures import Image, decode_image
+from asmnet_kit.face.pictures import Image, decode_image, shared_room
 from asmnet_kit.face.schemes import Scheme, mirrored
 
 SCHEMA_VERSION = 1
@@ -258,11 +258,16 @@ def _pictures(faces: Iterable[Face], progress: Progress | None) -> Iterator[_Pic
     done = 0
     with ThreadPoolExecutor(THREADS) as pool:
         while batch := list(islice(waiting, IN_FLIGHT)):
-            for picture in pool.map(_look_at, batch):
+            for picture in pool.map(_look_at_in_turn, batch):
                 done += 1
                 if progress is not None:
                     progress(done, len(faces_of))
                 yield picture
+
+
+def _look_at_in_turn(faces: list[Face]) -> _Picture:
+    with shared_room():
+        return _look_at(faces)
 
 
 def _look_at(faces: list[Face]) -> _Picture:

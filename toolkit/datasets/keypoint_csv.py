@@ -41,6 +41,7 @@ from asmnet_kit.datasets.folders import (
     Reading,
     ancestors_of,
     inside,
+    is_file,
     numbered,
     require_folder,
     split_named,
@@ -161,10 +162,13 @@ def _read_rows(
         delimiter = _delimiter(file)
         cells_of_rows = csv.reader(file, delimiter=delimiter)
         while True:
+            first = cells_of_rows.line_num + 1
             try:
                 cells = next(cells_of_rows, None)
             except csv.Error as error:
-                raise DatasetError(f"{path} line {cells_of_rows.line_num}: {error}") from error
+                raise DatasetError(
+                    f"{path} line {first}: {error}; is a quotation mark not closed?"
+                ) from error
             if cells is None:
                 break
             if not any(cell.strip() for cell in cells):
@@ -183,8 +187,21 @@ def _read_rows(
                 reading.points = columns.points
                 if not headless:
                     continue
-            where = f"{path.relative_to(root).as_posix()} line {cells_of_rows.line_num}"
+            name = path.relative_to(root).as_posix()
             written = _cell(cells, columns.file)
+            if first < cells_of_rows.line_num and (
+                len(cells) != columns.width
+                or (len(written.splitlines()) > 1 and not is_file(path.parent / written))
+            ):
+                # One by one: they are lost faces, whose share counts.
+                reading.problems += [
+                    Problem(
+                        f"{name} line {line}", f"a quotation mark in line {first} is not closed"
+                    )
+                    for line in range(first, cells_of_rows.line_num + 1)
+                ]
+                continue
+            where = f"{name} line {cells_of_rows.line_num}"
             picture = inside(written) if written else None
             if picture is None:
                 reason = f"expected a path inside the folder, got {written[:SHOWN]!r}"

@@ -1,6 +1,9 @@
 """Reading pictures: every decoder's quirk is dealt with here, before and after it runs."""
 
 import struct
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,10 @@ MAX_SIDE = 2**16 - 1  # pixels; JPEG ends there, too
 # What decoding may take. A JPEG of 139 million pixels, as the best phones and cameras make them,
 # fits; the whole command then stays below 2 GB.
 MAX_DECODING_BYTES = 1_250_000_000
+
+# A cutout's bytes for each pixel, decoded and while its colours become floats: with them, too, the
+# whole command stays below 2 GB.
+CUTOUT_BYTES = 50
 
 _CONVERT = {
     "a HEIC picture": "convert it to JPEG first (heif-convert, ImageMagick, or the phone's own "
@@ -53,7 +60,11 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
     if header.format == "JPEG" and not _jpeg_ends(encoded):
         # libjpeg would fill the missing rest with grey and only print a warning.
         raise DatasetError(f"{name}: truncated JPEG (no end-of-image marker)")
+    if header.format == "PNG" and not _png_chunks_fit(encoded):
+        # libpng would take as much memory as a chunk claims, up to 2 GB.
+        raise DatasetError(f"{name}: truncated PNG (a chunk is longer than the rest of the file)")
     _check_size(header, name)
+    _room.enter(header.width * header.height * header.decoding_bytes)
     flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     if header.format == "TIFF":
         encoded = _without_orientation(encoded)
@@ -82,6 +93,50 @@ def _no_picture(encoded: bytes) -> str:
     return f"expected a picture OpenCV can read ({formats}), got {kind} of {len(encoded)} bytes" + (
         f": {cure}" if cure else ""
     )
+
+
+class _Room:
+    """The memory in which threads decode pictures: for all together what one picture may take."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+        self._changed = threading.Condition()
+        self._own = threading.local()
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        self._own.taken = 0
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= self._own.taken
+                self._changed.notify_all()
+            del self._own.taken
+
+    def enter(self, amount: int) -> None:
+        own = getattr(self._own, "taken", None)
+        if own is None:  # a single reader
+            return
+        with self._changed:
+            # Who has a picture already never waits: others may wait for it.
+            self._changed.wait_for(
+                lambda: own or not self._taken or self._taken + amount <= MAX_DECODING_BYTES
+            )
+            self._taken += amount
+            self._own.taken += amount
+
+
+_room = _Room()
+
+
+def shared_room() -> AbstractContextManager[None]:
+    """For each picture that one of several threads reads: large ones wait for one another.
+
+    Until it ends, what this thread decodes counts towards ``MAX_DECODING_BYTES`` of all threads
+    together. Drop the pixels before.
+    """
+    return _room.shared()
 
 
 def _check_size(header: PictureHeader, name: str) -> None:
@@ -160,12 +215,33 @@ def _jpeg_ends(encoded: bytes) -> bool:
     return False
 
 
+def _png_chunks_fit(encoded: bytes) -> bool:
+    """Whether every chunk of a PNG up to its last (IEND) lies in the file."""
+    position = 8
+    while position + 8 <= len(encoded):
+        end = position + 12 + int.from_bytes(encoded[position : position + 4], "big")
+        if end > len(encoded):
+            return False
+        if encoded[position + 4 : position + 8] == b"IEND":
+            break
+        position = end
+    return True
+
+
 def decode_cutout(encoded: bytes, *, name: str) -> NDArray[np.uint8]:
     """An encoded picture with transparency as uint8 [H, W, 4], RGBA.
 
     Raises:
         DatasetError: as ``decode_image``, or a picture without alpha.
     """
+    header = read_header(encoded)
+    if header is not None:
+        most = MAX_DECODING_BYTES // CUTOUT_BYTES
+        if header.width * header.height > most:
+            raise DatasetError(
+                f"{name}: its header says {header.width} x {header.height} pixels; a picture with "
+                f"transparency may have at most {most / 1e6:.0f} million: shrink it first"
+            )
     decode_image(encoded, name=name)  # refuses what is no whole picture
     pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:

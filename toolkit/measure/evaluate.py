@@ -14,7 +14,7 @@ from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.boxes import MIN_OVERLAP, Box, overlap
 from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.metrics import auc, failure_rate, mean_nme, per_face_nme, pose_errors
-from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.pictures import Image, shared_room
 from asmnet_kit.face.plausibility import SIGNALS, USED, Plausibility, Ranking
 from asmnet_kit.face.pose import ANGLES, pose_from_landmarks
 from asmnet_kit.face.predictor import Predictor, refuse_nan
@@ -443,6 +443,10 @@ class _CropReader:
         self._find_boxes = find_boxes  # None: crop around the landmarks
 
     def __call__(self, face: Face) -> _Outcome:
+        with shared_room():
+            return self._read(face)
+
+    def _read(self, face: Face) -> _Outcome:
         try:
             picture = face.read()
             box = self._box(face, picture)

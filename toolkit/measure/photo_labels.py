@@ -7,6 +7,7 @@ is better than any one of them. What all views get wrong alike stays wrong: look
 """
 
 import csv
+import hashlib
 import io
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.files import is_unused, make_folder, real_path, write_bytes, write_text
+from asmnet_kit.base.files import (
+    is_unused,
+    make_folder,
+    real_path,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from asmnet_kit.base.reading import read_json
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.ibug300w import POINTS
 from asmnet_kit.datasets.pts import write_pts
@@ -29,6 +38,7 @@ from asmnet_kit.predict.inputs import photographs_in
 
 SCHEMA_VERSION = 1  # of data label --json
 TABLE = "faces.csv"
+PLAN = "label.json"  # until the folder is complete: what is labelled with what
 WINDOW_SCALE = 2.0  # side of a written picture, of the landmark box's longer side
 JPEG_QUALITY = 95
 MIN_FACE = 40.0  # pixels: the longer side of the landmark box
@@ -169,11 +179,12 @@ def label_folder(
 ) -> tuple[list[LabelledFace], list[Problem]]:
     """Label every photograph below ``folder`` and write what is kept to ``out``, as 300-W is.
 
-    ``OUT/faces.csv`` lists every face, kept or not, with its reason.
+    ``OUT/faces.csv`` lists every face, kept or not, with its reason. It is written last; a call
+    that was interrupted before is begun again by the same one.
 
     Raises:
-        UsageError: ``out`` is not empty, or lies inside ``folder``; models of unlike landmarks, or
-            of another number than 300-W has.
+        UsageError: ``out`` is not empty, nor left by the same call, or lies inside ``folder``;
+            models of unlike landmarks, or of another number than 300-W has.
         DatasetError: no pictures.
     """
     if len({predictor.scheme.points for predictor in predictors}) != 1:
@@ -183,13 +194,15 @@ def label_folder(
             f"{predictors[0].name}: expected a model of {POINTS} landmarks, which 300-W's format "
             f"has, got one of {predictors[0].scheme.points}"
         )
-    if not is_unused(out):
+    if not is_unused(out) and not (out / PLAN).exists():
         raise UsageError(f"{out}: expected an empty or new folder; choose another --out")
     if real_path(out).is_relative_to(real_path(folder)):
         raise UsageError(f"{out}: expected --out outside of {folder}, whose pictures are read")
-    faces: list[LabelledFace] = []
     problems: list[Problem] = []
     photographs = photographs_in(folder, problems)
+    told = (max_disagreement_percent, min_face, size)
+    _begin(out, photographs, [predictor.name for predictor in predictors], told)
+    faces: list[LabelledFace] = []
     for done, path in enumerate(photographs, 1):
         try:
             image, found = label_photograph(
@@ -209,7 +222,32 @@ def label_folder(
         if on_progress:
             on_progress(done, len(photographs))
     write_text(out / TABLE, "".join(_rows(faces, folder)))
+    (out / PLAN).unlink()
     return faces, problems
+
+
+def _begin(
+    out: Path, photographs: Sequence[Path], models: Sequence[str], told: Sequence[float]
+) -> None:
+    """Note what is going to be labelled, or see that an interrupted call was of the same.
+
+    Raises:
+        UsageError: it was of something else: its faces would be among the new ones.
+    """
+    sizes = [(str(path), path.stat().st_size) for path in photographs]
+    digest = hashlib.sha256(repr(sizes).encode(errors="surrogateescape")).hexdigest()
+    plan = {"models": list(models), "options": list(told), "photographs": digest}
+    try:
+        same = not (out / PLAN).exists() or read_json(out / PLAN) == plan
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        raise UsageError(
+            f"{out}: holds what an interrupted call with other photographs, models or options "
+            "left; choose another --out"
+        )
+    make_folder(out)
+    write_json(out / PLAN, plan)
 
 
 def _stem(path: Path, face: LabelledFace) -> str:

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from asmnet_kit.base import reading
 from asmnet_kit.base.console import clean
 from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.base.files import require_exists, write_json
-from asmnet_kit.base.reading import MAX_JSON_BYTES, read_text
 
 SCHEMA_VERSION = 1
 SUFFIX = ".json"
+MAX_DEPTH = 100  # lists and objects in one another; a result has 6
 LONGEST_MS = 1e9  # eleven days, as in the schema
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 # A summary written elsewhere may have been rounded; one by another formula is further off.
@@ -177,10 +178,10 @@ def load_result(path: Path) -> Result:
         ResultError: the file cannot be read, is no JSON (NaN included) or fails the schema.
     """
     try:
-        content = clean(parse_json(read_text(path, limit=MAX_JSON_BYTES)))
+        content = clean(parse_json(reading.read_text(path, limit=reading.MAX_JSON_BYTES)))
     except OSError as error:
         raise ResultError(f"{path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ResultError(f"{path}: expected JSON, but {error}") from error
     return check_result(content, name=str(path))
 
@@ -189,10 +190,9 @@ def parse_json(text: str | bytes) -> Any:
     """Parse JSON whose numbers are all finite floats, or integers that a float can hold.
 
     Raises:
-        ValueError: it is no JSON, or holds NaN or a number beyond 1.8e308.
-        RecursionError: it is nested too deeply.
+        ValueError: it is no JSON, nested too deeply, or holds NaN or a number beyond 1.8e308.
     """
-    content = json.loads(text, parse_constant=_refuse_constant, parse_int=_bounded_int)
+    content = reading.parse_json(text, parse_constant=_refuse_constant, parse_int=_bounded_int)
     _refuse_infinite(content)
     return content
 
@@ -277,18 +277,20 @@ def _bounded_int(digits: str) -> int:
     return number
 
 
-def _refuse_infinite(value: Any) -> None:
+def _refuse_infinite(value: Any, depth: int = 0) -> None:
     """A JSON number too large for a float is read as infinity, at any depth: refuse it."""
+    if depth > MAX_DEPTH:  # whoever looks through it next would stumble over it, too
+        raise ValueError("it is nested too deeply")
     if isinstance(value, dict):
         for item in value.values():
-            _refuse_infinite(item)
+            _refuse_infinite(item, depth + 1)
     elif isinstance(value, list):
         # Thousands of samples: looked through without a step of Python for each.
         if math.inf in value or -math.inf in value:
             raise ValueError("a number in it is too large")
         if set(map(type, value)) != {float}:
             for item in value:
-                _refuse_infinite(item)
+                _refuse_infinite(item, depth + 1)
     elif isinstance(value, float) and math.isinf(value):
         raise ValueError("a number in it is too large")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from asmnet_kit.base.errors import ModelError, UsageError, one_line
 from asmnet_kit.base.limits import MAX_INPUT_SIZE
+from asmnet_kit.base.reading import parse_json
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import MEAN, SCALE
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_from, scheme_of
@@ -273,8 +274,8 @@ def metadata_of(graph: Graph, *, name: str) -> ModelMetadata:
             "it has none. Make the model with asmnet-kit quantize"
         )
     try:
-        return ModelMetadata.from_json(json.loads(encoded))
-    except (ValueError, RecursionError) as error:  # no text, no JSON, or deeper than Python reads
+        return ModelMetadata.from_json(parse_json(encoded))
+    except ValueError as error:  # no text, or no JSON
         raise ModelError(
             f"{name}: metadata {METADATA_NAME!r} is not JSON: {one_line(error)}"
         ) from error

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import KitError
 from asmnet_kit.base.files import write_bytes
+from asmnet_kit.base.reading import open_file, parse_json
 
 FORMAT = "asmnet-kit tensors"
 VERSION = 1
 SUFFIX = ".tensors"
 TYPES = ("int8", "uint8", "int16", "int32", "int64", "float16", "float32", "bool")
+MAX_FILE_BYTES = 2**40  # its values stay on the disk
 MAX_HEADER_BYTES = 65_536  # a hundred tensors stay far below
 
 Tensors = dict[str, NDArray[Any]]  # name -> [runs, *shape of the tensor]
@@ -71,8 +73,8 @@ def unpack_tensors(content: bytes | NDArray[np.uint8], *, name: str) -> Tensors:
     raw = np.frombuffer(content, np.uint8) if isinstance(content, bytes) else content
     line, newline, _ = raw[:MAX_HEADER_BYTES].tobytes().partition(b"\n")
     try:
-        count, record = _parsed(json.loads(line if newline else b""))
-    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        count, record = _parsed(parse_json(line if newline else b""))
+    except (ValueError, KeyError, TypeError) as error:
         raise TensorFileError(
             f"{name}: expected a file of tensors (a first line with the format {FORMAT!r}, "
             f"version {VERSION}), got {line[:80]!r}"
@@ -100,7 +102,8 @@ def read_tensors(path: Path) -> Tensors:
         TensorFileError: it cannot be read, or is no such file.
     """
     try:
-        content = np.memmap(path, np.uint8, mode="r")
+        with open_file(path, limit=MAX_FILE_BYTES) as file:
+            content = np.memmap(file, np.uint8, mode="r")
     except (OSError, ValueError) as error:  # ValueError: an empty file
         reason = error.strerror if isinstance(error, OSError) else "the file is empty"
         raise TensorFileError(f"{path}: expected a file of tensors, but {reason}") from error

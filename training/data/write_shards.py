@@ -313,7 +313,8 @@ def _write_shard(
                     writer.write(record.SerializeToString(deterministic=True))
                     progress(done)
         except tf.errors.OpError as error:
-            raise DatasetError(f"{path}: cannot be written: {error.message}") from error
+            reason = error.message.rpartition("; ")[2]  # before it: the temporary file's name
+            raise DatasetError(f"{path}: cannot be written: {reason}") from error
 
 
 def _left_out(faces: list[Face], kept: list[Face], size: int) -> list[Problem]:

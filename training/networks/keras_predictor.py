@@ -77,8 +77,8 @@ class KerasPredictor:
                 f"{self.name}: expected an output 'landmarks' of "
                 f"{', '.join(map(str, sorted(known)))} points, got "
                 + ", ".join(f"{output!r} of {width} values" for output, width in widths.items())
-                + ". Landmarks of your own: --scheme FILE (docs/schemes.md). asmnet-kit quantize takes "
-                "outputs of other names, and --recipe fp32 makes a .tflite for this command"
+                + ". Landmarks of your own: --scheme FILE (docs/schemes.md). asmnet-kit quantize "
+                "takes outputs of other names, and --recipe fp32 makes a .tflite for this command"
             )
         self.scheme = scheme if scheme and scheme.points == points else scheme_of(points)
 
