@@ -75,7 +75,7 @@ def freeze(folder: Path, out: Path, side: int | None) -> None:
     if SIGNATURE not in loaded.signatures:
         raise Refused(
             f"expected a signature {SIGNATURE!r}, got {sorted(loaded.signatures) or 'none'}: "
-            "tf.saved_model.save(model, folder, signatures=...) writes one"
+            "tf.saved_model.save(model, folder, signatures=...) writes one, onnx2tf with -osd"
         )
     serve = loaded.signatures[SIGNATURE]
     given = serve.structured_input_signature[1]
