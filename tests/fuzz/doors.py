@@ -649,7 +649,7 @@ DOORS: tuple[Door, ...] = (
         name="keras",
         what="A .keras model",
         commands="`predict`, `evaluate`, `quantize`, `train --init-from`",
-        formats="tf_keras' archive; code in it is never run",
+        formats="tf_keras' archive, or Keras 3's; code in it is never run",
         limits=f"a file of {size(reading.MAX_MODEL_BYTES)} that unpacks to "
         f"{size(keras_config.MAX_UNPACKED_BYTES)}",
         left_out="-",

@@ -62,7 +62,7 @@ KINDS: Mapping[ModelKind, Kind] = MappingProxyType(
             "an .onnx",
             "an ONNX model",
             "make a SavedModel of it, in a Python environment of its own: pip install onnx2tf, "
-            "onnx2tf -i {path} -o saved_model; then asmnet-kit quantize saved_model",
+            "onnx2tf -i {path} -o saved_model -osd; then asmnet-kit quantize saved_model",
             layers=False,
         ),
     }

@@ -287,7 +287,8 @@ def _refuse_unsized(graph: Graph, path: Path) -> None:
             raise ModelError(
                 f"{path}: expected an input of a fixed size, got {tensor.name!r} of shape "
                 f"{tensor.shape_text}: the file leaves it open. Convert it with the size that the "
-                "program feeds"
+                "program feeds: asmnet-kit quantize --input-shape SxS of the float model it was "
+                "made from"
             )
 
 

@@ -29,8 +29,8 @@ COMPUTES = frozenset(
 # own saving and restoring is made of. Loading runs none of the latter; a frozen graph has none.
 _PLUMBING = frozenset(
     """
-    AssignVariableOp MergeV2Checkpoints PartitionedCall ReadVariableOp RestoreV2 SaveV2
-    ShardedFilename StatefulPartitionedCall StaticRegexFullMatch StringJoin VarHandleOp
+    AssignVariableOp DisableCopyOnRead MergeV2Checkpoints PartitionedCall ReadVariableOp RestoreV2
+    SaveV2 ShardedFilename StatefulPartitionedCall StaticRegexFullMatch StringJoin VarHandleOp
     VarIsInitializedOp
     """.split()  # noqa: SIM905
 )

@@ -75,7 +75,7 @@ def freeze(folder: Path, out: Path, side: int | None) -> None:
     if SIGNATURE not in loaded.signatures:
         raise Refused(
             f"expected a signature {SIGNATURE!r}, got {sorted(loaded.signatures) or 'none'}: "
-            "tf.saved_model.save(model, folder, signatures=...) writes one"
+            "tf.saved_model.save(model, folder, signatures=...) writes one, onnx2tf with -osd"
         )
     serve = loaded.signatures[SIGNATURE]
     given = serve.structured_input_signature[1]
@@ -92,12 +92,12 @@ def freeze(folder: Path, out: Path, side: int | None) -> None:
     refused = refused_op(_operations(graph), COMPUTES)
     if refused is not None:
         raise Refused(_words(refused))
-    outputs = constants.structured_outputs
+    names = sorted(serve.structured_outputs)  # the order in which a function flattens them
     about = {
         "input": constants.inputs[0].name,
         "input_shape": shape,
         "input_type": spec.dtype.name,
-        "outputs": dict(zip(sorted(outputs), [t.name for t in constants.outputs], strict=True)),
+        "outputs": dict(zip(names, [t.name for t in constants.outputs], strict=True)),
     }
     (out / GRAPH).write_bytes(graph.SerializeToString())
     (out / ABOUT).write_text(json.dumps(about))
