@@ -41,6 +41,7 @@ os.replace = replaced
 from asmnet_kit.cli import main
 main(sys.argv[3:])
 """
+FOLDER = ("predict", "{faces}/val", "{faces}/test", "--model", "{model}", "--out", "{out}")
 QUICK = ("--runs", "1", "--warmup", "0", "--seconds", "0")
 TRAIN = (
     *("train", "--data", "{faces}", "--format", "synthetic", "--arch", "asmnet_nano"),
@@ -143,6 +144,12 @@ WORKS = {
         (("o.jsonl", 1),),
         room=0,
         earlier="o.jsonl",
+    ),
+    "drawings of a folder": Work(
+        FOLDER,
+        (("face_000016.jpg", 1), ("face_000018.jpg", 1)),
+        room=0,
+        again=(*FOLDER, "--resume"),
     ),
     "drawing": Work(
         (

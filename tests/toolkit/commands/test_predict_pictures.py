@@ -210,7 +210,8 @@ def test_every_format_that_opencv_reads_is_found_in_a_folder_and_is_upright(
     for line in found:
         assert (line["image"]["width"], line["image"]["height"]) == (180, 160), line
         (face,) = line["faces"]
-        assert face["box"] == pytest.approx(whole["faces"][0]["box"], abs=6), line["image"]
+        # Lossy formats move the box a little; turned otherwise, its middle would be 20 pixels off.
+        assert face["box"] == pytest.approx(whole["faces"][0]["box"], abs=10), line["image"]
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 7])
