@@ -310,7 +310,7 @@ def _fresh_scale(layer: tf_keras.layers.Layer) -> NDArray[np.float64]:
     fresh = np.sqrt(2.0)  # of fan_in weights with variance 2 / fan_in
     scale = np.divide(fresh, length, out=np.ones(channels), where=length > 0)
     layer.set_weights([(rows * scale).reshape(kernel.shape), *rest])
-    return scale
+    return np.asarray(scale, np.float64)
 
 
 def _read_folded(path: Path) -> dict[str, NDArray[Any]]:
