@@ -1,7 +1,6 @@
 """A scheme of nine points of one's own, by the commands a user types: data to model to answers."""
 
 import csv
-import importlib.util
 import json
 import re
 import subprocess
@@ -38,8 +37,10 @@ mouth = { points = ["mouth_l", "lip", "mouth_r", "chin"], draw = "ring" }
 """
 # Fractions of the head's side from its middle, x right, y down.
 SHAPE = np.array(
-    [(-0.4, -0.5), (0.4, -0.5), (-0.2, -0.1), (0.2, -0.1), (0, 0.15)]
-    + [(-0.2, 0.3), (0.2, 0.3), (0, 0.32), (0, 0.5)]
+    [
+        *[(-0.4, -0.5), (0.4, -0.5), (-0.2, -0.1), (0.2, -0.1), (0, 0.15)],  # ears, eyes, nose
+        *[(-0.2, 0.3), (0.2, 0.3), (0, 0.32), (0, 0.5)],  # mouth, lip, chin
+    ]
 )
 SIZE = 96
 
