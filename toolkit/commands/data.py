@@ -16,6 +16,7 @@ from asmnet_kit.commands.options import (
     data_options,
     json_option,
     out_option,
+    scheme_option,
     seed_option,
     told_default_model,
 )
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from asmnet_kit.datasets.base import Problem
     from asmnet_kit.datasets.inspection import Inspection
+    from asmnet_kit.face.schemes import Scheme
     from asmnet_kit.measure.label_offsets import Offset
 
 split_option = click.option("--split", help="Only this split (train, val, test ...).")
@@ -34,6 +36,8 @@ points_option = click.option(
     type=click.Choice(("68", "98")),
     help="Landmarks to read where the format has both (synthetic).  [default: 68]",
 )
+
+landmarks_option = scheme_option("Landmarks to give, to which the data's are mapped.")
 
 MAX_DISAGREEMENT = 2.0  # percent of the eye distance
 DUPLICATES = {"same": " = ", "pixels": " looks like ", "mirrored": " mirrors "}
@@ -52,6 +56,7 @@ def data() -> None:
 @data_options()
 @split_option
 @points_option
+@landmarks_option
 @click.option(
     "--sheet",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -70,6 +75,7 @@ def inspect(
     data_format: str,
     split: str | None,
     points: str | None,
+    scheme: "Scheme | None",
     sheet: Path | None,
     max_bad_share: float,
     as_json: bool,
@@ -88,7 +94,8 @@ def inspect(
             data,
             data_format,
             split=split,
-            points=int(points) if points else None,
+            points=_points(points, scheme),
+            scheme=scheme,
             sheet=sheet,
             progress=on_progress,
         )
@@ -390,6 +397,7 @@ data.add_command(convert)
 @out_option("Folder of the shards; an interrupted call is continued.")
 @split_option
 @points_option
+@landmarks_option
 @click.option(
     "--size",
     type=click.IntRange(min=64),
@@ -398,7 +406,13 @@ data.add_command(convert)
     help="Largest side of a face's surroundings (twice the landmark box), pixels.",
 )
 def prepare(
-    data: Path, data_format: str, out: Path, split: str | None, points: str | None, size: int
+    data: Path,
+    data_format: str,
+    out: Path,
+    split: str | None,
+    points: str | None,
+    scheme: "Scheme | None",
+    size: int,
 ) -> None:
     """Write TFRecord shards for fast training (--format records).
 
@@ -406,9 +420,11 @@ def prepare(
     """
     from asmnet_kit.base import console
     from asmnet_kit.base.openers import open_stage
-    from asmnet_kit.datasets.registry import load_dataset
+    from asmnet_kit.datasets.registry import in_scheme, load_dataset
 
-    dataset = load_dataset(data, data_format, split=split, points=int(points) if points else None)
+    count = _points(points, scheme)
+    dataset = load_dataset(data, data_format, split=split, points=count, scheme=scheme)
+    dataset = dataset if scheme is None else in_scheme(dataset, scheme)
     write_shards = open_stage("shard writer")
     with console.counting("Faces") as on_progress:
         prepared = write_shards(dataset, out, size=size, progress=on_progress)
@@ -512,6 +528,17 @@ def skin_template(out: Path, skin: str | None) -> None:
     )
 
 
+def _points(points: str | None, scheme: "Scheme | None") -> int | None:
+    """``--points`` as a number.
+
+    Raises:
+        UsageError: ``--scheme`` says the same.
+    """
+    if points and scheme is not None:
+        raise UsageError("--points and --scheme both say which landmarks: give one of them")
+    return int(points) if points else None
+
+
 def _print_inspection(report: "Inspection") -> None:
     """The report as tables and lists on stdout."""
     from rich.text import Text
@@ -526,7 +553,8 @@ def _print_inspection(report: "Inspection") -> None:
         table.add_row("" if subset else split or "all", Text(subset), str(count))
     out.print(table)
     lines = [
-        f"landmarks per face: {report.dataset.scheme.points}",
+        f"landmarks per face: {report.dataset.scheme.points}"
+        + ("" if report.dataset.scheme.built_in else f" ({report.dataset.scheme.name})"),
         f"faces: {report.faces} ({report.incomplete} with unlabelled points, "
         f"{report.with_pose} with a head pose)",
         f"pictures: {report.pictures}",

@@ -81,7 +81,7 @@ class PluginChoice(click.Choice):  # type: ignore[type-arg, unused-ignore]  # no
         return name
 
 
-class SchemeParam(click.ParamType):
+class SchemeParam(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # not in click 8.1
     """A built-in landmark scheme by its name, or that of a TOML file by its path."""
 
     name = "scheme"

@@ -19,6 +19,7 @@ from asmnet_kit.commands.options import (
     is_given,
     json_option,
     plausibility_for,
+    scheme_option,
     told_default_model,
 )
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from asmnet_kit.face.plausibility import Plausibility
     from asmnet_kit.face.predictor import Predictor
+    from asmnet_kit.face.schemes import Scheme
     from asmnet_kit.predict.picture import FacePrediction
 
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -74,6 +76,10 @@ def _parse_boxes(
     type=ModelPath(MODEL),
     help="A model of the kit by its name (asmnet-kit models), a .tflite, a .keras or a run "
     "folder.  [default: the kit's default model]",
+)
+@scheme_option(
+    "Landmarks to give, to which the model's are mapped; of a .keras with landmarks of your own, "
+    "what they are."
 )
 @click.option(
     "--box",
@@ -134,6 +140,7 @@ def _parse_boxes(
 def predict(
     sources: tuple[Path, ...],
     model: Path | None,
+    scheme: "Scheme | None",
     boxes: tuple[BoxOption, ...],
     min_score: float | None,
     shape_model_path: Path | None,
@@ -186,8 +193,11 @@ def predict(
     from asmnet_kit.predict.detector import MIN_SCORE
     from asmnet_kit.predict.open_predictor import open_predictor
 
-    predictor = open_predictor(model)
+    predictor = open_predictor(model, scheme=scheme)
     plausibility = plausibility_for(predictor, model, shape_model_path)
+    if scheme is not None and scheme != predictor.scheme:
+        predictor = _mapped(predictor, scheme, is_film=is_film)
+        plausibility = None  # it judges the model's own landmarks
     score = MIN_SCORE if min_score is None else min_score
     if is_film:
         from asmnet_kit.commands.predict_film import predict_film
@@ -217,6 +227,22 @@ def predict(
         )
     else:
         _predict_picture(source, predictor, boxes, score, plausibility, out, as_json)
+
+
+def _mapped(predictor: "Predictor", scheme: "Scheme", *, is_film: bool) -> "Predictor":
+    """The predictor with another scheme's landmarks.
+
+    Raises:
+        UsageError: there is no map, or faces cannot be followed by these landmarks.
+    """
+    from asmnet_kit.face.predictor import InScheme
+
+    if is_film and not scheme.outlines_face:
+        raise UsageError(
+            f"--scheme {scheme.name}: in a video faces are followed by landmarks that outline "
+            "them, such as 68: leave it out, and take those that you need"
+        )
+    return InScheme(predictor, scheme)
 
 
 def _is_camera(source: Path) -> bool:

@@ -383,6 +383,11 @@ def require_same_scheme(predictor: Predictor, dataset: Dataset) -> None:
     own, other = predictor.scheme, dataset.scheme
     if own == other:
         return
+    if own.name == other.name:
+        raise ModelError(
+            f"{predictor.name} and {dataset.name} both have landmarks called {own.name}, which "
+            "differ: use one file for both (docs/schemes.md)"
+        )
     common = [name for name in (own.name, *own.maps) if name in (other.name, *other.maps)]
     advice = f", or compare both as {' or '.join(common)} (--scheme)" if common else ""
     raise ModelError(

@@ -455,7 +455,7 @@ def _nme_percent(
 
 
 def _size_of(truth: tf.Tensor, labelled: tf.Tensor, scheme: Scheme) -> tuple[tf.Tensor, tf.Tensor]:
-    """``Scheme.size_of`` of each face, float32 [B], and whether its points have labels, bool [B]."""
+    """``Scheme.size_of`` of faces, float32 [B], and whether its points have labels, bool [B]."""
     if not isinstance(scheme.normaliser, str):
         left, right = scheme.normaliser
         size = tf.norm(truth[:, left] - truth[:, right], axis=-1)

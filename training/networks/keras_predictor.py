@@ -16,7 +16,7 @@ from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
 from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
 from asmnet_kit.training.fit.loop import named_outputs
-from asmnet_kit.training.manifest import read_manifest
+from asmnet_kit.training.manifest import read_manifest, scheme_of_run
 
 
 class KerasPredictor:

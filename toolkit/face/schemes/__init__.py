@@ -44,7 +44,8 @@ class Scheme:
         mirror: int64 [points]; landmark i of a mirrored face is landmark ``mirror[i]`` of the face.
         normaliser: the two points whose distance normalises errors (NME), or ``BOX``: the square
             root of the area of the box around the labelled points.
-        parts: name -> indices, in drawing order; every point is in one of them.
+        parts: name -> indices, in drawing order; every point is in one of them. They are in the
+            order of their first points.
         closed: the parts whose line is a ring.
         dots: the parts that are drawn without a line.
         positions: float64 [points, 3], millimetres, in the frame of ``face.pose``: x right, y down,
@@ -398,7 +399,8 @@ class _Content:
                 raise self.error(f"expected every point in a part, got {rest[0]} in none")
             parts[OTHER], drawn[OTHER] = rest, "dots"
         return (
-            parts,
+            # In the order of their points: a model's metadata has its keys sorted.
+            dict(sorted(parts.items(), key=lambda item: min(item[1]))),
             frozenset(part for part, how in drawn.items() if how == "ring"),
             frozenset(part for part, how in drawn.items() if how == "dots"),
         )
