@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 HEAD_BYTES = 512  # that ``kind_of`` looks at
 
+PLAYLIST = "a playlist of films"
+
 # (offset, bytes there) -> what it is. The first match counts.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "a JPEG picture"),
@@ -49,6 +51,8 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media film"),
     (0, b"ID3", "an MP3 sound"),
     (0, b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with git lfs pull"),
+    (0, b"ffconcat ", PLAYLIST),
+    (0, b"#EXTM3U", PLAYLIST),
     (0, b"{\\rtf", "an RTF document"),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document"),
     (0, b"\x80\x02", "a Python pickle"),
@@ -90,7 +94,12 @@ def kind_of(head: bytes) -> str:
         return "an HTML page"
     if start.startswith((b"<?xml", b"<svg")):
         return "XML text"
-    return "text" if not _CONTROLS & set(head) else f"a file that begins with {head[:8]!r}"
+    return "text" if is_text(head) else f"a file that begins with {head[:8]!r}"
+
+
+def is_text(head: bytes) -> bool:
+    """Whether a file with these first bytes is text of any kind, HTML and XML included."""
+    return known_binary(head) is None and not _CONTROLS & set(head)
 
 
 def known_binary(head: bytes) -> str | None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import replacing
+from asmnet_kit.base.kinds import HEAD_BYTES, PLAYLIST, is_text, kind_of
 from asmnet_kit.base.own_process import script_command
 from asmnet_kit.base.reading import open_file
 from asmnet_kit.base.silent_stderr import silent_stderr
@@ -68,9 +69,13 @@ class Film:
         self.every = every
         self.is_camera = isinstance(source, int)
         self.name = f"camera {source}" if self.is_camera else str(source)
+        self._kind = ""
         if isinstance(source, Path):
-            with open_file(source, limit=sys.maxsize):
-                pass  # the system's own words where it is missing, a folder or not ours to read
+            with open_file(source, limit=sys.maxsize) as file:
+                head = file.read(HEAD_BYTES)
+            self._kind = kind_of(head)
+            if not head or is_text(head) or self._kind == PLAYLIST:  # FFmpeg would follow it
+                raise DatasetError(self._unreadable("cannot be opened"))
         argument = f"{CAMERA}{source}" if self.is_camera else str(Path(str(source)).absolute())
         # What FFmpeg says in its own way is raised below; a crash of it ends that process alone.
         self._decoder = subprocess.Popen(
@@ -101,7 +106,8 @@ class Film:
 
     def _unreadable(self, what: str) -> str:
         kind = "camera" if self.is_camera else "film"
-        return f"{self.name}: expected a {kind} that OpenCV can read, but it {what}"
+        words = f"{self.name}: expected a {kind} that OpenCV can read, but it {what}"
+        return f"{words}: it is {self._kind}" if self._kind else words
 
     def __enter__(self) -> "Film":
         return self

@@ -1,6 +1,7 @@
 """``asmnet-kit predict VIDEO``: films in, films and lines of JSON out, whole or not at all."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -222,17 +223,20 @@ def test_what_is_no_film_exits_with_1_and_leaves_nothing(tmp_path, clip) -> None
     bad = {
         "text.mp4": b"no film",
         "empty.mp4": b"",
+        "list.mkv": b"ffconcat version 1.0\nfile clip.mp4\n#\0",  # FFmpeg would open that one
         "cut.mp4": content[: len(content) // 2],  # an mp4's index is at its end
     }
     for name, data in bad.items():
         (tmp_path / name).write_bytes(data)
+    shutil.copy(clip, tmp_path / "clip.mp4")
     write(tmp_path / "none.avi", [])
     (tmp_path / "folder.mp4").mkdir()
     out = tmp_path / "out.mp4"
     for name, message in (
-        ("text.mp4", "cannot be opened"),
-        ("empty.mp4", "cannot be opened"),
-        ("cut.mp4", "cannot be opened"),
+        ("text.mp4", "cannot be opened: it is text"),
+        ("empty.mp4", "cannot be opened: it is an empty file"),
+        ("list.mkv", "cannot be opened: it is a playlist of films"),
+        ("cut.mp4", "cannot be opened: it is an MP4 film"),
         ("none.avi", "gives no frame"),
         ("folder.mp4", "directory"),
     ):
