@@ -134,9 +134,7 @@ def _fit(
         if LOSSES[run_config.loss].asm
         else 0.0
     )
-    predictor = KerasPredictor(
-        emulated, crop_scale=run_config.crop_scale, scheme=data.scheme
-    )
+    predictor = KerasPredictor(emulated, crop_scale=run_config.crop_scale, scheme=data.scheme)
 
     def validate(averaged: tf_keras.Model) -> Row:
         fit_kernel_ranges(averaged)
