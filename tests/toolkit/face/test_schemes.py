@@ -161,7 +161,7 @@ def test_tables_cannot_be_changed_by_accident(scheme):
 def test_a_scheme_is_found_by_its_number_of_points():
     assert (scheme_of(68), scheme_of(98)) == (SCHEME_68, SCHEME_98)
     assert SCHEME_98.name == "98"
-    with pytest.raises(UsageError, match=r"98 or 106 landmarks, got 9: .*--scheme FILE"):
+    with pytest.raises(UsageError, match="98 or 106 landmarks, got 9"):
         scheme_of(9)
 
 
