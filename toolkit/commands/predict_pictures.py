@@ -19,7 +19,12 @@ from asmnet_kit.face.pose import ANGLES
 from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.predict.inputs import Inputs, gather, paths_of_list
 from asmnet_kit.predict.outputs import Drawings, Labels, Lines, Output, labels_into
-from asmnet_kit.predict.picture import FacePrediction, PredictedPicture, predict_file
+from asmnet_kit.predict.picture import (
+    FacePrediction,
+    PredictedPicture,
+    about_model,
+    predict_file,
+)
 from asmnet_kit.predict.unfinished import finished_lines, growing
 
 LINES, LABELS = ".jsonl", ".csv"
@@ -108,7 +113,7 @@ def predict_pictures(
     tally = _Tally()
     for problem in inputs.problems:
         tally.left_out.add(problem.name, DatasetError(problem.reason))
-    done = _done(out, inputs, predictor) if out is not None and resume else []
+    done = _done(out, inputs, predictor, plausibility) if out is not None and resume else []
     with ExitStack() as stack:
         outputs: list[Output] = []
         if as_lines:
@@ -165,10 +170,13 @@ def _predict_one(
     tally.add(picture)
 
 
-def _done(out: Path, inputs: Inputs, predictor: Predictor) -> list[Path]:
+def _done(
+    out: Path, inputs: Inputs, predictor: Predictor, plausibility: Plausibility | None
+) -> list[Path]:
     """The pictures whose results are there."""
     if out.suffix.lower() == LINES:
-        return inputs.paths[: finished_lines(out, inputs.paths, predictor.name)]
+        about = about_model(predictor, plausibility)
+        return inputs.paths[: finished_lines(out, inputs.paths, about)]
     drawings = Drawings(out, inputs.root, predictor.scheme)
     return [path for path in inputs.paths if drawings.place_of(path).exists()]
 

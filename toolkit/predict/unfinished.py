@@ -3,10 +3,10 @@
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from asmnet_kit.base.errors import Interrupted, KitError, UsageError
 from asmnet_kit.base.files import make_folder
@@ -20,8 +20,11 @@ def unfinished(path: Path) -> Path:
     return path.with_name(path.name + UNFINISHED)
 
 
-def finished_lines(path: Path, pictures: Sequence[Path], model: str) -> int:
+def finished_lines(path: Path, pictures: Sequence[Path], about: Mapping[str, Any]) -> int:
     """How many of ``pictures`` have a whole line of JSON in the unfinished file of ``path``.
+
+    Args:
+        about: what each line says of the model (``picture.about_model``).
 
     Raises:
         UsageError: its lines are of other pictures or of another model.
@@ -35,7 +38,7 @@ def finished_lines(path: Path, pictures: Sequence[Path], model: str) -> int:
         for line in iter(file.readline, b""):
             if not line.endswith(b"\n"):
                 break  # cut off
-            if count == len(pictures) or not _is_of(line, pictures[count], model):
+            if count == len(pictures) or not _is_of(line, pictures[count], about):
                 raise UsageError(
                     f"{begun}: line {count + 1} is of another picture or model than this call's: "
                     "repeat the call that began it, or begin anew without --resume"
@@ -44,10 +47,11 @@ def finished_lines(path: Path, pictures: Sequence[Path], model: str) -> int:
     return count
 
 
-def _is_of(line: bytes, picture: Path, model: str) -> bool:
+def _is_of(line: bytes, picture: Path, about: Mapping[str, Any]) -> bool:
     try:
         record = parse_json(line)
-        return bool(record["image"]["path"] == str(picture) and record["model"] == model)
+        is_same = {key: record[key] for key in about} == about
+        return is_same and bool(record["image"]["path"] == str(picture))
     except (ValueError, KeyError, TypeError):
         return False
 
