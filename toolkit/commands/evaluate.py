@@ -11,6 +11,7 @@ from asmnet_kit.commands.options import (
     MODEL,
     InputPath,
     ModelPath,
+    adapter_option,
     data_options,
     json_option,
     measured_split_option,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", type=ModelPath(MODEL))
+@adapter_option
 @data_options()
 @measured_split_option
 @click.option("--subset", help="Only this subset, for example 'common' of 300-W.")
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
 @json_option
 def evaluate(
     model: Path,
+    adapter: str | None,
     data: Path,
     data_format: str,
     split: str | None,
@@ -109,12 +112,14 @@ def evaluate(
         check_plot(ced_path)  # rather now than after minutes of measuring
     if sparsification_path is not None:
         check_plot(sparsification_path)
-    predictor = open_predictor(model, threads=threads or 1)
+    predictor = open_predictor(model, threads=threads or 1, adapter=adapter)
     plausibility = plausibility_for(predictor, model, shape_model_path)
     dataset, split = load_to_measure(
         data, data_format, split=split, subset=subset, model_points=predictor.scheme.points
     )
     if calibrated_path is not None:
+        if adapter is not None and calibrated_path.suffix == ".tflite":
+            raise UsageError("--calibrate into a .tflite is for models of the kit: drop --adapter")
         _check_calibration(calibrated_path, model, plausibility, split, data)
     with counting("evaluate") as on_progress:
         result = measure(

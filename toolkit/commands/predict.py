@@ -15,6 +15,7 @@ from asmnet_kit.commands.options import (
     MODEL,
     InputPath,
     ModelPath,
+    adapter_option,
     is_given,
     json_option,
     plausibility_for,
@@ -67,6 +68,7 @@ def _parse_boxes(
     help="A model of the kit by its name (asmnet-kit models), a .tflite, a .keras or a run "
     "folder.  [default: the kit's default model]",
 )
+@adapter_option
 @click.option(
     "--box",
     "boxes",
@@ -111,6 +113,7 @@ def _parse_boxes(
 def predict(
     source: Path,
     model: Path | None,
+    adapter: str | None,
     boxes: tuple[BoxOption, ...],
     min_score: float | None,
     shape_model_path: Path | None,
@@ -149,11 +152,13 @@ def predict(
     if out is not None:
         _check_output(out, source, FILM_OUTPUTS if is_film else PICTURES)
     if model is None:
+        if adapter is not None:
+            raise UsageError("--adapter says how to use --model, which is not given")
         model = told_default_model()
     from asmnet_kit.predict.detector import MIN_SCORE
     from asmnet_kit.predict.open_predictor import open_predictor
 
-    predictor = open_predictor(model)
+    predictor = open_predictor(model, adapter=adapter)
     plausibility = plausibility_for(predictor, model, shape_model_path)
     score = MIN_SCORE if min_score is None else min_score
     if is_film:
