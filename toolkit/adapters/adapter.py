@@ -18,7 +18,7 @@ from asmnet_kit.adapters.linear_map import LinearMap
 from asmnet_kit.base.errors import ModelError, UsageError, one_line
 from asmnet_kit.base.limits import MAX_INPUT_SIZE
 from asmnet_kit.base.reading import read_toml
-from asmnet_kit.face.schemes import SCHEMES, Scheme
+from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_named
 from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
 
 FOLDER = Path(__file__).parent
@@ -107,8 +107,9 @@ class Adapter:
         return np.asarray(points[:, self.choice].mean(axis=2), np.float32)
 
     def to_json(self) -> dict[str, Any]:
-        """Name and content, for results."""
-        return {"name": self.name, **self.content}
+        """Name and content, for results; of a scheme that is not built in, all of it."""
+        scheme = self.scheme.name if self.scheme.built_in else self.scheme.to_json()
+        return {"name": self.name, **self.content, "scheme": scheme}
 
 
 def built_in() -> list[str]:
@@ -196,10 +197,7 @@ def _adapter(path: Path, content: dict[str, Any]) -> Adapter:
 
 def _scheme(top: "_Table") -> Scheme:
     name = top.text("scheme")
-    by_name = {scheme.name: scheme for scheme in SCHEMES.values()}
-    if name not in by_name:
-        raise top.wrong("scheme", f"one of {', '.join(map(repr, by_name))}", name)
-    return by_name[name]
+    return scheme_named(name if name in BUILT_IN else top.path.parent / name)
 
 
 def _linear(landmarks: "_Table", path: Path, points: int, scheme: Scheme) -> LinearMap | None:

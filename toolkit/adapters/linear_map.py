@@ -86,20 +86,29 @@ class LinearMap:
         *,
         anchors: tuple[int, int],
         ridge: float,
+        choice: NDArray[np.int64] | None = None,
     ) -> "LinearMap":
         """The ridge regression of faces.
 
         Args:
             points, landmarks: of each face, [M, 2] and [N, 2] in one unit, all finite.
-            ridge: what the squared weights cost; the unit is the anchors' distance.
+            ridge: what squared weights cost; the unit is the anchors' distance.
+            choice: int64 [N, 2], for each landmark the two points whose middle it nearly is. Then
+                it is the change of the weights from these that costs, so that a high ridge leaves
+                a shift of each landmark.
         """
         frames = [PointFrame(*face[list(anchors)]) for face in points]
         x = np.stack([f.inside(face).ravel() for f, face in zip(frames, points, strict=True)])
         y = np.stack([f.inside(face).ravel() for f, face in zip(frames, landmarks, strict=True)])
         mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
         x, y = x - mean_x, y - mean_y
-        weights = np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ y)
-        return cls(anchors, mean_x, mean_y, weights)
+        start = np.zeros((x.shape[1], y.shape[1]))
+        for landmark, pair in enumerate([] if choice is None else choice):
+            for point in pair:
+                for axis in (0, 1):
+                    start[2 * point + axis, 2 * landmark + axis] += 0.5
+        change = np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ (y - x @ start))
+        return cls(anchors, mean_x, mean_y, start + change)
 
     def save(self, path: Path) -> None:
         """Write the map, as float32."""

@@ -114,10 +114,14 @@ class AdaptedPredictor:
 
     def predict(self, crops: Image) -> Prediction:
         """Landmarks of windows, uint8 [B, input_size, input_size, 3], RGB."""
+        return Prediction(landmarks=self.adapter.landmarks(self.placed(crops)), pose=None)
+
+    def placed(self, crops: Image) -> Points:
+        """The model's own points [B, points, 2] in windows, fractions of the window's side."""
         views = self.views(crops)
-        found = self.landmarks(self.runner(self.inputs(crops, views))[self.output_name])
+        found = self.points(self.runner(self.inputs(crops, views))[self.output_name])
         placed = [view.outside(points) for view, points in zip(views, found, strict=True)]
-        return Prediction(landmarks=np.stack(placed), pose=None)
+        return np.stack(placed)
 
     def views(self, crops: Image) -> list[View]:
         """Where the model looks last in each window, after all its looks before."""
