@@ -26,6 +26,7 @@ class SourceCall:
     split: str | None
     input_mean: float | None
     input_scale: float | None
+    adapter: str | None
     out: Path
     seed: int
     as_json: bool
@@ -59,6 +60,10 @@ class SourceCall:
                     f"{option_of(name)} is for a .keras file of your own; a run has the kit's "
                     "input: leave it out"
                 )
+            if getattr(self, name) is not None and self.adapter is not None:
+                raise UsageError(f"{option_of(name)} stands in the --adapter, too: drop one")
+        if self.adapter is not None and self.data_format is None:
+            raise UsageError("--adapter is of landmarks: give --format, how --data is laid out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +125,7 @@ class QuantizeCall(SourceCall):
             seed=self.seed,
             input_mean=self.input_mean,
             input_scale=self.input_scale,
+            adapter=self.adapter,
             **self.recipe_options(),
         )
 

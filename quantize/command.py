@@ -10,6 +10,7 @@ from asmnet_kit.base.errors import require
 from asmnet_kit.base.files import require_writable
 from asmnet_kit.commands.options import (
     InputPath,
+    adapter_option,
     data_options,
     json_option,
     out_option,
@@ -37,6 +38,7 @@ RECIPE_TABLE = "\b\nRecipes:\n" + "\n".join(
 def source_options(command: Command) -> Command:
     """What RUN may need to be understood: its split, and the input of a user's own model."""
     for option in (
+        adapter_option,
         click.option(
             "--input-scale",
             type=click.FloatRange(min=0, min_open=True),
@@ -274,6 +276,7 @@ def sensitivity(faces: int, **told: Any) -> None:
         seed=call.seed,
         input_mean=call.input_mean,
         input_scale=call.input_scale,
+        adapter=call.adapter,
     )
     with counting("sensitivity") as on_progress:
         result = measure(

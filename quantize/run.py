@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from asmnet_kit import __version__
+from asmnet_kit.adapters.adapter import read_adapter
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import GateError
 from asmnet_kit.base.files import temporary_folder, write_bytes
@@ -55,6 +56,7 @@ class QuantizeConfig:
         keep_float: layers that are not rounded.
         input_mean, input_scale: of a .keras file that takes (v - mean) / scale; the kit's 128 and
             128 by default.
+        adapter: of a .keras file in other terms than the kit's.
         seed: of calibration and fine-tuning.
     """
 
@@ -66,6 +68,7 @@ class QuantizeConfig:
     keep_float: tuple[str, ...] = ()
     input_mean: float | None = None
     input_scale: float | None = None
+    adapter: str | None = None
     seed: int = 0
 
     def to_json(self, recipe: Recipe) -> dict[str, Any]:
@@ -81,6 +84,8 @@ class QuantizeConfig:
         for name in ("input_mean", "input_scale"):
             if getattr(self, name) is not None:
                 content[name] = getattr(self, name)
+        if self.adapter is not None:
+            content["adapter"] = read_adapter(self.adapter).to_json()
         return content
 
     @property
@@ -190,7 +195,9 @@ def quantize(
     """
     recipe = config.chosen_recipe()
     recipe.refuse_unused({"resume": resume or None, "keep_emulated": keep_emulated or None})
-    source = open_float_model(run, mean=config.input_mean, scale=config.input_scale)
+    source = open_float_model(
+        run, mean=config.input_mean, scale=config.input_scale, adapter=config.adapter
+    )
     sources = source.sources(data, taught=recipe.tune is not None)
     _seed_everything(config.seed)
     metadata = _about(recipe, config, source, sources)
@@ -315,7 +322,9 @@ def sensitivity(
     Raises:
         As ``quantize``.
     """
-    source = open_float_model(run, mean=config.input_mean, scale=config.input_scale)
+    source = open_float_model(
+        run, mean=config.input_mean, scale=config.input_scale, adapter=config.adapter
+    )
     sources = source.sources(data)
     _seed_everything(config.seed)
     ready = int8_ready(source.model, _calibration_crops(source, sources, config))

@@ -8,6 +8,7 @@ from typing import Any
 
 import tf_keras
 
+from asmnet_kit.adapters.adapter import Adapter, read_adapter
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.files import real_home, real_path
@@ -20,6 +21,7 @@ from asmnet_kit.face.shape_model.file import load_shape_model
 from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.face.uncertainty import UNCERTAINTY, VISIBILITY
 from asmnet_kit.quantize.private_doors import is_functional
+from asmnet_kit.quantize.source.adapted import in_kit_terms
 from asmnet_kit.quantize.source.flatten import flattened, with_input_range
 from asmnet_kit.quantize.source.fold import output_names_of, with_outputs
 from asmnet_kit.training.config import TrainConfig
@@ -182,21 +184,27 @@ class FloatModel:
         )
 
 
-def open_float_model(path: Path, *, mean: float | None, scale: float | None) -> FloatModel:
+def open_float_model(
+    path: Path, *, mean: float | None, scale: float | None, adapter: str | None = None
+) -> FloatModel:
     """Load a run folder or a .keras file.
 
     Args:
         mean, scale: of a .keras file that takes (v - mean) / scale of a value v in 0..255; the
             kit's own 128 and 128 by default.
+        adapter: instead of these, of a .keras file in other terms than the kit's.
 
     Raises:
+        UsageError: no usable adapter, or one for a run.
         ModelError: neither, or a model that cannot be used; the message says what would be needed.
     """
     kind = model_kind(path)
     if kind == "tflite":
         raise ModelError(f"{path}: expected a float model, {FLOAT}, got a .tflite")
     if kind == "keras":
-        return _own_model(path, mean=mean, scale=scale)
+        return _own_model(path, mean=mean, scale=scale, adapter=adapter)
+    if adapter is not None:
+        raise UsageError(f"--adapter is for a model of your own; {path} is in the kit's terms")
     manifest = read_manifest(path)
     config = TrainConfig.load(path / CONFIG)
     shape_path = path / SHAPE_MODEL
@@ -213,11 +221,13 @@ def open_float_model(path: Path, *, mean: float | None, scale: float | None) -> 
     )
 
 
-def load_own_model(path: Path, *, mean: float | None, scale: float | None) -> tf_keras.Model:
+def load_own_model(
+    path: Path, *, mean: float | None, scale: float | None, adapter: Adapter | None = None
+) -> tf_keras.Model:
     """A .keras file as a flat model that takes the kit's input, its outputs by name.
 
     Args:
-        mean, scale: as for ``open_float_model``.
+        mean, scale, adapter: as for ``open_float_model``.
 
     Raises:
         ModelError: it cannot be read, or not be flattened; the message says what would be needed.
@@ -229,14 +239,23 @@ def load_own_model(path: Path, *, mean: float | None, scale: float | None) -> tf
             f"{type(model).__name__}: rebuild it from tf_keras.Input"
         )
     names = output_names_of(model)
-    return with_input_range(with_outputs(flattened(model), names), mean=mean, scale=scale)
+    flat = with_outputs(flattened(model), names)
+    if adapter is not None:
+        return in_kit_terms(flat, adapter)
+    return with_input_range(flat, mean=mean, scale=scale)
 
 
-def _own_model(path: Path, *, mean: float | None, scale: float | None) -> FloatModel:
-    model = _named(load_own_model(path, mean=mean, scale=scale), path)
+def _own_model(
+    path: Path, *, mean: float | None, scale: float | None, adapter: str | None
+) -> FloatModel:
+    adapted = None if adapter is None else read_adapter(adapter)
+    model = _named(load_own_model(path, mean=mean, scale=scale, adapter=adapted), path)
+    predictor = KerasPredictor(model, name=path.stem)
+    if adapted is not None:
+        predictor.crop_scale = adapted.crop_scale
     return FloatModel(
         path=path,
-        predictor=KerasPredictor(model, name=path.stem),
+        predictor=predictor,
         architecture=path.stem,
         # A model without a run has no shape model: the loss is one that needs none.
         config=TrainConfig(data="", format="", loss="smooth_l1"),

@@ -16,6 +16,7 @@ from asmnet_kit.base.files import replacing
 from asmnet_kit.base.npz import read_npz
 
 Array = NDArray[np.float64]
+Faces = Sequence[NDArray[np.floating]] | NDArray[np.floating]  # the points of each
 
 EXPECTED = "a linear map of an adapter (.npz)"
 SHAPES = {"anchors": 1, "mean_points": 1, "mean_landmarks": 1, "weights": 2}  # name -> dimensions
@@ -81,8 +82,8 @@ class LinearMap:
     @classmethod
     def fit(
         cls,
-        points: Sequence[NDArray[np.floating]],
-        landmarks: Sequence[NDArray[np.floating]],
+        points: Faces,
+        landmarks: Faces,
         *,
         anchors: tuple[int, int],
         ridge: float,

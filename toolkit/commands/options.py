@@ -156,7 +156,7 @@ def adapter_option(command: Command) -> Command:
         "--adapter",
         type=AdapterName(),
         metavar="NAME|FILE",
-        help="How to use a landmark .tflite that the kit did not make: a built-in adapter "
+        help="How to use a landmark model that the kit did not make: a built-in adapter "
         "(mediapipe, pfld, pfld_rgb) or a .toml (docs/adapters.md).",
     )(command)
 
