@@ -3,6 +3,8 @@
 Quantized so, it becomes a file of the kit, which needs no adapter any more.
 """
 
+from typing import Any
+
 import numpy as np
 import tf_keras
 from numpy.typing import NDArray
@@ -74,7 +76,7 @@ def in_kit_terms(model: tf_keras.Model, adapter: Adapter) -> tf_keras.Model:
     return tf_keras.Model(image, {LANDMARKS: landmarks}, name=model.name)
 
 
-def _landmark_tensor(model: tf_keras.Model, adapter: Adapter) -> object:
+def _landmark_tensor(model: tf_keras.Model, adapter: Adapter) -> Any:
     numbers = adapter.points * adapter.values
     fitting = {
         name: tensor
@@ -93,7 +95,7 @@ def _landmark_tensor(model: tf_keras.Model, adapter: Adapter) -> object:
     return next(iter(fitting.values()))
 
 
-def _input(image: object, adapter: Adapter) -> object:
+def _input(image: Any, adapter: Adapter) -> Any:
     """(v - mean) / scale in the adapter's order of channels, of x = (v - 128) / 128."""
     order = [2, 1, 0] if adapter.colour == "BGR" else [0, 1, 2]
     kernel = np.zeros((1, 1, 3, 3), np.float32)
