@@ -49,16 +49,26 @@ class Data:
     format: str
     split: str | None = None
 
-    def check(self) -> None:
+    def check(self, model: Path) -> None:
         """Read the annotations, so that a mistake in them is found before anything is measured.
+
+        Args:
+            model: a .tflite to be measured; its landmarks are what the data's are, where nothing in
+                the data says it.
 
         Raises:
             DatasetError: there is no such data set.
             UsageError: it has no such split.
         """
+        from asmnet_kit.base.errors import ModelError
         from asmnet_kit.datasets.registry import load_dataset
+        from asmnet_kit.tflite.metadata import read_metadata
 
-        load_dataset(self.path, self.format, split=self.split)
+        try:
+            scheme = read_metadata(model).scheme
+        except ModelError:  # another kit's: refused where its accuracy would be measured
+            scheme = None
+        load_dataset(self.path, self.format, split=self.split, scheme=scheme)
 
     def to_json(self) -> dict[str, Any]:
         return {"path": str(self.path), "format": self.format, "split": self.split}

@@ -42,7 +42,7 @@ def accuracy(content: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     dataset, split = load_to_measure(
         Path(data["path"]),
         data["format"],
-        model_points=predictor.scheme.points,
+        model_scheme=predictor.scheme,
         split=data["split"],
     )
     result = evaluate(

@@ -289,6 +289,7 @@ def _about(
         input_size=source.predictor.input_size,
         recipe=recipe.name,
         crop_scale=source.predictor.crop_scale,
+        own_scheme=source.predictor.scheme,
         outputs={name: OUTPUT_UNITS[name] for name in output_names_of(source.model)},
         runs_on=recipe.runs_on,
         source={

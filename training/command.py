@@ -11,6 +11,7 @@ import click
 
 from asmnet_kit.base.errors import Interrupted, UsageError
 from asmnet_kit.base.files import real_home, real_path
+from asmnet_kit.base.limits import SCHEME_NAMES
 from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.commands.options import (
     DATA,
@@ -83,6 +84,11 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     "points",
     "Number of landmarks, 68 or 98.  [default: what the data has]",
     click.Choice(["68", "98"]),
+)
+@setting(
+    "scheme",
+    "Landmarks to learn, to which the data's are mapped: "
+    f"{', '.join(SCHEME_NAMES)}, or a .toml (docs/schemes.md).  [default: what the data has]",
 )
 @setting("arch", "The network.", PluginChoice(ARCHITECTURES))
 @setting(
@@ -295,6 +301,6 @@ def as_setting(name: str, value: Any) -> Any:
         return int(value)
     if name == "init_from" and value != IMAGENET:
         return str(real_path(find_model(real_home(value))))
-    if name in ("data", "val_data", "teacher"):
+    if name in ("data", "val_data", "teacher") or (name == "scheme" and value not in SCHEME_NAMES):
         return str(real_path(real_home(value)))
     return value

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from asmnet_kit.base import reading
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import write_text
-from asmnet_kit.base.limits import MAX_PEOPLE, MAX_SEED
+from asmnet_kit.base.limits import MAX_PEOPLE, MAX_SEED, SCHEME_NAMES
 from asmnet_kit.datasets.formats import PEOPLE
 from asmnet_kit.training.catalogue import IMAGENET
 
 if TYPE_CHECKING:
+    from asmnet_kit.face.schemes import Scheme
     from asmnet_kit.training.loss.extra_terms import ExtraTerms
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
@@ -25,7 +26,8 @@ KINDS: dict[Any, tuple[type, ...]] = {
 }  # fmt: skip
 PRECISIONS = ("auto", "float32", "mixed_float16")
 # Where things lie: they may have moved since a run began, and lie elsewhere on another worker.
-PLACES = ("data", "val_data", "teacher", "init_from")  # data first
+PLACES = ("data", "val_data", "teacher", "init_from", "scheme")  # data first
+NAMED = {"init_from": (IMAGENET,), "scheme": SCHEME_NAMES}  # words in a place's stead
 MAX_SAMPLING_WEIGHT = 1000.0
 MAX_TERM_WEIGHT = 100.0  # of a term of the loss beside the landmarks
 # Settings that speak of the labels, splits and subsets of a folder, which rendered people lack.
@@ -47,6 +49,8 @@ class TrainConfig:
         val_share: of the pictures held out where there is nothing else to validate on: enough for
             an NME, little enough to be missed. With the format ``people``, of ``faces_per_epoch``.
         points: landmarks, 68 or 98; 0 = what the data has.
+        scheme: the landmarks to learn, a built-in scheme's name or its .toml, to which the data's
+            are mapped; empty = what the data has.
         arch: name in ``networks.architectures.ARCHITECTURES``.
         loss: name in ``losses.LOSSES``.
         alpha: weight of the ASM term by epoch, ``paper`` (Eq. 10) or ``constant:V``.
@@ -105,6 +109,7 @@ class TrainConfig:
     val_format: str = ""
     val_share: float = 0.1
     points: int = 0
+    scheme: str = ""
     arch: str = "asmnet"
     loss: str = "asm"
     alpha: str = "paper"
@@ -172,6 +177,8 @@ class TrainConfig:
                     f"expected --{name.replace('_', '-')} to be one of {', '.join(known)}; "
                     f"got {getattr(self, name)!r}"
                 )
+        if self.points and self.scheme:
+            raise UsageError("--points and --scheme both say which landmarks: give one of them")
         constant_value(self.alpha)
         if self.loss not in ASM_LOSSES and self.alpha != type(self).alpha:
             raise UsageError(
@@ -360,13 +367,26 @@ class TrainConfig:
             f"{name}: {mine!r} in the run, {theirs!r} asked for"
             for name, mine in dataclasses.asdict(self).items()
             if mine != (theirs := getattr(other, name))
-            if not (name in PLACES and mine and theirs) or IMAGENET in (mine, theirs)
+            if not (name in PLACES and mine and theirs) or {mine, theirs} & set(NAMED.get(name, ()))
         ]
 
     def places(self) -> dict[str, str]:
-        """Those of ``PLACES`` that are set; people are drawn and lie nowhere."""
+        """Those of ``PLACES`` that are set; people are drawn and lie nowhere, nor do ``NAMED``."""
         names = PLACES[1:] if self.draws_people else PLACES
-        return {name: getattr(self, name) for name in names if getattr(self, name)}
+        found = {name: getattr(self, name) for name in names if getattr(self, name)}
+        return {name: at for name, at in found.items() if at not in NAMED.get(name, ())}
+
+    def landmark_scheme(self) -> "Scheme | None":
+        """What ``scheme`` or ``points`` name; None where neither is given.
+
+        Raises:
+            UsageError: no such scheme.
+        """
+        from asmnet_kit.face.schemes import scheme_named, scheme_of
+
+        if self.scheme:
+            return scheme_named(self.scheme)
+        return scheme_of(self.points) if self.points else None
 
 
 def _require_unicode(name: str, text: str) -> None:

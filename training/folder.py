@@ -16,6 +16,7 @@ from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import is_unused, replacing
 from asmnet_kit.base.run_folder import CONFIG, MANIFEST, MODEL
 from asmnet_kit.datasets.fingerprints import changed_faces, fingerprints
+from asmnet_kit.tflite.metadata import COMMON_SCHEMES
 from asmnet_kit.training.catalogue import IMAGENET
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.sources import Sources
@@ -84,11 +85,15 @@ def dataset_facts(sources: Sources) -> dict[str, Any]:
     the others depend on.
     """
     drawn = {} if sources.stream is None else {"people": sources.stream.to_json()}
+    scheme = sources.train.scheme
+    # Not of 68 and 98 points, which earlier versions' manifests say by the landmarks' number.
+    points = {} if scheme.name in COMMON_SCHEMES else {"scheme": scheme.reference}
     return {
         "name": sources.train.name,
         "format": sources.train.format,
         "counts": {"train": sources.epoch_faces, "val": len(sources.val.faces)},
         **drawn,
+        **points,
         **fingerprints(sources.train, sources.val),
     }
 
@@ -131,12 +136,17 @@ def require_same_data(
     Raises:
         UsageError: files, sizes, landmarks or other labels differ.
     """
+    if others.get("scheme") != facts.get("scheme"):
+        raise UsageError(
+            f"--scheme {config.scheme or 'not given'}: the landmarks' scheme is not the one that "
+            f"{those_of}: restore its file, or start a new run"
+        )
     if changed := changed_faces(others, facts):
         which, what = changed
         places = ", ".join(
             f"--{name.replace('_', '-')} {place}"
             for name, place in config.places().items()
-            if name != "init_from"
+            if name not in ("init_from", "scheme")
         )
         advice = "restore the data, name the folder that it is in now, or start a new run"
         if config.draws_people and "training" in which:  # there is no folder to restore

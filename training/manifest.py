@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit import __version__
-from asmnet_kit.base.errors import ModelError
+from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.files import write_json
 from asmnet_kit.base.reading import read_json
 from asmnet_kit.base.run_folder import MANIFEST
+from asmnet_kit.face.schemes import Scheme, scheme_from
 
 SCHEMA_VERSION = 1
 PACKAGES = (
@@ -82,6 +83,21 @@ def git_commit() -> str | None:
         return None
     commit = git("rev-parse", "HEAD")
     return f"{commit}+changes" if commit and git("status", "--porcelain", "-uno") else commit
+
+
+def scheme_of_run(run: Path) -> Scheme | None:
+    """The landmarks of a run, by its manifest; None of an earlier version, which knew 68 and 98.
+
+    Raises:
+        ModelError: no manifest, or its scheme is none.
+    """
+    said = read_manifest(run).get("scheme")
+    if said is None:
+        return None
+    try:
+        return scheme_from(said, where=str(run / MANIFEST))
+    except UsageError as error:
+        raise ModelError(str(error)) from error
 
 
 def write_manifest(run: Path, content: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from numpy.typing import NDArray
 
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import DatasetError
@@ -21,6 +22,7 @@ from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, MANIFEST, MODEL, REC
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import to_float_input
+from asmnet_kit.face.shape_model.align import front_reference
 from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.face.shape_model.operator import ShapeModel
@@ -203,6 +205,14 @@ def _train(
         replicas=workers.strategy.num_replicas_in_sync,
     )
     shape_model = fit_shape_model(sources.train, config)
+    scheme = sources.train.scheme
+    pose = has_poses(sources.train)
+    if not pose:
+        stderr().print(
+            f"No head pose: the scheme {scheme.name} has no 3-D positions and no face a pose label."
+            " The network has no output pose",
+            markup=False,
+        )
     facts = dataset_facts(sources)
     chief = workers.from_chief(
         lambda: {
@@ -221,6 +231,7 @@ def _train(
         "dataset": facts,
         "init_from_sha256": earlier.get("init_from_sha256", start_sha256(config.init_from)),
         "crop_scale": CROP_SCALE,
+        "scheme": scheme.reference,
         "licence": LICENCE,
     }
     # Up to here nothing was written, so a call with a mistake leaves no folder behind.
@@ -244,8 +255,10 @@ def _train(
                 seed=config.seed,
             ) as data,
         ):
-            model, result = _fit(config, run, data, val, shape_model, workers, deadline=deadline)
-        evaluation = evaluate(KerasPredictor(model), sources.val)
+            model, result = _fit(
+                config, run, data, val, shape_model, workers, pose=pose, deadline=deadline
+            )
+        evaluation = evaluate(KerasPredictor(model, scheme=scheme), sources.val)
         if workers.is_chief:
             save_model(model, run / MODEL)
             manifest |= _outcome(config, model, result, evaluation, sources.description)
@@ -330,6 +343,7 @@ def _fit(
     shape_model: ShapeModel | None,
     workers: Workers,
     *,
+    pose: bool,
     deadline: float | None,
 ) -> tuple[tf_keras.Model, FitResult]:
     """Train; gives a float32 model, outside any strategy, with the best averaged weights."""
@@ -347,6 +361,7 @@ def _fit(
         points=scheme.points,
         input_size=config.input_size,
         extra=config.extra_outputs,
+        pose=pose,
     )
     final = network()
     folder = run / CHECKPOINTS
@@ -358,7 +373,7 @@ def _fit(
     with workers.strategy.scope(), precision(config.precision):
         model = network()
     model.set_weights(final.get_weights())
-    predictor = KerasPredictor(final)
+    predictor = KerasPredictor(final, scheme=scheme)
 
     def validate(_: tf_keras.Model) -> Row:
         row: Row = workers.from_chief(lambda: _validation_row(evaluate(predictor, val_faces)))
@@ -430,15 +445,27 @@ def seed_everything(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+def has_poses(dataset: Dataset) -> bool:
+    """Whether anything says what a head pose is: labels, or the scheme's 3-D positions."""
+    has_labels = any(face.pose is not None for face in dataset.faces)
+    return dataset.scheme.positions is not None or has_labels
+
+
 def fit_shape_model(dataset: Dataset, config: TrainConfig) -> ShapeModel | None:
     """The ASM of the training faces' complete shapes, in fractions of their upright crops.
 
+    Shapes are aligned to the scheme's 3-D positions seen from the front, else to their own mean.
     None, with a warning, where no shape is complete and the loss does not need it.
 
     Raises:
         DatasetError: too few complete shapes for the ASM loss.
     """
-    accumulator = ShapeAccumulator(dataset.scheme.points, aligned=config.asm_aligned)
+    reference = front_reference(dataset.scheme) if config.asm_aligned else None
+    if config.asm_aligned and reference is None:
+        reference = _mean_shape(dataset)
+    accumulator = ShapeAccumulator(
+        dataset.scheme.points, aligned=config.asm_aligned, reference=reference
+    )
     for shapes in _shapes(dataset.faces):
         accumulator.update(shapes)
     try:
@@ -448,6 +475,16 @@ def fit_shape_model(dataset: Dataset, config: TrainConfig) -> ShapeModel | None:
             raise DatasetError(f"{error}; train with --loss mse, which needs none") from error
         stderr().print(f"[yellow]No shape model:[/yellow] {error}")
         return None
+
+
+def _mean_shape(dataset: Dataset) -> NDArray[np.float32] | None:
+    """float32 [N, 2]: the mean of the complete shapes in their upright crops; None without any."""
+    total, count = np.zeros((dataset.scheme.points, 2)), 0
+    for shapes in _shapes(dataset.faces):
+        complete = shapes[np.isfinite(shapes).all(axis=(1, 2))]
+        total += complete.sum(axis=0)
+        count += len(complete)
+    return (total / count).astype(np.float32) if count else None
 
 
 def _shapes(faces: Sequence[Face]) -> Iterator[np.ndarray[Any, np.dtype[np.float32]]]:

@@ -9,6 +9,7 @@ import base64
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 from asmnet_kit.base.files import write_text
 from asmnet_kit.benchmarks.timing import noise
 from asmnet_kit.face.crop import CROP_SCALE, Crop
+from asmnet_kit.face.generic_face import GENERIC_FACE_68
 from asmnet_kit.face.logistic_fit import LogisticFit
 from asmnet_kit.face.pictures import Image
-from asmnet_kit.face.pose import POSE_UNIT_DEGREES, generic_face, project_axes, rotation_matrix
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.pose import POSE_UNIT_DEGREES, project_axes, rotation_matrix
+from asmnet_kit.face.schemes import BOX, SCHEME_68, SCHEME_98, Scheme
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.uncertainty import (
     Calibration,
@@ -169,7 +171,7 @@ def uncertainty() -> dict[str, Any]:
     logits = np.linspace(-3, 5, 68)[::-1].astype(np.float32)
     sigma, visible = np.float32(side) * sigma_of(output, factor), visible_of(logits)
     landmarks = (side * generic_reference(68) + (320.5, 200.25)).astype(np.float32)
-    expected = expected_nme(sigma[None], landmarks[None], SCHEMES[68])
+    expected = expected_nme(sigma[None], landmarks[None], SCHEME_68)
     box_side = side / CROP_SCALE
     return {
         "side": side,
@@ -216,13 +218,13 @@ def schemes() -> dict[str, Any]:
                 for name, indices in scheme.parts.items()
             ],
         }
-        for points, scheme in SCHEMES.items()
+        for points, scheme in ((68, SCHEME_68), (98, SCHEME_98))
     }
 
 
 def eyes() -> dict[str, Any]:
     """The generic face from the front: its landmark box and, of its eyes, middle and distance."""
-    face = generic_face(68)[:, :2]
+    face = GENERIC_FACE_68[:, :2]
     left, right = face[36:42].mean(axis=0), face[42:48].mean(axis=0)
     return {
         "middle": ((left + right) / 2).tolist(),
@@ -256,10 +258,10 @@ def statistics() -> dict[str, Any]:
     }
 
 
-def model_file() -> dict[str, Any]:
-    """The bytes of model files with and without metadata, and what they say about themselves."""
+def _bare_model() -> bytes:
+    """A model file of a few operators, without metadata."""
     custom = schema.BuiltinOperator.CUSTOM
-    bare = schema.ModelT(
+    model = schema.ModelT(
         version=3,
         buffers=[schema.BufferT()],
         subgraphs=[_graph()],
@@ -269,6 +271,12 @@ def model_file() -> dict[str, Any]:
             )
         ],
     )
+    return pack_model(model)
+
+
+def model_file() -> dict[str, Any]:
+    """The bytes of model files with and without metadata, and what they say about themselves."""
+    bare = _bare_model()
     metadata = ModelMetadata(
         architecture="asmnet_nano",
         landmarks=98,
@@ -281,10 +289,44 @@ def model_file() -> dict[str, Any]:
         licence="Größe: example \u2713",
     )
     return {
-        "model": _bytes(np.frombuffer(with_metadata(pack_model(bare), metadata), np.uint8)),
+        "model": _bytes(np.frombuffer(with_metadata(bare, metadata), np.uint8)),
         "operators": 2,
         "metadata": metadata.to_json(),
-        "without_metadata": _bytes(np.frombuffer(pack_model(bare), np.uint8)),
+        "without_metadata": _bytes(np.frombuffer(bare, np.uint8)),
+    }
+
+
+def own_scheme() -> dict[str, Any]:
+    """A model file of nine landmarks, which describes them, and what it says of them."""
+    scheme = Scheme.from_json(
+        {
+            "name": "fox",
+            "points": 9,
+            "normaliser": [2, 3],
+            "parts": {
+                "ears": {"points": [0, 1], "draw": "dots"},
+                "back": {"points": [4, 8], "draw": "line"},
+                "mouth": {"points": [5, 7, 6], "draw": "ring"},
+            },
+        }
+    )
+    metadata = ModelMetadata(
+        architecture="asmnet_nano",
+        landmarks=9,
+        input_size=64,
+        recipe="fp32",
+        outputs={"landmarks": OUTPUT_UNITS["landmarks"]},
+        own_scheme=scheme,
+    )
+    boxed = replace(scheme, normaliser=BOX)
+    landmarks = np.random.default_rng(9).uniform(0, 100, (9, 2)).astype(np.float32)
+    return {
+        "model": _bytes(np.frombuffer(with_metadata(_bare_model(), metadata), np.uint8)),
+        "parts": [{"name": k, **part} for k, part in scheme.to_json()["parts"].items()],
+        "landmarks": landmarks.ravel().tolist(),
+        "size": float(scheme.size_of(landmarks)),
+        "boxed": replace(metadata, own_scheme=boxed).to_json(),
+        "boxed_size": float(boxed.size_of(landmarks)),
     }
 
 
@@ -337,6 +379,7 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "eyes": eyes,
     "statistics": statistics,
     "model_file": model_file,
+    "own_scheme": own_scheme,
     "tensor_file": tensor_file,
     "result_schema": result_schema,
 }

@@ -253,7 +253,7 @@ def benchmark(
     requests = requests_for(models, targets, template, threads=chosen, devices=devices)
     refuse_requests(requests)
     if dataset is not None:
-        dataset.check()
+        dataset.check(models[0])
     batch = Batch(requests, dataset, out)
     with progress() as bar:
         batch.run(bar)

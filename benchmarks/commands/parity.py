@@ -86,10 +86,12 @@ def parity(
     from asmnet_kit.predict.open_predictor import open_tflite
 
     predictor = open_tflite(model, adapter=adapter)
-    points = predictor.scheme.points
-    dataset, _ = load_to_measure(data, data_format, split=split, model_points=points)
-    if dataset.scheme.points != points:
-        raise ModelError(f"{model} predicts {points} landmarks, {data} has {dataset.scheme.points}")
+    dataset, _ = load_to_measure(data, data_format, split=split, model_scheme=predictor.scheme)
+    if dataset.scheme != predictor.scheme:
+        raise ModelError(
+            f"{model} predicts {predictor.scheme.points} landmarks, {data} has "
+            f"{dataset.scheme.points}"
+        )
     crops = face_crops(dataset, count=faces, size=predictor.input_size, scale=predictor.crop_scale)
     outcome = compare_kernels(
         model, crops, adapter=adapter, tflite_runtime=tflite_runtime, run=run, emulated=emulated

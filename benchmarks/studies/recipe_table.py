@@ -88,8 +88,8 @@ def measure_folder(
         )
     known = [recipe for recipe in ORDER if recipe in files]
     timings = _timings([files[recipe] for recipe in known], rounds=rounds)
-    points = about[files[FLOAT]].landmarks
-    dataset, split = load_to_measure(data, format, split=None, model_points=points)
+    scheme = about[files[FLOAT]].scheme
+    dataset, split = load_to_measure(data, format, split=None, model_scheme=scheme)
     if split is not None:
         dataset = replace(dataset, name=f"{dataset.name} ({split})")
     reference: Landmarks | None = None

@@ -48,7 +48,8 @@ def emulated_landmarks(run: Path, weights: Path, file: Path, crops: Image) -> ND
         ModelError: the weights are not those of such a model.
     """
     settings = _settings(file)
-    model = _source(run, settings).model
+    source = _source(run, settings)
+    model = source.model
     # Ranges are weights, too: those that these crops give are replaced below.
     emulated = emulate(deployable(model), crops[:1], keep_float=settings.get("keep_float", ()))
     emulated = with_outputs(emulated, output_names_of(model))
@@ -59,7 +60,7 @@ def emulated_landmarks(run: Path, weights: Path, file: Path, crops: Image) -> ND
         raise ModelError(
             f"{weights}: expected the weights of {run}, emulated; {one_line(error)}"
         ) from error
-    return _landmarks(KerasPredictor(emulated), crops)
+    return _landmarks(KerasPredictor(emulated, scheme=source.predictor.scheme), crops)
 
 
 def _settings(file: Path) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def _fit(
         if LOSSES[run_config.loss].asm
         else 0.0
     )
-    predictor = KerasPredictor(emulated)
+    predictor = KerasPredictor(emulated, scheme=data.scheme)
 
     def validate(averaged: tf_keras.Model) -> Row:
         fit_kernel_ranges(averaged)

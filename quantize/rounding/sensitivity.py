@@ -137,7 +137,8 @@ def layer_costs(
     """
     groups = rounded_layers(ready.model)
     emulated = emulate(ready.model, ready.crops, switchable=True)
-    predictor = KerasPredictor(with_outputs(emulated, output_names_of(source.model)))
+    outputs = output_names_of(source.model)
+    predictor = KerasPredictor(with_outputs(emulated, outputs), scheme=source.predictor.scheme)
     crops = face_crops(
         sources.val, count=faces, size=predictor.input_size, scale=source.predictor.crop_scale
     )

@@ -16,7 +16,7 @@ from asmnet_kit.base.model_kind import model_kind
 from asmnet_kit.base.run_folder import CONFIG, MODEL, SHAPE_MODEL
 from asmnet_kit.datasets.formats import PEOPLE
 from asmnet_kit.datasets.registry import has_both_schemes
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.schemes import BUILT_IN, Scheme
 from asmnet_kit.face.shape_model.file import load_shape_model
 from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.face.uncertainty import UNCERTAINTY, VISIBILITY
@@ -24,6 +24,7 @@ from asmnet_kit.quantize.private_doors import is_functional
 from asmnet_kit.quantize.source.adapted import in_kit_terms
 from asmnet_kit.quantize.source.flatten import flattened, with_input_range
 from asmnet_kit.quantize.source.fold import output_names_of, with_outputs
+from asmnet_kit.tflite.metadata import COMMON_SCHEMES
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.people import KNOWN
 from asmnet_kit.training.data.sources import Sources, choose_sources
@@ -126,11 +127,11 @@ class FloatModel:
             DatasetError: the data cannot be used.
             ModelError: the data has another number of landmarks than the model.
         """
-        sources = choose_sources(self.config_on(data, taught=taught), advice=HOLD_OUT_ADVICE)
-        points = self.predictor.scheme.points
-        if sources.train.scheme.points != points:
+        config, scheme = self.config_on(data, taught=taught), self.predictor.scheme
+        sources = choose_sources(config, advice=HOLD_OUT_ADVICE, scheme=scheme)
+        if sources.train.scheme != scheme:
             raise ModelError(
-                f"{self.path} predicts {points} landmarks, {data.folder} has "
+                f"{self.path} predicts {scheme.points} landmarks, {data.folder} has "
                 f"{sources.train.scheme.points}: quantize on data like that it was trained on"
             )
         if self._may_have_trained_on(sources):
@@ -153,11 +154,13 @@ class FloatModel:
         config = self.config_for(data.format)
         is_renderer = config.draws_people and data.folder == Path(PEOPLE)
         own_split = "" if config.draws_people else config.split
+        scheme = self.predictor.scheme
+        has_both = has_both_schemes(data.format) and scheme.name in COMMON_SCHEMES
         config = replace(
             config,
             data=PEOPLE if is_renderer else str(real_path(real_home(data.folder))),
             split=own_split if data.split is None else data.split,
-            points=self.predictor.scheme.points if has_both_schemes(data.format) else 0,
+            points=scheme.points if has_both and not config.scheme else 0,
         )
         for name, path in data.moved.items():
             if not getattr(config, name):
@@ -185,14 +188,20 @@ class FloatModel:
 
 
 def open_float_model(
-    path: Path, *, mean: float | None, scale: float | None, adapter: str | None = None
+    path: Path,
+    *,
+    mean: float | None,
+    scale: float | None,
+    scheme: Scheme | None = None,
+    adapter: str | None = None,
 ) -> FloatModel:
     """Load a run folder or a .keras file.
 
     Args:
         mean, scale: of a .keras file that takes (v - mean) / scale of a value v in 0..255; the
             kit's own 128 and 128 by default.
-        adapter: instead of these, of a .keras file in other terms than the kit's.
+        scheme: of a .keras file's landmarks; by default the built-in one with so many.
+        adapter: of a .keras file in other terms than the kit's, instead of all these.
 
     Raises:
         UsageError: no usable adapter, or one for a run.
@@ -202,7 +211,7 @@ def open_float_model(
     if kind == "tflite":
         raise ModelError(f"{path}: expected a float model, {FLOAT}, got a .tflite")
     if kind == "keras":
-        return _own_model(path, mean=mean, scale=scale, adapter=adapter)
+        return _own_model(path, mean=mean, scale=scale, scheme=scheme, adapter=adapter)
     if adapter is not None:
         raise UsageError(f"--adapter is for a model of your own; {path} is in the kit's terms")
     manifest = read_manifest(path)
@@ -246,11 +255,20 @@ def load_own_model(
 
 
 def _own_model(
-    path: Path, *, mean: float | None, scale: float | None, adapter: str | None
+    path: Path,
+    *,
+    mean: float | None,
+    scale: float | None,
+    scheme: Scheme | None,
+    adapter: str | None,
 ) -> FloatModel:
     adapted = None if adapter is None else read_adapter(adapter)
-    model = _named(load_own_model(path, mean=mean, scale=scale, adapter=adapted), path)
-    predictor = KerasPredictor(model, name=path.stem)
+    if adapted is not None:
+        if scheme not in (None, adapted.scheme):
+            raise UsageError(f"--scheme: the adapter {adapted.name} has another: leave it out")
+        scheme = adapted.scheme
+    model = load_own_model(path, mean=mean, scale=scale, adapter=adapted)
+    predictor = KerasPredictor(_named(model, path, scheme), name=path.stem, scheme=scheme)
     if adapted is not None:
         predictor.crop_scale = adapted.crop_scale
     return FloatModel(
@@ -267,23 +285,24 @@ def _own_model(
     )
 
 
-def _named(model: tf_keras.Model, path: Path) -> tf_keras.Model:
+def _named(model: tf_keras.Model, path: Path, scheme: Scheme | None) -> tf_keras.Model:
     """``model`` with its outputs called by what they hold.
 
     Raises:
         ModelError: other outputs than landmarks and a pose.
     """
     tensors = list(model.outputs)
-    names = {2 * points: "landmarks" for points in SCHEMES} | {POSE_WIDTH: "pose"}
+    known = sorted({int(name) for name in BUILT_IN} | ({scheme.points} if scheme else set()))
+    names = {2 * points: "landmarks" for points in known} | {POSE_WIDTH: "pose"}
     widths = [tensor.shape[-1] if len(tensor.shape) == 2 else None for tensor in tensors]
     found = [None if width is None else names.get(width) for width in widths]
     # These two are as wide as each other, so a name alone tells them apart.
     told = output_names_of(model)
     for index, width in enumerate(widths):
-        if found[index] is None and width in SCHEMES and told[index] in (UNCERTAINTY, VISIBILITY):
+        if found[index] is None and width in known and told[index] in (UNCERTAINTY, VISIBILITY):
             found[index] = told[index]
     if None in found or "landmarks" not in found or len(set(found)) != len(found):
-        expected = " or ".join(str(2 * points) for points in SCHEMES)
+        expected = " or ".join(str(2 * points) for points in known)
         raise ModelError(
             f"{path}: expected an output [B, {expected}] of landmarks and, if any, others "
             f"[B, {POSE_WIDTH}] of the pose, [B, N] called {UNCERTAINTY} or {VISIBILITY}; got "

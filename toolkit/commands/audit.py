@@ -149,7 +149,7 @@ def _crops(model: Path, data: Path, data_format: str, split: str | None, faces: 
     from asmnet_kit.base.limits import MAX_INPUT_SIZE
     from asmnet_kit.datasets.registry import load_for_model, splits_of
     from asmnet_kit.face.crop import CROP_SCALE
-    from asmnet_kit.face.schemes import SCHEMES
+    from asmnet_kit.face.schemes import SCHEME_68
     from asmnet_kit.measure.face_crops import face_crops
     from asmnet_kit.tflite.metadata import read_metadata
     from asmnet_kit.tflite.reader import read_graph
@@ -168,10 +168,10 @@ def _crops(model: Path, data: Path, data_format: str, split: str | None, faces: 
         )
     try:
         metadata = read_metadata(model)
-        scale, points = metadata.crop_scale, metadata.landmarks
+        scale, scheme = metadata.crop_scale, metadata.scheme
     except ModelError:
-        scale, points = CROP_SCALE, next(iter(SCHEMES))  # of another kit: any faces will do
-    if split is None and CALIBRATED_ON in splits_of(data, data_format):
+        scale, scheme = CROP_SCALE, SCHEME_68  # of another kit: any faces will do
+    if split is None and CALIBRATED_ON in splits_of(data, data_format, scheme=scheme):
         split = CALIBRATED_ON
-    dataset = load_for_model(data, data_format, split=split, model_points=points)
+    dataset = load_for_model(data, data_format, split=split, model_scheme=scheme)
     return face_crops(dataset, count=faces, size=shape[1], scale=scale).pixels

@@ -15,6 +15,7 @@ from asmnet_kit.commands.options import (
     data_options,
     json_option,
     out_option,
+    scheme_option,
     seed_option,
     told_default_model,
 )
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from asmnet_kit.datasets.base import Problem
     from asmnet_kit.datasets.inspection import Inspection
+    from asmnet_kit.face.schemes import Scheme
     from asmnet_kit.measure.label_offsets import Offset
 
 split_option = click.option("--split", help="Only this split (train, val, test ...).")
@@ -33,6 +35,8 @@ points_option = click.option(
     type=click.Choice(("68", "98")),
     help="Landmarks to read where the format has both (synthetic).  [default: 68]",
 )
+
+landmarks_option = scheme_option("Landmarks to give, to which the data's are mapped.")
 
 MAX_DISAGREEMENT = 2.0  # percent of the eye distance
 DUPLICATES = {"same": " = ", "pixels": " looks like ", "mirrored": " mirrors "}
@@ -51,6 +55,7 @@ def data() -> None:
 @data_options()
 @split_option
 @points_option
+@landmarks_option
 @click.option(
     "--sheet",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -69,6 +74,7 @@ def inspect(
     data_format: str,
     split: str | None,
     points: str | None,
+    scheme: "Scheme | None",
     sheet: Path | None,
     max_bad_share: float,
     as_json: bool,
@@ -87,7 +93,8 @@ def inspect(
             data,
             data_format,
             split=split,
-            points=int(points) if points else None,
+            points=_points(points, scheme),
+            scheme=scheme,
             sheet=sheet,
             progress=on_progress,
         )
@@ -152,7 +159,7 @@ def offsets(
     from asmnet_kit.predict.open_predictor import open_predictor
 
     predictor = open_predictor(model or told_default_model())
-    dataset = load_for_model(data, data_format, model_points=predictor.scheme.points, split=split)
+    dataset = load_for_model(data, data_format, model_scheme=predictor.scheme, split=split)
     with console.counting("Faces") as on_progress:
         found = label_offsets(dataset, predictor, on_progress=on_progress)
     beyond = {k: o for k, o in found.by_subset.items() if o.is_beyond(max_offset)}
@@ -243,8 +250,8 @@ def teacher(
                 "another name"
             )
     predictors = [open_predictor(model) for model in models]
-    points = predictors[0].scheme.points
-    dataset = load_for_model(data, data_format, model_points=points, split=split)
+    scheme = predictors[0].scheme
+    dataset = load_for_model(data, data_format, model_scheme=scheme, split=split)
     with console.counting("Faces") as on_progress:
         taught = teach(dataset, predictors, on_progress=on_progress)
     taught.save(out)
@@ -386,6 +393,7 @@ def label(
 @out_option("Folder of the shards; an interrupted call is continued.")
 @split_option
 @points_option
+@landmarks_option
 @click.option(
     "--size",
     type=click.IntRange(min=64),
@@ -394,7 +402,13 @@ def label(
     help="Largest side of a face's surroundings (twice the landmark box), pixels.",
 )
 def prepare(
-    data: Path, data_format: str, out: Path, split: str | None, points: str | None, size: int
+    data: Path,
+    data_format: str,
+    out: Path,
+    split: str | None,
+    points: str | None,
+    scheme: "Scheme | None",
+    size: int,
 ) -> None:
     """Write TFRecord shards for fast training (--format records).
 
@@ -402,9 +416,11 @@ def prepare(
     """
     from asmnet_kit.base import console
     from asmnet_kit.base.openers import open_stage
-    from asmnet_kit.datasets.registry import load_dataset
+    from asmnet_kit.datasets.registry import in_scheme, load_dataset
 
-    dataset = load_dataset(data, data_format, split=split, points=int(points) if points else None)
+    count = _points(points, scheme)
+    dataset = load_dataset(data, data_format, split=split, points=count, scheme=scheme)
+    dataset = dataset if scheme is None else in_scheme(dataset, scheme)
     write_shards = open_stage("shard writer")
     with console.counting("Faces") as on_progress:
         prepared = write_shards(dataset, out, size=size, progress=on_progress)
@@ -508,6 +524,17 @@ def skin_template(out: Path, skin: str | None) -> None:
     )
 
 
+def _points(points: str | None, scheme: "Scheme | None") -> int | None:
+    """``--points`` as a number.
+
+    Raises:
+        UsageError: ``--scheme`` says the same.
+    """
+    if points and scheme is not None:
+        raise UsageError("--points and --scheme both say which landmarks: give one of them")
+    return int(points) if points else None
+
+
 def _print_inspection(report: "Inspection") -> None:
     """The report as tables and lists on stdout."""
     from rich.text import Text
@@ -522,7 +549,8 @@ def _print_inspection(report: "Inspection") -> None:
         table.add_row("" if subset else split or "all", Text(subset), str(count))
     out.print(table)
     lines = [
-        f"landmarks per face: {report.dataset.scheme.points}",
+        f"landmarks per face: {report.dataset.scheme.points}"
+        + ("" if report.dataset.scheme.built_in else f" ({report.dataset.scheme.name})"),
         f"faces: {report.faces} ({report.incomplete} with unlabelled points, "
         f"{report.with_pose} with a head pose)",
         f"pictures: {report.pictures}",

@@ -16,6 +16,7 @@ from asmnet_kit.commands.options import (
     json_option,
     measured_split_option,
     plausibility_for,
+    scheme_option,
 )
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from asmnet_kit.datasets.base import Dataset
     from asmnet_kit.face.plausibility import Plausibility
+    from asmnet_kit.face.schemes import Scheme
     from asmnet_kit.measure.evaluate import Evaluation, Scores
 
 
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 @adapter_option
 @data_options()
 @measured_split_option
+@scheme_option(
+    "Compare in these landmarks, to which the model's and the data's are mapped; of a .keras with "
+    "landmarks of your own, what they are."
+)
 @click.option("--subset", help="Only this subset, for example 'common' of 300-W.")
 @click.option(
     "--boxes",
@@ -77,6 +83,7 @@ def evaluate(
     data: Path,
     data_format: str,
     split: str | None,
+    scheme: "Scheme | None",
     subset: str | None,
     boxes: str,
     complete_only: bool,
@@ -91,7 +98,8 @@ def evaluate(
 
     MODEL is a run folder, a .keras, a .tflite (which needs no TensorFlow) or the name of one that
     comes with the kit (asmnet-kit models). NME is in percent of the distance between the outer eye
-    corners, over labelled points; faces without both corners are counted as skipped. A face that
+    corners, or of what else the landmarks' scheme normalises by, over labelled points; faces
+    without both corners are counted as skipped. A face that
     the detector misses counts as a failure; the mean NME is over the faces found. The pose is
     compared with the data's labels, or with the pose that a generic 3-D face takes to fit the
     landmarks. Of a model that says how sure it is (train --uncertainty, --visibility) the figures
@@ -112,11 +120,13 @@ def evaluate(
         check_plot(ced_path)  # rather now than after minutes of measuring
     if sparsification_path is not None:
         check_plot(sparsification_path)
-    predictor = open_predictor(model, threads=threads or 1, adapter=adapter)
+    predictor = open_predictor(model, threads=threads or 1, scheme=scheme, adapter=adapter)
     plausibility = plausibility_for(predictor, model, shape_model_path)
     dataset, split = load_to_measure(
-        data, data_format, split=split, subset=subset, model_points=predictor.scheme.points
+        data, data_format, split=split, subset=subset, model_scheme=predictor.scheme
     )
+    if scheme is not None and scheme != predictor.scheme and calibrated_path is not None:
+        raise UsageError("--calibrate fits to the model's own landmarks: leave out --scheme")
     if calibrated_path is not None:
         if adapter is not None and calibrated_path.suffix == ".tflite":
             raise UsageError("--calibrate into a .tflite is for models of the kit: drop --adapter")
@@ -128,6 +138,7 @@ def evaluate(
             boxes=boxes,
             complete_only=complete_only,
             plausibility=plausibility,
+            scheme=scheme,
             on_progress=on_progress,
         )
     if ced_path is not None:

@@ -9,7 +9,7 @@ import click
 
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.files import require_exists
-from asmnet_kit.base.limits import MAX_SEED
+from asmnet_kit.base.limits import MAX_SEED, SCHEME_NAMES
 from asmnet_kit.base.plugins import PluginTable
 from asmnet_kit.datasets.formats import FORMATS, PEOPLE
 
@@ -81,6 +81,17 @@ class PluginChoice(click.Choice):  # type: ignore[type-arg, unused-ignore]  # no
         return name
 
 
+class SchemeParam(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # not in click 8.1
+    """A built-in landmark scheme by its name, or that of a TOML file by its path."""
+
+    name = "scheme"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from asmnet_kit.face.schemes import scheme_named
+
+        return scheme_named(value) if isinstance(value, str) else value
+
+
 class ModelPath(InputPath):
     """A model's path, or the name of one that comes with the kit; gives a ``Path``."""
 
@@ -117,15 +128,11 @@ def plausibility_for(
     """
     from asmnet_kit.face.plausibility import Plausibility, own_plausibility, own_shape_model
 
-    points = predictor.scheme.points
     if named is not None:
-        plausibility = Plausibility.load(named)
-        plausibility.check_points(points)
-        return plausibility
+        return Plausibility.load(named).for_scheme(predictor.scheme)
     try:
         own = own_plausibility(model)
-        if own is not None:
-            own.check_points(points)
+        return None if own is None else own.for_scheme(predictor.scheme)
     except (ModelError, UsageError) as error:
         path = own_shape_model(model)
         reason = str(error).removeprefix(f"{path}: ").removesuffix(".")
@@ -135,7 +142,6 @@ def plausibility_for(
             err=True,
         )
         return None
-    return own
 
 
 class AdapterName(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # not in click 8.1
@@ -193,6 +199,20 @@ def data_options(
         )(command)
 
     return decorate
+
+
+def scheme_option(help: str) -> Callable[[Command], Command]:
+    """``--scheme NAME|FILE``: a landmark scheme, or None.
+
+    Args:
+        help: what the command does with it.
+    """
+    return click.option(
+        "--scheme",
+        type=SchemeParam(),
+        metavar="NAME|FILE",
+        help=f"{help} One of {', '.join(SCHEME_NAMES)}, or a .toml (docs/schemes.md).",
+    )
 
 
 def measured_split_option(command: Command) -> Command:

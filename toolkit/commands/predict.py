@@ -19,6 +19,7 @@ from asmnet_kit.commands.options import (
     is_given,
     json_option,
     plausibility_for,
+    scheme_option,
     told_default_model,
 )
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from asmnet_kit.face.plausibility import Plausibility
     from asmnet_kit.face.predictor import Predictor
+    from asmnet_kit.face.schemes import Scheme
     from asmnet_kit.predict.picture import FacePrediction
 
 SCHEMA_VERSION = 2  # 1 had no sigma, visible, confidence and confidence_from
@@ -69,6 +71,10 @@ def _parse_boxes(
     "folder.  [default: the kit's default model]",
 )
 @adapter_option
+@scheme_option(
+    "Landmarks to give, to which the model's are mapped; of a .keras with landmarks of your own, "
+    "what they are."
+)
 @click.option(
     "--box",
     "boxes",
@@ -114,6 +120,7 @@ def predict(
     source: Path,
     model: Path | None,
     adapter: str | None,
+    scheme: "Scheme | None",
     boxes: tuple[BoxOption, ...],
     min_score: float | None,
     shape_model_path: Path | None,
@@ -158,8 +165,11 @@ def predict(
     from asmnet_kit.predict.detector import MIN_SCORE
     from asmnet_kit.predict.open_predictor import open_predictor
 
-    predictor = open_predictor(model, adapter=adapter)
+    predictor = open_predictor(model, scheme=scheme, adapter=adapter)
     plausibility = plausibility_for(predictor, model, shape_model_path)
+    if scheme is not None and scheme != predictor.scheme:
+        predictor = _mapped(predictor, scheme, is_film=is_film)
+        plausibility = None  # it judges the model's own landmarks
     score = MIN_SCORE if min_score is None else min_score
     if is_film:
         from asmnet_kit.commands.predict_film import predict_film
@@ -177,6 +187,22 @@ def predict(
         )
     else:
         _predict_picture(source, predictor, boxes, score, plausibility, out, as_json)
+
+
+def _mapped(predictor: "Predictor", scheme: "Scheme", *, is_film: bool) -> "Predictor":
+    """The predictor with another scheme's landmarks.
+
+    Raises:
+        UsageError: there is no map, or faces cannot be followed by these landmarks.
+    """
+    from asmnet_kit.face.predictor import InScheme
+
+    if is_film and not scheme.outlines_face:
+        raise UsageError(
+            f"--scheme {scheme.name}: in a video faces are followed by landmarks that outline "
+            "them, such as 68: leave it out, and take those that you need"
+        )
+    return InScheme(predictor, scheme)
 
 
 def _begins_like_a_film(source: Path) -> bool:

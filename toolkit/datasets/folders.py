@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import require_exists
 from asmnet_kit.datasets.base import Face, Problem
+from asmnet_kit.face.schemes import Scheme
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".jp2")
 # Where both are beside an annotation, the first kind is its picture: a .tif may be a mask.
@@ -29,13 +30,17 @@ class Reading:
     """What a reader found below a folder: faces and unusable files, in the order of reading.
 
     Attributes:
+        points: landmarks of each face.
         origins: formats that prepared data was prepared from.
+        scheme: of the landmarks, where the data says it; None = asked for, or the built-in one
+            with so many points.
     """
 
     points: int
     faces: list[Face] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     origins: set[str] = field(default_factory=set)
+    scheme: Scheme | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ A format is a module (or any object) with
 
 - ``read(root) -> Reading``: every face below a folder, and a problem for every file that cannot be
   used; it raises only where nothing at all can be read. Where the data has 68 and 98 landmarks,
-  ``read(root, *, points=None)``.
+  ``read(root, *, points=None)``. Where nothing in the files says what the points are,
+  ``read(root, *, scheme=None)``: what the user says they are.
 - where folders alone decide the split, so that the files need not be read to list the splits:
   ``split_of_folder(ancestors, parts)`` and ``SUFFIX``, that of the annotation files.
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import replacing
 from asmnet_kit.datasets.base import Dataset, Face, Problem
-from asmnet_kit.datasets.registry import load_dataset, of_split
+from asmnet_kit.datasets.registry import in_scheme, load_dataset, of_split
 from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.picture_headers import UPRIGHT, stored_orientation
 from asmnet_kit.face.pictures import Image, decode_image
@@ -163,6 +163,7 @@ class Inspection:
             "name": self.dataset.name,
             "format": self.dataset.format,
             "points": self.dataset.scheme.points,
+            "scheme": self.dataset.scheme.reference,
             "faces": self.faces,
             "faces_incomplete": self.incomplete,
             "faces_with_pose": self.with_pose,
@@ -201,6 +202,7 @@ def inspect_dataset(
     *,
     split: str | None = None,
     points: int | None = None,
+    scheme: Scheme | None = None,
     sheet: Path | None = None,
     progress: Progress | None = None,
 ) -> Inspection:
@@ -210,6 +212,7 @@ def inspect_dataset(
         format: a name in datasets.formats.FORMATS.
         split: only this split.
         points: 68 or 98 where the format has both.
+        scheme: the landmarks to look at, to which the data's are mapped; None = the data's own.
         sheet: where to write the contact sheet, a PNG; None = none.
         progress: called with (pictures done, pictures in all).
 
@@ -217,7 +220,8 @@ def inspect_dataset(
         UsageError: unknown format or split.
         DatasetError: nothing there.
     """
-    loaded = load_dataset(path, format, points=points, max_bad_share=1.0)
+    loaded = load_dataset(path, format, points=points, scheme=scheme, max_bad_share=1.0)
+    loaded = loaded if scheme is None else in_scheme(loaded, scheme)
     faces = loaded.faces if split is None else of_split(loaded.faces, split, path)
     pictures = list(_pictures(faces, progress))
     bad = {face.name: p.problem for p in pictures if p.problem is not None for face in p.faces}
@@ -430,6 +434,8 @@ def draw_tile(face: Face, scheme: Scheme) -> Image:
     tile = crop.cut(face.read())
     points = crop.to_fractions(face.landmarks) * TILE + (TILE - 1) / 2
     for name, part in scheme.parts.items():
+        if name in scheme.dots:
+            continue
         ring = (*part, part[0]) if name in scheme.closed else part
         for start, end in pairwise(ring):
             if face.labelled[[start, end]].all():

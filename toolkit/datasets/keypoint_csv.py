@@ -6,8 +6,9 @@
 - ``file`` (or ``image``, ``filename``, ``path`` ...; else the first column) is the picture's path
   relative to the CSV's own folder. A face that shares its picture with others gets ``#1``, ``#2``
   ... behind its name.
-- ``x0,y0`` ... ``x67,y67`` (or ``x97,y97``; numbering may also start at 1) are pixels, 0-based:
-  (0, 0) is the centre of the top-left pixel. Empty cells are a point without a label.
+- ``x0,y0`` ... ``x67,y67`` (numbering may also start at 1) are pixels, 0-based: (0, 0) is the
+  centre of the top-left pixel. Empty cells are a point without a label. As many pairs as a built-in
+  scheme has points (5, 19, 21, 29, 68, 98, 106), or as the scheme that ``read`` is given.
 - Optional columns, found by their names: ``v0`` ... (1 for a point that can be seen, 0 for one that
   is hidden, empty where it is not known; numbered as x and y are), ``yaw``, ``pitch``, ``roll``
   (degrees, signs: asmnet_kit.face.pose), ``box_x0``, ``box_y0``, ``box_x1``, ``box_y1`` (a
@@ -47,7 +48,7 @@ from asmnet_kit.datasets.folders import (
     walk,
 )
 from asmnet_kit.datasets.labels import FARTHEST, check_usable, points_of
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.schemes import BUILT_IN, MAX_POINTS, Scheme
 
 COORDINATE = re.compile(r"([xyv])_?(\d{1,4})")
 FILE = (
@@ -61,6 +62,7 @@ FILE = (
     "picture",
     "path",
 )
+SCHEME_ADVICE = "Points of your own: describe them in a file, --scheme FILE (docs/schemes.md)"
 DELIMITERS = ",;\t"
 SHOWN = 80  # characters of somebody's line in a message
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
@@ -98,8 +100,11 @@ class _Row:
     subsets: tuple[str, ...]
 
 
-def read(root: Path) -> Reading:
+def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     """All faces of the CSV files at or below ``root``.
+
+    Args:
+        scheme: what the points are; by default the built-in scheme with so many.
 
     Raises:
         DatasetError: no CSV there, a column is missing, or the files differ in their number of
@@ -125,7 +130,7 @@ def read(root: Path) -> Reading:
     finder = PictureFinder()
     for path, parts in files:
         try:
-            rows += _read_rows(path, root, ancestors, parts, reading)
+            rows += _read_rows(path, root, ancestors, parts, reading, scheme)
         except OSError as error:
             name = path.relative_to(root).as_posix()
             reading.problems.append(Problem(name, f"cannot be read: {error.strerror}"))
@@ -139,14 +144,19 @@ def read(root: Path) -> Reading:
         several = faces_of_picture[row.name] > 1
         name = f"{row.name}#{number[row.name]}" if several else row.name
         try:
-            reading.faces.append(_face(row, name, finder))
+            reading.faces.append(_face(row, name, finder, scheme))
         except DatasetError as error:
             reading.problems.append(Problem(row.where, str(error)))
     return reading
 
 
 def _read_rows(
-    path: Path, root: Path, ancestors: tuple[str, ...], parts: tuple[str, ...], reading: Reading
+    path: Path,
+    root: Path,
+    ancestors: tuple[str, ...],
+    parts: tuple[str, ...],
+    reading: Reading,
+    scheme: Scheme | None,
 ) -> list[_Row]:
     file_split = SPLIT_FOLDERS.get(path.stem.lower()) or split_named((*ancestors, *parts))
     below = subset_below_split(ancestors, parts)
@@ -168,7 +178,8 @@ def _read_rows(
                 cells = [_with_point(cell) for cell in cells]
             if columns is None:
                 headless = _is_number_or_empty(cells[1:])
-                columns = _plain_columns(path, cells) if headless else _named_columns(path, cells)
+                columns_of = _plain_columns if headless else _named_columns
+                columns = columns_of(path, cells, _counts(scheme))
                 if reading.points not in (0, columns.points):
                     raise DatasetError(
                         f"{path}: expected {reading.points} points like the other files, "
@@ -235,17 +246,23 @@ def _is_number_or_empty(cells: Sequence[str]) -> bool:
     return any(cell.strip() for cell in cells)
 
 
-def _plain_columns(path: Path, cells: Sequence[str]) -> _Columns:
+def _counts(scheme: Scheme | None) -> tuple[int, ...]:
+    """How many points a face may have."""
+    built_in = map(int, BUILT_IN)
+    return tuple(built_in) if scheme is None else tuple(sorted({*built_in, scheme.points}))
+
+
+def _plain_columns(path: Path, cells: Sequence[str], counts: tuple[int, ...]) -> _Columns:
     points, odd = divmod(len(cells) - 1, 2)
-    if odd or points not in SCHEMES:
+    if odd or points not in counts:
         raise DatasetError(
-            f"{path}: expected a header, or a path and {_pairs()} pairs x,y; "
-            f"got {len(cells)} columns"
+            f"{path}: expected a header, or a path and {_pairs(counts)} pairs x,y; "
+            f"got {len(cells)} columns. {SCHEME_ADVICE}"
         )
     return _Columns(len(cells), tuple(range(1, len(cells))))
 
 
-def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
+def _named_columns(path: Path, header: Sequence[str], counts: tuple[int, ...]) -> _Columns:
     at: dict[str, int] = {}
     numbers: set[int] = set()
     for index, cell in enumerate(header):
@@ -264,8 +281,10 @@ def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
             f"{path}: expected the columns x0, y0, x1, y1 ..., got {shown} ...; if it holds no "
             "labels, name the file that does: --data LABELS.csv"
         )
-    if len(numbers) > max(SCHEMES):
-        raise DatasetError(f"{path}: expected {_pairs()} pairs of columns x, y, got {len(numbers)}")
+    if len(numbers) > MAX_POINTS:
+        raise DatasetError(
+            f"{path}: expected at most {MAX_POINTS} pairs of columns x, y, got {len(numbers)}"
+        )
     first = min(1, *numbers)
     wanted = [f"{axis}{i}" for i in range(first, max(numbers) + 1) for axis in "xy"]
     visibility = tuple(f"v{i}" for i in range(first, max(numbers) + 1))
@@ -279,9 +298,10 @@ def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
                 f"{path}: missing column {missing[0]!r}"
                 + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
             )
-    if len(wanted) // 2 not in SCHEMES:
+    if len(wanted) // 2 not in counts:
         raise DatasetError(
-            f"{path}: expected {_pairs()} pairs of columns x, y, got {len(wanted) // 2}"
+            f"{path}: expected {_pairs(counts)} pairs of columns x, y, got {len(wanted) // 2}. "
+            f"{SCHEME_ADVICE}"
         )
     return _Columns(
         width=len(header),
@@ -295,11 +315,11 @@ def _named_columns(path: Path, header: Sequence[str]) -> _Columns:
     )
 
 
-def _pairs() -> str:
-    return " or ".join(map(str, SCHEMES))
+def _pairs(counts: tuple[int, ...]) -> str:
+    return f"{', '.join(map(str, counts[:-1]))} or {counts[-1]}"
 
 
-def _face(row: _Row, name: str, finder: PictureFinder) -> Face:
+def _face(row: _Row, name: str, finder: PictureFinder, scheme: Scheme | None) -> Face:
     if len(row.cells) != row.columns.width:
         raise DatasetError(f"expected {row.columns.width} columns, got {len(row.cells)}")
     picture = finder.find(row.folder, row.picture)
@@ -310,7 +330,7 @@ def _face(row: _Row, name: str, finder: PictureFinder) -> Face:
     if len(half):
         raise DatasetError(f"point {half[0]} has only one of x and y")
     landmarks = points_of(pairs)
-    check_usable(landmarks)
+    check_usable(landmarks, scheme if scheme and scheme.points == len(landmarks) else None)
     pose = _whole([row.cells[index] for index in row.columns.pose], "yaw, pitch, roll")
     box = _whole([row.cells[index] for index in row.columns.box], ", ".join(BOX))
     if box is not None and not (box[2] > box[0] and box[3] > box[1]):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.face.crop import Points
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
 from asmnet_kit.face.shape_model.align import generic_reference, likeness
 
 FARTHEST = 2.0**20  # pixels: no picture is larger, and float32 still has an eighth of a pixel there
@@ -44,11 +44,12 @@ def points_of(pairs: NDArray[np.float64]) -> Points:
     return pairs.astype(np.float32)
 
 
-def check_usable(landmarks: Points) -> None:
+def check_usable(landmarks: Points, scheme: Scheme | None = None) -> None:
     """Check that the labelled points can be a face's.
 
     Args:
         landmarks: float32 [N, 2], pixels; NaN = no label.
+        scheme: of the landmarks; by default the built-in one with so many.
 
     Raises:
         DatasetError: fewer than two labelled points, all of them in one place, a face of a few
@@ -71,7 +72,7 @@ def check_usable(landmarks: Points) -> None:
             )
         raise DatasetError(f"a face of {side:.2g} pixels: expected at least {SMALLEST_FACE:g}")
     _check_outliers(landmarks)
-    _check_handedness(landmarks)
+    _check_handedness(landmarks, scheme)
 
 
 def _check_outliers(landmarks: Points) -> None:
@@ -88,11 +89,17 @@ def _check_outliers(landmarks: Points) -> None:
         )
 
 
-def _check_handedness(landmarks: Points) -> None:
-    """Refuse labels of a mirrored copy whose numbers were not exchanged."""
-    if len(landmarks) not in SCHEMES:
+def _check_handedness(landmarks: Points, scheme: Scheme | None) -> None:
+    """Refuse labels of a mirrored copy whose numbers were not exchanged.
+
+    What a face of the scheme looks like is known of the built-in ones that have 3-D positions.
+    """
+    points = len(landmarks)
+    if scheme is None and str(points) in BUILT_IN:
+        scheme = scheme_of(points)
+    if scheme is None or not scheme.built_in or scheme.positions is None:
         return
-    face = generic_reference(len(landmarks))
+    face = generic_reference(points)
     alike, mirrored = likeness(face, landmarks), likeness(face, landmarks * [-1, 1])
     if mirrored > max(alike + MIRRORED_BY, MIRRORED_FACE):
         raise DatasetError(

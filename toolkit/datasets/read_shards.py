@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.reading import read_json
 from asmnet_kit.datasets.base import Face, FileSlice, Problem
 from asmnet_kit.datasets.folders import Reading, require_folder, walk
@@ -35,6 +35,7 @@ from asmnet_kit.datasets.tfrecord import (
     parse_example,
     record_spans,
 )
+from asmnet_kit.face.schemes import Scheme, scheme_from
 
 SCHEMA_VERSION = 1
 INDEX = "dataset.json"
@@ -73,6 +74,10 @@ def read(root: Path) -> Reading:
                 f"got {points}"
             )
         reading.points = points
+        scheme = _scheme_of(listing.folder / INDEX, index)
+        if reading.scheme not in (None, scheme):
+            raise DatasetError(f"{listing.folder}: expected the scheme of its siblings")
+        reading.scheme = scheme
         reading.origins.add(str(index.get("format", "")))
         prefix = "".join(f"{part}/" for part in listing.parts)
         for shard in shards:
@@ -105,6 +110,24 @@ def read_index(path: Path) -> dict[str, Any]:
             f"{path}: expected schema_version {SCHEMA_VERSION}, got {index.get('schema_version')!r}"
         )
     return index
+
+
+def _scheme_of(path: Path, index: dict[str, Any]) -> Scheme:
+    """What an index says its points are: a built-in scheme's name, or all of another one.
+
+    Raises:
+        DatasetError: neither, or one of another number of points.
+    """
+    said = index.get("scheme", str(index["points"]))  # earlier versions knew 68 and 98
+    try:
+        scheme = scheme_from(said, where=str(path))
+    except UsageError as error:
+        raise DatasetError(str(error)) from error
+    if scheme.points != index["points"]:
+        raise DatasetError(
+            f"{path}: expected a scheme of {index['points']} points, got {scheme.points}"
+        )
+    return scheme
 
 
 def _check_shards(folder: Path, index: dict[str, Any], shards: list[Path]) -> None:

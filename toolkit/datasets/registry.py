@@ -20,11 +20,13 @@ from asmnet_kit.datasets.folders import (
     walk,
 )
 from asmnet_kit.datasets.formats import FORMATS
-from asmnet_kit.face.schemes import scheme_of
+from asmnet_kit.datasets.labels import check_usable
+from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
 
 PREPARED = "records"  # shards, whose pictures are cut out of the original ones
 MAX_BAD_SHARE = 0.05
 MEASURED_SPLIT = "test"  # what accuracy is measured on by default
+DRAWN = ("68", "98")  # schemes that come together in formats that have both
 SHOWN_PROBLEMS = 5  # in an error message; ``data inspect`` lists them all
 
 
@@ -36,6 +38,7 @@ def load_dataset(
     subset: str | None = None,
     max_bad_share: float = MAX_BAD_SHARE,
     points: int | None = None,
+    scheme: Scheme | None = None,
 ) -> Dataset:
     """The faces of a data set, in the order of their names.
 
@@ -50,12 +53,15 @@ def load_dataset(
             when no face is left.
         points: 68 or 98 for a format that has both (synthetic); elsewhere it must be what the
             data has.
+        scheme: what the landmarks are, where nothing in the data says it and there are as many;
+            synthetic faces come with the 68 or 98 that it names. ``in_scheme`` maps them.
 
     Raises:
-        UsageError: unknown format, split, subset or number of points.
+        UsageError: unknown format, split, subset or number of points, or points of no known
+            scheme.
         DatasetError: nothing found, or too many bad files; the message lists the first few.
     """
-    reading = _read(Path(path), format, points)
+    reading = _read(Path(path), format, points, scheme)
     if not reading.faces and not (reading.problems and max_bad_share >= 1):
         raise DatasetError(_nothing_found(path, format, reading.problems))
     bad, total = len(reading.problems), len(reading.problems) + len(reading.faces)
@@ -70,7 +76,7 @@ def load_dataset(
     return Dataset(
         name=Path(path).resolve().name,
         format=format,
-        scheme=scheme_of(reading.points),
+        scheme=_scheme_of(reading, format, scheme),
         faces=faces if subset is None else _of_subset(faces, subset, path, split),
         problems=tuple(reading.problems),
         origins=tuple(sorted(reading.origins)) or (format,),
@@ -78,41 +84,66 @@ def load_dataset(
 
 
 def load_for_model(
-    path: Path, format: str, *, model_points: int, split: str | None = None
+    path: Path, format: str, *, model_scheme: Scheme, split: str | None = None
 ) -> Dataset:
     """The faces of a data set, with the landmarks of a model where the data has several kinds.
 
     Args:
-        model_points: landmarks of the model. Synthetic faces come with both schemes; elsewhere
-            another number is the data's to say, and what uses both refuses it.
+        model_scheme: landmarks of the model. Data with as many points and no scheme of its own has
+            these; synthetic faces come with 68 and 98; elsewhere another number is the data's to
+            say, and what uses both refuses or maps it.
         split: only this split; None = all faces.
 
     Raises:
         UsageError, DatasetError: as ``load_dataset``.
     """
-    points = model_points if has_both_schemes(format) else None
-    return load_dataset(path, format, split=split, points=points)
+    return load_dataset(path, format, split=split, scheme=model_scheme)
+
+
+def in_scheme(dataset: Dataset, scheme: Scheme) -> Dataset:
+    """The faces with another scheme's landmarks, by the map of their own.
+
+    A face of which fewer than two points are left is a problem of the result.
+
+    Raises:
+        UsageError: there is no map.
+    """
+    if dataset.scheme == scheme:
+        return dataset
+    faces, problems = [], list(dataset.problems)
+    for face in dataset.faces:
+        landmarks = dataset.scheme.mapped(face.landmarks, scheme)
+        try:
+            check_usable(landmarks, scheme)
+        except DatasetError as error:
+            problems.append(Problem(face.name, f"as {scheme.name} points: {error}"))
+            continue
+        visibility = face.visibility
+        if visibility is not None:
+            visibility = dataset.scheme.mapped_visibility(visibility, scheme)
+        faces.append(replace(face, landmarks=landmarks, visibility=visibility))
+    return replace(dataset, scheme=scheme, faces=tuple(faces), problems=tuple(problems))
 
 
 def load_to_measure(
     path: Path,
     format: str,
     *,
-    model_points: int,
+    model_scheme: Scheme,
     split: str | None = None,
     subset: str | None = None,
 ) -> tuple[Dataset, str | None]:
     """The faces that a model's accuracy is measured on, and the split they are.
 
     Args:
-        model_points: as for ``load_for_model``.
+        model_scheme: as for ``load_for_model``.
         split: None = the split ``test`` where the data has one, else every face. A subset does not
             change that: what has no face in the test split may have been trained on.
 
     Raises:
         UsageError, DatasetError: as ``load_dataset``.
     """
-    dataset = load_for_model(path, format, model_points=model_points, split=split)
+    dataset = load_for_model(path, format, model_scheme=model_scheme, split=split)
     faces = dataset.faces
     held_back = tuple(face for face in faces if face.split == MEASURED_SPLIT)
     if split is None and held_back:
@@ -146,8 +177,11 @@ def _of_subset(
     return members
 
 
-def splits_of(path: Path, format: str) -> tuple[str, ...]:
+def splits_of(path: Path, format: str, *, scheme: Scheme | None = None) -> tuple[str, ...]:
     """The splits that the faces at ``path`` belong to, train, val and test first; may be empty.
+
+    Args:
+        scheme: as for ``load_dataset``.
 
     Raises:
         UsageError: unknown format.
@@ -164,7 +198,7 @@ def splits_of(path: Path, format: str) -> tuple[str, ...]:
             if any(file.lower().endswith(module.SUFFIX) for file in listing.files)
         }
     else:
-        splits = {face.split for face in _read(path, format, None).faces}
+        splits = {face.split for face in _read(path, format, None, scheme).faces}
     found = {split for split in splits if split is not None}
     usual = ("train", "val", "test")
     return (*(name for name in usual if name in found), *sorted(found - set(usual)))
@@ -198,13 +232,36 @@ def has_both_schemes(format: str) -> bool:
     Raises:
         UsageError: unknown format.
     """
-    return "points" in inspect.signature(FORMATS.load(format).read).parameters
+    return _takes(format, "points")
 
 
-def _read(path: Path, format: str, points: int | None) -> Reading:
-    if points is not None:
-        scheme_of(points)
-    choice = {"points": points} if has_both_schemes(format) else {}
+def _takes(format: str, parameter: str) -> bool:
+    return parameter in inspect.signature(FORMATS.load(format).read).parameters
+
+
+def _scheme_of(reading: Reading, format: str, asked: Scheme | None) -> Scheme:
+    """What a reading's points are: what the data says, else ``asked``, else a built-in scheme."""
+    if reading.scheme is not None:
+        return reading.scheme
+    open_to_say = _takes(format, "scheme") or str(reading.points) not in BUILT_IN
+    if asked is not None and asked.points == reading.points and open_to_say:
+        return asked
+    return scheme_of(reading.points)
+
+
+def _read(path: Path, format: str, points: int | None, scheme: Scheme | None) -> Reading:
+    if points is not None and str(points) not in DRAWN:
+        raise UsageError(
+            f"expected {' or '.join(DRAWN)} as a number of landmarks, got {points}: name another "
+            "scheme with --scheme"
+        )
+    choice: dict[str, Any] = {}
+    if has_both_schemes(format):
+        if points is None and scheme is not None and scheme.name in DRAWN:
+            points = scheme.points
+        choice["points"] = points
+    if _takes(format, "scheme"):
+        choice["scheme"] = scheme
     package = FORMATS.package(format)
     read = FORMATS.load(format).read
     if package is None:
@@ -218,9 +275,7 @@ def _read(path: Path, format: str, points: int | None) -> Reading:
     return reading
 
 
-def _read_by(
-    package: str, format: str, read: Any, path: Path, choice: dict[str, int | None]
-) -> Reading:
+def _read_by(package: str, format: str, read: Any, path: Path, choice: dict[str, Any]) -> Reading:
     """What another package's reader finds, refused with the package's name where it is wrong.
 
     Raises:

@@ -1,8 +1,9 @@
 """Accuracy figures of landmarks and head poses.
 
 NME (normalised mean error): the mean distance between predicted and labelled points, in percent of
-the distance between the outer eye corners. Sagonas et al., "300 Faces in-the-Wild Challenge"
-(2013). Faces without an NME (NaN) are left out of every summary.
+what the scheme normalises by (``Scheme.size_of``): the distance between the outer eye corners for
+68 and 98 points (Sagonas et al., "300 Faces in-the-Wild Challenge", 2013). Faces without an NME
+(NaN) are left out of every summary.
 """
 
 import numpy as np
@@ -22,19 +23,19 @@ def per_face_nme(
         truth: [B, N, 2]; NaN where a point has no label.
 
     Returns:
-        float64 [B], percent; NaN where an outer eye corner has no label or both are one point,
+        float64 [B], percent; NaN where a point of the scheme's normalising pair has no label or
+        both are one point,
         infinite where a labelled point was predicted as NaN or infinite.
     """
     truth = np.asarray(truth, np.float64)
     labelled = np.isfinite(truth).all(axis=-1)
-    first, second = scheme.outer_eye_corners
-    eye_distance = np.linalg.norm(truth[:, first] - truth[:, second], axis=-1)
+    size = scheme.size_of(truth)
     distance = np.linalg.norm(np.where(labelled[..., None], predicted - truth, 0.0), axis=-1)
     distance = np.where(np.isfinite(distance), distance, np.inf)
     error = distance.sum(axis=-1) / np.maximum(labelled.sum(axis=-1), 1)
-    measurable = eye_distance > 0  # False for NaN
+    measurable = size > 0  # False for NaN
     nme: NDArray[np.float64] = 100 * np.divide(
-        error, eye_distance, out=np.full(len(truth), np.nan), where=measurable
+        error, size, out=np.full(len(truth), np.nan), where=measurable
     )
     return nme
 

@@ -15,7 +15,7 @@ to faces with labels (asmnet_kit.face.logistic_fit) calibrates it: it gives the 
 face's NME is at most 8 %.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.npz import read_npz
 from asmnet_kit.base.run_folder import SHAPE_MODEL
 from asmnet_kit.face.logistic_fit import LIMIT_PERCENT, LogisticFit
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.schemes import Scheme, scheme_of
 from asmnet_kit.face.shape_model.align import into_reference
 from asmnet_kit.face.shape_model.file import (
     EXPECTED,
@@ -52,10 +52,13 @@ class Plausibility:
         shape_model: of the predictor's number of points.
         calibration: makes its judgement a probability; without one it is
             ``ShapeModel.plausibility``, a share that ranks but means no probability.
+        scheme: of the shapes, which the file does not say; None = the built-in one with so many
+            points. ``for_scheme`` sets it.
     """
 
     shape_model: ShapeModel
     calibration: LogisticFit | None = None
+    scheme: Scheme | None = None
 
     @property
     def meaning(self) -> str:
@@ -78,7 +81,7 @@ class Plausibility:
     def signals(self, shapes: NDArray[np.floating]) -> dict[str, Array]:
         """``SIGNALS`` of each shape [B, N, 2]: float64 [B], larger is less like a face.
 
-        A shape without two different eye corners has no eye distance to measure a residual in: NaN.
+        A shape without a size (``Scheme.size_of``) has nothing to measure a residual in: NaN.
         """
         model = self.shape_model
         points = np.asarray(shapes, np.float64)
@@ -88,26 +91,26 @@ class Plausibility:
         frame = model.mean if model.reference is None else model.reference
         upright, _, _ = into_reference(frame, points, seen)
         b, smoothed = model.coefficients(upright, seen)
-        first, second = SCHEMES[model.points].outer_eye_corners
-        eyes = np.linalg.norm(upright[:, first] - upright[:, second], axis=-1)
-        eyes = np.where(seen[:, first] & seen[:, second], eyes, 0.0)
+        scheme = self.scheme or scheme_of(model.points)
+        size = scheme.size_of(np.where(seen[..., None], upright, np.nan))
         distance = np.linalg.norm(upright - smoothed, axis=-1) * seen
         mean_distance = distance.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-        residual = np.divide(mean_distance, eyes, out=np.full(len(points), np.nan), where=eyes > 0)
+        residual = np.divide(mean_distance, size, out=np.full(len(points), np.nan), where=size > 0)
         spread = np.sqrt((b**2 / model.eigenvalues.astype(np.float64)).sum(axis=1))
         return {"residual": residual, "mahalanobis": spread, "unexplained": unexplained}
 
-    def check_points(self, points: int) -> None:
-        """Refuse to judge shapes of another number of landmarks than the shape model's.
+    def for_scheme(self, scheme: Scheme) -> "Plausibility":
+        """The same judge of a predictor's shapes.
 
         Raises:
-            UsageError: ``points``, those of the predictor, are others.
+            UsageError: the shape model has another number of landmarks than ``scheme``.
         """
-        if self.shape_model.points != points:
+        if self.shape_model.points != scheme.points:
             raise UsageError(
-                f"expected a shape model of {points} landmarks like the model's, "
+                f"expected a shape model of {scheme.points} landmarks like the model's, "
                 f"got one of {self.shape_model.points}"
             )
+        return replace(self, scheme=scheme)
 
     def save(self, path: Path) -> None:
         """Write an .npz: the shape model's arrays and the calibration's; whole or not at all."""

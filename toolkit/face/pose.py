@@ -15,14 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import UsageError
-from asmnet_kit.face.generic_face import GENERIC_FACE_68, GENERIC_FACE_98
 from asmnet_kit.face.schemes import Scheme
 
 ANGLES = ("yaw", "pitch", "roll")  # in this order wherever a pose is three numbers
 POSE_UNIT_DEGREES = 90.0  # models predict degrees / 90
-
-GENERIC_FACES = {68: GENERIC_FACE_68, 98: GENERIC_FACE_98}
 
 # The camera of pose labels: 10 m away the 0.2 m of a face differ by 2 % in scale, which is nearly a
 # parallel projection. A picture's own focal length is unknown once a face has been cut out of it.
@@ -73,22 +69,10 @@ def angles(rotation: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
 
 
-def generic_face(points: int) -> NDArray[np.float64]:
-    """The generic 3-D face with ``points`` landmarks: float64 [N, 3], millimetres, camera frame.
-
-    Raises:
-        UsageError: there is none with so many.
-    """
-    if points not in GENERIC_FACES:
-        known = " or ".join(map(str, GENERIC_FACES))
-        raise UsageError(f"expected {known} landmarks of a generic 3-D face, got {points}")
-    return GENERIC_FACES[points]
-
-
 def pose_from_landmarks(
     landmarks: NDArray[np.floating], scheme: Scheme
 ) -> NDArray[np.float32] | None:
-    """The pose under which the generic face projects onto the landmarks.
+    """The pose under which the scheme's 3-D positions project onto the landmarks.
 
     A weak-perspective fit starts ``cv2.solvePnP`` at the right one of its minima; the camera is far
     away (``CAMERA_DISTANCE_MM``), so where the face is in its picture does not matter. Annotators
@@ -103,23 +87,30 @@ def pose_from_landmarks(
         landmarks: [N, 2], pixels or any other unit, x right, y down; NaN where a point is missing.
 
     Returns:
-        float32 [3] yaw, pitch, roll in degrees, or None where fewer than six points besides the
-        cheeks are visible or they lie in one plane or on one line.
+        float32 [3] yaw, pitch, roll in degrees, or None where the scheme has no positions, fewer
+        than six points besides the cheeks are visible or they lie in one plane or on one line.
     """
-    points = np.asarray(landmarks, np.float64)
+    if scheme.positions is None:
+        return None
+    points, face = np.asarray(landmarks, np.float64), scheme.positions
     seen = np.isfinite(points).all(axis=-1)
     side = _cheek_side(scheme)
-    first = _fitted_pose(points, seen & (side == 0))
+    first = _fitted_pose(points, seen & (side == 0), face)
     if first is None:
         return None
     yaw = float(first[0])
     hidden = np.zeros_like(seen) if abs(yaw) < BOTH_CHEEKS_DEGREES else side == np.sign(yaw)
-    pose = _fitted_pose(points, seen & ~hidden)
+    pose = _fitted_pose(points, seen & ~hidden, face)
     return first if pose is None else pose
 
 
 def _cheek_side(scheme: Scheme) -> NDArray[np.int64]:
-    """[N]: -1 and 1 for the jaw points of the image's left and right cheek, 0 for all others."""
+    """[N]: -1 and 1 for the jaw points of the image's left and right cheek, 0 for all others.
+
+    A scheme that does not outline the face has no such points.
+    """
+    if not scheme.outlines_face:
+        return np.zeros(scheme.points, np.int64)
     jaw = np.array(scheme.parts["jaw"])
     along = np.linspace(-1, 1, len(jaw))  # from ear to ear over the chin
     side = np.zeros(scheme.points, np.int64)
@@ -128,12 +119,16 @@ def _cheek_side(scheme: Scheme) -> NDArray[np.int64]:
 
 
 def _fitted_pose(
-    landmarks: NDArray[np.float64], used: NDArray[np.bool_]
+    landmarks: NDArray[np.float64], used: NDArray[np.bool_], positions: NDArray[np.float64]
 ) -> NDArray[np.float32] | None:
-    """The pose by the landmarks [N, 2] that are ``used``; None where they leave it open."""
+    """The pose by the landmarks [N, 2] that are ``used``; None where they leave it open.
+
+    Args:
+        positions: [N, 3], of the landmarks in 3-D, millimetres.
+    """
     if used.sum() < MIN_POINTS:
         return None
-    face, image = generic_face(len(landmarks))[used], landmarks[used]
+    face, image = positions[used], landmarks[used]
     centred_face, centred_image = face - face.mean(axis=0), image - image.mean(axis=0)
     spread = np.linalg.svd(centred_face, compute_uv=False)
     if spread[2] < MIN_DEPTH_SHARE * spread[0]:

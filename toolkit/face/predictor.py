@@ -1,7 +1,7 @@
 """What every model does, whichever file it is in: crops in, landmarks and pose out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -74,6 +74,28 @@ class Prediction:
             confidence=confidence,
         )
 
+    def in_scheme(self, own: Scheme, target: Scheme) -> "Prediction":
+        """The same said with another scheme's landmarks.
+
+        Of a landmark that is a mean of several, sigma and visibility are their means: neighbours
+        err together, so their errors do not cancel.
+
+        Args:
+            own: scheme of the prediction.
+
+        Raises:
+            UsageError: there is no map from ``own`` to ``target``.
+        """
+        if own == target:
+            return self
+        weights = own.map_to(target).T.astype(np.float32)  # [own.points, target.points]
+        return replace(
+            self,
+            landmarks=own.mapped(self.landmarks, target),
+            sigma=None if self.sigma is None else self.sigma @ weights,
+            visible=None if self.visible is None else self.visible @ weights,
+        )
+
 
 class Predictor(Protocol):
     """A loaded model.
@@ -100,6 +122,24 @@ class Predictor(Protocol):
     def predict(self, crops: Image) -> Prediction:
         """Run the model on crops, uint8 [B, input_size, input_size, 3], RGB."""
         ...
+
+
+class InScheme:
+    """A predictor that gives another scheme's landmarks.
+
+    Raises:
+        UsageError: there is no map from its own.
+    """
+
+    def __init__(self, predictor: Predictor, scheme: Scheme) -> None:
+        predictor.scheme.map_to(scheme)
+        self._predictor, self.scheme = predictor, scheme
+        self.name = predictor.name
+        self.input_size, self.crop_scale = predictor.input_size, predictor.crop_scale
+
+    def predict(self, crops: Image) -> Prediction:
+        """As the predictor does, mapped."""
+        return self._predictor.predict(crops).in_scheme(self._predictor.scheme, self.scheme)
 
 
 def refuse_nan(predictor: Predictor, names: Sequence[str], predicted: Prediction) -> None:

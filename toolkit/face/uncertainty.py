@@ -70,12 +70,10 @@ def expected_nme(
     Returns:
         float64 [B]; infinite where both eye corners are one point.
     """
-    first, second = scheme.outer_eye_corners
-    points = np.asarray(landmarks, np.float64)
-    eyes = np.linalg.norm(points[:, first] - points[:, second], axis=-1)
+    size = scheme.size_of(np.asarray(landmarks, np.float64))
     distance = MEAN_DISTANCE * np.asarray(sigma, np.float64).mean(axis=1)
     expected: NDArray[np.float64] = np.divide(
-        distance, eyes, out=np.full(len(points), np.inf), where=eyes > 0
+        distance, size, out=np.full(len(size), np.inf), where=size > 0
     )
     return expected
 

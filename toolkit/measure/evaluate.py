@@ -116,6 +116,7 @@ class Evaluation:
 
     Attributes:
         model, landmarks, input_size, crop_scale: the predictor's.
+        scheme: that predictions and labels were compared in.
         dataset, dataset_format, dataset_fingerprint, dataset_labels_fingerprint: the data set's.
         boxes: where the crops came from, ``landmarks`` or ``detector``.
         complete_only: whether faces with missing points were left out.
@@ -140,6 +141,7 @@ class Evaluation:
 
     model: str
     landmarks: int
+    scheme: Scheme
     input_size: int
     crop_scale: float
     dataset: str
@@ -168,6 +170,8 @@ class Evaluation:
             "schema_version": SCHEMA_VERSION,
             "model": self.model,
             "landmarks": self.landmarks,
+            "scheme": self.scheme.name,
+            "normalised_by": self.scheme.normaliser_text,
             "input_size": self.input_size,
             "crop_scale": self.crop_scale,
             "dataset": self.dataset,
@@ -209,6 +213,7 @@ def evaluate(
     on_progress: Callable[[int, int], None] | None = None,
     find_boxes: FindBoxes | None = None,
     plausibility: Plausibility | None = None,
+    scheme: Scheme | None = None,
 ) -> Evaluation:
     """Measure a model on every face of a data set, in memory that does not grow with its pictures.
 
@@ -224,10 +229,13 @@ def evaluate(
         find_boxes: finds the faces of a picture; by default the detector of
             asmnet_kit.predict.detector.
         plausibility: judges each prediction; the evaluation then says how well.
+        scheme: compare in these landmarks, to which the model's and the data's are mapped; None =
+            both have the same.
 
     Raises:
-        UsageError: unknown ``boxes``, a batch below 1, or a shape model of other landmarks.
-        ModelError: the model predicts another number of landmarks than the data has, or NaN.
+        UsageError: unknown ``boxes``, a batch below 1, a shape model of other landmarks, no map to
+            ``scheme``, or boxes around landmarks of the data that are no boxes for the model.
+        ModelError: the model predicts other landmarks than the data has, or NaN.
         DatasetError: no face could be measured, or too many pictures cannot be read; fewer are left
             out and told.
     """
@@ -235,7 +243,13 @@ def evaluate(
         raise UsageError(f"expected boxes of {' or '.join(BOXES)}, got {boxes!r}")
     if batch < 1:
         raise UsageError(f"expected a batch of at least 1, got {batch}")
-    require_same_points(predictor, dataset)
+    if scheme is None:
+        require_same_scheme(predictor, dataset)
+    scheme = scheme or dataset.scheme
+    for own in (predictor.scheme, dataset.scheme):
+        own.map_to(scheme)  # rather refused now
+    if boxes == "landmarks":
+        _require_like_boxes(predictor, dataset)
     judged = None if plausibility is None else _Judged(plausibility, predictor)
     faces = [face for face in dataset.faces if face.complete or not complete_only]
     if boxes == "detector" and find_boxes is None:
@@ -267,9 +281,12 @@ def evaluate(
                 [c.crop.to_picture(p) for c, p in zip(crops, predicted.landmarks, strict=True)]
             )
             truth = np.stack([crop.face.landmarks for crop in crops])
-            nme += per_face_nme(landmarks, truth, dataset.scheme).tolist()
             if judged is not None:
                 judged.add(landmarks)
+            predicted = predicted.in_scheme(predictor.scheme, scheme)
+            landmarks = predictor.scheme.mapped(landmarks, scheme)
+            truth = dataset.scheme.mapped(truth, scheme)
+            nme += per_face_nme(landmarks, truth, scheme).tolist()
             if predicted.sigma is not None or predicted.visible is not None:
                 sure.append(
                     SureFaces.of(
@@ -277,8 +294,10 @@ def evaluate(
                         landmarks,
                         truth,
                         crop_sides=np.array([crop.crop.side for crop in crops]),
-                        seen=np.stack([_visibility_of(crop.face) for crop in crops]),
-                        scheme=dataset.scheme,
+                        seen=dataset.scheme.mapped_visibility(
+                            np.stack([_visibility_of(crop.face) for crop in crops]), scheme
+                        ),
+                        scheme=scheme,
                     )
                 )
             if predicted.pose is not None:
@@ -292,7 +311,7 @@ def evaluate(
         )
         raise DatasetError(reason)
     found = len(nme)
-    errors = np.concatenate([nme, _nme_of_missed(missed, dataset.scheme)])
+    errors = np.concatenate([nme, _nme_of_missed(missed, dataset.scheme, scheme)])
     angles = np.full((len(errors), 3), np.nan)
     if has_pose:
         angles[:found] = angle_errors
@@ -303,6 +322,7 @@ def evaluate(
     return Evaluation(
         model=predictor.name,
         landmarks=predictor.scheme.points,
+        scheme=scheme,
         input_size=predictor.input_size,
         crop_scale=predictor.crop_scale,
         dataset=dataset.name,
@@ -327,7 +347,7 @@ def evaluate(
         else np.concatenate([judged.signals[USED], np.full(len(missed), np.nan)]),
         sure=joined,
         sureness=_by_subset(
-            joined, of_found, lambda faces, m: Sureness.of(faces, errors[:found][m], dataset.scheme)
+            joined, of_found, lambda faces, m: Sureness.of(faces, errors[:found][m], scheme)
         ),
         visibility=_by_subset(joined, of_found, lambda faces, m: Visibility.of(faces)),
     )
@@ -353,16 +373,45 @@ def _by_subset(
     return {name: value for name, value in found.items() if value is not None}
 
 
-def require_same_points(predictor: Predictor, dataset: Dataset) -> None:
+def require_same_scheme(predictor: Predictor, dataset: Dataset) -> None:
     """Refuse a model and data with different landmarks.
 
     Raises:
-        ModelError: the model predicts another number of landmarks than the data has.
+        ModelError: the model predicts other landmarks than the data has; the message names the
+            schemes that both can be mapped to.
     """
-    if predictor.scheme.points != dataset.scheme.points:
+    own, other = predictor.scheme, dataset.scheme
+    if own == other:
+        return
+    if own.name == other.name:
         raise ModelError(
-            f"{predictor.name} predicts {predictor.scheme.points} landmarks, "
-            f"{dataset.name} has {dataset.scheme.points}: choose data or a model of one kind"
+            f"{predictor.name} and {dataset.name} both have landmarks called {own.name}, which "
+            "differ: use one file for both (docs/schemes.md)"
+        )
+    common = [name for name in (own.name, *own.maps) if name in (other.name, *other.maps)]
+    advice = f", or compare both as {' or '.join(common)} (--scheme)" if common else ""
+    raise ModelError(
+        f"{predictor.name} predicts {_named(own)}, {dataset.name} has {_named(other)}: "
+        f"choose data or a model of one kind{advice}"
+    )
+
+
+def _named(scheme: Scheme) -> str:
+    own_name = "" if scheme.name == str(scheme.points) else f" ({scheme.name})"
+    return f"{scheme.points} landmarks{own_name}"
+
+
+def _require_like_boxes(predictor: Predictor, dataset: Dataset) -> None:
+    """Refuse to crop around labels whose box is not what the model was trained on.
+
+    Raises:
+        UsageError: it is not.
+    """
+    own, other = predictor.scheme, dataset.scheme
+    if own != other and not (own.outlines_face and other.outlines_face):
+        raise UsageError(
+            f"{dataset.name} has {_named(other)}, whose box is not that of the model's "
+            f"{_named(own)}: measure with --boxes detector"
         )
 
 
@@ -427,8 +476,7 @@ class _Judged:
     """What a plausibility says of the faces measured so far."""
 
     def __init__(self, plausibility: Plausibility, predictor: Predictor) -> None:
-        plausibility.check_points(predictor.scheme.points)
-        self._plausibility = plausibility
+        self._plausibility = plausibility.for_scheme(predictor.scheme)
         self.signals: dict[str, NDArray[np.float64]] = {name: np.empty(0) for name in SIGNALS}
         self._judgement = np.empty(0)
 
@@ -492,11 +540,16 @@ def _read_ahead(reader: _CropReader, faces: Sequence[Face], batch: int) -> Itera
             yield [future.result() for future in ready]
 
 
-def _nme_of_missed(faces: Sequence[Face], scheme: Scheme) -> NDArray[np.float64]:
-    """Infinite, or NaN where an outer eye corner has no label: such a face is in no figure."""
-    truth = (
-        np.stack([face.landmarks for face in faces]) if faces else np.empty((0, scheme.points, 2))
-    )
+def _nme_of_missed(faces: Sequence[Face], own: Scheme, scheme: Scheme) -> NDArray[np.float64]:
+    """Infinite, or NaN where there is nothing to normalise by: such a face is in no figure.
+
+    Args:
+        own: of the faces.
+        scheme: to compare in.
+    """
+    shape = (0, own.points, 2)
+    truth = np.stack([face.landmarks for face in faces]) if faces else np.empty(shape, np.float32)
+    truth = own.mapped(truth, scheme)
     nothing: NDArray[np.float64] = per_face_nme(truth, truth, scheme)  # 0 or NaN
     return np.where(np.isnan(nothing), np.nan, np.inf)
 

@@ -20,7 +20,7 @@ from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.crop import Crop, Points, landmark_box
 from asmnet_kit.face.predictor import Predictor, predict_both_ways
-from asmnet_kit.measure.evaluate import require_same_points
+from asmnet_kit.measure.evaluate import require_same_scheme
 
 SCHEMA_VERSION = 1
 ALL = "all faces"
@@ -124,13 +124,12 @@ def label_offsets(
         DatasetError: no face could be compared, or too many pictures cannot be read; fewer are left
             out and told.
     """
-    require_same_points(predictor, dataset)
+    require_same_scheme(predictor, dataset)
     differences, eye_distances = [], []
     compared: list[Face] = []
     left_out = LeftOut(dataset.name, len(dataset.faces))
-    first, second = dataset.scheme.outer_eye_corners
     for done, face in enumerate(dataset.faces, 1):
-        eye_distance = float(np.linalg.norm(face.landmarks[first] - face.landmarks[second]))
+        eye_distance = float(dataset.scheme.size_of(face.landmarks))
         if eye_distance > 0:  # not where one is hidden: such a face has no scale
             try:
                 seen = _seen(predictor, face)

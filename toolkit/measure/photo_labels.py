@@ -118,8 +118,7 @@ def agreed_landmarks(
     first = _views(image, box, predictors, zooms=(1.0,), name=name).mean(axis=0)
     views = _views(image, landmark_box(first), predictors, zooms=ZOOMS, name=name)
     mean = views.mean(axis=0)
-    left, right = predictors[0].scheme.outer_eye_corners
-    eye_distance = float(np.linalg.norm(mean[left] - mean[right]))
+    eye_distance = float(predictors[0].scheme.size_of(mean))
     distance = float(np.linalg.norm(views - mean, axis=-1).mean())
     percent = 100 * distance / eye_distance if eye_distance > 0 else math.inf
     return mean.astype(np.float32), percent

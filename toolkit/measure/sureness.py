@@ -68,14 +68,13 @@ class SureFaces:
             crop_sides: [B], pixels of the picture.
             seen: [B, N], as in the class.
         """
-        first, second = scheme.outer_eye_corners
         unknown = np.full(truth.shape[:2], np.nan)
         sigma = unknown if predicted.sigma is None else predicted.sigma * crop_sides[:, None]
         confidence = predicted.confidence
         return cls(
             distance=np.linalg.norm(np.asarray(landmarks - truth, np.float64), axis=-1),
             sigma=np.asarray(sigma, np.float64),
-            eyes=np.linalg.norm(np.asarray(truth[:, first] - truth[:, second], np.float64), axis=1),
+            eyes=scheme.size_of(truth),
             expected=expected_nme(sigma, landmarks, scheme),
             confidence=unknown[:, 0] if confidence is None else confidence.astype(np.float64),
             seen=np.asarray(seen, np.float64),

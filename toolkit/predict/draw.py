@@ -1,7 +1,7 @@
 """Draws predictions into a picture: landmarks by parts of the face, boxes, head axes."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import cv2
@@ -29,6 +29,8 @@ PART_COLOURS: dict[str, Colour] = {
     "inner_lip": (255, 170, 200),
     "pupil": (64, 200, 255),
 }
+# Of parts that bear another name, such as an ear's or a hand's, one after the other.
+OTHER_COLOURS = tuple(dict.fromkeys(PART_COLOURS.values()))[1:]
 OUTLINE: Colour = (16, 16, 16)  # under every line, so that it shows on skin and on dark hair
 BOX_COLOUR: Colour = (160, 255, 96)
 AXIS_COLOURS: tuple[Colour, Colour, Colour] = ((255, 64, 64), (80, 220, 80), (80, 128, 255))
@@ -51,9 +53,9 @@ def draw_faces(
     """A copy of a picture with its faces drawn upon it.
 
     A picture with small faces is enlarged by a whole number first; lines grow with the face. The
-    axes start between the eyes and nose: red towards the face's side at the image's right,
-    green to its chin, blue where the nose points. A point is a dot, or a ring where the model is
-    unsure of it or says that it can rather not be seen.
+    axes start on the nose, or in the landmarks' middle: red towards the face's side at the image's
+    right, green to its chin, blue where the nose points. A point is a dot, or a ring where the
+    model is unsure of it or says that it can rather not be seen.
 
     Args:
         image: uint8 [H, W, 3], RGB.
@@ -86,13 +88,16 @@ def _draw_face(canvas: Image, face: FacePrediction, factor: int, scheme: Scheme)
     left, top, right, bottom = _enlarged(face.box.reshape(2, 2), factor).ravel()
     box = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
     _line(canvas, box, BOX_COLOUR, width, closed=True)
+    colours = _colours(scheme)
     for part, indices in scheme.parts.items():
-        _line(canvas, landmarks[list(indices)], _colour(part), width, closed=part in scheme.closed)
+        if part not in scheme.dots:
+            closed = part in scheme.closed
+            _line(canvas, landmarks[list(indices)], colours[part], width, closed=closed)
     unsure = face.unsure
     for part, indices in scheme.parts.items():
         for index in indices:
             draw = _ring if unsure[index] else _dot
-            draw(canvas, landmarks[index], _colour(part), 1.5 * width)
+            draw(canvas, landmarks[index], colours[part], 1.5 * width)
     if face.pose is not None:
         _draw_axes(canvas, face.pose, landmarks, scheme, AXIS_SHARE * size, width + 1)
 
@@ -105,15 +110,26 @@ def _draw_axes(
     length: float,
     width: int,
 ) -> None:
-    origin = landmarks[list(scheme.parts["nose_bridge"])].mean(axis=0)
+    nose = scheme.parts.get("nose_bridge")
+    origin = (landmarks if nose is None else landmarks[list(nose)]).mean(axis=0)
     ends = project_axes(pose, origin, length)
     # The nose's axis last: it points towards the viewer.
     for end, colour in zip(ends, AXIS_COLOURS, strict=True):
         _line(canvas, np.stack([origin, end]), colour, width)
 
 
-def _colour(part: str) -> Colour:
-    return PART_COLOURS[part.removeprefix("left_").removeprefix("right_")]
+def _colours(scheme: Scheme) -> dict[str, Colour]:
+    """The colour of each part; the same on both sides."""
+    colours = dict(PART_COLOURS)
+    others = cycle(OTHER_COLOURS)
+    for part in map(_without_side, scheme.parts):
+        if part not in colours:
+            colours[part] = next(others)
+    return {part: colours[_without_side(part)] for part in scheme.parts}
+
+
+def _without_side(part: str) -> str:
+    return part.removeprefix("left_").removeprefix("right_")
 
 
 def _enlarged(points: Points, factor: int) -> Points:

@@ -10,17 +10,23 @@ from asmnet_kit.base.model_kind import check_keras, model_kind
 from asmnet_kit.base.openers import open_stage
 from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.face.predictor import Predictor
+from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.tflite.runtime import Session
 
 
 def open_predictor(
-    path: Path, *, threads: int = 1, adapter: str | Path | Adapter | None = None
+    path: Path,
+    *,
+    threads: int = 1,
+    scheme: Scheme | None = None,
+    adapter: str | Path | Adapter | None = None,
 ) -> Predictor:
     """Load a model from a .tflite (without TensorFlow), a .keras file or a run folder.
 
     Args:
         threads: CPU threads of a .tflite; TensorFlow chooses its own.
+        scheme: what the landmarks of a .keras are that has as many; every other model says it.
         adapter: of a .tflite that the kit did not make.
 
     Raises:
@@ -34,7 +40,7 @@ def open_predictor(
     if adapter is not None:
         raise UsageError(f"--adapter is for a .tflite that the kit did not make, got {path}")
     check_keras(path / MODEL if kind == "run" else path)  # before TensorFlow takes its seconds
-    return cast(Predictor, open_stage("keras predictor")(path))
+    return cast(Predictor, open_stage("keras predictor")(path, scheme=scheme))
 
 
 def open_tflite(

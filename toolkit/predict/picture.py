@@ -99,7 +99,7 @@ def predict_image(
         ModelError: the model predicts NaN.
     """
     if plausibility is not None:
-        plausibility.check_points(predictor.scheme.points)
+        plausibility = plausibility.for_scheme(predictor.scheme)
     faces: list[tuple[Box, float | None]]
     if boxes is None:
         faces = [(face.box, face.score) for face in detect_faces(image, min_score=min_score)]

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.predictor import Prediction
-from asmnet_kit.face.schemes import SCHEMES
 from asmnet_kit.face.uncertainty import UNCERTAINTY, VISIBILITY
 from asmnet_kit.tflite.inputs import input_values
 from asmnet_kit.tflite.metadata import OUTPUT_UNITS, read_metadata
@@ -47,7 +46,7 @@ class TflitePredictor:
     ) -> None:
         metadata = read_metadata(path)
         self.name = path.name
-        self.scheme = SCHEMES[metadata.landmarks]
+        self.scheme = metadata.scheme
         self.input_size = self.raw_size = metadata.input_size
         self.crop_scale = metadata.crop_scale
         self.calibration = metadata.calibration

@@ -95,7 +95,7 @@ class FaceTracker:
         if detect_every < 1:
             raise UsageError(f"expected to detect every 1 or more frames, got {detect_every}")
         if plausibility is not None:
-            plausibility.check_points(predictor.scheme.points)
+            plausibility = plausibility.for_scheme(predictor.scheme)
         self._predictor = predictor
         self._plausibility = plausibility
         self._detect_every = detect_every

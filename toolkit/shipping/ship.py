@@ -165,7 +165,7 @@ def _json_bytes(card: Card) -> bytes:
 
 
 def _shape_model_bytes(source: Path, metadata: ModelMetadata) -> bytes:
-    Plausibility.load(source).check_points(metadata.landmarks)
+    Plausibility.load(source).for_scheme(metadata.scheme)
     return source.read_bytes()
 
 

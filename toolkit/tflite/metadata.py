@@ -12,20 +12,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from asmnet_kit.base.errors import ModelError, one_line
+from asmnet_kit.base.errors import ModelError, UsageError, one_line
 from asmnet_kit.base.limits import MAX_INPUT_SIZE
 from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import MEAN, SCALE
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_from, scheme_of
 from asmnet_kit.face.uncertainty import UNCERTAINTY, VISIBILITY, Calibration
 from asmnet_kit.tflite.graph import Graph
 from asmnet_kit.tflite.packing import with_entry
 from asmnet_kit.tflite.reader import graph_of, read_graph
 
 METADATA_NAME = "ASMNET_KIT"
-# 2: outputs ``uncertainty`` and ``visibility``, and ``calibration``. A file without stays at 1,
-# so that programs that know nothing of them read it.
-SCHEMA_VERSION, PLAIN_SCHEMA_VERSION = 2, 1
+# 2: outputs ``uncertainty`` and ``visibility``, and ``calibration``. 3: ``scheme``. A file without
+# stays at 2 or 1, so that programs that know nothing of them read it.
+SCHEMA_VERSION, EXTRA_OUTPUTS_VERSION, PLAIN_SCHEMA_VERSION = 3, 2, 1
+COMMON_SCHEMES = ("68", "98")
 COLOUR = "RGB"
 MAX_CROP_SCALE = 100.0  # a larger crop shows a face of a pixel or two
 
@@ -45,7 +46,7 @@ class ModelMetadata:
 
     Attributes:
         architecture: for example ``asmnet``.
-        landmarks: how many points it predicts, 68 or 98.
+        landmarks: how many points it predicts.
         input_size: side of the square input, pixels; RGB, a value v is fed as (v - 128) / 128.
         recipe: how it was converted, for example ``qat_w8a8``.
         crop_scale: side of the crop as a multiple of the face box's longer side.
@@ -55,6 +56,8 @@ class ModelMetadata:
         metrics: measured figures, JSON types.
         licence: under which the weights may be used, or None when the training run names none.
         calibration: of the uncertainty, fitted by ``evaluate --calibrate``; None before.
+        own_scheme: of the landmarks. None = the built-in one with so many; 68 and 98 are never
+            written down, any other is, with all that it says.
     """
 
     architecture: str
@@ -68,15 +71,22 @@ class ModelMetadata:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     licence: str | None = None
     calibration: Calibration | None = None
+    own_scheme: Scheme | None = None
 
     def __post_init__(self) -> None:
         if self.input_size > MAX_INPUT_SIZE:
             raise ModelError(
                 f"expected an input size of at most {MAX_INPUT_SIZE} pixels, got {self.input_size}"
             )
-        if self.landmarks not in SCHEMES:
+        if self.own_scheme is None and str(self.landmarks) not in BUILT_IN:
             raise ModelError(
-                f"expected {' or '.join(map(str, SCHEMES))} landmarks, got {self.landmarks!r}"
+                f"expected {', '.join(BUILT_IN)} landmarks or a scheme of others, got "
+                f"{self.landmarks!r}"
+            )
+        if self.scheme.points != self.landmarks:
+            raise ModelError(
+                f"expected a scheme of its {self.landmarks} landmarks, got one of "
+                f"{self.scheme.points}"
             )
         if self.input_size < 1:
             raise ModelError(f"expected an input size of at least 1 pixel, got {self.input_size!r}")
@@ -96,8 +106,20 @@ class ModelMetadata:
     @property
     def schema_version(self) -> int:
         """The lowest version that has everything the file says."""
+        if not self._is_common:
+            return SCHEMA_VERSION
         plain = set(self.outputs) <= set(PLAIN_OUTPUTS)
-        return PLAIN_SCHEMA_VERSION if plain else SCHEMA_VERSION
+        return PLAIN_SCHEMA_VERSION if plain else EXTRA_OUTPUTS_VERSION
+
+    @property
+    def scheme(self) -> Scheme:
+        """Of the landmarks."""
+        return self.own_scheme or scheme_of(self.landmarks)
+
+    @property
+    def _is_common(self) -> bool:
+        """Whether every version of the kit and of the app knows the scheme by its count."""
+        return self.scheme.name in COMMON_SCHEMES
 
     @property
     def file_name(self) -> str:
@@ -115,6 +137,7 @@ class ModelMetadata:
             "schema_version": self.schema_version,
             "architecture": self.architecture,
             "landmarks": self.landmarks,
+            **({} if self._is_common else {"scheme": self.scheme.to_json()}),
             "input": {
                 "size": self.input_size,
                 "colour": COLOUR,
@@ -158,6 +181,7 @@ class ModelMetadata:
         return cls(
             architecture=top.get("architecture", str),
             landmarks=top.get("landmarks", int),
+            own_scheme=_own_scheme(top.get("scheme", (dict, type(None)), default=None)),
             input_size=image.get("size", int),
             recipe=top.get("recipe", str),
             crop_scale=_Reader(top.get("crop", dict), "crop.").number("scale"),
@@ -168,6 +192,15 @@ class ModelMetadata:
             licence=top.get("licence", (str, type(None)), default=None),
             calibration=_calibration(top.get("calibration", (dict, type(None)), default=None)),
         )
+
+
+def _own_scheme(content: dict[str, Any] | None) -> Scheme | None:
+    if content is None:
+        return None
+    try:
+        return scheme_from(content, where="its scheme")
+    except UsageError as error:
+        raise ModelError(str(error)) from error
 
 
 def _calibration(content: dict[str, Any] | None) -> Calibration | None:

@@ -11,7 +11,7 @@ from typing import Any
 from asmnet_kit.base.console import counting
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.formats import PEOPLE
-from asmnet_kit.face.schemes import SCHEME_68, scheme_of
+from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98, scheme_of
 from asmnet_kit.people.fixed_sets import people_to_validate_on
 from asmnet_kit.people.workers import RenderWorkers, Sitting
 from asmnet_kit.people.write import PEOPLE as RENDERER
@@ -39,7 +39,8 @@ class PeopleStream:
     def of(cls, config: TrainConfig, *, seed: int) -> "PeopleStream":
         """Those that a run's settings ask for."""
         size = round(RELATIVE_SIZE * config.input_size)
-        points = config.points or SCHEME_68.points
+        scheme = config.landmark_scheme() or SCHEME_68
+        points = scheme.points if scheme in (SCHEME_68, SCHEME_98) else SCHEME_68.points
         return cls(Sitting(seed, size, points), config.faces_per_epoch)
 
     def known(self) -> Dataset:

@@ -19,10 +19,12 @@ from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.registry import (
     MEASURED_SPLIT,
+    in_scheme,
     load_dataset,
     split_of_path,
     splits_of,
 )
+from asmnet_kit.face.schemes import Scheme, scheme_of
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.people import PeopleStream
 from asmnet_kit.training.data.sampling import clip_of
@@ -59,7 +61,9 @@ class Sources:
 HOLD_OUT_ADVICE = "give --val-data, or another --val-share"
 
 
-def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sources:
+def choose_sources(
+    config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE, scheme: Scheme | None = None
+) -> Sources:
     """Load the data sets that ``config`` names; its teacher improves the training labels.
 
     Trained on: ``split``; else the split ``train`` where there is one; else everything, if the
@@ -69,13 +73,14 @@ def choose_sources(config: TrainConfig, *, advice: str = HOLD_OUT_ADVICE) -> Sou
 
     Args:
         advice: what the user may do about too few pictures to hold some out; commands differ.
+        scheme: of the landmarks; None = the settings', else the data's own.
 
     Raises:
         UsageError: a split called test to train or validate on, or splits of which none is an
             obvious choice.
         DatasetError: a data set or the teacher cannot be used.
     """
-    sources = _chosen_faces(config, advice)
+    sources = _chosen_faces(config, advice, scheme or config.landmark_scheme())
     _tell_copies(sources)
     if not config.teacher:
         return sources
@@ -107,24 +112,27 @@ def _calibrated(teacher: Teacher, train: Dataset, conventions: Mapping[str, str]
     return better
 
 
-def _chosen_faces(config: TrainConfig, advice: str) -> Sources:
+def _chosen_faces(config: TrainConfig, advice: str, scheme: Scheme | None) -> Sources:
     if config.draws_people:
-        return _people(config)
+        return _people(config, scheme)
     data, points = Path(config.data), config.points or None
     if MEASURED_SPLIT in (config.split, split_of_path(data)):
         raise UsageError(
             f"{data}: training on a test split is refused, since its NME would say nothing "
             "afterwards: train on another split or folder"
         )
-    split = config.split or _training_split(data, config.format)
-    train = load_dataset(data, config.format, split=split, points=points)
-    scheme = train.scheme.points
+    split = config.split or _training_split(data, config.format, scheme)
+    train = load_dataset(data, config.format, split=split, points=points, scheme=scheme)
+    if config.scheme and scheme is not None:
+        train = in_scheme(train, scheme)
+    scheme = train.scheme
     if config.val_data:
-        val = _validation_folder(config, points=scheme)
+        val = _validation_folder(config, scheme)
         _refuse_shared(train, val)
         return Sources(train, val, config.val_data)
-    if split not in (None, "val") and "val" in splits_of(data, config.format):
-        val = load_dataset(data, config.format, split="val", points=scheme)
+    if split not in (None, "val") and "val" in splits_of(data, config.format, scheme=scheme):
+        val = load_dataset(data, config.format, split="val", scheme=scheme)
+        val = _like(scheme, val, data, config)
         return Sources(train, val, "the split val")
     return hold_out(
         train,
@@ -135,24 +143,44 @@ def _chosen_faces(config: TrainConfig, advice: str) -> Sources:
     )
 
 
-def _people(config: TrainConfig) -> Sources:
+def _people(config: TrainConfig, scheme: Scheme | None) -> Sources:
     """People that are drawn as the run goes, and people or a folder to validate on."""
     config.check_people()
     stream = PeopleStream.of(config, seed=config.seed)
+    points = scheme_of(stream.sitting.points)
+    if scheme not in (None, points):
+        raise UsageError(f"people are drawn with 68 or 98 landmarks, got --scheme {config.scheme}")
     if config.val_data:  # first: it takes no time to be refused
-        val, source = _validation_folder(config, points=stream.sitting.points), config.val_data
+        val, source = _validation_folder(config, points), config.val_data
     else:
         val = stream.to_validate_on(config.people_to_validate_on)
         source = f"{len(val.faces)} people that no run is trained on"
     return Sources(stream.known(), val, source, stream=stream)
 
 
-def _validation_folder(config: TrainConfig, *, points: int) -> Dataset:
+def _validation_folder(config: TrainConfig, scheme: Scheme) -> Dataset:
     """The faces of ``val_data``: its split ``val``, where it has one."""
     folder, format = Path(config.val_data), config.val_format or config.format
-    has_val = "val" in splits_of(folder, format)
-    val = load_dataset(folder, format, split="val" if has_val else None, points=points)
+    has_val = "val" in splits_of(folder, format, scheme=scheme)
+    val = load_dataset(folder, format, split="val" if has_val else None, scheme=scheme)
+    val = _like(scheme, val, folder, config)
     _refuse_test(val, folder)
+    return val
+
+
+def _like(scheme: Scheme, val: Dataset, folder: Path, config: TrainConfig) -> Dataset:
+    """Faces to validate on with the landmarks of those trained on; mapped where ``--scheme`` asks.
+
+    Raises:
+        UsageError: they have others.
+    """
+    if config.scheme:
+        return in_scheme(val, scheme)
+    if val.scheme != scheme:
+        raise UsageError(
+            f"{folder}: asked for {scheme.points} landmarks, format {val.format} has "
+            f"{val.scheme.points} here; --scheme {scheme.name} would map them"
+        )
     return val
 
 
@@ -235,8 +263,8 @@ def _file_of(face: Face) -> str:
     return os.path.realpath(face.picture.name)
 
 
-def _training_split(data: Path, format: str) -> str | None:
-    splits = splits_of(data, format)
+def _training_split(data: Path, format: str, scheme: Scheme | None) -> str | None:
+    splits = splits_of(data, format, scheme=scheme)
     if not splits or "train" in splits:
         return "train" if splits else None
     raise UsageError(

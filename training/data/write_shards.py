@@ -161,6 +161,7 @@ def _prepare(
         "name": dataset.name,
         "format": dataset.format,
         "points": dataset.scheme.points,
+        "scheme": dataset.scheme.reference,
         "faces": written,
         "splits": dict(sorted(splits.items())),
         "subsets": dict(sorted(subsets.items())),

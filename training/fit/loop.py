@@ -165,7 +165,7 @@ def fit(
             Built under ``strategy.scope()`` where there is a strategy.
         loss: see ``Loss``.
         data: see ``TrainingData``.
-        scheme: for the training NME, percent of the distance between the outer eye corners.
+        scheme: for the training NME, percent of what it normalises by.
         schedule: epochs, learning rate, averaging.
         seed: of dropout; the data has its own.
         validate: called after each epoch with the averaged weights in place; the key
@@ -443,16 +443,28 @@ def _average_of(weight: tf.Variable) -> tf.Variable:
 def _nme_percent(
     truth: tf.Tensor, labelled: tf.Tensor, points: tf.Tensor, scheme: Scheme
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """(sum of the NMEs, number) of the faces with both outer eye corners labelled."""
-    left, right = scheme.outer_eye_corners
+    """(sum of the NMEs, number) of the faces that have what the scheme normalises by."""
     visible = tf.cast(labelled, tf.float32)
     points = tf.reshape(points, [-1, scheme.points, 2])
     error = tf.norm(points - truth, axis=-1) * visible
     mean_error = tf.reduce_sum(error, axis=1) / tf.maximum(tf.reduce_sum(visible, axis=1), 1.0)
-    eyes = tf.norm(truth[:, left] - truth[:, right], axis=-1)
-    counted = (visible[:, left] * visible[:, right] > 0) & (eyes > 0)
-    nme = tf.where(counted, 100.0 * mean_error / tf.where(counted, eyes, 1.0), 0.0)
+    size, known = _size_of(truth, labelled, scheme)
+    counted = known & (size > 0)
+    nme = tf.where(counted, 100.0 * mean_error / tf.where(counted, size, 1.0), 0.0)
     return tf.reduce_sum(nme), tf.reduce_sum(tf.cast(counted, tf.float32))
+
+
+def _size_of(truth: tf.Tensor, labelled: tf.Tensor, scheme: Scheme) -> tuple[tf.Tensor, tf.Tensor]:
+    """``Scheme.size_of`` of faces, float32 [B], and whether its points have labels, bool [B]."""
+    if not isinstance(scheme.normaliser, str):
+        left, right = scheme.normaliser
+        size = tf.norm(truth[:, left] - truth[:, right], axis=-1)
+        return size, labelled[:, left] & labelled[:, right]
+    here = labelled[..., None]
+    low = tf.reduce_min(tf.where(here, truth, math.inf), axis=1)
+    high = tf.reduce_max(tf.where(here, truth, -math.inf), axis=1)
+    known = tf.reduce_any(labelled, axis=1)
+    return tf.where(known, tf.sqrt(tf.reduce_prod(high - low, axis=-1)), 0.0), known
 
 
 def _require_finite_loss(means: Row, epoch: int, step: int) -> None:

@@ -8,7 +8,7 @@ import tf_keras
 
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.base.plugins import fault
-from asmnet_kit.face.schemes import scheme_of
+from asmnet_kit.face.schemes import MAX_POINTS
 from asmnet_kit.training.catalogue import check_input_size
 from asmnet_kit.training.networks.architectures import ARCHITECTURES
 from asmnet_kit.training.networks.heads import landmark_layer, output_widths
@@ -17,21 +17,27 @@ CHANNELS = 3  # red, green, blue
 
 
 def build(
-    name: str, *, points: int, input_size: int, extra: Collection[str] = ()
+    name: str,
+    *,
+    points: int,
+    input_size: int,
+    extra: Collection[str] = (),
+    pose: bool = True,
 ) -> tf_keras.Model:
     """A fresh network: flat and functional, as quantization-aware training wants it.
 
     Args:
         name: one of ``architectures.ARCHITECTURES``.
-        points: number of landmarks, 68 or 98.
+        points: number of landmarks.
         input_size: side of the square input, pixels.
         extra: further outputs, names of ``heads.EXTRA_OUTPUTS``.
+        pose: whether it has the output ``pose``, which nothing would teach without poses.
 
     Returns:
         A model from ``image`` float32 [B, S, S, 3], RGB, (v - 128) / 128, to a dictionary of
         ``landmarks`` float32 [B, 2 points] (x, y interleaved, fractions of the crop side from its
-        centre), ``pose`` float32 [B, 3] (yaw, pitch, roll, degrees / 90) and the extra outputs,
-        float32 [B, N] each.
+        centre), with ``pose`` float32 [B, 3] (yaw, pitch, roll, degrees / 90) and the extra
+        outputs, float32 [B, N] each.
 
     Raises:
         UsageError: an unknown name, number of landmarks or size, the package that brings the
@@ -40,10 +46,12 @@ def build(
     """
     network, package = ARCHITECTURES.load(name), ARCHITECTURES.package(name)
     check_input_size(input_size)
-    scheme_of(points)
+    if not 1 <= points <= MAX_POINTS:
+        raise UsageError(f"expected 1 to {MAX_POINTS} landmarks, got {points}")
     image = tf_keras.Input((input_size, input_size, CHANNELS), dtype="float32", name="image")
     if package is None:
-        return tf_keras.Model(image, network(image, points=points, extra=extra), name=name)
+        outputs = network(image, points=points, extra=extra)
+        return tf_keras.Model(image, _wanted(outputs, pose), name=name)
     whose = f"architecture {name}: the function of the package {package}"
     asked: dict[str, Any] = {"extra": extra} if extra else {}
     if extra and not _takes_extra(network):
@@ -55,7 +63,7 @@ def build(
         outputs = network(image, points=points, **asked)
         if wrong := _wrong_outputs(outputs, output_widths(points, extra)):
             raise ModelError(f"{whose} {wrong}")
-        model = tf_keras.Model(image, outputs, name=name)
+        model = tf_keras.Model(image, _wanted(outputs, pose), name=name)
     except KitError:
         raise
     except Exception as error:
@@ -63,6 +71,10 @@ def build(
     if wrong := _wrong_layers(model, points):
         raise ModelError(f"{whose} {wrong}")
     return model
+
+
+def _wanted(outputs: dict[str, Any], pose: bool) -> dict[str, Any]:
+    return outputs if pose else {k: v for k, v in outputs.items() if k != "pose"}
 
 
 def _takes_extra(network: Any) -> bool:

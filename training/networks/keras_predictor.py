@@ -13,32 +13,41 @@ from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.predictor import Prediction
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
 from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
 from asmnet_kit.training.fit.loop import named_outputs
-from asmnet_kit.training.manifest import read_manifest
+from asmnet_kit.training.manifest import read_manifest, scheme_of_run
 
 
 class KerasPredictor:
     """A float model, run by TensorFlow.
 
-    Input size and number of landmarks are read from the model itself; the crop's scale from the
-    manifest of its run folder where there is one.
+    Input size and number of landmarks are read from the model itself; the crop's scale and the
+    scheme from the manifest of its run folder where there is one.
 
     Args:
         source: a run folder, a .keras file, or a model in memory (one that is being trained: its
             weights may change between calls).
         name: what reports call it; by default the file's or the model's name.
+        scheme: of the landmarks, where no manifest says it and there are as many; by default the
+            built-in one with so many.
 
     Raises:
         ModelError: the file cannot be read, or is no landmark model.
     """
 
-    def __init__(self, source: Path | tf_keras.Model, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        source: Path | tf_keras.Model,
+        *,
+        name: str | None = None,
+        scheme: Scheme | None = None,
+    ) -> None:
         self.name: str = name or source.name
         self.crop_scale = CROP_SCALE
         if isinstance(source, Path) and source.is_dir():
             self.crop_scale = checked_crop_scale(source)
+            scheme = scheme_of_run(source) or scheme
             source = source / MODEL
         self.model = load_model(source) if isinstance(source, Path) else source
         self.input_size = input_size_of(self.model, self.name)
@@ -52,14 +61,16 @@ class KerasPredictor:
             name: spec.shape[-1]
             for name, spec in self._run.get_concrete_function().structured_outputs.items()
         }
-        points = widths.get("landmarks", 0) // 2
-        if points not in SCHEMES:
+        points = (widths.get("landmarks") or 0) // 2
+        known = {int(name) for name in BUILT_IN} | ({scheme.points} if scheme else set())
+        if points not in known:
             raise ModelError(
                 f"{self.name}: expected an output 'landmarks' of "
-                f"{' or '.join(map(str, SCHEMES))} points, got "
+                f"{', '.join(map(str, sorted(known)))} points, got "
                 + ", ".join(f"{output!r} of {width} values" for output, width in widths.items())
+                + ". Landmarks of your own: --scheme FILE (docs/schemes.md)"
             )
-        self.scheme = SCHEMES[points]
+        self.scheme = scheme if scheme and scheme.points == points else scheme_of(points)
 
     def predict(self, crops: Image) -> Prediction:
         """What the model says of crops, uint8 [B, input_size, input_size, 3], RGB."""

@@ -17,7 +17,7 @@ from asmnet_kit.benchmarks.comparing import parity_worker
 from asmnet_kit.benchmarks.comparing.parity import compare_kernels
 from asmnet_kit.benchmarks.targets.gpu import GPU
 from asmnet_kit.cli import main
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.schemes import scheme_of
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.face_crops import FaceCrops
 
@@ -26,7 +26,7 @@ def faces(count: int = 2) -> FaceCrops:
     """The generic face as truth, which the constant model predicts for every crop."""
     pixels = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
     truth = np.stack([generic_reference(68)] * count).astype(np.float32)
-    return FaceCrops(pixels, truth, SCHEMES[68])
+    return FaceCrops(pixels, truth, scheme_of(68))
 
 
 def call(model: Path, data: Path, *options: str) -> Result:

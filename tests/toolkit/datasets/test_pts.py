@@ -13,6 +13,7 @@ from asmnet_kit.datasets import ibug300w, merlrav
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.datasets.pts import format_pts, parse_pts
 from asmnet_kit.datasets.registry import load_dataset, load_to_measure, split_of_path, splits_of
+from asmnet_kit.face.schemes import SCHEME_68
 
 ROWS = [f"{10 + i} {20 + i % 7}" for i in range(68)]
 
@@ -259,20 +260,22 @@ def test_a_folder_of_bad_files_only_can_still_be_listed(tmp_path: Path) -> None:
 
 def test_accuracy_is_measured_on_the_test_split_unless_told(public: Path) -> None:
     """Also where a subset is named that the test split has none of: it may have been trained on."""
-    dataset, split = load_to_measure(public, "300w", model_points=68)
+    dataset, split = load_to_measure(public, "300w", model_scheme=SCHEME_68)
     assert (len(dataset.faces), split) == (4, "test")
-    dataset, split = load_to_measure(public, "300w", model_points=68, subset="helen")
+    dataset, split = load_to_measure(public, "300w", model_scheme=SCHEME_68, subset="helen")
     assert ([face.name for face in dataset.faces], split) == (["helen/testset/2.jpg"], "test")
     expected = "no subset 'afw' in its split 'test'; choose another with --split; its subsets: ch"
     with pytest.raises(UsageError, match=expected):
-        load_to_measure(public, "300w", model_points=68, subset="afw")
-    dataset, split = load_to_measure(public, "300w", model_points=68, split="train", subset="afw")
+        load_to_measure(public, "300w", model_scheme=SCHEME_68, subset="afw")
+    dataset, split = load_to_measure(
+        public, "300w", model_scheme=SCHEME_68, split="train", subset="afw"
+    )
     assert (len(dataset.faces), split) == (1, "train")
 
 
 def test_a_subset_of_data_without_a_test_split_is_measured(tmp_path: Path) -> None:
     put(tmp_path / "afw/1.jpg")
-    dataset, split = load_to_measure(tmp_path, "300w", model_points=68, subset="afw")
+    dataset, split = load_to_measure(tmp_path, "300w", model_scheme=SCHEME_68, subset="afw")
     assert (len(dataset.faces), split) == (1, None)
 
 

@@ -13,6 +13,7 @@ from asmnet_kit.datasets.write_synthetic import write_faces
 from asmnet_kit.drawn_faces.write import DRAWN
 from asmnet_kit.face.logistic_fit import LogisticFit
 from asmnet_kit.face.plausibility import Plausibility, Ranking, auroc, own_plausibility
+from asmnet_kit.face.schemes import SCHEME_98
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.file import load_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
@@ -221,4 +222,4 @@ def test_calibrate_refuses_the_test_split_and_missing_shape_models(
 
 def test_another_number_of_points_is_refused(judge) -> None:
     with pytest.raises(UsageError, match=r"shape model of 98 landmarks.*68"):
-        judge.check_points(98)
+        judge.for_scheme(SCHEME_98)

@@ -5,10 +5,9 @@ import pytest
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.drawn_faces.render import synthesize
+from asmnet_kit.face.generic_face import positions_of
 from asmnet_kit.face.pose import (
-    GENERIC_FACES,
     angles,
-    generic_face,
     mirrored_pose,
     pose_from_landmarks,
     project_axes,
@@ -16,7 +15,7 @@ from asmnet_kit.face.pose import (
     rotation_matrix,
     wrapped,
 )
-from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98, mirrored
+from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98, mirrored, scheme_named
 
 NOSE = np.array([0.0, 0.0, -1.0])  # of a face looking at the camera
 FACE_RIGHT = np.array([1.0, 0.0, 0.0])
@@ -56,7 +55,7 @@ def test_at_a_full_profile_the_angles_still_describe_the_same_rotation():
 
 def projected(scheme, pose, *, noise_mm=0.0, seed=0, distance_mm=None, identity=None):
     """The generic face's landmarks in pixels: 2 mm per pixel, somewhere in a picture."""
-    face = GENERIC_FACES[scheme.points].copy()
+    face = positions_of(scheme).copy()
     if identity is not None:
         face = face * identity
     face += np.random.default_rng(seed).normal(0, noise_mm, face.shape) if noise_mm else 0.0
@@ -189,9 +188,9 @@ def test_axes_point_right_down_and_along_the_nose():
 
 
 def test_a_generic_face_exists_for_each_scheme_only():
-    assert generic_face(98).shape == (98, 3)
-    with pytest.raises(UsageError, match="68 or 98 landmarks"):
-        generic_face(5)
+    assert positions_of(SCHEME_98).shape == (98, 3)
+    with pytest.raises(UsageError, match=r"with 3-D positions.*5 has none"):
+        positions_of(scheme_named("5"))
 
 
 def test_poses_of_drawn_faces_are_found_within_the_documented_errors():

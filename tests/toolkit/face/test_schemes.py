@@ -161,7 +161,7 @@ def test_tables_cannot_be_changed_by_accident(scheme):
 def test_a_scheme_is_found_by_its_number_of_points():
     assert (scheme_of(68), scheme_of(98)) == (SCHEME_68, SCHEME_98)
     assert SCHEME_98.name == "98"
-    with pytest.raises(UsageError, match=r"98 or 106 landmarks, got 9: .*--scheme FILE"):
+    with pytest.raises(UsageError, match="98 or 106 landmarks, got 9"):
         scheme_of(9)
 
 
@@ -200,13 +200,15 @@ def test_a_file_describes_a_scheme(tmp_path):
     assert (scheme.name, scheme.points, scheme.normaliser) == ("fox", 9, (2, 3))
     assert scheme.mirror.tolist() == [1, 0, 3, 2, 4, 6, 5, 7, 8]
     assert dict(scheme.parts) == {"ears": (0, 1), "mouth": (5, 7, 6, 8), "other": (2, 3, 4)}
+    assert [*scheme.parts] == ["ears", "other", "mouth"]  # by their first points
     assert (scheme.closed, scheme.dots) == ({"mouth"}, {"ears", "other"})
     assert scheme.positions is None and not scheme.built_in
 
 
 @pytest.mark.parametrize("scheme", ALL, ids=BUILT_IN)
 def test_a_scheme_reads_back_from_json(scheme):
-    assert Scheme.from_json(json.loads(json.dumps(scheme.to_json()))) == scheme
+    # As a model file holds it, with sorted keys.
+    assert Scheme.from_json(json.loads(json.dumps(scheme.to_json(), sort_keys=True))) == scheme
 
 
 @pytest.mark.parametrize(

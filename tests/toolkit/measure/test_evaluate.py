@@ -11,7 +11,8 @@ import pytest
 from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
 from asmnet_kit.datasets.base import PictureFile
 from asmnet_kit.face.boxes import overlap
-from asmnet_kit.face.pose import GENERIC_FACES, rotation_matrix
+from asmnet_kit.face.generic_face import GENERIC_FACE_68
+from asmnet_kit.face.pose import rotation_matrix
 from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import SCHEME_68
 from asmnet_kit.face.shape_model.align import generic_reference
@@ -137,7 +138,7 @@ def test_pose_is_measured_against_the_labels_of_the_data(make_dataset):
 
 def test_without_pose_labels_the_landmarks_give_the_pose(make_dataset):
     dataset = make_dataset(1)
-    turned = (GENERIC_FACES[68] @ rotation_matrix(20, -10, 5).T)[:, :2] / 5 + (60, 50)
+    turned = (GENERIC_FACE_68 @ rotation_matrix(20, -10, 5).T)[:, :2] / 5 + (60, 50)
     dataset = changed(dataset, 0, landmarks=turned.astype(np.float32))
     result = evaluate(Shifted(pose=(22.0, -10.0, 5.0)), dataset)
     assert result.pose_source == "landmarks"

@@ -16,7 +16,7 @@ from asmnet_kit.drawn_faces.render import synthesize
 from asmnet_kit.face.crop import landmark_box
 from asmnet_kit.face.metrics import per_face_nme
 from asmnet_kit.face.predictor import Prediction
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.schemes import scheme_of
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.photo_labels import label_folder, label_photograph
 
@@ -26,7 +26,7 @@ SIDE = 200
 class Seer:
     """Sees the generic face in the middle, off by ``wander`` of the side in every other call."""
 
-    scheme, input_size, crop_scale, name = SCHEMES[68], 32, 1.2, "seer"
+    scheme, input_size, crop_scale, name = scheme_of(68), 32, 1.2, "seer"
 
     def __init__(self, wander: float = 0.0) -> None:
         self.wander, self.calls = wander, 0
@@ -120,7 +120,7 @@ def test_a_folder_that_holds_something_or_the_photographs_themselves_is_refused(
 def test_a_model_whose_landmarks_no_reader_of_the_labels_takes_is_refused(photos, tmp_path):
     """Or minutes of labelling end in .pts files of 98 points, which 300-W's reader refuses."""
     seer = Seer()
-    seer.scheme = SCHEMES[98]
+    seer.scheme = scheme_of(98)
     with pytest.raises(UsageError, match="seer: expected a model of 68 landmarks"):
         label_folder(photos, tmp_path / "out", [seer], middle_box, max_disagreement_percent=2)
     assert not (tmp_path / "out").exists()

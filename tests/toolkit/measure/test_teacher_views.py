@@ -13,7 +13,7 @@ from asmnet_kit.cli import main
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.predictor import Prediction
-from asmnet_kit.face.schemes import SCHEMES, mirrored
+from asmnet_kit.face.schemes import mirrored, scheme_of
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.teacher_views import teach
 from asmnet_kit.training.data.teacher_labels import Teacher
@@ -22,7 +22,7 @@ from asmnet_kit.training.data.teacher_labels import Teacher
 class Shifted:
     """Sees the generic face, ``dx`` of the crop's side to the right, in whatever it is shown."""
 
-    scheme, input_size, crop_scale = SCHEMES[68], 32, 1.2
+    scheme, input_size, crop_scale = scheme_of(68), 32, 1.2
 
     def __init__(self, dx: float, name: str = "shifted") -> None:
         self.dx, self.name = dx, name
@@ -53,7 +53,7 @@ def test_views_are_averaged_by_hand(faces: Path) -> None:
     leaning = teach(dataset, [Shifted(0.03), Shifted(-0.2)])
     x0, y0, x1, y1 = dataset.faces[0].box
     generic = generic_reference(68)
-    both = (generic + mirrored(generic, 1.0, SCHEMES[68])) / 2
+    both = (generic + mirrored(generic, 1.0, scheme_of(68))) / 2
     expected = both * 1.01 * 1.2 * max(x1 - x0, y1 - y0) + [(x0 + x1) / 2, (y0 + y1) / 2]
     np.testing.assert_allclose(taught.points[0], expected, atol=1e-3)
     np.testing.assert_allclose(leaning.points[0], expected, atol=1e-3)
@@ -80,7 +80,7 @@ def test_prepared_pictures_and_other_landmarks_are_refused(faces: Path, tmp_path
     with pytest.raises(UsageError, match="original data set"):
         teach(load_dataset(tmp_path / "shards", "records"), [Shifted(0.0)])
     wrong = Shifted(0.0)
-    wrong.scheme = SCHEMES[98]
+    wrong.scheme = scheme_of(98)
     with pytest.raises(ModelError, match="predicts 98 landmarks"):
         teach(load_dataset(faces / "helen", "300w"), [wrong])
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98, SCHEMES
+from asmnet_kit.face.schemes import BUILT_IN, SCHEME_68, SCHEME_98, Scheme, scheme_named
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.predict.draw import (
     AXIS_COLOURS,
     BOX_COLOUR,
     MAX_SIDE,
+    OTHER_COLOURS,
     PART_COLOURS,
     draw_faces,
     write_picture,
@@ -45,10 +46,35 @@ def test_every_part_the_box_and_the_axes_show_in_their_colours(scheme):
         assert nearest(canvas, colour) < 24
 
 
-def test_every_part_of_every_scheme_has_a_colour():
-    for scheme in SCHEMES.values():
-        for part in scheme.parts:
-            assert part.removeprefix("left_").removeprefix("right_") in PART_COLOURS
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_faces_of_every_scheme_are_drawn(name):
+    scheme = scheme_named(name)
+    points = np.random.default_rng(0).uniform(20, 180, (scheme.points, 2)).astype(np.float32)
+    face = FacePrediction(np.float32([20, 20, 180, 180]), None, points, np.zeros(3), None)
+    plain = np.full((200, 200, 3), 128, np.uint8)
+    assert (draw_faces(plain, [face], scheme, factor=1) != plain).any(axis=-1).sum() > 200
+
+
+def test_a_scheme_of_one_s_own_is_drawn_with_a_colour_for_each_part():
+    """An ear: a line along its rim, and points inside that no line joins."""
+    ear = Scheme.from_json(
+        {
+            "name": "ear",
+            "points": 5,
+            "normaliser": "box",
+            "parts": {
+                "rim": {"points": [0, 1, 2], "draw": "line"},
+                "inside": {"points": [3, 4], "draw": "dots"},
+            },
+        }
+    )
+    points = np.float32([[50, 50], [150, 50], [150, 150], [60, 100], [60, 140]])
+    face = FacePrediction(np.float32([50, 50, 150, 150]), None, points, np.zeros(3), None)
+    canvas = draw_faces(np.full((200, 200, 3), 128, np.uint8), [face], ear, factor=1)
+    rim, inside = OTHER_COLOURS[:2]
+    assert np.abs(canvas[45:55, 100].astype(int) - rim).max(axis=-1).min() < 24  # on its line
+    assert nearest(canvas[95:106, 55:66], inside) < 24  # at a point
+    assert (canvas[115:125, 60] == 128).all()  # between two
 
 
 def test_landmarks_that_are_unsure_or_hidden_are_hollow():

@@ -7,7 +7,7 @@ from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
 from asmnet_kit.face.plausibility import Plausibility
 from asmnet_kit.face.pose import pose_from_landmarks
 from asmnet_kit.face.predictor import Prediction
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.schemes import scheme_of
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.predict.open_predictor import open_predictor
@@ -67,7 +67,7 @@ def test_sigma_is_in_pixels_of_the_picture(make_tflite):
 class Broken:
     """A model whose weights are no numbers any more."""
 
-    name, scheme, input_size, crop_scale = "broken.tflite", SCHEMES[68], 32, 1.2
+    name, scheme, input_size, crop_scale = "broken.tflite", scheme_of(68), 32, 1.2
 
     def predict(self, crops):
         return Prediction(np.full((len(crops), 68, 2), np.nan, np.float32), None)

@@ -257,8 +257,8 @@ def test_a_model_without_metadata_is_refused_with_the_way_out(model: bytes) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 3}, "schema version 1 to 2, got 3"),
-        ({"landmarks": 67}, "68 or 98 landmarks, got 67"),
+        ({"schema_version": 4}, "schema version 1 to 3, got 4"),
+        ({"landmarks": 67}, "98, 106 landmarks or a scheme of others, got 67"),
         ({"landmarks": "68"}, "landmarks to be int"),
         ({"crop": {}}, "'crop.scale'; it is missing"),
         ({"crop": {"scale": -1.0}}, "crop scale above 0"),

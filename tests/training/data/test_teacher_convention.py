@@ -5,12 +5,12 @@ import pytest
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.schemes import scheme_of
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.training.data.teacher_convention import learn_convention
 
 N = 68
-MIRROR = SCHEMES[N].mirror
+MIRROR = scheme_of(N).mirror
 CHIN, LOWER_LIP = 8, 57
 Shapes = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import pytest
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.schemes import scheme_of
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.training.data.teacher_labels import Teacher, relabel
 from asmnet_kit.training.subset_options import OTHERS
@@ -16,7 +16,7 @@ N = 68
 
 
 def dataset(*faces: Face, format: str = "300w") -> Dataset:
-    return Dataset("faces", format, SCHEMES[N], faces)
+    return Dataset("faces", format, scheme_of(N), faces)
 
 
 def face(name: str, subset: str, landmarks: np.ndarray) -> Face:

@@ -5,7 +5,7 @@ import pytest
 
 from asmnet_kit.adapters.linear_map import LinearMap
 from asmnet_kit.face.pose import rotation_matrix
-from asmnet_kit.face.schemes import SCHEMES
+from asmnet_kit.face.schemes import scheme_of
 from asmnet_kit.people.render import draw
 from asmnet_kit.training.studies.portraits import face_mesh, turned
 from asmnet_kit.training.studies.portraits.face_mesh import OUTER_EYES, POINTS
@@ -108,7 +108,7 @@ def test_a_mirrored_mesh_that_gives_the_mirrored_landmarks_agrees() -> None:
     flat = []
     for points in (68, 98):
         half = np.random.default_rng(points).normal(0, 0.4, (points, 2))
-        flat.append(((half + half[SCHEMES[points].mirror] * [-1, 1]) / 2).ravel())
+        flat.append(((half + half[scheme_of(points).mirror] * [-1, 1]) / 2).ravel())
     to_landmarks = MeshMap(
         LinearMap(OUTER_EYES, np.zeros(936), np.concatenate(flat), np.zeros((936, 332)))
     )

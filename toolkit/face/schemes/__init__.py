@@ -16,16 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.base.limits import SCHEME_NAMES
 from asmnet_kit.base.reading import read_toml
 
 FOLDER = Path(__file__).parent
-BUILT_IN = ("5", "19", "21", "29", "68", "98", "106")
+BUILT_IN = SCHEME_NAMES
 BOX = "box"  # of ``Scheme.normaliser``
 DRAWN_AS = ("line", "ring", "dots")
 OTHER = "other"  # the part of the points that a file puts into none
 
 MAX_POINTS = 1000  # twice the largest face mesh in use, of 478 points
 MAX_MILLIMETRES = 1e6
+MIN_OUTLINE = 5  # points of a part called jaw that follows the face from side to side
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 KEYS = ("name", "title", "points", "names", "mirror", "normaliser", "parts", "positions", "maps")
 REQUIRED = ("name", "points", "normaliser")
@@ -42,7 +44,8 @@ class Scheme:
         mirror: int64 [points]; landmark i of a mirrored face is landmark ``mirror[i]`` of the face.
         normaliser: the two points whose distance normalises errors (NME), or ``BOX``: the square
             root of the area of the box around the labelled points.
-        parts: name -> indices, in drawing order; every point is in one of them.
+        parts: name -> indices, in drawing order; every point is in one of them. They are in the
+            order of their first points.
         closed: the parts whose line is a ring.
         dots: the parts that are drawn without a line.
         positions: float64 [points, 3], millimetres, in the frame of ``face.pose``: x right, y down,
@@ -70,6 +73,15 @@ class Scheme:
     def built_in(self) -> bool:
         """Whether its name is enough to find it."""
         return self.name in BUILT_IN
+
+    @property
+    def outlines_face(self) -> bool:
+        """Whether its points span a whole face, from cheek to cheek and to the chin.
+
+        Boxes around the landmarks of two such schemes are alike, so a model of the one can be
+        measured in boxes of the other.
+        """
+        return len(self.parts.get("jaw", ())) >= MIN_OUTLINE
 
     @property
     def outer_eye_corners(self) -> tuple[int, int]:
@@ -102,19 +114,16 @@ class Scheme:
         Returns:
             NaN where a point of the pair, or every point, has no label.
         """
-        points = np.asarray(landmarks, np.float64)
+        points = np.asarray(landmarks)
         if not isinstance(self.normaliser, str):
             first, second = self.normaliser
-            distance: NDArray[np.float64] = np.linalg.norm(
-                points[..., first, :] - points[..., second, :], axis=-1
-            )
-            return distance
+            apart = np.asarray(points[..., first, :] - points[..., second, :], np.float64)
+            return np.asarray(np.linalg.norm(apart, axis=-1), np.float64)
         seen = np.isfinite(points).all(axis=-1, keepdims=True)
-        low = np.where(seen, points, np.inf).min(axis=-2)
-        high = np.where(seen, points, -np.inf).max(axis=-2)
+        low = np.where(seen, points, np.inf).min(axis=-2).astype(np.float64)
+        high = np.where(seen, points, -np.inf).max(axis=-2).astype(np.float64)
         width, height = np.moveaxis(np.where(np.isfinite(low), high - low, np.nan), -1, 0)
-        side: NDArray[np.float64] = np.sqrt(width * height)
-        return side
+        return np.asarray(np.sqrt(width * height), np.float64)
 
     def map_to(self, target: "Scheme") -> NDArray[np.float64]:
         """Weights [target.points, points] that make the target's landmarks from this scheme's.
@@ -149,10 +158,28 @@ class Scheme:
             return np.asarray(landmarks, np.float32)
         weights = self.map_to(target)
         points = np.asarray(landmarks, np.float64)
-        missing = ~np.isfinite(points).all(axis=-1)  # [..., points]
-        values = np.einsum("tp,...pc->...tc", weights, np.where(missing[..., None], 0.0, points))
+        missing = ~np.asarray(np.isfinite(points).all(axis=-1))  # [..., points]
+        values = np.asarray(weights @ np.where(missing[..., None], 0.0, points), np.float32)
         values[(missing[..., None, :] & (weights > 0)).any(axis=-1)] = np.nan
-        return values.astype(np.float32)
+        return values
+
+    def mapped_visibility(
+        self, visibility: NDArray[np.float32], target: "Scheme"
+    ) -> NDArray[np.float32]:
+        """Which of the target's landmarks can be seen, [..., target.points].
+
+        Args:
+            visibility: [..., points], 1 seen, 0 hidden, NaN unknown. A landmark is unknown where
+                one of those that it is made of is, else hidden where one of them is.
+
+        Raises:
+            UsageError: there is no map.
+        """
+        if target == self:
+            return visibility
+        used = self.map_to(target) > 0
+        sources = np.where(used, visibility[..., None, :], np.float32(1))
+        return np.asarray(sources.min(axis=-1), np.float32)
 
     def to_json(self) -> dict[str, Any]:
         """The scheme as JSON types, with the keys of its TOML file; ``from_json`` reads it."""
@@ -177,6 +204,14 @@ class Scheme:
                 else {}
             ),
         }  # fmt: skip
+
+    @property
+    def reference(self) -> str | dict[str, Any]:
+        """What stands for the scheme in a manifest: its name, or all of it where that is not known.
+
+        ``scheme_from`` reads it.
+        """
+        return self.name if self.built_in else self.to_json()
 
     def _drawn_as(self, part: str) -> str:
         return "ring" if part in self.closed else "dots" if part in self.dots else "line"
@@ -203,12 +238,17 @@ class Scheme:
             and (self.closed, self.dots) == (other.closed, other.dots)
             and self.maps == other.maps
             and np.array_equal(self.mirror, other.mirror)
-            and (self.positions is None) == (other.positions is None)
-            and (self.positions is None or np.array_equal(self.positions, other.positions))
+            and _same_positions(self.positions, other.positions)
         )
 
     def __hash__(self) -> int:
         return hash((self.name, self.points, self.normaliser, self.closed))
+
+
+def _same_positions(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
 
 
 class _Content:
@@ -359,7 +399,8 @@ class _Content:
                 raise self.error(f"expected every point in a part, got {rest[0]} in none")
             parts[OTHER], drawn[OTHER] = rest, "dots"
         return (
-            parts,
+            # In the order of their points: a model's metadata has its keys sorted.
+            dict(sorted(parts.items(), key=lambda item: min(item[1]))),
             frozenset(part for part, how in drawn.items() if how == "ring"),
             frozenset(part for part, how in drawn.items() if how == "dots"),
         )
@@ -440,6 +481,17 @@ def checked(scheme: Scheme, *, where: str) -> Scheme:
     return scheme
 
 
+def scheme_from(said: Any, *, where: str) -> Scheme:
+    """What ``Scheme.reference`` gave: a built-in scheme's name, or all of another one.
+
+    Raises:
+        UsageError: neither.
+    """
+    if isinstance(said, str) and said in BUILT_IN:
+        return _built_in(said)
+    return checked(Scheme.from_json(said, where=where), where=where)
+
+
 def scheme_named(text: str | Path) -> Scheme:
     """A built-in scheme by its name, or that of a TOML file by its path.
 
@@ -469,7 +521,6 @@ def _choice(names: tuple[str, ...]) -> str:
 
 SCHEME_68 = _built_in("68")
 SCHEME_98 = _built_in("98")
-SCHEMES = MappingProxyType({68: SCHEME_68, 98: SCHEME_98})
 
 
 def mirrored(landmarks: NDArray[np.float32], width: float, scheme: Scheme) -> NDArray[np.float32]:

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.face.crop import CROP_SCALE
-from asmnet_kit.face.pose import generic_face
+from asmnet_kit.face.generic_face import positions_of
+from asmnet_kit.face.schemes import Scheme, scheme_of
 
 
 def into_reference(
@@ -84,13 +85,24 @@ def likeness(reference: NDArray[np.floating], points: NDArray[np.floating]) -> f
 
 
 def generic_reference(points: int) -> NDArray[np.float32]:
-    """The generic 3-D face seen from the front, as fractions of its landmark box's crop; [N, 2].
+    """``front_reference`` of the built-in scheme with so many points.
 
     Raises:
-        UsageError: no generic face has so many points.
+        UsageError: no built-in scheme has so many points, or it has no 3-D positions.
     """
-    front = generic_face(points)[None, :, :2]
-    fractions, _ = box_fractions(front, np.ones((1, points), np.bool_))
+    return _front(positions_of(scheme_of(points)))
+
+
+def front_reference(scheme: Scheme) -> NDArray[np.float32] | None:
+    """A scheme's 3-D positions seen from the front, as fractions of their box's crop; [N, 2].
+
+    None of a scheme without positions.
+    """
+    return None if scheme.positions is None else _front(scheme.positions)
+
+
+def _front(positions: NDArray[np.float64]) -> NDArray[np.float32]:
+    fractions, _ = box_fractions(positions[None, :, :2], np.ones((1, len(positions)), np.bool_))
     reference: NDArray[np.float32] = fractions[0].astype(np.float32)
     return reference
 

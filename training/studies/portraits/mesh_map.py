@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.adapters.linear_map import LinearMap
 from asmnet_kit.face.crop import landmark_box
-from asmnet_kit.face.schemes import SCHEMES, Scheme
+from asmnet_kit.face.schemes import Scheme, scheme_of
 from asmnet_kit.people.render import draw
 from asmnet_kit.training.studies.portraits.face_mesh import OUTER_EYES, FaceMesh
 
@@ -51,9 +51,9 @@ class MeshMap:
             distance between the outer eye corners.
         """
         straight, other = self.landmarks(mesh), self.landmarks(_flipped(mirrored))
-        turned = {n: _swapped(points, SCHEMES[n]) for n, points in other.items()}
+        turned = {n: _swapped(points, scheme_of(n)) for n, points in other.items()}
         middle = {n: (straight[n] + turned[n]) / 2 for n in COUNTS}
-        left, right = SCHEMES[68].outer_eye_corners
+        left, right = scheme_of(68).outer_eye_corners
         eyes = np.linalg.norm(middle[68][left] - middle[68][right])
         apart = np.linalg.norm(straight[68] - turned[68], axis=1).mean()
         return middle, float(100 * apart / eyes)

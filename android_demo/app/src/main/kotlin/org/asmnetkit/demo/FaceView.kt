@@ -66,7 +66,7 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
     private fun Canvas.drawFace(landmarks: FloatArray, scheme: Scheme, placement: Placement, unsure: Set<Int>) {
         fun x(point: Int) = placement.viewX(landmarks[2 * point].toDouble()).toFloat()
         fun y(point: Int) = placement.viewY(landmarks[2 * point + 1].toDouble()).toFloat()
-        for (part in scheme.parts) {
+        for (part in scheme.parts.filter { it.joined }) {
             val path = Path()
             part.points.forEachIndexed { i, point -> if (i == 0) path.moveTo(x(point), y(point)) else path.lineTo(x(point), y(point)) }
             if (part.closed) path.close()

@@ -10,7 +10,7 @@ class ModelException(message: String, cause: Throwable? = null) : Exception(mess
 /** What a model says about itself in its `ASMNET_KIT` metadata. */
 class ModelMetadata private constructor(
     val architecture: String,
-    val landmarks: Int,
+    val scheme: Scheme,
     val inputSize: Int,
     val cropScale: Double,
     val recipe: String,
@@ -21,10 +21,10 @@ class ModelMetadata private constructor(
     /** The whole JSON object, for a benchmark's result. */
     val json: Map<String, Any?>,
 ) {
-    val scheme: Scheme get() = Scheme.of(landmarks)!!
+    val landmarks: Int get() = scheme.points
 
     companion object {
-        private val SCHEMA_VERSIONS = 1L..2L // 2: the outputs uncertainty and visibility
+        private val SCHEMA_VERSIONS = 1L..3L // 2: the outputs uncertainty and visibility; 3: a scheme
         private const val LANDMARKS_UNIT = "fraction of crop side from centre"
         private const val POSE_UNIT = "degrees / 90"
         private const val UNCERTAINTY_UNIT = "ln of the standard deviation in hundredths of the crop side"
@@ -43,7 +43,9 @@ class ModelMetadata private constructor(
                 check(value == expected) { "expected metadata input.$key $expected, got $value" }
             }
             val points = top.number("landmarks").toInt()
-            check(Scheme.of(points) != null) { "expected 68 or 98 landmarks, got $points" }
+            check(points in 1..MAX_POINTS) { "expected 1 to $MAX_POINTS landmarks, got $points" }
+            val scheme = top["scheme"]?.let { Scheme.of(it.asObject("metadata scheme"), points) } ?: Scheme.of(points)
+                ?: throw ModelException("expected 68 or 98 landmarks, or a scheme of others, got $points")
             val size = input.number("size").toInt()
             check(size in 1..MAX_INPUT_SIZE) { "expected an input size of 1 to $MAX_INPUT_SIZE pixels, got $size" }
             val scale = top["crop"].asObject("metadata crop").number("scale").toDouble()
@@ -60,7 +62,7 @@ class ModelMetadata private constructor(
             }
             return ModelMetadata(
                 architecture = top.text("architecture"),
-                landmarks = points,
+                scheme = scheme,
                 inputSize = size,
                 cropScale = scale,
                 recipe = top.text("recipe"),
@@ -83,6 +85,7 @@ class ModelMetadata private constructor(
         }
 
         private const val MAX_INPUT_SIZE = 4096
+        private const val MAX_POINTS = 1000
 
         private inline fun check(fine: Boolean, message: () -> String) {
             if (!fine) throw ModelException(message())

@@ -1,12 +1,36 @@
 package org.asmnetkit.core
 
-/** Points that are joined when a face is drawn; a [closed] part's last point joins its first. */
-class FacePart(val name: String, val points: IntRange, val closed: Boolean)
+import kotlin.math.hypot
+import kotlin.math.max
+import kotlin.math.sqrt
 
-/** A numbering of landmarks, 68 (300-W) or 98 (WFLW), 0-based. */
-class Scheme(val points: Int, val outerEyeCorners: Pair<Int, Int>, val parts: List<FacePart>) {
+/** Points of a face that belong together; [joined] by a line, whose last point joins its first if [closed]. */
+class FacePart(val name: String, val points: List<Int>, val closed: Boolean, val joined: Boolean = true) {
+    constructor(name: String, points: IntRange, closed: Boolean) : this(name, points.toList(), closed, points.count() > 1)
+}
+
+/**
+ * A numbering of landmarks, 0-based: 68 (300-W), 98 (WFLW), or what a model file describes.
+ *
+ * @property normaliser the two points whose distance errors are divided by; null for the landmarks' box.
+ */
+class Scheme(val name: String, val points: Int, val normaliser: Pair<Int, Int>?, val parts: List<FacePart>) {
+    /** What errors of a face are divided by: [landmarks] are x, y interleaved; the unit is theirs. */
+    fun sizeOf(landmarks: FloatArray): Double {
+        if (normaliser != null) {
+            val (first, second) = normaliser
+            return hypot(
+                (landmarks[2 * first] - landmarks[2 * second]).toDouble(),
+                (landmarks[2 * first + 1] - landmarks[2 * second + 1]).toDouble(),
+            )
+        }
+        val box = Box.around(landmarks)
+        return sqrt(max(0.0, box.x1 - box.x0) * max(0.0, box.y1 - box.y0))
+    }
+
     companion object {
         val OF_68 = Scheme(
+            "68",
             68,
             36 to 45,
             listOf(
@@ -22,6 +46,7 @@ class Scheme(val points: Int, val outerEyeCorners: Pair<Int, Int>, val parts: Li
             ),
         )
         val OF_98 = Scheme(
+            "98",
             98,
             60 to 72,
             listOf(
@@ -39,7 +64,30 @@ class Scheme(val points: Int, val outerEyeCorners: Pair<Int, Int>, val parts: Li
             ),
         )
 
-        /** The scheme with so many points, or null. */
+        /** The scheme with so many points that a model file need not describe, or null. */
         fun of(points: Int): Scheme? = listOf(OF_68, OF_98).find { it.points == points }
+
+        /**
+         * What a model file's metadata says of its [points] landmarks.
+         *
+         * @throws ModelException a key is missing, or a point is none of theirs.
+         */
+        fun of(json: Map<*, *>, points: Int): Scheme {
+            fun fail(what: String): Nothing = throw ModelException("expected metadata scheme with $what")
+            fun point(value: Any?): Int =
+                (value as? Long)?.takeIf { it in 0 until points }?.toInt() ?: fail("points 0 to ${points - 1}, got $value")
+            if (json["points"] != points.toLong()) fail("$points points, got ${json["points"]}")
+            val normaliser = when (val value = json["normaliser"]) {
+                "box" -> null
+                is List<*> -> value.map(::point).takeIf { it.size == 2 }?.let { it[0] to it[1] }
+                    ?: fail("a normaliser of two points, got $value")
+                else -> fail("a normaliser, got $value")
+            }
+            val parts = (json["parts"] as? Map<*, *> ?: fail("parts, got ${json["parts"]}")).map { (name, part) ->
+                val found = (part as? Map<*, *>)?.get("points") as? List<*> ?: fail("points of the part $name")
+                FacePart(name.toString(), found.map(::point), part["draw"] == "ring", part["draw"] != "dots")
+            }.sortedBy { it.points.minOrNull() }
+            return Scheme(json["name"] as? String ?: fail("a name, got ${json["name"]}"), points, normaliser, parts)
+        }
     }
 }

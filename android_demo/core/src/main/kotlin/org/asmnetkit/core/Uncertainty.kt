@@ -2,7 +2,6 @@ package org.asmnetkit.core
 
 import kotlin.math.PI
 import kotlin.math.exp
-import kotlin.math.hypot
 import kotlin.math.ln
 import kotlin.math.max
 import kotlin.math.sqrt
@@ -44,14 +43,10 @@ object Uncertainty {
     /** Probabilities that a point can be seen, of the output `visibility`. */
     fun visible(output: FloatArray): FloatArray = FloatArray(output.size) { (1 / (1 + exp(-clipped(output[it])))).toFloat() }
 
-    /** The error (NME) to be expected, as a share of the distance between the outer eye corners. */
+    /** The error (NME) to be expected, as a share of what the [scheme] normalises by. */
     fun expectedNme(sigma: FloatArray, landmarks: FloatArray, scheme: Scheme): Double {
-        val (first, second) = scheme.outerEyeCorners
-        val eyes = hypot(
-            (landmarks[2 * first] - landmarks[2 * second]).toDouble(),
-            (landmarks[2 * first + 1] - landmarks[2 * second + 1]).toDouble(),
-        )
-        return if (eyes > 0) MEAN_DISTANCE * sigma.average() / eyes else Double.POSITIVE_INFINITY
+        val size = scheme.sizeOf(landmarks)
+        return if (size > 0) MEAN_DISTANCE * sigma.average() / size else Double.POSITIVE_INFINITY
     }
 
     /** Whether point [index] may well be far off, or can rather not be seen, in a box of [boxSide] pixels. */

@@ -65,7 +65,7 @@ class ModelFileTest {
         changed() // as it is, it is fine
         val input = mapOf("size" to 112L, "colour" to "RGB", "mean" to 128L, "scale" to 128L)
         for (change in listOf(
-            "schema_version" to 3L,
+            "schema_version" to 4L,
             "schema_version" to "2",
             "landmarks" to 5L,
             "landmarks" to "68",
@@ -84,6 +84,45 @@ class ModelFileTest {
         )) {
             assertThrows(ModelException::class.java, { changed(change) }) { "accepted $change" }
         }
+    }
+
+    @Test
+    fun `a model of nine points says what they are`() {
+        val own = Golden.read("own_scheme")
+        val metadata = read(own["model"].bytes).metadata
+        assertEquals(9, metadata.landmarks)
+        assertEquals("fox", metadata.scheme.name)
+        assertEquals(2 to 3, metadata.scheme.normaliser)
+        assertEquals(false, metadata.hasPose)
+        assertEquals(
+            own["parts"].list.map { listOf(it["name"].text, it["points"].ints, it["draw"].text) },
+            metadata.scheme.parts.map {
+                listOf(it.name, it.points, if (it.closed) "ring" else if (it.joined) "line" else "dots")
+            },
+        )
+        assertEquals(own["size"].double, metadata.scheme.sizeOf(own["landmarks"].floats), 1e-6)
+        val boxed = ModelMetadata.of(own["boxed"].json)
+        assertEquals(null, boxed.scheme.normaliser)
+        assertEquals(own["boxed_size"].double, boxed.scheme.sizeOf(own["landmarks"].floats), 1e-6)
+    }
+
+    @Test
+    @Suppress("UNCHECKED_CAST")
+    fun `a scheme that is none of the model's points is refused`() {
+        val fine = Golden.read("own_scheme")["boxed"].json as Map<String, Any?>
+        val scheme = fine["scheme"] as Map<String, Any?>
+        for (change in listOf(
+            "points" to 8L,
+            "normaliser" to listOf(0L, 9L),
+            "normaliser" to listOf(0L),
+            "normaliser" to null,
+            "parts" to mapOf("a" to mapOf("points" to listOf(9L))),
+            "parts" to mapOf("a" to null),
+            "name" to 9L,
+        )) {
+            assertThrows(ModelException::class.java, { ModelMetadata.of(fine + ("scheme" to scheme + change)) }) { "accepted $change" }
+        }
+        assertThrows(ModelException::class.java) { ModelMetadata.of(fine - "scheme") }
     }
 
     @Test
