@@ -288,3 +288,35 @@ def test_an_adapter_is_refused_where_it_has_no_use(
     assert "--adapter is for a .tflite" in " ".join(run(*words, code=2).split())
     missing = ("predict", picture, "--model", keras, "--adapter", tmp_path / "no.toml")
     assert "expected one of mediapipe, pfld, pfld_rgb" in " ".join(run(*missing, code=2).split())
+
+
+def test_an_adapter_may_name_a_scheme_file_of_its_own(
+    tmp_path: Path, make_points_model: Callable[..., Path]
+) -> None:
+    """Four corners of something that is no face."""
+    (tmp_path / "card.toml").write_text(
+        'name = "card"\npoints = 4\nnormaliser = "box"\nmirror = [[0, 1], [2, 3]]\n'
+    )
+    text = OWN.replace('"68"', '"card.toml"').replace("scale = 1.2", "scale = 2.0")
+    adapter = tmp_path / "own.toml"
+    adapter.write_text(text.format(indices=[0, 1, 2, 3]))
+    points = np.zeros((70, 3))
+    points[:4, :2] = [(8, 8), (24, 8), (8, 24), (24, 24)]
+    model = make_points_model(points, 32)
+    picture = tmp_path / "grey.png"
+    cv2.imwrite(str(picture), np.full((100, 100, 3), 90, np.uint8))
+    words = ("predict", picture, "--model", model, "--adapter", adapter, "--box", "30,30,70,70")
+    (face,) = json.loads(run(*words, "--json"))["faces"]
+    expected = [(30, 30), (70, 30), (30, 70), (70, 70)]  # a crop of 80 about (50, 50)
+    np.testing.assert_allclose(face["landmarks"], expected, atol=0.02)
+    assert read_adapter(adapter).to_json()["scheme"]["points"] == 4
+
+
+def test_the_landmarks_of_an_adapter_are_mapped_to_another_scheme(
+    own: tuple[Path, Path], faces: Path
+) -> None:
+    model, adapter = own
+    words = ("predict", next(faces.rglob("*.png")), "--model", model, "--adapter", adapter)
+    words = (*words, "--box", "40,30,80,70", "--scheme", "5", "--json")
+    (face,) = json.loads(run(*words))["faces"]
+    assert np.shape(face["landmarks"]) == (5, 2)
