@@ -9,7 +9,7 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test test-next fuzz lint format types docs clean
-.PHONY: bench-harness bench-report bench-train asm-study people-study bench-synthetic reference bench-video bench-quantize people-assets people-portraits
+.PHONY: bench-harness bench-report bench-train asm-study people-study bench-peers bench-synthetic reference bench-video bench-quantize people-assets people-portraits
 .PHONY: golden android android-test ship-model tflite-runtime
 
 help: ## list the targets
@@ -115,6 +115,9 @@ asm-study: $(INSTALLED) ## with and without ASM-LOSS, several seeds: ARGS='--dat
 
 people-study: $(INSTALLED) ## which realism of rendered people pays: ARGS='--photos DIR --photos-format F --out DIR'
 	@$(BIN)/python -m asmnet_kit.training.studies.people_study $(ARGS)
+
+bench-peers: $(INSTALLED) ## other packages' models beside the kit's: ARGS='--photos DIR --photos-format F --out DIR'
+	@$(BIN)/python -m asmnet_kit.training.studies.peers.command $(ARGS)
 
 bench-video: $(INSTALLED) ## jitter and lag of landmarks in films, with and without the filter
 	@$(BIN)/python -m asmnet_kit.benchmarks.studies.film_jitter $(if $(MODEL),--model $(MODEL)) $(ARGS)

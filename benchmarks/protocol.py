@@ -47,6 +47,8 @@ class Request:
             was measured runs once, after the timed runs; None for none.
         outputs: where the raw outputs of ``inputs`` go, in their order; None without inputs.
         accuracy: its accuracy on a data set is measured afterwards, by ``Target.predictor``.
+        adapter: of a landmark model that the kit did not make: a built-in one's name or a path;
+            None for a model of the kit, or any that is only timed.
     """
 
     model: Path
@@ -66,6 +68,7 @@ class Request:
     inputs: Path | None = None
     outputs: Path | None = None
     accuracy: bool = False
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         if self.threads < 1 or self.runs < 1 or self.warmup_runs < 0:

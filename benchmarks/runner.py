@@ -94,7 +94,7 @@ def benchmark_model(
         ResultError: the target's measurement is none that the schema accepts.
         TargetError: another target than the requested one ran it (silent fallback).
     """
-    facts = model_facts(request.model)
+    facts = model_facts(request.model, adapter=request.adapter)
     target = load_target(request.target)
     job = {"request": request.to_json(), "data": None}
     measured = run_worker(
@@ -180,8 +180,11 @@ def measure_accuracy(
     return measured
 
 
-def model_facts(path: Path) -> dict[str, Any]:
+def model_facts(path: Path, *, adapter: str | None = None) -> dict[str, Any]:
     """The result's ``model``: name, sha256, size and, where the file has it, its metadata.
+
+    Args:
+        adapter: by which it is used, which the facts then hold, too.
 
     Raises:
         ModelError: the file cannot be read.
@@ -194,6 +197,11 @@ def model_facts(path: Path) -> dict[str, Any]:
         metadata = read_metadata(content).to_json()
     except ModelError:
         metadata = None  # any .tflite may be measured
+    adapted = {}
+    if adapter is not None:
+        from asmnet_kit.adapters.adapter import read_adapter
+
+        adapted = {"adapter": read_adapter(adapter).to_json()}
     return {
         "name": path.stem,
         "file": path.name,
@@ -202,6 +210,7 @@ def model_facts(path: Path) -> dict[str, Any]:
         "recipe": metadata and metadata["recipe"],
         "architecture": metadata and metadata["architecture"],
         "metadata": metadata,
+        **adapted,
     }
 
 
@@ -209,6 +218,7 @@ def command_line(request: Request, data: Data | None = None) -> str:
     """The command that measures this again, in the folder of the model."""
     words = ["asmnet-kit", "benchmark", request.model.name]
     words += request_words(request, load_target(request.target).abilities)
+    words += ["--adapter", request.adapter] if request.adapter else []
     if data is not None:
         words += ["--data", str(data.path), "--format", data.format]
         words += ["--split", data.split] if data.split else []

@@ -27,6 +27,7 @@ class SourceCall:
     input_mean: float | None
     input_scale: float | None
     input_shape: int | None
+    adapter: str | None
     out: Path
     seed: int
     as_json: bool
@@ -60,6 +61,10 @@ class SourceCall:
                     f"{option_of(name)} is for a model of your own; a run has the kit's input: "
                     "leave it out"
                 )
+            if getattr(self, name) is not None and self.adapter is not None:
+                raise UsageError(f"{option_of(name)} stands in the --adapter, too: drop one")
+        if self.adapter is not None and self.data_format is None:
+            raise UsageError("--adapter is of landmarks: give --format, how --data is laid out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +139,7 @@ class QuantizeCall(SourceCall):
             input_mean=self.input_mean,
             input_scale=self.input_scale,
             input_side=self.input_shape,
+            adapter=self.adapter,
             **self.recipe_options(),
         )
 

@@ -13,6 +13,7 @@ from asmnet_kit.base.model_kind import FLOAT, WITH_LAYERS
 from asmnet_kit.commands.options import (
     InputPath,
     ModelPath,
+    adapter_option,
     data_options,
     json_option,
     out_option,
@@ -55,6 +56,7 @@ def _parse_shape(ctx: click.Context, param: click.Parameter, value: str | None) 
 def source_options(command: Command) -> Command:
     """What RUN may need to be understood: its split, and the input of a user's own model."""
     for option in (
+        adapter_option,
         click.option(
             "--input-scale",
             type=click.FloatRange(min=0, min_open=True),
@@ -306,6 +308,7 @@ def sensitivity(faces: int, **told: Any) -> None:
         input_mean=call.input_mean,
         input_scale=call.input_scale,
         input_side=call.input_shape,
+        adapter=call.adapter,
     )
     with counting("sensitivity") as on_progress:
         result = measure(

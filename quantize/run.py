@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from asmnet_kit import __version__
+from asmnet_kit.adapters.adapter import read_adapter
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import GateError
 from asmnet_kit.base.files import temporary_folder, write_bytes
@@ -57,6 +58,7 @@ class QuantizeConfig:
         input_mean, input_scale: of a model of the user's own that takes (v - mean) / scale; the
             kit's 128 and 128 by default.
         input_side: of such a model's input, pixels, where it leaves it open.
+        adapter: of such a model in other terms than the kit's.
         seed: of calibration and fine-tuning.
     """
 
@@ -69,6 +71,7 @@ class QuantizeConfig:
     input_mean: float | None = None
     input_scale: float | None = None
     input_side: int | None = None
+    adapter: str | None = None
     seed: int = 0
 
     def to_json(self, recipe: Recipe) -> dict[str, Any]:
@@ -84,6 +87,8 @@ class QuantizeConfig:
         for name in ("input_mean", "input_scale", "input_side"):
             if getattr(self, name) is not None:
                 content[name] = getattr(self, name)
+        if self.adapter is not None:
+            content["adapter"] = read_adapter(self.adapter).to_json()
         return content
 
     @property
@@ -194,7 +199,11 @@ def quantize(
     recipe = config.chosen_recipe()
     recipe.refuse_unused({"resume": resume or None, "keep_emulated": keep_emulated or None})
     source = open_float_model(
-        run, mean=config.input_mean, scale=config.input_scale, side=config.input_side
+        run,
+        mean=config.input_mean,
+        scale=config.input_scale,
+        side=config.input_side,
+        adapter=config.adapter,
     )
     sources = source.sources(data, taught=recipe.tune is not None)
     _seed_everything(config.seed)
@@ -323,7 +332,11 @@ def sensitivity(
         As ``quantize``.
     """
     source = open_float_model(
-        run, mean=config.input_mean, scale=config.input_scale, side=config.input_side
+        run,
+        mean=config.input_mean,
+        scale=config.input_scale,
+        side=config.input_side,
+        adapter=config.adapter,
     )
     sources = source.sources(data)
     _seed_everything(config.seed)

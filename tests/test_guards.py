@@ -33,6 +33,7 @@ ROOMS = (
     "face",
     "datasets",
     "tflite",
+    "adapters",
     "shipping",
     "drawn_faces",
     "people",

@@ -24,6 +24,7 @@ from asmnet_kit.commands.options import (
     TFLITE,
     InputPath,
     ModelPath,
+    adapter_option,
     data_options,
     is_given,
     json_option,
@@ -200,6 +201,7 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     type=click.Path(path_type=Path),
     help="Where the raw outputs of --inputs go, in their order.",
 )
+@adapter_option
 @data_options(
     required=False,
     note="Measures the accuracy through each target, too, phones and boards included.",

@@ -9,7 +9,14 @@ import click
 
 from asmnet_kit.base.errors import GateError, UsageError
 from asmnet_kit.base.model_kind import FLOAT
-from asmnet_kit.commands.options import TFLITE, InputPath, ModelPath, data_options, json_option
+from asmnet_kit.commands.options import (
+    TFLITE,
+    InputPath,
+    ModelPath,
+    adapter_option,
+    data_options,
+    json_option,
+)
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.comparing.parity import Parity, Row
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Compare what every runtime and kernel here makes of a .tflite model.")
 @click.argument("model", type=ModelPath(TFLITE))
+@adapter_option
 @data_options()
 @click.option("--split", help="Only this split.  [default: 'test' where the data has it]")
 @click.option(
@@ -46,6 +54,7 @@ if TYPE_CHECKING:
 @json_option
 def parity(
     model: Path,
+    adapter: str | None,
     data: Path,
     data_format: str,
     split: str | None,
@@ -69,22 +78,25 @@ def parity(
     """
     if emulated is not None and run is None:
         raise UsageError("--emulated needs --run, the model that it is a variant of")
+    if adapter is not None and run is not None:
+        raise UsageError("--run is the kit's run that a model of the kit was made from: drop one")
     from asmnet_kit.base.console import print_json, stderr
     from asmnet_kit.base.errors import ModelError
     from asmnet_kit.benchmarks.comparing.parity import compare_kernels
     from asmnet_kit.datasets.registry import load_to_measure
     from asmnet_kit.measure.face_crops import face_crops
-    from asmnet_kit.tflite.metadata import read_metadata
+    from asmnet_kit.predict.open_predictor import open_tflite
 
-    metadata = read_metadata(model)
-    dataset, _ = load_to_measure(data, data_format, split=split, model_scheme=metadata.scheme)
-    if dataset.scheme != metadata.scheme:
+    predictor = open_tflite(model, adapter=adapter)
+    dataset, _ = load_to_measure(data, data_format, split=split, model_scheme=predictor.scheme)
+    if dataset.scheme != predictor.scheme:
         raise ModelError(
-            f"{model} predicts {metadata.landmarks} landmarks, {data} has {dataset.scheme.points}"
+            f"{model} predicts {predictor.scheme.points} landmarks, {data} has "
+            f"{dataset.scheme.points}"
         )
-    crops = face_crops(dataset, count=faces, size=metadata.input_size, scale=metadata.crop_scale)
+    crops = face_crops(dataset, count=faces, size=predictor.input_size, scale=predictor.crop_scale)
     outcome = compare_kernels(
-        model, crops, tflite_runtime=tflite_runtime, run=run, emulated=emulated
+        model, crops, adapter=adapter, tflite_runtime=tflite_runtime, run=run, emulated=emulated
     )
     if as_json:
         print_json(outcome.to_json())

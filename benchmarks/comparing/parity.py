@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.adapters.predictor import AdaptedPredictor
 from asmnet_kit.base.console import number_or_null
 from asmnet_kit.base.errors import KitError, ModelError
 from asmnet_kit.base.files import temporary_folder
@@ -26,9 +27,9 @@ from asmnet_kit.benchmarks.comparing import parity_worker
 from asmnet_kit.benchmarks.targets.gpu import GPU
 from asmnet_kit.face.metrics import mean_nme, per_face_nme
 from asmnet_kit.measure.face_crops import FaceCrops
-from asmnet_kit.tflite.inputs import input_values
-from asmnet_kit.tflite.metadata import read_metadata
-from asmnet_kit.tflite.runtime import TensorInfo, dequantize, open_runtime
+from asmnet_kit.predict.open_predictor import open_tflite
+from asmnet_kit.predict.tflite_predictor import TflitePredictor
+from asmnet_kit.tflite.runtime import Runtime, dequantize
 
 SCHEMA_VERSION = 1
 TIMEOUT_S = 600.0
@@ -40,8 +41,6 @@ MEAN_LEVELS, MAX_LEVELS = 1.0, 10.0
 # Of the crop's side, where outputs are float: other orders of summing give 1e-6, float16
 # arithmetic 6e-3 in single outputs.
 MEAN_FRACTION, MAX_FRACTION = 1e-3, 1e-2
-
-LANDMARKS = "landmarks"
 
 
 @dataclass(frozen=True)
@@ -119,31 +118,32 @@ def compare_kernels(
     model: Path,
     faces: FaceCrops,
     *,
+    adapter: str | None = None,
     tflite_runtime: Path | None = None,
     run: Path | None = None,
     emulated: Path | None = None,
 ) -> Parity:
-    """Run a file of the kit on faces in every way there is here.
+    """Run a file on faces in every way there is here.
 
     Args:
+        faces: crops of the size and scale that the file's predictor asks for.
+        adapter: of a file that the kit did not make; every way gets the same crop of each face, the
+            last at which the CPU looks.
         tflite_runtime: a Python that has tflite-runtime, for its kernels.
         run: the training run, .keras, .h5 or SavedModel it was made from, for the float model
             (needs TensorFlow).
         emulated: weights of the emulated model (``quantize --keep-emulated``); needs ``run``.
 
     Raises:
-        ModelError: no file of the kit, or the reference kernels do not run it.
+        ModelError: no landmark model, or the reference kernels do not run it.
     """
-    metadata = read_metadata(model)
-    runtime = open_runtime(model)
-    info = runtime.outputs[LANDMARKS]
-    tolerances = _tolerances(info, metadata.input_size)
-    others = {name: found for name, found in runtime.outputs.items() if name != LANDMARKS}
-    compared = _Comparison(faces, info, metadata.input_size, tolerances, others)
-    raw = input_values(faces.pixels, runtime.inputs["image"])
+    predictor = open_tflite(model, adapter=adapter)
+    fed = _fed(predictor, faces)
+    compared = _Comparison(predictor, fed)
+    runtime = cast(Runtime, predictor.runtime)
     litert = f"{runtime.name} {runtime.version}"
     with temporary_folder() as folder:
-        bench = _Bench(model, folder, raw)
+        bench = _Bench(model, folder, {predictor.input_name: fed.raw})
         rows = []
         for kernels in parity_worker.RESOLVERS:
             rows.append(compared.row(kernels, litert, *bench.run(kernels)))
@@ -155,34 +155,56 @@ def compare_kernels(
     return Parity(
         model=str(model),
         faces=len(faces.pixels),
-        input_size=metadata.input_size,
-        scale=info.scale,
-        tolerance_mean_px=tolerances[0],
-        tolerance_max_px=tolerances[1],
+        input_size=compared.size,
+        scale=compared.scale,
+        tolerance_mean_px=compared.tolerances[0],
+        tolerance_max_px=compared.tolerances[1],
         rows=tuple(rows),
     )
 
 
-def _tolerances(info: TensorInfo, size: int) -> tuple[float, float]:
-    """(mean, largest) difference in pixels that correct kernels may have."""
-    if info.scale is None:
+@dataclass(frozen=True, eq=False)
+class _Fed:
+    """What every way gets.
+
+    Attributes:
+        raw: raw inputs [B, 1, ...].
+        truth: float32 [B, N, 2], fractions of the side of what the model sees, from its centre.
+    """
+
+    raw: NDArray[Any]
+    truth: NDArray[np.float32]
+
+
+def _fed(predictor: TflitePredictor | AdaptedPredictor, faces: FaceCrops) -> _Fed:
+    if isinstance(predictor, TflitePredictor):
+        return _Fed(predictor.inputs(faces.pixels), faces.truth)
+    views = predictor.views(faces.pixels)
+    truth = [view.inside(points) for view, points in zip(views, faces.truth, strict=True)]
+    return _Fed(predictor.inputs(faces.pixels, views), np.stack(truth))
+
+
+def _tolerances(scale: float | None, size: int) -> tuple[float, float]:
+    """(mean, largest) difference in pixels that correct kernels may have.
+
+    Args:
+        scale: of a level, fractions of the crop's side; None for float.
+    """
+    if scale is None:
         return size * MEAN_FRACTION, size * MAX_FRACTION
-    return size * info.scale * MEAN_LEVELS, size * info.scale * MAX_LEVELS
+    return size * scale * MEAN_LEVELS, size * scale * MAX_LEVELS
 
 
 class _Comparison:
     """Everything is compared with the first outputs that come along."""
 
-    def __init__(
-        self,
-        faces: FaceCrops,
-        info: TensorInfo,
-        size: int,
-        tolerances: tuple[float, float],
-        others: Mapping[str, TensorInfo],
-    ) -> None:
-        self.faces, self.info, self.size, self.tolerances = faces, info, size, tolerances
-        self.others = others
+    def __init__(self, predictor: TflitePredictor | AdaptedPredictor, fed: _Fed) -> None:
+        self.predictor, self.truth, self.size = predictor, fed.truth, predictor.raw_size
+        outputs, name = predictor.runtime.outputs, predictor.output_name
+        level = outputs[name].scale
+        self.scale = None if level is None else level * predictor.unit_sides
+        self.tolerances = _tolerances(self.scale, self.size)
+        self.others = {other: info for other, info in outputs.items() if other != name}
         self.first: NDArray[np.float32] | None = None
         self.first_others: dict[str, NDArray[np.float32]] = {}
 
@@ -192,7 +214,10 @@ class _Comparison:
         """The row of a kernel that ran, or did not."""
         if outputs is None:
             return Row(kernels, what, problem=problem)
-        row = self.real(kernels, what, dequantize(outputs[LANDMARKS], self.info))
+        output = outputs[self.predictor.output_name]
+        row = self.real(
+            kernels, what, self.predictor.points(output), self.predictor.landmarks(output)
+        )
         if row.problem:
             return row
         real = {name: dequantize(outputs[name], info) for name, info in self.others.items()}
@@ -214,20 +239,29 @@ class _Comparison:
         return {"mean": float(steps.mean()), "max": float(steps.max())}
 
     def real(
-        self, kernels: str, what: str, landmarks: NDArray[np.float32], *, same: bool = True
+        self,
+        kernels: str,
+        what: str,
+        points: NDArray[np.float32],
+        landmarks: NDArray[np.float32],
+        *,
+        same: bool = True,
     ) -> Row:
-        """The row of real landmarks, any shape of B x 2N; ``same`` = of the same model."""
-        shaped = landmarks.reshape(-1, self.faces.scheme.points, 2)
-        if not np.isfinite(shaped).all():
+        """The row of a model's points [B, M, 2] and the landmarks [B, N, 2] that they give.
+
+        Args:
+            same: whether they are of the same model.
+        """
+        if not np.isfinite(points).all():
             return Row(
                 kernels, what, problem="it predicts NaN or infinity", agrees=False if same else None
             )
         if self.first is None:
-            self.first = shaped
-        difference = np.abs(shaped - self.first)
+            self.first = points
+        difference = np.abs(points - self.first)
         mean, largest = float(difference.mean()), float(difference.max())
-        scale = self.info.scale
-        nme = per_face_nme(shaped, self.faces.truth, self.faces.scheme)
+        scale = self.scale
+        nme = per_face_nme(landmarks, self.truth, self.predictor.scheme)
         close = self.size * mean <= self.tolerances[0] and self.size * largest <= self.tolerances[1]
         return Row(
             kernels,
@@ -244,10 +278,10 @@ class _Comparison:
 class _Bench:
     """Raw inputs on the disk, for processes that each run the model in their own way."""
 
-    def __init__(self, model: Path, folder: Path, raw: NDArray[Any]) -> None:
+    def __init__(self, model: Path, folder: Path, raw: Mapping[str, NDArray[Any]]) -> None:
         self.model, self.folder = model.absolute(), folder
         self.inputs = folder / "inputs.npz"
-        np.savez(self.inputs, image=raw)
+        np.savez(self.inputs, **raw)  # type: ignore[arg-type, unused-ignore]
         self.said = ""
 
     def run(
@@ -312,11 +346,14 @@ def _keras_rows(
         return [Row(name, "tf_keras", problem="give --run RUN") for name in names]
     try:
         real = open_stage("float landmarks")(run, model, faces.pixels)
-        rows = [compared.real(names[1], f"tf_keras {version('tf-keras')}", real, same=False)]
+        shaped = real.reshape(-1, faces.scheme.points, 2)
+        keras = f"tf_keras {version('tf-keras')}"
+        rows = [compared.real(names[1], keras, shaped, shaped, same=False)]
     except KitError as error:
         return [Row(name, "tf_keras", problem=str(error)) for name in names]
     if emulated is None:
         why = "give --emulated, from asmnet-kit quantize --keep-emulated"
         return [Row(names[0], "tf_keras", problem=why), *rows]
     landmarks = open_stage("emulated landmarks")(run, emulated, model, faces.pixels)
-    return [compared.real(names[0], f"tf_keras {version('tf-keras')}", landmarks), *rows]
+    shaped = landmarks.reshape(-1, faces.scheme.points, 2)
+    return [compared.real(names[0], keras, shaped, shaped), *rows]

@@ -26,23 +26,35 @@ SIGNATURE = "serving_default"
 
 
 def main(kernels: str, model: str, inputs: str, outputs: str) -> None:
-    """Write ``landmarks`` [B, ...] and, where there is one, ``pose`` [B, ...], raw values."""
-    crops = np.load(inputs)["image"]
-    run = _gpu(model) if kernels == GPU else _interpreter(kernels, model)
-    results = [run(crop[None]) for crop in crops]
+    """Write the raw outputs by name, [B, ...], of raw inputs [B, 1, ...] by the input's name."""
+    with np.load(inputs) as given:
+        (name,) = given.files
+        images = given[name]
+    run = _gpu(model, name) if kernels == GPU else _interpreter(kernels, model, name)
+    results = [run(image) for image in images]
     arrays: dict[str, Any] = {
         name: np.concatenate([r[name] for r in results]) for name in results[0]
     }
     np.savez(outputs, **arrays)
 
 
-def _interpreter(kernels: str, model: str) -> Any:
+def _interpreter(kernels: str, model: str, name: str) -> Any:
     module = _runtime()
     kind = getattr(module.OpResolverType, RESOLVERS[kernels])
     interpreter = module.Interpreter(model_path=model, experimental_op_resolver_type=kind)
     interpreter.allocate_tensors()
-    runner = interpreter.get_signature_runner(SIGNATURE)
-    return lambda image: dict(runner(image=image))
+    if SIGNATURE in interpreter.get_signature_list():
+        runner = interpreter.get_signature_runner(SIGNATURE)
+        return lambda image: dict(runner(**{name: image}))
+    (given,) = interpreter.get_input_details()
+    wanted = interpreter.get_output_details()
+
+    def run(image: Any) -> dict[str, Any]:
+        interpreter.set_tensor(given["index"], image)
+        interpreter.invoke()
+        return {str(one["name"]): interpreter.get_tensor(one["index"]) for one in wanted}
+
+    return run
 
 
 def _runtime() -> Any:
@@ -54,7 +66,7 @@ def _runtime() -> Any:
     raise ModuleNotFoundError("neither ai-edge-litert nor tflite-runtime is installed")
 
 
-def _gpu(model: str) -> Any:
+def _gpu(model: str, name: str) -> Any:
     from pathlib import Path
 
     from asmnet_kit.benchmarks.protocol import Request
@@ -64,7 +76,7 @@ def _gpu(model: str) -> Any:
     use_software_where_needed()
     session = open_gpu(Request(model=Path(model), target=GPU))
     print(json.dumps({"adapter": session.adapter, "actual": session.actual}), flush=True)
-    return lambda image: session.run({"image": image})
+    return lambda image: session.run({name: image})
 
 
 if __name__ == "__main__":

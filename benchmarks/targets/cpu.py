@@ -87,7 +87,7 @@ class CpuTarget:
         )
 
     def predictor(self, request: Request) -> "Predictor":
-        from asmnet_kit.predict.tflite_predictor import TflitePredictor
+        from asmnet_kit.predict.open_predictor import open_tflite
 
         session = open_runtime(
             request.model,
@@ -95,7 +95,7 @@ class CpuTarget:
             xnnpack=request.xnnpack,
             runtime=_chosen(request),
         )
-        return TflitePredictor(request.model, session=session)
+        return open_tflite(request.model, session=session, adapter=request.adapter)
 
 
 CPU = CpuTarget()

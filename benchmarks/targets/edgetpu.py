@@ -120,7 +120,7 @@ class EdgeTpuTarget:
             )
             difference = None
             if ready.source is not None:
-                difference = parity(session, open_runtime(request.model), model=request.model)
+                difference = parity(session, open_runtime(request.model), request)
         if not isinstance(session, EdgeTpuSession):
             raise ModelError(f"{request.model}: expected an Edge TPU session")
         total, mapped = _counts(ready.compilation)
@@ -149,7 +149,7 @@ class EdgeTpuTarget:
         )
 
     def predictor(self, request: Request) -> "Predictor":
-        from asmnet_kit.predict.tflite_predictor import TflitePredictor
+        from asmnet_kit.predict.open_predictor import open_tflite
 
         if is_compiled(request.model):
             raise ModelError(
@@ -159,7 +159,7 @@ class EdgeTpuTarget:
             )
         with compiled_model(request) as ready:
             session = open_edgetpu(ready.path, request, source=ready.source)
-        return TflitePredictor(request.model, session=session)
+        return open_tflite(request.model, session=session, adapter=request.adapter)
 
     def refuse(self, request: Request) -> None:
         """As ``refuse_request`` asks.

@@ -66,7 +66,7 @@ class GpuTarget:
         session, timed = measure_session(lambda: open_gpu(request), request, on_progress)
         if not isinstance(session, GpuSession):
             raise ModelError(f"{request.model}: expected a GPU session")
-        difference = parity(session, open_runtime(request.model), model=request.model)
+        difference = parity(session, open_runtime(request.model), request)
         on_progress(1.0, "placement")
         unanswered = session.ask_runtime(request.model)
         warnings = []
@@ -100,10 +100,10 @@ class GpuTarget:
         )
 
     def predictor(self, request: Request) -> "Predictor":
-        from asmnet_kit.predict.tflite_predictor import TflitePredictor
+        from asmnet_kit.predict.open_predictor import open_tflite
 
         use_software_where_needed()
-        return TflitePredictor(request.model, session=open_gpu(request))
+        return open_tflite(request.model, session=open_gpu(request), adapter=request.adapter)
 
 
 GPU = GpuTarget()

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from asmnet_kit.base.files import temporary_folder
 from asmnet_kit.benchmarks.protocol import RemoteError, Request, Target, refuse_fallback
 from asmnet_kit.benchmarks.timing.session_timing import landmark_parity
-from asmnet_kit.predict.tflite_predictor import TflitePredictor
+from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.predictor import Prediction
+from asmnet_kit.predict.open_predictor import open_tflite
 from asmnet_kit.tflite.tensorfile import Tensors, read_tensors, write_tensors
 
 # Crops of one call. Each call copies the model and starts a program over there; 512 float crops of
@@ -22,20 +24,24 @@ from asmnet_kit.tflite.tensorfile import Tensors, read_tensors, write_tensors
 CROPS_PER_CALL = 512
 
 
-class RemotePredictor(TflitePredictor):
+class RemotePredictor:
     """Predicts with a target on another machine.
 
     Args:
         target: whose ``measure`` runs ``Request.inputs``.
 
     Raises:
-        ModelError: as ``TflitePredictor``.
+        ModelError: as ``open_tflite``.
     """
 
     crops_per_call = CROPS_PER_CALL
 
     def __init__(self, target: Target, request: Request) -> None:
-        super().__init__(request.model)  # this machine's CPU: the tensors' facts and the reference
+        # This machine's CPU: the tensors' facts and the reference.
+        self._here = open_tflite(request.model, adapter=request.adapter)
+        self._here.runner = self._run_there
+        self.name, self.scheme = self._here.name, self._here.scheme
+        self.input_size, self.crop_scale = self._here.input_size, self._here.crop_scale
         self._target = target
         self._request = replace(
             request, warmup_runs=0, runs=1, min_seconds=0.0, mode="standard",
@@ -43,39 +49,44 @@ class RemotePredictor(TflitePredictor):
         )  # fmt: skip
         self._landmarks: list[tuple[NDArray[Any], NDArray[Any]]] = []  # there, here
 
-    def run_raw(self, images: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
-        """Run them there.
+    def predict(self, crops: Image) -> Prediction:
+        """What the model there says of crops, uint8 [B, input_size, input_size, 3], RGB.
 
         Raises:
             TargetError: another target than the requested one ran them.
             KitError: the other machine failed, or its outputs are not this model's.
         """
-        with temporary_folder() as folder:
-            inputs, outputs = folder / "inputs", folder / "outputs"
-            write_tensors(inputs, {"image": images})
-            request = replace(self._request, inputs=inputs, outputs=outputs)
-            measured = self._target.measure(request, lambda done, note: None)
-            refuse_fallback(self._target, request, measured.target["actual"])
-            there = self._checked(read_tensors(outputs), len(images))
-        self._landmarks.append((there["landmarks"], super().run_raw(images)["landmarks"]))
-        return there
+        return self._here.predict(crops)
 
     def parity(self) -> dict[str, Any]:
         """A result's ``parity``, over every crop so far."""
-        info = self.runtime.outputs["landmarks"]
+        info = self._here.runtime.outputs[self._here.output_name]
         there, here = (np.concatenate(part) for part in zip(*self._landmarks, strict=True))
         return landmark_parity(
             (there, info),
             (here, info),
-            input_size=self.input_size,
+            input_size=self._here.raw_size,
             reference="the same model on the CPU of the machine that asked",
+            unit_sides=self._here.unit_sides,
         )
+
+    def _run_there(self, images: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
+        with temporary_folder() as folder:
+            inputs, outputs = folder / "inputs", folder / "outputs"
+            write_tensors(inputs, {self._here.input_name: images})
+            request = replace(self._request, inputs=inputs, outputs=outputs)
+            measured = self._target.measure(request, lambda done, note: None)
+            refuse_fallback(self._target, request, measured.target["actual"])
+            there = self._checked(read_tensors(outputs), len(images))
+        name = self._here.output_name
+        self._landmarks.append((there[name], self._here.run_raw(images)[name]))
+        return there
 
     def _checked(self, outputs: Tensors, count: int) -> Tensors:
         """In memory, once they are what the model puts out."""
         expected = {
             name: (info.dtype.name, (count, *info.shape))
-            for name, info in self.runtime.outputs.items()
+            for name, info in self._here.runtime.outputs.items()
         }
         got = {name: (values.dtype.name, values.shape) for name, values in outputs.items()}
         if got != expected:

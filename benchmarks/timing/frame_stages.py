@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.adapters.adapter import read_adapter
+from asmnet_kit.adapters.predictor import AdaptedPredictor
 from asmnet_kit.base.errors import ModelError
+from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.face.crop import Crop, Points
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import POSE_UNIT_DEGREES
@@ -33,6 +36,7 @@ class FrameStages:
     runtime: Session
     input_size: int
     crop_scale: float
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, runtime: Session, model: Path) -> "FrameStages":
@@ -66,6 +70,46 @@ class FrameStages:
         return points, pose.reshape(-1)
 
 
+class AdaptedStages:
+    """Pre- and post-processing of one look of a model that an adapter describes.
+
+    Raises:
+        ModelError: the adapter does not fit the model.
+    """
+
+    def __init__(self, predictor: AdaptedPredictor) -> None:
+        self.predictor, self.runtime = predictor, predictor.runtime
+        passes = predictor.adapter.passes
+        more = f"frame stages are those of one look; the adapter looks {passes} times at a face"
+        self.notes = (more,) if passes > 1 else ()
+
+    def pre(self, frame: Image) -> tuple[Crop, dict[str, NDArray[Any]]]:
+        """Frame to raw input: the first crop of the face, in the model's own type."""
+        predictor = self.predictor
+        crop = Crop.from_box(FACE_BOX, size=predictor.input_size, scale=predictor.crop_scale)
+        raw = predictor.inputs(crop.cut(frame)[None], [predictor.first])
+        return crop, {predictor.input_name: raw[0]}
+
+    def post(
+        self, crop: Crop, outputs: dict[str, NDArray[Any]]
+    ) -> tuple[Points, NDArray[np.float32] | None]:
+        """Raw outputs to landmarks [N, 2] in pixels of the frame; there is no pose."""
+        found = self.predictor.landmarks(outputs[self.predictor.output_name][None])[0]
+        return crop.to_picture(self.predictor.first.outside(found)), None
+
+
+def stages_of(runtime: Session, request: Request) -> FrameStages | AdaptedStages:
+    """The stages of a request's model, opened as ``runtime``.
+
+    Raises:
+        ModelError: it has neither the kit's metadata nor an adapter that fits.
+    """
+    if request.adapter is None:
+        return FrameStages.of(runtime, request.model)
+    adapter = read_adapter(request.adapter)
+    return AdaptedStages(AdaptedPredictor(request.model, adapter, session=runtime))
+
+
 def camera_frame(seed: int = 0) -> Image:
     """A made-up frame, uint8 [480, 640, 3]: the stages' time does not depend on what it shows."""
     frame: Image = np.random.default_rng(seed).integers(
@@ -74,7 +118,7 @@ def camera_frame(seed: int = 0) -> Image:
     return frame
 
 
-def time_stages(stages: FrameStages, *, frames: int = FRAMES) -> dict[str, float]:
+def time_stages(stages: FrameStages | AdaptedStages, *, frames: int = FRAMES) -> dict[str, float]:
     """Medians of frames on one thread, milliseconds: ``pre``, ``post`` and ``end_to_end``."""
     import cv2
 

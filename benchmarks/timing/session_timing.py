@@ -169,31 +169,33 @@ def random_input(info: TensorInfo, seed: int = 0) -> NDArray[Any]:
     )
 
 
-def parity(session: Session, reference: Session, *, model: Path) -> dict[str, Any] | None:
+def parity(session: Session, reference: Session, request: Request) -> dict[str, Any] | None:
     """How far a target's outputs are from the CPU's for the same inputs.
 
     Returns:
         ``max`` and ``mean`` difference of the landmarks in pixels of the crop, and ``identical``
         (every bit, which an accelerator hardly does); None for a model that is no landmark model.
     """
-    from asmnet_kit.tflite.metadata import read_metadata
+    from asmnet_kit.predict.open_predictor import open_tflite
 
     try:
-        metadata = read_metadata(model)
+        predictor = open_tflite(request.model, session=reference, adapter=request.adapter)
     except ModelError:
         return None
-    if "landmarks" not in session.outputs or "landmarks" not in reference.outputs:
+    name = predictor.output_name
+    if name not in session.outputs:
         return None
     ours, theirs = [], []
     for seed in range(PARITY_INPUTS):
         inputs = {name: random_input(info, seed) for name, info in reference.inputs.items()}
-        ours.append(session.run(inputs)["landmarks"])
-        theirs.append(reference.run(inputs)["landmarks"])
+        ours.append(session.run(inputs)[name])
+        theirs.append(reference.run(inputs)[name])
     return landmark_parity(
-        (np.stack(ours), session.outputs["landmarks"]),
-        (np.stack(theirs), reference.outputs["landmarks"]),
-        input_size=metadata.input_size,
+        (np.stack(ours), session.outputs[name]),
+        (np.stack(theirs), reference.outputs[name]),
+        input_size=predictor.raw_size,
         reference="the same model on the CPU",
+        unit_sides=predictor.unit_sides,
     )
 
 
@@ -203,6 +205,7 @@ def landmark_parity(
     *,
     input_size: int,
     reference: str,
+    unit_sides: float = 1.0,
 ) -> dict[str, Any]:
     """How far apart two ways of running a model are: a result's ``parity``.
 
@@ -210,9 +213,10 @@ def landmark_parity(
         ours, theirs: raw landmarks [inputs, ...] for the same inputs, and what they stand for.
         input_size: side of the crops, pixels.
         reference: what gave ``theirs``.
+        unit_sides: length of one unit of the landmarks, sides of the crop.
     """
     a, b = dequantize(*ours), dequantize(*theirs)
-    difference = input_size * np.abs(a.reshape(len(a), -1) - b.reshape(len(b), -1))
+    difference = input_size * unit_sides * np.abs(a.reshape(len(a), -1) - b.reshape(len(b), -1))
     return {
         "max": float(difference.max()),
         "mean": float(difference.mean()),
@@ -355,11 +359,12 @@ def sustained_summary(windows: list[dict[str, Any]]) -> dict[str, float]:
 
 def _stages(session: Session, request: Request) -> tuple[dict[str, float | None], list[str]]:
     """Times of the frame stages, or why they were not measured."""
-    from asmnet_kit.benchmarks.timing.frame_stages import FrameStages, time_stages
+    from asmnet_kit.benchmarks.timing.frame_stages import stages_of, time_stages
 
     nothing: dict[str, float | None] = {"pre": None, "post": None, "end_to_end": None}
     try:
-        stages = FrameStages.of(session, request.model)
-    except ModelError:
-        return nothing, ["pre- and post-processing not measured: the model carries no metadata"]
-    return {**nothing, **time_stages(stages)}, []
+        stages = stages_of(session, request)
+    except ModelError as error:
+        why = "the model carries no metadata" if request.adapter is None else str(error)
+        return nothing, [f"pre- and post-processing not measured: {why}"]
+    return {**nothing, **time_stages(stages)}, list(stages.notes)

@@ -29,7 +29,7 @@ def flattened(model: tf_keras.Model, *, side: int | None = None) -> tf_keras.Mod
     inputs = [
         tf_keras.Input(_sized(t.shape[1:], side), name=t.name.split(":")[0]) for t in model.inputs
     ]
-    outputs = _inline(model, inputs, set())
+    outputs = inlined(model, inputs, set())
     return tf_keras.Model(inputs, outputs, name=model.name)
 
 
@@ -50,19 +50,23 @@ def with_input_range(
         return model
     image = tf_keras.Input(model.inputs[0].shape[1:], name="image")
     moved = _affine("input_range", SCALE / scale, (MEAN - mean) / scale, image)
-    outputs: Any = _inline(model, [moved], {"input_range"})
+    outputs: Any = inlined(model, [moved], {"input_range"})
     if isinstance(model.output, dict):
         outputs = dict(zip(sorted(model.output), outputs, strict=True))
     return tf_keras.Model(image, outputs, name=model.name)
 
 
-def _inline(model: tf_keras.Model, arguments: list[Any], taken: set[str]) -> list[Any]:
-    """The outputs of a copy of ``model``'s layers on other tensors."""
+def inlined(model: tf_keras.Model, arguments: list[Any], taken: set[str]) -> list[Any]:
+    """The outputs of a copy of ``model``'s layers on other tensors.
+
+    Args:
+        taken: names that the copied layers must not have; theirs are added.
+    """
     made = {id(tensor): value for tensor, value in zip(model.inputs, arguments, strict=True)}
     for call in calls_in_order(model):
         given = [made[id(tensor)] for tensor in call.inputs]
         if isinstance(call.layer, tf_keras.Model):
-            results = _inline(call.layer, given, taken)
+            results = inlined(call.layer, given, taken)
         else:
             results = tf.nest.flatten(_copied(call.layer, given, taken))
         for tensor, value in zip(call.outputs, results, strict=True):

@@ -8,6 +8,7 @@ from typing import Any
 
 import tf_keras
 
+from asmnet_kit.adapters.adapter import Adapter, read_adapter
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.files import real_home, real_path
@@ -20,6 +21,7 @@ from asmnet_kit.face.shape_model.file import load_shape_model
 from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.face.uncertainty import UNCERTAINTY, VISIBILITY
 from asmnet_kit.quantize.private_doors import is_functional
+from asmnet_kit.quantize.source.adapted import in_kit_terms
 from asmnet_kit.quantize.source.flatten import flattened, with_input_range
 from asmnet_kit.quantize.source.fold import output_names_of, with_outputs
 from asmnet_kit.tflite.metadata import COMMON_SCHEMES
@@ -195,6 +197,7 @@ def open_float_model(
     scale: float | None,
     scheme: Scheme | None = None,
     side: int | None = None,
+    adapter: str | None = None,
 ) -> FloatModel:
     """Load a run folder or a model of the user's own.
 
@@ -203,12 +206,16 @@ def open_float_model(
             0..255; the kit's own 128 and 128 by default.
         scheme: of such a model's landmarks; by default the built-in one with so many.
         side: of its input, pixels, where the model leaves it open.
+        adapter: of a model in other terms than the kit's, instead of all these but ``side``.
 
     Raises:
+        UsageError: no usable adapter, or one for a run.
         ModelError: neither, or a model that cannot be used; the message says what would be needed.
     """
     if require_kind(path, FLOAT) != "run":
-        return _own_model(path, mean=mean, scale=scale, scheme=scheme, side=side)
+        return _own_model(path, mean=mean, scale=scale, scheme=scheme, side=side, adapter=adapter)
+    if adapter is not None:
+        raise UsageError(f"--adapter is for a model of your own; {path} is in the kit's terms")
     manifest = read_manifest(path)
     config = TrainConfig.load(path / CONFIG)
     shape_path = path / SHAPE_MODEL
@@ -226,12 +233,17 @@ def open_float_model(
 
 
 def load_own_model(
-    path: Path, *, mean: float | None, scale: float | None, side: int | None = None
+    path: Path,
+    *,
+    mean: float | None,
+    scale: float | None,
+    side: int | None = None,
+    adapter: Adapter | None = None,
 ) -> tf_keras.Model:
     """A user's own model as a flat one that takes the kit's input, its outputs by name.
 
     Args:
-        mean, scale, side: as for ``open_float_model``.
+        mean, scale, side, adapter: as for ``open_float_model``.
 
     Raises:
         UsageError: ``side`` is not that of an input of fixed size.
@@ -251,6 +263,8 @@ def load_own_model(
             f"--input-shape: the input of {path} has a fixed size of {size} x {size} pixels: leave "
             "the option out"
         )
+    if adapter is not None:
+        return in_kit_terms(flat, adapter)
     return with_input_range(flat, mean=mean, scale=scale)
 
 
@@ -267,11 +281,20 @@ def _own_model(
     scale: float | None,
     scheme: Scheme | None,
     side: int | None,
+    adapter: str | None,
 ) -> FloatModel:
-    model = _named(load_own_model(path, mean=mean, scale=scale, side=side), path, scheme)
+    adapted = None if adapter is None else read_adapter(adapter)
+    if adapted is not None:
+        if scheme not in (None, adapted.scheme):
+            raise UsageError(f"--scheme: the adapter {adapted.name} has another: leave it out")
+        scheme = adapted.scheme
+    model = load_own_model(path, mean=mean, scale=scale, side=side, adapter=adapted)
+    predictor = KerasPredictor(_named(model, path, scheme), name=name_of(path), scheme=scheme)
+    if adapted is not None:
+        predictor.crop_scale = adapted.crop_scale
     return FloatModel(
         path=path,
-        predictor=KerasPredictor(model, name=name_of(path), scheme=scheme),
+        predictor=predictor,
         architecture=name_of(path),
         # A model without a run has no shape model: the loss is one that needs none.
         config=TrainConfig(data="", format="", loss="smooth_l1"),

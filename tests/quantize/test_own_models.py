@@ -194,3 +194,105 @@ def test_an_input_range_is_refused_for_a_run(faces: Path, tmp_path: Path) -> Non
     nested((136,)).save(tmp_path / "model.keras")
     result = call(tmp_path, faces, tmp_path / "out", "--recipe", "fp32", "--input-mean", "0")
     assert result.exit_code == 2 and "--input-mean is for a model of your own" in result.output
+
+
+ADAPTER = """
+scheme = "68"
+[input]
+size = 32
+colour = "BGR"
+mean = [10, 20, 30]
+scale = 255
+[crop]
+scale = 1.3
+[output]
+points = 70
+values = 3
+unit = "pixel"
+origin = "corner"
+[landmarks]
+indices = [[0, 1], {rest}]
+"""
+
+
+def in_other_terms(ending: str) -> tf_keras.Model:
+    """BGR in, 70 points of x, y, z in pixels of the crop out."""
+    tf_keras.utils.set_random_seed(0)
+    last = {
+        "dense": [L.GlobalAveragePooling2D(), L.Dense(210, bias_initializer="random_uniform")],
+        "convolution": [L.GlobalAveragePooling2D(keepdims=True), L.Conv2D(210, 1)],
+    }[ending]
+    first = L.Conv2D(8, 3, strides=4, activation="relu", input_shape=(SIZE, SIZE, 3))
+    return tf_keras.Sequential([first, *last], name="other")
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    path = tmp_path / "other.toml"
+    path.write_text(ADAPTER.format(rest=", ".join(map(str, range(2, 69)))))
+    return path
+
+
+@pytest.mark.parametrize("ending", ["dense", "convolution"])
+def test_a_model_in_other_terms_becomes_the_same_function_in_the_kits(
+    ending: str, crops: NDArray[np.uint8], adapter: Path, tmp_path: Path
+) -> None:
+    """By hand: BGR, mean and scale before it; the first two points' middle, pixels to fractions of
+    32 from the centre behind it."""
+    model, path = in_other_terms(ending), tmp_path / "other.keras"
+    model.save(path)
+    source = open_float_model(path, mean=None, scale=None, adapter=str(adapter))
+    assert source.predictor.crop_scale == 1.3
+    fed = (crops[..., ::-1].astype(np.float32) - [10, 20, 30]) / 255
+    points = model(fed).numpy().reshape(len(crops), 70, 3)[..., :2] / 32 - 0.5
+    expected = np.concatenate([points[:, :2].mean(axis=1, keepdims=True), points[:, 2:69]], axis=1)
+    found = source.predictor.predict(crops).landmarks
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_quantize_with_an_adapter_writes_a_file_of_the_kit(
+    faces: Path, adapter: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.keras"
+    in_other_terms("dense").save(path)
+    options = ["--recipe", "ptq_w8a8", "--calibration-faces", "16", "--adapter", str(adapter)]
+    result = call(path, faces, tmp_path / "out", *options, "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    metadata = read_metadata(Path(said["file"]))
+    assert (metadata.landmarks, metadata.crop_scale) == (68, 1.3)
+    assert metadata.source["settings"]["adapter"]["name"] == "other"
+    assert said["pixel_drift"]["p50"] < 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("scale = 1.3", "scale = 1.3\npasses = 2"), "has no crop.passes above 1"),
+        (("scale = 1.3", "scale = 1.3\nshift = [0.1, 0]"), "has no crop.shift"),
+        (("size = 32", "size = 64"), "expects an input of [64, 64, 3], got [32, 32, 3]"),
+        (("values = 3", "values = 2"), "expects one output of 140 numbers"),
+    ],
+)
+def test_an_adapter_that_no_file_of_the_kit_can_follow_is_refused(
+    change: tuple[str, str], message: str, faces: Path, adapter: Path, tmp_path: Path
+) -> None:
+    adapter.write_text(adapter.read_text().replace(*change))
+    path = tmp_path / "other.keras"
+    in_other_terms("dense").save(path)
+    options = ["--recipe", "ptq_w8a8", "--adapter", str(adapter)]
+    result = call(path, faces, tmp_path / "out", *options)
+    assert result.exit_code in (1, 2)
+    assert message in " ".join(result.output.split())
+    assert not list(tmp_path.glob("out/*.tflite"))
+
+
+def test_an_adapter_and_an_input_range_exclude_each_other(
+    faces: Path, adapter: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.keras"
+    in_other_terms("dense").save(path)
+    options = ["--recipe", "ptq_w8a8", "--adapter", str(adapter), "--input-mean", "0"]
+    result = call(path, faces, tmp_path / "out", *options)
+    assert result.exit_code == 2
+    assert "--input-mean stands in the --adapter" in " ".join(result.output.split())

@@ -11,6 +11,7 @@ from asmnet_kit.commands.options import (
     MODEL,
     InputPath,
     ModelPath,
+    adapter_option,
     data_options,
     json_option,
     measured_split_option,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", type=ModelPath(MODEL))
+@adapter_option
 @data_options()
 @measured_split_option
 @scheme_option(
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
 @json_option
 def evaluate(
     model: Path,
+    adapter: str | None,
     data: Path,
     data_format: str,
     split: str | None,
@@ -117,7 +120,7 @@ def evaluate(
         check_plot(ced_path)  # rather now than after minutes of measuring
     if sparsification_path is not None:
         check_plot(sparsification_path)
-    predictor = open_predictor(model, threads=threads or 1, scheme=scheme)
+    predictor = open_predictor(model, threads=threads or 1, scheme=scheme, adapter=adapter)
     plausibility = plausibility_for(predictor, model, shape_model_path)
     dataset, split = load_to_measure(
         data, data_format, split=split, subset=subset, model_scheme=predictor.scheme
@@ -125,6 +128,8 @@ def evaluate(
     if scheme is not None and scheme != predictor.scheme and calibrated_path is not None:
         raise UsageError("--calibrate fits to the model's own landmarks: leave out --scheme")
     if calibrated_path is not None:
+        if adapter is not None and calibrated_path.suffix == ".tflite":
+            raise UsageError("--calibrate into a .tflite is for models of the kit: drop --adapter")
         _check_calibration(calibrated_path, model, plausibility, split, data)
     with counting("evaluate") as on_progress:
         result = measure(

@@ -157,6 +157,29 @@ def plausibility_for(
         return None
 
 
+class AdapterName(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # not in click 8.1
+    """A built-in adapter's name or an adapter file, as text that names it from any folder."""
+
+    name = "adapter"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from asmnet_kit.adapters.adapter import built_in, read_adapter
+
+        read_adapter(value)  # a mistake in it is told before anything else is done
+        return str(value) if value in built_in() else str(Path(value).absolute())
+
+
+def adapter_option(command: Command) -> Command:
+    """``--adapter NAME|FILE`` of commands that run a landmark .tflite."""
+    return click.option(
+        "--adapter",
+        type=AdapterName(),
+        metavar="NAME|FILE",
+        help="How to use a landmark model that the kit did not make: a built-in adapter "
+        "(mediapipe, pfld, pfld_rgb) or a .toml (docs/adapters.md).",
+    )(command)
+
+
 def is_given(parameter: str) -> bool:
     """Whether the user gave the running command an option, rather than leaving its default."""
     source = click.get_current_context().get_parameter_source(parameter)

@@ -16,6 +16,7 @@ from asmnet_kit.commands.options import (
     MODEL,
     InputPath,
     ModelPath,
+    adapter_option,
     is_given,
     json_option,
     plausibility_for,
@@ -78,6 +79,7 @@ def _parse_boxes(
     help="A model of the kit by its name (asmnet-kit models), a .tflite, a .keras or a run "
     "folder.  [default: the kit's default model]",
 )
+@adapter_option
 @scheme_option(
     "Landmarks to give, to which the model's are mapped; of a .keras with landmarks of your own, "
     "what they are."
@@ -147,6 +149,7 @@ def _parse_boxes(
 def predict(
     sources: tuple[Path, ...],
     model: Path | None,
+    adapter: str | None,
     scheme: "Scheme | None",
     boxes: tuple[BoxOption, ...],
     min_score: float | None,
@@ -202,11 +205,13 @@ def predict(
             "labels (.csv) can be made of a .jsonl: asmnet-kit data convert"
         )
     if model is None:
+        if adapter is not None:
+            raise UsageError("--adapter says how to use --model, which is not given")
         model = told_default_model()
     from asmnet_kit.predict.detector import MIN_SCORE
     from asmnet_kit.predict.open_predictor import open_predictor
 
-    predictor = open_predictor(model, scheme=scheme)
+    predictor = open_predictor(model, scheme=scheme, adapter=adapter)
     plausibility = plausibility_for(predictor, model, shape_model_path)
     if scheme is not None and scheme != predictor.scheme:
         predictor = _mapped(predictor, scheme, is_film=is_film)

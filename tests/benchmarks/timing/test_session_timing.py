@@ -68,8 +68,8 @@ def test_parity_counts_pixels_of_the_crop(make_tflite):
             raw = same.run(inputs)
             return {**raw, "landmarks": raw["landmarks"] + np.float32(0.25)}
 
-    assert parity(same, same, model=model)["identical"]
-    shifted = parity(Shifted(), same, model=model)
+    assert parity(same, same, Request(model))["identical"]
+    shifted = parity(Shifted(), same, Request(model))
     assert shifted["max"] == pytest.approx(8, rel=1e-5)  # a quarter of 32 pixels
     assert shifted["mean"] == pytest.approx(8, rel=1e-5)
     assert not shifted["identical"]

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from asmnet_kit.adapters.linear_map import LinearMap
 from asmnet_kit.face.pose import rotation_matrix
 from asmnet_kit.face.schemes import scheme_of
 from asmnet_kit.people.render import draw
 from asmnet_kit.training.studies.portraits import face_mesh, turned
-from asmnet_kit.training.studies.portraits.face_mesh import POINTS, EyeFrame
+from asmnet_kit.training.studies.portraits.face_mesh import OUTER_EYES, POINTS
 from asmnet_kit.training.studies.portraits.mesh_map import MeshMap
 
 CORNERS = (*face_mesh.OUTER_EYES, face_mesh.FOREHEAD, face_mesh.CHIN)
@@ -85,7 +86,12 @@ def test_of_vertices_that_a_turn_folds_together_the_front_one_leads() -> None:
 def test_the_map_gives_the_same_landmarks_whatever_the_pictures_place_size_and_turn() -> None:
     rng = np.random.default_rng(0)
     to_landmarks = MeshMap(
-        np.zeros(2 * POINTS), rng.normal(0, 0.3, 332), rng.normal(0, 0.001, (2 * POINTS, 332))
+        LinearMap(
+            OUTER_EYES,
+            np.zeros(2 * POINTS),
+            rng.normal(0, 0.3, 332),
+            rng.normal(0, 0.001, (2 * POINTS, 332)),
+        )
     )
     mesh = a_mesh(0)
     angle = np.radians(20)
@@ -103,7 +109,9 @@ def test_a_mirrored_mesh_that_gives_the_mirrored_landmarks_agrees() -> None:
     for points in (68, 98):
         half = np.random.default_rng(points).normal(0, 0.4, (points, 2))
         flat.append(((half + half[scheme_of(points).mirror] * [-1, 1]) / 2).ravel())
-    to_landmarks = MeshMap(np.zeros(936), np.concatenate(flat), np.zeros((936, 332)))
+    to_landmarks = MeshMap(
+        LinearMap(OUTER_EYES, np.zeros(936), np.concatenate(flat), np.zeros((936, 332)))
+    )
     mesh = a_mesh(0)
     left, right = face_mesh.OUTER_EYES
     mirrored = mesh.copy()
@@ -111,11 +119,3 @@ def test_a_mirrored_mesh_that_gives_the_mirrored_landmarks_agrees() -> None:
     both, apart = to_landmarks.of_both(mesh, mirrored)
     assert apart < 1e-6
     np.testing.assert_allclose(both[68], to_landmarks.landmarks(mesh)[68])
-
-
-def test_an_eye_frame_goes_there_and_back() -> None:
-    frame = EyeFrame(a_mesh(0))
-    points = np.array([[3.0, 4.0], [100.0, 20.0]])
-    np.testing.assert_allclose(frame.outside(frame.inside(points)), points)
-    corners = a_mesh(0)[list(face_mesh.OUTER_EYES), :2]
-    np.testing.assert_allclose(frame.inside(corners), [[-0.5, 0], [0.5, 0]], atol=1e-12)

@@ -204,6 +204,7 @@ def _models(rows: Sequence[Row]) -> list[dict[str, Any]]:
         flat: dict[str, str] = {}
         for key in ("landmarks", "input", "crop", "outputs", "source", "metrics", "licence"):
             flat |= _flat(key, metadata.get(key))
+        flat |= _flat("adapter", facts.get("adapter"))
         models.setdefault(row.key, {**facts, "flat": flat})
     return list(models.values())
 

@@ -126,22 +126,3 @@ class FaceMesh:
         mirrored, _ = self(np.ascontiguousarray(image[:, ::-1]), turned)
         mirrored[:, 0] = width - 1 - mirrored[:, 0]
         return mesh, mirrored
-
-
-class EyeFrame:
-    """Origin between the mesh's outer eye corners, x along them, their distance the unit."""
-
-    def __init__(self, mesh: Array) -> None:
-        left, right = mesh[OUTER_EYES[0], :2], mesh[OUTER_EYES[1], :2]
-        self.origin = (left + right) / 2
-        self.unit = float(np.linalg.norm(right - left))
-        across = (right - left) / self.unit
-        self.rotation = np.array([across, [-across[1], across[0]]])
-
-    def inside(self, points: Array) -> Array:
-        """Pixels [N, 2] in this frame."""
-        return np.asarray((points - self.origin) @ self.rotation.T / self.unit)
-
-    def outside(self, points: Array) -> Array:
-        """Points of this frame [N, 2] in pixels."""
-        return np.asarray(points @ self.rotation * self.unit + self.origin)

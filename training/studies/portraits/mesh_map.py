@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.adapters.linear_map import LinearMap
 from asmnet_kit.face.crop import landmark_box
 from asmnet_kit.face.schemes import Scheme, scheme_of
 from asmnet_kit.people.render import draw
-from asmnet_kit.training.studies.portraits.face_mesh import POINTS, EyeFrame, FaceMesh
+from asmnet_kit.training.studies.portraits.face_mesh import OUTER_EYES, FaceMesh
 
 Array = NDArray[np.float64]
 
@@ -30,23 +31,13 @@ COUNTS = (68, 98)
 
 @dataclass(frozen=True, eq=False)
 class MeshMap:
-    """landmarks = mean_landmarks + (mesh - mean_mesh) weights, in the eye frame.
+    """From the mesh to 68 and 98 landmarks, which ``both`` gives one after the other."""
 
-    Attributes:
-        mean_mesh: float64 [936].
-        mean_landmarks: float64 [2 (68 + 98)].
-        weights: float64 [936, 2 (68 + 98)].
-    """
-
-    mean_mesh: Array
-    mean_landmarks: Array
-    weights: Array
+    both: LinearMap
 
     def landmarks(self, mesh: Array) -> dict[int, Array]:
         """68 and 98 landmarks in pixels: [N, 2] each."""
-        frame = EyeFrame(mesh)
-        inside = frame.inside(mesh[:, :2]).ravel() - self.mean_mesh
-        found = frame.outside((self.mean_landmarks + inside @ self.weights).reshape(-1, 2))
+        found = self.both(mesh[None, :, :2])[0]
         return {68: found[:68], 98: found[68:]}
 
     def of_both(self, mesh: Array, mirrored: Array) -> tuple[dict[int, Array], float]:
@@ -82,15 +73,12 @@ def learn(model: Path, *, count: int) -> MeshMap:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         chunks = [(model, range(first, min(first + 20, count))) for first in range(0, count, 20)]
         seen = [pair for chunk in pool.map(_seen, chunks) for pair in chunk]
-    meshes, landmarks = (np.stack(values) for values in zip(*seen, strict=True))
-    mean_mesh, mean_landmarks = meshes.mean(axis=0), landmarks.mean(axis=0)
-    a, b = meshes - mean_mesh, landmarks - mean_landmarks
-    weights = np.linalg.solve(a.T @ a + RIDGE * np.eye(2 * POINTS), a.T @ b)
-    return MeshMap(mean_mesh, mean_landmarks, weights)
+    meshes, landmarks = zip(*seen, strict=True)
+    return MeshMap(LinearMap.fit(meshes, landmarks, anchors=OUTER_EYES, ridge=RIDGE))
 
 
 def _seen(work: tuple[Path, range]) -> list[tuple[Array, Array]]:
-    """Mesh [936] and landmarks [332] of people, in the eye frame."""
+    """Mesh [468, 2] and landmarks [68 + 98, 2] of people, pixels."""
     cv2.setNumThreads(1)
     model, indices = work
     mesh_of, pairs = FaceMesh(model), []
@@ -99,7 +87,6 @@ def _seen(work: tuple[Path, range]) -> list[tuple[Array, Array]]:
         mesh, score = mesh_of(person.image, landmark_box(person.landmarks68))
         if score < MIN_SCORE or abs(person.pose[0]) > MAX_YAW:
             continue
-        frame = EyeFrame(mesh)
         both = np.concatenate([person.landmarks68, person.landmarks98]).astype(np.float64)
-        pairs.append((frame.inside(mesh[:, :2]).ravel(), frame.inside(both).ravel()))
+        pairs.append((mesh[:, :2], both))
     return pairs

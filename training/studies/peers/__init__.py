@@ -1,0 +1,1 @@
+"""How the kit's models compare with landmark models of other packages."""
