@@ -128,6 +128,12 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     "Visibility: learn it from these subsets alone: SUBSET,...  [default: all that have marks]",
 )
 @setting("visibility_weight", "Visibility: what its loss counts beside 1 for the landmarks.")
+@click.option(
+    "--keep-landmarks/--no-keep-landmarks",
+    default=DEFAULTS["keep_landmarks"],
+    show_default=True,
+    help="Train uncertainty and visibility alone: landmarks and pose stay those of --init-from.",
+)
 @setting(
     "augmentation",
     "How much training pictures are changed: full for photographs, light for drawn faces.",

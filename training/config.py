@@ -75,6 +75,8 @@ class TrainConfig:
         visibility_subsets: ``SUBSET,...`` whose visibility is believed: a format may have marks
             that a data set's makers did not set. Empty = wherever the data has marks.
         visibility_weight: of the cross-entropy beside 1 for the landmarks, as for the likelihood.
+        keep_landmarks: train the outputs ``uncertainty`` and ``visibility`` alone: what landmarks
+            and pose are made of stays as ``init_from`` has it.
         input_size: side of the model's input, pixels.
         crop_scale: side of the crop as a multiple of the landmark box's longer side. A smaller
             one shows the face larger, a larger one forgives a box that is off.
@@ -126,6 +128,7 @@ class TrainConfig:
     visibility: bool = False
     visibility_subsets: str = ""
     visibility_weight: float = 0.1
+    keep_landmarks: bool = False
     input_size: int = 112
     crop_scale: float = 1.2  # face.crop.CROP_SCALE, which a quick --help cannot import
     teacher: str = ""
@@ -233,6 +236,8 @@ class TrainConfig:
             ("likelihood_gradient", "--uncertainty", not self.uncertainty),
             ("visibility_subsets", "--visibility", not self.visibility),
             ("visibility_weight", "--visibility", not self.visibility),
+            ("keep_landmarks", "--uncertainty or --visibility", not self.extra_outputs),
+            ("keep_landmarks", "--init-from, whose landmarks they are", not self.init_from),
             ("val_format", "--val-data, whose format it is", not self.val_data),
             ("faces_per_epoch", f"--format {PEOPLE}, which draws them", not self.draws_people),
         ):

@@ -51,6 +51,7 @@ from asmnet_kit.training.loss.losses import LOSSES, AsmLoss
 from asmnet_kit.training.manifest import LICENCE, git_commit, now, package_versions, write_manifest
 from asmnet_kit.training.networks.build import build
 from asmnet_kit.training.networks.counting import macs, parameters
+from asmnet_kit.training.networks.heads import EXTRA_OUTPUTS, freeze_outputs
 from asmnet_kit.training.networks.keras_predictor import KerasPredictor
 from asmnet_kit.training.networks.start_weights import initialise, open_source, start_at_mean_shape
 
@@ -374,6 +375,8 @@ def _fit(
     with workers.strategy.scope(), precision(config.precision):
         model = network()
     model.set_weights(final.get_weights())
+    if config.keep_landmarks:
+        freeze_outputs(model, [name for name in model.output if name not in EXTRA_OUTPUTS])
     predictor = KerasPredictor(final, crop_scale=config.crop_scale, scheme=scheme)
 
     def validate(_: tf_keras.Model) -> Row:

@@ -106,6 +106,37 @@ def test_a_run_learns_how_sure_it_is_when_asked(data: Path, tmp_path: Path) -> N
     assert settings.likelihood_weight == 0.2
 
 
+def test_uncertainty_is_added_to_a_model_whose_landmarks_stay(data: Path, tmp_path: Path) -> None:
+    source = ("--data", data, "--format", "300w", *SMALL)
+    before, after = tmp_path / "before", tmp_path / "after"
+    assert train(*source, "--epochs", "1", "--out", before).exit_code == 0
+    options = ("--uncertainty", "--keep-landmarks", "--init-from", before)
+    result = train(*source, "--loss", "smooth_l1", "--learning-rate", "0.02", *options, "--out", after)
+    assert result.exit_code == 0, result.output
+    crops = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
+    old, new = (open_predictor(run).predict(crops) for run in (before, after))
+    np.testing.assert_array_equal(new.landmarks, old.landmarks)
+    np.testing.assert_array_equal(new.pose, old.pose)
+    rows = [row.split(",") for row in (after / "history.csv").read_text().splitlines()]
+    learnt = [float(row[rows[0].index("uncertainty")]) for row in rows[1:]]
+    assert learnt[-1] < learnt[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--keep-landmarks",), "--keep-landmarks needs --uncertainty or --visibility"),
+        (("--keep-landmarks", "--uncertainty"), "--keep-landmarks needs --init-from"),
+    ],
+)
+def test_keeping_landmarks_without_anything_to_keep_or_learn_is_refused(
+    options: tuple[str, ...], message: str, data: Path, tmp_path: Path
+) -> None:
+    result = train("--data", data, "--format", "300w", *SMALL, *options, "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
 def test_settings_of_an_uncertainty_that_is_not_trained_are_refused(
     data: Path, tmp_path: Path
 ) -> None:

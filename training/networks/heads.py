@@ -115,6 +115,16 @@ def positional_outputs(
     return outputs
 
 
+def freeze_outputs(model: tf_keras.Model, names: Collection[str]) -> None:
+    """Take every layer that these outputs are made of out of training; its statistics stay, too.
+
+    Args:
+        names: of outputs of ``model``, a dictionary.
+    """
+    for layer in tf_keras.Model(model.input, [model.output[name] for name in names]).layers:
+        layer.trainable = False
+
+
 def landmark_layer(model: tf_keras.Model) -> tf_keras.layers.Layer | None:
     """The layer whose bias is the mean shape at first; None in a network that ends otherwise."""
     layers = {layer.name: layer for layer in model.layers}
