@@ -15,6 +15,7 @@ from asmnet_kit.commands.options import (
     MODEL,
     InputPath,
     ModelPath,
+    NumberRange,
     is_given,
     json_option,
     plausibility_for,
@@ -77,7 +78,7 @@ def _parse_boxes(
 )
 @click.option(
     "--min-score",
-    type=click.FloatRange(0, 1),
+    type=NumberRange(0, 1),
     help="Leave out faces of which the detector is less sure.  [default: 0.5]",
 )
 @click.option(
