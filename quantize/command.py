@@ -13,6 +13,7 @@ from asmnet_kit.base.model_kind import FLOAT, WITH_LAYERS
 from asmnet_kit.commands.options import (
     InputPath,
     ModelPath,
+    NumberRange,
     adapter_option,
     data_options,
     json_option,
@@ -59,7 +60,7 @@ def source_options(command: Command) -> Command:
         adapter_option,
         click.option(
             "--input-scale",
-            type=click.FloatRange(min=0, min_open=True),
+            type=NumberRange(min=0, min_open=True),
             help="Scale of a model of your own that takes (v - mean) / scale, v in 0..255.  "
             "[default: 128]",
         ),
@@ -97,24 +98,24 @@ def source_options(command: Command) -> Command:
 @out_option("Folder of the .tflite, which is named after the model and the recipe.")
 @click.option(
     "--max-nme-increase",
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     help="Percentage points of NME that may be lost; more, and the exit code is 1.",
 )
 @click.option(
     "--max-pixel-drift",
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     help="Pixels of the crop that the landmarks of 99 in 100 faces may move; more, and the exit "
     "code is 1.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of fine-tuning.  [default: 4]")
 @click.option(
     "--learning-rate",
-    type=click.FloatRange(min=0, max=1, min_open=True),
+    type=NumberRange(min=0, max=1, min_open=True),
     help="Learning rate of fine-tuning, at its peak.  [default: 0.0001]",
 )
 @click.option(
     "--distil",
-    type=click.FloatRange(min=0, max=1),
+    type=NumberRange(min=0, max=1),
     help="Share of fine-tuning's loss that follows the float model, not the labels.  [default: 0]",
 )
 @click.option("--resume", is_flag=True, help="Go on with a fine-tuning that was interrupted.")

@@ -762,6 +762,26 @@ def test_threads_may_share_a_model(make_tflite: Callable[..., Path]) -> None:
     assert not failed
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "compare {file} {file} --max-slowdown nan",
+        "compare {file} {file} --max-nme-increase nan",
+        "data inspect --data {data} --format 300w --max-bad-share nan",
+        "quantize {file} --data {data} --recipe ptq_w8a8 --out {out} --max-nme-increase nan",
+        "benchmark {model} --out {out} --max-nme nan",
+    ],
+)
+def test_a_limit_that_is_no_number_is_a_wrong_call(
+    call: str, faces: Path, make_tflite: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Every comparison with it is false: what it was to refuse would pass."""
+    places = {"file": faces / "f00.jpg", "data": faces, "model": make_tflite()}
+    words = call.format(**places, out=tmp_path / "out").split()
+    refused(kit(*words), 2, f"'{words[-2]}': expected a number, got nan")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_box_beyond_any_picture_is_a_wrong_call(faces: Path, tmp_path: Path) -> None:
     for box in ("-1e30,-1e30,1e30,1e30", "0,0,3.4e38,3.4e38"):
         out = tmp_path / "o.png"

@@ -15,7 +15,7 @@ import pytest
 
 from asmnet_kit.base.openers import OPENERS
 from asmnet_kit.cli import COMMANDS, main
-from asmnet_kit.commands.options import PluginChoice
+from asmnet_kit.commands.options import NumberRange, PluginChoice
 from asmnet_kit.datasets.formats import FORMATS
 from asmnet_kit.training.networks.architectures import ARCHITECTURES
 
@@ -444,6 +444,13 @@ def test_every_command_takes_the_formats_and_architectures_of_other_packages(
         for option in tables.keys() & set(parameter.opts):
             assert isinstance(parameter.type, PluginChoice), option
             assert parameter.type.table is tables[option]
+
+
+@pytest.mark.parametrize("path", command_paths()[1:], ids=" ".join)
+def test_every_limited_number_refuses_nan(path: tuple[str, ...]) -> None:
+    for parameter in command_at(path).params:
+        if isinstance(parameter.type, click.FloatRange):
+            assert isinstance(parameter.type, NumberRange), parameter.opts
 
 
 @pytest.mark.parametrize("path", command_paths()[1:], ids=" ".join)

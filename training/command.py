@@ -18,6 +18,7 @@ from asmnet_kit.commands.options import (
     Command,
     DataPath,
     InputPath,
+    NumberRange,
     PluginChoice,
     is_given,
     out_option,
@@ -200,7 +201,7 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     help="Go on with the run in --out, with its settings; --data and other paths say where things "
     "lie now, if they moved.",
 )
-@click.option("--max-minutes", type=click.FloatRange(min=0), help="Begin no epoch after this long.")
+@click.option("--max-minutes", type=NumberRange(min=0), help="Begin no epoch after this long.")
 def train(**parameters: Any) -> None:
     """Train a landmark and head pose model.
 

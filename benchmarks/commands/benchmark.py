@@ -24,6 +24,7 @@ from asmnet_kit.commands.options import (
     TFLITE,
     InputPath,
     ModelPath,
+    NumberRange,
     adapter_option,
     data_options,
     is_given,
@@ -134,12 +135,12 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     "min_seconds",
     default=2.0,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     help="Timed runs go on at least this long.",
 )
 @click.option(
     "--max-seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=NumberRange(min=0, min_open=True),
     help="Timed runs end after this long, whatever their number.  [default: 300]",
 )
 @click.option(
@@ -159,7 +160,7 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     "sustained_minutes",
     metavar="MINUTES",
     default=0.0,
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     help="Run on for this long without a pause and record the curve: heat shows there.",
 )
 @click.option(
@@ -167,7 +168,7 @@ def _flag(option: Option) -> Callable[[Command], Command]:
 )
 @click.option(
     "--max-nme",
-    type=click.FloatRange(min=0, min_open=True),
+    type=NumberRange(min=0, min_open=True),
     help="Accuracy target: end with 1 when the NME through the target is above it; needs --data.",
 )
 @click.option(

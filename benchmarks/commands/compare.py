@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.base.errors import GateError, UsageError
-from asmnet_kit.commands.options import RESULTS, InputPath, json_option, seed_option
+from asmnet_kit.commands.options import RESULTS, InputPath, NumberRange, json_option, seed_option
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.comparing.compare import Comparison, Outcome
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     "--max-slowdown",
     default=1.10,
     show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
+    type=NumberRange(min=0, min_open=True),
     help="New p50 over old p50 that is still fine; of p90 where both are --single-stream.",
 )
 @click.option(
     "--max-nme-increase",
     default=0.1,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     help="Increase of NME, in percentage points, that is still fine.",
 )
 @click.option(
     "--max-pose-increase",
     default=0.2,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     help="Increase of the mean error of yaw, pitch or roll, in degrees, that is still fine.",
 )
 @click.option(
     "--max-parity-increase",
     default=0.1,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     help="Increase of the mean difference from the CPU's landmarks, in pixels of the crop, that is "
     "still fine.",
 )

@@ -111,7 +111,9 @@ def test_uncertainty_is_added_to_a_model_whose_landmarks_stay(data: Path, tmp_pa
     before, after = tmp_path / "before", tmp_path / "after"
     assert train(*source, "--epochs", "1", "--out", before).exit_code == 0
     options = ("--uncertainty", "--keep-landmarks", "--init-from", before)
-    result = train(*source, "--loss", "smooth_l1", "--learning-rate", "0.02", *options, "--out", after)
+    result = train(
+        *source, "--loss", "smooth_l1", "--learning-rate", "0.02", *options, "--out", after
+    )
     assert result.exit_code == 0, result.output
     crops = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
     old, new = (open_predictor(run).predict(crops) for run in (before, after))

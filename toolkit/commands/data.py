@@ -13,6 +13,7 @@ from asmnet_kit.commands.options import (
     MODEL,
     InputPath,
     ModelPath,
+    NumberRange,
     data_options,
     json_option,
     out_option,
@@ -64,7 +65,7 @@ def data() -> None:
 )
 @click.option(
     "--max-bad-share",
-    type=click.FloatRange(0, 1),
+    type=NumberRange(0, 1),
     default=0.05,
     show_default=True,
     help="Share of bad files above which the exit code is 1.",
@@ -131,7 +132,7 @@ def inspect(
 )
 @click.option(
     "--max-offset",
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     default=0.3,
     show_default=True,
     help="Percent of the eye distance in x above which the exit code is 1.",
@@ -300,7 +301,7 @@ def teacher(
 @out_option("Folder for the labelled faces, in 300-W's format; new or empty.")
 @click.option(
     "--max-disagreement",
-    type=click.FloatRange(min=0, min_open=True),
+    type=NumberRange(min=0, min_open=True),
     default=MAX_DISAGREEMENT,
     show_default=True,
     help="Keep a face whose views differ from their mean by at most this, percent of the distance "
@@ -308,7 +309,7 @@ def teacher(
 )
 @click.option(
     "--min-face",
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     default=40.0,
     show_default=True,
     help="Leave out smaller faces: the longer side of the landmarks' box, pixels.",

@@ -1,5 +1,6 @@
 """Options that several commands share, so that they read and behave the same everywhere."""
 
+import math
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -60,6 +61,18 @@ class DataPath(InputPath):
         if Path(value) == Path(PEOPLE):
             return Path(PEOPLE)
         return super().convert(value, param, ctx)
+
+
+class NumberRange(click.FloatRange):
+    """A number, refused where it is none: NaN is below no limit, so that no limit would hold."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail("expected a number, got nan", param, ctx)
+        return number
 
 
 class PluginChoice(click.Choice):  # type: ignore[type-arg, unused-ignore]  # not in click 8.1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.commands.options import Command, InputPath, is_given
+from asmnet_kit.commands.options import Command, InputPath, NumberRange, is_given
 
 if TYPE_CHECKING:
     from asmnet_kit.people.own import OwnData
@@ -31,7 +31,7 @@ def people_options(command: Command) -> Command:
     for kind, (what, share) in reversed(OWN.items()):
         command = click.option(
             f"--{kind}-share",
-            type=click.FloatRange(0, 1),
+            type=NumberRange(0, 1),
             default=share,
             show_default=True,
             help=f"people: share of the pictures with one of --{kind}.",

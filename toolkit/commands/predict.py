@@ -16,6 +16,7 @@ from asmnet_kit.commands.options import (
     MODEL,
     InputPath,
     ModelPath,
+    NumberRange,
     adapter_option,
     is_given,
     json_option,
@@ -94,7 +95,7 @@ def _parse_boxes(
 )
 @click.option(
     "--min-score",
-    type=click.FloatRange(0, 1),
+    type=NumberRange(0, 1),
     help="Leave out faces of which the detector is less sure.  [default: 0.5]",
 )
 @click.option(
