@@ -86,7 +86,7 @@ def test_a_warning_comes_where_neither_side_is_the_runs_own(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     chosen = Sources(train, val, "the split val")
-    monkeypatch.setattr(float_model, "choose_sources", lambda config, advice: chosen)
+    monkeypatch.setattr(float_model, "choose_sources", lambda config, **_: chosen)
     config = TrainConfig(data="faces", format="csv")
     known = {
         "dataset_fingerprint": TRAIN.fingerprint(),
