@@ -86,7 +86,10 @@ def generic_face(points: int) -> NDArray[np.float64]:
 
 
 def pose_from_landmarks(
-    landmarks: NDArray[np.floating], scheme: Scheme
+    landmarks: NDArray[np.floating],
+    scheme: Scheme,
+    *,
+    face: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float32] | None:
     """The pose under which the generic face projects onto the landmarks.
 
@@ -101,20 +104,22 @@ def pose_from_landmarks(
 
     Args:
         landmarks: [N, 2], pixels or any other unit, x right, y down; NaN where a point is missing.
+        face: [N, 3], millimetres, camera frame: another 3-D face than the generic one.
 
     Returns:
         float32 [3] yaw, pitch, roll in degrees, or None where fewer than six points besides the
         cheeks are visible or they lie in one plane or on one line.
     """
     points = np.asarray(landmarks, np.float64)
+    solid = generic_face(len(points)) if face is None else np.asarray(face, np.float64)
     seen = np.isfinite(points).all(axis=-1)
     side = _cheek_side(scheme)
-    first = _fitted_pose(points, seen & (side == 0))
+    first = _fitted_pose(solid, points, used=seen & (side == 0))
     if first is None:
         return None
     yaw = float(first[0])
     hidden = np.zeros_like(seen) if abs(yaw) < BOTH_CHEEKS_DEGREES else side == np.sign(yaw)
-    pose = _fitted_pose(points, seen & ~hidden)
+    pose = _fitted_pose(solid, points, used=seen & ~hidden)
     return first if pose is None else pose
 
 
@@ -128,12 +133,12 @@ def _cheek_side(scheme: Scheme) -> NDArray[np.int64]:
 
 
 def _fitted_pose(
-    landmarks: NDArray[np.float64], used: NDArray[np.bool_]
+    solid: NDArray[np.float64], landmarks: NDArray[np.float64], *, used: NDArray[np.bool_]
 ) -> NDArray[np.float32] | None:
-    """The pose by the landmarks [N, 2] that are ``used``; None where they leave it open."""
+    """The pose of ``solid`` [N, 3] by the landmarks [N, 2] ``used``; None where it stays open."""
     if used.sum() < MIN_POINTS:
         return None
-    face, image = generic_face(len(landmarks))[used], landmarks[used]
+    face, image = solid[used], landmarks[used]
     centred_face, centred_image = face - face.mean(axis=0), image - image.mean(axis=0)
     spread = np.linalg.svd(centred_face, compute_uv=False)
     if spread[2] < MIN_DEPTH_SHARE * spread[0]:
