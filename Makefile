@@ -8,8 +8,8 @@ INSTALLED := $(VENV)/.installed
 OUT ?= quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help dev quickstart test test-next fuzz lint format types docs clean
-.PHONY: bench-harness bench-report bench-train asm-study people-study bench-peers bench-synthetic reference bench-video bench-quantize people-assets people-portraits
+.PHONY: help dev quickstart test test-next fuzz lint format types docs docs-hard-faces clean
+.PHONY: bench-harness bench-report bench-train asm-study people-study pose-study bench-peers bench-synthetic reference bench-video bench-quantize people-assets people-portraits
 .PHONY: golden android android-test ship-model tflite-runtime
 
 help: ## list the targets
@@ -72,6 +72,9 @@ docs: $(INSTALLED) ## write docs/commands.md, architecture.md, robustness.md and
 	@$(BIN)/python docs/robustness.py
 	@$(BIN)/python docs/architecture.py
 
+docs-hard-faces: $(INSTALLED) ## draw docs/uncertainty_hard_faces.jpg: twelve hard people before and after
+	@$(BIN)/python docs/hard_faces.py
+
 # tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own, for parity and Coral.
 TFLITE_RUNTIME := .venv-tflite-runtime
 tflite-runtime: $(TFLITE_RUNTIME)/bin/python ## set up tflite-runtime 2.14 beside .venv (Python 3.10, 3.11)
@@ -118,6 +121,9 @@ people-study: $(INSTALLED) ## which realism of rendered people pays: ARGS='--pho
 
 bench-peers: $(INSTALLED) ## other packages' models beside the kit's: ARGS='--photos DIR --photos-format F --out DIR'
 	@$(BIN)/python -m asmnet_kit.training.studies.peers.command $(ARGS)
+
+pose-study: $(INSTALLED) ## pose output, solvePnP or a tiny network: ARGS='--model M --people DIR --held-back DIR --out DIR'
+	@$(BIN)/python -m asmnet_kit.training.studies.pose_study $(ARGS)
 
 bench-video: $(INSTALLED) ## jitter and lag of landmarks in films, with and without the filter
 	@$(BIN)/python -m asmnet_kit.benchmarks.studies.film_jitter $(if $(MODEL),--model $(MODEL)) $(ARGS)

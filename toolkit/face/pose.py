@@ -70,7 +70,10 @@ def angles(rotation: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def pose_from_landmarks(
-    landmarks: NDArray[np.floating], scheme: Scheme
+    landmarks: NDArray[np.floating],
+    scheme: Scheme,
+    *,
+    face: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float32] | None:
     """The pose under which the scheme's 3-D positions project onto the landmarks.
 
@@ -85,22 +88,24 @@ def pose_from_landmarks(
 
     Args:
         landmarks: [N, 2], pixels or any other unit, x right, y down; NaN where a point is missing.
+        face: [N, 3], millimetres, camera frame: another 3-D face than the scheme's positions.
 
     Returns:
         float32 [3] yaw, pitch, roll in degrees, or None where the scheme has no positions, fewer
         than six points besides the cheeks are visible or they lie in one plane or on one line.
     """
-    if scheme.positions is None:
+    solid = scheme.positions if face is None else np.asarray(face, np.float64)
+    if solid is None:
         return None
-    points, face = np.asarray(landmarks, np.float64), scheme.positions
+    points = np.asarray(landmarks, np.float64)
     seen = np.isfinite(points).all(axis=-1)
     side = _cheek_side(scheme)
-    first = _fitted_pose(points, seen & (side == 0), face)
+    first = _fitted_pose(points, seen & (side == 0), solid)
     if first is None:
         return None
     yaw = float(first[0])
     hidden = np.zeros_like(seen) if abs(yaw) < BOTH_CHEEKS_DEGREES else side == np.sign(yaw)
-    pose = _fitted_pose(points, seen & ~hidden, face)
+    pose = _fitted_pose(points, seen & ~hidden, solid)
     return first if pose is None else pose
 
 

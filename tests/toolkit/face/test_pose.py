@@ -77,6 +77,18 @@ def test_the_pose_of_a_turned_generic_face_is_found(scheme, pose):
     assert np.allclose(found, pose, atol=0.6)
 
 
+def test_another_face_than_the_generic_one_may_be_fitted():
+    """A face whose jaw starts 10 mm lower: only fitting that very face finds its pose exactly."""
+    face = positions_of(SCHEME_68).copy()
+    face[:5] += (0, 10, 0)
+    face[12:17] += (0, 10, 0)
+    landmarks = (face @ rotation_matrix(20, 10, -5).T)[:, :2]
+    own = pose_from_landmarks(landmarks, SCHEME_68, face=face)
+    generic = pose_from_landmarks(landmarks, SCHEME_68)
+    assert np.abs(own - (20, 10, -5)).max() < 0.6
+    assert abs(generic[1] - 10) > 2
+
+
 def drawn_dot(landmarks, size=400):
     picture = np.zeros((size, 600), np.uint8)
     for x, y in np.rint(landmarks).astype(int):
