@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import DatasetError, MissingDependency
+from asmnet_kit.datasets.inspection import inspect_dataset
 from asmnet_kit.datasets.named_points import PointNames, known_schemes
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.schemes import Scheme, scheme_of
@@ -312,6 +313,21 @@ def test_cofw_reads_no_other_file(tmp_path: Path) -> None:
         "values": "expected phisT in the file itself, its values are in other files",
         "virtual": "expected phisT in the file itself, its values are in other files",
     }
+
+
+def test_a_picture_of_cofw_that_is_none_is_one_problem(tmp_path: Path) -> None:
+    import h5py
+
+    MADE["cofw"](tmp_path)
+    with h5py.File(tmp_path / "COFW_test_color.mat", "r+") as file:
+        del file["#refs#/2"]
+        file["#refs#/2"] = np.zeros((3, 4, 5, 6))
+        file["IsT"][0, 0] = file["#refs#/2"].ref
+    result = inspect_dataset(tmp_path, "cofw")
+    assert result.faces == 3
+    assert [(problem.name, problem.reason) for problem in result.problems] == [
+        ("COFW_test_color/0001.png", "picture 1: expected uint8 [3, W, H], got (3, 4, 5, 6)")
+    ]
 
 
 def test_a_matlab_file_of_another_version_is_named(tmp_path: Path) -> None:
