@@ -226,7 +226,9 @@ def _learning(stage: str, folder: Path, run: Path, out: Path) -> Result:
     return kit(*words, "--data", folder, "--format", "300w")
 
 
-@pytest.mark.parametrize("stage", LEARN_FROM_PICTURES)
+@pytest.mark.parametrize(
+    "stage", ["train", "quantize", pytest.param("sensitivity", marks=pytest.mark.slow)]
+)
 def test_stages_that_learn_leave_out_a_bad_picture_and_tell(
     stage: str, run: Path, folder_of: Callable[..., Path], tmp_path: Path
 ) -> None:
