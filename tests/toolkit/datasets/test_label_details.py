@@ -283,6 +283,21 @@ def turned_jpeg(path: Path, orientation: int) -> None:
     path.write_bytes(jpeg.tobytes()[:2] + segment + jpeg.tobytes()[2:])
 
 
+def test_predictions_keep_a_scheme_of_ones_own(tmp_path: Path) -> None:
+    """One of 68 points, which their number alone would make 300-W's."""
+    MADE["predictions"](tmp_path)
+    pairs = [[i, i + 34] for i in range(34)]
+    own = Scheme.from_json({"name": "cat", "points": 68, "normaliser": "box", "mirror": pairs})
+    for path in (tmp_path / "one.json", tmp_path / "faces.jsonl"):
+        records = [json.loads(line) for line in path.read_text().splitlines()] if (
+            path.suffix == ".jsonl"
+        ) else [json.loads(path.read_text())]  # fmt: skip
+        lines = [json.dumps({**record, "scheme": own.reference}) for record in records]
+        path.write_text("\n".join(lines))
+    dataset = load_dataset(tmp_path, "predictions")
+    assert (dataset.scheme, len(dataset.faces)) == (own, 4)
+
+
 STORED = {"left_eye": (40, 30), "right_eye": (80, 30), "nose_tip": (60, 50),
           "mouth_left": (45, 70), "mouth_right": (75, 70)}  # fmt: skip
 # What EXIF 6 and 2 make of a stored point: turned clockwise, and mirrored (where names swap).
