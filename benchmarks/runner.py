@@ -49,23 +49,25 @@ class Data:
     format: str
     split: str | None = None
 
-    def check(self, model: Path) -> None:
+    def check(self, model: Path, *, adapter: str | None = None) -> None:
         """Read the annotations, so that a mistake in them is found before anything is measured.
 
         Args:
             model: a .tflite to be measured; its landmarks are what the data's are, where nothing in
                 the data says it.
+            adapter: by which it is used, whose landmarks these then are.
 
         Raises:
             DatasetError: there is no such data set.
             UsageError: it has no such split.
         """
+        from asmnet_kit.adapters.adapter import read_adapter
         from asmnet_kit.base.errors import ModelError
         from asmnet_kit.datasets.registry import load_dataset
         from asmnet_kit.tflite.metadata import read_metadata
 
         try:
-            scheme = read_metadata(model).scheme
+            scheme = read_adapter(adapter).scheme if adapter else read_metadata(model).scheme
         except ModelError:  # another kit's: refused where its accuracy would be measured
             scheme = None
         load_dataset(self.path, self.format, split=self.split, scheme=scheme)

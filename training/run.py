@@ -16,7 +16,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from asmnet_kit.base.console import stderr
-from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import alone_in, leftovers, make_folder
 from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, MANIFEST, MODEL, RECORDS, SHAPE_MODEL
 from asmnet_kit.datasets.base import Dataset, Face
@@ -51,7 +51,7 @@ from asmnet_kit.training.loss.losses import LOSSES, AsmLoss
 from asmnet_kit.training.manifest import LICENCE, git_commit, now, package_versions, write_manifest
 from asmnet_kit.training.networks.build import build
 from asmnet_kit.training.networks.counting import macs, parameters
-from asmnet_kit.training.networks.heads import EXTRA_OUTPUTS, freeze_outputs
+from asmnet_kit.training.networks.heads import EXTRA_OUTPUTS, freeze_outputs, layers_of
 from asmnet_kit.training.networks.keras_predictor import KerasPredictor
 from asmnet_kit.training.networks.start_weights import initialise, open_source, start_at_mean_shape
 
@@ -376,7 +376,7 @@ def _fit(
         model = network()
     model.set_weights(final.get_weights())
     if config.keep_landmarks:
-        freeze_outputs(model, [name for name in model.output if name not in EXTRA_OUTPUTS])
+        freeze_outputs(model, _kept_outputs(model))
     predictor = KerasPredictor(final, crop_scale=config.crop_scale, scheme=scheme)
 
     def validate(_: tf_keras.Model) -> Row:
@@ -439,6 +439,19 @@ def _set_initial_weights(model: tf_keras.Model, config: TrainConfig, data: FaceB
         images = np.stack([data.sample(face, 0, showing).image for face, showing in shown])
         taken = initialise(model, config.init_from, images=to_float_input(images))
         stderr().print(taken.summary())
+        if config.keep_landmarks:
+            kept = {layer.name for layer in layers_of(model, _kept_outputs(model))}
+            if fresh := [name for name in taken.fresh if name in kept]:
+                raise UsageError(
+                    f"--keep-landmarks: {config.init_from} has no weights that fit {fresh[0]} "
+                    f"({taken.fresh[fresh[0]]}), and what is kept is never trained: start from a "
+                    "model of the same --arch and landmarks, with a pose if this one has it"
+                )
+
+
+def _kept_outputs(model: tf_keras.Model) -> list[str]:
+    """The outputs that ``keep_landmarks`` keeps."""
+    return [name for name in model.output if name not in EXTRA_OUTPUTS]
 
 
 def seed_everything(seed: int) -> None:

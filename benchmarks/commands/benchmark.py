@@ -254,7 +254,7 @@ def benchmark(
     requests = requests_for(models, targets, template, threads=chosen, devices=devices)
     refuse_requests(requests)
     if dataset is not None:
-        dataset.check(models[0])
+        dataset.check(models[0], adapter=template.adapter)
     batch = Batch(requests, dataset, out)
     with progress() as bar:
         batch.run(bar)

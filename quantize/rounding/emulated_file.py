@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import ModelError, one_line
+from asmnet_kit.base.errors import ModelError, UsageError, one_line
 from asmnet_kit.base.files import replacing
 from asmnet_kit.base.npz import read_npz
 from asmnet_kit.face.pictures import Image
@@ -69,6 +69,16 @@ def _settings(file: Path) -> dict[str, Any]:
 
 
 def _source(run: Path, settings: dict[str, Any]) -> FloatModel:
+    """The float model, opened as the file says.
+
+    Raises:
+        UsageError: by an adapter, of which the file keeps what it says and not where it is.
+    """
+    if "adapter" in settings:
+        raise UsageError(
+            f"{run}: the file was made with the --adapter {settings['adapter']['name']}, without "
+            "which the float model's outputs are in other terms: leave out --run"
+        )
     return open_float_model(
         run,
         mean=settings.get("input_mean"),

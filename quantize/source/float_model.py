@@ -297,7 +297,7 @@ def _own_model(
         predictor=predictor,
         architecture=name_of(path),
         # A model without a run has no shape model: the loss is one that needs none.
-        config=TrainConfig(data="", format="", loss="smooth_l1"),
+        config=TrainConfig(data="", format="", loss="smooth_l1", crop_scale=predictor.crop_scale),
         shape_model=None,
         sha256=_sha256(path),
         dataset_fingerprint=None,

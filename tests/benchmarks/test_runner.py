@@ -4,9 +4,11 @@ import json
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from asmnet_kit.base.errors import KitError, ModelError, UsageError
+from asmnet_kit.base.errors import DatasetError, KitError, ModelError, UsageError
 from asmnet_kit.benchmarks import runner
 from asmnet_kit.benchmarks.call import requests_for
 from asmnet_kit.benchmarks.protocol import Request, TargetError
@@ -315,3 +317,19 @@ def test_a_request_survives_the_way_to_the_worker(make_tflite, tmp_path):
         assert Request.from_json(json.loads(json.dumps(request.to_json()))) == request
     with pytest.raises(UsageError, match="--inputs and --outputs together"):
         Request(make_tflite(), inputs=tmp_path / "in")
+
+
+def test_data_is_read_as_the_adapters_landmarks(make_tflite, tmp_path: Path):
+    (tmp_path / "ear.toml").write_text('name = "ear"\npoints = 3\nnormaliser = "box"\n')
+    adapter = tmp_path / "ears.toml"
+    adapter.write_text(
+        'scheme = "ear.toml"\n[input]\nsize = 8\ncolour = "RGB"\nmean = 0\nscale = 255\n'
+        '[crop]\nscale = 1.2\n[output]\npoints = 3\nunit = "side"\norigin = "corner"\n'
+    )
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 40, 3), np.uint8))
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,x0,y0,x1,y1,x2,y2\na.png,5,5,30,8,20,30\n")
+    model = make_tflite(size=32)
+    with pytest.raises(DatasetError, match="got 3"):
+        Data(labels, "csv").check(model)
+    Data(labels, "csv").check(model, adapter=str(adapter))

@@ -11,9 +11,10 @@ import tf_keras
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import ModelError
+from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.cli import main
 from asmnet_kit.face.input_values import to_float_input
+from asmnet_kit.quantize.rounding.emulated_file import float_landmarks
 from asmnet_kit.quantize.source.flatten import flattened, with_input_range
 from asmnet_kit.quantize.source.float_model import open_float_model
 from asmnet_kit.quantize.source.fold import check_flat
@@ -242,7 +243,7 @@ def test_a_model_in_other_terms_becomes_the_same_function_in_the_kits(
     model, path = in_other_terms(ending), tmp_path / "other.keras"
     model.save(path)
     source = open_float_model(path, mean=None, scale=None, adapter=str(adapter))
-    assert source.predictor.crop_scale == 1.3
+    assert (source.predictor.crop_scale, source.config.crop_scale) == (1.3, 1.3)  # to fine-tune
     fed = (crops[..., ::-1].astype(np.float32) - [10, 20, 30]) / 255
     points = model(fed).numpy().reshape(len(crops), 70, 3)[..., :2] / 32 - 0.5
     expected = np.concatenate([points[:, :2].mean(axis=1, keepdims=True), points[:, 2:69]], axis=1)
@@ -263,6 +264,8 @@ def test_quantize_with_an_adapter_writes_a_file_of_the_kit(
     assert (metadata.landmarks, metadata.crop_scale) == (68, 1.3)
     assert metadata.source["settings"]["adapter"]["name"] == "other"
     assert said["pixel_drift"]["p50"] < 1.0
+    with pytest.raises(UsageError, match=r"was made with the --adapter other"):
+        float_landmarks(path, Path(said["file"]), np.zeros((1, SIZE, SIZE, 3), np.uint8))
 
 
 @pytest.mark.parametrize(

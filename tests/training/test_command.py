@@ -122,6 +122,10 @@ def test_uncertainty_is_added_to_a_model_whose_landmarks_stay(data: Path, tmp_pa
     rows = [row.split(",") for row in (after / "history.csv").read_text().splitlines()]
     learnt = [float(row[rows[0].index("uncertainty")]) for row in rows[1:]]
     assert learnt[-1] < learnt[0]
+    larger = ("--arch", "asmnet_plus", "--loss", "smooth_l1")
+    result = train(*source, *larger, *options, "--epochs", "1", "--out", tmp_path / "other")
+    assert result.exit_code == 2
+    assert "has no weights that fit" in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ A point with ``outside="1"`` has no label; one that is ``occluded`` (or belongs 
 cannot be seen. Where nothing in the file is occluded, nothing is known. The box of a face is the
 one of its ``group_id``, or the only box of a picture with one face.
 
-CVAT measures from the picture's corner: the centre of the top-left pixel is at 0.5, 0.5. The split
+CVAT measures from the picture's corner: the centre of the top-left pixel is at 0.5, 0.5. It shows
+pictures upright; labels are moved to the stored pixels, so EXIF's rotation is undone. The split
 is the image's ``subset`` (Train, Validation, Test), else a folder's name.
 
 Left out: polygons, polylines, cuboids, masks, tags, attributes; and "CVAT for video" files, whose
@@ -85,6 +86,8 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
             about = where + (f", face {number}" if len(found) > 1 else "")
             face = LabelledFace(about, name, picture, knows_hidden=True, split=split)
             try:
+                if image.get("width") and image.get("height"):
+                    face.shown = (number_in(image, "width"), number_in(image, "height"))
                 for member in members:
                     _add(face, member)
                 face.box = _box(boxes, group, only=len(found) == 1)

@@ -10,7 +10,8 @@
                                           "original_width": 640, "original_height": 480}, ...]}]
 
 Source: labelstud.io/tags/keypointlabels and the SDK's converter. x and y are per cent of the
-picture, 0 its left edge and 100 its right one. A face is all points of a task with one
+picture, 0 its left edge and 100 its right one, as the browser shows it: upright; labels are moved
+to the stored pixels, so EXIF's rotation is undone. A face is all points of a task with one
 ``parentID``, or with a relation to one rectangle, or all of them; their labels are the names of a
 scheme, or numbers. A point that has a second label ``occluded`` or ``hidden``, or such a choice of
 its own region, cannot be seen; where no point of the file has, nothing is known. The rectangle is
@@ -93,6 +94,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
                 try:
                     for point in points:
                         _add(face, point, hidden)
+                    face.shown = _size(points[0])
                     if box is not None:
                         face.box = usable_box(_corners(box))
                 except DatasetError as error:

@@ -13,7 +13,8 @@ no ``point`` is in the file; they stand in the order of the scheme. A point's fl
 is known. A ``rectangle`` of the same group, or the only one with the only face, is its box.
 
 labelme measures from the picture's corner (Qt draws the picture from 0, 0 on): the centre of the
-top-left pixel is at 0.5, 0.5. ``imagePath`` counts from the file's folder, and may lead elsewhere
+top-left pixel is at 0.5, 0.5. It shows pictures upright; labels are moved to the stored pixels, so
+EXIF's rotation is undone. ``imagePath`` counts from the file's folder, and may lead elsewhere
 in the data set; where it leads nowhere, the picture of the file's name is taken. Splits are
 folders.
 
@@ -81,6 +82,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
                 for member in members:
                     _add(face, member)
                 face.box = _box(shapes, group, only=len(groups) == 1)
+                face.shown = _size(content)
             except DatasetError as error:
                 reading.problems.append(Problem(about, str(error)))
                 continue
@@ -107,6 +109,12 @@ def _picture(
         if beside is None:
             raise
         return listing.name_of(beside), PictureFile(listing.folder / beside)
+
+
+def _size(content: dict[str, Any]) -> tuple[float, float] | None:
+    """Width and height of the picture that was labelled."""
+    width, height = content.get("imageWidth"), content.get("imageHeight")
+    return None if width is None or height is None else (finite(width), finite(height))
 
 
 def _grouped(shapes: list[Shape]) -> list[tuple[object, list[Shape]]]:

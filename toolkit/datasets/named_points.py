@@ -9,7 +9,7 @@ scheme.
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Picture, Problem
 from asmnet_kit.datasets.folders import Reading
 from asmnet_kit.datasets.records import Record, known_visibility
+from asmnet_kit.face.orientation import StoredPicture
+from asmnet_kit.face.picture_headers import UPRIGHT, read_header, stored_orientation
+from asmnet_kit.face.pictures import TURNS
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_named
 
 NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>\d{1,4})", re.DOTALL)
@@ -34,6 +37,8 @@ class LabelledFace:
         hidden: labels of the points that cannot be seen.
         knows_hidden: whether the tool has a mark for that.
         in_order: x, y of all points where they have no labels and stand in their scheme's order.
+        shown: width and height of the picture as the tool showed it, where the tool says so and
+            follows EXIF's rotation. Points and box are of that picture.
     """
 
     where: str
@@ -46,6 +51,7 @@ class LabelledFace:
     subsets: tuple[str, ...] = ()
     box: NDArray[np.float32] | None = None
     in_order: Sequence[tuple[float, float]] = ()
+    shown: tuple[float, float] | None = None
 
     def add(self, label: str, x: float, y: float) -> None:
         """Add a point.
@@ -90,8 +96,9 @@ def records_of(
             count = f" ({labels[label]} points)" if labels[label] > 1 else ""
             reading.problems.append(Problem(where, names.unmatched(label) + count))
     marks = known_visibility([_visibility(face, names) for face in faces])
-    return [
-        Record(
+    records = []
+    for face, one in zip(faces, marks, strict=True):
+        record = Record(
             where=face.where,
             name=face.name,
             picture=face.picture,
@@ -101,8 +108,46 @@ def records_of(
             box=face.box,
             visibility=one,
         )
-        for face, one in zip(faces, marks, strict=True)
-    ]
+        try:
+            records.append(_of_stored_picture(record, face, names, scheme))
+        except (DatasetError, OSError) as error:
+            reading.problems.append(Problem(face.where, str(error)))
+    return records
+
+
+def _of_stored_picture(
+    record: Record, face: LabelledFace, names: "PointNames | None", scheme: Scheme | None
+) -> Record:
+    """The record in pixels of the picture as it is stored, which the tool may have turned (EXIF).
+
+    Raises:
+        DatasetError: the stored picture is a mirror image, and the points' scheme is not known.
+        OSError: the picture cannot be read.
+    """
+    if face.shown is None:
+        return record
+    encoded = face.picture.read_encoded()
+    orientation, header = stored_orientation(encoded), read_header(encoded)
+    if orientation == UPRIGHT or header is None:
+        return record
+    stored = (header.width, header.height)
+    is_square = header.width == header.height
+    if TURNS[orientation][2] and face.shown == stored and not is_square:
+        return record  # the tool did not turn it
+    upright = stored[::-1] if TURNS[orientation][2] else stored
+    turned = StoredPicture(orientation, *upright)
+    count = len(record.pairs)
+    own = [names.scheme] if names is not None and not face.in_order else known_schemes(scheme)
+    order = next((one for one in own if one.points == count), None)
+    if order is None:
+        raise DatasetError(f"expected points of a known scheme, got {count}: name it with --scheme")
+    visibility = record.visibility
+    return replace(
+        record,
+        pairs=turned.points(record.pairs.astype(np.float32), order).astype(np.float64),
+        box=None if record.box is None else turned.box(record.box),
+        visibility=None if visibility is None else turned.of_each_point(visibility, order),
+    )
 
 
 def _pairs(face: LabelledFace, names: "PointNames | None") -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.reading import MAX_LABELS_BYTES, open_text, parse_json
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import Listing, Reading, split_named
@@ -35,7 +35,7 @@ from asmnet_kit.datasets.records import (
 )
 from asmnet_kit.face.orientation import StoredPicture
 from asmnet_kit.face.picture_headers import UPRIGHT, stored_orientation
-from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_named
+from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_from, scheme_named
 from asmnet_kit.face.uncertainty import HIDDEN_BELOW
 
 SUFFIXES = (".json", ".jsonl")
@@ -62,14 +62,25 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
         if not isinstance(image, dict) or not isinstance(faces, list):
             continue  # another kind of JSON, or a frame of a film
         found = True
+        try:
+            own = _scheme(content)
+            if own is not None and reading.scheme not in (None, own):
+                raise DatasetError("expected landmarks of the scheme that the others have")
+        except DatasetError as error:
+            reading.problems.append(Problem(where, str(error)))
+            continue
+        reading.scheme = own or reading.scheme
         for number, face in enumerate(faces, start=1):
             about = where + (f" face {number}" if len(faces) > 1 else "")
             try:
-                records.append(_record(face, content, about, listing, files.ancestors, pictures))
+                record = _record(face, content, about, listing, files.ancestors, pictures, own)
+                records.append(record)
             except DatasetError as error:
                 reading.problems.append(Problem(about, str(error)))
     if not found:
         raise files.nothing("a .json or .jsonl of asmnet-kit predict, of pictures")
+    if reading.scheme is not None:
+        reading.points = reading.scheme.points
     add_faces(reading, records)
     return reading
 
@@ -103,6 +114,7 @@ def _record(
     listing: Listing,
     ancestors: tuple[str, ...],
     pictures: PicturesBelow,
+    scheme: Scheme | None,
 ) -> Record:
     """A face, in pixels of the picture as it is stored.
 
@@ -133,7 +145,13 @@ def _record(
     if orientation != UPRIGHT:
         width, height = (int(finite(image.get(side))) for side in ("width", "height"))
         stored = StoredPicture(orientation, width, height)
-        scheme = _scheme(content, len(pairs))
+        if scheme is None and str(len(pairs)) in BUILT_IN:
+            scheme = scheme_named(str(len(pairs)))
+        if scheme is None or scheme.points != len(pairs):
+            raise DatasetError(
+                "its picture is stored turned, and the file does not say the landmarks' scheme: "
+                "predict it again"
+            )
         pairs = stored.points(pairs.astype(np.float32), scheme).astype(np.float64)
         box = None if box is None else stored.box(box.astype(np.float32)).astype(np.float64)
         pose = None if pose is None else stored.pose(pose)
@@ -151,15 +169,17 @@ def _record(
     )
 
 
-def _scheme(content: dict[str, Any], points: int) -> Scheme:
-    """The scheme of a file's landmarks, for the numbers of a mirror image."""
-    named = content.get("scheme", str(points))
-    if named not in BUILT_IN or scheme_named(named).points != points:
-        raise DatasetError(
-            "its picture is stored turned, and its scheme is none that is built in: write labels "
-            "with predict --out labels.csv"
-        )
-    return scheme_named(named)
+def _scheme(content: dict[str, Any]) -> Scheme | None:
+    """Of a file's landmarks; None where it does not say.
+
+    Raises:
+        DatasetError: what it says is no scheme.
+    """
+    said = content.get("scheme")
+    try:
+        return None if said is None else scheme_from(said, where="its scheme")
+    except UsageError as error:
+        raise DatasetError(str(error)) from error
 
 
 def _numbers(value: Any, key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -46,6 +46,14 @@ def prepared_faces(
     Raises:
         DatasetError: pictures cannot be decoded, or shards cannot be written.
     """
+    if PREPARED in (sources.train.format, sources.val.format) and config.crop_scale > CROP_SCALE:
+        stderr().print(
+            f"--crop-scale {config.crop_scale:g}: records of data prepare hold {WINDOW_SCALE:g} "
+            "times the landmark box, so crops have black borders where the photograph would go on: "
+            "train on the original data set",
+            style="yellow",
+            markup=False,
+        )
     if {sources.train.format, sources.val.format} <= QUICK:
         yield sources.train, sources.val
     elif run is not None:
@@ -55,27 +63,36 @@ def prepared_faces(
             yield _prepare(sources, folder, config)
 
 
+def window_scale(crop_scale: float) -> float:
+    """Side of a record's window, longer sides of the landmark box: a larger crop needs more room.
+
+    Augmentation turns, moves and zooms the crop; what lies outside the window it would show black.
+    """
+    return WINDOW_SCALE * max(1.0, crop_scale / CROP_SCALE)
+
+
 def prepared_size(input_size: int, crop_scale: float = CROP_SCALE) -> int:
     """Side of a record's window, pixels, with which no augmented crop must be enlarged."""
     smallest_crop = crop_scale * AugmentRanges().smallest_crop
-    return int(np.ceil(input_size * WINDOW_SCALE / smallest_crop))
+    return int(np.ceil(input_size * window_scale(crop_scale) / smallest_crop))
 
 
 def _prepare(sources: Sources, folder: Path, config: TrainConfig) -> tuple[Dataset, Dataset]:
     train, val = sources.train, sources.val
     size = prepared_size(config.input_size, config.crop_scale)
+    keep = partial(prepare, size=size, window_scale=window_scale(config.crop_scale))
     if train.format not in QUICK:
         with counting("preparing training faces") as progress:
             # A resumed run then need not fit its poses again: 0.7 ms a face.
             poses = partial(pose_of, scheme=train.scheme)
-            done = prepare(train, folder / "train", size=size, pose_of=poses, progress=progress)
+            done = keep(train, folder / "train", pose_of=poses, progress=progress)
         _tell_left_out("training", done, train)
         train = _prepared(train, folder / "train")
     if val.format not in QUICK:
         cut = tuple(cut_face(face, config.input_size, config.crop_scale) for face in val.faces)
         crops = dataclasses.replace(val, faces=cut)
         with counting("preparing validation faces") as progress:
-            done = prepare(crops, folder / "val_crops", size=size, progress=progress)
+            done = keep(crops, folder / "val_crops", progress=progress)
         _tell_left_out("validation", done, crops)
         val = _prepared(val, folder / "val_crops")
     return train, val

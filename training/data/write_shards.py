@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -38,7 +38,9 @@ from asmnet_kit.face.pictures import decode_image
 PLAN = "prepare.json"
 PLAN_KEYS = ("fingerprint", "size", "shard_bytes", "faces_per_shard")
 LABELS = "labels_fingerprint"  # the plan of an earlier version has none
+WINDOW = "window_scale"  # only of another one than WINDOW_SCALE
 TOLD = {
+    WINDOW: "surroundings of faces",
     "fingerprint": "pictures or landmarks",
     LABELS: "poses, splits, subsets, boxes or visibility",
 }
@@ -56,6 +58,13 @@ MAGIC = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png"}
 
 Progress = Callable[[int, int], None]
 PoseOf = Callable[[Face], "NDArray[np.float32] | None"]
+
+
+class _Window(NamedTuple):
+    """What is kept around a face: at most ``size`` pixels, ``scale`` longer sides of its box."""
+
+    size: int
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,7 @@ def prepare(
     out: Path,
     *,
     size: int = SIZE,
+    window_scale: float = WINDOW_SCALE,
     shard_bytes: int = SHARD_BYTES,
     max_bad_share: float = MAX_BAD_SHARE,
     pose_of: PoseOf = lambda face: face.pose,
@@ -101,8 +111,9 @@ def prepare(
 
     Args:
         dataset: what to write; its faces keep names, splits, subsets and poses.
-        size: a face's surroundings (WINDOW_SCALE x the landmark box) have at most this many pixels
+        size: a face's surroundings (window_scale x the landmark box) have at most this many pixels
             on a side; larger ones are shrunk.
+        window_scale: side of a face's surroundings, in longer sides of its landmark box.
         shard_bytes: about how large a shard becomes.
         max_bad_share: of pictures that cannot be decoded; more is an error.
         pose_of: what a record holds as a face's pose: by default its label, where it has one.
@@ -116,19 +127,20 @@ def prepare(
     """
     make_folder(out)
     with alone_in(out):
-        return _prepare(dataset, out, size, shard_bytes, max_bad_share, pose_of, progress)
+        window = _Window(size, window_scale)
+        return _prepare(dataset, out, window, shard_bytes, max_bad_share, pose_of, progress)
 
 
 def _prepare(
     dataset: Dataset,
     out: Path,
-    size: int,
+    window: _Window,
     shard_bytes: int,
     max_bad_share: float,
     pose_of: PoseOf,
     progress: Progress | None,
 ) -> Prepared:
-    plan = _resume_or_plan(dataset, out, size, shard_bytes)
+    plan = _resume_or_plan(dataset, out, window, shard_bytes)
     for leftover in leftovers(out):  # of a call that was killed
         leftover.unlink()
     total, done = len(dataset.faces), 0
@@ -139,13 +151,13 @@ def _prepare(
     sizes: dict[str, int] = {}
     for name, faces in _shards(dataset, plan["faces_per_shard"]):
         if not (out / name).exists():
-            _write_shard(out / name, faces, size, pose_of, _shifted(progress, done, total))
+            _write_shard(out / name, faces, window, pose_of, _shifted(progress, done, total))
         kept = read_shard(out / name, points=dataset.scheme.points)
         written += len(kept)
         splits.update(face.split for face in kept if face.split)
         subsets.update(name for face in kept for name in face.subsets)
         sizes[name] = (out / name).stat().st_size
-        problems += _left_out(faces, kept, size)
+        problems += _left_out(faces, kept, window)
         done += len(faces)
         if progress is not None:
             progress(done, total)
@@ -176,10 +188,10 @@ def _prepare(
     return Prepared(out, written, len(sizes), sum(sizes.values()), tuple(problems))
 
 
-def surroundings(face: Face, size: int) -> Surroundings:
+def surroundings(face: Face, size: int, window_scale: float = WINDOW_SCALE) -> Surroundings:
     """A face's window of its picture, at most ``size`` pixels on a side.
 
-    The window is the square of WINDOW_SCALE x the landmark box's longer side around the box's
+    The window is the square of window_scale x the landmark box's longer side around the box's
     centre, as far as the picture reaches. Where it holds at least half of the picture and needs no
     shrinking, the picture's own bytes are kept; else the window becomes a JPEG.
 
@@ -189,7 +201,7 @@ def surroundings(face: Face, size: int) -> Surroundings:
     encoded = face.picture.read_encoded()
     image = decode_image(encoded, name=face.picture.name)
     face.check_picture(image)
-    window = Window.cut(image, face.box, scale=WINDOW_SCALE, size=size)
+    window = Window.cut(image, face.box, scale=window_scale, size=size)
     own_format = next((MAGIC[magic] for magic in MAGIC if encoded.startswith(magic)), None)
     covered = window.image.size / image.size
     if own_format is not None and window.shrink == (1.0, 1.0) and covered >= CUT_BELOW:
@@ -237,7 +249,9 @@ def example(
     return tf.train.Example(features=tf.train.Features(feature=feature))
 
 
-def _resume_or_plan(dataset: Dataset, out: Path, size: int, shard_bytes: int) -> dict[str, Any]:
+def _resume_or_plan(
+    dataset: Dataset, out: Path, window: _Window, shard_bytes: int
+) -> dict[str, Any]:
     """The plan of the call that began in ``out``, or a new one.
 
     Raises:
@@ -246,18 +260,22 @@ def _resume_or_plan(dataset: Dataset, out: Path, size: int, shard_bytes: int) ->
     asked = {
         "fingerprint": dataset.fingerprint(),
         LABELS: dataset.labels_fingerprint(),
-        "size": size,
+        "size": window.size,
         "shard_bytes": shard_bytes,
     }
+    # A plan without it, as earlier versions wrote, is of WINDOW_SCALE.
+    wider = {} if window.scale == WINDOW_SCALE else {WINDOW: window.scale}
     for file in (PLAN, INDEX):
         if not (out / file).exists():
             continue
         earlier = read_index(out / file).get("prepared")
-        if not isinstance(earlier, dict) or set(earlier) - {LABELS} != set(PLAN_KEYS):
+        if not isinstance(earlier, dict) or set(earlier) - {LABELS, WINDOW} != set(PLAN_KEYS):
             raise DatasetError(f"{out / file}: written by something else; choose another --out")
         different = [
             TOLD.get(key, key) for key, value in asked.items() if earlier.get(key, value) != value
         ]
+        if earlier.get(WINDOW, WINDOW_SCALE) != window.scale:
+            different.append(TOLD[WINDOW])
         if different:
             raise DatasetError(
                 f"{out}: holds shards of other data or options ({', '.join(different)} differ); "
@@ -266,18 +284,18 @@ def _resume_or_plan(dataset: Dataset, out: Path, size: int, shard_bytes: int) ->
         return earlier
     if not is_unused(out):
         raise DatasetError(f"{out}: expected a new or empty folder; choose another --out")
-    faces_per_shard = max(1, int(shard_bytes / _mean_record_bytes(dataset, size)))
-    plan = {**asked, "faces_per_shard": faces_per_shard}
+    faces_per_shard = max(1, int(shard_bytes / _mean_record_bytes(dataset, window)))
+    plan = {**asked, **wider, "faces_per_shard": faces_per_shard}
     write_json(out / PLAN, {"schema_version": SCHEMA_VERSION, "prepared": plan})
     return plan
 
 
-def _mean_record_bytes(dataset: Dataset, size: int) -> float:
+def _mean_record_bytes(dataset: Dataset, window: _Window) -> float:
     """Mean size of a record, from a few faces spread over the data set."""
     lengths = []
     for face in dataset.faces[:: max(1, len(dataset.faces) // SAMPLED_FACES)]:
         try:
-            lengths.append(example(face, surroundings(face, size), face.pose).ByteSize())
+            lengths.append(example(face, surroundings(face, *window), face.pose).ByteSize())
         except (DatasetError, OSError):
             continue  # reported when its shard is written
     return float(np.mean(lengths)) if lengths else 1.0
@@ -296,7 +314,7 @@ def _shards(dataset: Dataset, faces_per_shard: int) -> Iterator[tuple[str, list[
 def _write_shard(
     path: Path,
     faces: list[Face],
-    size: int,
+    window: _Window,
     pose_of: PoseOf,
     progress: Callable[[int], None],
 ) -> None:
@@ -306,7 +324,7 @@ def _write_shard(
             with tf.io.TFRecordWriter(str(temporary)) as writer:
                 for done, face in enumerate(faces, start=1):
                     try:
-                        record = example(face, surroundings(face, size), pose_of(face))
+                        record = example(face, surroundings(face, *window), pose_of(face))
                     except (DatasetError, OSError):
                         continue  # _left_out gives the reason
                     # Otherwise the order of the features differs from process to process.
@@ -317,14 +335,14 @@ def _write_shard(
             raise DatasetError(f"{path}: cannot be written: {reason}") from error
 
 
-def _left_out(faces: list[Face], kept: list[Face], size: int) -> list[Problem]:
+def _left_out(faces: list[Face], kept: list[Face], window: _Window) -> list[Problem]:
     """The faces of a shard that it does not hold, each with the reason found by trying again."""
     names = {face.name for face in kept}
     problems = []
     for face in faces:
         if face.name not in names:
             try:
-                surroundings(face, size)
+                surroundings(face, *window)
                 reason = "could not be read when its shard was written"
             except DatasetError as error:
                 reason = str(error).removeprefix(f"{face.picture.name}: ")

@@ -121,8 +121,15 @@ def freeze_outputs(model: tf_keras.Model, names: Collection[str]) -> None:
     Args:
         names: of outputs of ``model``, a dictionary.
     """
-    for layer in tf_keras.Model(model.input, [model.output[name] for name in names]).layers:
+    for layer in layers_of(model, names):
         layer.trainable = False
+
+
+def layers_of(model: tf_keras.Model, names: Collection[str]) -> list[tf_keras.layers.Layer]:
+    """Every layer that these outputs of ``model``, a dictionary, are made of."""
+    outputs = [model.output[name] for name in names]
+    layers: list[tf_keras.layers.Layer] = tf_keras.Model(model.input, outputs).layers
+    return layers
 
 
 def landmark_layer(model: tf_keras.Model) -> tf_keras.layers.Layer | None:

@@ -274,6 +274,103 @@ def test_predictions_of_a_turned_photograph_become_labels_of_the_stored_pixels(
     np.testing.assert_allclose(face.detector_box, (20, 15, 99, 84), atol=1e-3)
 
 
+def turned_jpeg(path: Path, orientation: int) -> None:
+    """A JPEG that is stored with WIDTH x HEIGHT pixels and is to be turned by EXIF."""
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([orientation])
+    exif += bytes(6)
+    done, jpeg = cv2.imencode(".jpg", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    assert done
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    path.write_bytes(jpeg.tobytes()[:2] + segment + jpeg.tobytes()[2:])
+
+
+def test_predictions_keep_a_scheme_of_ones_own(tmp_path: Path) -> None:
+    """One of 68 points, which their number alone would make 300-W's."""
+    MADE["predictions"](tmp_path)
+    pairs = [[i, i + 34] for i in range(34)]
+    own = Scheme.from_json({"name": "cat", "points": 68, "normaliser": "box", "mirror": pairs})
+    for path in (tmp_path / "one.json", tmp_path / "faces.jsonl"):
+        records = [json.loads(line) for line in path.read_text().splitlines()] if (
+            path.suffix == ".jsonl"
+        ) else [json.loads(path.read_text())]  # fmt: skip
+        lines = [json.dumps({**record, "scheme": own.reference}) for record in records]
+        path.write_text("\n".join(lines))
+    dataset = load_dataset(tmp_path, "predictions")
+    assert (dataset.scheme, len(dataset.faces)) == (own, 4)
+
+
+STORED = {"left_eye": (40, 30), "right_eye": (80, 30), "nose_tip": (60, 50),
+          "mouth_left": (45, 70), "mouth_right": (75, 70)}  # fmt: skip
+# What EXIF 6 and 2 make of a stored point: turned clockwise, and mirrored (where names swap).
+MIRRORED = {"left_eye": "right_eye", "mouth_left": "mouth_right"}
+MIRRORED |= {right: left for left, right in MIRRORED.items()}
+SHOWN = {
+    6: {name: (HEIGHT - 1 - y, x) for name, (x, y) in STORED.items()},
+    2: {MIRRORED.get(name, name): (WIDTH - 1 - x, y) for name, (x, y) in STORED.items()},
+}
+
+
+def labelled_by(
+    tool: str, folder: Path, points: dict[str, tuple[int, int]], size: list[int]
+) -> None:
+    """What a tool writes of points that were set on a picture of this size; all measure from the
+    corner."""
+    width, height = size
+    corner = {name: (x + 0.5, y + 0.5) for name, (x, y) in points.items()}
+    if tool == "labelme":
+        shapes = [
+            {"label": name, "points": [[x, y]], "group_id": None, "shape_type": "point",
+             "flags": {"hidden": name == "left_eye"}}
+            for name, (x, y) in corner.items()
+        ]  # fmt: skip
+        record: object = {"shapes": shapes, "imagePath": "a.jpg", "imageData": None,
+                          "imageWidth": width, "imageHeight": height}  # fmt: skip
+        (folder / "a.json").write_text(json.dumps(record))
+    elif tool == "label_studio":
+        result = [
+            {"id": name, "type": "keypointlabels", "original_width": width,
+             "original_height": height, "image_rotation": 0,
+             "value": {"x": 100 * x / width, "y": 100 * y / height, "width": 0.5,
+                       "keypointlabels": [name, *(["hidden"] if name == "left_eye" else [])]}}
+            for name, (x, y) in corner.items()
+        ]  # fmt: skip
+        task = {"id": 1, "data": {"image": "a.jpg"}, "annotations": [{"result": result}]}
+        (folder / "a.json").write_text(json.dumps([task]))
+    else:
+        marks = "".join(
+            f'<points label="{name}" outside="0" occluded="{int(name == "left_eye")}" '
+            f'points="{x},{y}"/>'
+            for name, (x, y) in corner.items()
+        )
+        (folder / "annotations.xml").write_text(
+            f'<annotations><image id="0" name="a.jpg" width="{width}" height="{height}">'
+            f'<skeleton label="face" occluded="0">{marks}</skeleton></image></annotations>'
+        )
+
+
+@pytest.mark.parametrize("tool", ["labelme", "label_studio", "cvat"])
+@pytest.mark.parametrize("orientation", [6, 2])
+def test_tools_that_show_pictures_upright_give_labels_of_the_stored_pixels(
+    tool: str, orientation: int, tmp_path: Path
+) -> None:
+    turned_jpeg(tmp_path / "a.jpg", orientation)
+    size = [HEIGHT, WIDTH] if orientation == 6 else [WIDTH, HEIGHT]
+    labelled_by(tool, tmp_path, SHOWN[orientation], size)
+    (face,) = load_dataset(tmp_path, tool).faces
+    np.testing.assert_allclose(face.landmarks, list(STORED.values()), atol=1e-3)
+    # The left eye of the upright picture is the right one of a mirror image.
+    assert face.visibility is not None
+    assert np.flatnonzero(face.visibility == 0) == [0 if orientation == 6 else 1]
+
+
+@pytest.mark.parametrize("tool", ["labelme", "label_studio", "cvat"])
+def test_a_tool_that_did_not_turn_the_picture_is_believed(tool: str, tmp_path: Path) -> None:
+    turned_jpeg(tmp_path / "a.jpg", 6)
+    labelled_by(tool, tmp_path, STORED, [WIDTH, HEIGHT])
+    (face,) = load_dataset(tmp_path, tool).faces
+    np.testing.assert_allclose(face.landmarks, list(STORED.values()), atol=1e-3)
+
+
 def test_cofw_says_what_to_install_without_h5py(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

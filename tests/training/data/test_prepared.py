@@ -99,3 +99,18 @@ def test_prepared_data_is_used_where_it_is(faces: Sources, tmp_path: Path) -> No
     with prepared_faces(records, tmp_path, config()) as prepared:
         assert prepared == (train, val)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_large_crop_of_a_prepared_face_shows_the_photograph_and_no_black_border(
+    faces: Sources, tmp_path: Path
+) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((600, 600, 3), 200, np.uint8))
+    points = np.random.default_rng(0).uniform(270, 330, (68, 2)).astype(np.float32)
+    face = Face("a.png", PictureFile(tmp_path / "a.png"), points)
+    sources = Sources(replace(faces.train, faces=(face,)), replace(faces.val, faces=(face,)), "")
+    large = replace(config(), crop_scale=3.0)
+    with prepared_faces(sources, tmp_path / "run", large) as both:
+        for dataset in both:
+            (prepared_face,) = dataset.faces
+            crop = crop_of(prepared_face, SIZE, large.crop_scale).cut(prepared_face.picture.read())
+            assert crop.min() >= 198  # a JPEG's rounding
