@@ -12,6 +12,7 @@ from asmnet_kit.base.model_kind import KINDS, model_kind
 from asmnet_kit.quantize.recipes import RECIPES
 
 if TYPE_CHECKING:
+    from asmnet_kit.face.schemes import Scheme
     from asmnet_kit.quantize.run import QuantizeConfig
     from asmnet_kit.quantize.source.float_model import FaceData
 
@@ -28,6 +29,7 @@ class SourceCall:
     input_scale: float | None
     input_shape: int | None
     adapter: str | None
+    scheme: "Scheme | None"
     out: Path
     seed: int
     as_json: bool
@@ -63,6 +65,12 @@ class SourceCall:
                 )
             if getattr(self, name) is not None and self.adapter is not None:
                 raise UsageError(f"{option_of(name)} stands in the --adapter, too: drop one")
+        if self.scheme is not None and model_kind(self.run) == "run":
+            raise UsageError(
+                "--scheme is for a model of your own; a run knows its landmarks: leave it out"
+            )
+        if self.scheme is not None and self.data_format is None:
+            raise UsageError("--scheme is of landmarks: give --format, how --data is laid out")
         if self.adapter is not None and self.data_format is None:
             raise UsageError("--adapter is of landmarks: give --format, how --data is laid out")
 
@@ -140,6 +148,7 @@ class QuantizeCall(SourceCall):
             input_scale=self.input_scale,
             input_side=self.input_shape,
             adapter=self.adapter,
+            scheme=self.scheme,
             **self.recipe_options(),
         )
 

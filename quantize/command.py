@@ -18,6 +18,7 @@ from asmnet_kit.commands.options import (
     data_options,
     json_option,
     out_option,
+    scheme_option,
     seed_option,
 )
 from asmnet_kit.quantize.calls import QuantizeCall, SourceCall
@@ -58,6 +59,7 @@ def source_options(command: Command) -> Command:
     """What RUN may need to be understood: its split, and the input of a user's own model."""
     for option in (
         adapter_option,
+        scheme_option("Landmarks of a model of your own."),
         click.option(
             "--input-scale",
             type=NumberRange(min=0, min_open=True),
@@ -310,6 +312,7 @@ def sensitivity(faces: int, **told: Any) -> None:
         input_scale=call.input_scale,
         input_side=call.input_shape,
         adapter=call.adapter,
+        scheme=call.scheme,
     )
     with counting("sensitivity") as on_progress:
         result = measure(

@@ -17,6 +17,7 @@ from asmnet_kit.base.files import temporary_folder, write_bytes
 from asmnet_kit.base.model_kind import KINDS, model_kind
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.measure.drift import PixelDrift, Recorder
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
@@ -59,6 +60,7 @@ class QuantizeConfig:
             kit's 128 and 128 by default.
         input_side: of such a model's input, pixels, where it leaves it open.
         adapter: of such a model in other terms than the kit's.
+        scheme: of such a model's landmarks; by default the built-in one with so many.
         seed: of calibration and fine-tuning.
     """
 
@@ -72,6 +74,7 @@ class QuantizeConfig:
     input_scale: float | None = None
     input_side: int | None = None
     adapter: str | None = None
+    scheme: Scheme | None = None
     seed: int = 0
 
     def to_json(self, recipe: Recipe) -> dict[str, Any]:
@@ -89,6 +92,8 @@ class QuantizeConfig:
                 content[name] = getattr(self, name)
         if self.adapter is not None:
             content["adapter"] = read_adapter(self.adapter).to_json()
+        if self.scheme is not None:
+            content["scheme"] = self.scheme.reference
         return content
 
     @property
@@ -204,6 +209,7 @@ def quantize(
         scale=config.input_scale,
         side=config.input_side,
         adapter=config.adapter,
+        scheme=config.scheme,
     )
     sources = source.sources(data, taught=recipe.tune is not None)
     _seed_everything(config.seed)
@@ -337,6 +343,7 @@ def sensitivity(
         scale=config.input_scale,
         side=config.input_side,
         adapter=config.adapter,
+        scheme=config.scheme,
     )
     sources = source.sources(data)
     _seed_everything(config.seed)

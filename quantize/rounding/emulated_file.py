@@ -10,6 +10,7 @@ from asmnet_kit.base.errors import ModelError, UsageError, one_line
 from asmnet_kit.base.files import replacing
 from asmnet_kit.base.npz import read_npz
 from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.schemes import scheme_from
 from asmnet_kit.quantize.rounding.emulate import emulate
 from asmnet_kit.quantize.source.float_model import FloatModel, open_float_model
 from asmnet_kit.quantize.source.fold import deployable, output_names_of, with_outputs
@@ -84,6 +85,7 @@ def _source(run: Path, settings: dict[str, Any]) -> FloatModel:
         mean=settings.get("input_mean"),
         scale=settings.get("input_scale"),
         side=settings.get("input_side"),
+        scheme=(scheme_from(settings["scheme"], where=str(run)) if "scheme" in settings else None),
     )
 
 

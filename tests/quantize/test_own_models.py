@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.cli import main
 from asmnet_kit.face.input_values import to_float_input
+from asmnet_kit.face.schemes import scheme_named
+from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.quantize.rounding.emulated_file import float_landmarks
 from asmnet_kit.quantize.source.flatten import flattened, with_input_range
 from asmnet_kit.quantize.source.float_model import open_float_model
@@ -299,3 +301,35 @@ def test_an_adapter_and_an_input_range_exclude_each_other(
     result = call(path, faces, tmp_path / "out", *options)
     assert result.exit_code == 2
     assert "--input-mean stands in the --adapter" in " ".join(result.output.split())
+
+
+SEVEN = """
+name = "seven"
+points = 7
+normaliser = [0, 1]
+mirror = [[0, 1]]
+"""
+
+
+def test_a_model_of_landmarks_of_ones_own_becomes_a_file_that_knows_them(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    scheme, data = tmp_path / "seven.toml", tmp_path / "data"
+    scheme.write_text(SEVEN)
+    data.mkdir()
+    rows = ["file," + ",".join(f"x{i},y{i}" for i in range(7))]
+    for index in range(20):
+        cv2.imwrite(str(data / f"{index}.png"), random.integers(0, 256, (48, 48, 3), np.uint8))
+        points = ",".join(f"{value:.2f}" for value in random.uniform(8, 40, 14))
+        rows.append(f"{index}.png,{points}")
+    (data / "labels.csv").write_text("\n".join(rows))
+    path = tmp_path / "own.keras"
+    nested((14,)).save(path)
+    options = ["--recipe", "ptq_w8a8", "--calibration-faces", "16", "--json"]
+    refused = call(path, data, tmp_path / "out", *options)
+    assert refused.exit_code == 1 and "got" in refused.output
+    result = call(path, data, tmp_path / "out", *options, "--scheme", str(scheme))
+    assert result.exit_code == 0, result.output
+    file = Path(json.loads(result.stdout)["file"])
+    assert open_predictor(file).scheme == scheme_named(scheme)
+    crop = random.integers(0, 256, (1, SIZE, SIZE, 3), np.uint8)
+    assert float_landmarks(path, file, crop).shape == (1, 7, 2)
