@@ -486,7 +486,11 @@ def fit_shape_model(dataset: Dataset, config: TrainConfig) -> ShapeModel | None:
     for shapes in _shapes(dataset.faces, config.crop_scale):
         accumulator.update(shapes)
     try:
-        return accumulator.fit(config.asm_variance)
+        fitted = accumulator.fit(config.asm_variance)
+        # Aligned shapes are in the frame of their reference instead.
+        return (
+            fitted if fitted.aligned else dataclasses.replace(fitted, crop_scale=config.crop_scale)
+        )
     except DatasetError as error:
         if LOSSES[config.loss].asm:
             raise DatasetError(f"{error}; train with --loss mse, which needs none") from error

@@ -8,19 +8,20 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import DatasetError, KitError, ModelError, UsageError
 from asmnet_kit.base.files import alone_in
 from asmnet_kit.datasets.base import Face, PictureFile
 from asmnet_kit.datasets.registry import load_dataset
-from asmnet_kit.face.shape_model.file import load_shape_model
+from asmnet_kit.face.shape_model.file import load_shape_model, save_shape_model
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data import sources
 from asmnet_kit.training.devices import choose_strategy, precision
-from asmnet_kit.training.run import TrainResult, resume, train
+from asmnet_kit.training.run import TrainResult, fit_shape_model, resume, train
 from wording import BUSY, NO_EPOCH
 
 
@@ -505,3 +506,18 @@ def test_one_picture_cannot_be_held_out(drawn_faces: Callable[..., Path]) -> Non
 def test_val_data_wins_over_the_split_val(data: Path, drawn_faces: Callable[..., Path]) -> None:
     config = replace(config_for(data), val_data=str(drawn_faces(3)))
     assert len(sources.choose_sources(config).val.faces) == 3
+
+
+def test_shapes_are_as_plausible_whatever_the_scale_of_their_crops(
+    data: Path, tmp_path: Path
+) -> None:
+    faces = load_dataset(data, "300w", split="train")
+    shapes = np.stack([face.landmarks for face in faces.faces])
+    found = []
+    for crop_scale in (1.2, 2.0):
+        settings = TrainConfig(data="", format="300w", asm_aligned=False, crop_scale=crop_scale)
+        model = fit_shape_model(faces, settings)
+        assert model is not None
+        save_shape_model(model, tmp_path / "shape_model.npz")
+        found.append(load_shape_model(tmp_path / "shape_model.npz").plausibility(shapes))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-4)

@@ -125,14 +125,14 @@ def checked_shapes(
 
 
 def box_fractions(
-    points: NDArray[np.float64], seen: NDArray[np.bool_]
+    points: NDArray[np.float64], seen: NDArray[np.bool_], crop_scale: float = CROP_SCALE
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Each shape as fractions of its own landmark box's crop, and whether it has such a box."""
     low = np.where(seen[..., None], points, np.inf).min(axis=1)  # [B, 2]
     high = np.where(seen[..., None], points, -np.inf).max(axis=1)
     proper = np.asarray((high - low).max(axis=1) > 0)
     low, high = np.where(proper[:, None], low, -0.5), np.where(proper[:, None], high, 0.5)
-    side = CROP_SCALE * (high - low).max(axis=1)
+    side = crop_scale * (high - low).max(axis=1)
     fractions = (points - ((low + high) / 2)[:, None]) / side[:, None, None]
     fractions = np.where(seen[..., None], fractions, 0.0)
     return fractions, proper

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.base.files import replacing
 from asmnet_kit.base.npz import read_npz
+from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.shape_model.operator import ShapeModel
 
 EXPECTED = "a shape model (the shape_model.npz of a training run)"
 SCHEME = "scheme"  # the file's name for the number of points
+SCALE = "crop_scale"
 _REQUIRED = ("mean", "components", "eigenvalues", "explained_variance_ratio", SCHEME)
 
 
@@ -50,6 +52,8 @@ def shape_model_arrays(model: ShapeModel) -> dict[str, Any]:
     }
     if model.reference is not None:
         arrays["reference"] = model.reference
+    if model.crop_scale != CROP_SCALE:  # as earlier versions wrote
+        arrays[SCALE] = np.float64(model.crop_scale)
     return arrays
 
 
@@ -78,6 +82,7 @@ def shape_model_of(arrays: Mapping[str, NDArray[Any]], path: Path) -> ShapeModel
             arrays.get("total_variance", eigenvalues.sum(dtype=np.float64) / ratio.sum())
         ),
         reference=None if reference is None else reference.astype(np.float32),
+        crop_scale=float(arrays.get(SCALE, CROP_SCALE)),
     )
 
 
@@ -107,6 +112,8 @@ def _problems(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
         problems.append(f"reference should be {list(mean.shape)}")
     if "total_variance" in arrays and arrays["total_variance"].shape != ():
         problems.append("total_variance should be one number")
+    if SCALE in arrays and (arrays[SCALE].shape != () or not arrays[SCALE] > 0):
+        problems.append("crop_scale should be one number above 0")
     if problems:
         return problems
     if not (arrays["eigenvalues"] > 0).all() or (np.diff(arrays["eigenvalues"]) > 0).any():

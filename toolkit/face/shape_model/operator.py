@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.shape_model.align import box_fractions, checked_shapes, into_reference
 
 CLAMP = 3.0  # standard deviations, Eq. 3
@@ -41,6 +42,7 @@ class ShapeModel:
         total_variance: sum of the variances of all 2N coordinates.
         reference: float32 [N, 2], what shapes are aligned to, or None when they are taken as they
             are.
+        crop_scale: side of the crop that ``mean`` has fractions of, in longer sides of the box.
     """
 
     mean: NDArray[np.float32]
@@ -49,6 +51,7 @@ class ShapeModel:
     explained_variance_ratio: NDArray[np.float32]
     total_variance: float
     reference: NDArray[np.float32] | None = None
+    crop_scale: float = CROP_SCALE
 
     @property
     def points(self) -> int:
@@ -106,7 +109,7 @@ class ShapeModel:
             float32 [B], 0..1; 0 where fewer than two different points are visible.
         """
         points, seen = checked_shapes(shapes, visible, self.points)
-        points, proper = box_fractions(points, seen)
+        points, proper = box_fractions(points, seen, self.crop_scale)
         if self.reference is not None:
             points, _, _ = into_reference(self.reference, points, seen)
         weight = seen[..., None].astype(np.float64)
