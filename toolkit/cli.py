@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from asmnet_kit import __version__
+from asmnet_kit.base.console import clean, shortened
 from asmnet_kit.base.errors import Interrupted, KitError
 from asmnet_kit.base.reading import Unreadable
 
@@ -120,10 +121,14 @@ USER_ERRNOS = {
 
 
 class KitFailure(click.ClickException):
-    """An error on its way to the terminal: one line, no traceback."""
+    """An error on its way to the terminal: one line, no traceback.
+
+    It may quote a stranger's file: control characters never reach the terminal, and the middle of a
+    longer line is left out.
+    """
 
     def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
+        super().__init__("\n".join(map(shortened, clean(message).split("\n"))))
         self.exit_code = exit_code  # type: ignore[misc]  # click reads the instance's
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.adapters.linear_map import LinearMap
+from asmnet_kit.adapters.linear_map import MAX_POINTS, LinearMap
 from asmnet_kit.base.errors import ModelError, UsageError, one_line
 from asmnet_kit.base.limits import MAX_INPUT_SIZE
 from asmnet_kit.base.reading import read_toml
@@ -27,7 +27,6 @@ COLOURS = ("RGB", "BGR")
 UNITS = ("pixel", "side", "half side")
 ORIGINS = ("corner", "first pixel", "centre")
 MAX_PASSES = 8
-MAX_POINTS = 2**14
 MAX_SHIFT = 4.0  # sides of the crop
 
 
@@ -101,7 +100,8 @@ class Adapter:
     def landmarks(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """The scheme's landmarks [B, N, 2] of the model's points [B, points, 2], in one frame."""
         if self.linear is not None:
-            return self.linear(points).astype(np.float32)
+            with np.errstate(over="ignore"):  # infinity, which the predictor names
+                return self.linear(points).astype(np.float32)
         if self.choice is None:
             return points
         return np.asarray(points[:, self.choice].mean(axis=2), np.float32)

@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 Faces = Sequence[NDArray[np.floating]] | NDArray[np.floating]  # the points of each
 
 EXPECTED = "a linear map of an adapter (.npz)"
+MAX_POINTS = 2**14
+MAX_WEIGHTS = 2**26  # 16,384 points to 1,000 landmarks; as float64 they take half a GB
 SHAPES = {"anchors": 1, "mean_points": 1, "mean_landmarks": 1, "weights": 2}  # name -> dimensions
 
 
@@ -74,7 +76,9 @@ class LinearMap:
         return np.stack([self._one(np.asarray(p, np.float64)) for p in points])
 
     def _one(self, points: Array) -> Array:
-        with np.errstate(invalid="ignore", divide="ignore"):  # points that are no face: NaN
+        with np.errstate(
+            invalid="ignore", divide="ignore", over="ignore"
+        ):  # points that are no face: NaN
             frame = PointFrame(*points[list(self.anchors)])
             inside = frame.inside(points).ravel() - self.mean_points
             return frame.outside((self.mean_landmarks + inside @ self.weights).reshape(-1, 2))
@@ -138,18 +142,26 @@ class LinearMap:
                 f"{path}: expected {EXPECTED} with the arrays {', '.join(SHAPES)}, "
                 f"got {', '.join(f'{n} {list(a.shape)}' for n, a in arrays.items()) or 'none'}"
             )
-        anchors, mean_points, mean_landmarks, weights = (
-            arrays[name].astype(np.float64) for name in SHAPES
-        )
+        anchors, mean_points, mean_landmarks, weights = (arrays[name] for name in SHAPES)
         points = len(mean_points) // 2
         fits = weights.shape == (len(mean_points), len(mean_landmarks))
         even = len(mean_points) % 2 == len(mean_landmarks) % 2 == 0
-        inside = anchors.shape == (2,) and anchors[0] != anchors[1]
+        small = max(len(mean_points), len(mean_landmarks)) <= 2 * MAX_POINTS
+        small = small and weights.size <= MAX_WEIGHTS
+        inside = anchors.shape == (2,) and anchors.dtype.kind in "iu" and anchors[0] != anchors[1]
         inside = inside and bool(((anchors >= 0) & (anchors < points)).all())
-        if not (fits and even and inside and all(np.isfinite(a).all() for a in arrays.values())):
+        if not (
+            small
+            and fits
+            and even
+            and inside
+            and all(np.isfinite(a).all() for a in arrays.values())
+        ):
             raise ModelError(
                 f"{path}: expected {EXPECTED} of finite numbers, mean_points [2M], mean_landmarks "
-                f"[2N], weights [2M, 2N] and two of the M points as anchors, got "
+                f"[2N], weights [2M, 2N], at most {MAX_WEIGHTS}, and two of the M points as "
+                f"anchors, got "
                 f"{', '.join(f'{n} {list(a.shape)}' for n, a in arrays.items())}"
             )
-        return cls((int(anchors[0]), int(anchors[1])), mean_points, mean_landmarks, weights)
+        means = mean_points.astype(np.float64), mean_landmarks.astype(np.float64)
+        return cls((int(anchors[0]), int(anchors[1])), *means, weights.astype(np.float64))

@@ -50,6 +50,14 @@ def clean(value: Any) -> Any:
     return value
 
 
+def shortened(line: str, *, most: int = 2000) -> str:
+    """A line of a message; of one with more than ``most`` characters, beginning and end."""
+    if len(line) <= most:
+        return line
+    begin, end = most * 2 // 3, most // 3
+    return f"{line[:begin]} ... {len(line) - begin - end} characters ... {line[-end:]}"
+
+
 def number_or_null(value: float) -> float | None:
     """A number for JSON, which has neither NaN, the mean of nothing, nor infinity."""
     return value if math.isfinite(value) else None

@@ -10,9 +10,10 @@ import errno
 import io
 import json
 import os
+import re
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -33,12 +34,16 @@ MAX_JSON_BYTES = 2**24
 MAX_TOML_BYTES = 2**20
 # Label files hold a whole data set: 20,000 faces of 106 points are 60 MB of JSON.
 MAX_LABELS_BYTES = 2**27
+MAX_LINE_BYTES = 2**24  # of a list or of lines of JSON: a crowd of faces takes less
+MAX_KEY_DOTS = 32  # in a line of TOML, beside those of decimals
 MAX_PARSED_BYTES = 1_500_000_000  # what a JSON file may take in memory, at worst
 MAX_XML_DEPTH = 32
 MAX_XML_ELEMENTS = 100_000  # of one record: a face of 106 points has 110
 
 LATIN_1 = "asmnet_kit.latin-1"  # an error handler: a byte that is no UTF-8 is one of Latin-1
 
+# A dot beside no other, unless it stands in a decimal: 1.5, but not 1.5.1, which can be a key.
+_KEY_DOT = re.compile(r"(?<!\.)(?:(?<![0-9])\.|\.(?![0-9])|\.(?=[0-9]+\.))(?!\.)")
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFCHR: "a device",
@@ -157,6 +162,18 @@ def _as_latin_1(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(LATIN_1, _as_latin_1)
 
 
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """Each line with its end, as it arrives.
+
+    Raises:
+        ValueError: one of more than MAX_LINE_BYTES.
+    """
+    for line in iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""):
+        if len(line) > MAX_LINE_BYTES:
+            raise ValueError(f"expected lines of at most {MAX_LINE_BYTES >> 20} MiB, got a longer")
+        yield line
+
+
 def read_json(path: Path, *, limit: int = MAX_JSON_BYTES) -> Any:
     """The content of a JSON file.
 
@@ -195,6 +212,7 @@ def parse_json(text: str | bytes, **options: Any) -> Any:
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file; errors as for ``read_json``."""
     text = read_text(path, limit=MAX_TOML_BYTES)
+    _refuse_long_keys(text)
     try:
         content: dict[str, Any] = tomllib.loads(text)
         _refuse_long_numbers(content)
@@ -266,6 +284,18 @@ class _Records:
 
     def refuse_document_type(self, name: str, *_: object) -> None:
         raise ValueError(f"expected XML without a document type, got <!DOCTYPE {name[:40]}>")
+
+
+def _refuse_long_keys(text: str) -> None:
+    """Refuse keys such as a.a.a. ... before parsing: their time grows with the square of the parts.
+
+    Counted by line, since a key ends with its line: every single dot but those of decimals.
+    """
+    for line in text.split("\n"):
+        if line.count(".") > MAX_KEY_DOTS:
+            dots = _KEY_DOT.findall(line.replace(" ", "").replace("\t", ""))
+            if len(dots) > MAX_KEY_DOTS:
+                raise ValueError(f"a line with more than {MAX_KEY_DOTS} dots: nested too deeply")
 
 
 def _refuse_long_numbers(value: Any) -> None:

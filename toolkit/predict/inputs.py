@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import real_path
+from asmnet_kit.base.reading import lines_of
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import PICTURE_SUFFIXES, stem_and_suffix, walk
 
@@ -93,8 +94,19 @@ def gather(named: Iterable[Path], *, leave_out: Path | None = None) -> Inputs:
 
 
 def paths_of_list(lines: BinaryIO) -> Iterator[Path]:
-    """Paths, one a line, as they arrive; a path's bytes need be no UTF-8. Empty lines are none."""
-    for line in iter(lines.readline, b""):
+    """Paths, one a line, as they arrive; a path's bytes need be no UTF-8. Empty lines are none.
+
+    Raises:
+        DatasetError: a line that is too long for any list of paths.
+    """
+    try:
+        yield from _paths(lines)
+    except ValueError as error:
+        raise DatasetError(f"stdin: {error}; expected a picture's path on each line") from error
+
+
+def _paths(lines: BinaryIO) -> Iterator[Path]:
+    for line in lines_of(lines):
         name = line.removesuffix(b"\n").removesuffix(b"\r")
         if name:
             yield Path(os.fsdecode(name))

@@ -1,5 +1,6 @@
 """A file of lines that a later call can go on with: it gets its name when it is complete."""
 
+import errno
 import io
 import os
 import sys
@@ -10,7 +11,7 @@ from typing import Any, TextIO
 
 from asmnet_kit.base.errors import Interrupted, KitError, UsageError
 from asmnet_kit.base.files import make_folder
-from asmnet_kit.base.reading import open_file, parse_json
+from asmnet_kit.base.reading import MAX_LINE_BYTES, open_file, parse_json
 
 UNFINISHED = ".unfinished"
 
@@ -35,8 +36,8 @@ def finished_lines(path: Path, pictures: Sequence[Path], about: Mapping[str, Any
         return 0
     count = 0
     with open_file(begun, limit=sys.maxsize) as file:
-        for line in iter(file.readline, b""):
-            if not line.endswith(b"\n"):
+        for line in iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""):
+            if not line.endswith(b"\n") and len(line) <= MAX_LINE_BYTES:
                 break  # cut off
             if count == len(pictures) or not _is_of(line, pictures[count], about):
                 raise UsageError(
@@ -71,6 +72,10 @@ def growing(path: Path, *, keep: int = 0) -> Iterator[TextIO]:
     """
     make_folder(path.parent)
     begun = unfinished(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not keep:
+        begun.unlink(missing_ok=True)  # a link would lead to somebody's file, a pipe never opens
     try:
         with begun.open("rb+" if keep else "wb") as raw:
             for _ in range(keep):

@@ -14,11 +14,13 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.base.files import leftovers
+from asmnet_kit.base.reading import MAX_LINE_BYTES
 from asmnet_kit.cli import main
 from asmnet_kit.commands import predict_pictures
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.pictures import decode_image
 from asmnet_kit.face.schemes import SCHEME_68
+from asmnet_kit.predict.unfinished import unfinished
 
 HEIC = b"\0\0\0\x18ftypheic" + bytes(99)
 
@@ -458,3 +460,37 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:
         return b""
+
+
+def test_a_list_that_is_one_endless_line_is_refused(photos, make_tflite) -> None:
+    result = run("-", "--model", make_tflite(), "--jsonl", input=b"x" * (MAX_LINE_BYTES + 9))
+    assert result.exit_code == 1
+    assert "Error: stdin: expected lines of at most 16 MiB" in result.stderr
+
+
+@pytest.mark.parametrize("resume", [False, True], ids=["anew", "resumed"])
+def test_an_unfinished_line_without_an_end_or_a_pipe_is_not_waited_for(
+    resume, photos, make_tflite
+) -> None:
+    out = photos.parent / "faces.jsonl"
+    begun = unfinished(out)
+    os.mkfifo(begun)
+    call = (photos, "--model", make_tflite(), "--out", out, *(["--resume"] if resume else []))
+    result = run(*call)
+    assert result.exit_code == (1 if resume else 0), result.output
+    assert "got a named pipe" in result.stderr if resume else len(lines(out.read_text())) == 5
+    begun.unlink(missing_ok=True)
+    with begun.open("wb") as file:
+        file.truncate(3 << 30)  # no disk space is taken
+    result = run(*call)
+    assert result.exit_code == (2 if resume else 0), result.output
+    assert "line 1 is of another picture" in result.stderr or not resume
+
+
+def test_a_link_in_the_unfinished_lines_place_leads_nowhere(photos, make_tflite) -> None:
+    out, precious = photos.parent / "faces.jsonl", photos.parent / "precious.txt"
+    precious.write_text("keep")
+    unfinished(out).symlink_to(precious)
+    result = run(photos, "--model", make_tflite(), "--out", out)
+    assert result.exit_code == 0, result.output
+    assert precious.read_text() == "keep" and not out.is_symlink()
