@@ -143,10 +143,11 @@ def quantize(**told: Any) -> None:
     """Turn a training run into a .tflite model.
 
     RUN is the folder that asmnet-kit train wrote, or a model of your own: a .keras or .h5 of Keras
-    2 or 3, functional or Sequential, or a SavedModel (without fine-tuning). It has an output of 136
-    or 196 values (x, y of 68 or 98 landmarks, fractions of the crop's side from its centre) and, if
-    any, others of 3 (yaw, pitch, roll in degrees / 90) and of 68 or 98 called uncertainty or
-    visibility (docs/uncertainty.md). Code that it brings is never run (docs/quantization.md).
+    2 or 3, functional or Sequential, or a SavedModel (without fine-tuning). It has an output of x,
+    y of a built-in scheme's landmarks (136 values for 68, 196 for 98), fractions of the crop's side
+    from its centre, and, if any, others of 3 (yaw, pitch, roll in degrees / 90) and of a value a
+    landmark called uncertainty or visibility (docs/uncertainty.md). Code that it brings is never
+    run (docs/quantization.md).
 
     --data is what it was trained on. The file holds everything that using it takes. Its NME on the
     validation faces is measured with the runtime that devices have, and printed beside the float

@@ -83,7 +83,7 @@ COMMANDS: dict[str, LazyCommand] = {
     ),
     "doctor": LazyCommand(
         "asmnet_kit.commands.doctor:doctor",
-        "Say what works on this machine and how to mend the rest.",
+        "Say what works on this machine and how to fix the rest.",
     ),
 }
 

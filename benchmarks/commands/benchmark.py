@@ -352,7 +352,7 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
     """The results as a table or JSON on stdout; warnings and the next step on stderr."""
     from rich.table import Table
 
-    from asmnet_kit.base.console import print_json, stderr, stdout
+    from asmnet_kit.base.console import counted, print_json, stderr, stdout
     from asmnet_kit.results.report.text import grouped
 
     if as_json:
@@ -388,7 +388,7 @@ def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:
         messages.print(f"warning: {text} ({whose})", markup=False, style="yellow")
     if written:
         messages.print(
-            f"{len(written)} result(s) in {out}. Next: asmnet-kit report {shlex.quote(str(out))} "
-            "--out report.html",
+            f"{counted(len(written), 'result')} in {out}. Next: asmnet-kit report "
+            f"{shlex.quote(str(out))} --out report.html",
             markup=False,
         )

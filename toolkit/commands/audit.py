@@ -60,7 +60,7 @@ def audit(
         raise UsageError("expected --data and --format together")
     if data is None and (split is not None or faces is not None):
         raise UsageError("--split and --faces choose from --data: give it, or leave them out")
-    from asmnet_kit.base.console import print_json, stderr, stdout
+    from asmnet_kit.base.console import counted, print_json, stderr, stdout
     from asmnet_kit.tflite.audit import audit_model
 
     crops = None
@@ -76,8 +76,8 @@ def audit(
     clipping = "" if crops is not None else "; what is cut off: not measured, give --data"
     verdicts = ", ".join(f"{name} {v.verdict}" for name, v in outcome.verdicts.items())
     stderr().print(
-        f"{verdicts}; {len(outcome.findings)} findings{clipping}. Next: asmnet-kit check "
-        f"{shlex.quote(str(model))} --target edgetpu",
+        f"{verdicts}; {counted(len(outcome.findings), 'finding')}{clipping}. Next: asmnet-kit "
+        f"check {shlex.quote(str(model))} --target edgetpu",
         markup=False,
     )
 

@@ -17,6 +17,7 @@ from asmnet_kit.commands.options import (
     data_options,
     json_option,
     out_option,
+    scheme_argument,
     scheme_option,
     seed_option,
     told_default_model,
@@ -115,8 +116,8 @@ def inspect(
         console.stderr().print("0 usable faces.")
         return
     console.stderr().print(
-        f"{report.faces} usable faces. Next: asmnet-kit train --data {shlex.quote(str(data))} "
-        f"--format {data_format} --out RUN",
+        f"{console.counted(report.faces, 'usable face')}. Next: asmnet-kit train --data "
+        f"{shlex.quote(str(data))} --format {data_format}{scheme_argument(scheme)} --out RUN",
         markup=False,
     )
 

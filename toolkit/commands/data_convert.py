@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.commands.options import data_options, json_option, out_option, scheme_option
+from asmnet_kit.commands.options import (
+    data_options,
+    json_option,
+    out_option,
+    scheme_argument,
+    scheme_option,
+)
 
 if TYPE_CHECKING:
     from asmnet_kit.face.schemes import Scheme
@@ -86,8 +92,10 @@ def convert(
                 "notes": list(done.notes),
             }
         )
+    # Labels of a built-in scheme say by their number what they are.
+    own_scheme = scheme_argument(None if dataset.scheme.built_in else dataset.scheme)
     console.stderr().print(
         f"{out}: {console.counted(done.faces, 'face')}. Next: asmnet-kit data inspect --data "
-        f"{shlex.quote(str(out))} --format {to} --sheet sheet.png",
+        f"{shlex.quote(str(out))} --format {to}{own_scheme} --sheet sheet.png",
         markup=False,
     )

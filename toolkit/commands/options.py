@@ -18,6 +18,7 @@ from asmnet_kit.datasets.formats import FORMATS, PEOPLE
 if TYPE_CHECKING:
     from asmnet_kit.face.plausibility import Plausibility
     from asmnet_kit.face.predictor import Predictor
+    from asmnet_kit.face.schemes import Scheme
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -239,6 +240,16 @@ def scheme_option(help: str) -> Callable[[Command], Command]:
         metavar="NAME|FILE",
         help=f"{help} One of {', '.join(SCHEME_NAMES)}, or a .toml (docs/schemes.md).",
     )
+
+
+def scheme_argument(scheme: "Scheme | None") -> str:
+    """``--scheme`` for the next command's line, with a blank before it; "" where none is needed.
+
+    FILE stands for the file of a scheme that is not built in: its path is not kept.
+    """
+    if scheme is None:
+        return ""
+    return f" --scheme {scheme.name if scheme.built_in else 'FILE'}"
 
 
 def measured_split_option(command: Command) -> Command:

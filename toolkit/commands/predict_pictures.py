@@ -12,6 +12,7 @@ from typing import TextIO, cast
 
 from asmnet_kit.base.console import clean, counted, progress, stderr
 from asmnet_kit.base.errors import DatasetError, Interrupted
+from asmnet_kit.commands.options import scheme_argument
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.datasets.registry import first_problems
 from asmnet_kit.face.plausibility import Plausibility
@@ -267,4 +268,5 @@ def _about_labels(labels: Labels, out: Path) -> str:
             "train on them (exiftran -a, or ImageMagick's -auto-orient)."
         )
     name = shlex.quote(str(out))
-    return f"{turned} Look at them with: asmnet-kit data inspect --data {name} --format csv"
+    scheme = scheme_argument(None if labels.scheme.built_in else labels.scheme)
+    return f"{turned} Look at them with: asmnet-kit data inspect --data {name} --format csv{scheme}"

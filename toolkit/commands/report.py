@@ -22,7 +22,7 @@ def report(results: tuple[Path, ...], title: str, out: Path) -> None:
     Example:
       asmnet-kit report results --out report.html --title "ASMNet on our board"
     """
-    from asmnet_kit.base.console import stderr, stdout
+    from asmnet_kit.base.console import counted, stderr, stdout
     from asmnet_kit.results.report.build import write_report
     from asmnet_kit.results.results import load_results
 
@@ -31,4 +31,6 @@ def report(results: tuple[Path, ...], title: str, out: Path) -> None:
     loaded = load_results(results)
     page, beside = write_report(loaded, out, title=title)
     stdout().print(f"{page}\n{beside}", markup=False)
-    stderr().print(f"{len(loaded)} result(s) in the report. Next: open {page}", markup=False)
+    stderr().print(
+        f"{counted(len(loaded), 'result')} in the report. Next: open {page}", markup=False
+    )

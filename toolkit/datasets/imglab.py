@@ -12,8 +12,9 @@ in all of dlib. Parts are matched by number (``00`` ...) or by a scheme's names;
 has no label. imglab knows of a box whether it is occluded, of its parts not: their visibility is
 unknown.
 
-The split is a word of the file's name (``labels_ibug_300W_test.xml``), else a folder's name. The
-subsets are 300-W's where the picture's path says (``helen/testset``: common, full).
+The split is a word of the file's name (``labels_ibug_300W_test.xml``; dlib's own example is
+``training_with_face_landmarks.xml``), else a folder's name. The subsets are 300-W's where the
+picture's path says (``helen/testset``: common, full).
 
 Left out: boxes that are to be ignored, boxes without parts, and the mirrored copies that dlib's
 archive of 300-W holds (``NAME_mirror.jpg``), as in the format ``300w``.

@@ -197,7 +197,8 @@ class PointNames:
             known = ", ".join(scheme.name for scheme in schemes)
             raise DatasetError(
                 f"expected labels with the names or the numbers of a scheme's points ({known}); "
-                f"got {len(labels)}: {shown}" + (" ..." if len(labels) > 4 else "")
+                f"got {len(labels)}: {shown}" + (" ..." if len(labels) > 4 else "") + ". Points of "
+                "your own: describe them in a file, --scheme FILE (docs/schemes.md)"
             )
         self.scheme, self.number = found
 

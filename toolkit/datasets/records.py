@@ -37,8 +37,8 @@ from asmnet_kit.datasets.labels import FARTHEST, check_usable, points_of
 SHOWN = 80  # characters of somebody's text in a message
 # Tools measure from the corner of the picture, this kit from the centre of the top-left pixel.
 CORNER = -0.5
-SPLIT_WORD = re.compile(r"(train|val|valid|validation|test)\d*")
-SPLITS = {"train": "train", "test": "test"}  # else val
+SPLIT_WORD = re.compile(r"(train|training|val|valid|validation|test|testing)\d*")
+SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}  # else val
 
 
 class LabelFiles:

@@ -50,7 +50,7 @@ def load_dataset(
         split: only this split ("train"); None = all faces.
         subset: only this subset ("common").
         max_bad_share: of unusable files among all; more is an error. 1 accepts any number, even
-            when no face is left.
+            when no face is left, as long as it is known how many points one has.
         points: 68 or 98 for a format that has both (synthetic); elsewhere it must be what the
             data has.
         scheme: what the landmarks are, where nothing in the data says it and there are as many;
@@ -62,7 +62,8 @@ def load_dataset(
         DatasetError: nothing found, or too many bad files; the message lists the first few.
     """
     reading = _read(Path(path), format, points, scheme)
-    if not reading.faces and not (reading.problems and max_bad_share >= 1):
+    # Without a face nothing says how many points there are, where the format itself does not.
+    if not reading.faces and not (reading.points and reading.problems and max_bad_share >= 1):
         raise DatasetError(_nothing_found(path, format, reading.problems))
     bad, total = len(reading.problems), len(reading.problems) + len(reading.faces)
     if bad > max_bad_share * total:

@@ -271,7 +271,8 @@ def metadata_of(graph: Graph, *, name: str) -> ModelMetadata:
     if encoded is None:
         raise ModelError(
             f"{name}: expected a model with a metadata buffer {METADATA_NAME!r}; "
-            "it has none. Make the model with asmnet-kit quantize"
+            "it has none. Make the model with asmnet-kit quantize, or say what this one takes and "
+            "gives with --adapter (docs/adapters.md)"
         )
     try:
         return ModelMetadata.from_json(parse_json(encoded))

@@ -88,6 +88,13 @@ def test_evaluate_measures_it_like_any_model(own: tuple[Path, Path], faces: Path
     assert found["nme_percent"] == pytest.approx(0, abs=0.05)
 
 
+def test_a_model_without_metadata_is_told_that_an_adapter_will_do(
+    own: tuple[Path, Path], faces: Path
+) -> None:
+    said = run("evaluate", own[0], "--data", faces, "--format", "300w", code=1)
+    assert "--adapter" in said
+
+
 def test_benchmark_and_report_say_which_adapter_gave_the_accuracy(
     own: tuple[Path, Path], faces: Path, tmp_path: Path
 ) -> None:

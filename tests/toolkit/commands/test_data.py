@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.registry import load_dataset
+from made_labels import MADE
 from wording import EXPECTED_CSV, TRUNCATED_JPEG
 
 GRID = np.stack(np.meshgrid(np.linspace(20, 70, 17), np.linspace(15, 55, 4)), axis=-1)
@@ -41,6 +42,25 @@ def test_inspect_prints_counts_and_what_to_do_next(folder: Path, tmp_path: Path)
     assert "bad files: 0" in result.stdout
     assert "Next: asmnet-kit train" in result.stderr
     assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+FOX = 'name = "fox"\npoints = 3\nnormaliser = [0, 1]\n'
+
+
+def test_the_next_command_keeps_a_scheme_of_ones_own(tmp_path: Path) -> None:
+    scheme, data = tmp_path / "fox.toml", tmp_path / "foxes"
+    scheme.write_text(FOX)
+    data.mkdir()
+    cv2.imwrite(str(data / "a.png"), np.zeros((60, 100, 3), np.uint8))
+    (data / "a.csv").write_text("file,x0,y0,x1,y1,x2,y2\na.png,20,20,60,20,40,50\n")
+    call = ("--data", data, "--format", "csv", "--scheme", scheme)
+    inspected = run("inspect", *call)
+    assert inspected.exit_code == 0, inspected.output
+    assert "1 usable face. Next: asmnet-kit train" in inspected.stderr
+    assert "--format csv --scheme FILE --out RUN" in inspected.stderr
+    converted = run("convert", *call, "--to", "csv", "--out", tmp_path / "out")
+    assert converted.exit_code == 0, converted.output
+    assert "--format csv --scheme FILE --sheet" in converted.stderr
 
 
 @pytest.mark.parametrize("format", ["300w", "merlrav", "csv", "synthetic"])
@@ -135,6 +155,18 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     result = run("inspect", "--data", tmp_path, "--format", "csv")
     assert result.exit_code == 1
     assert f"{EXPECTED_CSV} at or below this folder" in result.stderr
+
+
+@pytest.mark.parametrize("format", ["coco", "imglab"])
+def test_inspect_says_what_is_wrong_where_no_picture_is_found(tmp_path: Path, format: str) -> None:
+    truths = MADE[format](tmp_path / "data")
+    for truth in truths:
+        (tmp_path / "data" / truth.name).unlink()
+    result = run("inspect", "--data", tmp_path / "data", "--format", format)
+    assert result.exit_code == 1
+    assert "no usable face" in result.stderr
+    assert truths[0].name.rsplit("/", 1)[-1] in result.stderr
+    assert "got 0" not in result.stderr
 
 
 def test_prepare_writes_shards_that_can_be_read(folder: Path, tmp_path: Path) -> None:

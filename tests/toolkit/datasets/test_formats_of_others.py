@@ -9,7 +9,7 @@ import pytest
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Dataset
 from asmnet_kit.datasets.registry import load_dataset, splits_of
-from made_labels import MADE, Truth
+from made_labels import MADE, Truth, put_picture, shape
 
 BOXED = ("coco", "imglab", "cofw", "cvat", "label_studio", "labelme", "predictions")
 
@@ -44,6 +44,31 @@ def test_boxes_are_kept(tmp_path: Path, format: str) -> None:
         assert face.detector_box is not None
         expected = (20, 15, 100, 85) if format == "coco" else (20, 15, 99, 84)
         np.testing.assert_allclose(face.detector_box, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("word", "split"), [("training", "train"), ("testing", "test")])
+def test_dlibs_words_for_a_split_are_known(tmp_path: Path, word: str, split: str) -> None:
+    put_picture(tmp_path / "pictures/a.jpg", 0)
+    parts = "".join(
+        f"<part name='{i:02}' x='{x}' y='{y}'/>"
+        for i, (x, y) in enumerate(np.round(shape(68, 0)).astype(int))
+    )
+    (tmp_path / f"{word}_with_face_landmarks.xml").write_text(
+        "<dataset><images><image file='pictures/a.jpg'><box top='15' left='20' width='80' "
+        f"height='70'>{parts}</box></image></images></dataset>"
+    )
+    assert splits_of(tmp_path, "imglab") == (split,)
+
+
+def test_labels_of_no_known_scheme_name_the_option_that_describes_them(tmp_path: Path) -> None:
+    put_picture(tmp_path / "a.jpg", 0)
+    shapes = [
+        {"label": name, "points": [[x, 20]], "shape_type": "point"}
+        for name, x in (("whisker", 20), ("horn", 60), ("snout", 40))
+    ]
+    (tmp_path / "a.json").write_text(json.dumps({"imagePath": "a.jpg", "shapes": shapes}))
+    with pytest.raises(DatasetError, match=r"got 3: horn, .*--scheme"):
+        load_dataset(tmp_path, "labelme")
 
 
 @pytest.mark.parametrize("format", ["cofw", "label_studio", "labelme", "predictions", "cvat"])
