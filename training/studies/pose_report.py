@@ -45,7 +45,7 @@ class Estimate:
 
     def errors(self, truth: NDArray[np.floating]) -> Array:
         """float64 [S, B]: mean of the three angles' errors, degrees."""
-        return pose_errors(self.poses, truth).mean(axis=2)
+        return np.asarray(pose_errors(self.poses, truth).mean(axis=2), np.float64)
 
 
 def mean_of(first: Estimate, second: Estimate) -> Estimate:
