@@ -349,7 +349,9 @@ def evaluate(
         sureness=_by_subset(
             joined, of_found, lambda faces, m: Sureness.of(faces, errors[:found][m], scheme)
         ),
-        visibility=_by_subset(joined, of_found, lambda faces, m: Visibility.of(faces)),
+        visibility=_by_subset(
+            joined, of_found, lambda faces, m: Visibility.of(faces, dataset.scheme)
+        ),
     )
 
 

@@ -191,23 +191,39 @@ class Visibility:
     Attributes:
         points, hidden: of which the data says whether they can be seen, and of them hidden.
         auroc: how often a hidden point has the lower probability; None without both kinds.
+        auroc_by_part: part of the face -> the same, among its points.
     """
 
     points: int
     hidden: int
     auroc: float | None
+    auroc_by_part: dict[str, float | None]
 
     @classmethod
-    def of(cls, faces: SureFaces) -> "Visibility | None":
+    def of(cls, faces: SureFaces, scheme: Scheme) -> "Visibility | None":
         """Measure faces; None where the model, or the data, says nothing."""
         known = np.isfinite(faces.seen) & np.isfinite(faces.visible)
         if not known.any():
             return None
+
+        def ranked(points: NDArray[np.bool_]) -> float | None:
+            return auroc(-faces.visible[points], faces.seen[points] == 0)
+
+        by_part = {}
+        for part, indices in scheme.parts.items():
+            within = np.zeros_like(known)
+            within[:, list(indices)] = known[:, list(indices)]
+            by_part[part] = ranked(within)
         hidden = faces.seen[known] == 0
-        return cls(int(known.sum()), int(hidden.sum()), auroc(-faces.visible[known], hidden))
+        return cls(int(known.sum()), int(hidden.sum()), ranked(known), by_part)
 
     def to_json(self) -> dict[str, Any]:
-        return {"points": self.points, "hidden": self.hidden, "auroc": self.auroc}
+        return {
+            "points": self.points,
+            "hidden": self.hidden,
+            "auroc": self.auroc,
+            "auroc_by_part": self.auroc_by_part,
+        }
 
 
 def sparsification(faces: SureFaces, nme: Array) -> dict[str, dict[str, list[float | None]]]:

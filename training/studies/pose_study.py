@@ -19,6 +19,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from asmnet_kit.base.console import counting
 from asmnet_kit.base.errors import DatasetError, UsageError
@@ -42,7 +43,13 @@ from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
-from asmnet_kit.training.studies.pose_networks import EPOCHS, Answers, Design, train
+from asmnet_kit.training.studies.pose_networks import (
+    EPOCHS,
+    Answers,
+    Design,
+    Trained,
+    train,
+)
 from asmnet_kit.training.studies.pose_report import (
     Estimate,
     Report,
@@ -55,7 +62,7 @@ FORMAT = "synthetic"
 # A second crop of each face to train on, around a box as a detector's may be: standard deviations
 # of its middle, of the box's longer side, and of the logarithm of its side.
 BOX_SHIFT, BOX_SIZE = 0.04, 0.07
-EXACT = "labelled landmarks, for comparison"
+ON_LABELS = ", on labelled landmarks"  # what is left where a model sees landmarks exactly
 
 DESIGNS = (
     Design("tiny network"),
@@ -235,34 +242,43 @@ def estimates_of(
         learnt: what the tiny networks learn from.
         judged: set -> what the model says of its faces.
     """
-    face = marked_face(scheme)
     estimates = {
-        name: [
-            Estimate(HEAD, answers.pose[None]),
-            Estimate("solvePnP", fitted_poses(answers.landmarks, scheme)[None]),
-            Estimate(
-                "solvePnP, face as annotators mark it",
-                fitted_poses(answers.landmarks, scheme, face)[None],
-            ),
-        ]
+        name: [Estimate(HEAD, answers.pose[None]), *_solved(answers, scheme)]
         for name, answers in judged.items()
     }
+    exact = judged["people"].as_labelled()
+    by_labels = _solved(exact, scheme, where=ON_LABELS)
     knows_more = bool(np.isfinite(learnt.sigma).all() and np.isfinite(learnt.visible).all())
     for design in DESIGNS:
         if design.sure and not knows_more:
             continue
         click.echo(f"training: {design.title}", err=True)
         trained = [train(design, learnt, scheme, seed=seed, epochs=epochs) for seed in range(seeds)]
+        weights = trained[0].weights
         for name, answers in judged.items():
-            poses = np.stack([network.pose_of(answers) for network in trained])
-            estimates[name].append(Estimate(design.title, poses, trained[0].weights))
-            if design.labels and name == "people":
-                exact = np.stack([network.pose_of(answers.as_labelled()) for network in trained])
-                estimates[name].append(Estimate(f"– {EXACT}", exact, trained[0].weights))
+            estimates[name].append(Estimate(design.title, _poses(trained, answers), weights))
+        if design.labels:
+            title = f"{DESIGNS[0].title}{ON_LABELS}"
+            by_labels.append(Estimate(title, _poses(trained, exact), weights))
     for known in estimates.values():
         titles = {estimate.title: estimate for estimate in known}
         known += [mean_of(titles[first], titles[second]) for first, second in MEANS]
+    estimates["people"] += by_labels
     return estimates
+
+
+def _poses(trained: list[Trained], answers: Answers) -> NDArray[np.float32]:
+    """Of networks that differ by their seed: [S, B, 3]."""
+    return np.stack([network.pose_of(answers) for network in trained])
+
+
+def _solved(answers: Answers, scheme: Scheme, *, where: str = "") -> list[Estimate]:
+    """``solvePnP`` with the generic face, and with that face as annotators mark it."""
+    faces = {"solvePnP": None, "solvePnP, face as annotators mark it": marked_face(scheme)}
+    return [
+        Estimate(f"{title}{where}", fitted_poses(answers.landmarks, scheme, face)[None])
+        for title, face in faces.items()
+    ]
 
 
 if __name__ == "__main__":

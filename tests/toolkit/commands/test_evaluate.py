@@ -265,7 +265,10 @@ def test_a_model_is_measured_by_how_right_it_is_about_how_sure_it_is(make_tflite
     assert faces["30"] < 0.75 * faces["0"]
     assert sure["auroc"] == 1.0
     assert sure["mean_confidence"] is None  # not calibrated
-    assert content["visibility"] == {"points": 2720, "hidden": 17 * 40, "auroc": 1.0}
+    by_part = dict.fromkeys(SCHEME_68.parts)  # None: all of the jaw is hidden, of others nothing
+    assert content["visibility"] == {
+        "points": 2720, "hidden": 17 * 40, "auroc": 1.0, "auroc_by_part": by_part,
+    }  # fmt: skip
     assert content["per_subset"]["red"]["uncertainty"]["points"] == 680
     assert content["per_subset"]["red"]["uncertainty"]["auroc"] is None  # all of them fail
     assert "uncertainty: the 50 and 90 % circles hold" in result.stderr
