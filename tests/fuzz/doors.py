@@ -6,6 +6,7 @@ One table. ``make docs`` writes docs/robustness.md from it, ``make fuzz`` damage
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from asmnet_kit.adapters import linear_map
 from asmnet_kit.base import keras_config, npz, reading
 from asmnet_kit.datasets import cofw, labels, mat_file
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE
@@ -29,6 +30,10 @@ PIXELS = (
     f"a file of {size(reading.MAX_BYTES)}"
 )
 ARRAYS = f"a file of {size(reading.MAX_BYTES)} that unpacks to {size(npz.MAX_UNPACKED_BYTES)}"
+TOML_SIZE = (
+    f"a file of {size(reading.MAX_TOML_BYTES)}; {reading.MAX_KEY_DOTS} dots in a line, beside "
+    "those of decimals"
+)
 JSON_SIZE = f"a file of {size(reading.MAX_JSON_BYTES)}"
 LABELS = (
     f"a file of {size(reading.MAX_LABELS_BYTES)}, and what takes "
@@ -616,6 +621,76 @@ DOORS: tuple[Door, ...] = (
         share=20,
     ),
     Door(
+        name="scheme",
+        what="A landmark scheme (.toml)",
+        commands="`--scheme FILE`: `data inspect`, `data prepare`, `train`, `evaluate`, `predict`",
+        formats="TOML, docs/schemes.md has every key",
+        limits=TOML_SIZE,
+        left_out="-",
+        ends="a key that is unknown, missing or of a wrong value",
+        seeds=("scheme.toml",),
+        place="input.toml",
+        calls=(
+            ("data", "inspect", "--data", "{seeds}/csv", "--format", "csv", "--scheme", "{file}"),
+        ),
+        ways=damage.TEXT,
+        share=20,
+    ),
+    Door(
+        name="adapter",
+        what="An adapter (.toml)",
+        commands="`--adapter FILE`: `predict`, `evaluate`, `benchmark`, `parity`, `quantize`",
+        formats="TOML, docs/adapters.md has every key",
+        limits=TOML_SIZE,
+        left_out="-",
+        ends="a key that is unknown, missing or of a wrong value; a model that it does not fit",
+        seeds=("adapter/adapter.toml",),
+        beside="adapter",
+        place="adapter.toml",
+        calls=(("predict", PICTURE, *MODEL, *BOX, "--adapter", "{file}"),),
+        ways=damage.TEXT,
+        share=20,
+    ),
+    Door(
+        name="adapter-map",
+        what="An adapter's linear map (.npz)",
+        commands="as of an adapter",
+        formats="anchors [2], mean_points [2M], mean_landmarks [2N] and weights [2M, 2N]",
+        limits=f"{ARRAYS}; {linear_map.MAX_WEIGHTS} weights",
+        left_out="-",
+        ends="other arrays, shapes or types; values that are not finite",
+        seeds=("adapter/map.npz",),
+        beside="adapter",
+        place="map.npz",
+        calls=(("predict", PICTURE, *MODEL, *BOX, "--adapter", "{work}/adapter.toml"),),
+        ways=damage.ARCHIVE,
+        share=20,
+    ),
+    Door(
+        name="unfinished",
+        what="Lines that an interrupted call has written (.jsonl.unfinished)",
+        commands="`predict --out OUT.jsonl --resume`",
+        formats="as `predict` writes them",
+        limits=f"lines of {size(reading.MAX_LINE_BYTES)}",
+        left_out="a last line that is cut off: its picture is predicted again",
+        ends="a line of another picture or model",
+        seeds=("lines.jsonl.unfinished",),
+        place="lines.jsonl.unfinished",
+        calls=(
+            (
+                "predict",
+                PICTURE,
+                "{seeds}/pictures/a.jpg",
+                *MODEL,
+                "--out",
+                "{work}/lines.jsonl",
+                "--resume",
+            ),
+        ),
+        ways=(*damage.JSON, *damage.TEXT),
+        share=10,
+    ),
+    Door(
         name="recipe",
         what="A training recipe (.toml)",
         commands="`train --recipe`",
@@ -752,6 +827,8 @@ NOT_TRIED = {
     "edgetpu_compiler's and a GPU's own output": "as above",
     "The words and measurements of a shipped model's card": "only `make ship-model` reads them; "
     "`tests/toolkit/shipping`",
+    "Lists of pictures on stdin (`predict -`)": "a path is taken as it is, in lines of at most "
+    f"{size(reading.MAX_LINE_BYTES)}; `tests/toolkit/commands/test_predict_pictures.py`",
     "Packages that bring formats, networks or targets": "they are code that you installed, and may "
     "do whatever you may",
 }

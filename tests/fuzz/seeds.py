@@ -13,6 +13,7 @@ import numpy as np
 from click.testing import CliRunner
 from scipy.io import savemat
 
+from asmnet_kit.adapters.linear_map import LinearMap
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.pts import parse_pts, write_pts
 from asmnet_kit.drawn_faces.film import film
@@ -175,8 +176,30 @@ def _texts(folder: Path) -> None:
         "distance_m = [0.4, 1.5]\nlens_share = 1\nnight_share = 0.3\n"
         "noise = [[0, 0.01], [0.01, 0.04]]\njpeg_quality = [40, 70]\n"
     )
+    _schemes_and_adapters(folder)
+    lines = folder / "lines.jsonl"
+    kit("predict", folder / "pictures" / "a.png", "--model", folder / "models" / "int8.tflite",
+        "--out", lines, "--jsonl")  # fmt: skip
+    lines.rename(folder / "lines.jsonl.unfinished")
     (folder / "box.txt").write_text("0,0,60,60")
     (folder / "folder.json").write_text("[]")
+
+
+def _schemes_and_adapters(folder: Path) -> None:
+    (folder / "scheme.toml").write_text(
+        'name = "fox"\npoints = 68\nnormaliser = [36, 45]\nmirror = [[36, 45], [39, 42]]\n'
+        '[parts]\neyes = { points = [36, 39, 42, 45], draw = "ring" }\n'
+        "[maps]\n5 = [[36, 39], [42, 45], 30, 48, 54]\n"
+    )
+    (folder / "adapter").mkdir()
+    (folder / "adapter" / "adapter.toml").write_text(
+        'about = "a test"\nscheme = "68"\n[input]\nsize = 32\ncolour = "RGB"\n'
+        "mean = [0, 0.5, 1]\nscale = 255\n[crop]\nscale = 1.6\nshift = [0.0, -0.1]\npasses = 2\n"
+        'again = 1.5\nturn_by = [36, 45]\n[output]\npoints = 68\nunit = "side"\n'
+        'origin = "centre"\n[landmarks]\nmap = "map.npz"\n'
+    )
+    same = LinearMap((36, 45), np.zeros(136), np.zeros(136), np.eye(136))
+    same.save(folder / "adapter" / "map.npz")
 
 
 def _training(folder: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from asmnet_kit.adapters.adapter import built_in, read_adapter
 from asmnet_kit.adapters.linear_map import LinearMap
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
+from asmnet_kit.cli import main
 
 GOOD = """
 scheme = "5"
@@ -187,3 +188,53 @@ def test_a_damaged_map_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray])
     np.savez(path, **(whole | arrays if arrays else {"other": np.zeros(3)}))
     with pytest.raises(KitError, match="linear map of an adapter"):
         LinearMap.load(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("size = 64", f"size = [{'1,' * 20_000}]", "input.size: expected a whole number"),
+        ("size = 64", "x" * 9000 + " = 1", "input.size is missing"),
+        ("size = 64", ".".join(["a"] * 20_000) + " = 1", "more than 32 dots"),
+        ("size = 64", ".".join(["1"] * 20_000) + " = 1", "more than 32 dots"),
+        ('scheme = "5"', 'scheme = "\\u001b[31m.toml"', "\ufffd[31m.toml: No such file"),
+    ],
+    ids=["long value", "long key", "deep key", "deep key of digits", "escape sequence"],
+)
+def test_what_an_adapter_says_is_quoted_short_and_as_text(
+    write: Callable[..., Path],
+    make_points_model: Callable[..., Path],
+    old: str,
+    new: str,
+    message: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    adapter, model = write((old, new)), make_points_model([0] * 12, 64)
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", __file__, "--model", str(model), "--adapter", str(adapter)])
+    told = capfd.readouterr().err
+    assert ended.value.code == 2 and message in told
+    assert len(told) < 2200 and told.count("\n") == 1 and "\x1b" not in told
+
+
+def test_numbers_in_one_line_are_no_deep_key(write: Callable[..., Path]) -> None:
+    values = ", ".join(["0.5"] * 100)
+    path = write(("size = 64", f"size = 64\nother = [{values}]"))
+    with pytest.raises(UsageError, match=r"input\.other: no such key"):
+        read_adapter(path)
+
+
+def test_a_map_of_too_many_weights_is_refused_before_they_are_widened(tmp_path: Path) -> None:
+    arrays = {"anchors": [0, 1], "mean_points": [0] * 16_384, "mean_landmarks": [0] * 8_192}
+    weights = np.zeros((16_384, 8_192), np.uint8)  # 128 MiB, which as float64 is 1 GiB
+    path = tmp_path / "map.npz"
+    np.savez_compressed(path, weights=weights, **{k: np.array(v) for k, v in arrays.items()})
+    with pytest.raises(ModelError, match="at most 67108864"):
+        LinearMap.load(path)
+
+
+def test_anchors_are_whole_numbers(tmp_path: Path) -> None:
+    means = {"mean_points": np.zeros(4), "mean_landmarks": np.zeros(4), "weights": np.eye(4)}
+    np.savez(tmp_path / "map.npz", anchors=np.array([0.5, 1.0]), **means)
+    with pytest.raises(ModelError, match="two of the M points as anchors"):
+        LinearMap.load(tmp_path / "map.npz")
