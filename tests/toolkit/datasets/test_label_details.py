@@ -9,9 +9,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from asmnet_kit.base.errors import DatasetError, MissingDependency
+<<<<<<< HEAD
 from asmnet_kit.datasets.inspection import inspect_dataset
+=======
+from asmnet_kit.cli import main
+>>>>>>> w-strange18
 from asmnet_kit.datasets.named_points import PointNames, known_schemes
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.schemes import Scheme, scheme_of
@@ -440,3 +445,19 @@ def test_a_single_file_is_a_data_set_too(tmp_path: Path) -> None:
     MADE["imglab"](tmp_path)
     dataset = load_dataset(tmp_path / "labels_ibug_300W_test.xml", "imglab")
     assert [face.name for face in dataset.faces] == ["ibug/4.jpg", "lfpw/testset/3.jpg"]
+
+
+def test_inspect_leaves_out_a_picture_of_cofw_that_is_damaged_inside(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    MADE["cofw"](tmp_path)
+    with h5py.File(tmp_path / "COFW_train_color.mat", "r+") as file:
+        replaced = file["#refs#"].create_dataset("x", data=np.zeros((3, 9, 9), np.float32))
+        cell = file["IsTr"][()]
+        cell[0, 1] = replaced.ref
+        file["IsTr"][...] = cell
+    call = ["data", "inspect", "--data", str(tmp_path), "--format", "cofw"]
+    result = CliRunner().invoke(main, [*call, "--max-bad-share", "0.5"])
+    assert result.exit_code == 0, result.output
+    assert "picture 2: expected uint8" in result.output
+    refused = CliRunner().invoke(main, call)
+    assert refused.exit_code == 1 and "Error: " in refused.stderr
