@@ -276,23 +276,14 @@ def _look_at_in_turn(faces: list[Face]) -> _Picture:
 
 def _look_at(faces: list[Face]) -> _Picture:
     """Decode the picture that ``faces`` share."""
-<<<<<<< HEAD
     encoded = b""
-=======
-    encoded = b""  # of a picture that another file holds and that is damaged there
->>>>>>> w-strange18
     try:
         encoded = faces[0].picture.read_encoded()
         image = decode_image(encoded, name="")
     except DatasetError as error:
         reason = str(error).removeprefix(": ")  # the problem carries the name already
-<<<<<<< HEAD
         digest = hashlib.sha256(encoded).digest() if encoded else b""
         return _Picture(tuple(faces), digest, 0, 0, reason)
-=======
-        fingerprint = hashlib.sha256(encoded).digest() if encoded else b""
-        return _Picture(tuple(faces), fingerprint, 0, 0, reason)
->>>>>>> w-strange18
     except OSError as error:
         return _Picture(tuple(faces), b"", 0, 0, f"cannot be read: {error.strerror}")
     height, width = image.shape[:2]

@@ -12,11 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.base.errors import DatasetError, MissingDependency
-<<<<<<< HEAD
-from asmnet_kit.datasets.inspection import inspect_dataset
-=======
 from asmnet_kit.cli import main
->>>>>>> w-strange18
+from asmnet_kit.datasets.inspection import inspect_dataset
 from asmnet_kit.datasets.named_points import PointNames, known_schemes
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.schemes import Scheme, scheme_of
