@@ -206,8 +206,9 @@ class Batches:
         faces = tuple(self.STREAM.sitting.face(number) for number in range(2))
         known = Dataset("people", "people", scheme_of(98), faces)
         self.batches = PeopleBatches(
-            self.STREAM, known, self.workers, size=64, batch_size=2, seed=3, ranges=NO_AUGMENTATION
-        )
+            self.STREAM, known, self.workers, size=64, batch_size=2, seed=3, ranges=NO_AUGMENTATION,
+            crop_scale=1.2,
+        )  # fmt: skip
 
     def epoch(self, index: int, replicas: range = range(1), count: int = 1) -> list[Any]:
         data = self.batches.epoch(index, replicas=replicas, replica_count=count)

@@ -38,9 +38,9 @@ COMMAND = """
         shown.append((epoch, index))
         return sample(self, index, epoch, *showing)
 
-    def recorded_predictor(model):
+    def recorded_predictor(model, **settings):
         models.append(model)
-        return predictor(model)
+        return predictor(model, **settings)
 
     def late(name):
         strategy = choose(name)

@@ -35,7 +35,7 @@ MAX_TOML_BYTES = 2**20
 # Label files hold a whole data set: 20,000 faces of 106 points are 60 MB of JSON.
 MAX_LABELS_BYTES = 2**27
 MAX_LINE_BYTES = 2**24  # of a list or of lines of JSON: a crowd of faces takes less
-MAX_KEY_DOTS = 32  # in a line of TOML, beside those of decimals
+MAX_KEY_DOTS = 32  # of TOML
 MAX_PARSED_BYTES = 1_500_000_000  # what a JSON file may take in memory, at worst
 MAX_XML_DEPTH = 32
 MAX_XML_ELEMENTS = 100_000  # of one record: a face of 106 points has 110
@@ -43,7 +43,11 @@ MAX_XML_ELEMENTS = 100_000  # of one record: a face of 106 points has 110
 LATIN_1 = "asmnet_kit.latin-1"  # an error handler: a byte that is no UTF-8 is one of Latin-1
 
 # A dot beside no other, unless it stands in a decimal: 1.5, but not 1.5.1, which can be a key.
-_KEY_DOT = re.compile(r"(?<!\.)(?:(?<![0-9])\.|\.(?![0-9])|\.(?=[0-9]+\.))(?!\.)")
+_KEY_PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
+# Where a key can begin: at its line, its table's brackets, or in an inline table.
+_LONG_KEY = re.compile(
+    rf"(?:^|[\[{{,])[ \t]*{_KEY_PART}(?:[ \t]*\.[ \t]*{_KEY_PART}){{{MAX_KEY_DOTS + 1}}}"
+)
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFCHR: "a device",
@@ -289,13 +293,11 @@ class _Records:
 def _refuse_long_keys(text: str) -> None:
     """Refuse keys such as a.a.a. ... before parsing: their time grows with the square of the parts.
 
-    Counted by line, since a key ends with its line: every single dot but those of decimals.
+    By line, since a key ends with its line; sentences of a text are no keys.
     """
     for line in text.split("\n"):
-        if line.count(".") > MAX_KEY_DOTS:
-            dots = _KEY_DOT.findall(line.replace(" ", "").replace("\t", ""))
-            if len(dots) > MAX_KEY_DOTS:
-                raise ValueError(f"a line with more than {MAX_KEY_DOTS} dots: nested too deeply")
+        if line.count(".") > MAX_KEY_DOTS and _LONG_KEY.search(line):
+            raise ValueError(f"a key with more than {MAX_KEY_DOTS} dots: nested too deeply")
 
 
 def _refuse_long_numbers(value: Any) -> None:

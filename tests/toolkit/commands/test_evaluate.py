@@ -175,13 +175,15 @@ def test_a_model_of_another_number_of_landmarks_is_an_error(make_tflite, data):
 def test_wrong_calls_exit_with_2_and_unusable_files_with_1(make_tflite, data, tmp_path):
     model = make_tflite()
     (tmp_path / "empty").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.keras").touch()
     truncated = tmp_path / "truncated.tflite"
     truncated.write_bytes(model.read_bytes()[:500])
     for arguments, code, message in (
         ((model, "--data", data, "--format", "magic"), 2, "magic"),
         ((model, "--data", data, "--format", "merlrav", "--split", "dev"), 2, "dev"),
         ((model, "--data", data, "--format", "merlrav", "--boxes", "magic"), 2, "magic"),
-        ((tmp_path, "--data", data, "--format", "merlrav", "--threads", 2), 2, "--threads"),
+        ((tmp_path / "run", "--data", data, "--format", "merlrav", "--threads", 2), 2, "--threads"),
         ((model, "--data", tmp_path / "empty", "--format", "merlrav"), 1, "empty"),
         ((truncated, "--data", data, "--format", "merlrav"), 1, "truncated.tflite"),
         ((tmp_path / "none.tflite", "--data", data, "--format", "merlrav"), 2, "none.tflite"),

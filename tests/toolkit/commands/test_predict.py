@@ -83,7 +83,7 @@ def test_json_says_how_sure_each_landmark_is_and_what_the_confidence_comes_from(
 
 
 def test_the_confidence_of_a_model_without_uncertainty_is_its_calibrated_plausibility(photo):
-    result = run(photo, "--model", "asmnet_plus", "--json")
+    result = run(photo, "--model", "asmnet_nano_synthetic", "--json")
     (face,) = json.loads(result.stdout)["faces"]
     assert face["confidence"] == face["plausibility"]
     assert face["confidence_from"] == "plausibility"

@@ -39,7 +39,7 @@ def test_a_folder_in_place_of_a_model_is_said_so(tmp_path, monkeypatch, command)
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, [*command.split(), str(tmp_path)])
     assert result.exit_code == 1, result.output
-    assert f"{tmp_path}: expected a .tflite model, got a folder" in result.output
+    assert f"{tmp_path}: expected a .tflite, got a folder" in result.output
 
 
 def test_a_whole_file_is_read_with_its_names_types_and_constants(make_tflite):

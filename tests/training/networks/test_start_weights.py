@@ -16,6 +16,7 @@ from asmnet_kit.shipping.shipped import model_named
 from asmnet_kit.tflite.runtime import dequantize, open_runtime
 from asmnet_kit.training.networks import start_weights as module
 from asmnet_kit.training.networks.build import build
+from asmnet_kit.training.networks.heads import EXTRA_OUTPUTS
 from asmnet_kit.training.networks.start_weights import initialise, start_at_mean_shape, units
 
 SIZE = 64
@@ -170,7 +171,7 @@ def test_mobilenet_weights_from_a_file_give_asmnet_the_backbone_of_keras(
 def test_a_model_of_the_kit_is_trained_on_from_where_it_stands() -> None:
     shipped = model_named("asmnet_plus_fp16").path
     images = np.random.default_rng(0).uniform(-1, 1, (16, 112, 112, 3)).astype(np.float32)
-    model = build("asmnet_plus", points=68, input_size=112)
+    model = build("asmnet_plus", points=68, input_size=112, extra=EXTRA_OUTPUTS)
     done = initialise(model, shipped, images=images)
     assert not done.fresh
     runtime = open_runtime(shipped)
