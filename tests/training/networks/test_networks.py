@@ -199,5 +199,5 @@ def test_other_sizes_are_refused_with_the_nearest_one(size: int, nearest: int) -
 def test_unknown_names_and_schemes_are_refused() -> None:
     with pytest.raises(UsageError, match=r"expected an architecture of asmnet, .* got 'resnet'"):
         build("resnet", points=68, input_size=112)
-    with pytest.raises(UsageError, match="landmarks, got 7"):
-        build("asmnet", points=7, input_size=112)
+    with pytest.raises(UsageError, match="expected 1 to 1000 landmarks, got 0"):
+        build("asmnet", points=0, input_size=112)
