@@ -9,7 +9,7 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test test-next fuzz lint format types docs docs-hard-faces clean
-.PHONY: bench-harness bench-report bench-train asm-study people-study pose-study bench-peers bench-synthetic reference bench-video bench-quantize people-assets people-portraits
+.PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-synthetic reference bench-video bench-quantize people-assets people-portraits
 .PHONY: golden android android-test ship-model tflite-runtime
 
 help: ## list the targets
@@ -121,6 +121,9 @@ people-study: $(INSTALLED) ## which realism of rendered people pays: ARGS='--pho
 
 bench-peers: $(INSTALLED) ## other packages' models beside the kit's: ARGS='--photos DIR --photos-format F --out DIR'
 	@$(BIN)/python -m asmnet_kit.training.studies.peers.command $(ARGS)
+
+head-study: $(INSTALLED) ## other heads for asmnet_nano: ARGS='--data DIR --format F --photos DIR --photos-format F --out DIR'
+	@$(BIN)/python -m asmnet_kit.training.studies.head_study $(ARGS)
 
 pose-study: $(INSTALLED) ## pose output, solvePnP or a tiny network: ARGS='--model M --people DIR --held-back DIR --out DIR'
 	@$(BIN)/python -m asmnet_kit.training.studies.pose_study $(ARGS)
