@@ -123,7 +123,12 @@ def evaluate(
     predictor = open_predictor(model, threads=threads or 1, scheme=scheme, adapter=adapter)
     plausibility = plausibility_for(predictor, model, shape_model_path)
     dataset, split = load_to_measure(
-        data, data_format, split=split, subset=subset, model_scheme=predictor.scheme
+        data,
+        data_format,
+        split=split,
+        subset=subset,
+        model_scheme=predictor.scheme,
+        compared=scheme,
     )
     if scheme is not None and scheme != predictor.scheme and calibrated_path is not None:
         raise UsageError("--calibrate fits to the model's own landmarks: leave out --scheme")

@@ -54,7 +54,8 @@ def load_dataset(
         points: 68 or 98 for a format that has both (synthetic); elsewhere it must be what the
             data has.
         scheme: what the landmarks are, where nothing in the data says it and there are as many;
-            synthetic faces come with the 68 or 98 that it names. ``in_scheme`` maps them.
+            synthetic faces come with the 68 or 98 that it is or is chosen from. ``in_scheme`` maps
+            them.
 
     Raises:
         UsageError: unknown format, split, subset or number of points, or points of no known
@@ -133,6 +134,7 @@ def load_to_measure(
     model_scheme: Scheme,
     split: str | None = None,
     subset: str | None = None,
+    compared: Scheme | None = None,
 ) -> tuple[Dataset, str | None]:
     """The faces that a model's accuracy is measured on, and the split they are.
 
@@ -140,10 +142,15 @@ def load_to_measure(
         model_scheme: as for ``load_for_model``.
         split: None = the split ``test`` where the data has one, else every face. A subset does not
             change that: what has no face in the test split may have been trained on.
+        compared: what model and data are compared in. Where it is a scheme of one's own and the
+            model's is a built-in one, data with as many points and no scheme of its own has these.
 
     Raises:
         UsageError, DatasetError: as ``load_dataset``.
     """
+    # Readers know the built-in schemes by themselves; one of somebody's own they must be given.
+    if compared is not None and model_scheme.built_in and not compared.built_in:
+        model_scheme = compared
     dataset = load_for_model(path, format, model_scheme=model_scheme, split=split)
     faces = dataset.faces
     held_back = tuple(face for face in faces if face.split == MEASURED_SPLIT)
@@ -258,8 +265,8 @@ def _read(path: Path, format: str, points: int | None, scheme: Scheme | None) ->
         )
     choice: dict[str, Any] = {}
     if has_both_schemes(format):
-        if points is None and scheme is not None and scheme.name in DRAWN:
-            points = scheme.points
+        if points is None and scheme is not None:
+            points = _drawn_points(scheme)
         choice["points"] = points
     if _takes(format, "scheme"):
         choice["scheme"] = scheme
@@ -274,6 +281,12 @@ def _read(path: Path, format: str, points: int | None, scheme: Scheme | None) ->
             f"{path}: asked for {points} landmarks, format {format} has {reading.points} here"
         )
     return reading
+
+
+def _drawn_points(scheme: Scheme) -> int | None:
+    """Which of ``DRAWN`` a scheme is, or its points are chosen from; None for any other."""
+    source = scheme.name if scheme.chosen is None else scheme.chosen[0]
+    return int(source) if source in DRAWN else None
 
 
 def _read_by(package: str, format: str, read: Any, path: Path, choice: dict[str, Any]) -> Reading:

@@ -391,6 +391,12 @@ def require_same_scheme(predictor: Predictor, dataset: Dataset) -> None:
             "differ: use one file for both (docs/schemes.md)"
         )
     common = [name for name in (own.name, *own.maps) if name in (other.name, *other.maps)]
+    # Points chosen from a scheme follow from it without a map of its own.
+    common += [
+        one.name
+        for one, another in ((own, other), (other, own))
+        if one.chosen is not None and one.name not in common and another.leads_to(one)
+    ]
     advice = f", or compare both as {' or '.join(common)} (--scheme)" if common else ""
     raise ModelError(
         f"{predictor.name} predicts {_named(own)}, {dataset.name} has {_named(other)}: "
