@@ -20,7 +20,6 @@ from asmnet_kit.datasets.folders import (
     walk,
 )
 from asmnet_kit.datasets.formats import FORMATS
-from asmnet_kit.datasets.labels import check_usable
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
 
 PREPARED = "records"  # shards, whose pictures are cut out of the original ones
@@ -54,8 +53,8 @@ def load_dataset(
         points: 68 or 98 for a format that has both (synthetic); elsewhere it must be what the
             data has.
         scheme: what the landmarks are, where nothing in the data says it and there are as many;
-            synthetic faces come with the 68 or 98 that it is or is chosen from. ``in_scheme`` maps
-            them.
+            synthetic faces come with it where it follows from their 68 or 98. ``in_scheme`` maps
+            others.
 
     Raises:
         UsageError: unknown format, split, subset or number of points, or points of no known
@@ -114,16 +113,10 @@ def in_scheme(dataset: Dataset, scheme: Scheme) -> Dataset:
         return dataset
     faces, problems = [], list(dataset.problems)
     for face in dataset.faces:
-        landmarks = dataset.scheme.mapped(face.landmarks, scheme)
         try:
-            check_usable(landmarks, scheme)
+            faces.append(face.in_scheme(dataset.scheme, scheme))
         except DatasetError as error:
-            problems.append(Problem(face.name, f"as {scheme.name} points: {error}"))
-            continue
-        visibility = face.visibility
-        if visibility is not None:
-            visibility = dataset.scheme.mapped_visibility(visibility, scheme)
-        faces.append(replace(face, landmarks=landmarks, visibility=visibility))
+            problems.append(Problem(face.name, str(error)))
     return replace(dataset, scheme=scheme, faces=tuple(faces), problems=tuple(problems))
 
 
@@ -265,8 +258,8 @@ def _read(path: Path, format: str, points: int | None, scheme: Scheme | None) ->
         )
     choice: dict[str, Any] = {}
     if has_both_schemes(format):
-        if points is None and scheme is not None:
-            points = _drawn_points(scheme)
+        if points is None and scheme is not None and scheme.name in DRAWN:
+            points = scheme.points
         choice["points"] = points
     if _takes(format, "scheme"):
         choice["scheme"] = scheme
@@ -281,12 +274,6 @@ def _read(path: Path, format: str, points: int | None, scheme: Scheme | None) ->
             f"{path}: asked for {points} landmarks, format {format} has {reading.points} here"
         )
     return reading
-
-
-def _drawn_points(scheme: Scheme) -> int | None:
-    """Which of ``DRAWN`` a scheme is, or its points are chosen from; None for any other."""
-    source = scheme.name if scheme.chosen is None else scheme.chosen[0]
-    return int(source) if source in DRAWN else None
 
 
 def _read_by(package: str, format: str, read: Any, path: Path, choice: dict[str, Any]) -> Reading:

@@ -155,3 +155,34 @@ def test_a_choice_reads_back_from_json(seven: Path) -> None:
     scheme = scheme_named(seven / "seven.toml")
     text = json.dumps(scheme.to_json(), sort_keys=True)
     assert type(scheme).from_json(json.loads(text)) == scheme
+
+
+def test_faces_are_synthesized_with_the_chosen_points(seven: Path) -> None:
+    """The folder gives them, whole and by split, and its 68 and 98 where these are asked for."""
+    out, scheme = seven / "drawn", seven / "seven.toml"
+    call = ("data", "synthesize", "--count", 6, "--size", 64, "--workers", 1, "--out", out)
+    result = run(*call, "--scheme", scheme)
+    assert result.exit_code == 0, result.output
+    own, whole = (load_dataset(out, "synthetic", points=points) for points in (None, 68))
+    assert own.scheme == scheme_named(scheme)
+    for face, of_68 in zip(own.faces, whole.faces, strict=True):
+        np.testing.assert_array_equal(face.landmarks, of_68.landmarks[POINTS])
+    assert run(*call, "--scheme", scheme).exit_code == 0  # nothing is left to draw
+    other = run(*call)
+    assert other.exit_code == 1 and "made with other arguments" in other.stderr
+    for options, points in (((), 7), (("--points", 98), 98), (("--scheme", 5), 5)):
+        call = ("--data", out, "--format", "synthetic", *options)
+        inspected = run("data", "inspect", *call, "--json")
+        assert inspected.exit_code == 0, inspected.output
+        assert json.loads(inspected.stdout)["points"] == points
+    split = load_dataset(out / "train", "synthetic", scheme=scheme_named(scheme))
+    assert split.scheme.name == "seven"
+
+
+def test_synthesize_says_which_schemes_it_can_make(tmp_path: Path) -> None:
+    call = ("data", "synthesize", "--count", 1, "--out", tmp_path / "drawn", "--scheme", 21)
+    result = run(*call)
+    assert result.exit_code == 2 and not (tmp_path / "drawn").exists()
+    assert "a map to (68, 98, 5), or a file with points chosen [from] them" in " ".join(
+        result.stderr.split()
+    )
