@@ -99,7 +99,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
             records += _records(content, about, pictures, reading, scheme)
     if not found:
         raise files.nothing("a .json with images and annotations with keypoints")
-    add_faces(reading, merged(records, reading.problems))
+    add_faces(reading, merged(records, reading.problems), scheme)
     return reading
 
 

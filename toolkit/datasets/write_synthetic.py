@@ -288,7 +288,7 @@ def _claim(out: Path, plan: _Plan) -> None:
             found = None
         arguments = found.get("arguments") if isinstance(found, dict) else None
         # Earlier versions drew one kind and did not name it, and had no options and no scheme.
-        earlier = {"kind": "drawn", "options": {}, "scheme": None}
+        earlier: dict[str, Any] = {"kind": "drawn", "options": {}, "scheme": None}
         if not isinstance(arguments, dict) or {**earlier, **arguments} != asdict(plan):
             raise DatasetError(
                 f"{out}: holds a data set made with other arguments or other files of your own; "
