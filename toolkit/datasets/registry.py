@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import DatasetError, KitError, UsageError
 from asmnet_kit.base.plugins import fault
 from asmnet_kit.datasets.base import Dataset, Face, Problem
@@ -41,7 +42,8 @@ def load_dataset(
 ) -> Dataset:
     """The faces of a data set, in the order of their names.
 
-    Annotation files are validated, pictures only looked for; decoding may still fail later.
+    Annotation files are validated, pictures only looked for; decoding may still fail later. Where
+    the labels leave open what scheme they are of, a line on stderr says which was taken.
 
     Args:
         path: the folder, at any level.
@@ -71,13 +73,20 @@ def load_dataset(
             f"{path}: {bad} of {total} faces are unusable, more than {max_bad_share:.0%}:"
             f"{first_problems(reading.problems)}"
         )
+    found = _scheme_of(reading, format, scheme)
+    if reading.guess and found != scheme:
+        stderr().print(
+            f"{Path(path).resolve().name}: {reading.guess}. Points of another scheme: --scheme "
+            "NAME|FILE (docs/schemes.md)",
+            markup=False,
+        )
     faces = tuple(sorted(reading.faces, key=lambda face: face.name))
     if split is not None:
         faces = of_split(faces, split, path)
     return Dataset(
         name=Path(path).resolve().name,
         format=format,
-        scheme=_scheme_of(reading, format, scheme),
+        scheme=found,
         faces=faces if subset is None else _of_subset(faces, subset, path, split),
         problems=tuple(reading.problems),
         origins=tuple(sorted(reading.origins)) or (format,),
