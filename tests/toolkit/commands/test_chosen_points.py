@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
 import cv2
@@ -186,3 +187,36 @@ def test_synthesize_says_which_schemes_it_can_make(tmp_path: Path) -> None:
     assert "a map to (68, 98, 5), or a file with points chosen [from] them" in " ".join(
         result.stderr.split()
     )
+
+
+@pytest.mark.parametrize("to", ["csv", "coco", "300w"])
+def test_the_next_line_of_convert_reads_the_copy_with_its_scheme(seven: Path, to: str) -> None:
+    scheme, out = scheme_named(seven / "seven.toml"), seven / "out"
+    call = ("--data", seven / "300w", "--format", "300w", "--to", to, "--out", out, "--json")
+    result = run("data", "convert", *call, "--scheme", seven / "seven.toml")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["scheme_file"] == str(out / "scheme.toml")
+    assert scheme_named(out / "scheme.toml") == scheme
+    _, following = result.stderr.split("Next: asmnet-kit ")
+    following = following.replace("sheet.png", str(seven / "sheet.png"))
+    inspected = run(*shlex.split(following), "--json")
+    assert inspected.exit_code == 0, inspected.output
+    content = json.loads(inspected.stdout)
+    assert (content["faces"], content["scheme"]) == (3, scheme.to_json())
+
+
+def test_coco_keeps_the_names_and_lines_of_a_scheme(seven: Path) -> None:
+    (seven / "seven.toml").write_text(SEVEN + "[parts]\nmouth = { points = [5, 4, 6] }\n")
+    call = ("--data", seven / "300w", "--format", "300w", "--to", "coco", "--out", seven / "out")
+    assert run("data", "convert", *call, "--scheme", seven / "seven.toml").exit_code == 0
+    (file,) = (seven / "out/annotations").iterdir()
+    (category,) = json.loads(file.read_text())["categories"]
+    assert category["keypoints"] == [SCHEME_68.names[number] for number in POINTS]
+    assert category["skeleton"] == [[6, 5], [5, 7]]  # counted from 1
+
+
+def test_a_built_in_scheme_needs_no_file(seven: Path) -> None:
+    call = ("--data", seven / "300w", "--format", "300w", "--to", "csv", "--out", seven / "out")
+    result = run("data", "convert", *call, "--json")
+    assert json.loads(result.stdout)["scheme_file"] is None
+    assert "--scheme" not in result.stderr and not (seven / "out/scheme.toml").exists()

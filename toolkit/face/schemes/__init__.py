@@ -5,6 +5,7 @@ Indices are 0-based; *left* and *right* are the image's, so the left eye of a fa
 right one.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
 from functools import cache
@@ -249,6 +250,15 @@ class Scheme:
             ),
         }  # fmt: skip
 
+    def to_toml(self) -> str:
+        """The scheme as the text of a file that ``read_scheme`` reads."""
+        content = self.to_json()
+        tables = {key: content.pop(key) for key in ("parts", "maps", "from") if key in content}
+        lines = [f"{key} = {_toml(value)}" for key, value in content.items()]
+        for key, table in tables.items():
+            lines += ["", f"[{key}]", *(f"{_toml(k)} = {_toml(v)}" for k, v in table.items())]
+        return "\n".join(lines) + "\n"
+
     @property
     def reference(self) -> str | dict[str, Any]:
         """What stands for the scheme in a manifest: its name, or all of it where that is not known.
@@ -295,6 +305,16 @@ def _same_positions(one: NDArray[np.float64] | None, other: NDArray[np.float64] 
     if one is None or other is None:
         return one is other
     return np.array_equal(one, other)
+
+
+def _toml(value: Any) -> str:
+    """A value, or a key, as TOML writes it; of JSON's types but null."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    # TOML has JSON's texts and numbers, but no surrogates and no bare delete character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 class _Content:
