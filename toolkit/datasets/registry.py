@@ -21,6 +21,7 @@ from asmnet_kit.datasets.folders import (
     walk,
 )
 from asmnet_kit.datasets.formats import FORMATS
+from asmnet_kit.datasets.synthetic import drawn_for
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
 
 PREPARED = "records"  # shards, whose pictures are cut out of the original ones
@@ -267,8 +268,10 @@ def _read(path: Path, format: str, points: int | None, scheme: Scheme | None) ->
         )
     choice: dict[str, Any] = {}
     if has_both_schemes(format):
-        if points is None and scheme is not None and scheme.name in DRAWN:
-            points = scheme.points
+        says_points = scheme is not None and scheme.name in DRAWN
+        if scheme is not None and points is None and (says_points or not _takes(format, "scheme")):
+            drawn = drawn_for(scheme)
+            points = None if drawn is None else drawn.points
         choice["points"] = points
     if _takes(format, "scheme"):
         choice["scheme"] = scheme

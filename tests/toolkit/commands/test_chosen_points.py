@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from asmnet_kit.cli import main
+from asmnet_kit.datasets import people
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.generic_face import GENERIC_FACE_98
@@ -220,3 +221,17 @@ def test_a_built_in_scheme_needs_no_file(seven: Path) -> None:
     result = run("data", "convert", *call, "--json")
     assert json.loads(result.stdout)["scheme_file"] is None
     assert "--scheme" not in result.stderr and not (seven / "out/scheme.toml").exists()
+
+
+@pytest.mark.parametrize("source", ["68", "98"])
+def test_people_are_rendered_with_the_labels_that_points_are_chosen_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    scheme = tmp_path / "few.toml"
+    numbers = {"68": [36, 45, 30], "98": [60, 72, 54]}[source]
+    scheme.write_text(f'name = "few"\n[from]\nscheme = "{source}"\npoints = {numbers}\n')
+    rendered: list[int] = []
+    # Without a face, so that none takes its second to be rendered.
+    monkeypatch.setattr(people, "open_stage", lambda stage: lambda n: rendered.append(n) or [])
+    result = run("data", "inspect", "--data", "people", "--format", "people", "--scheme", scheme)
+    assert rendered == [int(source)], result.output
