@@ -42,8 +42,9 @@ def test_left_and_right_are_judged_by_the_scheme_that_is_named(own: Path, format
     result = run(*call, "--scheme", own / "own.toml", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["faces"] == 1
-    taken_for_300w = run(*call, "--json")  # which these points are not
-    assert "left and right are exchanged" in taken_for_300w.output
+    taken_for_300w = run(*call, "--json")  # whose left is these points' right
+    assert taken_for_300w.exit_code == 1
+    assert json.loads(taken_for_300w.stdout)["faces"] == 0
 
 
 def test_a_model_of_other_68_points_labels_no_photographs_as_300w(own: Path, make_tflite) -> None:
