@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.face.uncertainty import Calibration
 from asmnet_kit.tflite.metadata import (
     OUTPUT_UNITS,
@@ -71,6 +72,7 @@ def make_tflite(tmp_path: Path) -> Callable[..., Path]:
         metadata: bool = True,
         sure: bool = False,
         calibration: Calibration | None = None,
+        scheme: Scheme | None = None,
     ) -> Path:
         content = constant_face_model(points, size, int8=int8, pose=pose, sure=sure)
         if metadata:
@@ -81,6 +83,7 @@ def make_tflite(tmp_path: Path) -> Callable[..., Path]:
                 recipe="none",
                 outputs=OUTPUT_UNITS if sure else PLAIN_OUTPUTS,
                 calibration=calibration,
+                own_scheme=scheme,
             )
             content = with_metadata(content, about)
         path = tmp_path / name

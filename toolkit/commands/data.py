@@ -457,6 +457,10 @@ def prepare(
     help="drawn: simple faces, fast; people: photograph-like ones, slower.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
+@scheme_option(
+    "Landmarks that the folder gives by default: any that follow from the 68 and 98 in its files.  "
+    "[default: 68]"
+)
 @people_options
 def synthesize(
     count: int,
@@ -465,6 +469,7 @@ def synthesize(
     size: int,
     kind: str,
     workers: int | None,
+    scheme: "Scheme | None",
     without: tuple[str, ...],
     **own: Any,
 ) -> None:
@@ -495,6 +500,7 @@ def synthesize(
             seed=seed,
             size=size,
             workers=workers or os.cpu_count() or 1,
+            scheme=scheme,
             progress=on_progress,
         )
     console.stderr().print(

@@ -11,7 +11,6 @@ from asmnet_kit.commands.options import (
     data_options,
     json_option,
     out_option,
-    scheme_argument,
     scheme_option,
 )
 
@@ -52,7 +51,8 @@ def convert(
     """Write a data set as CSV, COCO keypoints or 300-W's folders.
 
     Pictures are copied as they are stored. A face that cannot be used is left out and told. Splits
-    and subsets are kept; of them 300-W's folders can say one split and one subset.
+    and subsets are kept; of them 300-W's folders can say one split and one subset. A scheme of your
+    own is written to OUT/scheme.toml, for --scheme.
 
     Example:  asmnet-kit data convert --data cvat --format cvat --to csv --out faces
     """
@@ -85,6 +85,7 @@ def convert(
                 "out": str(out),
                 "format": to,
                 "scheme": dataset.scheme.name,
+                "scheme_file": None if done.scheme_file is None else str(done.scheme_file),
                 "points": dataset.scheme.points,
                 "faces": done.faces,
                 "pictures": done.pictures,
@@ -93,7 +94,8 @@ def convert(
             }
         )
     # Labels of a built-in scheme say by their number what they are.
-    own_scheme = scheme_argument(None if dataset.scheme.built_in else dataset.scheme)
+    scheme_file = done.scheme_file
+    own_scheme = "" if scheme_file is None else f" --scheme {shlex.quote(str(scheme_file))}"
     console.stderr().print(
         f"{out}: {console.counted(done.faces, 'face')}. Next: asmnet-kit data inspect --data "
         f"{shlex.quote(str(out))} --format {to}{own_scheme} --sheet sheet.png",

@@ -123,7 +123,12 @@ def evaluate(
     predictor = open_predictor(model, threads=threads or 1, scheme=scheme, adapter=adapter)
     plausibility = plausibility_for(predictor, model, shape_model_path)
     dataset, split = load_to_measure(
-        data, data_format, split=split, subset=subset, model_scheme=predictor.scheme
+        data,
+        data_format,
+        split=split,
+        subset=subset,
+        model_scheme=predictor.scheme,
+        compared=scheme,
     )
     if scheme is not None and scheme != predictor.scheme and calibrated_path is not None:
         raise UsageError("--calibrate fits to the model's own landmarks: leave out --scheme")
@@ -276,6 +281,8 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
         )
     if result.faces_incomplete:
         remarks.append(f"{result.faces_incomplete} faces with missing points left out")
+    if remark := _foreshortened_remark(result):
+        remarks.append(remark)
     ranking = result.ranking.get(None)
     if ranking is not None and ranking.auroc["residual"] is not None:
         remarks.append(
@@ -286,6 +293,24 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
     if result.pose_source == "landmarks":
         remarks.append("no pose labels: the pose is compared with one fitted to the landmarks")
     return remarks
+
+
+def _foreshortened_remark(result: "Evaluation") -> str:
+    """How many faces have a useless normaliser, what they do to the mean, and the way out."""
+    from asmnet_kit.base.console import counted
+    from asmnet_kit.face.metrics import mean_nme
+
+    close = result.foreshortened
+    if not close.any():
+        return ""
+    count = counted(int(close.sum()), "face")
+    others = _figure(mean_nme(result.nme[~close & ~result.missed]), 2)
+    return (
+        f"profiles: {count} of {result.scores.faces} with a {result.scheme.normaliser_text} below "
+        "a tenth of the box's side, where a small error is many percent: NME "
+        f"{_figure(mean_nme(result.nme[close]), 2)} % of these, {others} % of the others; to "
+        'normalise by the box instead: --scheme FILE with normaliser = "box" (docs/schemes.md)'
+    )
 
 
 def _sureness_remarks(result: "Evaluation") -> list[str]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.reading import read_bytes
-from asmnet_kit.datasets.labels import check_in_picture
+from asmnet_kit.datasets.labels import check_in_picture, check_usable
 from asmnet_kit.face.crop import Points, landmark_box
 from asmnet_kit.face.picture_headers import stored_orientation
 from asmnet_kit.face.pictures import Image, decode_image, read_image
@@ -140,6 +140,22 @@ class Face:
             check_in_picture(self.landmarks, width=width, height=height, orientation=turned)
         except DatasetError as error:
             raise DatasetError(f"{self.picture.name}: {error}") from error
+
+    def in_scheme(self, own: Scheme, target: Scheme) -> "Face":
+        """The face with the landmarks of another scheme, by the map of its own.
+
+        Raises:
+            UsageError: there is no map.
+            DatasetError: those landmarks cannot be used, as where fewer than two are left.
+        """
+        landmarks, visibility = own.mapped(self.landmarks, target), self.visibility
+        try:
+            check_usable(landmarks, target)
+        except DatasetError as error:
+            raise DatasetError(f"as {target.name} points: {error}") from error
+        if visibility is not None:
+            visibility = own.mapped_visibility(visibility, target)
+        return replace(self, landmarks=landmarks, visibility=visibility)
 
     @property
     def box(self) -> NDArray[np.float32]:

@@ -43,7 +43,7 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets import ibug300w
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import Listing, Reading, split_named
-from asmnet_kit.datasets.named_points import PointNames, known_schemes
+from asmnet_kit.datasets.named_points import PointNames
 from asmnet_kit.datasets.records import (
     LabelFiles,
     PicturesBelow,
@@ -55,7 +55,7 @@ from asmnet_kit.datasets.records import (
     usable_box,
     words_of,
 )
-from asmnet_kit.face.schemes import Scheme
+from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
 
 SUFFIX = ".json"
 PICTURES = "images"
@@ -64,6 +64,7 @@ UNLABELLED, HIDDEN, SEEN = 0, 1, 2  # v
 WFLW_SUBSETS = {"largepose": "pose", "makeup": "make-up"}  # mmpose's words for WFLW's
 OWN_KEYS = ("split", "subsets", "pose")
 VISIBILITY_KNOWN = "visibility_known"
+SHOWN = 60  # characters of somebody's names in a message
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
             records += _records(content, about, pictures, reading, scheme)
     if not found:
         raise files.nothing("a .json with images and annotations with keypoints")
-    add_faces(reading, merged(records, reading.problems))
+    add_faces(reading, merged(records, reading.problems), scheme)
     return reading
 
 
@@ -144,7 +145,7 @@ def _records(
         and isinstance(image.get("id"), int | str)
         and isinstance(image.get("file_name"), str)
     }
-    orders = _orders(content.get("categories"), scheme)
+    orders = _orders(content.get("categories"), scheme, reading)
     records: list[Record] = []
     marks: list[NDArray[np.float64]] = []
     known: list[bool | None] = []
@@ -170,20 +171,32 @@ def _visibility(marks: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.select([marks == SEEN, marks == HIDDEN], [1, 0], np.nan).astype(np.float32)
 
 
-def _orders(categories: Any, scheme: Scheme | None) -> dict[Any, list[int]]:
-    """Category -> for each landmark where its keypoint stands, of those that name them."""
+def _orders(categories: Any, scheme: Scheme | None, reading: Reading) -> dict[Any, list[int]]:
+    """Category -> for each landmark where its keypoint stands, of those that name them.
+
+    Names of no scheme are the export's own words: their order says which is which, and
+    ``reading.guess`` what it was taken for.
+    """
     orders = {}
     for category in categories if isinstance(categories, list) else ():
         labels = category.get("keypoints") if isinstance(category, dict) else None
         if not (isinstance(labels, list) and labels and all(isinstance(x, str) for x in labels)):
             continue
         try:
-            names = PointNames(Counter(labels), known_schemes(scheme))
+            numbers = PointNames(Counter(labels), scheme).number
         except DatasetError:
-            continue  # the export's own words: then the order says which is which
-        order = [names.number.get(label, -1) for label in labels]
-        if sorted(order) == list(range(len(labels))) and isinstance(category.get("id"), int | str):
-            orders[category["id"]] = [order.index(point) for point in range(len(labels))]
+            numbers = {}
+        order = [numbers.get(label, -1) for label in labels]
+        count = len(labels)
+        if sorted(order) == list(range(count)):
+            if isinstance(category.get("id"), int | str):
+                orders[category["id"]] = [order.index(point) for point in range(count)]
+        elif str(count) in BUILT_IN:
+            reading.guess = (
+                f"keypoints that no scheme names so ({', '.join(labels[:2])[:SHOWN]} ...) are "
+                f"taken, in their order, for the {count} points of scheme {count} "
+                f"({scheme_of(count).title})"
+            )
     return orders
 
 

@@ -6,7 +6,8 @@ Pictures are copied as they are stored; those that are part of a larger file bec
     coco    OUT/annotations/face_landmarks_SPLIT.json      OUT/images/NAME.jpg
     300w    OUT/SPLIT/SUBSET/NAME.pts                      OUT/SPLIT/SUBSET/NAME.jpg
 
-The labels come last, so that a call that was stopped leaves no data set that looks whole (but
+A scheme that is not built in is written to ``OUT/scheme.toml``, since none of these formats can say
+it. The labels come last, so that a call that was stopped leaves no data set that looks whole (but
 ``300w``, in which each picture has its own).
 """
 
@@ -44,6 +45,7 @@ from asmnet_kit.face.schemes import Scheme
 SCHEMA_VERSION = 1  # of ``data convert --json``
 PICTURES = "images"
 LABELS_CSV = "labels.csv"
+SCHEME_FILE = "scheme.toml"
 NUMBERED = re.compile(r"#\d+$")  # behind the name of a picture with several faces
 UNUSUAL = re.compile(r'[\\:*?"<>|\x00-\x1f\x7f\ufffd]')  # in file names, on some system or other
 MAGIC = {b"\xff\xd8\xff": (".jpg", ".jpeg"), b"\x89PNG": (".png",)}
@@ -59,6 +61,7 @@ class Converted:
     """What was written.
 
     Attributes:
+        scheme_file: describes the points, for ``--scheme``; None of a built-in scheme's.
         problems: faces that were left out, reading them included.
         notes: what the format cannot hold, in words.
     """
@@ -66,6 +69,7 @@ class Converted:
     out: Path
     faces: int
     pictures: int
+    scheme_file: Path | None
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
 
@@ -113,6 +117,10 @@ def convert(
         raise UsageError(f"{out}: expected a new or empty folder; choose another one")
     make_folder(out)
     with alone_in(out):
+        scheme_file = None
+        if not dataset.scheme.built_in:
+            scheme_file = out / SCHEME_FILE
+            write_text(scheme_file, dataset.scheme.to_toml())
         writer = WRITERS[to](out, dataset)
         left_out = LeftOut(dataset.name, len(dataset.faces), max_bad_share)
         pictures = _by_picture(dataset.faces)
@@ -129,7 +137,7 @@ def convert(
         os.sync()  # once, rather than for each picture
         notes = writer.finish()
     problems = (*dataset.problems, *left_out.problems)
-    return Converted(out, written, files, problems, notes)
+    return Converted(out, written, files, scheme_file, problems, notes)
 
 
 def _by_picture(faces: Sequence[Face]) -> list[list[Face]]:
@@ -276,6 +284,7 @@ def _category(scheme: Scheme) -> dict[str, Any]:
     lines = [
         [first + 1, second + 1]
         for name, part in scheme.parts.items()
+        if name not in scheme.dots
         for first, second in zip(
             part, (*part[1:], part[0]) if name in scheme.closed else part[1:], strict=False
         )

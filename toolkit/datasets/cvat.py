@@ -102,7 +102,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
             'an .xml of "CVAT for images 1.1" with points or skeletons (CVAT exports the tracks of '
             "a video so, too)"
         )
-    add_faces(reading, records_of(faces, reading, scheme))
+    add_faces(reading, records_of(faces, reading, scheme), scheme)
     return reading
 
 

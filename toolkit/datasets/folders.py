@@ -35,6 +35,8 @@ class Reading:
         origins: formats that prepared data was prepared from.
         scheme: of the landmarks, where the data says it; None = asked for, or the built-in one
             with so many points.
+        guess: what its words were taken for, where they leave that open; a sentence without its
+            full stop.
     """
 
     points: int
@@ -42,6 +44,7 @@ class Reading:
     problems: list[Problem] = field(default_factory=list)
     origins: set[str] = field(default_factory=set)
     scheme: Scheme | None = None
+    guess: str = ""
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     files.xml("image", take)
     if not faces and not reading.problems:
         raise files.nothing("an .xml of dlib's imglab with boxes and parts")
-    add_faces(reading, merged(records_of(faces, reading, scheme), reading.problems))
+    add_faces(reading, merged(records_of(faces, reading, scheme), reading.problems), scheme)
     return reading
 
 

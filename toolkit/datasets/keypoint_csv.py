@@ -342,7 +342,7 @@ def _face(row: _Row, name: str, finder: PictureFinder, scheme: Scheme | None) ->
     if len(half):
         raise DatasetError(f"point {half[0]} has only one of x and y")
     landmarks = points_of(pairs)
-    check_usable(landmarks, scheme if scheme and scheme.points == len(landmarks) else None)
+    check_usable(landmarks, scheme)
     pose = _whole([row.cells[index] for index in row.columns.pose], "yaw, pitch, roll")
     box = _whole([row.cells[index] for index in row.columns.box], ", ".join(BOX))
     if box is not None and not (box[2] > box[0] and box[3] > box[1]):

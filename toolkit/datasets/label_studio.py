@@ -103,7 +103,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
                 faces.append(face)
     if not found:
         raise files.nothing(f"a .json export of Label Studio with {POINT}")
-    add_faces(reading, records_of(faces, reading, scheme))
+    add_faces(reading, records_of(faces, reading, scheme), scheme)
     return reading
 
 

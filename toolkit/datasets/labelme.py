@@ -89,7 +89,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
             faces.append(face)
     if not found:
         raise files.nothing("a .json of labelme")
-    add_faces(reading, records_of(faces, reading, scheme))
+    add_faces(reading, records_of(faces, reading, scheme), scheme)
     return reading
 
 

@@ -49,7 +49,8 @@ def check_usable(landmarks: Points, scheme: Scheme | None = None) -> None:
 
     Args:
         landmarks: float32 [N, 2], pixels; NaN = no label.
-        scheme: of the landmarks; by default the built-in one with so many.
+        scheme: of the landmarks, where there are as many; else they are of the built-in one with so
+            many.
 
     Raises:
         DatasetError: fewer than two labelled points, all of them in one place, a face of a few
@@ -95,8 +96,8 @@ def _check_handedness(landmarks: Points, scheme: Scheme | None) -> None:
     What a face of the scheme looks like is known of the built-in ones that have 3-D positions.
     """
     points = len(landmarks)
-    if scheme is None and str(points) in BUILT_IN:
-        scheme = scheme_of(points)
+    if scheme is None or scheme.points != points:
+        scheme = scheme_of(points) if str(points) in BUILT_IN else None
     if scheme is None or not scheme.built_in or scheme.positions is None:
         return
     face = generic_reference(points)

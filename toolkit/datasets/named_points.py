@@ -68,9 +68,9 @@ class LabelledFace:
 
 
 def known_schemes(scheme: Scheme | None) -> list[Scheme]:
-    """The schemes that labels may be of: the one that is named, if any, and those built in."""
-    own = [] if scheme is None or scheme.built_in else [scheme]
-    return [*own, *(scheme_named(name) for name in BUILT_IN)]
+    """The schemes that labels may be of: the one that is named, if any, then those built in."""
+    built_in = [scheme_named(name) for name in BUILT_IN]
+    return built_in if scheme is None else [scheme, *(one for one in built_in if one != scheme)]
 
 
 def records_of(
@@ -87,8 +87,9 @@ def records_of(
         DatasetError: the labels fit no scheme.
     """
     labels = Counter(label for face in faces for label in face.points)
-    names = PointNames(labels, known_schemes(scheme)) if labels else None
+    names = PointNames(labels, scheme) if labels else None
     if names is not None:
+        reading.guess = names.guess
         reading.points = names.scheme.points
         reading.scheme = names.scheme
         for label in labels.keys() - names.number.keys():
@@ -174,24 +175,38 @@ def _visibility(face: LabelledFace, names: "PointNames | None") -> NDArray[np.fl
 class PointNames:
     """The landmarks that the labels of a data set mean.
 
+    A scheme that has every label comes first, then the one that is asked for, if it has half of
+    them or more, then the one that has most.
+
     Args:
         labels: all of them, and how often each is there.
-        schemes: those that may be meant.
+        asked: a scheme that may be meant, beside those that are built in.
 
     Attributes:
         scheme: the one that is.
         number: label -> landmark, 0-based; a label that means none is not in it.
+        guess: what the labels were taken for, as of ``Reading``; "" where they are all points of
+            the scheme and no others.
 
     Raises:
         DatasetError: the labels fit none of the schemes.
     """
 
-    def __init__(self, labels: Mapping[str, int], schemes: Collection[Scheme]) -> None:
+    def __init__(self, labels: Mapping[str, int], asked: Scheme | None) -> None:
+        schemes = known_schemes(asked)
         named = [(scheme, _by_name(labels, scheme)) for scheme in schemes]
+
+        def rank(fit: tuple[Scheme, dict[str, int]]) -> tuple[bool, bool, int, int]:
+            scheme, meant = fit
+            half = 2 * len(meant) >= len(labels)
+            return len(meant) == len(labels), half and scheme == asked, len(meant), -scheme.points
+
         found: tuple[Scheme, dict[str, int]] | None
-        found = max(named, key=lambda fit: (len(fit[1]), -fit[0].points))
+        found = max(named, key=rank)
+        how = "name"
         if 2 * len(found[1]) < len(labels):
             found = _by_number(labels, schemes)
+            how = "number"
         if found is None:
             shown = ", ".join(sorted(labels)[:4])[: 2 * SHOWN]
             known = ", ".join(scheme.name for scheme in schemes)
@@ -201,6 +216,14 @@ class PointNames:
                 "your own: describe them in a file, --scheme FILE (docs/schemes.md)"
             )
         self.scheme, self.number = found
+        meant = len(set(self.number.values()))
+        self.guess = ""
+        if len(self.number) < len(labels) or meant < self.scheme.points:
+            about = f" ({self.scheme.title})" if self.scheme.title else ""
+            self.guess = (
+                f"{len(self.number)} of {len(labels)} labels are taken, by {how}, for {meant} of "
+                f"the {self.scheme.points} points of scheme {self.scheme.name}{about}"
+            )
 
     def unmatched(self, label: str) -> str:
         """Why a label that means no landmark is left out."""

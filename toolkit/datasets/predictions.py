@@ -81,7 +81,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
         raise files.nothing("a .json or .jsonl of asmnet-kit predict, of pictures")
     if reading.scheme is not None:
         reading.points = reading.scheme.points
-    add_faces(reading, records)
+    add_faces(reading, records, scheme)
     return reading
 
 

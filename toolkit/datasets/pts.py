@@ -172,7 +172,7 @@ def read_folder(
                 landmarks = parse_pts(
                     text, points=points, negative_is_occluded=negative_is_occluded
                 )
-                check_usable(landmarks, scheme if scheme and scheme.points == points else None)
+                check_usable(landmarks, scheme)
             except DatasetError as error:
                 reading.problems.append(Problem(listing.name_of(file), str(error)))
                 continue

@@ -33,6 +33,7 @@ from asmnet_kit.datasets.folders import (
     walk,
 )
 from asmnet_kit.datasets.labels import FARTHEST, check_usable, points_of
+from asmnet_kit.face.schemes import Scheme
 
 SHOWN = 80  # characters of somebody's text in a message
 # Tools measure from the corner of the picture, this kit from the centre of the top-left pixel.
@@ -157,10 +158,13 @@ class Record:
     visibility: NDArray[np.float32] | None = None
 
 
-def add_faces(reading: Reading, records: Sequence[Record]) -> None:
+def add_faces(reading: Reading, records: Sequence[Record], scheme: Scheme | None = None) -> None:
     """The records' faces, each with a name of its own; those that cannot be used are problems.
 
     ``reading.points`` becomes what most records have, where it is 0.
+
+    Args:
+        scheme: of the points, where ``reading`` does not say it and there are as many.
     """
     if not records:
         return
@@ -169,18 +173,18 @@ def add_faces(reading: Reading, records: Sequence[Record]) -> None:
     names = numbered([record.name for record in records])
     for record, name in zip(records, names, strict=True):
         try:
-            reading.faces.append(_face(record, name, reading))
+            reading.faces.append(_face(record, name, reading, scheme))
         except DatasetError as error:
             reading.problems.append(Problem(record.where, str(error)))
 
 
-def _face(record: Record, name: str, reading: Reading) -> Face:
+def _face(record: Record, name: str, reading: Reading, scheme: Scheme | None) -> Face:
     if len(record.pairs) != reading.points:
         raise DatasetError(
             f"expected {reading.points} points like the other faces, got {len(record.pairs)}"
         )
     landmarks = points_of(record.pairs)
-    check_usable(landmarks, reading.scheme)
+    check_usable(landmarks, reading.scheme or scheme)
     return Face(
         name=name,
         picture=record.picture,

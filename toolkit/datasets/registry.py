@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import DatasetError, KitError, UsageError
 from asmnet_kit.base.plugins import fault
 from asmnet_kit.datasets.base import Dataset, Face, Problem
@@ -20,7 +21,7 @@ from asmnet_kit.datasets.folders import (
     walk,
 )
 from asmnet_kit.datasets.formats import FORMATS
-from asmnet_kit.datasets.labels import check_usable
+from asmnet_kit.datasets.synthetic import drawn_for
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
 
 PREPARED = "records"  # shards, whose pictures are cut out of the original ones
@@ -42,7 +43,8 @@ def load_dataset(
 ) -> Dataset:
     """The faces of a data set, in the order of their names.
 
-    Annotation files are validated, pictures only looked for; decoding may still fail later.
+    Annotation files are validated, pictures only looked for; decoding may still fail later. Where
+    the labels leave open what scheme they are of, a line on stderr says which was taken.
 
     Args:
         path: the folder, at any level.
@@ -54,7 +56,8 @@ def load_dataset(
         points: 68 or 98 for a format that has both (synthetic); elsewhere it must be what the
             data has.
         scheme: what the landmarks are, where nothing in the data says it and there are as many;
-            synthetic faces come with the 68 or 98 that it names. ``in_scheme`` maps them.
+            synthetic faces come with it where it follows from their 68 or 98. ``in_scheme`` maps
+            others.
 
     Raises:
         UsageError: unknown format, split, subset or number of points, or points of no known
@@ -71,13 +74,20 @@ def load_dataset(
             f"{path}: {bad} of {total} faces are unusable, more than {max_bad_share:.0%}:"
             f"{first_problems(reading.problems)}"
         )
+    found = _scheme_of(reading, format, scheme)
+    if reading.guess and found != scheme:
+        stderr().print(
+            f"{Path(path).resolve().name}: {reading.guess}. Points of another scheme: --scheme "
+            "NAME|FILE (docs/schemes.md)",
+            markup=False,
+        )
     faces = tuple(sorted(reading.faces, key=lambda face: face.name))
     if split is not None:
         faces = of_split(faces, split, path)
     return Dataset(
         name=Path(path).resolve().name,
         format=format,
-        scheme=_scheme_of(reading, format, scheme),
+        scheme=found,
         faces=faces if subset is None else _of_subset(faces, subset, path, split),
         problems=tuple(reading.problems),
         origins=tuple(sorted(reading.origins)) or (format,),
@@ -113,16 +123,10 @@ def in_scheme(dataset: Dataset, scheme: Scheme) -> Dataset:
         return dataset
     faces, problems = [], list(dataset.problems)
     for face in dataset.faces:
-        landmarks = dataset.scheme.mapped(face.landmarks, scheme)
         try:
-            check_usable(landmarks, scheme)
+            faces.append(face.in_scheme(dataset.scheme, scheme))
         except DatasetError as error:
-            problems.append(Problem(face.name, f"as {scheme.name} points: {error}"))
-            continue
-        visibility = face.visibility
-        if visibility is not None:
-            visibility = dataset.scheme.mapped_visibility(visibility, scheme)
-        faces.append(replace(face, landmarks=landmarks, visibility=visibility))
+            problems.append(Problem(face.name, str(error)))
     return replace(dataset, scheme=scheme, faces=tuple(faces), problems=tuple(problems))
 
 
@@ -133,6 +137,7 @@ def load_to_measure(
     model_scheme: Scheme,
     split: str | None = None,
     subset: str | None = None,
+    compared: Scheme | None = None,
 ) -> tuple[Dataset, str | None]:
     """The faces that a model's accuracy is measured on, and the split they are.
 
@@ -140,10 +145,15 @@ def load_to_measure(
         model_scheme: as for ``load_for_model``.
         split: None = the split ``test`` where the data has one, else every face. A subset does not
             change that: what has no face in the test split may have been trained on.
+        compared: what model and data are compared in. Where it is a scheme of one's own and the
+            model's is a built-in one, data with as many points and no scheme of its own has these.
 
     Raises:
         UsageError, DatasetError: as ``load_dataset``.
     """
+    # Readers know the built-in schemes by themselves; one of somebody's own they must be given.
+    if compared is not None and model_scheme.built_in and not compared.built_in:
+        model_scheme = compared
     dataset = load_for_model(path, format, model_scheme=model_scheme, split=split)
     faces = dataset.faces
     held_back = tuple(face for face in faces if face.split == MEASURED_SPLIT)
@@ -258,8 +268,10 @@ def _read(path: Path, format: str, points: int | None, scheme: Scheme | None) ->
         )
     choice: dict[str, Any] = {}
     if has_both_schemes(format):
-        if points is None and scheme is not None and scheme.name in DRAWN:
-            points = scheme.points
+        says_points = scheme is not None and scheme.name in DRAWN
+        if scheme is not None and points is None and (says_points or not _takes(format, "scheme")):
+            drawn = drawn_for(scheme)
+            points = None if drawn is None else drawn.points
         choice["points"] = points
     if _takes(format, "scheme"):
         choice["scheme"] = scheme

@@ -3,7 +3,8 @@
 Folders ``train``, ``val`` and ``test`` hold ``NAME.jpg``, ``NAME.pts`` (68 landmarks),
 ``NAME.pts98`` and one ``pose.csv`` (name, yaw, pitch, roll in degrees; signs:
 asmnet_kit.face.pose). Rendered people have ``NAME.vis.json`` too: which landmarks can be seen
-(asmnet_kit.datasets.visibility).
+(asmnet_kit.datasets.visibility). ``dataset.json`` says which landmarks were asked for, where these
+are others that follow from the 68 or 98 (``data synthesize --scheme``).
 Subsets: the range of the yaw's size (``yaw_0_30``, ``yaw_30_60``, ``yaw_60_90``).
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import DatasetError, one_line
+from asmnet_kit.base.errors import DatasetError, UsageError, one_line
 from asmnet_kit.base.reading import open_text, read_json, read_text
 from asmnet_kit.datasets.base import Face, PictureFile, Problem
 from asmnet_kit.datasets.folders import Reading, split_named, walk
@@ -22,6 +23,7 @@ from asmnet_kit.datasets.pts import read_folder
 from asmnet_kit.datasets.visibility import SUFFIX as VISIBILITY_SUFFIX
 from asmnet_kit.datasets.visibility import parse_marks
 from asmnet_kit.datasets.yaw_ranges import yaw_subsets
+from asmnet_kit.face.schemes import Scheme, scheme_from, scheme_of
 
 SUFFIX = ".pts"
 SUFFIXES = {68: ".pts", 98: ".pts98"}
@@ -38,14 +40,33 @@ def split_of_folder(ancestors: tuple[str, ...], parts: tuple[str, ...]) -> str |
     return split_named((*ancestors, *parts))
 
 
-def read(root: Path, *, points: int | None = None) -> Reading:
-    """All synthetic faces below ``root`` with 68 (the default) or 98 landmarks.
+def drawn_for(scheme: Scheme) -> Scheme | None:
+    """Which of the drawn schemes, 68 and 98, a scheme's landmarks follow from; None of neither."""
+    drawn = (scheme_of(points) for points in SUFFIXES)
+    return next((source for source in drawn if source.leads_to(scheme)), None)
+
+
+def read(root: Path, *, points: int | None = None, scheme: Scheme | None = None) -> Reading:
+    """All synthetic faces below ``root``.
+
+    Args:
+        points: 68 or 98.
+        scheme: the landmarks to give, where they follow from the 68 or 98; without it and without
+            ``points`` those that the faces were made for, by default 68.
 
     Raises:
         DatasetError: ``root`` is no folder, or drawing it was interrupted.
     """
-    points = points or DEFAULT_POINTS
-    _require_complete(root)
+    made_for = _made_for(root)
+    if points is not None:
+        target = scheme_of(points)
+    elif scheme is not None and drawn_for(scheme) is not None:
+        target = scheme
+    else:
+        target = made_for or scheme_of(DEFAULT_POINTS)
+    source = drawn_for(target)
+    assert source is not None
+    points = source.points
     reading = read_folder(
         root,
         points=points,
@@ -62,7 +83,13 @@ def read(root: Path, *, points: int | None = None) -> Reading:
             else:
                 poses |= {listing.name_of(name): pose for name, pose in found.items()}
     faces = [_with_pose(face, poses.get(face.name)) for face in reading.faces]
-    reading.faces = [_with_visibility(face, points, reading) for face in faces]
+    faces = [_with_visibility(face, points, reading) for face in faces]
+    reading.points, reading.scheme, reading.faces = target.points, target, []
+    for face in faces:
+        try:
+            reading.faces.append(face if target == source else face.in_scheme(source, target))
+        except DatasetError as error:
+            reading.problems.append(Problem(face.name, str(error)))
     return reading
 
 
@@ -90,13 +117,18 @@ def _with_visibility(face: Face, points: int, reading: Reading) -> Face:
     return face
 
 
-def _require_complete(root: Path) -> None:
-    """Refuse a folder whose ``dataset.json`` says that faces are missing."""
+def _made_for(root: Path) -> Scheme | None:
+    """The landmarks that a folder's ``dataset.json`` says it was made for; None for 68 and 98.
+
+    Raises:
+        DatasetError: it says that faces are missing, or no landmarks that follow from 68 or 98.
+    """
     description = root / "dataset.json"
     if not description.is_file():
-        return
+        return None
     try:
-        complete = read_json(description).get("complete", True)
+        content = read_json(description)
+        complete, said = content.get("complete", True), content.get("scheme")
     except (OSError, ValueError, AttributeError) as error:
         raise DatasetError(f"{description}: expected a JSON object: {one_line(error)}") from error
     if not complete:
@@ -104,6 +136,17 @@ def _require_complete(root: Path) -> None:
             f"{root}: drawing these faces was interrupted; "
             "run the same asmnet-kit data synthesize again to finish"
         )
+    if said is None:
+        return None
+    try:
+        scheme = scheme_from(said, where=str(description))
+    except UsageError as error:
+        raise DatasetError(str(error)) from error
+    if drawn_for(scheme) is None:
+        raise DatasetError(
+            f"{description}: expected landmarks that follow from 68 or 98, got {scheme.name}"
+        )
+    return scheme
 
 
 def _read_poses(path: Path) -> Poses:

@@ -1,6 +1,6 @@
 """Writing synthetic faces as a folder that the ``synthetic`` format reads.
 
-    OUT/dataset.json                          counts, seed, size: what the folder is
+    OUT/dataset.json                          counts, seed, size, scheme: what the folder is
     OUT/{train,val,test}/face_000000.jpg      the picture
     OUT/{train,val,test}/face_000000.pts      68 landmarks, 1-based like every .pts
     OUT/{train,val,test}/face_000000.pts98    98 landmarks
@@ -40,8 +40,10 @@ from asmnet_kit.base.files import (
 )
 from asmnet_kit.base.reading import read_json
 from asmnet_kit.datasets.pts import write_pts
+from asmnet_kit.datasets.synthetic import drawn_for
 from asmnet_kit.datasets.visibility import FILE_END, SUFFIX, format_marks
 from asmnet_kit.face.pictures import encode_jpeg
+from asmnet_kit.face.schemes import Scheme
 
 SCHEMA_VERSION = 1
 FORMAT = "synthetic"
@@ -107,6 +109,7 @@ class _Plan:
     renderer: int
     kind: str
     options: dict[str, Any]
+    scheme: str | dict[str, Any] | None  # ``Scheme.reference``
 
     def splits(self) -> dict[str, range]:
         """The faces of each split: training first, test last."""
@@ -146,6 +149,7 @@ def write_faces(
     val_share: float = 0.1,
     test_share: float = 0.1,
     workers: int = 1,
+    scheme: Scheme | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Draw ``count`` faces into the folder ``out``; the result does not depend on ``workers``.
@@ -156,10 +160,13 @@ def write_faces(
         size: side of the pictures, pixels.
         val_share, test_share: of the faces, 0..1.
         workers: processes.
+        scheme: the landmarks that reading the folder gives by default; None = 68. The files hold
+            68 and 98, from which they must follow.
         progress: called with (faces done, count).
 
     Raises:
-        UsageError: counts, shares or workers out of range, or another process draws there.
+        UsageError: counts, shares or workers out of range, a scheme that does not follow, or
+            another process draws there.
         DatasetError: ``out`` holds something else.
     """
     if count < 1 or workers < 1:
@@ -168,10 +175,17 @@ def write_faces(
         raise UsageError(
             f"expected shares >= 0 that sum to at most 1, got val {val_share}, test {test_share}"
         )
+    if scheme is not None and drawn_for(scheme) is None:
+        raise UsageError(
+            f"faces are drawn with 68 and 98 landmarks, from which {scheme.name} does not follow: "
+            "expected a scheme that they have a map to (68, 98, 5), or a file with points chosen "
+            "[from] them (docs/schemes.md)"
+        )
     renderer.check(seed, size)  # before anything is written
     plan = _Plan(
         count, seed, size, val_share, test_share,
         renderer.version, renderer.kind, dict(renderer.options),
+        None if scheme is None else scheme.reference,
     )  # fmt: skip
     make_folder(out)
     with alone_in(out):
@@ -273,8 +287,8 @@ def _claim(out: Path, plan: _Plan) -> None:
         except ValueError:
             found = None
         arguments = found.get("arguments") if isinstance(found, dict) else None
-        # Earlier versions drew one kind and did not name it, and had no options.
-        earlier = {"kind": "drawn", "options": {}}
+        # Earlier versions drew one kind and did not name it, and had no options and no scheme.
+        earlier: dict[str, Any] = {"kind": "drawn", "options": {}, "scheme": None}
         if not isinstance(arguments, dict) or {**earlier, **arguments} != asdict(plan):
             raise DatasetError(
                 f"{out}: holds a data set made with other arguments or other files of your own; "
@@ -291,6 +305,7 @@ def _description(plan: _Plan, *, complete: bool) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "format": FORMAT,
         "points": [68, 98],
+        "scheme": plan.scheme,
         "counts": {split: len(indices) for split, indices in plan.splits().items()},
         "arguments": asdict(plan),
         "complete": complete,

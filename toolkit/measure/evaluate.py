@@ -25,6 +25,10 @@ SCHEMA_VERSION = 1
 THRESHOLDS = (8, 10)  # percent NME: 300-W's and WFLW's customs
 BOXES = ("landmarks", "detector")
 
+# Of the longer side of the face's box: where the eyes are closer together, as in a profile, a small
+# error is many percent of their distance. From the front it is two thirds.
+FORESHORTENED = 0.1
+
 BATCH = 32  # crops per call of the model
 READING_THREADS = 4  # decode the next batch while the model runs on this one
 
@@ -136,6 +140,8 @@ class Evaluation:
         sureness, visibility: how right that was, over all faces and by subset (key: name, None for
             all), where there was something to measure.
         faces_incomplete: left out by ``complete_only``.
+        foreshortened: bool [B], of the faces with an NME those that are normalised by two points
+            closer together than ``FORESHORTENED`` of their box: these NMEs say little.
         problems: faces whose picture or box could not be used. They are in no other figure.
     """
 
@@ -156,6 +162,7 @@ class Evaluation:
     nme: NDArray[np.float64]
     missed: NDArray[np.bool_]
     in_subset: dict[str, NDArray[np.bool_]]
+    foreshortened: NDArray[np.bool_]
     faces_incomplete: int
     problems: tuple[Problem, ...]
     ranking: dict[str | None, Ranking] = field(default_factory=dict)
@@ -184,6 +191,7 @@ class Evaluation:
             "failure_rate_counts_misses": True,  # cards and results of earlier versions did not
             "pose_source": self.pose_source,
             "faces_incomplete": self.faces_incomplete,
+            "faces_foreshortened": int(self.foreshortened.sum()),
             "faces_unreadable": len(self.problems),
             "problems": [problem.to_json() for problem in self.problems],
             **self._judgements(None),
@@ -258,6 +266,7 @@ def evaluate(
     pose_truth = _PoseTruth(dataset.scheme, labels=any(face.pose is not None for face in faces))
 
     nme: list[float] = []
+    foreshortened: list[bool] = []
     angle_errors: list[NDArray[np.float64]] = []
     measured: list[Face] = []
     missed: list[Face] = []
@@ -286,7 +295,10 @@ def evaluate(
             predicted = predicted.in_scheme(predictor.scheme, scheme)
             landmarks = predictor.scheme.mapped(landmarks, scheme)
             truth = dataset.scheme.mapped(truth, scheme)
-            nme += per_face_nme(landmarks, truth, scheme).tolist()
+            errors_now = per_face_nme(landmarks, truth, scheme)
+            nme += errors_now.tolist()
+            close = _is_foreshortened([crop.face for crop in crops], truth, scheme)
+            foreshortened += (close & np.isfinite(errors_now)).tolist()
             if predicted.sigma is not None or predicted.visible is not None:
                 sure.append(
                     SureFaces.of(
@@ -339,6 +351,7 @@ def evaluate(
         nme=errors,
         missed=is_missed,
         in_subset=in_subset,
+        foreshortened=np.array([*foreshortened, *(False for _ in missed)], np.bool_),
         faces_incomplete=len(dataset.faces) - len(faces),
         problems=tuple(left_out.problems),
         ranking={} if judged is None else judged.rankings(errors[:found], of_found),
@@ -349,10 +362,23 @@ def evaluate(
         sureness=_by_subset(
             joined, of_found, lambda faces, m: Sureness.of(faces, errors[:found][m], scheme)
         ),
-        visibility=_by_subset(
-            joined, of_found, lambda faces, m: Visibility.of(faces, dataset.scheme)
-        ),
+        visibility=_by_subset(joined, of_found, lambda faces, m: Visibility.of(faces, scheme)),
     )
+
+
+def _is_foreshortened(
+    faces: Sequence[Face], truth: NDArray[np.float32], scheme: Scheme
+) -> NDArray[np.bool_]:
+    """bool [B]: whether the pair that normalises errors is nearly one point, seen from there.
+
+    Args:
+        truth: [B, N, 2], pixels, the labels of ``faces`` in ``scheme``.
+    """
+    if isinstance(scheme.normaliser, str):
+        return np.zeros(len(faces), np.bool_)
+    boxes = np.stack([face.box for face in faces])
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+    return np.asarray(scheme.size_of(truth) < FORESHORTENED * sides, np.bool_)
 
 
 def _visibility_of(face: Face) -> NDArray[np.float32]:
@@ -391,6 +417,12 @@ def require_same_scheme(predictor: Predictor, dataset: Dataset) -> None:
             "differ: use one file for both (docs/schemes.md)"
         )
     common = [name for name in (own.name, *own.maps) if name in (other.name, *other.maps)]
+    # Points chosen from a scheme follow from it without a map of its own.
+    common += [
+        one.name
+        for one, another in ((own, other), (other, own))
+        if one.chosen is not None and one.name not in common and another.leads_to(one)
+    ]
     advice = f", or compare both as {' or '.join(common)} (--scheme)" if common else ""
     raise ModelError(
         f"{predictor.name} predicts {_named(own)}, {dataset.name} has {_named(other)}: "

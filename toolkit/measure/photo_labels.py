@@ -27,12 +27,12 @@ from asmnet_kit.base.files import (
 )
 from asmnet_kit.base.reading import read_json
 from asmnet_kit.datasets.base import Problem
-from asmnet_kit.datasets.ibug300w import POINTS
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.face.boxes import Box
 from asmnet_kit.face.crop import Crop, Points, Window, landmark_box
 from asmnet_kit.face.pictures import Image, encode_jpeg, read_image
 from asmnet_kit.face.predictor import Predictor, predict_and_mirrored
+from asmnet_kit.face.schemes import SCHEME_68
 from asmnet_kit.measure.teacher_views import ZOOMS
 from asmnet_kit.predict.inputs import photographs_in
 
@@ -187,12 +187,14 @@ def label_folder(
             models of unlike landmarks, or of another number than 300-W has.
         DatasetError: no pictures.
     """
-    if len({predictor.scheme.points for predictor in predictors}) != 1:
+    if len({predictor.scheme for predictor in predictors}) != 1:
         raise UsageError("expected models of the same landmarks")
-    if predictors[0].scheme.points != POINTS:
+    scheme = predictors[0].scheme
+    if scheme != SCHEME_68:
+        own_name = "" if scheme.built_in else f" ({scheme.name})"
         raise UsageError(
-            f"{predictors[0].name}: expected a model of {POINTS} landmarks, which 300-W's format "
-            f"has, got one of {predictors[0].scheme.points}"
+            f"{predictors[0].name}: expected a model of {SCHEME_68.points} landmarks, which "
+            f"300-W's format has, got one of {scheme.points}{own_name}"
         )
     if not is_unused(out) and not (out / PLAN).exists():
         raise UsageError(f"{out}: expected an empty or new folder; choose another --out")

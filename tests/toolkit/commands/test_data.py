@@ -60,7 +60,7 @@ def test_the_next_command_keeps_a_scheme_of_ones_own(tmp_path: Path) -> None:
     assert "--format csv --scheme FILE --out RUN" in inspected.stderr
     converted = run("convert", *call, "--to", "csv", "--out", tmp_path / "out")
     assert converted.exit_code == 0, converted.output
-    assert "--format csv --scheme FILE --sheet" in converted.stderr
+    assert f"--format csv --scheme {tmp_path}/out/scheme.toml --sheet" in converted.stderr
 
 
 @pytest.mark.parametrize("format", ["300w", "merlrav", "csv", "synthetic"])

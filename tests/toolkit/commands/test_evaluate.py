@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
+from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.face.schemes import SCHEME_68
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.file import save_shape_model
@@ -324,3 +325,44 @@ def test_a_calibration_that_would_be_worth_nothing_is_refused(make_tflite, tmp_p
         assert result.exit_code == 2, result.output
         assert reason in result.stderr or "no split 'test'" in result.stderr
         assert not out.exists()
+
+
+def test_profiles_whose_eyes_nearly_meet_are_told_with_another_normaliser(make_tflite, tmp_path):
+    """Two faces from the front and one as thin as a profile, whose eyes are 3 pixels apart."""
+    folder = tmp_path / "faces"
+    for name in "abc":
+        write_face(folder / f"{name}.jpg")
+    thin = generic_reference(68) * (5, 50) + (60, 50)
+    write_pts(folder / "c.pts", thin.astype(np.float32))
+    call = (make_tflite(), "--data", folder, "--format", "300w")
+    result = run(*call, "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert (content["faces"], content["faces_foreshortened"]) == (3, 1)
+    said = " ".join(result.stderr.split())
+    assert "profiles: 1 face of 3 with a distance from left_eye_outer to right_eye_outer" in said
+    assert "% of these, 0.00 % of the others" in said and 'normaliser = "box"' in said
+    (tmp_path / "box.toml").write_text('name = "b"\nnormaliser = "box"\n[from]\nscheme = "68"\n')
+    result = run(*call, "--json", "--scheme", tmp_path / "box.toml")
+    boxed = json.loads(result.stdout)
+    assert (boxed["faces"], boxed["faces_foreshortened"]) == (3, 0)
+    assert boxed["nme_percent"] < content["nme_percent"] / 2
+    assert "profiles:" not in result.stderr
+
+
+def test_visibility_is_judged_in_the_points_that_are_compared(make_tflite, tmp_path):
+    """A model of 68 on faces of 98: the parts of the 98 are no parts of what is compared."""
+    (tmp_path / "data").mkdir()
+    columns = [f"{axis}{i}" for i in range(98) for axis in "xy"] + [f"v{i}" for i in range(98)]
+    points = generic_reference(98) * 50 + (60, 50)
+    marks = [int(i > 8) for i in range(98)]
+    cells = [*points.ravel().tolist(), *marks]
+    cv2.imwrite(str(tmp_path / "data/a.png"), np.full((100, 120, 3), 128, np.uint8))
+    rows = (["file", *columns], ["a.png", *map(str, cells)])
+    (tmp_path / "data/a.csv").write_text("\n".join(map(",".join, rows)) + "\n")
+    call = (make_tflite(sure=True), "--data", tmp_path / "data", "--format", "csv", "--json")
+    result = run(*call, "--scheme", 68)
+    assert result.exit_code == 0, result.output
+    visibility = json.loads(result.stdout)["visibility"]
+    assert (visibility["points"], visibility["hidden"]) == (68, 5)
+    assert set(visibility["auroc_by_part"]) == set(SCHEME_68.parts)

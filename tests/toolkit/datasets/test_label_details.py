@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from asmnet_kit.base.errors import DatasetError, MissingDependency
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.inspection import inspect_dataset
-from asmnet_kit.datasets.named_points import PointNames, known_schemes
+from asmnet_kit.datasets.named_points import PointNames
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.schemes import Scheme, scheme_of
 from made_labels import CENTRE, HEIGHT, MADE, WIDTH, coco_json, put, put_picture, shape
@@ -36,7 +36,6 @@ def put_labelme(root: Path, name: str, shapes: list[dict[str, Any]]) -> None:
 
 
 def test_labels_are_numbers_from_0_or_1_or_names_in_any_spelling() -> None:
-    schemes = known_schemes(None)
     names = scheme_of(68).names
     for labels in (
         [str(i) for i in range(68)],
@@ -46,14 +45,14 @@ def test_labels_are_numbers_from_0_or_1_or_names_in_any_spelling() -> None:
         list(names),
         [name.upper().replace("_", " ") for name in names],
     ):
-        found = PointNames(Counter(labels), schemes)
+        found = PointNames(Counter(labels), None)
         assert found.scheme.name == "68"
         assert [found.number[label] for label in labels] == list(range(68))
-    assert PointNames(Counter(map(str, range(1, 107))), schemes).scheme.name == "106"
-    rims = PointNames(Counter(EAR.names), known_schemes(EAR))
+    assert PointNames(Counter(map(str, range(1, 107))), None).scheme.name == "106"
+    rims = PointNames(Counter(EAR.names), EAR)
     assert rims.scheme == EAR
     with pytest.raises(DatasetError, match=r"expected labels with the names or the numbers.*got 3"):
-        PointNames(Counter(("nose", "left", "right")), schemes)
+        PointNames(Counter(("nose", "left", "right")), None)
 
 
 def test_a_label_that_means_no_point_is_told_and_costs_that_point_alone(tmp_path: Path) -> None:
@@ -458,3 +457,60 @@ def test_inspect_leaves_out_a_picture_of_cofw_that_is_damaged_inside(tmp_path: P
     assert "picture 2: expected uint8" in result.output
     refused = CliRunner().invoke(main, call)
     assert refused.exit_code == 1 and "Error: " in refused.stderr
+
+
+HEAD = ("left_ear", "right_ear", "nose_tip", "mouth_left", "mouth_right", "chin", "whisker")
+
+
+def inspected(data: Path, format: str, *options: object) -> tuple[int, str]:
+    """How many points a face has, and what was said on stderr."""
+    call = ("data", "inspect", "--data", data, "--format", format, "--max-bad-share", 1, "--json")
+    result = CliRunner().invoke(main, [*map(str, (*call, *options))])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)["points"], " ".join(result.stderr.split())
+
+
+def test_labels_that_leave_their_scheme_open_are_told_with_the_way_to_another(
+    tmp_path: Path,
+) -> None:
+    shapes = [point(name, 10.0 + 7 * n, 20.0 + n * n) for n, name in enumerate(HEAD)]
+    put_labelme(tmp_path / "data", "head", shapes)
+    points, said = inspected(tmp_path / "data", "labelme")
+    assert points == 21
+    assert "data: 6 of 7 labels are taken, by name, for 6 of the 21 points of scheme 21" in said
+    assert "Points of another scheme: --scheme NAME|FILE" in said
+    own = tmp_path / "own.toml"
+    own.write_text(f'name = "head"\npoints = 7\nnames = {json.dumps(HEAD)}\nnormaliser = "box"\n')
+    points, said = inspected(tmp_path / "data", "labelme", "--scheme", own)
+    assert points == 7 and "taken" not in said
+
+
+def test_the_scheme_that_is_asked_for_wins_where_labels_are_names_of_several(
+    tmp_path: Path,
+) -> None:
+    shapes = [point("chin", 60, 70), point("nose_tip", 60, 50)]
+    put_labelme(tmp_path / "data", "head", shapes)
+    points, said = inspected(tmp_path / "data", "labelme")
+    assert points == 19 and "for 2 of the 19 points of scheme 19" in said
+    points, said = inspected(tmp_path / "data", "labelme", "--scheme", 68)
+    assert points == 68 and "taken" not in said
+
+
+def test_keypoints_with_names_of_no_scheme_are_told_to_be_taken_by_their_count(
+    tmp_path: Path,
+) -> None:
+    text = coco_json([("0.jpg", shape(68))], names=[f"spot_{n:c}" for n in range(256, 324)])
+    put_coco(tmp_path / "data", text, 1)
+    points, said = inspected(tmp_path / "data", "coco")
+    assert points == 68
+    assert "are taken, in their order, for the 68 points of scheme 68 (300-W, Multi-PIE)" in said
+    own = tmp_path / "own.toml"
+    own.write_text('name = "own"\npoints = 68\nnormaliser = "box"\n')
+    points, said = inspected(tmp_path / "data", "coco", "--scheme", own)
+    assert points == 68 and "taken" not in said
+
+
+@pytest.mark.parametrize("format", ["labelme", "label_studio", "cvat", "imglab", "coco"])
+def test_labels_that_are_all_points_of_a_scheme_need_no_word(tmp_path: Path, format: str) -> None:
+    MADE[format](tmp_path / "data")
+    assert "taken" not in inspected(tmp_path / "data", format)[1]

@@ -211,6 +211,15 @@ def test_a_scheme_reads_back_from_json(scheme):
     assert Scheme.from_json(json.loads(json.dumps(scheme.to_json(), sort_keys=True))) == scheme
 
 
+@pytest.mark.parametrize("scheme", ALL, ids=BUILT_IN)
+def test_a_scheme_reads_back_from_toml(scheme, tmp_path):
+    path = tmp_path / "own.toml"
+    own = replace(scheme, name="own", title='"A" \\ ü \x7f')
+    path.write_text(own.to_toml(), encoding="utf-8")
+    read = scheme_named(path)
+    assert (read, read.title) == (own, own.title)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

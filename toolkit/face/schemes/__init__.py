@@ -5,6 +5,7 @@ Indices are 0-based; *left* and *right* are the image's, so the left eye of a fa
 right one.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
 from functools import cache
@@ -29,7 +30,10 @@ MAX_POINTS = 1000  # twice the largest face mesh in use, of 478 points
 MAX_MILLIMETRES = 1e6
 MIN_OUTLINE = 5  # points of a part called jaw that follows the face from side to side
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-KEYS = ("name", "title", "points", "names", "mirror", "normaliser", "parts", "positions", "maps")
+KEYS = (
+    *("name", "title", "points", "names", "mirror", "normaliser", "parts", "positions", "maps"),
+    "from",
+)
 REQUIRED = ("name", "points", "normaliser")
 
 
@@ -53,6 +57,8 @@ class Scheme:
         maps: name of another scheme -> for each of its landmarks those of this one whose mean it
             is; one that stands twice counts twice.
         title: the data sets that use it, in words.
+        chosen: where the points are chosen from another scheme's: the name of that built-in scheme,
+            and the number there of each point.
     """
 
     name: str
@@ -68,6 +74,7 @@ class Scheme:
         default_factory=lambda: MappingProxyType({})
     )
     title: str = ""
+    chosen: tuple[str, tuple[int, ...]] | None = None
 
     @property
     def built_in(self) -> bool:
@@ -81,7 +88,12 @@ class Scheme:
         Boxes around the landmarks of two such schemes are alike, so a model of the one can be
         measured in boxes of the other.
         """
-        return len(self.parts.get("jaw", ())) >= MIN_OUTLINE
+        jaw = self.parts.get("jaw", ())
+        if len(jaw) < MIN_OUTLINE or self.chosen is None:
+            return len(jaw) >= MIN_OUTLINE
+        source, numbers = self.chosen
+        whole = _built_in(source).parts.get("jaw", jaw)
+        return {whole[0], whole[-1]} <= {numbers[index] for index in jaw}
 
     @property
     def outer_eye_corners(self) -> tuple[int, int]:
@@ -128,14 +140,20 @@ class Scheme:
     def map_to(self, target: "Scheme") -> NDArray[np.float64]:
         """Weights [target.points, points] that make the target's landmarks from this scheme's.
 
+        A target whose points are chosen from a third scheme's needs a map to that one only.
+
         Raises:
             UsageError: there is no map.
         """
         if target == self:
             return np.eye(self.points)
         rows = self.maps.get(target.name)
+        if rows is None and target.chosen is not None:
+            rows = self._rows_of_chosen(*target.chosen)
         if rows is None or len(rows) != target.points:
             known = f"its maps lead to {', '.join(self.maps)}" if self.maps else "it has no maps"
+            if target.chosen is not None:
+                known += f", and {target.name} is chosen from {target.chosen[0]}"
             raise UsageError(
                 f"expected a scheme with a map to {target.name}, got {self.name}: {known}; "
                 "add one to the scheme's file (docs/schemes.md)"
@@ -145,6 +163,28 @@ class Scheme:
             for index in indices:
                 row[index] += 1 / len(indices)
         return weights
+
+    def leads_to(self, target: "Scheme") -> bool:
+        """Whether there is a map (``map_to``)."""
+        try:
+            self.map_to(target)
+        except UsageError:
+            return False
+        return True
+
+    def _rows_of_chosen(
+        self, source: str, numbers: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], ...] | None:
+        """What these points of a built-in scheme are the means of; None without a map there."""
+        if self.name == source:
+            return tuple((number,) for number in numbers)
+        if source in self.maps:
+            return tuple(self.maps[source][number] for number in numbers)
+        if self.chosen is not None and self.chosen[0] == source:
+            own = {number: index for index, number in enumerate(self.chosen[1])}
+            if own.keys() >= set(numbers):
+                return tuple((own[number],) for number in numbers)
+        return None
 
     def mapped(self, landmarks: NDArray[np.floating], target: "Scheme") -> NDArray[np.float32]:
         """The target's landmarks [..., target.points, 2] of [..., points, 2], same unit.
@@ -194,7 +234,7 @@ class Scheme:
                 *self.normaliser
             ],
             "parts": {
-                part: {"points": list(indices), "draw": self._drawn_as(part)}
+                part: {"points": list(indices), "draw": self.drawn_as(part)}
                 for part, indices in self.parts.items()
             },
             **({} if self.positions is None else {"positions": self.positions.tolist()}),
@@ -203,7 +243,21 @@ class Scheme:
                 if self.maps
                 else {}
             ),
+            **(
+                {"from": {"scheme": self.chosen[0], "points": list(self.chosen[1])}}
+                if self.chosen
+                else {}
+            ),
         }  # fmt: skip
+
+    def to_toml(self) -> str:
+        """The scheme as the text of a file that ``read_scheme`` reads."""
+        content = self.to_json()
+        tables = {key: content.pop(key) for key in ("parts", "maps", "from") if key in content}
+        lines = [f"{key} = {_toml(value)}" for key, value in content.items()]
+        for key, table in tables.items():
+            lines += ["", f"[{key}]", *(f"{_toml(k)} = {_toml(v)}" for k, v in table.items())]
+        return "\n".join(lines) + "\n"
 
     @property
     def reference(self) -> str | dict[str, Any]:
@@ -213,7 +267,8 @@ class Scheme:
         """
         return self.name if self.built_in else self.to_json()
 
-    def _drawn_as(self, part: str) -> str:
+    def drawn_as(self, part: str) -> str:
+        """How a part is drawn: one of ``DRAWN_AS``."""
         return "ring" if part in self.closed else "dots" if part in self.dots else "line"
 
     @classmethod
@@ -237,6 +292,7 @@ class Scheme:
             and list(self.parts.items()) == list(other.parts.items())
             and (self.closed, self.dots) == (other.closed, other.dots)
             and self.maps == other.maps
+            and self.chosen == other.chosen
             and np.array_equal(self.mirror, other.mirror)
             and _same_positions(self.positions, other.positions)
         )
@@ -249,6 +305,16 @@ def _same_positions(one: NDArray[np.float64] | None, other: NDArray[np.float64] 
     if one is None or other is None:
         return one is other
     return np.array_equal(one, other)
+
+
+def _toml(value: Any) -> str:
+    """A value, or a key, as TOML writes it; of JSON's types but null."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    # TOML has JSON's texts and numbers, but no surrogates and no bare delete character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 class _Content:
@@ -265,6 +331,9 @@ class _Content:
         unknown = [key for key in self.content if key not in KEYS]
         if unknown:
             raise self.error(f"expected the keys {', '.join(KEYS)}; got {unknown[0]!r}")
+        chosen = self.chosen() if "from" in self.content else None
+        if chosen is not None:
+            self.inherit(*chosen)
         missing = [key for key in REQUIRED if key not in self.content]
         if missing:
             raise self.error(f"expected a scheme with the key {missing[0]!r}; it is missing")
@@ -284,7 +353,82 @@ class _Content:
             positions=self.positions(points),
             maps=MappingProxyType(self.maps(name)),
             title=self.text("title") if "title" in self.content else "",
+            chosen=None if chosen is None else (chosen[0].name, chosen[1]),
         )
+
+    def chosen(self) -> tuple[Scheme, tuple[int, ...]]:
+        """The scheme that ``[from]`` names, and the numbers there of the points that are chosen."""
+        table = self.content["from"]
+        if not isinstance(table, dict) or not {"scheme"} <= set(table) <= {"scheme", "points"}:
+            raise self.error(f"expected [from] with scheme and points, got {table!r}")
+        if table["scheme"] not in BUILT_IN:
+            raise self.error(
+                f"expected from.scheme to be one of {', '.join(BUILT_IN)}; got {table['scheme']!r}"
+            )
+        source = _built_in(table["scheme"])
+        self.numbers = {text: index for index, text in enumerate(source.names)}
+        points = self.points_of(table.get("points", [*range(source.points)]), "from.points")
+        twice = [number for index, number in enumerate(points) if number in points[:index]]
+        if twice:
+            raise self.error(f"expected different from.points, got {twice[0]} twice")
+        if "points" in self.content and self.content["points"] != len(points):
+            raise self.error(
+                f"expected points = {len(points)}, as many as [from] chooses, or no such key; got "
+                f"{self.content['points']!r}"
+            )
+        return source, points
+
+    def inherit(self, source: Scheme, points: tuple[int, ...]) -> None:
+        """Add what the file does not say of points that are chosen from ``source``."""
+        own = {number: index for index, number in enumerate(points)}  # number there -> here
+        alone = [number for number in points if int(source.mirror[number]) not in own]
+        if alone and "mirror" not in self.content:
+            left_out = source.names[int(source.mirror[alone[0]])]
+            raise self.error(
+                f"expected both points of each mirror pair in from.points, got "
+                f"{source.names[alone[0]]} without {left_out}: add it, or give the key mirror"
+            )
+        pair = source.normaliser
+        says_normaliser = isinstance(pair, str) or "normaliser" in self.content
+        if not says_normaliser and not own.keys() >= {*pair}:
+            both = " and ".join(source.names[number] for number in source.outer_eye_corners)
+            raise self.error(
+                f"expected the key normaliser: {source.name} has {both}, which are not both in "
+                "from.points"
+            )
+        parts = {part: [n for n in numbers if n in own] for part, numbers in source.parts.items()}
+        maps = {**source.maps, source.name: tuple((n,) for n in range(source.points))}
+        inherited: dict[str, Any] = {
+            "points": len(points),
+            "names": [source.names[number] for number in points],
+            "mirror": [
+                [own[n], own[int(source.mirror[n])]]
+                for n in points
+                if n < source.mirror[n] and int(source.mirror[n]) in own
+            ],
+            "normaliser": pair if isinstance(pair, str) else [own.get(number) for number in pair],
+            "parts": {
+                part: {
+                    "points": [own[number] for number in numbers],
+                    # A line with gaps would cut across the face.
+                    "draw": source.drawn_as(part) if len(numbers) == len(source.parts[part])
+                    else "dots",
+                }
+                for part, numbers in parts.items()
+                if numbers
+            },
+        }  # fmt: skip
+        if source.positions is not None:
+            inherited["positions"] = source.positions[list(points)].tolist()
+        inherited["maps"] = {
+            target: [[own[number] for number in row] for row in rows]
+            for target, rows in maps.items()
+            if target != self.content.get("name") and own.keys() >= {n for row in rows for n in row}
+        }
+        own_maps = self.content.get("maps", {})
+        if isinstance(own_maps, dict):  # else it is refused as it is read
+            own_maps = {**inherited["maps"], **own_maps}
+        self.content = {**inherited, **self.content, "maps": own_maps}
 
     def error(self, message: str) -> UsageError:
         return UsageError(f"{self.where}: {message}; see docs/schemes.md")
