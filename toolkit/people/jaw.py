@@ -40,8 +40,8 @@ SPREAD = 4  # the 33 places' normals are averaged over so many neighbours on eit
 def _facing() -> Array:
     """The way each of the 33 places faces on the mean head: unit, float32 [33, 3].
 
-    Averaged along the jaw: at the mandible's corner normals point backwards, beside the ear forwards,
-    but the whole side turns away as one.
+    Averaged along the jaw: the mandible's corner faces more to the side than the skin beside the
+    ear, but the whole side turns away as one.
     """
     order, skin = head_triangles()
     normals = jaw_mixed(vertex_normals(mean_head(), load().triangles[order[:skin]]))
