@@ -28,8 +28,8 @@ from asmnet_kit.people.surface import unit
 Array = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
-# With 30 degrees the far side of a head of mean shape, seen from far away, is hidden from 41 to 46
-# degrees of yaw on from the ear to half-way to the chin, from 65 a quarter of the way from the
+# With 30 degrees the far side of a head of mean shape, seen from far away, is hidden from 40 to 47
+# degrees of yaw on from the ear to half-way to the chin, from 63 a quarter of the way from the
 # chin; next to the chin never.
 TURNED_AWAY_DEG = 30.0
 EDGE_ON_DEG = 10.0  # skin that faces away by less is taken as seen: normals are interpolated
