@@ -144,6 +144,13 @@ def mixed(values: Array, vertices: NDArray[np.integer], weights: Array) -> Array
     return found
 
 
+def jaw_mixed(values: Array) -> Array:
+    """Values [V, 3] of the head's vertices at the jaw's 33 places on the mesh: [33, 3]."""
+    assets = load()
+    sides = mixed(values, assets.jaw_vertices[:, :, 0], assets.jaw_weights[None, :, 0])
+    return np.concatenate([sides[0], sides[1, 15::-1]])
+
+
 def head_points(head: Array, brows: Strands, brow_vertices: Array, pupils: Array) -> HeadPoints:
     """The landmarks of a head.
 
@@ -174,19 +181,19 @@ def points_68(points98: Array, lids: Array) -> Array:
 
 
 def visible_contour(parallels: Array, roll: float) -> Array:
-    """The jaw's 33 points as photographs are marked: float32 [33, 2].
+    """The jaw's 33 points as photographs are marked: float32 [33, C].
 
     Args:
-        parallels: float32 [2, 17, A, 2], in the picture.
+        parallels: float32 [2, 17, A, C], in the picture: x, y and what else goes along.
         roll: degrees, clockwise, of the head in the picture.
     """
     turn = np.radians(roll)
     across = np.array([np.cos(turn), np.sin(turn)], np.float32)
     down = np.array([-np.sin(turn), np.cos(turn)], np.float32)
     slope = np.linspace(0, np.pi / 2, 17, dtype=np.float32)[:, None]
-    contour = np.empty((2, 17, 2), np.float32)
+    contour = np.empty((2, 17, parallels.shape[3]), np.float32)
     for side, sign in enumerate((-1, 1)):
         outwards = np.cos(slope) * across * sign + np.sin(slope) * down  # [17, 2]
-        outermost = np.einsum("iad,id->ia", parallels[side], outwards).argmax(axis=1)
+        outermost = np.einsum("iad,id->ia", parallels[side, ..., :2], outwards).argmax(axis=1)
         contour[side] = parallels[side, np.arange(17), outermost]
     return np.concatenate([contour[0], contour[1, 15::-1]])

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.face.crop import Points
 from asmnet_kit.face.pictures import Image
-from asmnet_kit.people import backdrop, film, noise, surface
+from asmnet_kit.people import backdrop, film, jaw, noise, surface
 from asmnet_kit.people.assets import load
 from asmnet_kit.people.body import Body, Part, build, head_triangles
 from asmnet_kit.people.camera import Camera, framed, random_camera, random_pose
@@ -64,7 +64,10 @@ class Person:
         landmarks68_3d, landmarks98_3d: float32 [N, 3], 3-D convention: x, y pixels, and depth from
             the middle of the face in pixels, larger further away.
         pose: float32 [3], yaw, pitch, roll in degrees (signs: asmnet_kit.face.pose).
-        self_occluded68, self_occluded98: bool [N], the 3-D landmark is hidden by the head itself.
+        self_occluded68, self_occluded98: bool [N], the landmark is hidden by the head itself; a
+            jaw point where its side of the jaw is turned away (asmnet_kit.people.jaw).
+        self_occluded68_3d, self_occluded98_3d: the same of the 3-D convention, which differs along
+            the jaw: its place on the head is hidden.
         occluded68, occluded98: bool [N], the landmark is hidden by hair, a thing or an
             own occluder.
         iris: float32 [2, 5, 2], pixels; subject's right and left: middle, right, upper, left, lower
@@ -83,6 +86,8 @@ class Person:
     pose: NDArray[np.float32]
     self_occluded68: Flags
     self_occluded98: Flags
+    self_occluded68_3d: Flags
+    self_occluded98_3d: Flags
     occluded68: Flags
     occluded98: Flags
     iris: Array
@@ -198,6 +203,7 @@ def draw(
         on_head = mesh_landmarks(body.head, scheme.vertices, scheme.weights)
         points = labels.in_pixels(camera.pixels(camera.turned(on_head)))
     self98, self68 = canvas.hidden_by_head(labels.deep98), canvas.hidden_by_head(labels.deep68)
+    contour, solid = jaw.turned_away(labels.jaw, camera), canvas.jaw_behind_head(labels.jaw)
     other98 = canvas.hidden_by_things(labels.flat98)
     other68 = canvas.hidden_by_things(labels.flat68)
     return Person(
@@ -208,8 +214,10 @@ def draw(
         landmarks68_3d=labels.in_pixels(labels.deep68),
         landmarks98_3d=labels.in_pixels(labels.deep98),
         pose=pose.astype(np.float32),
-        self_occluded68=self68,
-        self_occluded98=self98,
+        self_occluded68=_with_jaw(self68, contour),
+        self_occluded98=_with_jaw(self98, contour),
+        self_occluded68_3d=_with_jaw(self68, solid),
+        self_occluded98_3d=_with_jaw(self98, solid),
         occluded68=other68,
         occluded98=other98,
         iris=_small(camera.pixels(camera.turned(body.iris.reshape(-1, 3)))[:, :2]).reshape(2, 5, 2),
@@ -234,6 +242,12 @@ def _plainer(
     return look, body, outfit, light
 
 
+def _with_jaw(flags: Flags, jaw33: Flags) -> Flags:
+    """Flags of the 68 or 98 with those of the jaw's 33 points, or every second, at their front."""
+    front = jaw33 if len(flags) == 98 else jaw33[::2]
+    return np.concatenate([front, flags[len(front) :]])
+
+
 def _small(points: Array) -> Array:
     """Pixels of the oversampled drawing as pixels of the picture."""
     return np.asarray((points + np.float32(0.5)) / OVERSAMPLING - np.float32(0.5), np.float32)
@@ -255,10 +269,12 @@ class _Labels:
         points = body.points.as_marked()
         self.deep98 = camera.pixels(camera.turned(points.all98))
         self.deep68 = points_68(self.deep98, _pixels(camera, points.lids))
+        self.jaw = camera.turned(body.points.all98[:JAW])  # on the mesh, mm
         points = body.points.as_marked(camera.turn)
-        contour = _pixels(camera, points.parallels)[:, :2].reshape(*points.parallels.shape[:3], 2)
+        contour = _pixels(camera, points.parallels).reshape(points.parallels.shape)
         self.flat98 = camera.pixels(camera.turned(points.all98))
-        self.flat98[:JAW, :2] = visible_contour(contour, camera.tilt)
+        # With the outline's depth: hair that hangs behind a cheek does not cover it.
+        self.flat98[:JAW] = visible_contour(contour, camera.tilt)
         self.flat68 = points_68(self.flat98, _pixels(camera, points.lids))
 
     def in_pixels(self, deep: Array) -> Array:
@@ -354,7 +370,7 @@ class _Canvas:
         self.alpha[found.pixels] = 1
         self._head_depth[found.pixels] = found.depth
         numbers = found.triangles
-        normals = vertex_normals(head, triangles)
+        normals = self._normals = vertex_normals(head, triangles)
         self._shade_skin(found.chosen(numbers < skin_count), head, normals, triangles, order)
         tongue = (numbers >= skin_count) & (numbers < ends[0])
         if tongue.any():
@@ -618,6 +634,16 @@ class _Canvas:
         tolerance = np.full(len(landmarks), SELF_TOLERANCE_MM)
         tolerance[INNER_LIPS[len(landmarks)]] = INNER_LIP_TOLERANCE_MM
         return np.asarray(inside & (landmarks[:, 2] > self._head_depth[pixels] + tolerance))
+
+    def jaw_behind_head(self, places: Array) -> Flags:
+        """Which of the jaw's 33 places on the mesh, float32 [33, 3] in camera coordinates, the head
+        hides: the skin faces away, or lies behind all skin seen in and next to its pixel."""
+        drawn = self._camera.pixels(places)
+        behind = np.ones(len(drawn), np.bool_)
+        for shift in np.ndindex(3, 3):
+            pixels, inside = self._at(drawn[:, :2] + np.array(shift, np.float32) - 1)
+            behind &= inside & (drawn[:, 2] > self._head_depth[pixels] + SELF_TOLERANCE_MM)
+        return behind | jaw.facing_away(places, self._normals, self._camera)
 
     def hidden_by_things(self, landmarks: Array) -> Flags:
         """Which landmarks lie behind hair or a thing."""
