@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 # What a command expects at a path, for ``InputPath``.
 DATA = "the folder of a data set"
 RESULTS = "benchmark results: a .json or a folder of them"
+
+SHAPE = re.compile(r"(?:1x)?(\d{1,5})x(\d{1,5})(?:x3)?")  # of a model's input
+MAX_SIDE = 4096  # of it, pixels
 
 # The kinds of model that a command takes, for ``ModelPath``.
 MODEL = RUNNABLE
@@ -226,6 +230,46 @@ def data_options(
         )(command)
 
     return decorate
+
+
+def parse_shape(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """``112x96`` or ``1x112x96x3`` as (112, 96): height and width."""
+    if value is None:
+        return None
+    found = SHAPE.fullmatch(value.strip().lower())
+    height, width = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
+        raise click.BadParameter(
+            f"expected height x width of up to {MAX_SIDE} pixels, batch 1 and 3 channels last, as "
+            f"112x112 or 1x112x112x3; got {value!r}"
+        )
+    return height, width
+
+
+def parse_square(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """``112x112`` or ``1x112x112x3`` as 112."""
+    shape = parse_shape(ctx, param, value)
+    if shape is not None and shape[0] != shape[1]:
+        raise click.BadParameter(f"expected a square, as 112x112 or 1x112x112x3; got {value!r}")
+    return shape and shape[0]
+
+
+def input_shape_option(command: Command) -> Command:
+    """``--input-shape HxW`` of commands that look into or measure a .tflite."""
+    return click.option(
+        "--input-shape",
+        metavar="HxW",
+        callback=parse_shape,
+        help="Height and width of an input whose size the file leaves open: 112x112 or "
+        "1x112x112x3.",
+    )(command)
+
+
+def shape_argument(shape: tuple[int, int] | None) -> str:
+    """``--input-shape`` for the next command's line, with a blank before it; "" for none."""
+    return "" if shape is None else f" --input-shape {shape[0]}x{shape[1]}"
 
 
 def scheme_option(help: str) -> Callable[[Command], Command]:
