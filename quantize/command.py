@@ -145,7 +145,7 @@ def quantize(**told: Any) -> None:
     Examples:
       asmnet-kit quantize runs/first --data faces --format 300w --recipe qat_w8a8 --out models
       asmnet-kit quantize my.keras --data faces --format wflw --recipe ptq_w8a8 --out models
-      asmnet-kit quantize ASMNet.h5 --input-mean 0 --input-scale 255 --data faces --format 300w \
+      asmnet-kit quantize ASMNet.h5 --input-mean 0 --input-scale 255 --data faces --format 300w \\
           --recipe ptq_w8a8 --out models
       asmnet-kit quantize age.keras --data pictures --recipe ptq_w8a8 --out models
     """

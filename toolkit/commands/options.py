@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import shlex
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +33,7 @@ MAX_SIDE = 4096  # of it, pixels
 
 # The kinds of model that a command takes, for ``ModelPath``.
 MODEL = RUNNABLE
+MODEL_HELP = f"a name of the kit's (asmnet-kit models), {expected_words(RUNNABLE)}"
 TFLITE: tuple[ModelKind, ...] = ("tflite",)
 
 
@@ -196,6 +198,11 @@ def adapter_option(command: Command) -> Command:
         help="How to use a landmark model that the kit did not make: a built-in adapter "
         "(mediapipe, pfld, pfld_rgb) or a .toml (docs/adapters.md).",
     )(command)
+
+
+def adapter_argument(adapter: str | None) -> str:
+    """``--adapter`` for the next command's line, with a blank before it; "" without one."""
+    return "" if adapter is None else f" --adapter {shlex.quote(adapter)}"
 
 
 def is_given(parameter: str) -> bool:
