@@ -243,24 +243,25 @@ def parse_shape(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> tuple[int, int] | None:
     """``112x96`` or ``1x112x96x3`` as (112, 96): height and width."""
-    if value is None:
-        return None
-    found = SHAPE.fullmatch(value.strip().lower())
-    height, width = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
-        raise click.BadParameter(
-            f"expected height x width of up to {MAX_SIDE} pixels, batch 1 and 3 channels last, as "
-            f"112x112 or 1x112x112x3; got {value!r}"
-        )
-    return height, width
+    return None if value is None else _height_and_width(value, square=False)
 
 
 def parse_square(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """``112x112`` or ``1x112x112x3`` as 112."""
-    shape = parse_shape(ctx, param, value)
-    if shape is not None and shape[0] != shape[1]:
-        raise click.BadParameter(f"expected a square, as 112x112 or 1x112x112x3; got {value!r}")
-    return shape and shape[0]
+    return None if value is None else _height_and_width(value, square=True)[0]
+
+
+def _height_and_width(value: str, *, square: bool) -> tuple[int, int]:
+    expected = "a square" if square else "height x width"
+    found = SHAPE.fullmatch(value.strip().lower())
+    height, width = (int(found[1]), int(found[2])) if found else (0, 0)
+    is_size = 0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE
+    if not is_size or (square and height != width):
+        raise click.BadParameter(
+            f"expected {expected} of up to {MAX_SIDE} pixels, batch 1 and 3 channels last, as "
+            f"112x112 or 1x112x112x3; got {value!r}"
+        )
+    return height, width
 
 
 def input_shape_option(command: Command) -> Command:
