@@ -14,6 +14,8 @@ from asmnet_kit.benchmarks.targets.registry import (
     refuse_request,
     takers,
 )
+from asmnet_kit.tflite.reader import read_graph
+from asmnet_kit.tflite.sizing import sized_input
 from asmnet_kit.tflite.tensorfile import read_tensors
 
 
@@ -85,6 +87,7 @@ def refuse_requests(requests: Sequence[Request]) -> None:
         UsageError: it does, a file is given for several measurements that belongs to one, or the
             outputs cannot be written.
         TensorFileError: the inputs cannot be read.
+        ModelError: a model whose size is given cannot be read.
     """
     models = {request.model for request in requests}
     for request in requests:
@@ -93,6 +96,10 @@ def refuse_requests(requests: Sequence[Request]) -> None:
                 raise UsageError(f"{_given_as(option.name)} is of one MODEL, got {len(models)}")
         refuse_request(request)
     first = requests[0]
+    if first.input_shape:
+        height, width = first.input_shape
+        for model in models:
+            sized_input(read_graph(model), (height, width), name=str(model))
     if first.inputs is None or first.outputs is None:
         return
     require_writable(first.outputs.parent)

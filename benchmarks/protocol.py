@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
 
 MODES = ("standard", "single-stream")
 PATHS = ("model", "inputs", "outputs")  # of a request
+LISTS = ("affinity", "input_shape")
 
 # One run of the slowest model on the slowest board takes seconds, loading it some tens of seconds.
 PATIENCE_S = 120.0
@@ -49,6 +50,8 @@ class Request:
         accuracy: its accuracy on a data set is measured afterwards, by ``Target.predictor``.
         adapter: of a landmark model that the kit did not make: a built-in one's name or a path;
             None for a model of the kit, or any that is only timed.
+        input_shape: height and width of an input whose size the file leaves open; () where it does
+            not. A target gets a copy of that size as its ``model``, and () here.
     """
 
     model: Path
@@ -69,6 +72,7 @@ class Request:
     outputs: Path | None = None
     accuracy: bool = False
     adapter: str | None = None
+    input_shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.threads < 1 or self.runs < 1 or self.warmup_runs < 0:
@@ -97,7 +101,8 @@ class Request:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Request":
         paths = {name: content[name] and Path(content[name]) for name in PATHS}
-        return cls(**{**content, **paths, "affinity": tuple(content["affinity"])})
+        lists = {name: tuple(content[name]) for name in LISTS}
+        return cls(**{**content, **paths, **lists})
 
 
 class TargetError(KitError):

@@ -8,15 +8,16 @@ import shlex
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import KitError, ModelError
+from asmnet_kit.base.files import temporary_folder
 from asmnet_kit.base.own_process import script_command
 from asmnet_kit.benchmarks import worker
 from asmnet_kit.benchmarks.options import unflagged
@@ -98,13 +99,15 @@ def benchmark_model(
     """
     facts = model_facts(request.model, adapter=request.adapter)
     target = load_target(request.target)
-    job = {"request": request.to_json(), "data": None}
-    measured = run_worker(
-        job,
-        on_progress=on_progress,
-        stall_seconds=stall_seconds or patience(request),
-        crash_hint=target.abilities.crash_hint,
-    )
+    with _of_fixed_size(request) as ready:
+        measured = run_worker(
+            {"request": ready.to_json(), "data": None},
+            on_progress=on_progress,
+            stall_seconds=stall_seconds or patience(ready),
+            crash_hint=target.abilities.crash_hint,
+        )
+    if request.input_shape:
+        measured["protocol"]["input_shape"] = list(request.input_shape)
     refuse_fallback(target, request, str(measured["target"].get("actual")))
     samples = measured["timings_ms"].get("invoke")
     if not samples:
@@ -167,19 +170,42 @@ def measure_accuracy(
         ModelError: the model cannot be used as a landmark model, or the runtime crashed or hung.
         KitError: the data cannot be read.
     """
-    job = {"request": request.to_json(), "data": data.to_json()}
-    measured = run_worker(
-        job,
-        on_progress=on_progress,
-        stall_seconds=stall_seconds,
-        crash_hint=load_target(request.target).abilities.crash_hint,
-    )
+    with _of_fixed_size(request) as ready:
+        measured = run_worker(
+            {"request": ready.to_json(), "data": data.to_json()},
+            on_progress=on_progress,
+            stall_seconds=stall_seconds,
+            crash_hint=load_target(request.target).abilities.crash_hint,
+        )
     measured["accuracy"]["measured_with"] = {
         "target": request.target,
         "threads": request.threads,
         "xnnpack": request.xnnpack,
     }
     return measured
+
+
+@contextmanager
+def _of_fixed_size(request: Request) -> Iterator[Request]:
+    """The request as a target gets it: of a copy of the model that has ``input_shape``.
+
+    The size is worked out by the runtime, in a process of its own as all that runs a model.
+
+    Raises:
+        ModelError: the model does not run at this size.
+    """
+    if not request.input_shape:
+        yield request
+        return
+    with temporary_folder() as folder:
+        copy = folder / request.model.name
+        job = {"request": request.to_json(), "data": None, "sized": str(copy)}
+        run_worker(job, on_progress=lambda done, note: None)
+        try:
+            yield replace(request, model=copy, input_shape=())
+        except KitError as error:  # the user knows the model by its own path
+            error.args = (str(error).replace(str(copy), str(request.model)),)
+            raise
 
 
 def model_facts(path: Path, *, adapter: str | None = None) -> dict[str, Any]:
@@ -221,6 +247,8 @@ def command_line(request: Request, data: Data | None = None) -> str:
     words = ["asmnet-kit", "benchmark", request.model.name]
     words += request_words(request, load_target(request.target).abilities)
     words += ["--adapter", request.adapter] if request.adapter else []
+    if request.input_shape:
+        words += ["--input-shape", _size(request.input_shape)]
     if data is not None:
         words += ["--data", str(data.path), "--format", data.format]
         words += ["--split", data.split] if data.split else []
@@ -245,6 +273,8 @@ def result_file_name(result: Result, *, taken: set[str]) -> str:
         words += [OLD_RUNTIME] if runtime["name"] == OLD_RUNTIME else []
     # What the same model, target and threads may be measured with in turn.
     protocol = result["protocol"]
+    if protocol.get("input_shape"):
+        words.append(_size(protocol["input_shape"]))
     if protocol.get("mode") == "single-stream":
         words.append("single-stream")
     if result.get("sustained"):
@@ -255,6 +285,11 @@ def result_file_name(result: Result, *, taken: set[str]) -> str:
         words.append(_option_in_a_file_name(f"{name}-{value}"))
     plain = "_".join(words)
     return f"{plain}_{model['sha256'][:8]}.json" if f"{plain}.json" in taken else f"{plain}.json"
+
+
+def _size(input_shape: Sequence[int]) -> str:
+    """``112x96``."""
+    return "x".join(map(str, input_shape))
 
 
 def _in_a_file_name(text: str) -> str:

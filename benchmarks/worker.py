@@ -25,6 +25,16 @@ def on_progress(done: float, note: str) -> None:
     tell({"progress": done, "note": note})
 
 
+def size(content: dict[str, Any], copy: Path) -> dict[str, Any]:
+    """Write a copy of a request's model with its input of ``input_shape``."""
+    from asmnet_kit.tflite.sizing import sized_model
+
+    request = Request.from_json(content)
+    height, width = request.input_shape
+    copy.write_bytes(sized_model(request.model, (height, width)))
+    return {}
+
+
 def measure(content: dict[str, Any]) -> dict[str, Any]:
     """The measurement of a request, as JSON."""
     request = Request.from_json(content)
@@ -60,7 +70,9 @@ def main() -> None:
     """Do what stdin asks; a domain error becomes a line, any other ends with a traceback."""
     job = json.load(sys.stdin)
     try:
-        if job["data"] is None:
+        if "sized" in job:
+            tell({"result": size(job["request"], Path(job["sized"]))})
+        elif job["data"] is None:
             tell({"result": measure(job["request"])})
         else:
             tell({"result": accuracy(job["request"], job["data"])})

@@ -1,6 +1,5 @@
 """``asmnet-kit quantize`` and ``asmnet-kit sensitivity``: parse, call, print."""
 
-import re
 import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +17,7 @@ from asmnet_kit.commands.options import (
     data_options,
     json_option,
     out_option,
+    parse_square,
     scheme_option,
     seed_option,
 )
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-SHAPE = re.compile(r"(?:1x)?(\d{1,5})x(\d{1,5})(?:x3)?")
-MAX_SIDE = 4096
 SETTLED_SHARE = 0.05  # of its width: a range that moves less in an epoch has settled
 
 # \b keeps the lines as they are.
@@ -40,19 +38,6 @@ RECIPE_TABLE = "\b\nRecipes:\n" + "\n".join(
     f"  {recipe.name:12}{recipe.summary} ({', '.join(recipe.runs_on)})"
     for recipe in RECIPES.values()
 )
-
-
-def _parse_shape(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """``112x112`` or ``1x112x112x3`` as 112."""
-    if value is None:
-        return None
-    found = SHAPE.fullmatch(value.strip().lower())
-    if found is None or found[1] != found[2] or not 0 < int(found[1]) <= MAX_SIDE:
-        raise click.BadParameter(
-            f"expected a square of up to {MAX_SIDE} pixels, batch 1 and 3 channels last, as "
-            f"112x112 or 1x112x112x3; got {value!r}"
-        )
-    return int(found[1])
 
 
 def source_options(command: Command) -> Command:
@@ -69,7 +54,7 @@ def source_options(command: Command) -> Command:
         click.option(
             "--input-shape",
             metavar="SxS",
-            callback=_parse_shape,
+            callback=parse_square,
             help="Size of the input of a model of your own that leaves it open: 112x112 or "
             "1x112x112x3.",
         ),
@@ -160,7 +145,7 @@ def quantize(**told: Any) -> None:
     Examples:
       asmnet-kit quantize runs/first --data faces --format 300w --recipe qat_w8a8 --out models
       asmnet-kit quantize my.keras --data faces --format wflw --recipe ptq_w8a8 --out models
-      asmnet-kit quantize ASMNet.h5 --input-mean 0 --input-scale 255 --data faces --format 300w \
+      asmnet-kit quantize ASMNet.h5 --input-mean 0 --input-scale 255 --data faces --format 300w \\
           --recipe ptq_w8a8 --out models
       asmnet-kit quantize age.keras --data pictures --recipe ptq_w8a8 --out models
     """

@@ -349,7 +349,7 @@ def pfld(root: Path) -> list[Truth]:
     lines: dict[str, list[str]] = {"train_data": [], "test_data": []}
     for index, truth in enumerate(truths):
         put_picture(root / truth.name, index)
-        fractions = (truth.landmarks / (WIDTH, HEIGHT)).ravel().tolist()
+        fractions = ((truth.landmarks + 0.5) / (WIDTH, HEIGHT)).ravel().tolist()
         flags = [1, 0, 0, 0, 0, 1] if truth.subsets else [0] * 6
         numbers = [*map(str, fractions), *map(str, flags), "-3.2", "12.5", "0.25"]
         folder = truth.name.split("/")[0]

@@ -668,7 +668,7 @@ def test_copies_are_found_stored_anew_and_mirrored_and_across_splits(tmp_path: P
     [
         ("m.h5", b"\x89HDF\r\n\x1a\n" + bytes(99), "expected an .h5 of Keras, got a damaged one"),
         ("m.onnx", b"\x08\x07\x12\x07pytorch", "got an ONNX model"),
-        ("m.pt", b"PK\x03\x04" + bytes(99), "(PyTorch: export it to ONNX"),
+        ("m.pt", b"PK\x03\x04" + bytes(99), "got a .pt file of PyTorch: export it to ONNX"),
         ("m", b"hello", "a file without a suffix: text"),
         ("m.keras", b"\x89HDF\r\n\x1a\n" + bytes(99), "HDF5"),
         ("m.tflite", b"\x89PNG\r\n\x1a\n" + bytes(99), "a PNG picture"),

@@ -157,6 +157,25 @@ def test_a_model_file_is_complete_in_itself(fox: Path, model: Path) -> None:
     assert set(metadata.outputs) == {"landmarks"}
 
 
+@pytest.mark.slow
+def test_fine_tuning_keeps_the_scheme_too(fox: Path, run: Path, model: Path) -> None:
+    """One epoch of the recipe that most users take; it must be no worse than what it tunes."""
+    call(
+        "quantize", run, "--data", fox / "data", "--format", "csv", "--recipe", "qat_w8a8",
+        "--calibration-faces", "8", "--epochs", "1", "--out", fox / "tuned",
+    )  # fmt: skip
+    (tuned,) = (fox / "tuned").glob("*.tflite")
+    assert tuned.name == "asmnet_nano_9_64_qat_w8a8.tflite"
+    assert read_metadata(tuned).scheme == scheme_named(fox / "fox.toml")
+    data = ("--data", fox / "data", "--format", "csv", "--json")
+    before, after = (json.loads(call("evaluate", path, *data)) for path in (model, tuned))
+    assert (after["faces"], after["scheme"]) == (6, "fox")
+    assert after["nme_percent"] <= before["nme_percent"] + 5
+    picture = fox / "data" / "test" / "0.png"
+    out = call("predict", picture, "--model", tuned, "--box", "20,20,76,76", "--json")
+    assert len(json.loads(out)["faces"][0]["landmarks"]) == 9
+
+
 def test_a_photograph_is_predicted(fox: Path, model: Path) -> None:
     picture = fox / "data" / "test" / "0.png"
     out = call(

@@ -176,7 +176,8 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 @setting(
     "crop_scale",
     "Side of the crop as a multiple of the landmark box's longer side: a smaller crop shows the "
-    "face larger, a larger one forgives a box that is off.",
+    "face larger, a larger one forgives a box that is off. By default that of --init-from, where a "
+    "run or a .tflite says it.",
 )
 @setting("epochs", "Passes over the training data.", click.IntRange(min=1))
 @setting("batch_size", "Pictures per step, over all devices.", click.IntRange(min=2))
@@ -304,7 +305,30 @@ def configuration(given: dict[str, Any], recipe_name: str | None) -> TrainConfig
     missing = [f"--{name}" for name in ("data", "format") if name not in given]
     if missing:
         raise UsageError(f"expected {' and '.join(missing)}: what to train on")
-    return TrainConfig(**given).validated()
+    return TrainConfig(**(_start_crop(given) | given)).validated()
+
+
+def _start_crop(given: dict[str, Any]) -> dict[str, Any]:
+    """The crop that the weights of --init-from know, unless --crop-scale says another.
+
+    Raises:
+        ModelError: the start's manifest or file cannot be read.
+    """
+    start = given.get("init_from", IMAGENET)
+    if start == IMAGENET or "crop_scale" in given:
+        return {}
+    from asmnet_kit.base.console import stderr
+    from asmnet_kit.training.manifest import crop_scale_of_start
+
+    scale = crop_scale_of_start(Path(start))
+    if scale is None or scale == TrainConfig.crop_scale:
+        return {}
+    stderr().print(
+        f"Crop scale {scale:g}, as {start} was trained with; --crop-scale {TrainConfig.crop_scale} "
+        "takes the default one",
+        markup=False,
+    )
+    return {"crop_scale": scale}
 
 
 def as_setting(name: str, value: Any) -> Any:

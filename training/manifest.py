@@ -14,7 +14,10 @@ from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.files import write_json
 from asmnet_kit.base.reading import read_json
 from asmnet_kit.base.run_folder import MANIFEST
+from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.schemes import Scheme, scheme_from
+from asmnet_kit.tflite.metadata import MAX_CROP_SCALE, metadata_of
+from asmnet_kit.tflite.reader import read_graph
 
 SCHEMA_VERSION = 1
 PACKAGES = (
@@ -98,6 +101,40 @@ def scheme_of_run(run: Path) -> Scheme | None:
         return scheme_from(said, where=str(run / MANIFEST))
     except UsageError as error:
         raise ModelError(str(error)) from error
+
+
+def checked_crop_scale(run: Path) -> float:
+    """The crop's scale in a run's manifest.
+
+    Raises:
+        ModelError: no manifest, or no number above 0 that a crop can have.
+    """
+    scale = read_manifest(run).get("crop_scale", CROP_SCALE)
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
+        raise ModelError(f"{run}: expected a number as the manifest's crop_scale, got {scale!r}")
+    if not 0 < scale <= MAX_CROP_SCALE:
+        raise ModelError(f"{run}: expected a crop_scale above 0 and up to 100, got {scale!r}")
+    return float(scale)
+
+
+def crop_scale_of_start(start: Path) -> float | None:
+    """The crop's scale that weights to start from were trained with; None where nothing says it.
+
+    Args:
+        start: a run folder or a .tflite says it; other models and weights do not.
+
+    Raises:
+        ModelError: the run's manifest, or the .tflite, cannot be read.
+    """
+    if (start / MANIFEST).is_file():
+        return checked_crop_scale(start)
+    if not start.is_file() or start.suffix != ".tflite":
+        return None
+    graph = read_graph(start)
+    try:
+        return metadata_of(graph, name=str(start)).crop_scale
+    except ModelError:  # not one of the kit's
+        return None
 
 
 def write_manifest(run: Path, content: dict[str, Any]) -> None:

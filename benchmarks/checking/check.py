@@ -15,6 +15,7 @@ from asmnet_kit.tflite.edgetpu_rules import COMPILED
 from asmnet_kit.tflite.graph import Graph
 from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.rulings import Ruling
+from asmnet_kit.tflite.sizing import at_size
 
 UNFORESEEABLE = {
     "edgetpu": "a prediction from outside: activations too large for the Edge TPU and internal "
@@ -36,6 +37,7 @@ class Check:
         first_blocking: the first operator that its own rules keep off the accelerator.
         estimate: latency on the accelerator, or None where nothing is known.
         compiled: what a compiled model holds, or None for one that is not.
+        input_shape: height and width that were given for an input of open size, or None.
     """
 
     model: str
@@ -47,6 +49,7 @@ class Check:
     estimate: dict[str, Any] | None
     compiled: Compiled | None
     notes: tuple[str, ...]
+    input_shape: tuple[int, int] | None = None
 
     @property
     def mapped(self) -> int:
@@ -82,20 +85,24 @@ class Check:
             "estimate": self.estimate,
             "compiled": self.compiled and self.compiled.to_json(),
             "notes": list(self.notes),
+            "input_shape": self.input_shape and list(self.input_shape),
         }  # fmt: skip
 
 
-def check_model(path: Path, *, target: str) -> Check:
+def check_model(path: Path, *, target: str, input_shape: tuple[int, int] | None = None) -> Check:
     """Predict what ``target`` would run of a model.
 
     Args:
         target: ``edgetpu`` or ``gpu``.
+        input_shape: height and width of an input whose size the file leaves open; None where it
+            does not, or to see it as it is.
 
     Raises:
         ModelError: the file is not a .tflite model, is cut off or damaged.
-        UsageError: another target.
+        UsageError: another target, or the file does not leave the size of its input open.
     """
-    graph = read_graph(path)
+    with at_size(path, input_shape) as sized:
+        graph = read_graph(sized)
     placement = place(graph, target)
     compiled, estimate = None, None
     if target == "edgetpu":
@@ -114,6 +121,7 @@ def check_model(path: Path, *, target: str) -> Check:
         estimate=estimate,
         compiled=compiled,
         notes=_notes(target, graph, compiled=compiled is not None),
+        input_shape=input_shape,
     )
 
 

@@ -27,6 +27,7 @@ from asmnet_kit.commands.options import (
     NumberRange,
     adapter_option,
     data_options,
+    input_shape_option,
     is_given,
     json_option,
     measured_split_option,
@@ -202,6 +203,7 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     type=click.Path(path_type=Path),
     help="Where the raw outputs of --inputs go, in their order.",
 )
+@input_shape_option
 @adapter_option
 @data_options(
     required=False,
@@ -313,6 +315,7 @@ def _template(
                 raise UsageError(f"--single-stream sets {option} itself: give one of the two")
         asked |= {"runs": SINGLE_STREAM_RUNS, "min_seconds": SINGLE_STREAM_SECONDS}
         asked["mode"] = "single-stream"
+    asked["input_shape"] = asked["input_shape"] or ()
     if asked["max_seconds"] is None:
         asked["max_seconds"] = max(Request.max_seconds, asked["min_seconds"])
     return Request(model=model, options=options, accuracy=accuracy, **asked)

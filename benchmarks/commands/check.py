@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asmnet_kit.commands.options import TFLITE, InputPath, ModelPath, json_option
+from asmnet_kit.commands.options import (
+    TFLITE,
+    InputPath,
+    ModelPath,
+    input_shape_option,
+    json_option,
+    shape_argument,
+)
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.checking.check import Check
@@ -26,8 +33,15 @@ if TYPE_CHECKING:
     type=InputPath("the .log of edgetpu_compiler, or what it printed"),
     help="Set what edgetpu_compiler said of this model beside the prediction (edgetpu).",
 )
+@input_shape_option
 @json_option
-def check(model: Path, target: str, compiler_log: Path | None, as_json: bool) -> None:
+def check(
+    model: Path,
+    target: str,
+    compiler_log: Path | None,
+    input_shape: tuple[int, int] | None,
+    as_json: bool,
+) -> None:
     """Predict which operators of the .tflite MODEL an accelerator would run.
 
     Needs no accelerator and no compiler. Each operator gets the status that the Edge TPU compiler
@@ -51,7 +65,7 @@ def check(model: Path, target: str, compiler_log: Path | None, as_json: bool) ->
     if compiler_log is not None and target != "edgetpu":
         raise UsageError(f"--compiler-log is for the target edgetpu alone, got {target!r}")
     said = None if compiler_log is None else read_log(compiler_log)
-    outcome = check_model(model, target=target)
+    outcome = check_model(model, target=target, input_shape=input_shape)
     if as_json:
         print_json({**outcome.to_json(), "compiler_log": said and asdict(said)})
     else:
@@ -146,5 +160,8 @@ def _summarise(outcome: "Check") -> None:
     elif outcome.target == "edgetpu":
         advice = f"{counts}. Next: compile it with edgetpu_compiler"
     else:
-        advice = f"{counts}. Next: asmnet-kit benchmark {outcome.model} --target {outcome.target}"
+        shape = shape_argument(outcome.input_shape)
+        advice = (
+            f"{counts}. Next: asmnet-kit benchmark {outcome.model} --target {outcome.target}{shape}"
+        )
     stderr().print(f"{outcome.target}: {outcome.verdict}: {advice}", markup=False)

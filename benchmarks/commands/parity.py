@@ -13,6 +13,7 @@ from asmnet_kit.commands.options import (
     TFLITE,
     InputPath,
     ModelPath,
+    adapter_argument,
     adapter_option,
     data_options,
     json_option,
@@ -118,7 +119,7 @@ def parity(
     ran = sum(not row.problem for row in outcome.rows)
     stderr().print(
         f"{ran} of {len(outcome.rows)} ways ran, and agree. Next: asmnet-kit benchmark "
-        f"{shlex.quote(str(model))} --target cpu --out results",
+        f"{shlex.quote(str(model))}{adapter_argument(adapter)} --target cpu --out results",
         markup=False,
     )
 

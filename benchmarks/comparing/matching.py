@@ -28,7 +28,7 @@ TARGET_FACTS = (
     "adapter",
     "options",
 )
-PROTOCOL_FACTS = ("mode", "timed")
+PROTOCOL_FACTS = ("mode", "timed", "input_shape")
 
 
 class UnlikeRuns(UsageError):
@@ -149,6 +149,7 @@ def _key(result: Result) -> tuple[str, ...]:
         f"CPUs {cpu_list(target['affinity'])}" if target.get("affinity") else "",
         target["delegate"] or "builtin",
         " ".join(f"{k}={v}" for k, v in unflagged(target.get("options") or {}).items()),
+        "x".join(map(str, result["protocol"].get("input_shape") or ())),
     )
 
 

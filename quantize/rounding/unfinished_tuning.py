@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,9 @@ class UnfinishedTuning:
             yield
 
     def forget(self) -> None:
-        """Remove the folder, where there is one."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder, where there is one and no other process has begun anew in it."""
+        with suppress(OSError, UsageError), alone_in(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def _settings_file(self) -> Path:

@@ -1,5 +1,6 @@
 """``asmnet-kit train`` from the outside: what it prints, its exit codes, and being killed."""
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -18,11 +19,13 @@ from asmnet_kit.face.crop import CROP_SCALE
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.quantize.source.float_model import open_float_model
-from asmnet_kit.training.command import LOSSES
+from asmnet_kit.tflite.metadata import read_metadata, with_metadata
+from asmnet_kit.training.command import LOSSES, configuration
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data import batches
 from asmnet_kit.training.data.augment import change_pixels
 from asmnet_kit.training.loss.losses import LOSSES as LOSS_KINDS
+from asmnet_kit.training.manifest import crop_scale_of_start
 from asmnet_kit.training.networks.build import build
 from asmnet_kit.training.networks.start_weights import units
 from wording import SETTINGS_STAY, VALIDATION_NME
@@ -104,6 +107,37 @@ def test_a_run_learns_how_sure_it_is_when_asked(data: Path, tmp_path: Path) -> N
     settings = TrainConfig.load(run / "config.toml")
     assert (settings.likelihood, settings.likelihood_gradient) == ("gaussian", "bounded")
     assert settings.likelihood_weight == 0.2
+
+
+def test_a_run_keeps_the_crop_of_the_weights_it_starts_from(data: Path, tmp_path: Path) -> None:
+    source = ("--data", data, "--format", "300w", *SMALL, "--epochs", "1")
+
+    def crop_of(run: Path, *options: object) -> tuple[float, str]:
+        result = train(*source, *options, "--out", run)
+        assert result.exit_code == 0, result.output
+        manifest = json.loads((run / "manifest.json").read_text())
+        assert TrainConfig.load(run / "config.toml").crop_scale == manifest["crop_scale"]
+        return manifest["crop_scale"], " ".join(result.stderr.split())
+
+    first, inherited = tmp_path / "first", tmp_path / "inherited"
+    assert crop_of(first, "--crop-scale", 1.4)[0] == 1.4
+    scale, told = crop_of(inherited, "--init-from", first)
+    assert scale == 1.4 and f"Crop scale 1.4, as {first} was trained with" in told
+    given = {"data": str(data), "format": "300w", "init_from": str(first)}
+    assert configuration(given, None).crop_scale == 1.4
+    assert configuration({**given, "crop_scale": CROP_SCALE}, None).crop_scale == CROP_SCALE
+
+
+def test_a_tflite_of_the_kit_says_its_crop_as_a_start(
+    make_tflite: Callable[..., Path], make_op_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = make_tflite()
+    own = dataclasses.replace(read_metadata(path), crop_scale=1.5)
+    path.write_bytes(with_metadata(path.read_bytes(), own))
+    assert crop_scale_of_start(path) == 1.5
+    shape = (1, 8, 8, 4)
+    assert crop_scale_of_start(make_op_model({"op": "RELU", "into": shape, "shape": shape})) is None
+    assert crop_scale_of_start(tmp_path / "missing.tflite") is None
 
 
 def test_uncertainty_is_added_to_a_model_whose_landmarks_stay(data: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from asmnet_kit.adapters.linear_map import MAX_POINTS, LinearMap
 from asmnet_kit.base.errors import ModelError, UsageError, one_line
 from asmnet_kit.base.limits import MAX_INPUT_SIZE
 from asmnet_kit.base.reading import read_toml
+from asmnet_kit.datasets.folders import inside
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_named
 from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
 
@@ -183,7 +184,7 @@ def _adapter(path: Path, content: dict[str, Any]) -> Adapter:
         unit=output.choice("unit", UNITS),
         origin=output.choice("origin", ORIGINS),
         choice=None if indices is None else np.array([_two(i) for i in indices], np.int64),
-        linear=_linear(landmarks, path, points, scheme),
+        linear=_linear(landmarks, points, scheme),
     )
     for table in (top, image, crop, output, landmarks):
         table.refuse_unknown()
@@ -197,17 +198,18 @@ def _adapter(path: Path, content: dict[str, Any]) -> Adapter:
 
 def _scheme(top: "_Table") -> Scheme:
     name = top.text("scheme")
-    return scheme_named(name if name in BUILT_IN else top.path.parent / name)
+    return scheme_named(name if name in BUILT_IN else top.beside("scheme", name))
 
 
-def _linear(landmarks: "_Table", path: Path, points: int, scheme: Scheme) -> LinearMap | None:
+def _linear(landmarks: "_Table", points: int, scheme: Scheme) -> LinearMap | None:
     name = landmarks.text("map", default="")
     if not name:
         return None
-    linear = LinearMap.load(path.parent / name)
+    file = landmarks.beside("map", name)
+    linear = LinearMap.load(file)
     if (linear.points, linear.landmarks) != (points, scheme.points):
         raise ModelError(
-            f"{path.parent / name}: expected a map from {points} points to {scheme.points} "
+            f"{file}: expected a map from {points} points to {scheme.points} "
             f"landmarks, got one from {linear.points} to {linear.landmarks}"
         )
     return linear
@@ -264,6 +266,13 @@ class _Table:
         if not isinstance(value, str):
             raise self.wrong(key, "a text")
         return value
+
+    def beside(self, key: str, name: str) -> Path:
+        """The file that a key names, which lies in the adapter's folder or below."""
+        relative = inside(name)
+        if relative is None:
+            raise self.wrong(key, "a path inside the adapter's folder", name)
+        return self.path.parent / relative
 
     def choice(self, key: str, choices: tuple[str, ...]) -> str:
         value = self.get(key, self._REQUIRED)

@@ -146,19 +146,34 @@ def alone_in(folder: Path) -> Iterator[None]:
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"{folder}: another process is writing there: wait for it, or stop it and go on "
-                "from there (train and quantize: with --resume)"
-            ) from error
-        except OSError as error:
-            if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP):
-                raise
+        take_lock(descriptor, folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def take_lock(descriptor: int, path: Path) -> None:
+    """Lock an open file or folder for this process until ``descriptor`` is closed.
+
+    Network file systems that lock nothing are let pass.
+
+    Args:
+        path: of it, for the message.
+
+    Raises:
+        UsageError: another process has it.
+        OSError: it cannot be locked for another reason.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(
+            f"{path}: another process is writing there: wait for it, or stop it and go on "
+            "from there (train, quantize and predict: with --resume)"
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP):
+            raise
 
 
 @contextmanager

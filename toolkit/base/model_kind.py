@@ -71,17 +71,20 @@ FLOAT: tuple[ModelKind, ...] = ("run", "keras", "keras3", "h5", "saved_model")  
 RUNNABLE: tuple[ModelKind, ...] = ("tflite", *FLOAT)
 WITH_LAYERS: tuple[ModelKind, ...] = tuple(kind for kind in FLOAT if KINDS[kind].layers)
 
-_PYTORCH = "PyTorch: export it to ONNX (torch.onnx.export), or convert it with litert-torch"
+_PYTORCH = (
+    "of PyTorch",
+    "export it to ONNX (torch.onnx.export), or convert it with litert-torch",
+)
 # Suffix -> what a model that no command takes is, and the way out.
 _FOREIGN = MappingProxyType(
     {
         ".pt": _PYTORCH,
         ".pth": _PYTORCH,
-        ".pb": "TensorFlow: a SavedModel is given as its folder",
-        ".ckpt": "TensorFlow's weights alone: save the whole model as a .keras",
-        ".pkl": "a pickle is code, and is never loaded",
-        ".caffemodel": "Caffe: convert it to ONNX first",
-        ".mlmodel": "Core ML: give the model that it was made from",
+        ".pb": ("of TensorFlow", "a SavedModel is given as its folder"),
+        ".ckpt": ("of TensorFlow's weights alone", "save the whole model as a .keras"),
+        ".pkl": ("of Python's pickle", "it is code, and is never loaded"),
+        ".caffemodel": ("of Caffe", "convert it to ONNX first"),
+        ".mlmodel": ("of Core ML", "give the model that it was made from"),
     }
 )
 
@@ -142,9 +145,11 @@ def _kind(path: Path, *, expected: str) -> ModelKind:
         return "tflite"
     if head.startswith(_HDF5):
         return "h5"
-    framework = f" ({_FOREIGN[suffix]})" if suffix in _FOREIGN else ""
-    got = f"a file {suffix}" if suffix else "a file without a suffix"
-    raise ModelError(f"{path}: expected {expected}, got {got}{framework}: {kind_of(head)}")
+    got = f"a {suffix} file" if suffix else "a file without a suffix"
+    if suffix in _FOREIGN:
+        framework, way_out = _FOREIGN[suffix]
+        raise ModelError(f"{path}: expected {expected}, got {got} {framework}: {way_out}")
+    raise ModelError(f"{path}: expected {expected}, got {got}: {kind_of(head)}")
 
 
 def _folder_kind(path: Path, expected: str) -> ModelKind:

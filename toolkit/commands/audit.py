@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.commands.options import TFLITE, ModelPath, data_options, json_option
+from asmnet_kit.commands.options import (
+    TFLITE,
+    ModelPath,
+    data_options,
+    input_shape_option,
+    json_option,
+    shape_argument,
+)
 
 if TYPE_CHECKING:
     from asmnet_kit.face.pictures import Image
@@ -33,9 +40,11 @@ SHOWN_NAME = 60  # characters; converters join the names of all layers that went
     help=f"How many of them, spread evenly.  [default: {DEFAULT_FACES}]",
 )
 @click.option("--tensors", is_flag=True, help="List every tensor, not only the findings.")
+@input_shape_option
 @json_option
 def audit(
     model: Path,
+    input_shape: tuple[int, int] | None,
     data: Path | None,
     data_format: str | None,
     split: str | None,
@@ -62,11 +71,13 @@ def audit(
         raise UsageError("--split and --faces choose from --data: give it, or leave them out")
     from asmnet_kit.base.console import counted, print_json, stderr, stdout
     from asmnet_kit.tflite.audit import audit_model
+    from asmnet_kit.tflite.sizing import at_size
 
     crops = None
     if data is not None and data_format is not None:
-        crops = _crops(model, data, data_format, split, faces or DEFAULT_FACES)
-    outcome = audit_model(model, crops=crops)
+        with at_size(model, input_shape) as sized:
+            crops = _crops(sized, data, data_format, split, faces or DEFAULT_FACES)
+    outcome = audit_model(model, crops=crops, input_shape=input_shape)
     if as_json:
         print_json(outcome.to_json())
     else:
@@ -77,7 +88,7 @@ def audit(
     verdicts = ", ".join(f"{name} {v.verdict}" for name, v in outcome.verdicts.items())
     stderr().print(
         f"{verdicts}; {counted(len(outcome.findings), 'finding')}{clipping}. Next: asmnet-kit "
-        f"check {shlex.quote(str(model))} --target edgetpu",
+        f"check {shlex.quote(str(model))} --target edgetpu{shape_argument(input_shape)}",
         markup=False,
     )
 

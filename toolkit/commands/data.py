@@ -11,6 +11,7 @@ from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.commands.data_convert import convert
 from asmnet_kit.commands.options import (
     MODEL,
+    MODEL_HELP,
     InputPath,
     ModelPath,
     NumberRange,
@@ -128,8 +129,8 @@ def inspect(
 @click.option(
     "--model",
     type=ModelPath(MODEL),
-    help="A model that was not trained on these labels; a name of the kit's (asmnet-kit models), a "
-    ".tflite, a .keras or a run folder.  [default: the kit's default model]",
+    help=f"A model that was not trained on these labels: {MODEL_HELP}.  "
+    "[default: the kit's default model]",
 )
 @click.option(
     "--max-offset",

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.base.model_kind import KINDS, model_kind
 from asmnet_kit.commands.options import (
     MODEL,
     InputPath,
     ModelPath,
+    adapter_argument,
     adapter_option,
     data_options,
     json_option,
@@ -96,11 +98,11 @@ def evaluate(
 ) -> None:
     """Measure a model's accuracy on a data set.
 
-    MODEL is a run folder, a .keras, a .tflite (which needs no TensorFlow) or the name of one that
-    comes with the kit (asmnet-kit models). NME is in percent of the distance between the outer eye
-    corners, or of what else the landmarks' scheme normalises by, over labelled points; faces
-    without both corners are counted as skipped. A face that
-    the detector misses counts as a failure; the mean NME is over the faces found. The pose is
+    MODEL is a .tflite (which needs no TensorFlow), a run folder, a .keras, an .h5, a SavedModel or
+    the name of one that comes with the kit (asmnet-kit models). NME is in percent of the distance
+    between the outer eye corners, or of what else the landmarks' scheme normalises by, over
+    labelled points; faces without both corners are counted as skipped. A face that the detector
+    misses counts as a failure; the mean NME is over the faces found. The pose is
     compared with the data's labels, or with the pose that a generic 3-D face takes to fit the
     landmarks. Of a model that says how sure it is (train --uncertainty, --visibility) the figures
     tell how right it is about that.
@@ -158,7 +160,7 @@ def evaluate(
         print_json({**result.to_json(), **source})
     else:
         stdout().print(_table(result, split))
-    messages.print(_summary(result, model, ced_path), markup=False)
+    messages.print(_summary(result, model, ced_path, adapter), markup=False)
     if calibrated_path is not None:  # last: what it may refuse must not cost the figures
         _calibrate(result, model, plausibility, calibrated_path)
 
@@ -376,14 +378,14 @@ def _figure(value: float | None, digits: int) -> str:
     return "-" if value is None or value != value else f"{value:.{digits}f}"
 
 
-def _summary(result: "Evaluation", model: Path, ced_path: Path | None) -> str:
+def _summary(result: "Evaluation", model: Path, ced_path: Path | None, adapter: str | None) -> str:
     drawn = f" CED: {ced_path}." if ced_path else ""
-    quoted = shlex.quote(str(model))
-    if model.suffix == ".tflite":
-        following = f"asmnet-kit benchmark {quoted} --target cpu --out results"
-    elif model.is_dir():
-        following = f"asmnet-kit quantize {quoted} --data ... --recipe qat_w8a8 --out models"
+    named = f"{shlex.quote(str(model))}{adapter_argument(adapter)}"
+    kind = model_kind(model)
+    if kind == "tflite":
+        following = f"asmnet-kit benchmark {named} --target cpu --out results"
     else:
-        following = "asmnet-kit quantize RUN --data ... --recipe qat_w8a8 --out models"
+        recipe = "qat_w8a8" if KINDS[kind].layers else "ptq_w8a8"
+        following = f"asmnet-kit quantize {named} --data ... --recipe {recipe} --out models"
     scores = result.scores
     return f"NME {scores.nme_percent:.2f} % over {scores.faces} faces.{drawn} Next: {following}"

@@ -2,6 +2,8 @@
 
 import math
 import os
+import re
+import shlex
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,8 +28,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DATA = "the folder of a data set"
 RESULTS = "benchmark results: a .json or a folder of them"
 
+SHAPE = re.compile(r"(?:1x)?(\d{1,5})x(\d{1,5})(?:x3)?")  # of a model's input
+MAX_SIDE = 4096  # of it, pixels
+
 # The kinds of model that a command takes, for ``ModelPath``.
 MODEL = RUNNABLE
+MODEL_HELP = f"a name of the kit's (asmnet-kit models), {expected_words(RUNNABLE)}"
 TFLITE: tuple[ModelKind, ...] = ("tflite",)
 
 
@@ -194,6 +200,11 @@ def adapter_option(command: Command) -> Command:
     )(command)
 
 
+def adapter_argument(adapter: str | None) -> str:
+    """``--adapter`` for the next command's line, with a blank before it; "" without one."""
+    return "" if adapter is None else f" --adapter {shlex.quote(adapter)}"
+
+
 def is_given(parameter: str) -> bool:
     """Whether the user gave the running command an option, rather than leaving its default."""
     source = click.get_current_context().get_parameter_source(parameter)
@@ -226,6 +237,47 @@ def data_options(
         )(command)
 
     return decorate
+
+
+def parse_shape(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """``112x96`` or ``1x112x96x3`` as (112, 96): height and width."""
+    return None if value is None else _height_and_width(value, square=False)
+
+
+def parse_square(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """``112x112`` or ``1x112x112x3`` as 112."""
+    return None if value is None else _height_and_width(value, square=True)[0]
+
+
+def _height_and_width(value: str, *, square: bool) -> tuple[int, int]:
+    expected = "a square" if square else "height x width"
+    found = SHAPE.fullmatch(value.strip().lower())
+    height, width = (int(found[1]), int(found[2])) if found else (0, 0)
+    is_size = 0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE
+    if not is_size or (square and height != width):
+        raise click.BadParameter(
+            f"expected {expected} of up to {MAX_SIDE} pixels, batch 1 and 3 channels last, as "
+            f"112x112 or 1x112x112x3; got {value!r}"
+        )
+    return height, width
+
+
+def input_shape_option(command: Command) -> Command:
+    """``--input-shape HxW`` of commands that look into or measure a .tflite."""
+    return click.option(
+        "--input-shape",
+        metavar="HxW",
+        callback=parse_shape,
+        help="Height and width of an input whose size the file leaves open: 112x112 or "
+        "1x112x112x3.",
+    )(command)
+
+
+def shape_argument(shape: tuple[int, int] | None) -> str:
+    """``--input-shape`` for the next command's line, with a blank before it; "" for none."""
+    return "" if shape is None else f" --input-shape {shape[0]}x{shape[1]}"
 
 
 def scheme_option(help: str) -> Callable[[Command], Command]:

@@ -14,6 +14,7 @@ from asmnet_kit.base.kinds import HEAD_BYTES, known_binary
 from asmnet_kit.base.reading import open_file
 from asmnet_kit.commands.options import (
     MODEL,
+    MODEL_HELP,
     InputPath,
     ModelPath,
     NumberRange,
@@ -77,8 +78,7 @@ def _parse_boxes(
 @click.option(
     "--model",
     type=ModelPath(MODEL),
-    help="A model of the kit by its name (asmnet-kit models), a .tflite, a .keras or a run "
-    "folder.  [default: the kit's default model]",
+    help=f"The model: {MODEL_HELP}.  [default: the kit's default model]",
 )
 @adapter_option
 @scheme_option(

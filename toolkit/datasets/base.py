@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.base.reading import read_bytes
+from asmnet_kit.base.reading import open_file, read_bytes
 from asmnet_kit.datasets.labels import check_in_picture, check_usable
 from asmnet_kit.face.crop import Points, landmark_box
 from asmnet_kit.face.picture_headers import stored_orientation
@@ -50,6 +50,11 @@ class PictureFile:
 
     def read_encoded(self) -> bytes:
         return read_bytes(self.path)
+
+    def read_start(self, count: int) -> bytes:
+        """The first ``count`` encoded bytes."""
+        with open_file(self.path) as file:
+            return file.read(count)
 
     def read(self) -> Image:
         return read_image(self.path)

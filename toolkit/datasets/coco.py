@@ -17,15 +17,21 @@ like the file's subset.
 - ``v`` is 0 for a point without a label, 1 for one that is hidden, 2 for one that is seen. A file
   whose labelled points all have one and the same v says nothing: mmpose writes 1 for every point of
   WFLW and 300-W, 2 for every point of LaPa.
-- ``bbox`` is the box that came with the face.
+- ``bbox`` is the box that came with the face, unless ``bbox_from_landmarks`` says otherwise.
+- ``width`` and ``height`` of an image say which picture the numbers are of where EXIF turns it by a
+  quarter: COCO has no rule, and tools differ. The sides of the upright picture: the points are
+  turned into the stored one, which this kit's labels are of. Those of the stored picture, or none:
+  they are taken as they are. The stored sides swapped without a turn in EXIF are another picture's:
+  its faces are left out.
 - Keypoints stand in the order of their scheme, unless the category's ``keypoints`` name them by a
   scheme's names, or by numbers.
 - The split is a word of the file's name (train, val, valid, test), else a folder's name; of
   mmpose's 300-W, "valid" is the public test set and "test" the private one. What follows it is a
   subset: the same face in ``..._test.json`` and ``..._test_blur.json`` is one face of the subset
   blur.
-- ``subsets``, ``split``, ``pose`` (yaw, pitch, roll in degrees) and ``visibility_known`` (whether
-  its v of 1 and 2 say something) of an annotation are this kit's own keys.
+- ``subsets``, ``split``, ``pose`` (yaw, pitch, roll in degrees), ``visibility_known`` (whether its
+  v of 1 and 2 say something) and ``bbox_from_landmarks`` (COCO's tools want a box, and none came
+  with the face) of an annotation are this kit's own keys.
 
 Left out: annotations without a keypoint or with ``iscrowd``, segmentations, captions, skeletons.
 """
@@ -41,9 +47,9 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets import ibug300w
-from asmnet_kit.datasets.base import Problem
+from asmnet_kit.datasets.base import PictureFile, Problem
 from asmnet_kit.datasets.folders import Listing, Reading, split_named
-from asmnet_kit.datasets.named_points import PointNames
+from asmnet_kit.datasets.named_points import PointNames, in_stored_pixels, known_schemes
 from asmnet_kit.datasets.records import (
     LabelFiles,
     PicturesBelow,
@@ -55,9 +61,13 @@ from asmnet_kit.datasets.records import (
     usable_box,
     words_of,
 )
+from asmnet_kit.face.orientation import StoredPicture
+from asmnet_kit.face.picture_headers import read_header, stored_orientation
+from asmnet_kit.face.pictures import TURNS
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
 
 SUFFIX = ".json"
+START_BYTES = 2**16  # of a picture, in which most formats have its size
 PICTURES = "images"
 PREFIX = "person_keypoints_"  # COCO's and CVAT's files are called so, and then by their subset
 UNLABELLED, HIDDEN, SEEN = 0, 1, 2  # v
@@ -65,6 +75,7 @@ WFLW_SUBSETS = {"largepose": "pose", "makeup": "make-up"}  # mmpose's words for 
 OWN_KEYS = ("split", "subsets", "pose")
 VISIBILITY_KNOWN = "visibility_known"
 SHOWN = 60  # characters of somebody's names in a message
+BOX_FROM_LANDMARKS = "bbox_from_landmarks"
 
 
 @dataclass(frozen=True)
@@ -139,12 +150,13 @@ def _records(
 ) -> list[Record]:
     """The faces of a file; annotations that cannot be used go to ``reading.problems``."""
     images = {
-        image["id"]: image["file_name"]
+        image["id"]: image
         for image in content["images"]
         if isinstance(image, dict)
         and isinstance(image.get("id"), int | str)
         and isinstance(image.get("file_name"), str)
     }
+    turns: dict[int | str, StoredPicture | None] = {}
     orders = _orders(content.get("categories"), scheme, reading)
     records: list[Record] = []
     marks: list[NDArray[np.float64]] = []
@@ -153,11 +165,16 @@ def _records(
         where = f"{file.name} annotation {index}"
         try:
             face = _record(annotation, where, file, images, orders, pictures)
-        except DatasetError as error:
+            if face is not None:
+                image_id = annotation["image_id"]
+                if image_id not in turns:
+                    turns[image_id] = _turn(images[image_id], face[2])
+                record = in_stored_pixels(face[0], turns[image_id], known_schemes(scheme))
+        except (DatasetError, OSError) as error:
             reading.problems.append(Problem(where, str(error)))
             continue
         if face is not None:
-            records.append(face[0])
+            records.append(record)
             marks.append(face[1])
             known.append(annotation.get(VISIBILITY_KNOWN))
     says = len({mark for one in marks for mark in np.unique(one[one != UNLABELLED])}) > 1
@@ -204,11 +221,11 @@ def _record(
     annotation: Any,
     where: str,
     file: _File,
-    images: dict[int | str, str],
+    images: dict[int | str, dict[str, Any]],
     orders: dict[Any, list[int]],
     pictures: PicturesBelow,
-) -> tuple[Record, NDArray[np.float64]] | None:
-    """A face and its v; None for what is no labelled face.
+) -> tuple[Record, NDArray[np.float64], PictureFile] | None:
+    """A face, its v and its picture; None for what is no labelled face.
 
     Raises:
         DatasetError: the reason why an annotation cannot be used.
@@ -224,11 +241,12 @@ def _record(
     order = orders.get(category) if isinstance(category, int | str) else None
     if order is not None and len(order) == len(triples):
         triples = triples[order]
-    written = images.get(image_id) if isinstance(image_id, int | str) else None
-    if written is None:
+    image = images.get(image_id) if isinstance(image_id, int | str) else None
+    if image is None:
         raise DatasetError(f"no image has its image_id {image_id!r:.40}")
-    name, picture = pictures.find(file.parts, written, beside=file.beside)
+    name, picture = pictures.find(file.parts, image["file_name"], beside=file.beside)
     labelled = triples[:, 2] != UNLABELLED
+    is_own_box = annotation.get(BOX_FROM_LANDMARKS) is not True
     split, subsets, pose = _own(annotation)
     folders = tuple(name.split("/")[:-1])
     if subsets is None:
@@ -245,10 +263,36 @@ def _record(
             split=split or file.split or split_named(folders),
             subsets=subsets,
             pose=pose,
-            box=_box(annotation.get("bbox")),
+            box=_box(annotation.get("bbox")) if is_own_box else None,
         ),
         triples[:, 2],
+        picture,
     )
+
+
+def _turn(image: dict[str, Any], picture: PictureFile) -> StoredPicture | None:
+    """How a picture lies in its file where the image's sides are those of the upright one.
+
+    Raises:
+        DatasetError: they are the stored picture's, swapped, and nothing in the file turns it.
+        OSError: the picture cannot be read.
+    """
+    shown = (image.get("width"), image.get("height"))
+    if shown[0] == shown[1] or not all(isinstance(side, int | float) for side in shown):
+        return None
+    header = read_header(picture.read_start(START_BYTES))
+    if header is None or not header.width:  # it stands further behind
+        header = read_header(picture.read_encoded())
+    if header is None or (header.height, header.width) != shown:
+        return None
+    orientation = stored_orientation(picture.read_encoded())
+    if not TURNS[orientation][2]:
+        raise DatasetError(
+            f"expected a picture of {shown[0]} x {shown[1]} pixels, got {header.width} x "
+            f"{header.height} without an EXIF rotation: its labels are of the picture before it "
+            "was turned"
+        )
+    return StoredPicture(orientation, header.height, header.width)
 
 
 def _triples(value: Any) -> NDArray[np.float64]:

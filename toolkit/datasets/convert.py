@@ -304,6 +304,7 @@ def _annotation(number: int, image: int, face: Face) -> dict[str, Any]:
     hidden = np.zeros(len(labelled), bool) if face.visibility is None else face.visibility == 0
     v = np.where(labelled, np.where(hidden, coco.HIDDEN, coco.SEEN), coco.UNLABELLED)
     rounded = np.round(np.nan_to_num(face.landmarks.astype(np.float64)), DECIMALS).tolist()
+    came_with_it = face.detector_box is not None
     x0, y0, x1, y1 = (face.box if face.detector_box is None else face.detector_box).tolist()
     box = [x0, y0, x1 - x0, y1 - y0]
     return {
@@ -314,6 +315,7 @@ def _annotation(number: int, image: int, face: Face) -> dict[str, Any]:
                       for n in (*pair, mark)],
         "num_keypoints": int(labelled.sum()),
         "bbox": [round(edge, DECIMALS) for edge in box],
+        **({} if came_with_it else {coco.BOX_FROM_LANDMARKS: True}),
         "area": round(box[2] * box[3], DECIMALS),
         "iscrowd": 0,
         **({} if face.split is None else {"split": face.split}),

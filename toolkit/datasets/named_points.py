@@ -136,16 +136,33 @@ def _of_stored_picture(
     if TURNS[orientation][2] and face.shown == stored and not is_square:
         return record  # the tool did not turn it
     upright = stored[::-1] if TURNS[orientation][2] else stored
-    turned = StoredPicture(orientation, *upright)
-    count = len(record.pairs)
     own = [names.scheme] if names is not None and not face.in_order else known_schemes(scheme)
-    order = next((one for one in own if one.points == count), None)
+    return in_stored_pixels(record, StoredPicture(orientation, *upright), own)
+
+
+def in_stored_pixels(
+    record: Record, turned: StoredPicture | None, schemes: Sequence[Scheme]
+) -> Record:
+    """A record of the upright picture in pixels of the stored one.
+
+    Args:
+        turned: how the picture lies in its file; None where the record is of the stored one.
+        schemes: that the points may be of.
+
+    Raises:
+        DatasetError: none of the schemes has as many points.
+    """
+    if turned is None:
+        return record
+    count = len(record.pairs)
+    order = next((one for one in schemes if one.points == count), None)
     if order is None:
         raise DatasetError(f"expected points of a known scheme, got {count}: name it with --scheme")
     visibility = record.visibility
     return replace(
         record,
         pairs=turned.points(record.pairs.astype(np.float32), order).astype(np.float64),
+        pose=None if record.pose is None else turned.pose(record.pose),
         box=None if record.box is None else turned.box(record.box),
         visibility=None if visibility is None else turned.of_each_point(visibility, order),
     )

@@ -8,9 +8,12 @@ Each line is the crop's path (often that of the machine which made it), x y of e
 Source: polarisZhao/PFLD-pytorch, data/SetPreparation.py, which makes them from WFLW; forks do so
 from 300-W, with 68 points and without attributes.
 
-A fraction times the picture's width or height is a pixel, counted from 0, as these repositories
-train on it. Their crops were resized without the half pixel, so labels lie up to half a pixel
-beside the faces (``data offsets`` shows how far).
+Fractions count from the corner of the picture, where the centres of its pixels are half a pixel
+further: a picture that the script mirrors gets 1 - x. That is the frame of the adapter ``pfld``,
+too. The script cuts a square of B whole pixels, takes labels as offsets from the centre of its
+first pixel and divides them by B. So a point of a crop that was not mirrored truly lies half a
+pixel of the original further right and down: 56 / B pixels of a crop of 112, a quarter where B is
+224. The file does not say B.
 
 Splits: ``train_data``, ``test_data``, ``val_data``, else a folder's name. Subsets: each attribute
 that is 1.
@@ -29,6 +32,7 @@ from asmnet_kit.datasets.base import PictureFile, Problem
 from asmnet_kit.datasets.folders import Reading, split_named
 from asmnet_kit.datasets.labels import LARGEST_FRACTION
 from asmnet_kit.datasets.records import (
+    CORNER,
     LabelFiles,
     PicturesBelow,
     Record,
@@ -125,7 +129,7 @@ def _record(
         where=where,
         name=name,
         picture=picture,
-        pairs=fractions * _size(picture),
+        pairs=fractions * _size(picture) + CORNER,
         split=split,
         subsets=tuple(name for name, flag in zip(ATTRIBUTES, flags, strict=False) if flag == 1),
     )

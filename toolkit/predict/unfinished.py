@@ -3,14 +3,15 @@
 import errno
 import io
 import os
+import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from asmnet_kit.base.errors import Interrupted, KitError, UsageError
-from asmnet_kit.base.files import make_folder
+from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.base.files import make_folder, take_lock
 from asmnet_kit.base.reading import MAX_LINE_BYTES, open_file, parse_json
 
 UNFINISHED = ".unfinished"
@@ -61,37 +62,82 @@ def _is_of(line: bytes, picture: Path, about: Mapping[str, Any]) -> bool:
 def growing(path: Path, *, keep: int = 0) -> Iterator[TextIO]:
     """A text file that takes the place of ``path`` when the block ends well.
 
-    Where the block is interrupted, or the disk full, what was written stays ``unfinished``; any
-    other KitError removes it.
+    Whatever ends the block before, what was written stays ``unfinished``, and so does what an
+    earlier call wrote; but where no picture can be used (DatasetError) there is nothing to go on
+    with. An empty file is removed. No other process can write the same file until the block ends.
 
     Args:
         keep: go on behind so many of the lines that are there.
 
     Raises:
+        UsageError: another process is writing it.
         OSError: it cannot be written; the error names ``path``.
     """
     make_folder(path.parent)
     begun = unfinished(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not keep:
-        begun.unlink(missing_ok=True)  # a link would lead to somebody's file, a pipe never opens
     try:
-        with begun.open("rb+" if keep else "wb") as raw:
+        with os.fdopen(_locked(begun, anew=not keep), "rb+") as raw:
             for _ in range(keep):
                 raw.readline()
             raw.truncate()
-            with io.TextIOWrapper(raw, encoding="utf-8", newline="\n") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-        begun.replace(path)
-    except Interrupted:
-        raise
-    except KitError:
-        begun.unlink(missing_ok=True)
-        raise
+            try:
+                with io.TextIOWrapper(raw, encoding="utf-8", newline="\n") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                    begun.replace(path)
+            except DatasetError:
+                if not keep:
+                    begun.unlink(missing_ok=True)
+                raise
+            except BaseException:
+                _remove_empty(begun)
+                raise
     except OSError as error:
         if error.filename in (None, begun, str(begun)):
             error.filename, error.filename2 = str(path), None
         raise
+
+
+def _locked(begun: Path, *, anew: bool) -> int:
+    """Open the file of lines for this process alone; a descriptor that keeps the lock.
+
+    Args:
+        anew: make it where it is missing. A link would lead to somebody's file, a pipe never opens:
+            they are removed.
+
+    Raises:
+        UsageError: another process is writing it.
+        OSError: it cannot be opened.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    while True:
+        if anew and not _is_own(begun):
+            begun.unlink(missing_ok=True)
+        descriptor = os.open(begun, flags | (os.O_CREAT if anew else 0), 0o666)
+        try:
+            take_lock(descriptor, begun)
+            # The other process may have ended in between, and given the file its name.
+            if begun.exists() and os.path.samestat(os.fstat(descriptor), begun.stat()):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_own(begun: Path) -> bool:
+    """Whether there is a regular file of that name alone."""
+    try:
+        status = begun.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+
+
+def _remove_empty(begun: Path) -> None:
+    with suppress(OSError):
+        if not begun.stat().st_size:
+            begun.unlink()

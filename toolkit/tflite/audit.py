@@ -21,6 +21,7 @@ from asmnet_kit.tflite.metadata import ModelMetadata, metadata_of
 from asmnet_kit.tflite.reader import graph_of, read_model_bytes
 from asmnet_kit.tflite.runtime import open_runtime
 from asmnet_kit.tflite.saturation import Saturation, measure_saturation
+from asmnet_kit.tflite.sizing import at_size
 
 SCHEMA_VERSION = 1
 CPU = "cpu"
@@ -43,6 +44,7 @@ class Audit:
         verdicts: by target (cpu, edgetpu, gpu).
         saturation: by index of the tensor; empty without pictures.
         pictures: how many the model ran on.
+        input_shape: height and width that were given for an input of open size, or None.
     """
 
     model: str
@@ -54,6 +56,7 @@ class Audit:
     verdicts: Mapping[str, Verdict]
     saturation: Mapping[int, Saturation]
     pictures: int
+    input_shape: tuple[int, int] | None = None
 
     def clipped(self) -> list[tuple[Tensor, Saturation]]:
         """Activations that are cut off on more than ``CLIPPED_SHARE`` of values, worst first."""
@@ -84,6 +87,7 @@ class Audit:
             "model": self.model,
             "sha256": self.sha256,
             "size_bytes": self.size_bytes,
+            "input_shape": self.input_shape and list(self.input_shape),
             "recipe": None if self.metadata is None else self.metadata.recipe,
             "verdicts": {
                 target: {"verdict": v.verdict, "reason": v.reason}
@@ -111,28 +115,45 @@ class Audit:
         }  # fmt: skip
 
 
-def audit_model(path: Path, *, crops: Image | None = None) -> Audit:
+def audit_model(
+    path: Path, *, crops: Image | None = None, input_shape: tuple[int, int] | None = None
+) -> Audit:
     """Look into a .tflite file.
 
     Args:
+        input_shape: height and width of an input whose size the file leaves open; None where it
+            does not, or to see it as it is.
         crops: uint8 [B, S, S, 3], RGB: pictures to run it on, for what is cut off. They are fed
             as (v - 128) / 128.
 
     Raises:
         ModelError: the file is not a .tflite model, is cut off or damaged; with ``crops``, it
             does not take such pictures.
+        UsageError: the file does not leave the size of its input open.
+    """
+    with at_size(path, input_shape) as sized:
+        return _audited(path, sized, crops, input_shape)
+
+
+def _audited(
+    path: Path, sized: Path, crops: Image | None, input_shape: tuple[int, int] | None
+) -> Audit:
+    """
+    Args:
+        path: of the file, by which it is named.
+        sized: of what is looked into: the file, or its copy of ``input_shape``.
     """
     content = read_model_bytes(path)
-    graph = graph_of(content, name=str(path))
+    graph = graph_of(read_model_bytes(sized), name=str(path))
     try:
         metadata = metadata_of(graph, name=str(path))
     except ModelError:
         metadata = None  # not one of the kit's
-    verdicts = {CPU: _cpu_verdict(path)} | {
+    verdicts = {CPU: _cpu_verdict(sized)} | {
         target: _accelerator_verdict(place(graph, target)) for target in ACCELERATORS
     }
     runs = verdicts[CPU].verdict != REFUSED
-    saturation = measure_saturation(path, graph, crops) if crops is not None and runs else {}
+    saturation = measure_saturation(sized, graph, crops) if crops is not None and runs else {}
     return Audit(
         model=str(path),
         sha256=hashlib.sha256(content).hexdigest(),
@@ -143,6 +164,7 @@ def audit_model(path: Path, *, crops: Image | None = None) -> Audit:
         verdicts=verdicts,
         saturation=saturation,
         pictures=len(crops) if crops is not None and runs else 0,
+        input_shape=input_shape,
     )
 
 

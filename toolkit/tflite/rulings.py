@@ -58,7 +58,7 @@ def open_size_ruling(graph: Graph) -> Ruling | None:
     return Ruling(
         LIMITATION,
         f"the input {tensor.name!r} of shape {tensor.shape_text} leaves its size open",
-        "convert with the size that the program feeds: asmnet-kit quantize --input-shape SxS of "
-        "the float model it was made from",
+        "give the size that the program feeds by --input-shape HxW, and convert with it: "
+        "asmnet-kit quantize --input-shape SxS of the float model it was made from",
         refuses_model=True,
     )

@@ -209,6 +209,29 @@ def open_runtime(
         ) from error
 
 
+def allocated_shapes(content: bytes, *, name: str) -> dict[int, tuple[int, ...]]:
+    """The shape of each tensor by index, as the runtime works it out before the first run.
+
+    Args:
+        content: of a .tflite whose inputs have sizes.
+        name: of the file, for messages.
+
+    Raises:
+        ModelError: it is no .tflite model, or cannot run at these sizes.
+        MissingDependency: no runtime is installed.
+    """
+    _refuse_crashing(graph_of(content, name=name), name)
+    distribution, module = installed_runtime()
+    try:
+        interpreter = _interpreter(module, content, 1, xnnpack=False)
+        details = interpreter.get_tensor_details()
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{name}: {distribution} cannot load this model: {one_line(error)}") from (
+            error
+        )
+    return {int(d["index"]): tuple(int(size) for size in d["shape"]) for d in details}
+
+
 def all_threads() -> int:
     """As many threads as the machine has processors, as far as a runtime takes them."""
     return min(os.cpu_count() or 1, MAX_THREADS)
@@ -286,13 +309,14 @@ def _refuse_unsized(graph: Graph, path: Path) -> None:
         if tensor.unsized:
             raise ModelError(
                 f"{path}: expected an input of a fixed size, got {tensor.name!r} of shape "
-                f"{tensor.shape_text}: the file leaves it open. Convert it with the size that the "
-                "program feeds: asmnet-kit quantize --input-shape SxS of the float model it was "
+                f"{tensor.shape_text}: the file leaves it open. Give benchmark, check or audit the "
+                "size that the program feeds by --input-shape HxW; for other commands convert it "
+                "with that size: asmnet-kit quantize --input-shape SxS of the float model it was "
                 "made from"
             )
 
 
-def _refuse_crashing(graph: Graph, path: Path) -> None:
+def _refuse_crashing(graph: Graph, path: Path | str) -> None:
     """What LiteRT loads, and then crashes on instead of saying so; tried with 2.3.0."""
     for op in graph.ops:
         if op.name == "DEPTHWISE_CONV_2D" and bias_of(op) is None:

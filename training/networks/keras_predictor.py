@@ -16,12 +16,11 @@ from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
-from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
 from asmnet_kit.training.fit.loop import named_outputs
 from asmnet_kit.training.foreign.h5_file import load_h5
 from asmnet_kit.training.foreign.keras3_file import load_keras3
 from asmnet_kit.training.foreign.saved_model import load_saved_model
-from asmnet_kit.training.manifest import read_manifest, scheme_of_run
+from asmnet_kit.training.manifest import checked_crop_scale, scheme_of_run
 
 
 class KerasPredictor:
@@ -87,20 +86,6 @@ class KerasPredictor:
         outputs = self._run(tf.constant(to_float_input(crops)))
         real = {name: value.numpy() for name, value in outputs.items()}
         return Prediction.of_outputs(real, self.scheme)
-
-
-def checked_crop_scale(run: Path) -> float:
-    """The crop's scale in a run's manifest.
-
-    Raises:
-        ModelError: no manifest, or no number above 0 that a crop can have.
-    """
-    scale = read_manifest(run).get("crop_scale", CROP_SCALE)
-    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
-        raise ModelError(f"{run}: expected a number as the manifest's crop_scale, got {scale!r}")
-    if not 0 < scale <= MAX_CROP_SCALE:
-        raise ModelError(f"{run}: expected a crop_scale above 0 and up to 100, got {scale!r}")
-    return float(scale)
 
 
 def load_model(

@@ -7,7 +7,7 @@ import pytest
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.quantize.rounding.unfinished_tuning import UnfinishedTuning
-from wording import UNFINISHED_TUNING
+from wording import BUSY, UNFINISHED_TUNING
 
 SETTINGS: dict[str, Any] = {
     "settings": {"seed": 0},
@@ -75,3 +75,19 @@ def test_a_call_without_resume_begins_anew_where_no_epoch_would_be_lost(tmp_path
         pass
     tuning.forget()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_call_leaves_the_folder_of_another_that_has_begun(tmp_path: Path) -> None:
+    """Its lock ends with its epochs: another call may begin while it converts and measures."""
+    first, second = (
+        UnfinishedTuning(tmp_path / "model.tflite", SETTINGS, resume=False) for _ in range(2)
+    )
+    with first.begun():
+        pass
+    with second.begun():
+        with pytest.raises(UsageError, match=BUSY), first.begun():
+            pass
+        first.forget()
+        assert (second.folder / "settings.json").exists()
+    second.forget()
+    assert not second.folder.exists()

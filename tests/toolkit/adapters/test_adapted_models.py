@@ -88,6 +88,16 @@ def test_evaluate_measures_it_like_any_model(own: tuple[Path, Path], faces: Path
     assert found["nme_percent"] == pytest.approx(0, abs=0.05)
 
 
+def test_the_next_command_gets_the_adapter_too(own: tuple[Path, Path], faces: Path) -> None:
+    model, adapter = own
+    for command in ("evaluate", "parity"):
+        words = (command, model, "--adapter", adapter, "--data", faces, "--format", "300w")
+        result = CliRunner().invoke(main, [str(word) for word in words])
+        assert result.exit_code == 0, result.output
+        following = f"Next: asmnet-kit benchmark {model} --adapter {adapter} --target cpu"
+        assert following in " ".join(result.stderr.split())
+
+
 def test_a_model_without_metadata_is_told_that_an_adapter_will_do(
     own: tuple[Path, Path], faces: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """What an adapter file may say, and what is refused by name."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -238,3 +239,34 @@ def test_anchors_are_whole_numbers(tmp_path: Path) -> None:
     np.savez(tmp_path / "map.npz", anchors=np.array([0.5, 1.0]), **means)
     with pytest.raises(ModelError, match="two of the M points as anchors"):
         LinearMap.load(tmp_path / "map.npz")
+
+
+@pytest.mark.parametrize("key", ["scheme", "map"])
+@pytest.mark.parametrize("where", ["../kept", "/", "below/../../kept"])
+def test_files_of_an_adapter_lie_in_its_folder(tmp_path: Path, key: str, where: str) -> None:
+    """They are there, and would be read: only where they lie is wrong."""
+    name = {"scheme": "card.toml", "map": "map.npz"}[key]
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "own" / "below").mkdir(parents=True)
+    (tmp_path / "kept" / "card.toml").write_text('name = "card"\npoints = 4\nnormaliser = "box"\n')
+    LinearMap.fit(
+        np.random.default_rng(0).normal(0, 1, (40, 4, 2)),
+        np.zeros((40, 4, 2)),
+        anchors=(0, 1),
+        ridge=1,
+    ).save(tmp_path / "kept" / "map.npz")
+    path = f"{tmp_path}/kept/{name}" if where == "/" else f"{where}/{name}"
+    own = 'scheme = "card.toml"' if key == "map" else f'scheme = "{path}"'
+    (tmp_path / "own" / "card.toml").write_bytes((tmp_path / "kept" / "card.toml").read_bytes())
+    chosen = f'[landmarks]\nmap = "{path}"\n' if key == "map" else ""
+    adapter = tmp_path / "own" / "own.toml"
+    adapter.write_text(
+        f'{own}\n[input]\nsize = 32\ncolour = "RGB"\nmean = 0\nscale = 255\n[crop]\n'
+        f'scale = 1.2\n[output]\npoints = 4\nunit = "side"\norigin = "corner"\n{chosen}'
+    )
+    with pytest.raises(UsageError, match=r"a path inside the adapter's folder, got") as refused:
+        read_adapter(adapter)
+    assert key in str(refused.value) and str(adapter) in str(refused.value)
+    shutil.copy(tmp_path / "kept" / name, tmp_path / "own" / "below")
+    adapter.write_text(adapter.read_text().replace(path, f"below/{name}"))
+    assert read_adapter(adapter).scheme.points == 4

@@ -64,10 +64,10 @@ def test_content_tells_where_the_name_does_not(
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("m.pt", "PyTorch: export it to ONNX"),
+        ("m.pt", "got a .pt file of PyTorch: export it to ONNX"),
         ("saved_model.pb", "a SavedModel is given as its folder"),
         ("m.pkl", "never loaded"),
-        ("m.txt", "got a file .txt: text"),
+        ("m.txt", "got a .txt file: text"),
     ],
 )
 def test_what_no_command_takes_is_named_with_the_way_out(

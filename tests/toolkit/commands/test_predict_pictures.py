@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from asmnet_kit.base.errors import ModelError
 from asmnet_kit.base.files import leftovers
 from asmnet_kit.base.reading import MAX_LINE_BYTES
 from asmnet_kit.cli import main
@@ -20,7 +21,8 @@ from asmnet_kit.commands import predict_pictures
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.pictures import decode_image
 from asmnet_kit.face.schemes import SCHEME_68
-from asmnet_kit.predict.unfinished import unfinished
+from asmnet_kit.predict.unfinished import growing, unfinished
+from wording import BUSY
 
 HEIC = b"\0\0\0\x18ftypheic" + bytes(99)
 
@@ -339,16 +341,16 @@ def test_a_folder_or_a_list_without_pictures_exits_with_1(tmp_path, make_tflite)
 
 @pytest.fixture
 def interrupt(monkeypatch):
-    """Ctrl-C in the picture of that number, from 1."""
+    """Ctrl-C, or another error, in the picture of that number, from 1."""
 
-    def at(number: int) -> None:
+    def at(number: int, error: type[BaseException] = KeyboardInterrupt) -> None:
         predict_file, seen = predict_pictures.predict_file, []
 
         def interrupted(*arguments, **options):
             seen.append(1)
             if len(seen) == number:
                 monkeypatch.undo()
-                raise KeyboardInterrupt
+                raise error
             return predict_file(*arguments, **options)
 
         monkeypatch.setattr(predict_pictures, "predict_file", interrupted)
@@ -385,6 +387,64 @@ def test_lines_go_on_where_they_were_interrupted(photos, make_tflite, interrupt)
     assert resumed.startswith(first) and not begun.exists()
     assert run(*call).exit_code == 0
     assert (photos / "lines.jsonl").read_bytes() == resumed  # as in one go
+
+
+def test_lines_go_on_after_any_error(photos, make_tflite, interrupt) -> None:
+    """Also after a second one, which must not cost what the first call wrote."""
+    call = (photos, "--model", make_tflite(), "--out", photos / "lines.jsonl")
+    begun = photos / "lines.jsonl.unfinished"
+    interrupt(4, ModelError)
+    assert run(*call).exit_code == 1
+    assert len(lines(begun.read_text())) == 3
+    interrupt(1, ModelError)
+    assert run(*call, "--resume").exit_code == 1
+    assert len(lines(begun.read_text())) == 3
+    refused = run(*call, photos / "nothing.png", "--resume")
+    assert refused.exit_code == 2 and len(lines(begun.read_text())) == 3
+    assert run(*call, "--resume").exit_code == 0
+    assert len(lines((photos / "lines.jsonl").read_text())) == 5 and not begun.exists()
+
+
+def test_nothing_is_left_where_there_is_nothing_to_go_on_with(
+    photos, make_tflite, interrupt
+) -> None:
+    out = photos.parent / "lines.jsonl"
+    interrupt(1, ModelError)
+    assert run(photos, "--model", make_tflite(), "--out", out).exit_code == 1
+    assert not list(photos.parent.glob("lines*"))
+    (photos.parent / "text.png").write_text("no picture")
+    result = run(photos.parent / "text.png", "--model", make_tflite(), "--out", out)
+    assert result.exit_code == 1 and not list(photos.parent.glob("lines*"))
+
+
+@pytest.mark.parametrize("more", [(), ("--resume",)], ids=["anew", "resumed"])
+def test_two_calls_do_not_write_the_same_lines(more, photos, make_tflite, interrupt) -> None:
+    out, model = photos / "lines.jsonl", make_tflite()
+    call = (photos, "--model", model, "--out", out)
+    interrupt(4)
+    assert run(*call).exit_code == 130
+    with growing(out, keep=3) as first:
+        before = unfinished(out).read_bytes()
+        second = run(*call, *more)
+        assert second.exit_code == 2 and BUSY in second.stderr and str(out) in second.stderr
+        assert unfinished(out).read_bytes() == before
+        elsewhere = run(photos, "--model", model, "--out", photos / "others.jsonl")
+        assert elsewhere.exit_code == 0, elsewhere.output
+        first.write("the end\n")
+    assert out.read_bytes() == before + b"the end\n"
+
+
+def test_a_killed_process_leaves_no_lock(photos, make_tflite) -> None:
+    out = photos / "lines.jsonl"
+    killed = (
+        "import os, sys; from pathlib import Path; from asmnet_kit.predict.unfinished import "
+        "growing; lines = growing(Path(sys.argv[1])); lines.__enter__(); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", killed, str(out)], check=False).returncode == -9
+    assert unfinished(out).exists()
+    result = run(photos, "--model", make_tflite(), "--out", out)
+    assert result.exit_code == 0, result.output
+    assert not unfinished(out).exists()
 
 
 def test_lines_of_other_pictures_are_not_gone_on_with(photos, make_tflite, interrupt) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from asmnet_kit.adapters.adapter import read_adapter
 from asmnet_kit.base.errors import DatasetError, MissingDependency
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.inspection import inspect_dataset
@@ -248,6 +249,28 @@ def test_pfld_lists_of_pixels_are_told_from_fractions(tmp_path: Path) -> None:
     )
 
 
+def test_pfld_fractions_mean_the_same_pixels_as_the_adapters_outputs(tmp_path: Path) -> None:
+    """0.25 of 112 pixels from the corner is pixel 27.5, and its mirror image 1 - 0.25 pixel 83.5.
+
+    The mirror of pixel x is 111 - x.
+    """
+    put_picture(tmp_path / "imgs/a.png", 0)
+    cv2.imwrite(str(tmp_path / "imgs/a.png"), np.full((112, 112, 3), 90, np.uint8))
+    halves = np.linspace(0.25, 0.75, 98)
+    for name, fractions in (("a", halves), ("b", 1 - halves)):
+        (tmp_path / f"imgs/{name}.png").write_bytes((tmp_path / "imgs/a.png").read_bytes())
+        line = " ".join(f"{x:.9f} {y:.9f}" for x, y in zip(fractions, halves, strict=True))
+        with (tmp_path / "list.txt").open("a") as file:
+            file.write(f"imgs/{name}.png {line}\n")
+    first, mirrored = (face.landmarks for face in load_dataset(tmp_path, "pfld").faces)
+    np.testing.assert_allclose(first[0], [27.5, 27.5], atol=1e-5)
+    np.testing.assert_allclose(mirrored[0], [83.5, 27.5], atol=1e-5)
+    np.testing.assert_allclose(mirrored[:, 0], 111 - first[:, 0], atol=1e-4)
+    output = np.stack([halves, halves], axis=1).astype(np.float32)[None]
+    from_centre = read_adapter("pfld").fractions(output)[0]
+    np.testing.assert_allclose(112 * from_centre + 55.5, first, atol=1e-4)
+
+
 def test_predictions_of_a_turned_photograph_become_labels_of_the_stored_pixels(
     tmp_path: Path,
 ) -> None:
@@ -283,6 +306,53 @@ def turned_jpeg(path: Path, orientation: int) -> None:
     assert done
     segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
     path.write_bytes(jpeg.tobytes()[:2] + segment + jpeg.tobytes()[2:])
+
+
+@pytest.mark.parametrize(
+    ("sides", "orientation", "is_upright"),
+    [
+        ((WIDTH, HEIGHT), 6, False),  # of the stored picture, as OpenCV's and COCO's tools count
+        ((HEIGHT, WIDTH), 6, True),  # of the upright one, as viewers and FiftyOne do
+        ((HEIGHT, WIDTH), 5, True),  # and mirrored
+        ((None, None), 6, False),
+        ((WIDTH, HEIGHT), 3, False),  # upside down, which the sides do not tell
+    ],
+)
+def test_sides_of_a_coco_image_say_which_picture_its_points_are_of(
+    tmp_path: Path, sides: tuple[int | None, ...], orientation: int, is_upright: bool
+) -> None:
+    """Orientation 6: stored (x, y) is at (HEIGHT - 1 - y, x) of the upright picture; 5: (y, x)."""
+    stored = shape(68, 3)
+    written, box = stored, [20.0, 15.0, 80.0, 70.0]
+    if is_upright:
+        x = stored[:, 1] if orientation == 5 else HEIGHT - 1 - stored[:, 1]
+        written = np.stack([x, stored[:, 0]], axis=-1)
+        left = 15.0 if orientation == 5 else HEIGHT - 1 - 85.0
+        box = [left, 20.0, 70.0, 80.0]
+        if orientation == 5:  # what is left in the mirror image is right
+            written = written[scheme_of(68).mirror]
+    content = json.loads(coco_json([("a.jpg", written)]))
+    width, height = sides
+    content["images"][0] |= {"width": width, "height": height}
+    content["annotations"][0]["bbox"] = box
+    put(tmp_path / "faces.json", json.dumps(content))
+    turned_jpeg(tmp_path / "a.jpg", orientation)
+    (face,) = load_dataset(tmp_path, "coco").faces
+    np.testing.assert_allclose(face.landmarks, stored, atol=1e-3)
+    assert face.detector_box is not None
+    np.testing.assert_allclose(face.detector_box, (20, 15, 100, 85), atol=1e-3)
+
+
+def test_swapped_sides_of_a_coco_image_without_a_rotation_are_told(tmp_path: Path) -> None:
+    content = json.loads(coco_json([("a.jpg", shape(68)), ("b.jpg", shape(68))]))
+    content["images"][0] |= {"width": HEIGHT, "height": WIDTH}
+    put(tmp_path / "faces.json", json.dumps(content))
+    put_picture(tmp_path / "a.jpg", 0)
+    put_picture(tmp_path / "b.jpg", 1)
+    dataset = load_dataset(tmp_path, "coco", max_bad_share=0.5)
+    assert [face.name for face in dataset.faces] == ["b.jpg"]
+    assert f"expected a picture of {HEIGHT} x {WIDTH} pixels" in dataset.problems[0].reason
+    assert "without an EXIF rotation" in dataset.problems[0].reason
 
 
 def test_predictions_keep_a_scheme_of_ones_own(tmp_path: Path) -> None:
