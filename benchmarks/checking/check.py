@@ -36,6 +36,10 @@ class Check:
         first_blocking: the first operator that its own rules keep off the accelerator.
         estimate: latency on the accelerator, or None where nothing is known.
         compiled: what a compiled model holds, or None for one that is not.
+        tool: what told this, where a program did: its ``name``, ``version`` and ``options``.
+        memory_bytes: what the model takes there, by kind of memory; None where nothing is known.
+        parity: how far the outputs are from the CPU's, where the target's arithmetic ran here.
+        compiled_bytes: size of the file that a compiler made of the model.
     """
 
     model: str
@@ -47,6 +51,10 @@ class Check:
     estimate: dict[str, Any] | None
     compiled: Compiled | None
     notes: tuple[str, ...]
+    tool: dict[str, Any] | None = None
+    memory_bytes: dict[str, int] | None = None
+    parity: dict[str, Any] | None = None
+    compiled_bytes: int | None = None
 
     @property
     def mapped(self) -> int:
@@ -82,6 +90,10 @@ class Check:
             "estimate": self.estimate,
             "compiled": self.compiled and self.compiled.to_json(),
             "notes": list(self.notes),
+            "tool": self.tool,
+            "memory_bytes": self.memory_bytes,
+            "parity": self.parity,
+            "compiled_bytes": self.compiled_bytes,
         }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from asmnet_kit.benchmarks.options import (
     GPU_PRECISION,
     RUNTIME,
     Option,
+    parse_named_options,
 )
 from asmnet_kit.commands.options import (
     TFLITE,
@@ -58,20 +59,6 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
             raise click.BadParameter(f"expected numbers of CPUs such as 0,2 or 4-7, got {value!r}")
         cpus.update(range(first, last + 1))
     return tuple(sorted(cpus))
-
-
-def _parse_options(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str]:
-    """``("speed=3",)`` as {"speed": "3"}."""
-    options: dict[str, str] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise click.BadParameter(f"expected NAME=VALUE, got {text!r}")
-        if options.setdefault(name, value) != value:
-            raise click.BadParameter(f"expected one value of {name}, got {options[name]}, {value}")
-    return options
 
 
 def _flag(option: Option) -> Callable[[Command], Command]:
@@ -188,7 +175,7 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     "more_options",
     metavar="NAME=VALUE",
     multiple=True,
-    callback=_parse_options,
+    callback=parse_named_options,
     help="An option of another package's target; may be given several times. The targets that "
     "have an option of that name get it.",
 )
