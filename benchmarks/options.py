@@ -103,8 +103,13 @@ ETHOSU_MEMORY = Option(
     "Dedicated_Sram_384KB for U65 and U85]",
 )
 
+NPU_SOC = Option(
+    "soc",
+    "The phone's chip as MAKER:CHIP, for example mediatek:MT6991.  [default: qualcomm:SM8650]",
+)
+
 # Those of targets that measure nothing: asmnet-kit check takes them by --option.
-CHECK_OPTIONS = (ETHOSU_SYSTEM, ETHOSU_MEMORY)
+CHECK_OPTIONS = (ETHOSU_SYSTEM, ETHOSU_MEMORY, NPU_SOC)
 
 # Those that the command line has a flag for, by name, in the order of a command line.
 FLAGS: Mapping[str, Option] = {

@@ -28,6 +28,7 @@ TARGETS = PluginTable(
             f"ethosu:{chip}": f"asmnet_kit.benchmarks.targets.ethosu:{chip.upper()}"
             for chip in ETHOSU_CHIPS
         },
+        "npu": "asmnet_kit.benchmarks.targets.npu:NPU",
         "tflm": "asmnet_kit.benchmarks.targets.tflm:TFLM",
         "android": "asmnet_kit.benchmarks.targets.android:ANDROID",
         "android:gpu": "asmnet_kit.benchmarks.targets.android:ANDROID_GPU",
