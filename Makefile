@@ -9,7 +9,7 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test test-next fuzz lint format types docs docs-hard-faces clean
-.PHONY: bench-harness bench-report bench-train asm-study people-study pose-study bench-peers bench-synthetic reference bench-video bench-quantize people-assets people-portraits
+.PHONY: bench-harness bench-report bench-train asm-study people-study pose-study bench-peers bench-synthetic reference check-reference bench-video bench-quantize people-assets people-portraits
 .PHONY: golden android android-test ship-model tflite-runtime
 
 help: ## list the targets
@@ -109,6 +109,10 @@ REFERENCE ?= benchmarks/reference
 reference: $(INSTALLED) ## measure the kit's models on this machine into benchmarks/reference
 	@test -n "$(MODELS)" || { echo 'no model ships with the kit yet: make reference MODELS="a.tflite b.tflite"'; exit 2; }
 	@$(BIN)/python -m asmnet_kit.benchmarks.studies.measure_reference $(MODELS) --out $(REFERENCE) $(ARGS)
+
+# Vela and TFLM are extras: pip install 'asmnet-kit[ethosu,tflm]' into an environment, or PYTHONPATH.
+check-reference: $(INSTALLED) ## what Vela and TensorFlow Lite Micro say of the kit's models into benchmarks/reference/checks
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.check_reference $(MODELS) $(ARGS)
 
 bench-train: $(INSTALLED) ## pictures/s of training against plain model.fit, and what waits for data
 	@$(BIN)/python -m asmnet_kit.training.studies.training_speed $(ARGS)

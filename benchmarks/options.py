@@ -87,6 +87,13 @@ BENCHMARK_MODEL = Option(
     file="TensorFlow Lite's benchmark_model for Android",
 )
 
+NPU_LIBRARIES = Option(
+    "npu_libraries",
+    "Folder of the libraries that a phone's NPU needs beside --benchmark-model: LiteRT's dispatch "
+    "library and compiler plugin, and the chip maker's own (android:npu).",
+    file="a folder of the NPU's libraries (*.so)",
+)
+
 # Arm's configurations of the NPU: family and multiply-accumulates per cycle. Each is a target.
 ETHOSU_CHIPS = (
     "u55-32", "u55-64", "u55-128", "u55-256", "u65-256", "u65-512",
@@ -120,6 +127,7 @@ FLAGS: Mapping[str, Option] = {
         EDGETPU_LIBRARY,
         EDGETPU_MODEL,
         BENCHMARK_MODEL,
+        NPU_LIBRARIES,
         RUNTIME,
     )
 }

@@ -17,6 +17,7 @@ from asmnet_kit.benchmarks.options import (
     EDGETPU_MODEL,
     FLAGS,
     GPU_PRECISION,
+    NPU_LIBRARIES,
     RUNTIME,
     Option,
     parse_named_options,
@@ -85,8 +86,9 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     multiple=True,
     default=["cpu"],
     show_default=True,
-    help="Where to run: cpu, gpu, edgetpu, android, android:gpu, android:nnapi, linux, linux:gpu, "
-    "linux:edgetpu or another package's target; may be given several times.",
+    help="Where to run: cpu, gpu, edgetpu, android, android:gpu, android:nnapi, android:npu, "
+    "linux, linux:gpu, linux:edgetpu, tflm (TensorFlow Lite Micro on this machine) or another "
+    "package's target; may be given several times.",
 )
 @click.option(
     "--threads",
@@ -170,6 +172,7 @@ def _flag(option: Option) -> Callable[[Command], Command]:
 @_flag(EDGETPU_LIBRARY)
 @_flag(EDGETPU_MODEL)
 @_flag(BENCHMARK_MODEL)
+@_flag(NPU_LIBRARIES)
 @click.option(
     "--option",
     "more_options",

@@ -33,6 +33,7 @@ TARGETS = PluginTable(
         "android": "asmnet_kit.benchmarks.targets.android:ANDROID",
         "android:gpu": "asmnet_kit.benchmarks.targets.android:ANDROID_GPU",
         "android:nnapi": "asmnet_kit.benchmarks.targets.android:ANDROID_NNAPI",
+        "android:npu": "asmnet_kit.benchmarks.targets.android:ANDROID_NPU",
         "linux": "asmnet_kit.benchmarks.targets.linux:LINUX",
         "linux:gpu": "asmnet_kit.benchmarks.targets.linux:LINUX_GPU",
         "linux:edgetpu": "asmnet_kit.benchmarks.targets.linux:LINUX_EDGETPU",
