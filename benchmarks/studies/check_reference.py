@@ -62,7 +62,7 @@ def main(models: tuple[Path, ...], out: Path, targets: tuple[str, ...]) -> None:
         for target in targets:
             request = replace(Request(model), target=target)
             check = check_on_target(request, on_progress=lambda done, note: None)
-            kept = json.loads(json.dumps(check).replace(f"{model}", model.name))  # no path of here
+            kept = json.loads(json.dumps(check).replace(str(model), model.name))  # no path of ours
             path = out / f"{model.stem}_{target.replace(':', '-')}.json"
             facts = {key: facts[key] for key in ("name", "file", "sha256", "size_bytes")}
             write_json(path, {"kind": "check", "model": facts, "check": kept})
@@ -85,7 +85,7 @@ def table_of(files: Sequence[tuple[Path, Kept]]) -> str:
 
 
 def _cells(path: Path, kept: Kept) -> list[str]:
-    check, estimate = kept["check"], kept["check"]["estimate"]
+    check, estimate, tool = kept["check"], kept["check"]["estimate"], kept["check"]["tool"]
     placed = f"{check['mapped']} of {check['total']}"
     memory: Mapping[str, int] = check["memory_bytes"] or {}
     flash = memory.get("on_chip_flash", 0) + memory.get("off_chip_flash", 0)
@@ -99,7 +99,7 @@ def _cells(path: Path, kept: Kept) -> list[str]:
         _kilobytes(memory.get("dram", 0)),
         _kilobytes(flash),
         _difference(check["parity"]),
-        f"{check['tool']['name']} {check['tool']['version']}",
+        f"{tool['name']} {tool['version']}" if tool else "the kit's rules",
     ]
 
 
