@@ -9,11 +9,11 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test test-next fuzz lint format types docs docs-hard-faces clean
-.PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-synthetic reference bench-video bench-quantize people-assets people-portraits
+.PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-synthetic reference check-reference parity-arm64 bench-video bench-quantize people-assets people-portraits
 .PHONY: golden android android-test ship-model tflite-runtime
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 # Debian's python3 comes without ensurepip, so venv can fail where pip works: virtualenv then makes
 # the environment from a folder of its own (pip --target needs no permission from the system).
@@ -109,6 +109,14 @@ REFERENCE ?= benchmarks/reference
 reference: $(INSTALLED) ## measure the kit's models on this machine into benchmarks/reference
 	@test -n "$(MODELS)" || { echo 'no model ships with the kit yet: make reference MODELS="a.tflite b.tflite"'; exit 2; }
 	@$(BIN)/python -m asmnet_kit.benchmarks.studies.measure_reference $(MODELS) --out $(REFERENCE) $(ARGS)
+
+# Vela and TFLM are extras: pip install 'asmnet-kit[ethosu,tflm]' into an environment, or PYTHONPATH.
+check-reference: $(INSTALLED) ## what Vela and TensorFlow Lite Micro say of the kit's models into benchmarks/reference/checks
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.check_reference $(MODELS) $(ARGS)
+
+# Correctness alone: emulated times are no device's, and none is told.
+parity-arm64: $(INSTALLED) ## the models' raw outputs on emulated arm64 against this machine's, bit by bit (Debian 12)
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.arm64_parity $(MODELS) $(ARGS)
 
 bench-train: $(INSTALLED) ## pictures/s of training against plain model.fit, and what waits for data
 	@$(BIN)/python -m asmnet_kit.training.studies.training_speed $(ARGS)

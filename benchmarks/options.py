@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import require_exists
 
@@ -85,6 +87,37 @@ BENCHMARK_MODEL = Option(
     file="TensorFlow Lite's benchmark_model for Android",
 )
 
+NPU_LIBRARIES = Option(
+    "npu_libraries",
+    "Folder of the libraries that a phone's NPU needs beside --benchmark-model: LiteRT's dispatch "
+    "library and compiler plugin, and the chip maker's own (android:npu).",
+    file="a folder of the NPU's libraries (*.so)",
+)
+
+# Arm's configurations of the NPU: family and multiply-accumulates per cycle. Each is a target.
+ETHOSU_CHIPS = (
+    "u55-32", "u55-64", "u55-128", "u55-256", "u65-256", "u65-512",
+    "u85-128", "u85-256", "u85-512", "u85-1024", "u85-2048",
+)  # fmt: skip
+ETHOSU_SYSTEM = Option(
+    "system_config",
+    "Clock and memories around the Ethos-U, a section of Vela's Arm/vela.ini.  [default: "
+    "Ethos_U55_High_End_Embedded, Ethos_U65_Client_Server or Ethos_U85_SYS_DRAM_Mid]",
+)
+ETHOSU_MEMORY = Option(
+    "memory_mode",
+    "Which memory holds what, a section of Vela's Arm/vela.ini.  [default: Shared_Sram for U55, "
+    "Dedicated_Sram_384KB for U65 and U85]",
+)
+
+NPU_SOC = Option(
+    "soc",
+    "The phone's chip as MAKER:CHIP, for example mediatek:MT6991.  [default: qualcomm:SM8650]",
+)
+
+# Those of targets that measure nothing: asmnet-kit check takes them by --option.
+CHECK_OPTIONS = (ETHOSU_SYSTEM, ETHOSU_MEMORY, NPU_SOC)
+
 # Those that the command line has a flag for, by name, in the order of a command line.
 FLAGS: Mapping[str, Option] = {
     option.name: option
@@ -94,6 +127,7 @@ FLAGS: Mapping[str, Option] = {
         EDGETPU_LIBRARY,
         EDGETPU_MODEL,
         BENCHMARK_MODEL,
+        NPU_LIBRARIES,
         RUNTIME,
     )
 }
@@ -113,3 +147,17 @@ def option_words(options: Mapping[str, str]) -> list[str]:
 def unflagged(options: Mapping[str, str]) -> dict[str, str]:
     """Options without a flag, by name: in what ways another package's target was measured."""
     return {name: options[name] for name in sorted(options.keys() - FLAGS.keys())}
+
+
+def parse_named_options(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    """``("speed=3",)`` as {"speed": "3"}: the callback of ``--option NAME=VALUE``."""
+    options: dict[str, str] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"expected NAME=VALUE, got {text!r}")
+        if options.setdefault(name, value) != value:
+            raise click.BadParameter(f"expected one value of {name}, got {options[name]}, {value}")
+    return options

@@ -179,7 +179,9 @@ class Target(Protocol):
 
     A target may have ``refuse(request)``, too: it raises UsageError for a request of what the
     target has no way to do and ``abilities`` cannot say, before anything is measured
-    (``refuse_request`` calls it); one that runs no ``inputs`` must have it.
+    (``refuse_request`` calls it); one that runs no ``inputs`` must have it. It may have
+    ``check(request)``, too, a ``benchmarks.checking.check.Check``: what it can tell of a model
+    without a device, for ``asmnet-kit check``.
     """
 
     @property

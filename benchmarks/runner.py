@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from asmnet_kit import __version__
-from asmnet_kit.base.errors import KitError, ModelError
+from asmnet_kit.base.errors import KitError, MissingDependency, ModelError
 from asmnet_kit.base.files import temporary_folder
 from asmnet_kit.base.own_process import script_command
 from asmnet_kit.benchmarks import worker
 from asmnet_kit.benchmarks.options import unflagged
 from asmnet_kit.benchmarks.protocol import PATIENCE_S, OnProgress, Request, Target, refuse_fallback
-from asmnet_kit.benchmarks.targets.registry import load_target
+from asmnet_kit.benchmarks.targets.registry import load_target, refuse_check
 from asmnet_kit.benchmarks.timing.noise import intervals
 from asmnet_kit.benchmarks.timing.operator_times import TIMEOUT_S as PROFILE_PATIENCE_S
 from asmnet_kit.benchmarks.words import cpu_list, request_words
@@ -133,6 +133,31 @@ def benchmark_model(
     checked = check_result(result, name=str(request.model))
     warn_of_same_bits(checked, target)
     return checked
+
+
+def check_on_target(request: Request, *, on_progress: OnProgress) -> dict[str, Any]:
+    """What a request's target says of a model without a device, in a process of its own.
+
+    Returns:
+        The JSON of ``benchmarks.checking.check.Check``.
+
+    Raises:
+        MissingDependency: a program or a package is missing; the message says how to get it.
+        ModelError: the model is refused, or the target's program crashed or hung.
+        UsageError: no such target or option, or one that cannot tell anything without a device.
+    """
+    refuse_check(request)
+    able = load_target(request.target).abilities
+    with _of_fixed_size(request) as ready:
+        told = run_worker(
+            {"request": ready.to_json(), "data": None, "check": True},
+            on_progress=on_progress,
+            stall_seconds=able.patience_s,
+            crash_hint=able.crash_hint,
+        )
+    if request.input_shape:
+        told |= {"model": str(request.model), "input_shape": list(request.input_shape)}
+    return told
 
 
 def patience(request: Request) -> float:
@@ -325,7 +350,7 @@ def run_worker(
             if "progress" in line:
                 on_progress(float(line["progress"]), str(line["note"]))
             elif "error" in line:
-                error = KitError(line["error"])
+                error = (MissingDependency if line.get("missing") else KitError)(line["error"])
                 error.exit_code = int(line["exit_code"])
                 raise error
             elif "result" in line:

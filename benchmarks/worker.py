@@ -11,9 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from asmnet_kit.base.errors import KitError
+from asmnet_kit.base.errors import KitError, MissingDependency
 from asmnet_kit.benchmarks.protocol import Request
-from asmnet_kit.benchmarks.targets.registry import load_target
+from asmnet_kit.benchmarks.targets.registry import checker, load_target
 
 
 def tell(line: dict[str, Any]) -> None:
@@ -39,6 +39,13 @@ def measure(content: dict[str, Any]) -> dict[str, Any]:
     """The measurement of a request, as JSON."""
     request = Request.from_json(content)
     return asdict(load_target(request.target).measure(request, on_progress))
+
+
+def check(content: dict[str, Any]) -> dict[str, Any]:
+    """What a request's target says of a model without running it there, as JSON."""
+    request = Request.from_json(content)
+    found: dict[str, Any] = checker(request.target)(request).to_json()
+    return found
 
 
 def accuracy(content: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
@@ -72,12 +79,15 @@ def main() -> None:
     try:
         if "sized" in job:
             tell({"result": size(job["request"], Path(job["sized"]))})
+        elif job.get("check"):
+            tell({"result": check(job["request"])})
         elif job["data"] is None:
             tell({"result": measure(job["request"])})
         else:
             tell({"result": accuracy(job["request"], job["data"])})
     except KitError as error:
-        tell({"error": str(error), "exit_code": error.exit_code})
+        missing = isinstance(error, MissingDependency)
+        tell({"error": str(error), "exit_code": error.exit_code, "missing": missing})
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ COMMANDS: dict[str, LazyCommand] = {
     ),
     "check": LazyCommand(
         "asmnet_kit.benchmarks.commands.check:check",
-        "Predict what an Edge TPU or a GPU would run of a .tflite model.",
+        "Predict what accelerators would run of a .tflite model.",
     ),
     "parity": LazyCommand(
         "asmnet_kit.benchmarks.commands.parity:parity",

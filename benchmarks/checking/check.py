@@ -38,6 +38,10 @@ class Check:
         estimate: latency on the accelerator, or None where nothing is known.
         compiled: what a compiled model holds, or None for one that is not.
         input_shape: height and width that were given for an input of open size, or None.
+        tool: what told this, where a program did: its ``name``, ``version`` and ``options``.
+        memory_bytes: what the model takes there, by kind of memory; None where nothing is known.
+        parity: how far the outputs are from the CPU's, where the target's arithmetic ran here.
+        compiled_bytes: size of the file that a compiler made of the model.
     """
 
     model: str
@@ -50,6 +54,10 @@ class Check:
     compiled: Compiled | None
     notes: tuple[str, ...]
     input_shape: tuple[int, int] | None = None
+    tool: dict[str, Any] | None = None
+    memory_bytes: dict[str, int] | None = None
+    parity: dict[str, Any] | None = None
+    compiled_bytes: int | None = None
 
     @property
     def mapped(self) -> int:
@@ -86,6 +94,10 @@ class Check:
             "compiled": self.compiled and self.compiled.to_json(),
             "notes": list(self.notes),
             "input_shape": self.input_shape and list(self.input_shape),
+            "tool": self.tool,
+            "memory_bytes": self.memory_bytes,
+            "parity": self.parity,
+            "compiled_bytes": self.compiled_bytes,
         }  # fmt: skip
 
 

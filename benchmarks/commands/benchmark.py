@@ -17,8 +17,10 @@ from asmnet_kit.benchmarks.options import (
     EDGETPU_MODEL,
     FLAGS,
     GPU_PRECISION,
+    NPU_LIBRARIES,
     RUNTIME,
     Option,
+    parse_named_options,
 )
 from asmnet_kit.commands.options import (
     TFLITE,
@@ -61,20 +63,6 @@ def _parse_cpus(ctx: click.Context, param: click.Parameter, value: str | None) -
     return tuple(sorted(cpus))
 
 
-def _parse_options(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str]:
-    """``("speed=3",)`` as {"speed": "3"}."""
-    options: dict[str, str] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise click.BadParameter(f"expected NAME=VALUE, got {text!r}")
-        if options.setdefault(name, value) != value:
-            raise click.BadParameter(f"expected one value of {name}, got {options[name]}, {value}")
-    return options
-
-
 def _flag(option: Option) -> Callable[[Command], Command]:
     """The flag of an option that single targets follow."""
     kind: Any = str
@@ -99,8 +87,9 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     multiple=True,
     default=["cpu"],
     show_default=True,
-    help="Where to run: cpu, gpu, edgetpu, android, android:gpu, android:nnapi, linux, linux:gpu, "
-    "linux:edgetpu or another package's target; may be given several times.",
+    help="Where to run: cpu, gpu, edgetpu, android, android:gpu, android:nnapi, android:npu, "
+    "linux, linux:gpu, linux:edgetpu, tflm (TensorFlow Lite Micro on this machine) or another "
+    "package's target; may be given several times.",
 )
 @click.option(
     "--threads",
@@ -184,12 +173,13 @@ def _flag(option: Option) -> Callable[[Command], Command]:
 @_flag(EDGETPU_LIBRARY)
 @_flag(EDGETPU_MODEL)
 @_flag(BENCHMARK_MODEL)
+@_flag(NPU_LIBRARIES)
 @click.option(
     "--option",
     "more_options",
     metavar="NAME=VALUE",
     multiple=True,
-    callback=_parse_options,
+    callback=parse_named_options,
     help="An option of another package's target; may be given several times. The targets that "
     "have an option of that name get it.",
 )

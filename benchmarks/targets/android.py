@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.benchmarks.options import BENCHMARK_MODEL, GPU_PRECISION, Option
+from asmnet_kit.benchmarks.options import BENCHMARK_MODEL, GPU_PRECISION, NPU_LIBRARIES, Option
 from asmnet_kit.benchmarks.protocol import (
     Abilities,
     Measurement,
@@ -40,6 +40,7 @@ PACKAGE = "org.asmnetkit.demo"
 ACTIVITY = f"{PACKAGE}/.BenchmarkActivity"
 FILES = f"/sdcard/Android/data/{PACKAGE}/files"
 MODELS, INPUTS, RESULTS = f"{FILES}/models", f"{FILES}/inputs", f"{FILES}/benchmarks"
+NPU = "npu"
 BINARY_TAKES = ("--no-xnnpack",)  # of what the app does not
 INSTALL = "adb install -r build/android/asmnet-kit-demo.apk (make android builds it)"
 
@@ -49,7 +50,7 @@ POLL_S = 0.5
 
 @dataclass(frozen=True)
 class AndroidTarget(RemoteTarget):
-    """``--target android`` (CPU), ``android:gpu`` and ``android:nnapi``."""
+    """``--target android`` (CPU), ``android:gpu``, ``android:nnapi`` and ``android:npu``."""
 
     delegate: str
 
@@ -70,6 +71,11 @@ class AndroidTarget(RemoteTarget):
             "--profile": request.profile,
             "--single-stream": request.mode == "single-stream",
         }
+        if self.delegate == NPU and not with_program:
+            raise UsageError(
+                f"target {self.name}: the app has no NPU: give LiteRT's own program as "
+                f"--benchmark-model PATH, and --npu-libraries DIR"
+            )
         if not with_program:
             asked["--no-xnnpack"] = not request.xnnpack
         else:
@@ -131,6 +137,7 @@ def _abilities(*options: Option, accelerator: bool) -> Abilities:
 ANDROID = AndroidTarget("android", _abilities(accelerator=False), "cpu")
 ANDROID_GPU = AndroidTarget("android:gpu", _abilities(GPU_PRECISION, accelerator=True), "gpu")
 ANDROID_NNAPI = AndroidTarget("android:nnapi", _abilities(accelerator=True), "nnapi")
+ANDROID_NPU = AndroidTarget("android:npu", _abilities(NPU_LIBRARIES, accelerator=True), NPU)
 
 
 def require_app(phone: Phone) -> None:

@@ -2,7 +2,9 @@
 
 The program is TensorFlow Lite's own (its nightly builds, or yours). It prints a summary and no
 single times, so it is started several times: each start gives one sample, the median of its runs
-(the mean where the version prints no median). The result says so.
+(the mean where the version prints no median). The result says so. Newer versions write which
+delegate took which operators (``runtime_info.pb``), and that counts as proof. The NPU needs
+LiteRT's version of the program and the chip maker's libraries beside it.
 """
 
 import hashlib
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.benchmarks.options import BENCHMARK_MODEL, GPU_PRECISION
+from asmnet_kit.benchmarks.options import BENCHMARK_MODEL, GPU_PRECISION, NPU_LIBRARIES
 from asmnet_kit.benchmarks.protocol import Measurement, OnProgress, RemoteError, Request
 from asmnet_kit.benchmarks.targets.benchmark_tool import (
     Outcome,
@@ -24,6 +26,13 @@ from asmnet_kit.benchmarks.targets.benchmark_tool import (
 )
 from asmnet_kit.benchmarks.targets.phone import Phone
 from asmnet_kit.benchmarks.targets.remote import safe_name, tail
+from asmnet_kit.benchmarks.targets.runtime_info import (
+    FILE,
+    FLAG,
+    RuntimeInfo,
+    RuntimeInfoError,
+    parse_runtime_info,
+)
 from asmnet_kit.benchmarks.timing.machine import cpu_model, instruction_sets
 
 PROGRAM = "benchmark_model"
@@ -33,6 +42,9 @@ WARMUP_SECONDS = 0.2  # of each start: caches and the clock settle at least this
 START_SECONDS = 120.0  # beside the timed runs: loading, the GPU's shaders, the warm-up
 ELF = b"\x7fELF"
 REFERENCE = "nnapi-reference"  # NNAPI's accelerator that is the CPU
+# Part of the name of each accelerator's delegate, in lower case. LiteRT's of an NPU is
+# DispatchDelegate, whoever made the chip.
+DELEGATES = {"cpu": "xnnpack", "gpu": "gpu", "nnapi": "nnapi", "npu": "dispatch"}
 PROPERTIES = {
     "maker": "ro.product.manufacturer",
     "model": "ro.product.model",
@@ -52,7 +64,7 @@ def measure_with_binary(
     """Push the program and the model, start it several times, read what it prints.
 
     Args:
-        delegate: ``cpu``, ``gpu`` or ``nnapi``.
+        delegate: ``cpu``, ``gpu``, ``nnapi`` or ``npu``.
 
     Raises:
         UsageError: the program is not there, or no program for a phone.
@@ -69,16 +81,23 @@ def measure_with_binary(
         phone.send(program, f"{folder}/{PROGRAM}", what=f"push {PROGRAM}")
         phone.send(request.model, model, what="push the model")
         phone.shell("chmod", "755", f"{folder}/{PROGRAM}", what=f"make {PROGRAM} executable")
-        command = [f"{folder}/{PROGRAM}", *_flags(request, model, delegate)]
+        if NPU_LIBRARIES.name in request.options:
+            for library in _libraries(Path(request.options[NPU_LIBRARIES.name])):
+                phone.send(library, f"{folder}/{library.name}", what=f"push {library.name}")
+        words = [*_flags(request, model, delegate), f"{FLAG}={folder}/{FILE}"]
+        command = [f"{folder}/{PROGRAM}", *words]
         outcomes = []
         for number in range(STARTS):
             on_progress(number / STARTS, f"runs on {phone.serial}")
-            outcomes.append(_start(phone, request, command))
+            outcomes.append(_start(phone, request, command, folder))
+        written = phone.read_binary(f"{folder}/{FILE}", what=f"read {FILE}")
+        info = None if written is None else _runtime_info(phone, written)
     finally:
         phone.discard(folder)
     return _measurement(
         outcomes,
         request,
+        info,
         delegate=delegate,
         serial=phone.serial,
         machine=machine,
@@ -93,7 +112,27 @@ def _program(path: Path) -> bytes:
     return content
 
 
+def _libraries(folder: Path) -> list[Path]:
+    """The files that the NPU needs: the dispatch library, the plugin, the chip maker's own.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = sorted(path for path in folder.glob("*.so*") if path.is_file())
+    if not found:
+        raise UsageError(f"{folder}: expected libraries of an NPU (*.so), found none")
+    return found
+
+
+def _runtime_info(phone: Phone, content: bytes) -> RuntimeInfo:
+    try:
+        return parse_runtime_info(content)
+    except RuntimeInfoError as error:
+        raise RemoteError(f"{phone.serial}: {PROGRAM}: {error}") from error
+
+
 def _flags(request: Request, model: str, delegate: str) -> list[str]:
+    folder = model.rpartition("/")[0]
     exact = request.options.get(GPU_PRECISION.name, "fp32") == "fp32"
     return [
         f"--graph={model}",
@@ -107,6 +146,11 @@ def _flags(request: Request, model: str, delegate: str) -> list[str]:
             "cpu": [f"--use_xnnpack={str(request.xnnpack).lower()}"],
             "gpu": ["--use_gpu=true", f"--gpu_precision_loss_allowed={str(not exact).lower()}"],
             "nnapi": ["--use_nnapi=true"],
+            "npu": [
+                "--use_npu=true",
+                f"--dispatch_library_path={folder}",
+                f"--compiler_plugin_library_path={folder}",
+            ],
         }[delegate],
     ]
 
@@ -115,9 +159,11 @@ def _runs_of_a_start(request: Request) -> int:
     return math.ceil(request.runs / STARTS)
 
 
-def _start(phone: Phone, request: Request, command: list[str]) -> Outcome:
+def _start(phone: Phone, request: Request, command: list[str], folder: str) -> Outcome:
     """One start of the program, its stderr included: that is where versions differ."""
     words = " ".join(map(shlex.quote, command))
+    if NPU_LIBRARIES.name in request.options:  # where the chip maker's own libraries are found
+        words = f"LD_LIBRARY_PATH={folder} ADSP_LIBRARY_PATH={folder} {words}"
     limit = START_SECONDS + request.max_seconds
     out, error, code = phone.run_line(f"{words} 2>&1", what=PROGRAM, timeout_s=limit)
     if code:
@@ -134,6 +180,7 @@ def _start(phone: Phone, request: Request, command: list[str]) -> Outcome:
 def _measurement(
     outcomes: list[Outcome],
     request: Request,
+    info: RuntimeInfo | None,
     *,
     delegate: str,
     serial: str,
@@ -141,8 +188,10 @@ def _measurement(
     sha256: str,
 ) -> Measurement:
     last = outcomes[-1]
-    taken = _replaced(last, delegate)
-    ran_on = delegate if delegate == "cpu" or all(_ran_on(o, delegate) for o in outcomes) else "cpu"
+    logged = _replaced(last, delegate)
+    taken = _taken(info, delegate) or logged
+    proven = all(_ran_on(o, delegate, info) for o in outcomes)
+    ran_on = delegate if delegate == "cpu" or proven else "cpu"
     what = "median" if all(outcome.is_median for outcome in outcomes) else "mean"
     runs = sum(outcome.runs for outcome in outcomes)
     ops = f" ({taken.ops} of {taken.total} ops)" if taken else ""
@@ -157,7 +206,7 @@ def _measurement(
             "device": serial,
             "delegated_ops": taken.ops if taken else None,
             "total_ops": taken.total if taken else None,
-            "proof": _proof(last, serial, sha256),
+            "proof": _proof(last, info, serial, sha256),
         },
         machine=machine,
         runtime={
@@ -199,24 +248,44 @@ def _measurement(
 
 def _replaced(outcome: Outcome, delegate: str) -> Replaced | None:
     """What the asked delegate took (of the CPU's, XNNPACK), where the log tells."""
-    kind = "xnnpack" if delegate == "cpu" else delegate
+    kind = DELEGATES[delegate]
     return next((taken for taken in outcome.replaced if kind in taken.delegate.lower()), None)
 
 
-def _ran_on(outcome: Outcome, delegate: str) -> bool:
-    """Does the program's own log say that the delegate runs the model, or a part of it?"""
+def _taken(info: RuntimeInfo | None, delegate: str) -> Replaced | None:
+    """What the asked delegate took by the file that the program wrote, where it wrote one."""
+    found = info.taken_by(DELEGATES[delegate]) if info is not None else None
+    return Replaced(found[1], info.total, found[0]) if info is not None and found else None
+
+
+def _ran_on(outcome: Outcome, delegate: str, info: RuntimeInfo | None) -> bool:
+    """Do the program's log and its file say that the delegate runs the model, or a part of it?
+
+    The log alone does where the version writes no file; of an NPU it says nothing, so the file is
+    asked for.
+    """
+    if delegate == "npu":
+        return _taken(info, delegate) is not None
     if delegate == "nnapi" and set(outcome.accelerators) == {REFERENCE}:
         return False
+    if info is not None and all(DELEGATES["cpu"] in name.lower() for name in info.delegated):
+        return False  # the CPU's delegate alone, or none: the log is not to be believed
     return delegate.upper() in outcome.applied
 
 
-def _proof(outcome: Outcome, serial: str, sha256: str) -> list[str]:
+def _proof(outcome: Outcome, info: RuntimeInfo | None, serial: str, sha256: str) -> list[str]:
     proof = [f"measured on {serial} by the {PROGRAM} of sha256 {sha256} over adb"]
     proof += [
         f"its log: {taken.ops} of {taken.total} operators were replaced by {taken.delegate}"
         for taken in outcome.replaced
     ]
     proof += [f"its log: the {name} delegate was applied" for name in outcome.applied]
+    if info is not None:
+        parts = [f"{name} took {count}" for name, count in info.delegated.items()]
+        proof.append(
+            f"its {FILE}: delegated {sum(info.delegated.values())} of {info.total} nodes"
+            + (f" ({', '.join(parts)})" if parts else "")
+        )
     if outcome.accelerators:
         proof.append(f"NNAPI's accelerators: {', '.join(outcome.accelerators)}")
     return proof

@@ -48,6 +48,7 @@ from asmnet_kit.tflite.runtime import (
 )
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
+    from asmnet_kit.benchmarks.checking.check import Check
     from asmnet_kit.face.predictor import Predictor
 
 LIBRARIES = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
@@ -169,6 +170,11 @@ class EdgeTpuTarget:
         """
         refuse_compiled(request)
         _check_device(request.device)
+
+    def check(self, request: Request) -> "Check":
+        from asmnet_kit.benchmarks.checking.check import check_model
+
+        return check_model(request.model, target=self.name)
 
 
 EDGETPU = EdgeTpuTarget()

@@ -5,12 +5,8 @@ a model of which it would leave a part to the CPU. Without a GPU the same code r
 driver (SwiftShader comes with Chromium); that is labelled software and is no GPU's speed.
 """
 
-import os
 import re
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +18,7 @@ from asmnet_kit.base.errors import ModelError, one_line
 from asmnet_kit.benchmarks.options import GPU_PRECISION
 from asmnet_kit.benchmarks.protocol import Abilities, Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.targets.gpu_whole import runs_without_cpu
+from asmnet_kit.benchmarks.targets.native_output import captured_stderr
 from asmnet_kit.benchmarks.timing.litert_library import LibraryError
 from asmnet_kit.benchmarks.timing.session_timing import measure_session, parity
 from asmnet_kit.machine.vulkan import loaded_drivers, use_software_where_needed
@@ -30,6 +27,7 @@ from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.runtime import TensorInfo, open_runtime
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
+    from asmnet_kit.benchmarks.checking.check import Check
     from asmnet_kit.face.predictor import Predictor
 
 PACKAGE = "ai-edge-litert"
@@ -104,6 +102,11 @@ class GpuTarget:
 
         use_software_where_needed()
         return open_tflite(request.model, session=open_gpu(request), adapter=request.adapter)
+
+    def check(self, request: Request) -> "Check":
+        from asmnet_kit.benchmarks.checking.check import check_model
+
+        return check_model(request.model, target=self.name)
 
 
 GPU = GpuTarget()
@@ -198,19 +201,16 @@ def open_gpu(request: Request) -> GpuSession:
         hardware_accelerators=hardware.HardwareAccelerator.GPU,
         gpu_options=options.GpuOptions(enforce_f32=precision == "fp32"),
     )
-    with tempfile.TemporaryFile() as log:
+    with captured_stderr() as said:
         try:
-            with _stderr_into(log.fileno()):
-                compiled = compiled_model.CompiledModel.from_file(
-                    str(request.model), options=wanted
-                )
-                session = GpuSession(compiled, graph, precision=precision)
+            compiled = compiled_model.CompiledModel.from_file(str(request.model), options=wanted)
+            session = GpuSession(compiled, graph, precision=precision)
         except (RuntimeError, ValueError) as error:
             raise ModelError(
                 f"{request.model}: the GPU did not take the model: {one_line(error)}. "
-                f"{_blame(request.model)}{_said(_read(log.fileno()))}"
+                f"{_blame(request.model)}{_said(said())}"
             ) from error
-        text = _read(log.fileno())
+    text = said()
     found = ADAPTER.findall(text)
     session.adapter = found[-1].strip() if found else None
     return session
@@ -235,27 +235,6 @@ def _infos(names: list[str], tensors: tuple[Tensor, ...], graph: Graph) -> dict[
             name, tensor.shape, np.dtype(tensor.type), scale or None, zero_point
         )
     return infos
-
-
-@contextmanager
-def _stderr_into(descriptor: int) -> Iterator[None]:
-    """Send what C++ writes to stderr elsewhere for a while."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    os.dup2(descriptor, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def _read(descriptor: int) -> str:
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    parts = []
-    while part := os.read(descriptor, 1 << 16):
-        parts.append(part)
-    return b"".join(parts).decode(errors="replace")
 
 
 def _blame(model: Path) -> str:

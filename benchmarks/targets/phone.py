@@ -78,6 +78,17 @@ class Phone:
         # Old versions of adb give 0 for a missing file and cat's complaint on stdout.
         return out if code == 0 and out.lstrip().startswith(b"{") else None
 
+    def read_binary(self, path: str, *, what: str) -> bytes | None:
+        """Any file of the phone's, or None while it is not there."""
+        _, _, code = self.shell("test", "-s", path, what=what)
+        if code:
+            return None
+        out, error, code = self._adb("exec-out", "cat", path, what=what, timeout_s=PUSH_TIMEOUT_S)
+        if code:
+            raise RemoteError(f"{self.serial}: {what}: {tail(out, error)}")
+        # Old versions of adb give 0 for a missing file and cat's complaint on stdout.
+        return None if out.startswith(b"cat: ") else out
+
     def discard(self, *paths: str) -> None:
         """Remove files and folders; what fails here is no failure of the measurement."""
         try:

@@ -6,11 +6,15 @@ do, it says itself in its ``abilities``: nothing else in the kit knows a target'
 """
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.base.plugins import PluginTable, fault
-from asmnet_kit.benchmarks.options import Option
+from asmnet_kit.benchmarks.options import ETHOSU_CHIPS, Option
 from asmnet_kit.benchmarks.protocol import Abilities, Request, Target
+
+if TYPE_CHECKING:  # it reads models, which the table itself never does
+    from asmnet_kit.benchmarks.checking.check import Check
 
 TARGETS = PluginTable(
     kind="target",
@@ -19,9 +23,17 @@ TARGETS = PluginTable(
         "cpu": "asmnet_kit.benchmarks.targets.cpu:CPU",
         "gpu": "asmnet_kit.benchmarks.targets.gpu:GPU",
         "edgetpu": "asmnet_kit.benchmarks.targets.edgetpu:EDGETPU",
+        "ethosu": "asmnet_kit.benchmarks.targets.ethosu:ETHOSU",
+        **{
+            f"ethosu:{chip}": f"asmnet_kit.benchmarks.targets.ethosu:{chip.upper()}"
+            for chip in ETHOSU_CHIPS
+        },
+        "npu": "asmnet_kit.benchmarks.targets.npu:NPU",
+        "tflm": "asmnet_kit.benchmarks.targets.tflm:TFLM",
         "android": "asmnet_kit.benchmarks.targets.android:ANDROID",
         "android:gpu": "asmnet_kit.benchmarks.targets.android:ANDROID_GPU",
         "android:nnapi": "asmnet_kit.benchmarks.targets.android:ANDROID_NNAPI",
+        "android:npu": "asmnet_kit.benchmarks.targets.android:ANDROID_NPU",
         "linux": "asmnet_kit.benchmarks.targets.linux:LINUX",
         "linux:gpu": "asmnet_kit.benchmarks.targets.linux:LINUX_GPU",
         "linux:edgetpu": "asmnet_kit.benchmarks.targets.linux:LINUX_EDGETPU",
@@ -77,11 +89,7 @@ def refuse_request(request: Request) -> None:
     """
     target = load_target(request.target)
     able = target.abilities
-    declared = {option.name: option for option in able.options}
-    for name, value in request.options.items():
-        if name not in declared:
-            raise UsageError(f"option {name}: target {request.target} has none of that name")
-        declared[name].check(value)
+    _refuse_options(request, able)
     refuse = getattr(target, "refuse", None)
     if refuse is not None:
         try:
@@ -96,6 +104,36 @@ def refuse_request(request: Request) -> None:
             f"--affinity is for the targets {', '.join(holders)} alone, got {request.target}"
         )
     _refuse_kernel_options(request, able)
+
+
+def checker(name: str) -> Callable[[Request], "Check"]:
+    """What tells of a model on the target called ``name`` without a device.
+
+    Raises:
+        UsageError: there is no such target, or it has no ``check``.
+    """
+    check: Callable[[Request], Check] | None = getattr(load_target(name), "check", None)
+    if check is None:
+        raise UsageError(
+            f"target {name}: it tells nothing of a model without a device; asmnet-kit benchmark "
+            f"measures there, and asmnet-kit check knows {', '.join(checkable())}"
+        )
+    return check
+
+
+def checkable() -> list[str]:
+    """Names of the targets that tell of a model without a device."""
+    return [name for name, target in _every_target() if hasattr(target, "check")]
+
+
+def refuse_check(request: Request) -> None:
+    """Refuse a check of what its target has no way to tell.
+
+    Raises:
+        UsageError: naming the option and the target, or there is no such target.
+    """
+    checker(request.target)
+    _refuse_options(request, load_target(request.target).abilities)
 
 
 def options_in_words(names: list[str]) -> str:
@@ -115,6 +153,15 @@ def _every_target() -> Iterator[tuple[str, Target]]:
             yield name, load_target(name)
         except UsageError:
             continue  # whoever asks for it is told
+
+
+def _refuse_options(request: Request, able: Abilities) -> None:
+    """Refuse options that a target does not declare, and values that they cannot have."""
+    declared = {option.name: option for option in able.options}
+    for name, value in request.options.items():
+        if name not in declared:
+            raise UsageError(f"option {name}: target {request.target} has none of that name")
+        declared[name].check(value)
 
 
 def _refuse_kernel_options(request: Request, able: Abilities) -> None:

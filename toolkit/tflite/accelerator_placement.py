@@ -16,7 +16,15 @@ from asmnet_kit.tflite.edgetpu_rules import (
 )
 from asmnet_kit.tflite.gpu_rules import GPU_MAPPED, gpu_ruling
 from asmnet_kit.tflite.graph import Graph, Op
-from asmnet_kit.tflite.rulings import LIMITATION, MAPPED, SECOND_SUBGRAPH, Ruling, open_size_ruling
+from asmnet_kit.tflite.rulings import (
+    LIMITATION,
+    MAPPED,
+    MAPPED_TO_NPU,
+    MAPPED_TO_TFLM,
+    SECOND_SUBGRAPH,
+    Ruling,
+    open_size_ruling,
+)
 
 FULL, PARTIAL, NONE, REFUSED = "full", "partial", "none", "refused"
 ACCELERATORS = ("edgetpu", "gpu")
@@ -33,7 +41,7 @@ class OpVerdict:
 
     @property
     def mapped(self) -> bool:
-        return self.status in (MAPPED, GPU_MAPPED)
+        return self.status in (MAPPED, GPU_MAPPED, MAPPED_TO_NPU, MAPPED_TO_TFLM)
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ def _place_on_edgetpu(graph: Graph) -> Placement:
     hazard = next((h for h in map(edgetpu_hazard, graph.ops) if h), None)
     return Placement(
         target="edgetpu",
-        verdict=REFUSED if hazard else _verdict(sum(v.mapped for v in verdicts), len(verdicts)),
+        verdict=REFUSED if hazard else verdict_of(sum(v.mapped for v in verdicts), len(verdicts)),
         ops=tuple(verdicts),
         refusal=hazard,
         first_blocking=_first_blocking(verdicts, rulings),
@@ -112,7 +120,7 @@ def _place_on_gpu(graph: Graph) -> Placement:
     )
     return Placement(
         target="gpu",
-        verdict=_verdict(sum(v.mapped for v in verdicts), len(verdicts)),
+        verdict=verdict_of(sum(v.mapped for v in verdicts), len(verdicts)),
         ops=verdicts,
         refusal=None,
         first_blocking=_first_blocking(verdicts, rulings),
@@ -191,7 +199,8 @@ def _second_subgraph(graph: Graph, rulings: Sequence[Ruling | None]) -> Ruling:
     )
 
 
-def _verdict(mapped: int, total: int) -> str:
+def verdict_of(mapped: int, total: int) -> str:
+    """``full``, ``partial`` or ``none``: what a model's mapped operators make of it."""
     if mapped == 0:
         return NONE
     return FULL if mapped == total else PARTIAL

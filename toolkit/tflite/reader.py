@@ -205,7 +205,9 @@ class _Model:
         for index in range(subgraph.OperatorsLength()):
             op = self._op(index, subgraph.Operators(index), tensors)
             where = f"operator {index}"
-            structure.check_filled(where, (t.index for t in op.inputs), filled)
+            own = structure.workspace(op.name, custom=op.custom)
+            reads = (t.index for number, t in enumerate(op.inputs) if number not in own)
+            structure.check_filled(where, reads, filled)
             structure.check_written(where, (t.index for t in op.outputs), constants)
             filled.update(t.index for t in op.outputs)
             ops.append(op)

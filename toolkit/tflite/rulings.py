@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from asmnet_kit.tflite.graph import Graph, Op
 
 MAPPED = "Mapped to Edge TPU"
+MAPPED_TO_NPU = "Mapped to NPU"
+MAPPED_TO_TFLM = "TensorFlow Lite Micro runs it"
+LEFT_ON_CPU = "Left on the CPU"
+REFUSED_BY_TFLM = "TensorFlow Lite Micro refuses the model"
 SECOND_SUBGRAPH = "More than one subgraph is not supported"
 LIMITATION = "Operation is otherwise supported, but not mapped due to some unspecified limitation"
 DATA_TYPE = "Operation is working on an unsupported data type"

@@ -82,6 +82,9 @@ INDEX_INPUTS = {
     "SUM": 1,
 }
 
+# Which inputs of custom operators are their workspace; Arm's compiler Vela writes ``ethos-u``.
+WORKSPACES = {"ethos-u": (2, 3)}
+
 # Which inputs of operators list sizes, axes or paddings, one (or a pair) for each dimension.
 # Kernels copy them into arrays of ``MAX_RANK``.
 LISTED_INPUTS = {
@@ -192,6 +195,11 @@ def check_filled(where: str, indices: Iterable[int], filled: Collection[int]) ->
     for index in indices:
         if index not in filled:
             raise Damaged(f"{where} reads tensor {index}, which nothing fills")
+
+
+def workspace(name: str, *, custom: bool) -> tuple[int, ...]:
+    """Numbers of the inputs that an operator uses as memory of its own: nothing fills them."""
+    return WORKSPACES.get(name, ()) if custom else ()
 
 
 def check_written(where: str, indices: Iterable[int], constants: Collection[int]) -> None:

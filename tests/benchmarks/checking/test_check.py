@@ -1,5 +1,6 @@
 """What the checker predicts, against the rules one by one and against the real compiler."""
 
+import importlib.util
 import json
 
 import numpy as np
@@ -330,7 +331,7 @@ def test_json_has_the_contracts_keys_and_the_compilers_words(make_op_model):
 
 def test_the_table_says_what_to_do_and_that_nothing_was_measured(make_op_model):
     path = make_op_model(_conv(into=SHAPE), {"op": "SIN", "shape": SHAPE})
-    run = CliRunner().invoke(main, ["check", str(path)])
+    run = CliRunner().invoke(main, ["check", str(path), "--target", "edgetpu"])
     assert run.exit_code == 0
     assert "first blocking operator: SIN (operator 1)" in run.stdout
     assert "libedgetpu1-std at half the clock" in run.stdout.replace("\n", " ")
@@ -340,9 +341,59 @@ def test_the_table_says_what_to_do_and_that_nothing_was_measured(make_op_model):
 
 
 def test_a_model_that_maps_whole_has_nothing_left_out_of_its_estimate(make_op_model):
-    run = CliRunner().invoke(main, ["check", str(make_op_model(_conv(into=SHAPE), RELU))])
+    model = str(make_op_model(_conv(into=SHAPE), RELU))
+    run = CliRunner().invoke(main, ["check", model, "--target", "edgetpu"])
     assert "not measured)" in run.stdout
     assert "on the CPU not included" not in run.stdout
+
+
+@pytest.mark.parametrize("words", [[], ["--target", "all"]])
+def test_without_a_target_one_table_has_them_all(make_op_model, words):
+    path = make_op_model(_conv(into=SHAPE), {"op": "SIN", "shape": SHAPE})
+    run = CliRunner().invoke(main, ["check", str(path), *words])
+    assert run.exit_code == 0, run.output
+    rows = {line.split()[1]: line for line in run.stdout.splitlines() if line.startswith("│")}
+    assert set(rows) >= {"edgetpu", "gpu", "ethosu", "tflm", "npu"}
+    assert "partial" in rows["edgetpu"]
+    assert "1 of 2" in rows["edgetpu"]
+    for name in rows:
+        assert f"{name}: " in run.stderr  # what to do next, or how to install it
+
+
+def test_json_of_all_targets_keeps_the_edge_tpus_keys_and_adds_the_others(make_op_model):
+    path = str(make_op_model(_conv(into=SHAPE), {"op": "SIN", "shape": SHAPE}))
+    alone, every = (
+        json.loads(CliRunner().invoke(main, ["check", path, "--json", *words]).stdout)
+        for words in (["--target", "edgetpu"], [])
+    )
+    assert {key: every[key] for key in alone} == alone
+    assert every["targets"]["gpu"]["target"] == "gpu"
+    for name, outcome in every["targets"].items():
+        assert outcome["target"] == name
+        assert ("verdict" in outcome) != ("error" in outcome)
+
+
+def test_what_fails_there_fails_the_command_and_what_is_missing_does_not(
+    make_op_model, monkeypatch, tmp_path
+):
+    fake = tmp_path / "vela"
+    fake.write_text('#!/bin/sh\n[ "$1" = --version ] && echo 5 && exit 0\necho no; exit 3\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    if importlib.util.find_spec("ethosu") is not None:
+        pytest.skip("the package in this Python comes before the program")
+    run = CliRunner().invoke(main, ["check", str(make_op_model(_conv(into=SHAPE), RELU))])
+    assert run.exit_code == 1
+    assert "vela ended with exit code 3; its last words: no" in run.output
+    assert "failed" in run.stdout
+
+
+def test_a_target_that_tells_nothing_without_a_device_is_refused(make_op_model):
+    model = str(make_op_model(_conv(into=SHAPE), RELU))
+    run = CliRunner().invoke(main, ["check", model, "--target", "linux"])
+    assert (run.exit_code, "asmnet-kit check knows" in run.output) == (2, True)
+    run = CliRunner().invoke(main, ["check", model, "--option", "nonsense=1"])
+    assert (run.exit_code, "has one of that name" in run.output) == (2, True)
 
 
 LOG = """Edge TPU Compiler version 16.0.384591198

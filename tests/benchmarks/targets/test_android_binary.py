@@ -2,6 +2,7 @@
 
 import json
 import random
+import subprocess
 import sys
 
 import pytest
@@ -11,6 +12,7 @@ from asmnet_kit.benchmarks.protocol import RemoteError, Request
 from asmnet_kit.benchmarks.targets.android import ANDROID
 from asmnet_kit.benchmarks.targets.android_binary import STARTS
 from asmnet_kit.benchmarks.targets.benchmark_tool import OutputError, Replaced, parse_output
+from asmnet_kit.benchmarks.targets.runtime_info import RuntimeInfoError, parse_runtime_info
 from asmnet_kit.cli import main
 from asmnet_kit.results.results import load_result
 
@@ -64,11 +66,16 @@ phone = root + "/phone"
 if verb == "push":
     shutil.copyfile(rest[0], phone + rest[1])
     sys.exit(0)
-command = shlex.split(rest[0])
+if verb == "exec-out":
+    sys.stdout.buffer.write(open(phone + rest[1], "rb").read())
+    sys.exit(0)
+command = [word for word in shlex.split(rest[0]) if "_LIBRARY_PATH=" not in word[:20]]
 if command[0] == "mkdir":
     os.makedirs(phone + command[2])
 elif command[0] == "rm":
     shutil.rmtree(phone + command[2])
+elif command[0] == "test":
+    sys.exit(0 if os.path.exists(phone + command[2]) else 1)
 elif command[0] == "chmod":
     os.chmod(phone + command[2], 0o755)
 elif command[0] == "getprop":
@@ -78,6 +85,9 @@ elif command[0] == "cat":
 elif command[0].endswith("/benchmark_model"):
     if not os.access(phone + command[0], os.X_OK):
         sys.exit("not executable")
+    told = [word for word in command if word.startswith("--model_runtime_info_output_file=")]
+    if os.path.exists(root + "/info.pb"):
+        shutil.copyfile(root + "/info.pb", phone + told[0].partition("=")[2])
     sys.stdout.write(open(root + "/says.txt").read())
     sys.exit(int(open(root + "/code.txt").read()))
 """
@@ -273,3 +283,162 @@ def test_what_is_no_program_is_refused(phone, program, make_tflite, tmp_path):
     run = CliRunner().invoke(main, [str(word) for word in words])
     assert run.exit_code == 2
     assert "--benchmark-model is for the targets android" in run.output
+
+
+def _varint(value):
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + _varint(value >> 7)
+
+
+def _field(number, value):
+    """A field of a protocol buffer: a number, text or a message."""
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    content = value.encode() if isinstance(value, str) else value
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def runtime_info(total, **delegates):
+    """``runtime_info.pb`` of a graph whose operators delegates took, each the next ``count``."""
+    nodes, owners, first = b"", {}, 0
+    for number, (name, count) in enumerate(delegates.items()):
+        taken = range(first, first + count)
+        owners |= dict.fromkeys(taken, total + number)
+        packed = b"".join(_varint(i) for i in taken)
+        details = _field(1, name) + _field(2, packed)
+        nodes += _field(3, _field(1, total + number) + _field(2, name) + _field(8, details))
+        first += count
+    own = b""
+    for number in range(total):
+        node = (_field(1, number) if number else b"") + _field(2, "CONV_2D")
+        own += _field(3, node + (_field(9, owners[number]) if number in owners else b""))
+    graph = own + nodes + _field(5, 1) + _field(6, "subgraph_0")
+    return _field(1, "model") + _field(2, graph) + _field(2, _field(1, 1) + _field(5, 2))
+
+
+def test_the_file_of_the_program_tells_how_many_nodes_each_delegate_took():
+    info = parse_runtime_info(runtime_info(300, DispatchDelegate=297, TfLiteXNNPackDelegate=2))
+    assert info.total == 300
+    assert info.delegated == {"DispatchDelegate": 297, "TfLiteXNNPackDelegate": 2}
+    assert info.taken_by("dispatch") == ("DispatchDelegate", 297)
+    assert parse_runtime_info(runtime_info(3)).delegated == {}
+
+
+# In a process of its own: other packages of a test run may bring protocol buffers of these names.
+BY_PROTOBUF = """
+import sys
+from ai_edge_litert import model_runtime_info_pb2 as schema
+
+details = schema.ModelRuntimeDetails(model_name="m")
+graph = details.subgraphs.add(subgraph_id=0, subgraph_type=1, name="subgraph_0")
+for number in range(200):
+    graph.nodes.add(id=number, name="ADD", delegated_to_node_id=200)
+delegate = graph.nodes.add(id=200, name="DispatchDelegate").delegate_node_details
+delegate.delegate_name = "DispatchDelegate"
+delegate.tflite_node_ids_replaced.extend(range(200))
+graph.nodes.add(id=201, name="SIN")
+sys.stdout.buffer.write(details.SerializeToString())
+"""
+
+
+def test_the_reader_agrees_with_the_protobuf_library_where_it_is_installed():
+    written = subprocess.run([sys.executable, "-c", BY_PROTOBUF], capture_output=True, check=False)
+    if b"ModuleNotFoundError" in written.stderr:
+        pytest.skip("protobuf, or the schema of ai-edge-litert, is not installed")
+    assert written.returncode == 0, written.stderr.decode()
+    info = parse_runtime_info(written.stdout)
+    assert (info.total, info.delegated) == (201, {"DispatchDelegate": 200})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"cat: no such file",
+        runtime_info(4, GPU=2)[:-3],
+        _field(1, "model"),
+        _field(2, _field(3, _field(1, 0) + _field(9, 7))),  # delegated to a node that is not there
+    ],
+)
+def test_what_is_no_runtime_info_is_refused(content):
+    with pytest.raises(RuntimeInfoError):
+        parse_runtime_info(content)
+
+
+def test_a_damaged_runtime_info_is_read_or_refused():
+    generator = random.Random(0)
+    whole = runtime_info(40, DispatchDelegate=30)
+    for _ in range(2000):
+        damaged = bytearray(whole)
+        for _ in range(generator.randrange(1, 9)):
+            damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+        try:
+            info = parse_runtime_info(bytes(damaged[: generator.randrange(1, len(whole) + 1)]))
+        except RuntimeInfoError:
+            continue
+        assert 0 <= sum(info.delegated.values()) <= info.total
+
+
+def _npu(model, program, libraries, out):
+    words = ["benchmark", model, "--target", "android:npu", "--benchmark-model", program]
+    words += ["--npu-libraries", libraries, "--out", out]
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def libraries(tmp_path):
+    folder = tmp_path / "npu"
+    folder.mkdir()
+    (folder / "libLiteRtDispatch_Qualcomm.so").write_bytes(b"\x7fELF")
+    return folder
+
+
+def test_an_npu_is_proven_by_the_file_of_the_program(
+    phone, program, libraries, make_tflite, tmp_path
+):
+    phone(NEW)
+    (phone.root / "info.pb").write_bytes(
+        runtime_info(31, DispatchDelegate=29, TfLiteXNNPackDelegate=2)
+    )
+    run = _npu(make_tflite(), program, libraries, tmp_path / "r")
+    assert run.exit_code == 0, run.output
+    (path,) = (tmp_path / "r").glob("*.json")
+    target = load_result(path)["target"]
+    assert (target["actual"], target["delegate"]) == ("android:npu", "DispatchDelegate")
+    assert (target["delegated_ops"], target["total_ops"]) == (29, 31)
+    assert any("runtime_info.pb: delegated 31 of 31 nodes" in line for line in target["proof"])
+    calls = [json.loads(line) for line in (phone.root / "calls.log").read_text().splitlines()]
+    assert any("libLiteRtDispatch_Qualcomm.so" in call[-1] for call in calls if "push" in call)
+    start = next(call[3] for call in calls if "--graph=" in call[-1])
+    assert "--use_npu=true" in start
+    assert "--dispatch_library_path=/data/local/tmp/" in start
+
+
+@pytest.mark.parametrize("info", [None, runtime_info(31, TfLiteXNNPackDelegate=31)])
+def test_an_npu_without_its_delegate_in_the_file_is_the_cpu(
+    phone, program, libraries, make_tflite, tmp_path, info
+):
+    phone(APPLIED.format("NPU", "completely") + NEW)  # the log alone proves nothing of an NPU
+    if info is not None:
+        (phone.root / "info.pb").write_bytes(info)
+    run = _npu(make_tflite(), program, libraries, tmp_path / "r")
+    assert run.exit_code == 1
+    assert "android:npu was asked for, android:cpu ran the model" in run.output
+
+
+def test_a_log_that_the_file_contradicts_is_not_believed(phone, program, make_tflite, tmp_path):
+    phone(APPLIED.format("GPU", "completely") + NEW)
+    (phone.root / "info.pb").write_bytes(runtime_info(31, TfLiteXNNPackDelegate=31))
+    words = ["benchmark", make_tflite(), "--target", "android:gpu", "--out", tmp_path / "r"]
+    words += ["--benchmark-model", program]
+    run = CliRunner().invoke(main, [str(word) for word in words])
+    assert run.exit_code == 1
+    assert "android:gpu was asked for, android:cpu ran the model" in run.output
+
+
+def test_the_app_has_no_npu_and_says_what_has(phone, make_tflite, tmp_path):
+    words = ["benchmark", make_tflite(), "--target", "android:npu", "--out", tmp_path / "r"]
+    run = CliRunner().invoke(main, [str(word) for word in words])
+    assert (run.exit_code, "give LiteRT's own program as --benchmark-model" in run.output) == (
+        2,
+        True,
+    )

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.benchmarks.options import FLAGS, RUNTIME
+from asmnet_kit.benchmarks.options import CHECK_OPTIONS, FLAGS, RUNTIME
 from asmnet_kit.benchmarks.targets.cpu import CPU
 from asmnet_kit.benchmarks.targets.registry import TARGETS, load_target
 from asmnet_kit.cli import main
@@ -33,9 +33,9 @@ def test_no_table_of_targets_stands_beside_the_registry(path):
         assert not (isinstance(node, ast.Constant) and node.value in names), f"line {node.lineno}"
 
 
-def test_the_options_of_the_kits_targets_are_those_with_a_flag():
+def test_the_options_of_the_kits_targets_have_a_flag_or_are_the_checks():
     declared = {option for name in TARGETS.own for option in load_target(name).abilities.options}
-    assert declared == set(FLAGS.values())
+    assert declared == {*FLAGS.values(), *CHECK_OPTIONS}
     assert all(name == option.name for name, option in FLAGS.items())
     assert RUNTIME.choices == tuple(RUNTIMES)
 

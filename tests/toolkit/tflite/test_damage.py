@@ -231,3 +231,18 @@ def test_a_damaged_file_is_read_consistently_or_is_a_model_error(
         consistent(graph)
         look_everywhere(graph)
     assert 0 < read < FLIPS + CUTS
+
+
+@pytest.mark.parametrize("custom", ["ethos-u", "another"])
+def test_only_an_ethos_u_may_read_a_workspace_that_nothing_fills(make_op_model, tmp_path, custom):
+    shape, memory = (1, 4), np.zeros(4, np.int8)
+    op = {"custom": custom, "into": shape, "shape": shape, "constants": [memory, memory]}
+    model = schema.ModelT.InitFromPackedBuf(make_op_model(op).read_bytes(), 0)
+    model.subgraphs[0].tensors[2].buffer = 0  # the third input: Vela's scratch memory
+    path = tmp_path / "vela.tflite"
+    path.write_bytes(pack_model(model))
+    if custom == "ethos-u":
+        assert [op.name for op in read_graph(path).ops] == ["ethos-u"]
+    else:
+        with pytest.raises(ModelError, match="reads tensor 2, which nothing fills"):
+            read_graph(path)
