@@ -149,6 +149,7 @@ def benchmark_model(
     }
     checked = check_result(result, name=str(request.model))
     warn_of_same_bits(checked, target)
+    warn_of_a_part(checked, target)
     refuse_wrong_outputs(checked, target, request)
     return checked
 
@@ -280,6 +281,17 @@ def parity_limit(request: Request) -> Ruler | None:
     if request.max_parity is not None:
         limit = replace(limit, limit=request.max_parity, source="--max-parity")
     return limit
+
+
+def warn_of_a_part(result: Result, target: Target) -> None:
+    """Add a warning where an accelerator left operators to the CPU and did not say so."""
+    taken, total = (result["target"].get(key) for key in ("delegated_ops", "total_ops"))
+    if not target.abilities.accelerator or taken is None or total is None or taken >= total:
+        return
+    warning = f"{total - taken} operator(s) run on the CPU, not on"
+    if not any(text.startswith(warning) for text in result["warnings"]):
+        where = result["target"]["requested"]
+        result["warnings"] = [*result["warnings"], f"{warning} {where}: these are times of both"]
 
 
 def measure_accuracy(

@@ -5,6 +5,7 @@ import platform
 import re
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,7 @@ MAX_WAITED_SHARE = 0.05  # of the time of the runs, for which another process ha
 MAX_FREQUENCY_CHANGE = 0.05
 # Two clocks of one machine: adjusting one to the world's time changes it by at most 0.05 %.
 MAX_CLOCK_SHARE, MAX_CLOCK_S = 0.01, 0.005
+READINGS, MOMENT_S = 20, 0.001  # both clocks are read within a moment; another program may come in
 
 
 def machine_facts() -> dict[str, Any]:
@@ -209,14 +211,18 @@ class CpuUse:
     second_clock_s: float | None = None
 
     @classmethod
-    def now(cls, wall_s: float) -> "CpuUse":
+    def now(cls, clock: Callable[[], float] = time.perf_counter) -> "CpuUse":
+        """Now.
+
+        Args:
+            clock: of the wall, seconds: the one that times the runs.
+        """
+        wall_s, second_clock_s = _read_together(clock)
         times = psutil.cpu_times()
         busy = times.user + times.system + getattr(times, "nice", 0.0) + getattr(times, "irq", 0.0)
         busy += getattr(times, "softirq", 0.0) + getattr(times, "steal", 0.0)
         # The process's own clock is exact; the kernel's counts are in ticks of 10 ms.
-        return cls(
-            busy, time.process_time(), wall_s, frequency_mhz(), _waited_s(), _second_clock_s()
-        )
+        return cls(busy, time.process_time(), wall_s, frequency_mhz(), _waited_s(), second_clock_s)
 
 
 def clock_step(before: CpuUse, after: CpuUse) -> str | None:
@@ -296,6 +302,15 @@ def _waited_s() -> float | None:
     """Linux: the second number is the nanoseconds that this thread waited for a core."""
     fields = _read(Path("/proc/self/schedstat")).split()
     return int(fields[1]) / 1e9 if len(fields) == 3 and fields[1].isdigit() else None
+
+
+def _read_together(clock: Callable[[], float]) -> tuple[float, float | None]:
+    """``clock`` and a second one at the same moment; None where other programs never let it be."""
+    for _ in range(READINGS):
+        before, wall, after = _second_clock_s(), clock(), _second_clock_s()
+        if after - before < MOMENT_S:
+            return wall, before
+    return wall, None
 
 
 def _second_clock_s() -> float:

@@ -328,7 +328,7 @@ class OutputCheck:
 
     def _of_another_input(self, wrong: Sequence[KeptRun]) -> str | None:
         """Outputs that belong to what another run was fed; before the first there was none."""
-        fed = {id(one): one for one in (*self.inputs.repeated, *(run.inputs for run in self.runs))}
+        fed = {id(one): one for one in (*self.inputs.repeated, *self.inputs.fresh)}
         right = {key: self._right(inputs) for key, inputs in fed.items()}
         later = [run for run in wrong if run is not self.runs[0]]
         for run in later:

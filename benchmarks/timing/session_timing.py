@@ -126,9 +126,9 @@ def measure_session(
     kept = [KeptRun("the first inference", None, inputs.of_run(0), _copied(outputs))]
 
     warmup_runs = _warm_up(session, inputs, request, on_progress)
-    before = CpuUse.now(time.perf_counter())
+    before = CpuUse.now(time.perf_counter)
     samples, timed_runs = _timed_runs(session, inputs, request, on_progress)
-    after = CpuUse.now(time.perf_counter())
+    after = CpuUse.now(time.perf_counter)
     kept += timed_runs
     peak = peak_rss_bytes()  # before the stages: they bring OpenCV into this process
     _refuse_times(samples, before, after)

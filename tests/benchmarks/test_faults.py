@@ -12,11 +12,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import faulty_chip
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import faulty_chip
 import made_models
 from asmnet_kit.benchmarks import runner, worker
 from asmnet_kit.benchmarks.protocol import Request
@@ -118,7 +118,7 @@ def injected(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     counting = iter(range(10**6))
 
     def slower(seconds: float) -> None:
-        monkeypatch.setattr(faulty_chip.Chip, "fault", "coarse clock")
+        monkeypatch.setattr(faulty_chip.Chip, "fault", "slow")
         monkeypatch.setattr(faulty_chip.Timed, "seconds", lambda self, number: seconds)
 
     def second(values: tuple[float, float]) -> Callable[[], float]:
@@ -208,7 +208,7 @@ def test_a_replaced_file_is_noticed(
     model = tmp_path / "model.tflite"
     model.write_bytes(models["int8"].read_bytes())
     step = "measure" if name.endswith("timed") else "accuracy"
-    real = getattr(worker, "measure")
+    real = worker.measure
     if step == "measure":
 
         def replacing(content: dict[str, Any]) -> Any:

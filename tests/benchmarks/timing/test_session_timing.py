@@ -8,12 +8,9 @@ from click.testing import CliRunner
 
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.benchmarks.protocol import Request
-from asmnet_kit.benchmarks.timing.session_timing import (
-    measure_session,
-    parity,
-    random_input,
-    sustained_summary,
-)
+from asmnet_kit.benchmarks.timing.output_check import KeptRun, Landmarks, OutputCheck
+from asmnet_kit.benchmarks.timing.session_timing import measure_session, sustained_summary
+from asmnet_kit.benchmarks.timing.timed_inputs import random_input, timed_inputs
 from asmnet_kit.cli import main
 from asmnet_kit.results.results import load_result
 from asmnet_kit.tflite.runtime import TensorInfo, open_runtime
@@ -68,11 +65,22 @@ def test_parity_counts_pixels_of_the_crop(make_tflite):
             raw = same.run(inputs)
             return {**raw, "landmarks": raw["landmarks"] + np.float32(0.25)}
 
-    assert parity(same, same, Request(model))["identical"]
-    shifted = parity(Shifted(), same, Request(model))
-    assert shifted["max"] == pytest.approx(8, rel=1e-5)  # a quarter of 32 pixels
-    assert shifted["mean"] == pytest.approx(8, rel=1e-5)
-    assert not shifted["identical"]
+    def parity(session):
+        inputs = timed_inputs(session, Request(model))
+        runs = [KeptRun("a run", 1, one, session.run(one)) for one in inputs.repeated]
+        check = OutputCheck(
+            session, runs, inputs, same,
+            reference_name="CPU", landmarks=Landmarks("landmarks", 32, 1.0), max_parity=None,
+        )  # fmt: skip
+        return check.to_json()["passed"], check.parity()
+
+    passed, found = parity(same)
+    assert passed and found["identical"]
+    passed, found = parity(Shifted())
+    assert not passed
+    assert found["max"] == pytest.approx(8, rel=1e-5)  # a quarter of 32 pixels
+    assert found["mean"] == pytest.approx(8, rel=1e-5)
+    assert not found["identical"]
 
 
 @pytest.mark.parametrize(
