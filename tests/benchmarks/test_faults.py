@@ -4,6 +4,7 @@
 and the command that a user types must end as the row says.
 """
 
+import importlib.util
 import json
 import sys
 import time
@@ -266,6 +267,15 @@ def test_every_row_of_the_catalogue_is_injected_by_a_test() -> None:
     assert missing == []
     assert len(ROWS) >= 20
     assert {row["ends"] for row in ROWS.values()} == {"exit 1", "warning"}
+
+
+def test_the_page_about_trust_is_up_to_date() -> None:
+    page = Path(__file__).parents[2] / "docs" / "trust.py"
+    spec = importlib.util.spec_from_file_location("docs_trust", page)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.TARGET.read_text(encoding="utf-8") == script.page(), "run: make docs"
 
 
 def test_a_clean_chip_passes_and_says_by_what_it_was_judged(
