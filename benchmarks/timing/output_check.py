@@ -425,7 +425,8 @@ def _other_sign(values: NDArray[Any]) -> NDArray[Any]:
     """What a signed value is where its bits are read as unsigned, or the other way round."""
     top = 1 << (8 * values.dtype.itemsize - 1)
     unsigned = values.view(f"u{values.dtype.itemsize}")
-    return (unsigned ^ unsigned.dtype.type(top)).view(values.dtype)
+    flipped: NDArray[Any] = (unsigned ^ unsigned.dtype.type(top)).view(values.dtype)
+    return flipped
 
 
 # What a runtime may take an input for, in words, and the input that is then computed with.
