@@ -242,8 +242,25 @@ def _with_samples(change: Callable[[list[float]], list[float]]) -> Any:
     return changed
 
 
+def _only_parity(largest: float | None) -> Callable[[Measurement], Measurement]:
+    """As a target that compares its own outputs, or nothing."""
+    parity = None if largest is None else {"max": largest, "mean": 0.1}
+    return lambda measured: replace(measured, output_check=None, parity=parity)
+
+
+class Inverted(Lying):
+    """Of any model: each output negated."""
+
+    def lie(self, inputs: Raw) -> dict[str, NDArray[Any]]:
+        return {name: -values for name, values in self.real.run(inputs).items()}
+
+
 FAULTS: dict[str, Fault] = {
     "none": Fault(),
+    "inverted": Fault(Inverted),
+    "parity too large": Fault(change=_only_parity(20.0)),
+    "parity small": Fault(change=_only_parity(1.0)),
+    "nothing compared": Fault(change=_only_parity(None)),
     "right once": Fault(RightOnce),
     "wrong late": Fault(WrongLate),
     "wrong always": Fault(WrongAlways),

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 import made_models
 from asmnet_kit.benchmarks import runner, worker
-from asmnet_kit.benchmarks.protocol import Request
+from asmnet_kit.benchmarks.protocol import Request, WrongNumbers
 from asmnet_kit.benchmarks.targets import cpu
 from asmnet_kit.benchmarks.targets.registry import TARGETS
 from asmnet_kit.benchmarks.timing import machine, session_timing
@@ -304,7 +304,7 @@ def test_the_users_limit_replaces_the_derived_one(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(faulty_chip.Chip, "fault", "wrong always")
+    monkeypatch.setattr(faulty_chip.Chip, "fault", "right once")  # half of the landmarks move
     assert measure(models["int8"], "--max-parity", "100").exit_code == 0
     (path,) = (tmp_path / "r").glob("*.json")
     result = load_result(path)
@@ -315,6 +315,76 @@ def test_the_users_limit_replaces_the_derived_one(
     assert "allowed are 0.1" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("fault", "code", "says"),
+    [
+        (
+            "parity too large",
+            1,
+            "landmarks up to 20 pixels of the 112 px crop from the CPU's, 4.55",
+        ),
+        ("parity small", 0, ""),
+        ("nothing compared", 0, "the outputs were not compared with the CPU's"),
+    ],
+)
+def test_a_target_that_compares_for_itself_is_judged_by_its_parity(
+    fault: str,
+    code: int,
+    says: str,
+    measure: Callable[..., Any],
+    models: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(faulty_chip.Chip, "fault", fault)
+    done = measure(models["int8"])
+    assert done.exit_code == code, done.output
+    assert says in done.stderr
+    assert bool(says) or "the outputs were not compared" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_a_model_without_landmarks_is_judged_in_units_of_its_output(
+    kind: str,
+    measure: Callable[..., Any],
+    make_op_model: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    shape = (1, 4, 4, 2)
+    model = make_op_model(
+        {"op": "RELU", "into": shape, "into_type": kind, "shape": shape, "type": kind}
+    )
+    assert measure(model).exit_code == 0
+    (path,) = (tmp_path / "r").glob("*.json")
+    check = load_result(path)["output_check"]
+    assert check["input"].startswith("random values")
+    ((_, output),) = check["outputs"].items()
+    units = {"float32": "of the output's largest value", "int8": "steps of the output's scale"}
+    assert output["unit"] in (units[kind], "of its values")
+    monkeypatch.setattr(faulty_chip.Chip, "fault", "inverted")
+    done = measure(model)
+    assert done.exit_code == 1
+    assert "wrong on every run that was looked at" in done.stderr
+
+
+def test_landmarks_of_faces_that_are_not_the_cpus_are_refused(
+    make_result: Callable[..., Any], models: dict[str, Path]
+) -> None:
+    """What --data finds on a phone or a board: its outputs come back and are compared here."""
+    request = Request(models["int8"], target="gpu")
+    found = {
+        "accuracy": {"nme_percent": 3.0, "measured_with": {"kernels": None}},
+        "parity": {"max": 9.0, "mean": 0.5, "unit": "pixels of the 112 px crop"},
+    }
+    result = make_result()
+    runner.add_accuracy(result, found, request)  # a fifth of 4.55 pixels is allowed on average
+    assert result["parity"] == found["parity"]
+    found["parity"] = {**found["parity"], "mean": 1.0}
+    with pytest.raises(WrongNumbers, match="1 pixels of the 112 px crop from the CPU's on average"):
+        runner.add_accuracy(make_result(), found, request)
+
+
+@pytest.mark.slow
 def test_a_thousand_clean_measurements_raise_no_alarm() -> None:
     """Noise as on a quiet machine: a slow wander of 2 %, 1 % of each run, one run in a hundred
     late by up to twice its time; outputs some steps off, as other kernels give them."""
