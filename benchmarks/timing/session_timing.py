@@ -145,10 +145,10 @@ def measure_session(
             f"{100 * (sustained['slowdown'] - 1):.0f} % longer than at the start, and whatever is "
             f"faster at the start may be slower then"
         )
-    fresh, cached = _fresh_runs(session, inputs, samples)
+    fresh, cached = _fresh_runs(session, inputs, samples, on_progress)
     kept.append(fresh)
     on_progress(1.0, "frames")
-    stages, missing = _stages(session, request)
+    stages, missing = _stages(session, request, on_progress)
     if given is not None and request.outputs is not None:
         write_tensors(request.outputs, _run_all(session, given, on_progress))
     on_progress(1.0, "outputs")
@@ -253,11 +253,12 @@ def _copied(outputs: Outputs) -> dict[str, NDArray[Any]]:
 
 
 def _fresh_runs(
-    session: Session, inputs: TimedInputs, samples: Sequence[float]
+    session: Session, inputs: TimedInputs, samples: Sequence[float], on_progress: OnProgress
 ) -> tuple[KeptRun, list[str]]:
     """The last of some runs with inputs that no run had, and a warning where they take longer."""
     times = []
     for one in inputs.fresh:
+        on_progress(1.0, "new inputs")
         before = time.perf_counter()
         outputs = session.run(one)
         times.append(1e3 * (time.perf_counter() - before))
@@ -456,7 +457,9 @@ def sustained_summary(windows: list[dict[str, Any]]) -> dict[str, float]:
     return {"first_p50": first, "last_p50": last, "slowdown": last / first if first else 1.0}
 
 
-def _stages(session: Session, request: Request) -> tuple[dict[str, float | None], list[str]]:
+def _stages(
+    session: Session, request: Request, on_progress: OnProgress
+) -> tuple[dict[str, float | None], list[str]]:
     """Times of the frame stages, or why they were not measured."""
     from asmnet_kit.benchmarks.timing.frame_stages import stages_of, time_stages
 
@@ -466,4 +469,4 @@ def _stages(session: Session, request: Request) -> tuple[dict[str, float | None]
     except ModelError as error:
         why = "the model carries no metadata" if request.adapter is None else str(error)
         return nothing, [f"pre- and post-processing not measured: {why}"]
-    return {**nothing, **time_stages(stages)}, list(stages.notes)
+    return {**nothing, **time_stages(stages, on_progress)}, list(stages.notes)
