@@ -347,9 +347,9 @@ def add_accuracy(result: Result, found: dict[str, Any], request: Request) -> Non
             faces are not the CPU's.
     """
     kernels = found["accuracy"]["measured_with"].get("kernels")
-    timed = result["runtime"]["kernels"]
+    timed = result["protocol"].get("kernels")
     target = load_target(request.target)
-    if kernels is not None and not target.abilities.elsewhere and kernels != timed:
+    if None not in (kernels, timed) and not target.abilities.elsewhere and kernels != timed:
         raise WrongNumbers(
             f"{request.model}: {request.target}: the times are of {timed}, the accuracy is of "
             f"{kernels}"

@@ -40,7 +40,7 @@ Outputs = Mapping[str, NDArray[Any]]  # raw values by name
 Misreading = Callable[[Inputs], Inputs | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KeptRun:
     """The outputs of one run.
 

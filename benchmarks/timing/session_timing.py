@@ -51,6 +51,7 @@ class Timed:
     before: CpuUse
     after: CpuUse
     inputs: str = ""  # what the runs were fed, for people
+    kernels: str | None = None  # as the session itself calls them, where it does
     output_check: dict[str, Any] | None = None
     parity: dict[str, Any] | None = None  # of the runs in it; for an accelerator's result
     warnings: list[str] = field(default_factory=list)
@@ -86,6 +87,7 @@ class Timed:
                 "min_seconds": request.min_seconds,
                 "requested_runs": request.runs,
                 "input": self.inputs,
+                "kernels": self.kernels,
                 "timed": timed,
                 "load": load,
             },
@@ -166,6 +168,7 @@ def measure_session(
         before=before,
         after=after,
         inputs=inputs.words,
+        kernels=getattr(session, "kernels", None),
         output_check=check,
         parity=parity,
         warnings=[*warnings, *cached, *found],

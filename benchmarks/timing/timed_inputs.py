@@ -25,7 +25,7 @@ COUNT = 5
 Inputs = Mapping[str, NDArray[Any]]  # raw values by name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TimedInputs:
     """Raw inputs of a model.
 
