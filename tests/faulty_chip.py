@@ -187,36 +187,60 @@ class Remembering(Lying):
         return self.known[key]
 
 
+class Clock:
+    """A clock that stands still but for what the runs take: a busy machine changes nothing."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 1e-7
+        return self.now
+
+
+CLOCK = Clock()
+
+
 class Timed(Lying):
-    """Takes the time that ``seconds`` says of a run's number."""
+    """Takes the time, by ``CLOCK``, that ``seconds`` says of a run's number."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        self.began = CLOCK.now
 
     def seconds(self, number: int) -> float:
-        return 0.001
+        return 0.0002
 
     def lie(self, inputs: Raw) -> dict[str, NDArray[Any]]:
-        time.sleep(self.seconds(self.count))
+        jitter = 1 + 0.01 * np.random.default_rng(self.count).random()
+        CLOCK.now += jitter * self.seconds(self.count)
         return self.real.run(inputs)
 
 
 class WarmingUp(Timed):
     def seconds(self, number: int) -> float:
-        return 0.02 if number <= 6 else 0.002
+        return 0.0005 if number <= 6 else 0.0002
 
 
 class Throttled(Timed):
     def seconds(self, number: int) -> float:
-        return 0.002 if number < 30 else 0.008
+        return 0.0002 if number < 30 else 0.0004
 
 
 class GettingHot(Timed):
     """Slower with time alone, which only a sustained run has enough of."""
 
-    def __init__(self, request: Request) -> None:
-        super().__init__(request)
-        self.began = time.monotonic()
-
     def seconds(self, number: int) -> float:
-        return 0.001 if number < 20 else 0.001 + 0.02 * (time.monotonic() - self.began)
+        return 0.0002 if number < 50 else 0.001 + 0.002 * (CLOCK.now - self.began)
+
+
+class Slow(Lying):
+    """Takes a true time, for what the machine is asked about runs of a second."""
+
+    seconds = 0.015
+
+    def lie(self, inputs: Raw) -> dict[str, NDArray[Any]]:
+        time.sleep(self.seconds)
+        return self.real.run(inputs)
 
 
 @dataclass(frozen=True)
@@ -286,7 +310,8 @@ FAULTS: dict[str, Fault] = {
     "throttled": Fault(Throttled),
     "hot after minutes": Fault(GettingHot),
     "seconds for milliseconds": Fault(change=_with_samples(lambda v: [1e4 * one for one in v])),
-    "slow": Fault(Timed),
+    "slow": Fault(Slow),
+    "clean by its clock": Fault(Timed),
 }
 
 

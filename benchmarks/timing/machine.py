@@ -68,8 +68,9 @@ HOT_CELSIUS = 85.0  # processors throttle from 85 (Raspberry Pi) to 100 degrees
 MAX_OTHERS_SHARE = 0.05  # of the machine's CPU time; above it other processes disturb the samples
 MAX_WAITED_SHARE = 0.05  # of the time of the runs, for which another process had the core
 MAX_FREQUENCY_CHANGE = 0.05
-# Two clocks of one machine: adjusting one to the world's time changes it by at most 0.05 %.
-MAX_CLOCK_SHARE, MAX_CLOCK_S = 0.01, 0.005
+# Two clocks of one machine: adjusting one to the world's time changes it by at most 0.05 %, and a
+# coarse one ticks every 15.6 ms.
+MAX_CLOCK_SHARE, MAX_CLOCK_S = 0.01, 0.05
 READINGS, MOMENT_S = 20, 0.001  # both clocks are read within a moment; another program may come in
 
 

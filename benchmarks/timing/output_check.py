@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.base.errors import ModelError
 from asmnet_kit.benchmarks.timing.timed_inputs import Inputs, TimedInputs
 from asmnet_kit.tflite.runtime import Session, TensorInfo, dequantize
 
@@ -80,7 +81,10 @@ class Ruler:
     def difference(
         self, ours: NDArray[Any], theirs: NDArray[Any], info: TensorInfo
     ) -> tuple[float, float]:
-        """(largest, mean) difference of raw values; infinite where one alone is no number."""
+        """(largest, mean) difference of raw values; infinite where one alone is no number, or the
+        shapes differ."""
+        if np.shape(ours) != np.shape(theirs):
+            return float("inf"), float("inf")
         if self.factor is None:
             share = float(np.mean(ours != theirs)) if ours.size else 0.0
             return share, 0.0
@@ -308,8 +312,9 @@ class OutputCheck:
     def _no_numbers(self, wrong: Sequence[KeptRun]) -> str | None:
         for run, theirs in self._pairs():
             for name, values in run.outputs.items():
-                right = np.isfinite(dequantize(theirs[name], self.reference.outputs[name]))
-                if values.dtype.kind == "f" and not np.isfinite(values[right]).all():
+                if values.dtype.kind != "f" or values.shape != np.shape(theirs[name]):
+                    continue
+                if not np.isfinite(values[np.isfinite(theirs[name])]).all():
                     return f"NaN or infinity in the output {name!r} of {run.which}"
         return None
 
@@ -370,19 +375,25 @@ class OutputCheck:
 
 
 def _unlike_tensors(session: Session, reference: Session) -> str | None:
-    """That the target runs a model of other tensors than the file's; None where they are its."""
+    """That the target runs a model of other tensors than the file's; None where they are its.
+
+    Raises:
+        ModelError: the target calls them by other names, so nobody knows which is which.
+    """
     for kind, ours, theirs in (
         ("input", session.inputs, reference.inputs),
         ("output", session.outputs, reference.outputs),
     ):
-        got, expected = (
-            {name: _described(info) for name, info in infos.items()} for infos in (ours, theirs)
-        )
-        for name, described in expected.items():
-            if got.get(name) != described:
+        if ours.keys() != theirs.keys():
+            raise ModelError(
+                f"expected the {kind}s {', '.join(theirs)}, the target has {', '.join(ours)}"
+            )
+        for name, info in theirs.items():
+            expected, got = _described(info), _described(ours[name])
+            if got != expected:
                 return (
                     f"the target runs another model than the file's: expected the {kind} {name!r} "
-                    f"as {described}, got {got.get(name, ', '.join(got))}"
+                    f"as {expected}, got {got}"
                 )
     return None
 

@@ -234,7 +234,8 @@ def _refuse_handles(outputs: Outputs) -> None:
         WrongNumbers: they are no arrays in memory.
     """
     for name, values in outputs.items():
-        if type(values) is not np.ndarray:
+        # An array of no dimensions comes as NumPy's scalar.
+        if type(values) is not np.ndarray and not isinstance(values, np.generic):
             raise WrongNumbers(
                 f"the output {name!r} is a {type(values).__name__}, not an array in memory: a run "
                 f"that does not wait for its outputs would be timed without its work"
