@@ -15,7 +15,8 @@ from typing import Any
 from asmnet_kit.base.errors import KitError
 from asmnet_kit.benchmarks.protocol import Request, WrongNumbers
 from asmnet_kit.benchmarks.targets.registry import load_target
-from asmnet_kit.tflite.reader import read_model_bytes
+
+PIECE_BYTES = 1 << 16
 
 
 def tell(line: dict[str, Any]) -> None:
@@ -86,11 +87,23 @@ def main() -> None:
 
 
 def _refuse_another(model: Path, sha256: str | None, when: str) -> None:
-    if sha256 is not None and hashlib.sha256(read_model_bytes(model)).hexdigest() != sha256:
+    if sha256 is not None and _digest(model) != sha256:
         raise WrongNumbers(
             f"{model}: the file was replaced {when}: its times, its outputs and its accuracy would "
             f"be of different models. Measure it again when nothing writes it"
         )
+
+
+def _digest(model: Path) -> str | None:
+    """Piece by piece: the whole file would count as memory of the model. None: it is gone."""
+    digest = hashlib.sha256()
+    try:
+        with model.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                digest.update(piece)
+    except OSError:
+        return None
+    return digest.hexdigest()
 
 
 if __name__ == "__main__":
