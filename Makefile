@@ -67,9 +67,10 @@ types: $(INSTALLED) ## mypy, strict
 	@ln -s $(CURDIR)/toolkit/* $(CURDIR)/training $(CURDIR)/quantize $(CURDIR)/benchmarks build/namespace/asmnet_kit/
 	@MYPYPATH=build/namespace $(BIN)/mypy -p asmnet_kit
 
-docs: $(INSTALLED) ## write docs/commands.md, architecture.md, robustness.md and the lists of rooms from the code
+docs: $(INSTALLED) ## write docs/commands.md, architecture.md, robustness.md, trust.md and the lists of rooms from the code
 	@$(BIN)/python docs/commands.py
 	@$(BIN)/python docs/robustness.py
+	@$(BIN)/python docs/trust.py
 	@$(BIN)/python docs/architecture.py
 
 docs-hard-faces: $(INSTALLED) ## draw docs/uncertainty_hard_faces.jpg: twelve hard people before and after

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from asmnet_kit.base.console import counted
 from asmnet_kit.base.errors import KitError
-from asmnet_kit.benchmarks.protocol import OnProgress, Request
+from asmnet_kit.benchmarks.protocol import OnProgress, Request, WrongNumbers
 from asmnet_kit.benchmarks.runner import (
     Data,
+    add_accuracy,
     benchmark_model,
     measure_accuracy,
     result_file_name,
-    warn_of_same_bits,
 )
 from asmnet_kit.benchmarks.targets.registry import load_target, problem_of
 from asmnet_kit.results.results import Result, save_result
@@ -39,7 +39,7 @@ class Batch:
         self.requests, self.data, self.out = requests, data, out
         self.written: dict[Path, Result] = {}
         self.failures: list[str] = []
-        self._accuracies: dict[tuple[Path, str, str], dict[str, Any] | str] = {}
+        self._accuracies: dict[tuple[str, str, str], dict[str, Any] | str] = {}
         self._lock = threading.Lock()
 
     def run(self, bar: "Progress") -> None:
@@ -74,7 +74,12 @@ class Batch:
             self.failures.append(str(error))
             bar.update(task, note="failed")
             return
-        self._add_accuracy(result, request, on_progress)
+        try:
+            self._add_accuracy(result, request, on_progress)
+        except WrongNumbers as error:
+            self.failures.append(str(error))
+            bar.update(task, note="failed")
+            return
         self._write(result)
         bar.update(task, completed=100, note=f"p50 {result['summary']['p50']:.2f} ms")
 
@@ -82,10 +87,11 @@ class Batch:
         if self.data is None:
             return
         # Threads change no output: one measurement for each target is enough.
-        key = (request.model, request.target, request.device)
+        sha256 = result["model"]["sha256"]
+        key = (sha256, request.target, request.device)
         if key not in self._accuracies:
             try:
-                found = measure_accuracy(request, self.data, on_progress=on_progress)
+                found = measure_accuracy(request, self.data, on_progress=on_progress, sha256=sha256)
                 self._accuracies[key] = found
             except KitError as error:
                 self._accuracies[key] = str(error)
@@ -94,9 +100,8 @@ class Batch:
         if isinstance(accuracy, str):
             result["warnings"].append(f"accuracy not measured: {accuracy}")
         else:
-            result |= accuracy
+            add_accuracy(result, accuracy, request)
             result["warnings"] += _unread(accuracy["accuracy"])
-            warn_of_same_bits(result, load_target(request.target))
 
     def _write(self, result: Result) -> None:
         with self._lock:

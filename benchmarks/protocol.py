@@ -48,6 +48,9 @@ class Request:
             was measured runs once, after the timed runs; None for none.
         outputs: where the raw outputs of ``inputs`` go, in their order; None without inputs.
         accuracy: its accuracy on a data set is measured afterwards, by ``Target.predictor``.
+        max_parity: how far the landmarks may be from those of this machine's CPU, pixels of the
+            crop; of a model without landmarks each output, in the unit of its scale. None for what
+            the output's scale and the target's arithmetic allow.
         adapter: of a landmark model that the kit did not make: a built-in one's name or a path;
             None for a model of the kit, or any that is only timed.
         input_shape: height and width of an input whose size the file leaves open; () where it does
@@ -73,6 +76,7 @@ class Request:
     accuracy: bool = False
     adapter: str | None = None
     input_shape: tuple[int, ...] = ()
+    max_parity: float | None = None
 
     def __post_init__(self) -> None:
         if self.threads < 1 or self.runs < 1 or self.warmup_runs < 0:
@@ -109,6 +113,10 @@ class TargetError(KitError):
     """The requested target did not run the model."""
 
 
+class WrongNumbers(KitError):
+    """What was measured cannot be right: outputs, times, or the file that they are of."""
+
+
 class RemoteError(KitError):
     """The other machine, or the way to it, failed."""
 
@@ -121,6 +129,7 @@ class Measurement:
         target: without what the runner adds: ``requested``, ``accelerator`` and ``options``.
         machine: facts of the machine the model ran on.
         sustained: the curve of a sustained run, or None.
+        output_check: the outputs of timed runs beside the CPU's; None where they were not compared.
         warnings: why the figures may not be trusted; ``notes``: what was not measured and why.
     """
 
@@ -133,6 +142,7 @@ class Measurement:
     parity: dict[str, Any] | None = None
     profile: list[dict[str, Any]] | None = None
     sustained: dict[str, Any] | None = None
+    output_check: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,16 +16,28 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import KitError, MissingDependency, ModelError
 from asmnet_kit.base.files import temporary_folder
 from asmnet_kit.base.own_process import script_command
 from asmnet_kit.benchmarks import worker
 from asmnet_kit.benchmarks.options import unflagged
-from asmnet_kit.benchmarks.protocol import PATIENCE_S, OnProgress, Request, Target, refuse_fallback
+from asmnet_kit.benchmarks.protocol import (
+    PATIENCE_S,
+    OnProgress,
+    Request,
+    Target,
+    TargetError,
+    WrongNumbers,
+    refuse_fallback,
+)
 from asmnet_kit.benchmarks.targets.registry import load_target, refuse_check
+from asmnet_kit.benchmarks.timing.kit_code import code_digest
 from asmnet_kit.benchmarks.timing.noise import intervals
 from asmnet_kit.benchmarks.timing.operator_times import TIMEOUT_S as PROFILE_PATIENCE_S
+from asmnet_kit.benchmarks.timing.output_check import Landmarks, Ruler, landmark_limit
 from asmnet_kit.benchmarks.words import cpu_list, request_words
 from asmnet_kit.results.results import (
     SCHEMA_VERSION,
@@ -33,6 +46,7 @@ from asmnet_kit.results.results import (
     check_result,
     summarise,
 )
+from asmnet_kit.tflite.runtime import TensorInfo
 
 DATA_PATIENCE_S = 2400.0  # reading a large data set, or a batch elsewhere, tells no progress
 LOG_TAIL_CHARACTERS = 400
@@ -96,12 +110,15 @@ def benchmark_model(
         ModelError: the model cannot be loaded or run, or the runtime crashed or hung.
         ResultError: the target's measurement is none that the schema accepts.
         TargetError: another target than the requested one ran it (silent fallback).
+        WrongNumbers: an accelerator's outputs are not the CPU's, the clock cannot be right, or the
+            file changed while it was measured.
     """
     facts = model_facts(request.model, adapter=request.adapter)
     target = load_target(request.target)
-    with _of_fixed_size(request) as ready:
+    started = time.monotonic()
+    with _of_fixed_size(request, facts["sha256"]) as (ready, sha256):
         measured = run_worker(
-            {"request": ready.to_json(), "data": None},
+            {"request": ready.to_json(), "data": None, "sha256": sha256},
             on_progress=on_progress,
             stall_seconds=stall_seconds or patience(ready),
             crash_hint=target.abilities.crash_hint,
@@ -109,13 +126,16 @@ def benchmark_model(
     if request.input_shape:
         measured["protocol"]["input_shape"] = list(request.input_shape)
     refuse_fallback(target, request, str(measured["target"].get("actual")))
+    refuse_nothing_delegated(target, request, measured["target"])
     samples = measured["timings_ms"].get("invoke")
     if not samples:
         raise ModelError(f"{request.model}: target {request.target} measured no run of the model")
+    refuse_impossible_times(request, samples, wall_s=time.monotonic() - started)
     result = {
         "schema_version": SCHEMA_VERSION,
         "kind": "benchmark",
         "kit_version": __version__,
+        "kit_code": code_digest(),
         "command": command_line(request, data),
         "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "model": facts,
@@ -132,6 +152,8 @@ def benchmark_model(
     }
     checked = check_result(result, name=str(request.model))
     warn_of_same_bits(checked, target)
+    warn_of_a_part(checked, target)
+    refuse_wrong_outputs(checked, target, request)
     return checked
 
 
@@ -148,7 +170,7 @@ def check_on_target(request: Request, *, on_progress: OnProgress) -> dict[str, A
     """
     refuse_check(request)
     able = load_target(request.target).abilities
-    with _of_fixed_size(request) as ready:
+    with _of_fixed_size(request) as (ready, _):
         told = run_worker(
             {"request": ready.to_json(), "data": None, "check": True},
             on_progress=on_progress,
@@ -178,14 +200,147 @@ def warn_of_same_bits(result: Result, target: Target) -> None:
         result["warnings"] = [*result["warnings"], SAME_BITS]
 
 
+def refuse_nothing_delegated(target: Target, request: Request, ran: dict[str, Any]) -> None:
+    """An accelerator that took no operator did not run the model, whatever it calls itself.
+
+    Raises:
+        TargetError: it took none.
+    """
+    taken, total = ran.get("delegated_ops"), ran.get("total_ops")
+    if target.abilities.accelerator and taken == 0 and total:
+        raise TargetError(
+            f"{request.model}: {request.target} was asked for and {ran.get('actual')} is said to "
+            f"have run the model, but it took none of its {total} operators: the CPU ran them"
+        )
+
+
+def refuse_impossible_times(request: Request, samples: Sequence[float], *, wall_s: float) -> None:
+    """Runs cannot take longer than the whole measurement, nor no time at all.
+
+    Args:
+        samples: milliseconds of each run.
+        wall_s: seconds of the measurement by this process's clock.
+
+    Raises:
+        WrongNumbers: the clock that timed the runs stepped, or counts no milliseconds.
+    """
+    total_s = sum(samples) / 1000
+    if total_s > wall_s or min(samples) < 0:
+        raise WrongNumbers(
+            f"{request.model}: target {request.target}: the clock of the runs cannot be right: "
+            f"{len(samples)} runs of {min(samples):.3g} to {max(samples):.3g} ms add up to "
+            f"{total_s:.3g} s, the whole measurement took {wall_s:.3g} s"
+        )
+
+
+def refuse_wrong_outputs(result: Result, target: Target, request: Request) -> None:
+    """Outputs that are not this machine's CPU's: a failure of an accelerator, else a warning.
+
+    A target that compared nothing is judged by the largest difference of its ``parity``, where it
+    has one.
+
+    Raises:
+        WrongNumbers: an accelerator's.
+    """
+    check = result.get("output_check")
+    problem = _wrong_outputs(check) if check else _wrong_parity(result, request)
+    if problem is None and check is None and target.abilities.accelerator:
+        if not result["parity"]:
+            unknown = "the outputs were not compared with the CPU's: nobody knows if they are right"
+            if not any(text.startswith("the outputs were not") for text in result["warnings"]):
+                result["warnings"] = [*result["warnings"], unknown]
+        return
+    if problem is None:
+        return
+    if target.abilities.accelerator:
+        raise WrongNumbers(f"{request.model}: {request.target}: wrong outputs: {problem}")
+    result["warnings"] = [*result["warnings"], f"outputs unlike the CPU's: {problem}"]
+
+
+def _wrong_outputs(check: dict[str, Any]) -> str | None:
+    if check["passed"]:
+        return None
+    worst, found = max(check["outputs"].items(), key=_excess, default=(None, None))
+    if worst is None or found is None:  # other tensors: there was nothing to compare
+        return str(check["cause"])
+    return (
+        f"{check['cause']}; {worst} up to {_figure(found['max'])} {found['unit']}, "
+        f"{_figure(found['mean'])} on average in one run; allowed are {found['limit']:.3g} and "
+        f"{found['mean_limit']:.3g} ({found['limit_from']})"
+    )
+
+
+def _excess(output: tuple[str, dict[str, Any]]) -> float:
+    """How many times the limit an output's difference is."""
+    found = output[1]
+    if found["max"] is None or found["mean"] is None:
+        return float("inf")
+    shares = (found["max"] / found["limit"], found["mean"] / found["mean_limit"])
+    return float(max(shares))
+
+
+def _figure(value: float | None) -> str:
+    return "without end" if value is None else f"{value:.3g}"
+
+
+def _wrong_parity(result: Result, request: Request) -> str | None:
+    """Of a target that looked at made-up values alone, on which the mean says little."""
+    parity, limit = result["parity"], parity_limit(request)
+    if not parity or limit is None or parity["max"] <= limit.limit:
+        return None
+    return (
+        f"landmarks up to {parity['max']:.3g} {limit.unit} from the CPU's, {limit.limit:.3g} "
+        f"allowed ({limit.source})"
+    )
+
+
+def parity_limit(request: Request) -> Ruler | None:
+    """What the landmarks of a model of the kit may differ from the CPU's; None for any other."""
+    from asmnet_kit.tflite.metadata import read_metadata
+    from asmnet_kit.tflite.reader import read_graph
+
+    try:
+        size = read_metadata(request.model).input_size
+    except ModelError:
+        return None
+    graph = read_graph(request.model)
+    names = {public: own for own, public in graph.signature}
+    wanted = names.get("landmarks", "landmarks")
+    tensor = next((one for one in graph.outputs if one.name == wanted), None)
+    if tensor is None:
+        return None
+    scale = tensor.scales[0] if tensor.scales else 0.0
+    zero_point = tensor.zero_points[0] if tensor.zero_points else 0
+    info = TensorInfo("landmarks", tensor.shape, np.dtype(tensor.type), scale or None, zero_point)
+    limit = landmark_limit(info, Landmarks("landmarks", size, 1.0))
+    if request.max_parity is not None:
+        limit = replace(limit, limit=request.max_parity, source="--max-parity")
+    return limit
+
+
+def warn_of_a_part(result: Result, target: Target) -> None:
+    """Add a warning where an accelerator left operators to the CPU and did not say so."""
+    taken, total = (result["target"].get(key) for key in ("delegated_ops", "total_ops"))
+    if not target.abilities.accelerator or taken is None or total is None or taken >= total:
+        return
+    warning = f"{total - taken} operator(s) run on the CPU, not on"
+    if not any(text.startswith(warning) for text in result["warnings"]):
+        where = result["target"]["requested"]
+        result["warnings"] = [*result["warnings"], f"{warning} {where}: these are times of both"]
+
+
 def measure_accuracy(
     request: Request,
     data: Data,
     *,
     on_progress: OnProgress,
     stall_seconds: float = DATA_PATIENCE_S,
+    sha256: str | None = None,
 ) -> dict[str, Any]:
     """How accurate a request's model is, run by its very target and kernels.
+
+    Args:
+        sha256: of the file whose times were measured, which this must be; None for any.
 
     Returns:
         The result's ``accuracy`` (the JSON of ``evaluate``) and, where another machine ran it,
@@ -194,10 +349,11 @@ def measure_accuracy(
     Raises:
         ModelError: the model cannot be used as a landmark model, or the runtime crashed or hung.
         KitError: the data cannot be read.
+        WrongNumbers: the file is not the one that was timed.
     """
-    with _of_fixed_size(request) as ready:
+    with _of_fixed_size(request, sha256) as (ready, its_sha256):
         measured = run_worker(
-            {"request": ready.to_json(), "data": data.to_json()},
+            {"request": ready.to_json(), "data": data.to_json(), "sha256": its_sha256},
             on_progress=on_progress,
             stall_seconds=stall_seconds,
             crash_hint=load_target(request.target).abilities.crash_hint,
@@ -206,31 +362,66 @@ def measure_accuracy(
         "target": request.target,
         "threads": request.threads,
         "xnnpack": request.xnnpack,
+        "kernels": measured.pop("kernels", None),
     }
     return measured
 
 
 @contextmanager
-def _of_fixed_size(request: Request) -> Iterator[Request]:
-    """The request as a target gets it: of a copy of the model that has ``input_shape``.
+def _of_fixed_size(
+    request: Request, sha256: str | None = None
+) -> Iterator[tuple[Request, str | None]]:
+    """The request as a target gets it, of a copy of the model that has ``input_shape``; its SHA-256.
 
     The size is worked out by the runtime, in a process of its own as all that runs a model.
 
+    Args:
+        sha256: what the model's file must be; None for any.
+
     Raises:
         ModelError: the model does not run at this size.
+        WrongNumbers: the file is another one.
     """
     if not request.input_shape:
-        yield request
+        yield request, sha256
         return
     with temporary_folder() as folder:
         copy = folder / request.model.name
-        job = {"request": request.to_json(), "data": None, "sized": str(copy)}
-        run_worker(job, on_progress=lambda done, note: None)
+        job = {"request": request.to_json(), "data": None, "sized": str(copy), "sha256": sha256}
+        sized = run_worker(job, on_progress=lambda done, note: None)
         try:
-            yield replace(request, model=copy, input_shape=())
+            yield replace(request, model=copy, input_shape=()), sized["sha256"]
         except KitError as error:  # the user knows the model by its own path
             error.args = (str(error).replace(str(copy), str(request.model)),)
             raise
+
+
+def add_accuracy(result: Result, found: dict[str, Any], request: Request) -> None:
+    """Put what ``measure_accuracy`` found into the result of the same request.
+
+    Raises:
+        WrongNumbers: it is of other kernels than the times, or an accelerator's landmarks of the
+            faces are not the CPU's.
+    """
+    kernels = found["accuracy"]["measured_with"].get("kernels")
+    timed = result["protocol"].get("kernels")
+    target = load_target(request.target)
+    if None not in (kernels, timed) and not target.abilities.elsewhere and kernels != timed:
+        raise WrongNumbers(
+            f"{request.model}: {request.target}: the times are of {timed}, the accuracy is of "
+            f"{kernels}"
+        )
+    parity, limit = found.get("parity"), parity_limit(request)
+    if not target.abilities.accelerator or not parity or limit is None:
+        pass
+    elif parity["mean"] > limit.mean_limit:
+        raise WrongNumbers(
+            f"{request.model}: {request.target}: wrong outputs: the landmarks of the faces are "
+            f"{parity['mean']:.3g} {limit.unit} from the CPU's on average, {limit.mean_limit:.3g} "
+            f"allowed ({limit.source})"
+        )
+    result |= found
+    warn_of_same_bits(result, target)
 
 
 def model_facts(path: Path, *, adapter: str | None = None) -> dict[str, Any]:

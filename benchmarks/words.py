@@ -27,6 +27,8 @@ def request_words(request: Request, abilities: Abilities) -> list[str]:
     if request.sustained_minutes:
         words += ["--sustained", f"{request.sustained_minutes:g}"]
     words += [] if request.xnnpack else ["--no-xnnpack"]
+    if request.max_parity is not None:
+        words += ["--max-parity", f"{request.max_parity:g}"]
     words += option_words(request.options)
     if request.inputs is not None:
         words += ["--inputs", str(request.inputs), "--outputs", str(request.outputs)]

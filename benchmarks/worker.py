@@ -5,6 +5,7 @@ Lines: ``{"progress": 0.5, "note": "runs"}``, then ``{"result": {...}}`` or
 ``{"error": "..."}``. Everything else on stdout is the runtime's chatter and is ignored.
 """
 
+import hashlib
 import json
 import sys
 from dataclasses import asdict
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import KitError, MissingDependency
-from asmnet_kit.benchmarks.protocol import Request
+from asmnet_kit.benchmarks.protocol import Request, WrongNumbers
 from asmnet_kit.benchmarks.targets.registry import checker, load_target
+
+PIECE_BYTES = 1 << 16
 
 
 def tell(line: dict[str, Any]) -> None:
@@ -26,13 +29,13 @@ def on_progress(done: float, note: str) -> None:
 
 
 def size(content: dict[str, Any], copy: Path) -> dict[str, Any]:
-    """Write a copy of a request's model with its input of ``input_shape``."""
+    """Write a copy of a request's model with its input of ``input_shape``; the copy's SHA-256."""
     from asmnet_kit.tflite.sizing import sized_model
 
     request = Request.from_json(content)
     height, width = request.input_shape
     copy.write_bytes(sized_model(request.model, (height, width)))
-    return {}
+    return {"sha256": _digest(copy)}
 
 
 def measure(content: dict[str, Any]) -> dict[str, Any]:
@@ -68,26 +71,61 @@ def accuracy(content: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         batch=getattr(predictor, "crops_per_call", BATCH),
         on_progress=lambda done, total: on_progress(done / max(total, 1), "faces"),
     )
+    kernels = getattr(getattr(predictor, "runtime", None), "kernels", None)
     measured: dict[str, Any] = {"accuracy": {**result.to_json(), "split": split}}
+    measured |= {"kernels": kernels}
     parity = getattr(predictor, "parity", None)
     return measured if parity is None else {**measured, "parity": parity()}
+
+
+def answer(job: dict[str, Any]) -> dict[str, Any]:
+    """What a job asks for, of the very file that it names.
+
+    Raises:
+        WrongNumbers: the file is another one, or became another one meanwhile.
+    """
+    model, sha256 = Path(job["request"]["model"]), job.get("sha256")
+    _refuse_another(model, sha256, "before it was opened")
+    if "sized" in job:
+        found = size(job["request"], Path(job["sized"]))
+    elif job.get("check"):
+        found = check(job["request"])
+    elif job["data"] is None:
+        found = measure(job["request"])
+    else:
+        found = accuracy(job["request"], job["data"])
+    _refuse_another(model, sha256, "while it was measured")
+    return found
 
 
 def main() -> None:
     """Do what stdin asks; a domain error becomes a line, any other ends with a traceback."""
     job = json.load(sys.stdin)
     try:
-        if "sized" in job:
-            tell({"result": size(job["request"], Path(job["sized"]))})
-        elif job.get("check"):
-            tell({"result": check(job["request"])})
-        elif job["data"] is None:
-            tell({"result": measure(job["request"])})
-        else:
-            tell({"result": accuracy(job["request"], job["data"])})
+        tell({"result": answer(job)})
     except KitError as error:
         missing = isinstance(error, MissingDependency)
         tell({"error": str(error), "exit_code": error.exit_code, "missing": missing})
+
+
+def _refuse_another(model: Path, sha256: str | None, when: str) -> None:
+    if sha256 is not None and _digest(model) != sha256:
+        raise WrongNumbers(
+            f"{model}: the file was replaced {when}: its times, its outputs and its accuracy would "
+            f"be of different models. Measure it again when nothing writes it"
+        )
+
+
+def _digest(model: Path) -> str | None:
+    """Piece by piece: the whole file would count as memory of the model. None: it is gone."""
+    digest = hashlib.sha256()
+    try:
+        with model.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                digest.update(piece)
+    except OSError:
+        return None
+    return digest.hexdigest()
 
 
 if __name__ == "__main__":

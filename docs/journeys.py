@@ -278,6 +278,11 @@ JOURNEYS = (
                 "ms by stage",
             ),
             Step(
+                "benchmarks.timing.output_check:OutputCheck",
+                "Outputs of the first, a middle and the last run beside the CPU's.",
+                "output_check",
+            ),
+            Step(
                 "measure.evaluate:evaluate",
                 "With --data: accuracy through the same target.",
                 "NME, pose error",

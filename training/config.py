@@ -130,7 +130,7 @@ class TrainConfig:
     visibility_weight: float = 0.1
     keep_landmarks: bool = False
     input_size: int = 112
-    crop_scale: float = 1.2  # face.crop.CROP_SCALE, which a quick --help cannot import
+    crop_scale: float = 1.2  # face.boxes.CROP_SCALE, which a quick --help cannot import
     teacher: str = ""
     teacher_share: str = ""
     teacher_calibrate: str = ""

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.files import write_text
 from asmnet_kit.benchmarks.timing import noise
-from asmnet_kit.face.crop import CROP_SCALE, Crop
+from asmnet_kit.face.boxes import CROP_SCALE
+from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.generic_face import GENERIC_FACE_68
 from asmnet_kit.face.logistic_fit import LogisticFit
 from asmnet_kit.face.pictures import Image

@@ -162,6 +162,14 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     help="Accuracy target: end with 1 when the NME through the target is above it; needs --data.",
 )
 @click.option(
+    "--max-parity",
+    metavar="PX",
+    type=NumberRange(min=0, min_open=True),
+    help="How far an accelerator's landmarks may be from those of this machine's CPU, pixels of "
+    "the crop; of a model without landmarks, each output in the unit of its scale.  [default: what "
+    "the scale of the output and the target's arithmetic allow]",
+)
+@click.option(
     "--device",
     "devices",
     multiple=True,

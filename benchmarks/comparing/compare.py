@@ -297,6 +297,12 @@ def _warnings(
         found += [f"{side}: {text}" for r in results for text in r["warnings"]]
         if sum(len(r["timings_ms"]["invoke"]) for r in results) < FEW_RUNS:
             found.append(f"{side}: fewer than {FEW_RUNS} runs: the interval means little")
+    codes = {str(r["kit_code"]) for r in (*base, *new) if r.get("kit_code")}
+    if len(codes) > 1:
+        found.append(
+            f"measured by different code of the kit ({', '.join(sorted(codes))}): what differs may "
+            f"be the harness; measure both sides with one commit"
+        )
     alone = {name for _, name in before.keys() ^ after.keys()}
     if alone:
         found.append(f"measured on one side only and not compared: {', '.join(sorted(alone))}")

@@ -34,7 +34,7 @@ from asmnet_kit.benchmarks.targets.edgetpu_model import (
     needs_compiler,
     refuse_compiled,
 )
-from asmnet_kit.benchmarks.timing.session_timing import measure_session, parity
+from asmnet_kit.benchmarks.timing.session_timing import measure_session
 from asmnet_kit.machine.edgetpu_library import LIBEDGETPU_BUILDS
 from asmnet_kit.tflite.graph import Graph, Tensor
 from asmnet_kit.tflite.litert_private import listed_operators
@@ -43,7 +43,6 @@ from asmnet_kit.tflite.runtime import (
     Runtime,
     TensorInfo,
     installed_runtime,
-    open_runtime,
     unfit_for_numpy,
 )
 
@@ -119,9 +118,6 @@ class EdgeTpuTarget:
                 request,
                 on_progress,
             )
-            difference = None
-            if ready.source is not None:
-                difference = parity(session, open_runtime(request.model), request)
         if not isinstance(session, EdgeTpuSession):
             raise ModelError(f"{request.model}: expected an Edge TPU session")
         total, mapped = _counts(ready.compilation)
@@ -145,7 +141,7 @@ class EdgeTpuTarget:
             },
             load="open the delegate and the compiled model; compiling is not in it",
             timed="copy the input in, invoke, copy every output out",
-            parity=difference,
+            parity=timed.parity,
             warnings=[PARTIAL.format(count=len(left), names=", ".join(left))] if left else [],
         )
 

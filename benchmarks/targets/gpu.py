@@ -20,11 +20,11 @@ from asmnet_kit.benchmarks.protocol import Abilities, Measurement, OnProgress, R
 from asmnet_kit.benchmarks.targets.gpu_whole import runs_without_cpu
 from asmnet_kit.benchmarks.targets.native_output import captured_stderr
 from asmnet_kit.benchmarks.timing.litert_library import LibraryError
-from asmnet_kit.benchmarks.timing.session_timing import measure_session, parity
+from asmnet_kit.benchmarks.timing.session_timing import measure_session
 from asmnet_kit.machine.vulkan import loaded_drivers, use_software_where_needed
 from asmnet_kit.tflite.graph import Graph, Tensor
 from asmnet_kit.tflite.reader import read_graph
-from asmnet_kit.tflite.runtime import TensorInfo, open_runtime
+from asmnet_kit.tflite.runtime import TensorInfo
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
     from asmnet_kit.benchmarks.checking.check import Check
@@ -64,7 +64,6 @@ class GpuTarget:
         session, timed = measure_session(lambda: open_gpu(request), request, on_progress)
         if not isinstance(session, GpuSession):
             raise ModelError(f"{request.model}: expected a GPU session")
-        difference = parity(session, open_runtime(request.model), request)
         on_progress(1.0, "placement")
         unanswered = session.ask_runtime(request.model)
         warnings = []
@@ -92,7 +91,7 @@ class GpuTarget:
             },
             load="read and check the file, compile the shaders; without imports",
             timed="write the input, run, read every output back from the GPU",
-            parity=difference,
+            parity=timed.parity,
             warnings=warnings,
             notes=unanswered,
         )

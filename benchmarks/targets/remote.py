@@ -21,6 +21,7 @@ from asmnet_kit.benchmarks.protocol import (
     RemoteError,
     Request,
 )
+from asmnet_kit.benchmarks.timing.kit_code import code_digest
 from asmnet_kit.results.results import check_result, parse_json
 from asmnet_kit.tflite.tensorfile import unpack_tensors
 
@@ -192,6 +193,15 @@ def _measurement(result: dict[str, Any], answer: Answer, *, machine: str) -> Mea
         parity=result["parity"],
         profile=result["profile"],
         sustained=result.get("sustained"),
-        warnings=result["warnings"],
+        output_check=result.get("output_check"),
+        warnings=[*result["warnings"], *_other_code(result, answer)],
         notes=result.get("notes", []),
     )
+
+
+def _other_code(result: dict[str, Any], answer: Answer) -> list[str]:
+    """A warning where another commit of the kit measured; an app says of none."""
+    theirs, ours = result.get("kit_code"), code_digest()
+    if theirs in (None, ours):
+        return []
+    return [f"{answer.device} measured with other code of the kit ({theirs}, here {ours})"]

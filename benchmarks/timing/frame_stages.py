@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from asmnet_kit.adapters.adapter import read_adapter
 from asmnet_kit.adapters.predictor import AdaptedPredictor
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.benchmarks.protocol import Request
+from asmnet_kit.benchmarks.protocol import OnProgress, Request
 from asmnet_kit.face.crop import Crop, Points
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import POSE_UNIT_DEGREES
@@ -27,6 +27,7 @@ FRAME_WIDTH, FRAME_HEIGHT = 640, 480  # pixels; the preview size of many phones 
 FACE_BOX = np.array([210.0, 100.0, 430.0, 340.0], np.float32)
 FRAMES = 100  # enough for a median to settle
 WARMUP_FRAMES = 5
+REPORT_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -118,14 +119,23 @@ def camera_frame(seed: int = 0) -> Image:
     return frame
 
 
-def time_stages(stages: FrameStages | AdaptedStages, *, frames: int = FRAMES) -> dict[str, float]:
+def time_stages(
+    stages: FrameStages | AdaptedStages,
+    on_progress: OnProgress = lambda done, note: None,
+    *,
+    frames: int = FRAMES,
+) -> dict[str, float]:
     """Medians of frames on one thread, milliseconds: ``pre``, ``post`` and ``end_to_end``."""
     import cv2
 
     cv2.setNumThreads(1)  # handing such small pictures to other threads costs more than it saves
     frame = camera_frame()
     times: dict[str, list[float]] = {"pre": [], "post": [], "end_to_end": []}
+    told = time.perf_counter()
     for index in range(WARMUP_FRAMES + frames):
+        if time.perf_counter() - told > REPORT_EVERY_S:  # slow models take minutes for all frames
+            on_progress(1.0, "frames")
+            told = time.perf_counter()
         started = time.perf_counter()
         crop, inputs = stages.pre(frame)
         cropped = time.perf_counter()

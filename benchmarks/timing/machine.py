@@ -5,6 +5,7 @@ import platform
 import re
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,12 @@ CPU_SENSORS = ("coretemp", "k10temp", "cpu_thermal", "cpu-thermal", "soc_thermal
 HOT_CELSIUS = 85.0  # processors throttle from 85 (Raspberry Pi) to 100 degrees
 
 MAX_OTHERS_SHARE = 0.05  # of the machine's CPU time; above it other processes disturb the samples
+MAX_WAITED_SHARE = 0.05  # of the time of the runs, for which another process had the core
 MAX_FREQUENCY_CHANGE = 0.05
+# Two clocks of one machine: adjusting one to the world's time changes it by at most 0.05 %, and a
+# coarse one ticks every 15.6 ms.
+MAX_CLOCK_SHARE, MAX_CLOCK_S = 0.01, 0.05
+READINGS, MOMENT_S = 20, 0.001  # both clocks are read within a moment; another program may come in
 
 
 def machine_facts() -> dict[str, Any]:
@@ -190,20 +196,47 @@ def container_hints(cpuinfo: str) -> list[str]:
 
 @dataclass(frozen=True)
 class CpuUse:
-    """CPU time so far, in seconds: of the whole machine, of this process, and the wall clock."""
+    """CPU time so far, in seconds: of the whole machine, of this process, and the wall clock.
+
+    Attributes:
+        waited_s: for how long this thread was ready to run and another had its core; None where
+            the kernel does not tell.
+        second_clock_s: a clock that nothing adjusts, beside the one that times the runs.
+    """
 
     machine_busy_s: float
     process_s: float
     wall_s: float
     frequency_mhz: float | None
+    waited_s: float | None = None
+    second_clock_s: float | None = None
 
     @classmethod
-    def now(cls, wall_s: float) -> "CpuUse":
+    def now(cls, clock: Callable[[], float] = time.perf_counter) -> "CpuUse":
+        """Now.
+
+        Args:
+            clock: of the wall, seconds: the one that times the runs.
+        """
+        wall_s, second_clock_s = _read_together(clock)
         times = psutil.cpu_times()
         busy = times.user + times.system + getattr(times, "nice", 0.0) + getattr(times, "irq", 0.0)
         busy += getattr(times, "softirq", 0.0) + getattr(times, "steal", 0.0)
         # The process's own clock is exact; the kernel's counts are in ticks of 10 ms.
-        return cls(busy, time.process_time(), wall_s, frequency_mhz())
+        return cls(busy, time.process_time(), wall_s, frequency_mhz(), _waited_s(), second_clock_s)
+
+
+def clock_step(before: CpuUse, after: CpuUse) -> str | None:
+    """That the clock of the runs disagrees with a second one, in a sentence; None if it does not.
+
+    After a suspended or moved virtual machine, or where a program sets the clock.
+    """
+    if before.second_clock_s is None or after.second_clock_s is None:
+        return None
+    wall, second = after.wall_s - before.wall_s, after.second_clock_s - before.second_clock_s
+    if abs(wall - second) <= MAX_CLOCK_SHARE * second + MAX_CLOCK_S:
+        return None
+    return f"the clock stepped: {wall:.3f} s passed by it, {second:.3f} s by a second clock"
 
 
 def disturbances(before: CpuUse, after: CpuUse, *, threads: int) -> list[str]:
@@ -219,6 +252,13 @@ def disturbances(before: CpuUse, after: CpuUse, *, threads: int) -> list[str]:
             f"other processes (or other guests of the host) used "
             f"{100 * others / (wall * cores):.0f} % of the machine's CPU time during the runs"
         )
+    if wall > 0.5 and before.waited_s is not None and after.waited_s is not None:
+        share = (after.waited_s - before.waited_s) / wall
+        if share > MAX_WAITED_SHARE:
+            reasons.append(
+                f"another process was on the same core: for {100 * share:.0f} % of the time of the "
+                f"runs this one waited for it"
+            )
     if before.frequency_mhz and after.frequency_mhz:
         change = after.frequency_mhz / before.frequency_mhz - 1
         if abs(change) > MAX_FREQUENCY_CHANGE:
@@ -257,6 +297,27 @@ def peak_rss_bytes() -> int | None:
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
     return None
+
+
+def _waited_s() -> float | None:
+    """Linux: the second number is the nanoseconds that this thread waited for a core."""
+    fields = _read(Path("/proc/self/schedstat")).split()
+    return int(fields[1]) / 1e9 if len(fields) == 3 and fields[1].isdigit() else None
+
+
+def _read_together(clock: Callable[[], float]) -> tuple[float, float | None]:
+    """``clock`` and a second one at the same moment; None where other programs never let it be."""
+    for _ in range(READINGS):
+        before, wall, after = _second_clock_s(), clock(), _second_clock_s()
+        if after - before < MOMENT_S:
+            return wall, before
+    return wall, None
+
+
+def _second_clock_s() -> float:
+    if hasattr(time, "CLOCK_MONOTONIC_RAW"):
+        return time.clock_gettime(time.CLOCK_MONOTONIC_RAW)
+    return time.monotonic()
 
 
 def _board() -> str | None:

@@ -4,7 +4,7 @@ One way for every target whose model runs in this process; the targets say what 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import ModelError
-from asmnet_kit.benchmarks.protocol import Measurement, OnProgress, Request
+from asmnet_kit.base.errors import KitError, ModelError
+from asmnet_kit.benchmarks.options import RUNTIME
+from asmnet_kit.benchmarks.protocol import Measurement, OnProgress, Request, WrongNumbers
 from asmnet_kit.benchmarks.timing.machine import (
     CpuUse,
+    clock_step,
     disturbances,
     frequency_mhz,
     machine_facts,
     peak_rss_bytes,
     temperature_celsius,
 )
-from asmnet_kit.benchmarks.timing.noise import instability, steady
-from asmnet_kit.tflite.runtime import Session, TensorInfo, dequantize
+from asmnet_kit.benchmarks.timing.noise import MAX_DRIFT, instability, steady
+from asmnet_kit.benchmarks.timing.output_check import KeptRun, Landmarks, OutputCheck, Outputs
+from asmnet_kit.benchmarks.timing.timed_inputs import TimedInputs, timed_inputs
+from asmnet_kit.tflite.runtime import Session, TensorInfo, dequantize, open_runtime
 from asmnet_kit.tflite.tensorfile import Tensors, read_tensors, write_tensors
 
 REPORT_EVERY_S = 0.1  # how often progress is told; each telling costs some microseconds
@@ -31,7 +35,8 @@ SAMPLE_DIGITS = 5  # of milliseconds: 10 ns, finer than the clock's own overhead
 MIN_WARMUP_S = 0.2  # caches, page tables and the clock settle at least this long
 MAX_WARMUP_FACTOR = 5  # times that are not steady after this many times the asked runs never are
 WINDOW_S = 5.0  # of the sustained curve; each point is the median of a window
-PARITY_INPUTS = 8
+MAX_FRESH = 2.0  # times the median: what an input may take that no run had before
+MAX_AT_LIMITS = 0.05  # share of the landmarks at the ends of their integer type
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,10 @@ class Timed:
     sustained: dict[str, Any] | None
     before: CpuUse
     after: CpuUse
+    inputs: str = ""  # what the runs were fed, for people
+    kernels: str | None = None  # as the session itself calls them, where it does
+    output_check: dict[str, Any] | None = None
+    parity: dict[str, Any] | None = None  # of the runs in it; for an accelerator's result
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -77,7 +86,8 @@ class Timed:
                 "runs": len(self.timings_ms["invoke"]),
                 "min_seconds": request.min_seconds,
                 "requested_runs": request.runs,
-                "input": "random values over the input's range, seed 0",
+                "input": self.inputs,
+                "kernels": self.kernels,
                 "timed": timed,
                 "load": load,
             },
@@ -86,6 +96,7 @@ class Timed:
             parity=parity,
             profile=profile,
             sustained=self.sustained,
+            output_check=self.output_check,
             warnings=[*warnings, *self.warnings],
             notes=[*self.notes, *notes],
         )
@@ -109,26 +120,41 @@ def measure_session(
     session = open_session()
     load_ms = 1e3 * (time.perf_counter() - started)
     given = None if request.inputs is None else inputs_for(session, request.inputs)
-    inputs = {name: random_input(info) for name, info in session.inputs.items()}
+    inputs = timed_inputs(session, request)
     started = time.perf_counter()
-    session.run(inputs)
+    outputs = session.run(inputs.of_run(0))
     first_ms = 1e3 * (time.perf_counter() - started)
+    _refuse_handles(outputs)
+    kept = [KeptRun("the first inference", None, inputs.of_run(0), _copied(outputs))]
 
     warmup_runs = _warm_up(session, inputs, request, on_progress)
-    before = CpuUse.now(time.perf_counter())
-    samples = _timed_runs(session, inputs, request, on_progress)
-    after = CpuUse.now(time.perf_counter())
+    before = CpuUse.now(time.perf_counter)
+    samples, timed_runs = _timed_runs(session, inputs, request, on_progress)
+    after = CpuUse.now(time.perf_counter)
+    kept += timed_runs
     peak = peak_rss_bytes()  # before the stages: they bring OpenCV into this process
+    _refuse_times(samples, before, after)
     warnings = [*instability(samples), *disturbances(before, after, threads=request.threads)]
     if len(samples) < request.runs:
         warnings.append(
             f"stopped after {request.max_seconds:.0f} s with {len(samples)} of {request.runs} runs"
         )
-    sustained = _sustained(session, inputs, request, on_progress)
+    sustained, last = _sustained(session, inputs, request, on_progress)
+    kept += last
+    if sustained is not None and sustained["slowdown"] > 1 + MAX_DRIFT:
+        warnings.append(
+            f"throttled: after {request.sustained_minutes:g} minutes a run takes "
+            f"{100 * (sustained['slowdown'] - 1):.0f} % longer than at the start, and whatever is "
+            f"faster at the start may be slower then"
+        )
+    fresh, cached = _fresh_runs(session, inputs, samples, on_progress)
+    kept.append(fresh)
     on_progress(1.0, "frames")
-    stages, missing = _stages(session, request)
+    stages, missing = _stages(session, request, on_progress)
     if given is not None and request.outputs is not None:
         write_tensors(request.outputs, _run_all(session, given, on_progress))
+    on_progress(1.0, "outputs")
+    check, parity, found = _checked(session, kept, inputs, request)
     return session, Timed(
         machine=machine,
         warmup_runs=warmup_runs,
@@ -141,62 +167,113 @@ def measure_session(
         sustained=sustained,
         before=before,
         after=after,
-        warnings=warnings,
+        inputs=inputs.words,
+        kernels=getattr(session, "kernels", None),
+        output_check=check,
+        parity=parity,
+        warnings=[*warnings, *cached, *found],
         notes=missing,
     )
 
 
-def random_input(info: TensorInfo, seed: int = 0) -> NDArray[Any]:
-    """Values an input may meet: the whole range of an integer type, -1..1 for floats.
-
-    Raises:
-        ModelError: an input of text or of another type without numbers.
-    """
-    rng = np.random.default_rng(seed)
-    if info.dtype.kind == "f":
-        return rng.uniform(-1, 1, info.shape).astype(info.dtype)
-    if info.dtype.kind == "b":
-        return rng.integers(0, 2, info.shape).astype(info.dtype)
-    if info.dtype.kind in "iu" and info.dtype.itemsize <= 2:
-        limits = np.iinfo(info.dtype)
-        return rng.integers(limits.min, limits.max, info.shape, info.dtype, endpoint=True)
-    if info.dtype.kind in "iu":
-        # Wide integers are mostly indices or lengths: zero is valid for all of them.
-        return np.zeros(info.shape, info.dtype)
-    raise ModelError(
-        f"expected inputs of numbers, got {info.name!r} of {info.dtype}: "
-        f"this model cannot be fed with made-up values"
-    )
-
-
-def parity(session: Session, reference: Session, request: Request) -> dict[str, Any] | None:
-    """How far a target's outputs are from the CPU's for the same inputs.
-
-    Returns:
-        ``max`` and ``mean`` difference of the landmarks in pixels of the crop, and ``identical``
-        (every bit, which an accelerator hardly does); None for a model that is no landmark model.
-    """
+def _checked(
+    session: Session, kept: Sequence[KeptRun], inputs: TimedInputs, request: Request
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None, list[str]]:
+    """A result's ``output_check`` and ``parity``, and warnings."""
     from asmnet_kit.predict.open_predictor import open_tflite
 
+    chosen = request.options.get(RUNTIME.name)
     try:
-        predictor = open_tflite(request.model, session=reference, adapter=request.adapter)
-    except ModelError:
-        return None
-    name = predictor.output_name
-    if name not in session.outputs:
-        return None
-    ours, theirs = [], []
-    for seed in range(PARITY_INPUTS):
-        inputs = {name: random_input(info, seed) for name, info in reference.inputs.items()}
-        ours.append(session.run(inputs)[name])
-        theirs.append(reference.run(inputs)[name])
-    return landmark_parity(
-        (np.stack(ours), session.outputs[name]),
-        (np.stack(theirs), reference.outputs[name]),
-        input_size=predictor.raw_size,
-        reference="the same model on the CPU",
-        unit_sides=predictor.unit_sides,
-    )
+        reference = open_runtime(request.model, xnnpack=request.xnnpack, runtime=chosen)
+        try:
+            predictor = open_tflite(request.model, session=reference, adapter=request.adapter)
+            output = predictor.output_name
+            landmarks = Landmarks(output, predictor.raw_size, predictor.unit_sides)
+        except ModelError:
+            landmarks = None
+        check = OutputCheck(
+            session,
+            kept,
+            inputs,
+            reference,
+            reference_name=f"{reference.name} {reference.version} on this machine's CPU, "
+            f"{reference.kernels}",
+            landmarks=landmarks,
+            max_parity=request.max_parity,
+        )
+        found = {"input": inputs.words, **check.to_json()}
+        warnings = [] if landmarks is None else _at_limits(kept, session.outputs, landmarks)
+        return found, check.parity(), warnings
+    except KitError as error:
+        return None, None, [f"the outputs were not compared with the CPU's: {error}"]
+
+
+def _at_limits(
+    kept: Sequence[KeptRun], infos: Mapping[str, TensorInfo], landmarks: Landmarks
+) -> list[str]:
+    """A warning where landmarks are cut off at the ends of their integer type."""
+    info = infos.get(landmarks.output)
+    if info is None or info.scale is None:
+        return []
+    ends = np.iinfo(info.dtype)
+    values = np.concatenate([run.outputs[landmarks.output].ravel() for run in kept])
+    share = float(np.mean((values == ends.min) | (values == ends.max)))
+    if share <= MAX_AT_LIMITS:
+        return []
+    return [
+        f"{100 * share:.0f} % of the landmarks of the drawn faces are cut off at the ends of "
+        f"{info.dtype.name}: was the model calibrated on other data than faces? asmnet-kit audit "
+        f"shows where, and --data with --max-nme measures what it costs"
+    ]
+
+
+def _refuse_handles(outputs: Outputs) -> None:
+    """Outputs that are fetched when they are read would be fetched after the clock stopped.
+
+    Raises:
+        WrongNumbers: they are no arrays in memory.
+    """
+    for name, values in outputs.items():
+        # An array of no dimensions comes as NumPy's scalar.
+        if type(values) is not np.ndarray and not isinstance(values, np.generic):
+            raise WrongNumbers(
+                f"the output {name!r} is a {type(values).__name__}, not an array in memory: a run "
+                f"that does not wait for its outputs would be timed without its work"
+            )
+
+
+def _refuse_times(samples: Sequence[float], before: CpuUse, after: CpuUse) -> None:
+    """Raise WrongNumbers where the clock cannot be believed."""
+    if min(samples) <= 0:
+        raise WrongNumbers(f"the clock stepped: a run took {min(samples):g} ms by it")
+    stepped = clock_step(before, after)
+    if stepped:
+        raise WrongNumbers(stepped)
+
+
+def _copied(outputs: Outputs) -> dict[str, NDArray[Any]]:
+    """Now: a target may reuse the memory for its next run."""
+    return {name: np.array(values) for name, values in outputs.items()}
+
+
+def _fresh_runs(
+    session: Session, inputs: TimedInputs, samples: Sequence[float], on_progress: OnProgress
+) -> tuple[KeptRun, list[str]]:
+    """The last of some runs with inputs that no run had, and a warning where they take longer."""
+    times = []
+    for one in inputs.fresh:
+        on_progress(1.0, "new inputs")
+        before = time.perf_counter()
+        outputs = session.run(one)
+        times.append(1e3 * (time.perf_counter() - before))
+        last = KeptRun("a run with an input that no run had before", None, one, _copied(outputs))
+    least, median = min(times), float(np.median(samples))
+    if least <= MAX_FRESH * median:
+        return last, []
+    return last, [
+        f"cached: an input that no run had before takes {least:.3g} ms at least, the timed ones in "
+        f"turn {median:.3g} ms: their outputs were remembered, not computed"
+    ]
 
 
 def landmark_parity(
@@ -269,7 +346,7 @@ def _run_all(session: Session, inputs: Tensors, on_progress: OnProgress) -> Tens
 
 
 def _warm_up(
-    session: Session, inputs: dict[str, NDArray[Any]], request: Request, on_progress: OnProgress
+    session: Session, inputs: TimedInputs, request: Request, on_progress: OnProgress
 ) -> int:
     """Run until the asked runs and a minimum time are over and the times are steady."""
     if not request.warmup_runs:
@@ -277,7 +354,7 @@ def _warm_up(
     started = told = before = time.perf_counter()
     times: list[float] = []
     while True:
-        session.run(inputs)
+        session.run(inputs.of_run(len(times)))
         now = time.perf_counter()
         times.append(now - before)
         before = now
@@ -293,21 +370,27 @@ def _warm_up(
 
 
 def _timed_runs(
-    session: Session, inputs: dict[str, NDArray[Any]], request: Request, on_progress: OnProgress
-) -> list[float]:
-    """Milliseconds of each run, in order, none left out."""
+    session: Session, inputs: TimedInputs, request: Request, on_progress: OnProgress
+) -> tuple[list[float], list[KeptRun]]:
+    """Milliseconds of each run, in order, none left out; the first, a middle and the last run."""
     samples: list[float] = []
+    kept: dict[int, dict[str, NDArray[Any]]] = {}
     started = told = time.perf_counter()
     while True:
+        number = len(samples)
+        fed = inputs.of_run(number)
         before = time.perf_counter()
-        session.run(inputs)
+        outputs = session.run(fed)
         after = time.perf_counter()
         samples.append(round(1e3 * (after - before), SAMPLE_DIGITS))
         elapsed = after - started
-        if elapsed >= request.max_seconds:
-            return samples
-        if len(samples) >= request.runs and elapsed >= request.min_seconds:
-            return samples
+        enough = len(samples) >= request.runs and elapsed >= request.min_seconds
+        ended = enough or elapsed >= request.max_seconds
+        # Which run is in the middle is not known yet: those of 0, 1, 2, 4, 8, ... are kept.
+        if ended or number & (number - 1) == 0:
+            kept[number] = _copied(outputs)
+        if ended:
+            return samples, _first_middle_last(kept, inputs)
         if after - told > REPORT_EVERY_S:
             shares = [len(samples) / request.runs]
             if request.min_seconds:
@@ -316,23 +399,43 @@ def _timed_runs(
             told = after
 
 
+def _first_middle_last(
+    kept: Mapping[int, dict[str, NDArray[Any]]], inputs: TimedInputs
+) -> list[KeptRun]:
+    last = max(kept)
+    chosen = {"the first timed run": 0}
+    between = [number for number in kept if 0 < number < last]
+    if between:
+        chosen["a timed run in the middle"] = min(between, key=lambda n: abs(n - last / 2))
+    if last:
+        chosen["the last timed run"] = last
+    return [
+        KeptRun(which, number + 1, inputs.of_run(number), kept[number])
+        for which, number in chosen.items()
+    ]
+
+
 def _sustained(
-    session: Session, inputs: dict[str, NDArray[Any]], request: Request, on_progress: OnProgress
-) -> dict[str, Any] | None:
-    """Run without a pause for minutes: a curve of window medians, with clock and temperature."""
+    session: Session, inputs: TimedInputs, request: Request, on_progress: OnProgress
+) -> tuple[dict[str, Any] | None, list[KeptRun]]:
+    """Run without a pause for minutes: a curve of window medians, with clock and temperature; and
+    the last run."""
     if not request.sustained_minutes:
-        return None
+        return None, []
     total = 60 * request.sustained_minutes
     width = min(WINDOW_S, total / 2)
     windows: list[dict[str, Any]] = []
     started = time.perf_counter()
     now = started
+    number = 0
     while now - started < total:
         samples: list[float] = []
         begun = now
         while now - begun < width:
+            number += 1
+            fed = inputs.of_run(number)
             before = time.perf_counter()
-            session.run(inputs)
+            outputs = session.run(fed)
             now = time.perf_counter()
             samples.append(1e3 * (now - before))
         on_progress(min(1.0, (now - started) / total), "sustained")
@@ -346,7 +449,8 @@ def _sustained(
                 "temperature_celsius": temperature_celsius(),
             }
         )
-    return {"minutes": request.sustained_minutes, "windows": windows, **sustained_summary(windows)}
+    curve = {"minutes": request.sustained_minutes, "windows": windows, **sustained_summary(windows)}
+    return curve, [KeptRun("the last sustained run", None, fed, _copied(outputs))]
 
 
 def sustained_summary(windows: list[dict[str, Any]]) -> dict[str, float]:
@@ -357,7 +461,9 @@ def sustained_summary(windows: list[dict[str, Any]]) -> dict[str, float]:
     return {"first_p50": first, "last_p50": last, "slowdown": last / first if first else 1.0}
 
 
-def _stages(session: Session, request: Request) -> tuple[dict[str, float | None], list[str]]:
+def _stages(
+    session: Session, request: Request, on_progress: OnProgress
+) -> tuple[dict[str, float | None], list[str]]:
     """Times of the frame stages, or why they were not measured."""
     from asmnet_kit.benchmarks.timing.frame_stages import stages_of, time_stages
 
@@ -367,4 +473,4 @@ def _stages(session: Session, request: Request) -> tuple[dict[str, float | None]
     except ModelError as error:
         why = "the model carries no metadata" if request.adapter is None else str(error)
         return nothing, [f"pre- and post-processing not measured: {why}"]
-    return {**nothing, **time_stages(stages)}, list(stages.notes)
+    return {**nothing, **time_stages(stages, on_progress)}, list(stages.notes)

@@ -178,7 +178,12 @@ def test_accuracy_is_measured_through_the_target(make_tflite, make_pts_faces):
     accuracy = measure_accuracy(request, data, on_progress=_ignore)["accuracy"]
     assert accuracy["faces"] == 3
     assert accuracy["nme_percent"] >= 0
-    assert accuracy["measured_with"] == {"target": "cpu", "threads": 1, "xnnpack": False}
+    assert accuracy["measured_with"] == {
+        "target": "cpu",
+        "threads": 1,
+        "xnnpack": False,
+        "kernels": "builtin (2 ops)",
+    }
 
 
 def test_the_models_facts_come_from_its_metadata(make_tflite):

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from asmnet_kit.cli import main
-from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.quantize.source.float_model import open_float_model

@@ -21,6 +21,7 @@ from asmnet_kit.base.reading import read_toml
 from asmnet_kit.datasets.folders import inside
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_named
 from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
+from asmnet_kit.tflite.runtime import TensorInfo, quantize
 
 FOLDER = Path(__file__).parent
 COLOURS = ("RGB", "BGR")
@@ -97,6 +98,20 @@ class Adapter:
         points = output.reshape(-1, self.points, self.values)[..., :2]
         zero = {"corner": -0.5, "first pixel": 0.5 / self.size - 0.5, "centre": 0.0}[self.origin]
         return np.asarray(points * self.unit_sides + zero, np.float32)
+
+    def inputs(self, pixels: NDArray[np.uint8], info: TensorInfo) -> NDArray[np.generic]:
+        """The model's raw input for each crop: [B, *shape of the input].
+
+        Args:
+            pixels: of the model's own crops, uint8 [B, size, size, 3], RGB.
+            info: of the input.
+        """
+        if self.colour == "BGR":
+            pixels = pixels[..., ::-1]
+        real = (pixels.astype(np.float32) - self.mean) / self.scale
+        if info.shape != (1, self.size, self.size, 3):
+            real = real.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(quantize(real, info)[:, None])
 
     def landmarks(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """The scheme's landmarks [B, N, 2] of the model's points [B, points, 2], in one frame."""

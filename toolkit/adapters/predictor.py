@@ -18,7 +18,7 @@ from asmnet_kit.base.limits import MAX_INPUT_SIZE
 from asmnet_kit.face.crop import Points, landmark_box, warp
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.predictor import Prediction
-from asmnet_kit.tflite.runtime import Session, TensorInfo, dequantize, open_runtime, quantize
+from asmnet_kit.tflite.runtime import Session, TensorInfo, dequantize, open_runtime
 
 Raw = NDArray[np.generic]
 Runner = Callable[[Raw], dict[str, Raw]]
@@ -133,14 +133,9 @@ class AdaptedPredictor:
 
     def inputs(self, crops: Image, views: Sequence[View]) -> Raw:
         """The model's raw input for each window: [B, *shape of the input]."""
-        adapter, info = self.adapter, self.runtime.inputs[self.input_name]
-        pixels = np.stack([v.cut(c, adapter.size) for v, c in zip(views, crops, strict=True)])
-        if adapter.colour == "BGR":
-            pixels = pixels[..., ::-1]
-        real = (pixels.astype(np.float32) - adapter.mean) / adapter.scale
-        if info.shape != (1, adapter.size, adapter.size, 3):
-            real = real.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(quantize(real, info)[:, None])
+        size = self.adapter.size
+        pixels = np.stack([v.cut(c, size) for v, c in zip(views, crops, strict=True)])
+        return self.adapter.inputs(pixels, self.runtime.inputs[self.input_name])
 
     def points(self, output: Raw) -> Points:
         """The model's own points [B, points, 2] of its raw output [B, ...], fractions of its crop

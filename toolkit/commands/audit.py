@@ -159,7 +159,7 @@ def _crops(model: Path, data: Path, data_format: str, split: str | None, faces: 
     from asmnet_kit.base.errors import ModelError
     from asmnet_kit.base.limits import MAX_INPUT_SIZE
     from asmnet_kit.datasets.registry import load_for_model, splits_of
-    from asmnet_kit.face.crop import CROP_SCALE
+    from asmnet_kit.face.boxes import CROP_SCALE
     from asmnet_kit.face.schemes import SCHEME_68
     from asmnet_kit.measure.face_crops import face_crops
     from asmnet_kit.tflite.metadata import read_metadata

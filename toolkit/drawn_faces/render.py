@@ -33,7 +33,8 @@ from asmnet_kit.drawn_faces.mesh import Mesh, join
 from asmnet_kit.drawn_faces.parts import Part
 from asmnet_kit.drawn_faces.raster import Grid, rasterise
 from asmnet_kit.drawn_faces.shape import FaceShape, landmark_controls, random_shape
-from asmnet_kit.face.crop import CROP_SCALE, Points, landmark_box
+from asmnet_kit.face.boxes import CROP_SCALE
+from asmnet_kit.face.crop import Points, landmark_box
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import angles, rotation_matrix
 from asmnet_kit.face.schemes import SCHEME_98

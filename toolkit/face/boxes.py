@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 # The kit's detector answers with about the landmarks' own box; one that holds the forehead, as most
 # do, overlaps it by about 0.6 at its best. A neighbour's face overlaps by far less than this.
 MIN_OVERLAP = 0.3
+CROP_SCALE = 1.2  # side of a model's crop as a multiple of the box's longer side
 Box = NDArray[np.float32]  # [4] x0, y0, x1, y1, pixels of the picture
 
 

@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.pictures import Image
 
 Points = NDArray[np.float32]  # [..., N, 2], x right, y down; NaN where there is no label
-
-CROP_SCALE = 1.2
 
 MAX_HALVINGS = 20  # then no picture is more than a pixel
 

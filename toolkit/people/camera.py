@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.pose import angles, rotation_matrix
 from asmnet_kit.people.camera_settings import DEFAULT_CAMERA, CameraSettings
 

@@ -1,15 +1,19 @@
 """Crops as the raw values of a model's input."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.face.input_values import to_float_input, to_int8_input
-from asmnet_kit.face.pictures import Image
 from asmnet_kit.tflite.int8_rules import INPUT_SCALE
 from asmnet_kit.tflite.runtime import TensorInfo, quantize
 
+if TYPE_CHECKING:  # at run time it would bring OpenCV into memory that is measured
+    from asmnet_kit.face.pictures import Image
 
-def input_values(crops: Image, info: TensorInfo) -> NDArray[np.generic]:
+
+def input_values(crops: "Image", info: TensorInfo) -> NDArray[np.generic]:
     """Crops as the raw values of a model's input; the shape stays.
 
     Args:

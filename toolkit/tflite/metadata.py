@@ -15,7 +15,7 @@ from typing import Any
 from asmnet_kit.base.errors import ModelError, UsageError, one_line
 from asmnet_kit.base.limits import MAX_INPUT_SIZE
 from asmnet_kit.base.reading import parse_json
-from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.input_values import MEAN, SCALE
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_from, scheme_of
 from asmnet_kit.face.uncertainty import UNCERTAINTY, VISIBILITY, Calibration

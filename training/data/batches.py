@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, KitError, UsageError
 from asmnet_kit.datasets.base import Face
-from asmnet_kit.face.crop import CROP_SCALE, Crop
+from asmnet_kit.face.boxes import CROP_SCALE
+from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import pose_from_landmarks
 from asmnet_kit.face.schemes import Scheme

@@ -21,7 +21,8 @@ from asmnet_kit.base.run_folder import RECORDS
 from asmnet_kit.datasets.base import Dataset, Face, Picture
 from asmnet_kit.datasets.formats import PEOPLE
 from asmnet_kit.datasets.registry import PREPARED, first_problems, load_dataset
-from asmnet_kit.face.crop import CROP_SCALE, Crop, Points
+from asmnet_kit.face.boxes import CROP_SCALE
+from asmnet_kit.face.crop import Crop, Points
 from asmnet_kit.face.pictures import Image, encode_png
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.augment import AugmentRanges

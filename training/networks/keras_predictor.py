@@ -11,7 +11,7 @@ from asmnet_kit.base.errors import ModelError
 from asmnet_kit.base.keras_config import check_keras
 from asmnet_kit.base.model_kind import FLOAT, ModelKind, require_kind
 from asmnet_kit.base.run_folder import MODEL
-from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.predictor import Prediction

@@ -8,15 +8,13 @@ from click.testing import CliRunner
 
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.benchmarks.protocol import Request
-from asmnet_kit.benchmarks.timing.session_timing import (
-    measure_session,
-    parity,
-    random_input,
-    sustained_summary,
-)
+from asmnet_kit.benchmarks.timing.output_check import KeptRun, Landmarks, OutputCheck, Ruler
+from asmnet_kit.benchmarks.timing.session_timing import measure_session, sustained_summary
+from asmnet_kit.benchmarks.timing.timed_inputs import random_input, timed_inputs
 from asmnet_kit.cli import main
 from asmnet_kit.results.results import load_result
 from asmnet_kit.tflite.runtime import TensorInfo, open_runtime
+from made_models import constant_face_model
 
 
 class Slowing:
@@ -68,11 +66,43 @@ def test_parity_counts_pixels_of_the_crop(make_tflite):
             raw = same.run(inputs)
             return {**raw, "landmarks": raw["landmarks"] + np.float32(0.25)}
 
-    assert parity(same, same, Request(model))["identical"]
-    shifted = parity(Shifted(), same, Request(model))
-    assert shifted["max"] == pytest.approx(8, rel=1e-5)  # a quarter of 32 pixels
-    assert shifted["mean"] == pytest.approx(8, rel=1e-5)
-    assert not shifted["identical"]
+    def parity(session):
+        inputs = timed_inputs(session, Request(model))
+        runs = [KeptRun("a run", 1, one, session.run(one)) for one in inputs.repeated]
+        check = OutputCheck(
+            session, runs, inputs, same,
+            reference_name="CPU", landmarks=Landmarks("landmarks", 32, 1.0), max_parity=None,
+        )  # fmt: skip
+        return check.to_json()["passed"], check.parity()
+
+    passed, found = parity(same)
+    assert passed and found["identical"]
+    passed, found = parity(Shifted())
+    assert not passed
+    assert found["max"] == pytest.approx(8, rel=1e-5)  # a quarter of 32 pixels
+    assert found["mean"] == pytest.approx(8, rel=1e-5)
+    assert not found["identical"]
+
+
+def test_a_target_with_other_names_is_not_compared_and_a_number_alone_is_an_array(tmp_path):
+    class Renamed(Slowing):
+        def run(self, inputs):
+            return {"y": np.float32(1.0)}
+
+    model = tmp_path / "m.tflite"
+    model.write_bytes(constant_face_model(68, 32, int8=False, pose=True))
+    request = Request(model, warmup_runs=0, runs=3, min_seconds=0.0)
+    _, timed = measure_session(Renamed, request, lambda *_: None)
+    assert timed.output_check is None
+    (warning,) = [text for text in timed.warnings if "not compared" in text]
+    assert "expected the inputs image, the target has x" in warning
+
+
+def test_an_output_of_another_shape_is_infinitely_far():
+    info = TensorInfo("y", (2,), np.dtype(np.float32), None, 0)
+    ruler = Ruler("", 1.0, 1.0, "")
+    assert ruler.difference(np.zeros(2), np.zeros(3), info) == (np.inf, np.inf)
+    assert ruler.difference(np.array([1.0, np.nan]), np.array([1.0, np.nan]), info) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(

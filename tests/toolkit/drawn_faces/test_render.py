@@ -16,7 +16,8 @@ from asmnet_kit.drawn_faces.raster import Grid, rasterise
 from asmnet_kit.drawn_faces.render import POSE_LIMITS, pose_of, synthesize
 from asmnet_kit.drawn_faces.shape import random_shape
 from asmnet_kit.drawn_faces.write import DRAWN
-from asmnet_kit.face.crop import CROP_SCALE, Crop, landmark_box
+from asmnet_kit.face.boxes import CROP_SCALE
+from asmnet_kit.face.crop import Crop, landmark_box
 from asmnet_kit.face.generic_face import GENERIC_FACE_68, GENERIC_FACE_98, SAME_POINTS
 from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98
 from wording import BUSY, OTHER_ARGUMENTS

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.face.crop import CROP_SCALE, Crop, landmark_box, warp
+from asmnet_kit.face.boxes import CROP_SCALE
+from asmnet_kit.face.crop import Crop, landmark_box, warp
 from asmnet_kit.face.input_values import to_float_input, to_int8_input
 from asmnet_kit.face.pictures import decode_image, read_image
 

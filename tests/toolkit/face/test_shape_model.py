@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
-from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.generic_face import GENERIC_FACE_68
 from asmnet_kit.face.pose import rotation_matrix
 from asmnet_kit.face.shape_model.file import load_shape_model, save_shape_model

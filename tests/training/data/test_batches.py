@@ -12,7 +12,7 @@ import tensorflow as tf
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.datasets.base import Dataset, PictureFile
 from asmnet_kit.datasets.registry import load_dataset
-from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.training.data.augment import NO_AUGMENTATION, generator
 from asmnet_kit.training.data.batches import FaceBatches, targets_of
 from asmnet_kit.training.data.sampling import sampling_of

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.generic_face import positions_of
 from asmnet_kit.face.schemes import Scheme, scheme_of
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.base.files import replacing
 from asmnet_kit.base.npz import read_npz
-from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.shape_model.operator import ShapeModel
 
 EXPECTED = "a shape model (the shape_model.npz of a training run)"

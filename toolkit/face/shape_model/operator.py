@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.shape_model.align import box_fractions, checked_shapes, into_reference
 
 CLAMP = 3.0  # standard deviations, Eq. 3
