@@ -219,13 +219,19 @@ def load_results(paths: Sequence[Path]) -> list[tuple[Path, Result]]:
     return [(path, load_result(path)) for path in dict.fromkeys(found)]
 
 
-def save_result(path: Path, result: Result) -> None:
+def save_result(path: Path, result: Result, *, replace: bool = False) -> None:
     """Check ``result`` and write it whole or not at all.
 
+    Args:
+        replace: an earlier result of that name; by default a result that exists stays as it is.
+
     Raises:
-        ResultError: it fails the schema.
+        ResultError: it fails the schema, or there is a result already.
     """
-    write_json(path, check_result(result, name=str(path)))
+    checked = check_result(result, name=str(path))
+    if path.exists() and not replace:
+        raise ResultError(f"{path}: there is a result already, and none is overwritten")
+    write_json(path, checked)
 
 
 def unlike_faces(accuracies: Sequence[dict[str, Any]]) -> tuple[str, ...]:

@@ -134,6 +134,17 @@ def test_a_result_that_fails_the_schema_is_not_written(tmp_path, make_result):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_result_is_never_overwritten(tmp_path, make_result):
+    path = tmp_path / "r.json"
+    save_result(path, make_result(p50=2.0))
+    written = path.read_bytes()
+    with pytest.raises(ResultError, match="none is overwritten"):
+        save_result(path, make_result(p50=3.0))
+    assert path.read_bytes() == written
+    save_result(path, make_result(p50=3.0), replace=True)
+    assert load_result(path)["summary"]["p50"] == 3.0
+
+
 @pytest.mark.parametrize("number", ["1" + "0" * 400, "-1" + "0" * 400, "1e400"])
 def test_numbers_that_no_float_can_hold_are_refused_wherever_they_are(number):
     for text in (number, f'{{"a": [1.5, {number}]}}', f'[1.5, {{"a": {number}}}]'):
