@@ -37,6 +37,7 @@ ACCURACY_FACTS = (
 # version, which tells of other things (the word before its colon): it tells two accuracies apart
 # only where both have the same.
 NEWER_ACCURACY_FACTS = ("dataset_labels_fingerprint",)
+SAME_MEASUREMENT = ("requested", "device", "threads", "tool", "affinity", "delegate", "options")
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
 
 Result = dict[str, Any]  # a JSON object that the schema accepts
@@ -217,6 +218,36 @@ def load_results(paths: Sequence[Path]) -> list[tuple[Path, Result]]:
     if not found:
         raise UsageError("expected at least one benchmark result")
     return [(path, load_result(path)) for path in dict.fromkeys(found)]
+
+
+def load_history(folder: Path) -> list[tuple[Path, Result]]:
+    """Read every result in a folder, at any level, the oldest first.
+
+    Raises:
+        ResultError: a file fails, or there is none.
+        UsageError: it is no folder.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: expected a folder of earlier results, got a file")
+    files = [path for path in folder.rglob(f"*{SUFFIX}") if not path.name.startswith(".")]
+    if not files:
+        raise ResultError(f"{folder}: expected benchmark results (*{SUFFIX}), found none")
+    loaded = [(path, load_result(path)) for path in sorted(files)]
+    return sorted(loaded, key=lambda item: str(item[1].get("measured_at", "")))
+
+
+def newest_results(results: Sequence[tuple[Path, Result]]) -> list[tuple[Path, Result]]:
+    """The newest result of each model name on each target and CPU.
+
+    Args:
+        results: the oldest first.
+    """
+    newest: dict[str, tuple[Path, Result]] = {}
+    for path, result in results:
+        target = {key: result["target"].get(key) for key in SAME_MEASUREMENT}
+        key = [result["model"]["name"], target, result["machine"].get("cpu")]
+        newest[json.dumps(key, sort_keys=True)] = (path, result)
+    return list(newest.values())
 
 
 def save_result(path: Path, result: Result, *, replace: bool = False) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.report import text
-from asmnet_kit.results.report.charts import Axis, histogram_path
+from asmnet_kit.results.report.charts import Axis, Measured, histogram_path
 from asmnet_kit.results.report.machines import machine_fingerprint
 from asmnet_kit.results.results import Result, fell_back
 
@@ -20,7 +21,7 @@ class Row:
 
     Attributes:
         fell_back: the CPU ran what an accelerator was asked for; such a row competes with none.
-        number: in the scatter's legend, or None without accuracy.
+        intervals: 95 %, of p50, p90 and p99, milliseconds.
         variant: target, threads, kernels and the options in which results differ: with the machine,
             the matrix' column.
         stages: (name, milliseconds, percent of their sum), pre to post.
@@ -35,7 +36,7 @@ class Row:
     p50: float
     nme: float | None
     fell_back: bool
-    number: int | None
+    intervals: dict[str, list[float]]
     histogram: str
     marks: list[tuple[str, float]]
     stages: list[tuple[str, float, float]]
@@ -48,6 +49,20 @@ class Row:
     def column(self) -> str:
         """Of the matrix."""
         return f"{self.variant} · {self.machine}" if self.machine else self.variant
+
+    @property
+    def p90(self) -> Measured:
+        """Milliseconds."""
+        low, high = self.intervals["p90"]
+        return Measured(self.result["summary"]["p90"], (low, high))
+
+    @property
+    def error(self) -> Measured | None:
+        """The NME, percent; None without accuracy."""
+        if self.nme is None:
+            return None
+        ends = self.result["accuracy"].get("nme_interval_percent")
+        return Measured(self.nme, (ends[0], ends[1]) if ends else None)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -86,14 +101,11 @@ def rows_of(
         axis: of all rows' histograms.
     """
     rows: list[Row] = []
-    number = 0
     telling = _telling_options([result for _, result in results])
     for path, result in results:
         nme = (result["accuracy"] or {}).get("nme_percent")
         target = result["target"]
         fallen = fell_back(target)
-        if nme is not None and not fallen:
-            number += 1
         stages = _stages(result)
         frame_ms = sum(ms for _, ms in stages)
         name = machine_names[machine_fingerprint(result["machine"])]
@@ -109,7 +121,7 @@ def rows_of(
                 p50=result["summary"]["p50"],
                 nme=nme,
                 fell_back=fallen,
-                number=None if nme is None or fallen else number,
+                intervals=intervals(result["timings_ms"]["invoke"]),
                 histogram=histogram_path(result["timings_ms"]["invoke"], axis),
                 marks=[(p, axis.at(result["summary"][p])) for p in ("p50", "p90", "p99")],
                 stages=[
@@ -173,13 +185,19 @@ def _variant(result: Result, telling: Collection[str] = ()) -> str:
     return " · ".join(words)
 
 
-def matrix_of(rows: Sequence[Row], columns: Sequence[str]) -> list[MatrixRow]:
-    """A line for each model file, with the newest result of each of ``columns``."""
+def newest_of(rows: Sequence[Row]) -> list[Row]:
+    """The newest row of each model file on each target, in the rows' order."""
     newest: dict[tuple[tuple[str, str], str], Row] = {}
-    repeats: Counter[tuple[tuple[str, str], str]] = Counter()
     for row in sorted(rows, key=lambda row: str(row.result.get("measured_at", ""))):
         newest[row.key, row.column] = row
-        repeats[row.key, row.column] += 1
+    kept = {id(row) for row in newest.values()}
+    return [row for row in rows if id(row) in kept]
+
+
+def matrix_of(rows: Sequence[Row], columns: Sequence[str]) -> list[MatrixRow]:
+    """A line for each model file, with the newest result of each of ``columns``."""
+    newest = {(row.key, row.column): row for row in newest_of(rows)}
+    repeats = Counter((row.key, row.column) for row in rows)
     slowest = max(row.p50 for row in newest.values())
     matrix = []
     for key in dict.fromkeys(row.key for row in rows):
