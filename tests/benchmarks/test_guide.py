@@ -71,7 +71,7 @@ def folder(
 @contextlib.contextmanager
 def context_of(words: list[str]) -> Iterator[click.Context]:
     """The command's context: every option and path was understood."""
-    with main.make_context("asmnet-kit", []) as outer:
+    with click.Context(main, info_name="asmnet-kit") as outer:
         command = main.get_command(outer, words[1])
         assert command is not None, words
         with command.make_context(words[1], list(words[2:]), parent=outer) as inner:

@@ -151,16 +151,32 @@ def _are_times(samples: list[Any]) -> bool:
 
 
 def _without_repetition(content: dict[str, Any]) -> dict[str, Any]:
-    """A result whose plain operator times are left to one of them, which stands for all.
+    """A result whose plain operator times and windows are left to one, which stands for all.
 
-    A profile has a hundred entries: they are checked here, which is a hundred times as fast as the
+    There are hundreds of them: they are checked here, which is a hundred times as fast as the
     general validator. One that is not plain stays, for the validator's message.
     """
     profile = content.get("profile")
-    if not isinstance(profile, list):
-        return content
-    odd = [entry for entry in profile if not _plain_operator(entry)]
-    return {**content, "profile": odd or profile[:1]}
+    if isinstance(profile, list):
+        odd = [entry for entry in profile if not _plain_operator(entry)]
+        content = {**content, "profile": odd or profile[:1]}
+    sustained = content.get("sustained")
+    if isinstance(sustained, dict) and isinstance(sustained.get("windows"), list):
+        windows = sustained["windows"]
+        odd = [window for window in windows if not _plain_window(window)]
+        content = {**content, "sustained": {**sustained, "windows": odd or windows[:1]}}
+    return content
+
+
+def _plain_window(window: Any) -> bool:
+    """A window of a sustained run, of numbers alone."""
+    if not isinstance(window, dict) or not {"seconds", "p50"} <= window.keys():
+        return False
+    numbers = [value for value in window.values() if value is not None]
+    if not set(map(type, numbers)) <= {int, float}:
+        return False
+    seconds, p50 = window["seconds"], window["p50"]
+    return seconds is not None and p50 is not None and seconds >= 0 and 0 <= p50 <= LONGEST_MS
 
 
 def _plain_operator(entry: Any) -> bool:

@@ -40,6 +40,9 @@ from asmnet_kit.results.results import Result
 
 DEFAULT_TITLE = "Benchmark report"
 OPEN_ROWS = 24  # charts shown at once; more are there, folded
+MOST_CARDS = 100  # of models and profiles; the results hold them all
+# The schema lets nothing else be read from these; a profile is cleaned where it is shown.
+NUMBERS = ("timings_ms", "summary", "sustained", "profile")
 FELL_BACK = (
     "the CPU ran what an accelerator was asked for: left out of the headline and the comparisons"
 )
@@ -139,6 +142,7 @@ def render(report: Report, template: str) -> str:
     return environment.get_template(template).render(
         report=report,
         OPEN_ROWS=OPEN_ROWS,
+        MOST_CARDS=MOST_CARDS,
         script=Markup(script),
         script_hash=f"sha256-{b64encode(digest).decode('ascii')}",
     )
@@ -162,7 +166,7 @@ def build_report(
     Raises:
         UsageError: no device, or several, are called so.
     """
-    cleaned = [(path, clean(result)) for path, result in results]
+    cleaned = [(path, _cleaned(result)) for path, result in results]
     machine_names, machines = machines_of([result for _, result in cleaned])
     axis = Axis.over([v for _, r in cleaned for v in _ends(r["timings_ms"]["invoke"])])
     rows = rows_of(cleaned, folder, machine_names, axis)
@@ -199,7 +203,7 @@ def build_report(
         gallery=gallery,
         held=held,
         sustained=sustained_plot(held),
-        profiles=profiles(labelled),
+        profiles=profiles(labelled, most=MOST_CARDS),
         parities=[(label, r["parity"]) for label, r in labelled if r["parity"]],
         placements=[
             (label, r["target"]["edgetpu"]) for label, r in labelled if r["target"].get("edgetpu")
@@ -209,6 +213,11 @@ def build_report(
     )
 
 
+def _cleaned(result: Result) -> Result:
+    """What is text in it without what breaks a page; the thousands of numbers are none."""
+    return {key: value if key in NUMBERS else clean(value) for key, value in result.items()}
+
+
 def _history(
     past: Sequence[tuple[Path, Result]], present: Sequence[tuple[Path, Result]], folder: Path
 ) -> list[Past]:
@@ -216,7 +225,7 @@ def _history(
     if not past:
         return []
     together = {path.resolve(): (path, result) for path, result in present}
-    together |= {path.resolve(): (path, clean(result)) for path, result in past}
+    together |= {path.resolve(): (path, _cleaned(result)) for path, result in past}
     results = list(together.values())
     names, _ = machines_of([result for _, result in results])
     axis = Axis.over([v for _, r in results for v in _ends(r["timings_ms"]["invoke"])])

@@ -45,6 +45,8 @@ def sparsifications(rows: Sequence[Row]) -> list[Sparsification]:
     """
     found = []
     for row in rows:
+        if len(found) == MOST_MODELS:
+            break
         accuracy = row.result["accuracy"]
         curves = accuracy.get("sparsification")
         few = (accuracy.get("uncertainty") or {}).get("sparsification_percent")
@@ -66,4 +68,4 @@ def sparsifications(rows: Sequence[Row]) -> list[Sparsification]:
                 plots.append((kind, line_plot(series, x_name=x_name, y_name="mean error, %")))
         if plots:
             found.append(Sparsification(row.label, plots))
-    return found[:MOST_MODELS]
+    return found

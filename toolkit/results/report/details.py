@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from asmnet_kit.base.console import clean
 from asmnet_kit.results.report.rows import Row
 from asmnet_kit.results.results import Result
 
@@ -77,9 +78,10 @@ def _sure(label: str, accuracy: dict[str, Any]) -> Sure:
     )
 
 
-def profiles(labelled: Sequence[tuple[str, Result]]) -> list[Profile]:
-    """The profiles among some results."""
-    return [_profile(label, r["profile"]) for label, r in labelled if r["profile"]]
+def profiles(labelled: Sequence[tuple[str, Result]], *, most: int) -> list[Profile]:
+    """The first ``most`` profiles among some results, whose operators may bear any names."""
+    profiled = [(label, result["profile"]) for label, result in labelled if result["profile"]]
+    return [_profile(label, clean(entries)) for label, entries in profiled[:most]]
 
 
 def _profile(label: str, entries: Sequence[dict[str, Any]]) -> Profile:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 MOST_MODELS = 3  # more dots on one face cannot be told apart
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FacePicture:
     """A face and what the models say of it.
 
@@ -46,7 +46,7 @@ class FacePicture:
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gallery:
     """Faces, the models whose landmarks they bear, and where the faces come from."""
 
