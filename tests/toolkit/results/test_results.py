@@ -151,3 +151,24 @@ def test_numbers_that_no_float_can_hold_are_refused_wherever_they_are(number):
         with pytest.raises(ValueError, match="too large"):
             parse_json(text)
     assert parse_json('[1.5, {"a": 10}]') == [1.5, {"a": 10}]
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        "fast",
+        {"seconds": 5.0},
+        {"seconds": -1.0, "p50": 2.0},
+        {"seconds": 5.0, "p50": "fast"},
+        {"seconds": 5.0, "p50": True},
+        {"seconds": 5.0, "p50": 1e12},
+        {"seconds": 5.0, "p50": 2.0, "temperature_celsius": "hot"},
+    ],
+)
+def test_a_damaged_window_of_a_sustained_run_is_refused_wherever_it_is(make_result, window):
+    good = {"seconds": 5.0, "p50": 2.0, "temperature_celsius": None, "clock_mhz": 1800}
+    sustained = {"minutes": 1.0, "slowdown": 1.0, "windows": [good, good, window, good]}
+    with pytest.raises(ResultError, match=r"sustained\.windows"):
+        check_result(make_result() | {"sustained": sustained}, name="r")
+    sustained["windows"].remove(window)
+    check_result(make_result() | {"sustained": sustained}, name="r")

@@ -229,7 +229,7 @@ def _history(
     results = list(together.values())
     names, _ = machines_of([result for _, result in results])
     axis = Axis.over([v for _, r in results for v in _ends(r["timings_ms"]["invoke"])])
-    rows = rows_of(results, folder, names, axis)
+    rows = rows_of(results, folder, names, axis, files_apart=False)
     return history_of([row for row in rows if not row.fell_back])
 
 

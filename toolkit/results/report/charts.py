@@ -37,18 +37,19 @@ class Axis:
         Values below the greatest by more than WIDEST_RATIO are drawn at its lower end.
 
         Args:
-            least: the axis spans at least this, so that noise does not look like a difference.
+            least: a linear axis spans at least this, so that noise does not look like a difference;
+                on a logarithmic one the values differ by more.
         """
         low, high = min(values), max(values)
-        missing = max(0.0, least - (high - low)) / 2
-        low, high = low - missing, high + missing
-        if low < 0:
-            low, high = 0.0, high - low
         if low > 0 and high / low > LOG_RATIO:
             low = max(low, high / WIDEST_RATIO)
             margin = (high / low) ** pad
             low, high = low / margin, high * margin
             return cls(low, high, True, _thinned(_log_ticks(low, high)))
+        missing = max(0.0, least - (high - low)) / 2
+        low, high = low - missing, high + missing
+        if low < 0:
+            low, high = 0.0, high - low
         margin = pad * (high - low) or 0.05 * abs(high) or 1.0
         low, high = max(0.0, low - margin), high + margin
         return cls(low, high, False, _linear_ticks(low, high))

@@ -75,15 +75,16 @@ def _seconds(row: Row) -> float:
 def _past(label: str, rows: Sequence[Row], rng: np.random.Generator) -> Past:
     times = [_seconds(row) for row in rows]
     days = [(second - times[0]) / DAY_S for second in times]
+    x_name = "days since the first"
     if len(set(days)) < len(days):  # several at one moment: draw them one after the other
-        days = [float(number) for number in range(len(rows))]
+        days, x_name = [float(number) for number in range(len(rows))], "measurements"
     x_axis = Axis.from_zero(days)
     series = Series(
         name=label,
         points=[(day, row.p50) for day, row in zip(days, rows, strict=True)],
         ends=[(row.intervals["p50"][0], row.intervals["p50"][1]) for row in rows],
     )
-    plot = line_plot([series], x_name="", y_name="p50, ms", x_axis=x_axis, dots=True)
+    plot = line_plot([series], x_name=x_name, y_name="p50, ms", x_axis=x_axis, dots=True)
     changes = [
         Change(_day(rows[index]), message, worse, x_axis.at(days[index]))
         for index, message, worse in change_points(rows, rng)

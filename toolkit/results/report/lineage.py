@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from asmnet_kit.results.report import text
-from asmnet_kit.results.report.rows import Row
+from asmnet_kit.results.report.rows import SHORT_HASH, Row
 
 COLUMNS = ("data", "float model", "file", "measured")
-BOX_WIDTH, BOX_HEIGHT = 216, 44
-COLUMN_STEP, ROW_STEP = 280, 60
+BOX_WIDTH, BOX_HEIGHT = 248, 44
+COLUMN_STEP, ROW_STEP = 300, 60
 TOP = 34  # room for the columns' names
-MOST_CHARACTERS = 31  # of a line in a box
+MOST_CHARACTERS = 30  # of a line in a box
 MOST_FILES = 24
-SHORT_HASH = 8
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Lineage:
     nodes: list[Node]
     links: list[str]
     left_out: int
+    box_width: int = BOX_WIDTH
 
 
 def lineage_of(rows: Sequence[Row]) -> Lineage:

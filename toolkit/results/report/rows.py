@@ -14,6 +14,8 @@ from asmnet_kit.results.report.charts import Axis, Measured, histogram_path
 from asmnet_kit.results.report.machines import machine_fingerprint
 from asmnet_kit.results.results import Result, fell_back
 
+SHORT_HASH = 8
+
 
 @dataclass(frozen=True)
 class Row:
@@ -91,7 +93,12 @@ class MatrixRow:
 
 
 def rows_of(
-    results: Sequence[tuple[Path, Result]], folder: Path, machine_names: dict[str, str], axis: Axis
+    results: Sequence[tuple[Path, Result]],
+    folder: Path,
+    machine_names: dict[str, str],
+    axis: Axis,
+    *,
+    files_apart: bool = True,
 ) -> list[Row]:
     """A row for each result, in their order.
 
@@ -99,8 +106,10 @@ def rows_of(
         folder: where the report will be.
         machine_names: by fingerprint; a row names its machine where there are several.
         axis: of all rows' histograms.
+        files_apart: different files of one name get part of their hash into it.
     """
     rows: list[Row] = []
+    names = _model_names([result for _, result in results]) if files_apart else {}
     telling = _telling_options([result for _, result in results])
     for path, result in results:
         nme = (result["accuracy"] or {}).get("nme_percent")
@@ -115,7 +124,7 @@ def rows_of(
                 # "./" keeps a file named like "javascript:..." a file.
                 link="./" + quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix())),
                 result=result,
-                model=result["model"]["name"],
+                model=names.get(result["model"]["sha256"], result["model"]["name"]),
                 variant=_variant(result, telling),
                 machine=name if len(set(machine_names.values())) > 1 else "",
                 p50=result["summary"]["p50"],
@@ -131,6 +140,19 @@ def rows_of(
             )
         )
     return rows
+
+
+def _model_names(results: Sequence[Result]) -> dict[str, str]:
+    """By sha256, of models whose name another file bears, too."""
+    files: dict[str, dict[str, None]] = {}
+    for result in results:
+        files.setdefault(result["model"]["name"], {})[result["model"]["sha256"]] = None
+    return {
+        sha256: f"{name} ({sha256[:SHORT_HASH]})"
+        for name, hashes in files.items()
+        if len(hashes) > 1
+        for sha256 in hashes
+    }
 
 
 def _stages(result: Result) -> list[tuple[str, float]]:

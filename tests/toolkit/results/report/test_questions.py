@@ -56,6 +56,21 @@ def test_the_axes_do_not_blow_noise_up():
     assert high - low == pytest.approx(100 * 0.4 / 1.856, abs=0.5)
 
 
+def test_latencies_of_different_orders_share_a_logarithmic_axis_whatever_their_intervals():
+    quick, slow = (measured(0.2, 0.02), Measured(4.0)), (measured(25.0, 12.0), Measured(3.0))
+    left, right = scatter([quick, slow]).dots
+    # log(25 / 0.2) = 4.83 of log(37 / 0.18) = 5.33, which margins of 8 % make 16 % longer.
+    assert right.x - left.x == pytest.approx(100 * 4.83 / (5.33 * 1.16), abs=0.2)
+
+
+def test_files_of_one_name_are_told_apart_by_their_hash(make_result, loaded, tmp_path):
+    one, other = make_result(nme=4.0, p50=1.0), make_result(nme=5.0, p50=2.0)
+    other["model"] = other["model"] | {"sha256": "abcdef12" * 8}
+    report = build_report(loaded(one, other), tmp_path)
+    assert [row.model for row in report.rows] == ["model (00000000)", "model (abcdef12)"]
+    assert [row.model for row in build_report(loaded(one), tmp_path).rows] == ["model"]
+
+
 def test_models_are_ranked_on_each_device_and_the_one_that_matters_comes_first(make_result, loaded):
     results = loaded(
         make_result(name="a", threads=1, nme=4.0, p50=2.0),
