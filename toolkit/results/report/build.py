@@ -128,7 +128,6 @@ def render(report: Report, template: str) -> str:
     )
     environment.filters |= {
         "wilson": text.wilson,
-        "day": text.day,
         "ms": text.milliseconds,
         "size": text.size,
         "percent": text.percent,

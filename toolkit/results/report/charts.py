@@ -82,7 +82,10 @@ def _log_ticks(low: float, high: float) -> list[float]:
     ticks = _round_numbers(low, high)
     if len(ticks) <= MAX_TICKS:
         return ticks
-    return [t for t in ticks if math.isclose(math.log10(t) % 1, 0, abs_tol=1e-9)] or ticks
+    decades = [t for t in ticks if math.isclose(math.log10(t) % 1, 0, abs_tol=1e-9)]
+    if len(decades) > 2:
+        return decades
+    return [t for t in ticks if not math.isclose(math.log10(t / 2) % 1, 0, abs_tol=1e-9)] or ticks
 
 
 def _linear_ticks(low: float, high: float) -> tuple[float, ...]:

@@ -43,7 +43,7 @@ def sparsifications(rows: Sequence[Row]) -> list[Sparsification]:
 
     Results of earlier versions hold four points of the curve and no bound below it.
     """
-    found = []
+    found: list[Sparsification] = []
     for row in rows:
         if len(found) == MOST_MODELS:
             break

@@ -11,7 +11,7 @@ COLUMNS = ("data", "float model", "file", "measured")
 BOX_WIDTH, BOX_HEIGHT = 248, 44
 COLUMN_STEP, ROW_STEP = 300, 60
 TOP = 34  # room for the columns' names
-MOST_CHARACTERS = 30  # of a line in a box
+TITLE_CHARACTERS, DETAIL_CHARACTERS = 27, 34  # that a box is wide enough for
 MOST_FILES = 24
 
 
@@ -45,17 +45,19 @@ def lineage_of(rows: Sequence[Row]) -> Lineage:
     by_file: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         by_file.setdefault(row.key, []).append(row)
-    for (name, _), measured in list(by_file.items())[:MOST_FILES]:
-        _add_file(graph, name, measured)
+    for measured in list(by_file.values())[:MOST_FILES]:
+        _add_file(graph, measured)
     return graph.drawn(left_out=max(0, len(by_file) - MOST_FILES))
 
 
-def _add_file(graph: "_Graph", name: str, rows: Sequence[Row]) -> None:
+def _add_file(graph: "_Graph", rows: Sequence[Row]) -> None:
     facts = rows[0].result["model"]
     metadata = _object(facts.get("metadata"))
     source = _object(metadata.get("source"))
     detail = f"{facts.get('recipe') or 'no recipe'} · {text.size(facts['size_bytes'])}"
-    file = graph.node(2, facts["sha256"], name, f"{detail} · {facts['sha256'][:SHORT_HASH]}")
+    file = graph.node(
+        2, facts["sha256"], facts["name"], f"{detail} · {facts['sha256'][:SHORT_HASH]}"
+    )
     trained_on = source.get("dataset_fingerprint")
     made_from = source.get("model_sha256")
     before = file
@@ -122,8 +124,8 @@ class _Graph:
                 Node(
                     x=column * COLUMN_STEP,
                     y=TOP + middle + used[column] * ROW_STEP,
-                    title=_cut(title),
-                    detail=_cut(detail),
+                    title=_cut(title, TITLE_CHARACTERS),
+                    detail=_cut(detail, DETAIL_CHARACTERS),
                     whole=f"{title}: {detail}",
                 )
             )
@@ -138,8 +140,8 @@ class _Graph:
         )
 
 
-def _cut(line: str) -> str:
-    return line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1]}…"
+def _cut(line: str, most: int) -> str:
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def _curve(first: Node, second: Node) -> str:

@@ -97,11 +97,6 @@ def wilson(percent_of: float | None, count: float | None) -> tuple[float, float]
     return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
 
 
-def day(moment: Any) -> str:
-    """The date of an ISO time."""
-    return str(moment or "undated")[:10]
-
-
 def markdown(value: Any) -> Markup:
     """Text for a Markdown table's cell: on one line, without any meaning to Markdown or HTML."""
     text = " ".join(str(value).split())
