@@ -37,6 +37,8 @@ ACCURACY_FACTS = (
 # version, which tells of other things (the word before its colon): it tells two accuracies apart
 # only where both have the same.
 NEWER_ACCURACY_FACTS = ("dataset_labels_fingerprint",)
+CURVES = ("ced", "sparsification")  # of an accuracy
+MOST_IN_CURVE = 200  # numbers, as in the schema
 SAME_MEASUREMENT = ("requested", "device", "threads", "tool", "affinity", "delegate", "options")
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
 
@@ -165,7 +167,22 @@ def _without_repetition(content: dict[str, Any]) -> dict[str, Any]:
         windows = sustained["windows"]
         odd = [window for window in windows if not _plain_window(window)]
         content = {**content, "sustained": {**sustained, "windows": odd or windows[:1]}}
+    accuracy = content.get("accuracy")
+    if isinstance(accuracy, dict):
+        curves = {key: _shortened_curves(accuracy[key]) for key in CURVES if key in accuracy}
+        content = {**content, "accuracy": {**accuracy, **curves}}
     return content
+
+
+def _shortened_curves(value: Any) -> Any:
+    """An object whose plain curves are left to two numbers, as few as the schema takes."""
+    if isinstance(value, dict):
+        return {key: _shortened_curves(item) for key, item in value.items()}
+    if not isinstance(value, list) or not 2 <= len(value) <= MOST_IN_CURVE:
+        return value
+    numbers = [number for number in value if number is not None]
+    plain = set(map(type, numbers)) <= {int, float}
+    return value[:2] if plain and all(0 <= number <= LONGEST_MS for number in numbers) else value
 
 
 def _plain_window(window: Any) -> bool:

@@ -172,3 +172,17 @@ def test_a_damaged_window_of_a_sustained_run_is_refused_wherever_it_is(make_resu
         check_result(make_result() | {"sustained": sustained}, name="r")
     sustained["windows"].remove(window)
     check_result(make_result() | {"sustained": sustained}, name="r")
+
+
+@pytest.mark.parametrize("number", ["high", True, -1.0, 1e12])
+def test_a_damaged_curve_of_an_accuracy_is_refused_wherever_it_is(make_result, number):
+    result = make_result(nme=4.0)
+    curve = {"nme_percent": [0.0, 0.25, 5, 10], "faces_percent": [0.0, 1.5, None, 100.0]}
+    result["accuracy"]["ced"] = curve
+    check_result(result, name="r")
+    curve["faces_percent"][2] = number
+    with pytest.raises(ResultError, match=r"accuracy\.ced\.faces_percent"):
+        check_result(result, name="r")
+    curve["faces_percent"] = [1.0]
+    with pytest.raises(ResultError, match=r"accuracy\.ced\.faces_percent"):
+        check_result(result, name="r")
