@@ -105,7 +105,9 @@ class Batch:
 
     def _write(self, result: Result) -> None:
         with self._lock:
-            path = self.out / result_file_name(result, taken={p.name for p in self.written})
+            taken = {path.name for path in self.written}
+            earlier = {path.name for path in self.out.glob("*.json")} - taken
+            path = self.out / result_file_name(result, taken=taken, earlier=earlier)
             save_result(path, result)
             self.written[path] = result
 

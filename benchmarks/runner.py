@@ -9,10 +9,11 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,10 +36,10 @@ from asmnet_kit.benchmarks.protocol import (
 )
 from asmnet_kit.benchmarks.targets.registry import load_target, refuse_check
 from asmnet_kit.benchmarks.timing.kit_code import code_digest
-from asmnet_kit.benchmarks.timing.noise import intervals
 from asmnet_kit.benchmarks.timing.operator_times import TIMEOUT_S as PROFILE_PATIENCE_S
 from asmnet_kit.benchmarks.timing.output_check import Landmarks, Ruler, landmark_limit
 from asmnet_kit.benchmarks.words import cpu_list, request_words
+from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.results import (
     SCHEMA_VERSION,
     Result,
@@ -371,7 +372,7 @@ def measure_accuracy(
 def _of_fixed_size(
     request: Request, sha256: str | None = None
 ) -> Iterator[tuple[Request, str | None]]:
-    """The request as a target gets it, of a copy of the model that has ``input_shape``; its SHA-256.
+    """The request as a target gets it, of a copy that has ``input_shape``, and its SHA-256.
 
     The size is worked out by the runtime, in a process of its own as all that runs a model.
 
@@ -471,8 +472,16 @@ def command_line(request: Request, data: Data | None = None) -> str:
     return shlex.join([*words, "--out", "results"])
 
 
-def result_file_name(result: Result, *, taken: set[str]) -> str:
-    """A file name for a result; part of the hash is added when ``taken`` has the plain one."""
+def result_file_name(
+    result: Result, *, taken: Collection[str], earlier: Collection[str] = ()
+) -> str:
+    """A file name for a result, which no other has.
+
+    Args:
+        taken: by other results of the same call; part of the model's hash is then added.
+        earlier: names of results that are there already, which are never overwritten; when it was
+            measured is then added.
+    """
     model, target = result["model"], result["target"]
     words = [model["name"], target["requested"].replace(":", "-")]
     if target.get("device"):
@@ -500,7 +509,13 @@ def result_file_name(result: Result, *, taken: set[str]) -> str:
     for name, value in unflagged(target.get("options") or {}).items():
         words.append(_option_in_a_file_name(f"{name}-{value}"))
     plain = "_".join(words)
-    return f"{plain}_{model['sha256'][:8]}.json" if f"{plain}.json" in taken else f"{plain}.json"
+    if f"{plain}.json" in taken:
+        plain = f"{plain}_{model['sha256'][:8]}"
+    if f"{plain}.json" not in {*taken, *earlier}:
+        return f"{plain}.json"
+    dated = f"{plain}_{_in_a_file_name(result['measured_at'].partition('+')[0])}"
+    names = (f"{dated}.json" if n == 1 else f"{dated}-{n}.json" for n in count(1))
+    return next(name for name in names if name not in {*taken, *earlier})
 
 
 def _size(input_shape: Sequence[int]) -> str:

@@ -288,7 +288,7 @@ JOURNEYS = (
                 "NME, pose error",
             ),
             Step(
-                "benchmarks.timing.noise:intervals",
+                "results.noise:intervals",
                 "How sure the percentiles are.",
                 "intervals_ms",
             ),

@@ -14,7 +14,7 @@ from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.files import write_json
 from asmnet_kit.base.reading import read_json
 from asmnet_kit.base.run_folder import MANIFEST
-from asmnet_kit.face.crop import CROP_SCALE
+from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.schemes import Scheme, scheme_from
 from asmnet_kit.tflite.metadata import MAX_CROP_SCALE, metadata_of
 from asmnet_kit.tflite.reader import read_graph

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.benchmarks.comparing.matching import (
@@ -22,15 +21,12 @@ from asmnet_kit.benchmarks.comparing.matching import (
     refuse_fallbacks,
     refuse_unlike,
 )
+from asmnet_kit.results.noise import MAX_NME_INCREASE, MAX_SLOWDOWN, ratio_interval
 from asmnet_kit.results.results import Result
 
-MAX_SLOWDOWN = 1.10  # new / base, of the judged percentile
-MAX_NME_INCREASE = 0.1  # percentage points of NME
 MAX_POSE_INCREASE = 0.2  # degrees of an angle's mean absolute error
 MAX_PARITY_INCREASE = 0.1  # pixels of the crop, of the mean difference from the CPU
 
-RESAMPLES = 1000
-INTERVAL = (2.5, 97.5)  # percent
 FEW_RUNS = 30  # below this an interval of a median is hardly one
 SLACK = 1e-9  # of adding decimal fractions in binary
 
@@ -185,48 +181,6 @@ def compare(
         "max_parity_increase": max_parity_increase,
     }
     return Outcome(comparisons, matched.missing, matched.added, limits)
-
-
-def ratio_interval(
-    base: Sequence[Sequence[float]],
-    new: Sequence[Sequence[float]],
-    rng: np.random.Generator,
-    *,
-    percentile: float = 50.0,
-) -> tuple[float, float]:
-    """95 % interval of the ratio new / base of a percentile, by default the median.
-
-    By a bootstrap of blocks and measurements.
-
-    Runs that follow one another are alike, so blocks of about sqrt(n) runs are drawn, not single
-    ones (Kuensch 1989). Where there are several measurements, these are drawn first.
-    """
-    before, after = (_resampled(side, rng, percentile) for side in (base, new))
-    ratios = after / np.maximum(before, 1e-9)
-    low, high = np.percentile(ratios, INTERVAL)
-    return float(low), float(high)
-
-
-def _resampled(
-    measurements: Sequence[Sequence[float]], rng: np.random.Generator, percentile: float
-) -> NDArray[np.float64]:
-    """The percentile of ``RESAMPLES`` drawn sets of runs."""
-    arrays = [np.asarray(m, np.float64) for m in measurements]
-    found = np.empty(RESAMPLES)
-    for index in range(RESAMPLES):
-        chosen = rng.integers(len(arrays), size=len(arrays))
-        drawn = [_blocks(arrays[i], rng) for i in chosen]
-        found[index] = np.percentile(np.concatenate(drawn), percentile)
-    return found
-
-
-def _blocks(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """As many values as there are, drawn in blocks; the end continues at the beginning."""
-    size = max(1, round(len(values) ** 0.5))
-    starts = rng.integers(len(values), size=-(-len(values) // size))
-    indices = (starts[:, None] + np.arange(size)) % len(values)
-    drawn: NDArray[np.float64] = values[indices.ravel()[: len(values)]]
-    return drawn
 
 
 def _compared(

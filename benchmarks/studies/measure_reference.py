@@ -101,7 +101,7 @@ def measure(models: Sequence[Path], out: Path, *, target: str = "cpu", runs: int
         result = benchmark_model(request, on_progress=lambda done, note: None)
         name = result_file_name(result, taken=taken)
         taken.add(name)
-        save_result(out / name, result)
+        save_result(out / name, result, replace=True)
         messages.print(f"{name}: p50 {result['summary']['p50']:.4f} ms", markup=False)
         for warning in result["warnings"]:
             messages.print(f"warning: {warning}", markup=False, style="yellow")

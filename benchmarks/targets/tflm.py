@@ -6,7 +6,7 @@ times are this machine's, and each result says so.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -19,12 +19,8 @@ from asmnet_kit.base.errors import MissingDependency, ModelError, one_line, requ
 from asmnet_kit.benchmarks.checking.check import Check
 from asmnet_kit.benchmarks.protocol import Abilities, Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.targets.native_output import captured_stderr
-from asmnet_kit.benchmarks.timing.session_timing import (
-    PARITY_INPUTS,
-    measure_session,
-    parity,
-    random_input,
-)
+from asmnet_kit.benchmarks.timing.session_timing import landmark_parity, measure_session
+from asmnet_kit.benchmarks.timing.timed_inputs import random_input, timed_inputs
 from asmnet_kit.tflite.accelerator_placement import FULL, REFUSED, OpVerdict
 from asmnet_kit.tflite.graph import Graph, Tensor
 from asmnet_kit.tflite.reader import graph_of, read_model_bytes
@@ -35,6 +31,8 @@ if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
     from asmnet_kit.face.predictor import Predictor
 
 PACKAGE, MODULE, EXTRA = "tflite-micro", "tflite_micro", "tflm"
+Outputs = Mapping[str, NDArray[Any]]  # raw values by name
+
 KERNELS = "TFLM's reference kernels"
 ARENA_FACTOR = 10  # of the file's size and of the largest tensor: TFLM's own guess, made safe
 ARENA_LEAST = 1 << 20
@@ -246,21 +244,45 @@ def tflm_parity(session: Session, reference: Session, request: Request) -> dict[
         integers), and without the pixels for a model that is no landmark model. None where neither
         can be told.
     """
-    pixels = parity(session, reference, request)
-    steps: list[NDArray[np.int64]] = []
-    for seed in range(PARITY_INPUTS):
-        inputs = {name: random_input(info, seed) for name, info in reference.inputs.items()}
-        ours, theirs = session.run(inputs), reference.run(inputs)
-        steps += [
-            np.abs(ours[name].astype(np.int64) - theirs[name].astype(np.int64)).ravel()
-            for name, info in reference.outputs.items()
-            if info.dtype.kind in "iu"
-        ]
+    given = timed_inputs(reference, request)
+    pairs = [
+        (session.run(inputs), reference.run(inputs)) for inputs in (*given.repeated, *given.fresh)
+    ]
+    steps = [
+        np.abs(ours[name].astype(np.int64) - theirs[name].astype(np.int64)).ravel()
+        for ours, theirs in pairs
+        for name, info in reference.outputs.items()
+        if info.dtype.kind in "iu"
+    ]
+    pixels = _pixels(pairs, session, reference, request)
     if not steps:
         return pixels
     every = np.concatenate(steps)
     levels = {"max_levels": int(every.max()), "mean_levels": float(every.mean())}
-    return {"inputs": PARITY_INPUTS, **(pixels or {}), **levels}
+    return {"inputs": len(pairs), **(pixels or {}), **levels}
+
+
+def _pixels(
+    pairs: Sequence[tuple[Outputs, Outputs]], session: Session, reference: Session, request: Request
+) -> dict[str, Any] | None:
+    """A result's ``parity`` of TFLM's and the CPU's outputs; None for no landmark model."""
+    from asmnet_kit.predict.open_predictor import open_tflite
+
+    try:
+        predictor = open_tflite(request.model, session=reference, adapter=request.adapter)
+    except ModelError:
+        return None
+    name = predictor.output_name
+    ours, theirs = (
+        np.stack([outputs[name] for outputs in one]) for one in zip(*pairs, strict=True)
+    )
+    return landmark_parity(
+        (ours, session.outputs[name]),
+        (theirs, reference.outputs[name]),
+        input_size=predictor.raw_size,
+        reference="the same model on the CPU",
+        unit_sides=predictor.unit_sides,
+    )
 
 
 def _tool(release: str) -> dict[str, Any]:

@@ -1,13 +1,8 @@
-"""What a list of latencies says beside its summary: intervals and whether it can be trusted."""
+"""Whether a list of latencies can be trusted, and since when they are steady."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-
-from asmnet_kit.results.results import PERCENTILES
-
-CONFIDENCE_Z = 1.96  # two-sided 95 % of a normal distribution
 
 # Above these a reader should not trust differences of a few percent. Chosen from quiet machines,
 # where p90 / p50 stays below 1.1 and the first and last third of the runs agree within 3 %.
@@ -23,25 +18,6 @@ MIN_CLOCK_RUNS, MIN_DIFFERENT = 100, 10
 
 STEADY_RUNS = 10  # times are steady when two medians of this many runs agree ...
 STEADY_SHARE = 0.02  # ... within this share
-
-
-def intervals(samples_ms: Sequence[float]) -> dict[str, list[float]]:
-    """95 % intervals of the percentiles, [low, high] in milliseconds.
-
-    The percentile bootstrap of a sample quantile q has a closed form: its ends are the samples of
-    rank n q -+ 1.96 sqrt(n q (1 - q)) (normal approximation of the binomial), so nothing is drawn
-    at random. Runs that follow one another are not quite independent: the true interval is wider.
-    """
-    values = np.sort(np.asarray(samples_ms, np.float64))
-    return {name: _interval(values, q / 100) for name, q in PERCENTILES.items()}
-
-
-def _interval(values: NDArray[np.float64], q: float) -> list[float]:
-    n = len(values)
-    half = CONFIDENCE_Z * np.sqrt(n * q * (1 - q))
-    low = int(np.clip(np.floor(n * q - half), 0, n - 1))
-    high = int(np.clip(np.ceil(n * q + half), 0, n - 1))
-    return [float(values[low]), float(values[high])]
 
 
 def steady(times: Sequence[float]) -> bool:

@@ -294,6 +294,19 @@ def test_a_taken_file_name_gets_part_of_the_hash(make_result):
     assert result_file_name(result, taken={"net_cpu_1t.json"}) == f"net_cpu_1t_{sha}.json"
 
 
+def test_a_result_that_is_there_already_keeps_its_name(make_result):
+    result = make_result(name="net") | {"measured_at": "2026-01-02T03:04:05+00:00"}
+    names = {"net_cpu_1t.json"}
+    for _ in range(3):
+        names.add(result_file_name(result, taken=set(), earlier=names))
+    assert sorted(names) == [
+        "net_cpu_1t.json",
+        "net_cpu_1t_2026-01-02T03-04-05-2.json",
+        "net_cpu_1t_2026-01-02T03-04-05-3.json",
+        "net_cpu_1t_2026-01-02T03-04-05.json",
+    ]
+
+
 @pytest.mark.parametrize(
     "options",
     [

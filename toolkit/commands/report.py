@@ -1,36 +1,87 @@
 """``asmnet-kit report``: one page from benchmark results."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.commands.options import RESULTS, InputPath, out_option
+from asmnet_kit.commands.options import RESULTS, TFLITE, InputPath, ModelPath, out_option
+
+if TYPE_CHECKING:
+    from asmnet_kit.results.report.faces import Gallery
 
 
 @click.command(short_help="Write one HTML page from benchmark results.")
-@click.argument("results", metavar="RESULT...", nargs=-1, required=True, type=InputPath(RESULTS))
+@click.argument("results", metavar="RESULT...", nargs=-1, type=InputPath(RESULTS))
 @click.option("--title", default="Benchmark report", show_default=True, help="Heading of the page.")
+@click.option(
+    "--device",
+    default="",
+    metavar="WORDS",
+    help="The device that matters, by words of its column, for example 'gpu' or 'cpu 1 thread': "
+    "models are ranked on it first.  [default: the one with the most models]",
+)
+@click.option(
+    "--faces",
+    multiple=True,
+    metavar="MODEL",
+    type=ModelPath(TFLITE),
+    help="Draw people with the landmarks of this .tflite, or of a model of the kit; given twice, "
+    "for example for float and int8, the landmarks are drawn over each other (three at most).",
+)
+@click.option(
+    "--history",
+    type=InputPath(RESULTS),
+    help="Folder of earlier results, at any level: the page shows how each model went over time on "
+    "each device, and where it changed by more than noise. Without RESULT the page is of the "
+    "newest of them.",
+)
 @out_option("HTML file to write; the same in Markdown is written beside it.")
-def report(results: tuple[Path, ...], title: str, out: Path) -> None:
+def report(
+    results: tuple[Path, ...],
+    title: str,
+    device: str,
+    faces: tuple[Path, ...],
+    history: Path | None,
+    out: Path,
+) -> None:
     """Write one self-contained page from benchmark RESULTs, which are files or folders of them.
 
-    The page loads nothing from anywhere, prints well and works on a phone. A Markdown version with
-    the same figures is written beside it.
+    It answers which model to ship, whether it is right, whether its speed holds, what it costs,
+    where it ran and what was not measured. The page loads nothing from anywhere, prints well and
+    works on a phone. A Markdown version with the same figures is written beside it.
 
     \b
-    Example:
+    Examples:
       asmnet-kit report results --out report.html --title "ASMNet on our board"
+      asmnet-kit report results --faces asmnet_plus_fp16 --faces asmnet_plus --out report.html
+      asmnet-kit report results --history past --out report.html
     """
     from asmnet_kit.base.console import counted, stderr, stdout
     from asmnet_kit.results.report.build import write_report
-    from asmnet_kit.results.results import load_results
+    from asmnet_kit.results.results import load_history, load_results, newest_results
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"expected --out to end with .html, got {out}")
-    loaded = load_results(results)
-    page, beside = write_report(loaded, out, title=title)
+    if not results and history is None:
+        raise UsageError("expected RESULT..., --history DIR, or both")
+    past = load_history(history) if history else []
+    loaded = load_results(results) if results else newest_results(past)
+    page, beside = write_report(
+        loaded, out, title=title, device=device, gallery=_gallery(faces), past=past
+    )
     stdout().print(f"{page}\n{beside}", markup=False)
     stderr().print(
         f"{counted(len(loaded), 'result')} in the report. Next: open {page}", markup=False
     )
+
+
+def _gallery(models: tuple[Path, ...]) -> "Gallery | None":
+    if not models:
+        return None
+    from asmnet_kit.base.console import counting
+    from asmnet_kit.measure.face_gallery import draw_gallery
+
+    with counting("drawing faces") as progress:
+        return draw_gallery(models, on_progress=progress)

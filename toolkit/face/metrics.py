@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from asmnet_kit.face.pose import wrapped
 from asmnet_kit.face.schemes import Scheme
 
+INTERVAL_Z = 1.96  # two-sided 95 % of a normal distribution
+FEW_FACES = 30
+
 
 def per_face_nme(
     predicted: NDArray[np.floating], truth: NDArray[np.floating], scheme: Scheme
@@ -71,6 +74,26 @@ def ced(nme: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.floa
     measured = np.sort(_measured(nme))
     shares = np.arange(1, len(measured) + 1) / max(len(measured), 1)
     return np.concatenate([[0.0], measured]), np.concatenate([[0.0], shares])
+
+
+def mean_interval(values: NDArray[np.floating]) -> list[float] | None:
+    """95 % interval of a mean over faces, [low, high]: mean -+ 1.96 s / sqrt(n).
+
+    It tells how far the mean would move with other faces of the same kind. Faces that are alike
+    (frames of one film) make the true interval wider.
+
+    Args:
+        values: [B], one of each face; NaN is left out.
+
+    Returns:
+        None for fewer than ``FEW_FACES``, of which the normal approximation says little, and where
+        a value is infinite.
+    """
+    known = _measured(values)
+    if len(known) < FEW_FACES or not np.isfinite(known).all():
+        return None
+    half = INTERVAL_Z * known.std(ddof=1) / np.sqrt(len(known))
+    return [float(known.mean() - half), float(known.mean() + half)]
 
 
 def pose_errors(

@@ -13,16 +13,24 @@ from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.boxes import MIN_OVERLAP, Box, overlap
 from asmnet_kit.face.crop import Crop
-from asmnet_kit.face.metrics import auc, failure_rate, mean_nme, per_face_nme, pose_errors
+from asmnet_kit.face.metrics import (
+    auc,
+    failure_rate,
+    mean_interval,
+    mean_nme,
+    per_face_nme,
+    pose_errors,
+)
 from asmnet_kit.face.pictures import Image, shared_room
 from asmnet_kit.face.plausibility import SIGNALS, USED, Plausibility, Ranking
 from asmnet_kit.face.pose import ANGLES, pose_from_landmarks
 from asmnet_kit.face.predictor import Predictor, refuse_nan
 from asmnet_kit.face.schemes import Scheme
-from asmnet_kit.measure.sureness import SureFaces, Sureness, Visibility
+from asmnet_kit.measure.sureness import CURVE, SureFaces, Sureness, Visibility, sparsification
 
 SCHEMA_VERSION = 1
 THRESHOLDS = (8, 10)  # percent NME: 300-W's and WFLW's customs
+CED_AT = tuple(step / 4 for step in range(41))  # percent NME, 0 to 10, of the curve in the JSON
 BOXES = ("landmarks", "detector")
 
 # Of the longer side of the face's box: where the eyes are closer together, as in a profile, a small
@@ -55,6 +63,8 @@ class Scores:
             above it.
         auc: threshold in percent -> area under the CED of ``failure_rate_faces`` divided by the
             threshold, 0..1.
+        nme_interval, auc_intervals, pose_intervals: 95 % intervals of these means, [low, high];
+            None for few faces.
         pose_faces: with a predicted and a true pose.
         pose_mae_deg: yaw, pitch, roll -> mean absolute error, or None without any such face.
     """
@@ -68,6 +78,9 @@ class Scores:
     auc: dict[int, float]
     pose_faces: int
     pose_mae_deg: dict[str, float] | None
+    nme_interval: list[float] | None = None
+    auc_intervals: dict[int, list[float] | None] = field(default_factory=dict)
+    pose_intervals: dict[str, list[float] | None] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -97,6 +110,11 @@ class Scores:
             pose_mae_deg=None
             if mae is None
             else {name: float(v) for name, v in zip(ANGLES, mae, strict=True)},
+            nme_interval=mean_interval(nme[~missed]),
+            auc_intervals={t: mean_interval(1 - np.minimum(nme, t) / t) for t in THRESHOLDS},
+            pose_intervals={
+                name: mean_interval(angle_errors[known, i]) for i, name in enumerate(ANGLES)
+            },
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -107,10 +125,13 @@ class Scores:
             "faces_missed": self.faces_missed,
             "failure_rate_faces": self.failure_rate_faces,
             "nme_percent": _number(self.nme_percent),
+            "nme_interval_percent": self.nme_interval,
             "failure_rate_percent": _by_threshold(self.failure_rate_percent),
             "auc": _by_threshold(self.auc),
+            "auc_interval": {str(t): ends for t, ends in self.auc_intervals.items()},
             "pose_faces": self.pose_faces,
             "pose_mae_deg": self.pose_mae_deg,
+            "pose_mae_interval_deg": self.pose_intervals if self.pose_mae_deg else None,
         }
 
 
@@ -194,10 +215,36 @@ class Evaluation:
             "faces_foreshortened": int(self.foreshortened.sum()),
             "faces_unreadable": len(self.problems),
             "problems": [problem.to_json() for problem in self.problems],
+            "ced": self._ced(),
+            "sparsification": self._sparsification(),
             **self._judgements(None),
             "per_subset": {
                 name: {**scores.to_json(), **self._judgements(name)}
                 for name, scores in self.per_subset.items()
+            },
+        }
+
+    def _ced(self) -> dict[str, list[float]]:
+        """The share of faces, percent, with at most each NME: a curve small enough for a result."""
+        errors = self.nme[~np.isnan(self.nme)]
+        return {
+            "nme_percent": list(CED_AT),
+            "faces_percent": [round(100 * float((errors <= at).mean()), 2) for at in CED_AT],
+        }
+
+    def _sparsification(self) -> dict[str, Any] | None:
+        """The mean error without the least sure, percent; None where the model says nothing."""
+        if self.sure is None or not self.sure.has_sigma:
+            return None
+        curves = sparsification(self.sure, self.nme[~self.missed])
+        return {
+            "dropped_percent": list(CURVE),
+            **{
+                what: {
+                    by: [None if value is None else round(value, 3) for value in values]
+                    for by, values in lines.items()
+                }
+                for what, lines in curves.items()
             },
         }
 

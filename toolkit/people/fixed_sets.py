@@ -46,3 +46,13 @@ def people_to_measure_on(points: int) -> tuple[Face, ...]:
     ):
         faces = list(workers.faces(range(first, first + MEASURED), progress=progress))
     return tuple(replace(face, split="test") for face in faces)
+
+
+def person_to_measure_on(number: int, *, size: int, points: int) -> Face:
+    """Person ``number`` of that set, its picture of another size, drawn by this process.
+
+    Args:
+        size: side of the picture, pixels.
+        points: landmarks, 68 or 98.
+    """
+    return Sitting(FIXED_SEED, size, points).face(FIRST_TO_MEASURE_ON + number)

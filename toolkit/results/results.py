@@ -37,6 +37,9 @@ ACCURACY_FACTS = (
 # version, which tells of other things (the word before its colon): it tells two accuracies apart
 # only where both have the same.
 NEWER_ACCURACY_FACTS = ("dataset_labels_fingerprint",)
+CURVES = ("ced", "sparsification")  # of an accuracy
+MOST_IN_CURVE = 200  # numbers, as in the schema
+SAME_MEASUREMENT = ("requested", "device", "threads", "tool", "affinity", "delegate", "options")
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
 
 Result = dict[str, Any]  # a JSON object that the schema accepts
@@ -150,16 +153,47 @@ def _are_times(samples: list[Any]) -> bool:
 
 
 def _without_repetition(content: dict[str, Any]) -> dict[str, Any]:
-    """A result whose plain operator times are left to one of them, which stands for all.
+    """A result whose plain operator times and windows are left to one, which stands for all.
 
-    A profile has a hundred entries: they are checked here, which is a hundred times as fast as the
+    There are hundreds of them: they are checked here, which is a hundred times as fast as the
     general validator. One that is not plain stays, for the validator's message.
     """
     profile = content.get("profile")
-    if not isinstance(profile, list):
-        return content
-    odd = [entry for entry in profile if not _plain_operator(entry)]
-    return {**content, "profile": odd or profile[:1]}
+    if isinstance(profile, list):
+        odd = [entry for entry in profile if not _plain_operator(entry)]
+        content = {**content, "profile": odd or profile[:1]}
+    sustained = content.get("sustained")
+    if isinstance(sustained, dict) and isinstance(sustained.get("windows"), list):
+        windows = sustained["windows"]
+        odd = [window for window in windows if not _plain_window(window)]
+        content = {**content, "sustained": {**sustained, "windows": odd or windows[:1]}}
+    accuracy = content.get("accuracy")
+    if isinstance(accuracy, dict):
+        curves = {key: _shortened_curves(accuracy[key]) for key in CURVES if key in accuracy}
+        content = {**content, "accuracy": {**accuracy, **curves}}
+    return content
+
+
+def _shortened_curves(value: Any) -> Any:
+    """An object whose plain curves are left to two numbers, as few as the schema takes."""
+    if isinstance(value, dict):
+        return {key: _shortened_curves(item) for key, item in value.items()}
+    if not isinstance(value, list) or not 2 <= len(value) <= MOST_IN_CURVE:
+        return value
+    numbers = [number for number in value if number is not None]
+    plain = set(map(type, numbers)) <= {int, float}
+    return value[:2] if plain and all(0 <= number <= LONGEST_MS for number in numbers) else value
+
+
+def _plain_window(window: Any) -> bool:
+    """A window of a sustained run, of numbers alone."""
+    if not isinstance(window, dict) or not {"seconds", "p50"} <= window.keys():
+        return False
+    numbers = [value for value in window.values() if value is not None]
+    if not set(map(type, numbers)) <= {int, float}:
+        return False
+    seconds, p50 = window["seconds"], window["p50"]
+    return seconds is not None and p50 is not None and seconds >= 0 and 0 <= p50 <= LONGEST_MS
 
 
 def _plain_operator(entry: Any) -> bool:
@@ -219,13 +253,49 @@ def load_results(paths: Sequence[Path]) -> list[tuple[Path, Result]]:
     return [(path, load_result(path)) for path in dict.fromkeys(found)]
 
 
-def save_result(path: Path, result: Result) -> None:
-    """Check ``result`` and write it whole or not at all.
+def load_history(folder: Path) -> list[tuple[Path, Result]]:
+    """Read every result in a folder, at any level, the oldest first.
 
     Raises:
-        ResultError: it fails the schema.
+        ResultError: a file fails, or there is none.
+        UsageError: it is no folder.
     """
-    write_json(path, check_result(result, name=str(path)))
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: expected a folder of earlier results, got a file")
+    files = [path for path in folder.rglob(f"*{SUFFIX}") if not path.name.startswith(".")]
+    if not files:
+        raise ResultError(f"{folder}: expected benchmark results (*{SUFFIX}), found none")
+    loaded = [(path, load_result(path)) for path in sorted(files)]
+    return sorted(loaded, key=lambda item: str(item[1].get("measured_at", "")))
+
+
+def newest_results(results: Sequence[tuple[Path, Result]]) -> list[tuple[Path, Result]]:
+    """The newest result of each model name on each target and CPU.
+
+    Args:
+        results: the oldest first.
+    """
+    newest: dict[str, tuple[Path, Result]] = {}
+    for path, result in results:
+        target = {key: result["target"].get(key) for key in SAME_MEASUREMENT}
+        key = [result["model"]["name"], target, result["machine"].get("cpu")]
+        newest[json.dumps(key, sort_keys=True)] = (path, result)
+    return list(newest.values())
+
+
+def save_result(path: Path, result: Result, *, replace: bool = False) -> None:
+    """Check ``result`` and write it whole or not at all.
+
+    Args:
+        replace: an earlier result of that name; by default a result that exists stays as it is.
+
+    Raises:
+        ResultError: it fails the schema, or there is a result already.
+    """
+    checked = check_result(result, name=str(path))
+    if path.exists() and not replace:
+        raise ResultError(f"{path}: there is a result already, and none is overwritten")
+    write_json(path, checked)
 
 
 def unlike_faces(accuracies: Sequence[dict[str, Any]]) -> tuple[str, ...]:

@@ -38,6 +38,17 @@ def test_one_file_for_each_model_and_number_of_threads_and_nothing_else(make_tfl
     assert "asmnet-kit report" in run.stderr
 
 
+def test_measuring_again_leaves_the_earlier_result_as_it_is(make_tflite, tmp_path):
+    out, model = tmp_path / "results", make_tflite("a.tflite")
+    assert _run(model, *QUICK, "--out", out).exit_code == 0
+    written = (out / "a_cpu_1t.json").read_bytes()
+    run = _run(model, *QUICK, "--out", out)
+    assert run.exit_code == 0, run.output
+    assert (out / "a_cpu_1t.json").read_bytes() == written
+    (again,) = {path.name for path in out.iterdir()} - {"a_cpu_1t.json"}
+    assert again.startswith("a_cpu_1t_20")
+
+
 def test_json_on_stdout_is_all_there_is(make_tflite, tmp_path):
     run = _run(make_tflite(), *QUICK, "--json", "--out", tmp_path / "r")
     ((path, result),) = json.loads(run.stdout)["results"].items()

@@ -9,9 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.benchmarks.comparing.compare import compare, ratio_interval
+from asmnet_kit.benchmarks.comparing.compare import compare
 from asmnet_kit.benchmarks.comparing.matching import UnlikeRuns
 from asmnet_kit.cli import main
+from asmnet_kit.results.noise import ratio_interval
 from asmnet_kit.results.results import save_result, summarise
 from wording import NOTHING_TO_COMPARE, ONE_SIDE_ONLY
 
@@ -257,7 +258,7 @@ def saved(tmp_path, make_result):
         paths = []
         for name, p50 in (("base", base), ("new", new)):
             result = _timed(make_result(p50=p50, **options), [p50] * 50)
-            save_result(tmp_path / f"{name}.json", result)
+            save_result(tmp_path / f"{name}.json", result, replace=True)
             paths.append(str(tmp_path / f"{name}.json"))
         return paths
 

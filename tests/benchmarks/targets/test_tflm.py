@@ -86,7 +86,7 @@ def test_the_difference_is_told_in_levels_and_in_pixels(stand_in, make_tflite):
     assert _check(path).parity["max_levels"] == 0
     stand_in.plus = 2
     parity = _check(path).parity
-    assert (parity["max_levels"], parity["inputs"]) == (2, 8)
+    assert (parity["max_levels"], parity["inputs"]) == (2, 10)
     scale = open_runtime(path).outputs["landmarks"].scale
     assert parity["max"] == pytest.approx(2 * scale * 32, rel=1e-5)
     assert parity["unit"] == "pixels of the 32 px crop"

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from asmnet_kit.benchmarks.timing.noise import instability, intervals, steady
+from asmnet_kit.benchmarks.timing.noise import instability, steady
+from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.results import summarise
 
 

@@ -257,6 +257,11 @@ def test_a_model_is_measured_by_how_right_it_is_about_how_sure_it_is(make_tflite
     content = json.loads(result.stdout)
     sure = content["uncertainty"]
     assert sure["points"] == 40 * 68
+    curves, few = content["sparsification"], sure["sparsification_percent"]
+    at = curves["dropped_percent"].index(30)
+    for kind in ("points", "faces"):
+        assert curves[kind]["by sigma"][at] == pytest.approx(few[kind]["30"], abs=5e-4)
+        assert curves[kind]["by the true error"][at] <= curves[kind]["by sigma"][at]
     # 2,720 points: a share of 0.9 is found to within 3 standard deviations, 1.7 %.
     assert sure["coverage_percent"]["50"] == pytest.approx(50, abs=3)
     assert sure["coverage_percent"]["90"] == pytest.approx(90, abs=1.7)

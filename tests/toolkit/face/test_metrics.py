@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from asmnet_kit.face.metrics import auc, ced, failure_rate, mean_nme, per_face_nme, pose_errors
+from asmnet_kit.face.metrics import (
+    auc,
+    ced,
+    failure_rate,
+    mean_interval,
+    mean_nme,
+    per_face_nme,
+    pose_errors,
+)
 from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98
 
 
@@ -84,3 +92,19 @@ def test_pose_errors_wrap_at_180_degrees_and_are_nan_for_unknown_poses():
     errors = pose_errors(predicted, truth)
     assert np.allclose(errors[:2], [[10, 0, 2], [10, 10, 2]])
     assert np.isnan(errors[2]).all()
+
+
+def test_the_interval_of_a_mean_is_that_of_its_formula():
+    """50 faces of 3 % and 50 of 5 %: s = sqrt(100 / 99), half a width of 1.96 s / 10."""
+    half = 1.96 * (100 / 99) ** 0.5 / 10
+    values = np.array([3.0, 5.0] * 50 + [np.nan])
+    assert mean_interval(values) == pytest.approx([4 - half, 4 + half])
+    assert mean_interval(np.full(29, 4.0)) is None  # too few
+    assert mean_interval(np.array([np.inf, *[4.0] * 40])) is None  # a missed face
+
+
+def test_the_interval_of_a_mean_holds_the_truth_nineteen_times_in_twenty():
+    """Faces with errors as skewed as real ones: of 1,000 data sets 95 % of the intervals fit."""
+    rng = np.random.default_rng(0)
+    intervals = [mean_interval(rng.gamma(4.0, 1.0, 200)) for _ in range(1000)]
+    assert 920 < sum(low < 4.0 < high for low, high in intervals) < 980

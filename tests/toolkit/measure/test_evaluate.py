@@ -223,6 +223,21 @@ def test_json_has_the_keys_of_the_contract(make_dataset):
     assert content["pose_mae_deg"].keys() == {"yaw", "pitch", "roll"}
 
 
+def test_the_curves_and_intervals_of_the_json_are_those_of_the_faces(make_dataset):
+    result = evaluate(Shifted(dx=0.03), make_dataset(32))
+    content = result.to_json()
+    error = float(result.nme.mean())
+    within = dict(zip(content["ced"]["nme_percent"], content["ced"]["faces_percent"], strict=True))
+    assert len(within) == 41
+    assert {share for at, share in within.items() if at < error - 1e-3} == {0.0}
+    assert {share for at, share in within.items() if at > error + 1e-3} == {100.0}
+    assert content["sparsification"] is None  # the model says not how sure it is
+    assert content["nme_interval_percent"] == pytest.approx([error, error], abs=1e-3)
+    assert content["auc_interval"]["10"] == pytest.approx([content["auc"]["10"]] * 2, abs=1e-4)
+    assert set(content["pose_mae_interval_deg"]) == {"yaw", "pitch", "roll"}
+    assert evaluate(Shifted(), make_dataset(3)).to_json()["nme_interval_percent"] is None
+
+
 def test_memory_does_not_grow_with_the_number_of_pictures(make_dataset):
     """No more than two batches of crops are alive: 20 faces, batches of 2, at most 4 pictures."""
     dataset, alive, most = make_dataset(20), 0, 0

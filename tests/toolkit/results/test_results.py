@@ -134,9 +134,55 @@ def test_a_result_that_fails_the_schema_is_not_written(tmp_path, make_result):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_result_is_never_overwritten(tmp_path, make_result):
+    path = tmp_path / "r.json"
+    save_result(path, make_result(p50=2.0))
+    written = path.read_bytes()
+    with pytest.raises(ResultError, match="none is overwritten"):
+        save_result(path, make_result(p50=3.0))
+    assert path.read_bytes() == written
+    save_result(path, make_result(p50=3.0), replace=True)
+    assert load_result(path)["summary"]["p50"] == 3.0
+
+
 @pytest.mark.parametrize("number", ["1" + "0" * 400, "-1" + "0" * 400, "1e400"])
 def test_numbers_that_no_float_can_hold_are_refused_wherever_they_are(number):
     for text in (number, f'{{"a": [1.5, {number}]}}', f'[1.5, {{"a": {number}}}]'):
         with pytest.raises(ValueError, match="too large"):
             parse_json(text)
     assert parse_json('[1.5, {"a": 10}]') == [1.5, {"a": 10}]
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        "fast",
+        {"seconds": 5.0},
+        {"seconds": -1.0, "p50": 2.0},
+        {"seconds": 5.0, "p50": "fast"},
+        {"seconds": 5.0, "p50": True},
+        {"seconds": 5.0, "p50": 1e12},
+        {"seconds": 5.0, "p50": 2.0, "temperature_celsius": "hot"},
+    ],
+)
+def test_a_damaged_window_of_a_sustained_run_is_refused_wherever_it_is(make_result, window):
+    good = {"seconds": 5.0, "p50": 2.0, "temperature_celsius": None, "clock_mhz": 1800}
+    sustained = {"minutes": 1.0, "slowdown": 1.0, "windows": [good, good, window, good]}
+    with pytest.raises(ResultError, match=r"sustained\.windows"):
+        check_result(make_result() | {"sustained": sustained}, name="r")
+    sustained["windows"].remove(window)
+    check_result(make_result() | {"sustained": sustained}, name="r")
+
+
+@pytest.mark.parametrize("number", ["high", True, -1.0, 1e12])
+def test_a_damaged_curve_of_an_accuracy_is_refused_wherever_it_is(make_result, number):
+    result = make_result(nme=4.0)
+    curve = {"nme_percent": [0.0, 0.25, 5, 10], "faces_percent": [0.0, 1.5, None, 100.0]}
+    result["accuracy"]["ced"] = curve
+    check_result(result, name="r")
+    curve["faces_percent"][2] = number
+    with pytest.raises(ResultError, match=r"accuracy\.ced\.faces_percent"):
+        check_result(result, name="r")
+    curve["faces_percent"] = [1.0]
+    with pytest.raises(ResultError, match=r"accuracy\.ced\.faces_percent"):
+        check_result(result, name="r")

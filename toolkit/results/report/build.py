@@ -1,8 +1,11 @@
 """Turns benchmark results into a report: what it says is decided here and drawn in templates.
 
-The page is one file: styles and charts are inline, nothing is loaded from anywhere, no script runs.
+The page is one file: styles, charts and faces are inline, nothing is loaded from anywhere. Its one
+script filters and sorts; the page's policy lets no other run, and without it everything is there.
 """
 
+import hashlib
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,27 +14,35 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from asmnet_kit import __version__
 from asmnet_kit.base.console import clean
 from asmnet_kit.base.files import write_text
 from asmnet_kit.results.report import text
-from asmnet_kit.results.report.charts import Axis, Scatter
-from asmnet_kit.results.report.details import (
-    Profile,
-    Sure,
-    Sustained,
-    profiles,
-    sure_models,
-    sustained_runs,
-)
+from asmnet_kit.results.report.charts import Axis, Plot
+from asmnet_kit.results.report.curves import Sparsification, ced_plot, sparsifications
+from asmnet_kit.results.report.details import Drift, Profile, Sure, drifts, profiles, sure_models
+from asmnet_kit.results.report.faces import Gallery
+from asmnet_kit.results.report.history import Past, history_of
+from asmnet_kit.results.report.holding import Held, held_of, sustained_plot
+from asmnet_kit.results.report.lineage import Lineage, lineage_of
 from asmnet_kit.results.report.machines import machines_of
-from asmnet_kit.results.report.ranking import distinct_accuracies, headline, scatter_of, tiles
-from asmnet_kit.results.report.rows import MatrixRow, Row, matrix_of, rows_of
+from asmnet_kit.results.report.ranking import (
+    Choice,
+    choices_of,
+    distinct_accuracies,
+    headline,
+    tiles,
+)
+from asmnet_kit.results.report.rows import MatrixRow, Row, matrix_of, newest_of, rows_of
 from asmnet_kit.results.results import Result
 
 DEFAULT_TITLE = "Benchmark report"
 OPEN_ROWS = 24  # charts shown at once; more are there, folded
+MOST_CARDS = 100  # of models and profiles; the results hold them all
+# The schema lets nothing else be read from these; a profile is cleaned where it is shown.
+NUMBERS = ("timings_ms", "summary", "sustained", "profile")
 FELL_BACK = (
     "the CPU ran what an accelerator was asked for: left out of the headline and the comparisons"
 )
@@ -50,8 +61,7 @@ class Report:
     matrix: list[MatrixRow]
     rows: list[Row]
     axis: Axis
-    scatter: Scatter | None
-    ranked: list[Row]
+    choices: list[Choice]
     accuracies: list[Row]
     warnings: list[tuple[str, list[str]]]
     gaps: list[tuple[str, list[str]]]
@@ -61,24 +71,45 @@ class Report:
     commands: list[str]
     subsets: list[str]
     sure: list[Sure]
+    ced: Plot | None
+    sparsifications: list[Sparsification]
+    drifts: list[Drift]
+    gallery: Gallery | None
+    held: list[Held]
+    sustained: Plot | None
     profiles: list[Profile]
-    sustained: list[Sustained]
     parities: list[tuple[str, dict[str, Any]]]
     placements: list[tuple[str, dict[str, Any]]]
+    lineage: Lineage
+    history: list[Past]
 
 
 def write_report(
-    results: Sequence[tuple[Path, Result]], out: Path, *, title: str = DEFAULT_TITLE
+    results: Sequence[tuple[Path, Result]],
+    out: Path,
+    *,
+    title: str = DEFAULT_TITLE,
+    device: str = "",
+    gallery: Gallery | None = None,
+    past: Sequence[tuple[Path, Result]] = (),
 ) -> tuple[Path, Path]:
     """Write ``out`` (HTML) and the same in Markdown beside it.
 
     Args:
         results: as ``asmnet_kit.results.results.load_results`` returns them, at least one.
+        device: the one that matters, or words of its name.
+        gallery: faces with the models' landmarks.
+        past: earlier results, for the history alone.
+
+    Raises:
+        UsageError: no device, or several, are called so.
 
     Returns:
         The two paths.
     """
-    report = build_report(results, out.parent, title=title)
+    report = build_report(
+        results, out.parent, title=title, device=device, gallery=gallery, past=past
+    )
     beside = out.with_suffix(".md")
     write_text(out, render(report, "report.html.j2"))
     write_text(beside, render(report, "report.md.j2"))
@@ -96,6 +127,7 @@ def render(report: Report, template: str) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {
+        "wilson": text.wilson,
         "ms": text.milliseconds,
         "size": text.size,
         "percent": text.percent,
@@ -104,27 +136,46 @@ def render(report: Report, template: str) -> str:
         "breakable": text.breakable,
         "md": text.markdown,
     }
-    return environment.get_template(template).render(report=report, OPEN_ROWS=OPEN_ROWS)
+    script = environment.get_template("script.js").render()
+    digest = hashlib.sha256(script.encode()).digest()
+    return environment.get_template(template).render(
+        report=report,
+        OPEN_ROWS=OPEN_ROWS,
+        MOST_CARDS=MOST_CARDS,
+        script=Markup(script),
+        script_hash=f"sha256-{b64encode(digest).decode('ascii')}",
+    )
 
 
 def build_report(
-    results: Sequence[tuple[Path, Result]], folder: Path, *, title: str = DEFAULT_TITLE
+    results: Sequence[tuple[Path, Result]],
+    folder: Path,
+    *,
+    title: str = DEFAULT_TITLE,
+    device: str = "",
+    gallery: Gallery | None = None,
+    past: Sequence[tuple[Path, Result]] = (),
 ) -> Report:
     """Decide what a report says.
 
     Args:
         folder: where the report will be; links to the results are relative to it.
+        device, gallery, past: as for ``write_report``.
+
+    Raises:
+        UsageError: no device, or several, are called so.
     """
-    cleaned = [(path, clean(result)) for path, result in results]
+    cleaned = [(path, _cleaned(result)) for path, result in results]
     machine_names, machines = machines_of([result for _, result in cleaned])
     axis = Axis.over([v for _, r in cleaned for v in _ends(r["timings_ms"]["invoke"])])
     rows = rows_of(cleaned, folder, machine_names, axis)
     columns = list(dict.fromkeys(row.column for row in rows))
     competing = [row for row in rows if not row.fell_back]
-    ranked = [row for row in competing if row.nme is not None]
     with_nme = [row for row in rows if row.nme is not None]
     fallen = [row.label for row in rows if row.fell_back]
     labelled = [(row.label, row.result) for row in rows]
+    accuracies = distinct_accuracies(with_nme)
+    held = held_of(newest_of(competing))
     return Report(
         title=str(clean(title)),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -135,9 +186,8 @@ def build_report(
         matrix=matrix_of(rows, columns),
         rows=rows,
         axis=axis,
-        scatter=scatter_of(ranked),
-        ranked=ranked,
-        accuracies=distinct_accuracies(with_nme),
+        choices=choices_of(competing, device),
+        accuracies=accuracies,
         warnings=[(FELL_BACK, fallen)] * bool(fallen) + _grouped(rows, "warnings"),
         gaps=_grouped(rows, "notes") + _missing(rows),
         machines=machines,
@@ -145,16 +195,41 @@ def build_report(
         models=_models(rows),
         commands=_commands(rows),
         subsets=_subsets(with_nme),
-        sure=sure_models(
-            [(row.label, row.result["accuracy"] or {}) for row in distinct_accuracies(with_nme)]
-        ),
-        profiles=profiles(labelled),
-        sustained=sustained_runs(labelled),
+        sure=sure_models([(row.label, row.result["accuracy"] or {}) for row in accuracies]),
+        ced=ced_plot(accuracies),
+        sparsifications=sparsifications(accuracies),
+        drifts=drifts(rows),
+        gallery=gallery,
+        held=held,
+        sustained=sustained_plot(held),
+        profiles=profiles(labelled, most=MOST_CARDS),
         parities=[(label, r["parity"]) for label, r in labelled if r["parity"]],
         placements=[
             (label, r["target"]["edgetpu"]) for label, r in labelled if r["target"].get("edgetpu")
         ],
+        lineage=lineage_of(rows),
+        history=_history(past, cleaned, folder),
     )
+
+
+def _cleaned(result: Result) -> Result:
+    """What is text in it without what breaks a page; the thousands of numbers are none."""
+    return {key: value if key in NUMBERS else clean(value) for key, value in result.items()}
+
+
+def _history(
+    past: Sequence[tuple[Path, Result]], present: Sequence[tuple[Path, Result]], folder: Path
+) -> list[Past]:
+    """Of all results together, in which machines have one name; a file is in it once."""
+    if not past:
+        return []
+    together = {path.resolve(): (path, result) for path, result in present}
+    together |= {path.resolve(): (path, _cleaned(result)) for path, result in past}
+    results = list(together.values())
+    names, _ = machines_of([result for _, result in results])
+    axis = Axis.over([v for _, r in results for v in _ends(r["timings_ms"]["invoke"])])
+    rows = rows_of(results, folder, names, axis, files_apart=False)
+    return history_of([row for row in rows if not row.fell_back])
 
 
 def _ends(samples: list[float]) -> tuple[float, float]:
@@ -172,6 +247,10 @@ def _missing(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
         "accuracy on a data set (benchmark --data DIR --format F)": lambda r: r["accuracy"] is None,
         "difference to the CPU reference (a target other than cpu)": lambda r: (
             r["parity"] is None and r["target"]["requested"] != "cpu"
+        ),
+        "whether the speed holds (benchmark --sustained MINUTES)": lambda r: not r.get("sustained"),
+        "how far the NME may be off by chance (results of this version, of 30 faces or more)": (
+            lambda r: bool(r["accuracy"]) and not r["accuracy"].get("nme_interval_percent")
         ),
         "time of each operator (benchmark --profile)": lambda r: r["profile"] is None,
         "size of the model's tensor arena": lambda r: r["memory"]["model_arena_bytes"] is None,

@@ -1,10 +1,11 @@
-"""What some results hold besides times: operators, sustained runs, how sure a model is."""
+"""What some results hold besides times: operators, how sure a model is, what int8 cost it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asmnet_kit.results.report.charts import Axis
+from asmnet_kit.base.console import clean
+from asmnet_kit.results.report.rows import Row
 from asmnet_kit.results.results import Result
 
 TOP_OPERATORS = 10
@@ -31,19 +32,6 @@ class Profile:
     operators: list[OperatorBar]
     others: int
     rest: float
-
-
-@dataclass(frozen=True)
-class Sustained:
-    """The curve of a sustained run: ``path`` in a 100 x 100 box."""
-
-    label: str
-    minutes: float
-    slowdown: float
-    path: str
-    y_ticks: list[tuple[float, str]]
-    x_ticks: list[tuple[float, str]]
-    hottest: float | None
 
 
 @dataclass(frozen=True)
@@ -90,9 +78,10 @@ def _sure(label: str, accuracy: dict[str, Any]) -> Sure:
     )
 
 
-def profiles(labelled: Sequence[tuple[str, Result]]) -> list[Profile]:
-    """The profiles among some results."""
-    return [_profile(label, r["profile"]) for label, r in labelled if r["profile"]]
+def profiles(labelled: Sequence[tuple[str, Result]], *, most: int) -> list[Profile]:
+    """The first ``most`` profiles among some results, whose operators may bear any names."""
+    profiled = [(label, result["profile"]) for label, result in labelled if result["profile"]]
+    return [_profile(label, clean(entries)) for label, entries in profiled[:most]]
 
 
 def _profile(label: str, entries: Sequence[dict[str, Any]]) -> Profile:
@@ -118,24 +107,46 @@ def _profile(label: str, entries: Sequence[dict[str, Any]]) -> Profile:
     )
 
 
-def sustained_runs(labelled: Sequence[tuple[str, Result]]) -> list[Sustained]:
-    """The sustained runs among some results."""
-    return [_sustained(label, r["sustained"]) for label, r in labelled if r.get("sustained")]
+@dataclass(frozen=True)
+class Drift:
+    """What quantization cost a model file, as measured when it was made.
+
+    Attributes:
+        float_nme, nme: of the float model and of the file, percent of the validation set.
+        pixels: median, 99th percentile and largest distance of a face's landmarks from the float
+            model's, pixels of the crop.
+    """
+
+    model: str
+    float_nme: float | None
+    nme: float | None
+    pixels: list[float | None]
+    faces: float | None
 
 
-def _sustained(label: str, content: dict[str, Any]) -> Sustained:
-    windows = content["windows"]
-    # From zero: a drift of a percent should look like one.
-    axis = Axis.over([0.0, *(max(w["p50"], 1e-5) for w in windows)])
-    seconds = Axis(0.0, max(windows[-1]["seconds"], 1e-3), False, ())
-    points = [(seconds.at(w["seconds"]), 100 - axis.at(w["p50"])) for w in windows]
-    known = [w["temperature_celsius"] for w in windows if w.get("temperature_celsius") is not None]
-    return Sustained(
-        label=label,
-        minutes=content["minutes"],
-        slowdown=content["slowdown"],
-        path="".join(f"{'M' if i == 0 else 'L'}{x:g} {y:g}" for i, (x, y) in enumerate(points)),
-        y_ticks=[(round(100 - at, 2), label) for at, label in axis.labels()],
-        x_ticks=[(0.0, "0"), (100.0, f"{windows[-1]['seconds']:.0f} s")],
-        hottest=max(known) if known else None,
-    )
+def drifts(rows: Sequence[Row]) -> list[Drift]:
+    """Of the model files whose metadata tells it."""
+    found: dict[tuple[str, str], Drift] = {}
+    for row in rows:
+        metadata = row.result["model"].get("metadata") or {}
+        metrics = metadata.get("metrics") if isinstance(metadata, dict) else None
+        validation = metrics.get("validation") if isinstance(metrics, dict) else None
+        if not isinstance(validation, dict):
+            continue
+        drift = validation.get("pixel_drift")
+        pixels = drift if isinstance(drift, dict) else {}
+        told = Drift(
+            model=row.model,
+            float_nme=_figure(validation.get("float_nme_percent")),
+            nme=_figure(validation.get("nme_percent")),
+            pixels=[_figure(pixels.get(key)) for key in ("p50", "p99", "largest")],
+            faces=_figure(pixels.get("faces") or validation.get("faces")),
+        )
+        if told.float_nme is not None or any(value is not None for value in told.pixels):
+            found.setdefault(row.key, told)
+    return list(found.values())
+
+
+def _figure(value: Any) -> float | None:
+    """Metadata is foreign: what is no number is not shown as one."""
+    return float(value) if isinstance(value, (int, float)) and value == value else None

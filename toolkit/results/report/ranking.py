@@ -1,12 +1,16 @@
-"""Who is first: the headline, the tiles and the scatter; and whose accuracies can be ranked."""
+"""Who is first: the headline, the tiles, the choice on each device; and whose NMEs compare."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from asmnet_kit.base.errors import UsageError
 from asmnet_kit.results.report import text
-from asmnet_kit.results.report.charts import Scatter, scatter
-from asmnet_kit.results.report.rows import Row
+from asmnet_kit.results.report.charts import CLOSE, Scatter, scatter
+from asmnet_kit.results.report.rows import Row, newest_of
 from asmnet_kit.results.results import unlike_faces
+
+MOST_TOLD = 4  # models in a sentence
 
 
 def headline(rows: Sequence[Row]) -> list[str]:
@@ -33,7 +37,9 @@ def headline(rows: Sequence[Row]) -> list[str]:
         sentences.append("The NMEs are of different faces: none is called the lowest.")
     elif ranked and len(models) > 1:
         best = min(ranked, key=lambda row: (row.nme, row.p50))
-        if best.key == fastest.key:
+        if len({row.key for row in ranked}) == 1:
+            sentences.append("No other model's accuracy was measured.")
+        elif best.key == fastest.key:
             sentences.append("It is the most accurate one, too.")
         else:
             slower = best.p50 / fastest.p50 if fastest.p50 else 0.0
@@ -74,10 +80,76 @@ def tiles(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     return shown
 
 
-def scatter_of(rows: Sequence[Row]) -> Scatter | None:
-    """Latency against NME; None where there are not two points, or NMEs that do not compare."""
-    points = [(row.p50, row.nme) for row in rows if row.nme is not None]
-    return scatter(points) if len(points) > 1 and of_the_same_faces(rows) else None
+@dataclass(frozen=True)
+class Choice:
+    """Which model to ship on one device: its chart, whose dots are numbered as ``rows`` are.
+
+    Attributes:
+        device: target, threads, kernels and machine: a column of the matrix.
+        verdict: a sentence for a reader in a hurry.
+    """
+
+    device: str
+    rows: list[Row]
+    scatter: Scatter
+    verdict: str
+
+
+def choices_of(rows: Sequence[Row], device: str = "") -> list[Choice]:
+    """A choice for each device on which two models or more can be ranked.
+
+    Args:
+        rows: that compete.
+        device: the one that matters, or words of its name: it comes first. By default the device
+            with the most models does.
+
+    Raises:
+        UsageError: no device, or several, have these words.
+    """
+    ranked = [row for row in newest_of(rows) if row.error is not None]
+    by_device: dict[str, list[Row]] = {}
+    for row in ranked:
+        by_device.setdefault(row.column, []).append(row)
+    first = _device_named(device, list(dict.fromkeys(row.column for row in rows)))
+    choices = [
+        _choice(column, on_it)
+        for column, on_it in by_device.items()
+        if len(on_it) > 1 and of_the_same_faces(on_it)
+    ]
+    return sorted(choices, key=lambda choice: (choice.device != first, -len(choice.rows)))
+
+
+def _device_named(words: str, columns: Sequence[str]) -> str:
+    if not words:
+        return ""
+    wanted = words.lower().split()
+    found = [column for column in columns if all(word in column.lower() for word in wanted)]
+    if words in columns:
+        found = [words]
+    if len(found) != 1:
+        raise UsageError(
+            f"expected --device to name one of these, got {words!r}, which "
+            f"{f'{len(found)} are' if found else 'none is'}: {'; '.join(columns)}"
+        )
+    return found[0]
+
+
+def _choice(device: str, rows: list[Row]) -> Choice:
+    chart = scatter([(row.p90, row.error) for row in rows if row.error is not None])
+    front = sorted(
+        (row for row, dot in zip(rows, chart.dots, strict=True) if dot.on_front),
+        key=lambda row: row.p90.value,
+    )
+    close = sum(dot.standing == CLOSE for dot in chart.dots)
+    told = [
+        f"{row.model} ({text.milliseconds(row.p90.value)} ms, {text.percent(row.nme or 0.0)} %)"
+        for row in front[:MOST_TOLD]
+    ]
+    more = len(front) - len(told)
+    verdict = f"No other model beats {', '.join(told)}" + (f" and {more} more" if more else "")
+    if close:
+        verdict += f"; {text.plural(close, 'other')} beaten by less than noise explains"
+    return Choice(device, rows, chart, f"{verdict}.")
 
 
 def of_the_same_faces(rows: Sequence[Row]) -> bool:

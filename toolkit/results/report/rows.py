@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.report import text
-from asmnet_kit.results.report.charts import Axis, histogram_path
+from asmnet_kit.results.report.charts import Axis, Measured, histogram_path
 from asmnet_kit.results.report.machines import machine_fingerprint
 from asmnet_kit.results.results import Result, fell_back
+
+SHORT_HASH = 8
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Row:
 
     Attributes:
         fell_back: the CPU ran what an accelerator was asked for; such a row competes with none.
-        number: in the scatter's legend, or None without accuracy.
+        intervals: 95 %, of p50, p90 and p99, milliseconds.
         variant: target, threads, kernels and the options in which results differ: with the machine,
             the matrix' column.
         stages: (name, milliseconds, percent of their sum), pre to post.
@@ -35,7 +38,7 @@ class Row:
     p50: float
     nme: float | None
     fell_back: bool
-    number: int | None
+    intervals: dict[str, list[float]]
     histogram: str
     marks: list[tuple[str, float]]
     stages: list[tuple[str, float, float]]
@@ -48,6 +51,20 @@ class Row:
     def column(self) -> str:
         """Of the matrix."""
         return f"{self.variant} · {self.machine}" if self.machine else self.variant
+
+    @property
+    def p90(self) -> Measured:
+        """Milliseconds."""
+        low, high = self.intervals["p90"]
+        return Measured(self.result["summary"]["p90"], (low, high))
+
+    @property
+    def error(self) -> Measured | None:
+        """The NME, percent; None without accuracy."""
+        if self.nme is None:
+            return None
+        ends = self.result["accuracy"].get("nme_interval_percent")
+        return Measured(self.nme, (ends[0], ends[1]) if ends else None)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -76,7 +93,12 @@ class MatrixRow:
 
 
 def rows_of(
-    results: Sequence[tuple[Path, Result]], folder: Path, machine_names: dict[str, str], axis: Axis
+    results: Sequence[tuple[Path, Result]],
+    folder: Path,
+    machine_names: dict[str, str],
+    axis: Axis,
+    *,
+    files_apart: bool = True,
 ) -> list[Row]:
     """A row for each result, in their order.
 
@@ -84,16 +106,15 @@ def rows_of(
         folder: where the report will be.
         machine_names: by fingerprint; a row names its machine where there are several.
         axis: of all rows' histograms.
+        files_apart: different files of one name get part of their hash into it.
     """
     rows: list[Row] = []
-    number = 0
+    names = _model_names([result for _, result in results]) if files_apart else {}
     telling = _telling_options([result for _, result in results])
     for path, result in results:
         nme = (result["accuracy"] or {}).get("nme_percent")
         target = result["target"]
         fallen = fell_back(target)
-        if nme is not None and not fallen:
-            number += 1
         stages = _stages(result)
         frame_ms = sum(ms for _, ms in stages)
         name = machine_names[machine_fingerprint(result["machine"])]
@@ -103,13 +124,13 @@ def rows_of(
                 # "./" keeps a file named like "javascript:..." a file.
                 link="./" + quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix())),
                 result=result,
-                model=result["model"]["name"],
+                model=names.get(result["model"]["sha256"], result["model"]["name"]),
                 variant=_variant(result, telling),
                 machine=name if len(set(machine_names.values())) > 1 else "",
                 p50=result["summary"]["p50"],
                 nme=nme,
                 fell_back=fallen,
-                number=None if nme is None or fallen else number,
+                intervals=intervals(result["timings_ms"]["invoke"]),
                 histogram=histogram_path(result["timings_ms"]["invoke"], axis),
                 marks=[(p, axis.at(result["summary"][p])) for p in ("p50", "p90", "p99")],
                 stages=[
@@ -119,6 +140,19 @@ def rows_of(
             )
         )
     return rows
+
+
+def _model_names(results: Sequence[Result]) -> dict[str, str]:
+    """By sha256, of models whose name another file bears, too."""
+    files: dict[str, dict[str, None]] = {}
+    for result in results:
+        files.setdefault(result["model"]["name"], {})[result["model"]["sha256"]] = None
+    return {
+        sha256: f"{name} ({sha256[:SHORT_HASH]})"
+        for name, hashes in files.items()
+        if len(hashes) > 1
+        for sha256 in hashes
+    }
 
 
 def _stages(result: Result) -> list[tuple[str, float]]:
@@ -173,13 +207,19 @@ def _variant(result: Result, telling: Collection[str] = ()) -> str:
     return " · ".join(words)
 
 
-def matrix_of(rows: Sequence[Row], columns: Sequence[str]) -> list[MatrixRow]:
-    """A line for each model file, with the newest result of each of ``columns``."""
+def newest_of(rows: Sequence[Row]) -> list[Row]:
+    """The newest row of each model file on each target, in the rows' order."""
     newest: dict[tuple[tuple[str, str], str], Row] = {}
-    repeats: Counter[tuple[tuple[str, str], str]] = Counter()
     for row in sorted(rows, key=lambda row: str(row.result.get("measured_at", ""))):
         newest[row.key, row.column] = row
-        repeats[row.key, row.column] += 1
+    kept = {id(row) for row in newest.values()}
+    return [row for row in rows if id(row) in kept]
+
+
+def matrix_of(rows: Sequence[Row], columns: Sequence[str]) -> list[MatrixRow]:
+    """A line for each model file, with the newest result of each of ``columns``."""
+    newest = {(row.key, row.column): row for row in newest_of(rows)}
+    repeats = Counter((row.key, row.column) for row in rows)
     slowest = max(row.p50 for row in newest.values())
     matrix = []
     for key in dict.fromkeys(row.key for row in rows):

@@ -1,10 +1,13 @@
 """How the report writes numbers and what the templates do with foreign text."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
+
+from asmnet_kit.results.noise import CONFIDENCE_Z
 
 NOT_MEASURED = "not measured"
 
@@ -82,6 +85,16 @@ def _merged(sentences: Sequence[str]) -> str:
         for column in columns
     )
     return _NUMBER.sub(lambda _: next(ranges), sentences[0])
+
+
+def wilson(percent_of: float | None, count: float | None) -> tuple[float, float] | None:
+    """95 % interval of a share by Wilson's formula (1927), percent; None without a count."""
+    if percent_of is None or not count:
+        return None
+    share, z = percent_of / 100, CONFIDENCE_Z
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2) / (1 + z * z / count)
+    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
 
 
 def markdown(value: Any) -> Markup:

@@ -1,0 +1,279 @@
+"""The report's answers: what to ship, whether it holds, where files come from, what changed."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from asmnet_kit.base.errors import UsageError
+from asmnet_kit.cli import main
+from asmnet_kit.results.report.build import build_report, write_report
+from asmnet_kit.results.report.charts import BEATEN, CLOSE, FRONT, Measured, scatter, standings
+from asmnet_kit.results.report.text import wilson
+from asmnet_kit.results.results import save_result, summarise
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """Gives results paths of their own."""
+    return lambda *results: [(tmp_path / f"r{i}.json", r) for i, r in enumerate(results)]
+
+
+def with_samples(result, samples):
+    result["timings_ms"]["invoke"] = list(samples)
+    result["summary"] = summarise(samples)
+    return result
+
+
+def measured(value, half):
+    return Measured(value, (value - half, value + half))
+
+
+def test_a_model_that_noise_may_have_beaten_is_close_and_one_clearly_behind_is_beaten():
+    best = (measured(1.0, 0.1), measured(4.0, 0.2))
+    slightly_behind = (measured(1.1, 0.1), measured(4.1, 0.2))
+    much_slower = (measured(2.0, 0.1), measured(4.1, 0.2))
+    assert standings([best, slightly_behind, much_slower]) == [FRONT, CLOSE, BEATEN]
+
+
+def test_without_intervals_every_difference_counts():
+    assert standings([(Measured(1.0), Measured(4.0)), (Measured(1.0), Measured(4.1))]) == [
+        FRONT,
+        BEATEN,
+    ]
+
+
+def test_the_axes_do_not_blow_noise_up():
+    """NMEs of 4.00 and 4.02 % span a fiftieth of a percentage point: not the whole axis."""
+    near = scatter([(Measured(1.0), Measured(4.00)), (Measured(1.01), Measured(4.02))])
+    # A quarter of 4.01 is 1.0025; with margins of 12 % at both ends the axis spans 1.243.
+    assert near.dots[0].y - near.dots[1].y == pytest.approx(100 * 0.02 / 1.243, abs=0.02)
+    wide = scatter([(measured(1.0, 0.2), Measured(4.0)), (measured(1.1, 0.2), Measured(4.0))])
+    low, high = wide.dots[0].x_ends
+    # Four intervals of 0.4 span 1.6; with margins of 8 %, an interval takes 0.4 / 1.856.
+    assert high - low == pytest.approx(100 * 0.4 / 1.856, abs=0.5)
+
+
+def test_latencies_of_different_orders_share_a_logarithmic_axis_whatever_their_intervals():
+    quick, slow = (measured(0.2, 0.02), Measured(4.0)), (measured(25.0, 12.0), Measured(3.0))
+    left, right = scatter([quick, slow]).dots
+    # log(25 / 0.2) = 4.83 of log(37 / 0.18) = 5.33, which margins of 8 % make 16 % longer.
+    assert right.x - left.x == pytest.approx(100 * 4.83 / (5.33 * 1.16), abs=0.2)
+
+
+def test_files_of_one_name_are_told_apart_by_their_hash(make_result, loaded, tmp_path):
+    one, other = make_result(nme=4.0, p50=1.0), make_result(nme=5.0, p50=2.0)
+    other["model"] = other["model"] | {"sha256": "abcdef12" * 8}
+    report = build_report(loaded(one, other), tmp_path)
+    assert [row.model for row in report.rows] == ["model (00000000)", "model (abcdef12)"]
+    assert [row.model for row in build_report(loaded(one), tmp_path).rows] == ["model"]
+
+
+def test_models_are_ranked_on_each_device_and_the_one_that_matters_comes_first(make_result, loaded):
+    results = loaded(
+        make_result(name="a", threads=1, nme=4.0, p50=2.0),
+        make_result(name="b", threads=1, nme=5.0, p50=1.0),
+        make_result(name="a", threads=2, nme=4.0, p50=1.0),
+        make_result(name="b", threads=2, nme=5.0, p50=2.0),
+    )
+    one, two = build_report(results, results[0][0].parent).choices
+    assert one.device == "cpu · 1 thread · XNNPACK"
+    assert "b (1.00 ms, 5.00 %), a (2.00 ms, 4.00 %)" in one.verdict
+    assert "No other model beats a (1.00 ms, 4.00 %)." in two.verdict
+    chosen = build_report(results, results[0][0].parent, device="2 threads").choices
+    assert chosen[0].device == "cpu · 2 threads · XNNPACK"
+
+
+@pytest.mark.parametrize(("words", "said"), [("cpu", "2 are"), ("gpu", "none is")])
+def test_a_device_that_is_not_one_is_refused_with_those_there_are(make_result, loaded, words, said):
+    results = loaded(make_result(threads=1, nme=4.0), make_result(threads=2, nme=4.0))
+    with pytest.raises(UsageError, match=rf"{said}: cpu · 1 thread .*; cpu · 2 threads"):
+        build_report(results, results[0][0].parent, device=words)
+
+
+def test_who_is_fastest_is_decided_by_the_last_third(make_result, loaded):
+    """The order of the first minute is not that of the last one."""
+    sprinter = with_samples(make_result(name="sprinter"), [1.0] * 30 + [2.0] * 30 + [3.0] * 30)
+    runner = with_samples(make_result(name="runner"), [2.0] * 90)
+    results = loaded(sprinter, runner)
+    first, second = build_report(results, results[0][0].parent).held
+    assert (first.row.model, first.ranks) == ("runner", (2, 1))
+    assert (second.row.model, second.ranks) == ("sprinter", (1, 2))
+    assert (second.first.value, second.last.value, second.change_percent) == (1.0, 3.0, 200.0)
+
+
+def test_a_sustained_run_is_judged_by_its_windows(make_result, loaded):
+    hot = make_result(name="hot")
+    hot["sustained"] = {
+        "minutes": 30.0,
+        "slowdown": 1.5,
+        "windows": [{"seconds": 5.0 * i, "p50": 2.0 + (i > 6)} for i in range(1, 10)],
+    }
+    results = loaded(make_result(name="short", p50=1.0), hot)
+    report = build_report(results, results[0][0].parent)
+    assert [one.row.model for one in report.held] == ["hot", "short"]  # sustained ones first
+    assert (report.held[0].first.value, report.held[0].last.value) == (2.0, 3.0)
+    assert report.sustained.y_ticks[0] == (100.0, "0")  # the axis begins at 0
+
+
+def test_curves_are_drawn_where_results_carry_them(make_result, loaded, tmp_path):
+    plain, curved = make_result(name="plain", nme=5.0), make_result(name="curved", nme=4.0)
+    results = loaded(plain)
+    assert build_report(results, tmp_path).ced is None
+    curved["accuracy"]["ced"] = {"nme_percent": [0, 5, 10], "faces_percent": [0.0, 75.0, 100.0]}
+    shares = [0, 50]
+    curved["accuracy"]["sparsification"] = {
+        "dropped_percent": shares,
+        "points": {"by sigma": [4.0, 2.0], "by the true error": [4.0, 1.0]},
+        "faces": {"by sigma": [4.0, None], "by the true error": [4.0, 3.0]},
+    }
+    report = build_report(loaded(plain, curved), tmp_path)
+    (line,) = report.ced.lines
+    assert line.name.startswith("curved")
+    assert re.fullmatch(r"M0 100L48\.08 25L96\.15 0", line.path)  # 0 to 10.4 %, 0 to 100 %
+    (one,) = report.sparsifications
+    assert [kind for kind, _ in one.plots] == ["points", "faces"]
+    assert [line.dashed for line in one.plots[0][1].lines] == [False, True]
+
+
+def test_intervals_stand_beside_their_figures_and_are_missed_where_there_are_none(
+    make_result, loaded, tmp_path
+):
+    told, silent = make_result(name="told", nme=4.0), make_result(name="silent", nme=5.0)
+    told["accuracy"] |= {"nme_interval_percent": [3.75, 4.25], "faces": 100}
+    html, md = write_report(loaded(told, silent), tmp_path / "r.html")
+    for page in (html.read_text(), md.read_text()):
+        assert "3.75 – 4.25" in page
+        assert "no interval" in page
+    # 10 of 100 faces beyond 8 %: Wilson's interval.
+    assert wilson(10.0, 100) == pytest.approx((5.5, 17.4), abs=0.05)
+    assert "5.5 – 17.4" in html.read_text()
+
+
+def test_the_lineage_shows_one_box_for_one_thing(make_result, loaded, tmp_path):
+    results = [make_result(name="a"), make_result(name="b"), make_result(name="stranger")]
+    for result in results[:2]:
+        result["model"]["metadata"] = {
+            "source": {"dataset_fingerprint": "d" * 64, "model_sha256": "f" * 64},
+            "metrics": {"validation": "<b>no object</b>"},
+        }
+    lineage = build_report(loaded(*results), tmp_path).lineage
+    titles = [node.title for node in lineage.nodes]
+    assert titles.count("trained on") == titles.count("a network") == 1
+    assert titles.count("origin unknown") == 1
+    # Data to network, network to two files, the unknown to its file, three files to their devices.
+    assert len(lineage.links) == 7
+
+
+def past_results(make_result):
+    """Five days: 2.0 ms until a change on the fourth, and no other noise than a percent."""
+    rng = np.random.default_rng(0)
+    results = []
+    for number, p50 in enumerate([2.0, 2.02, 1.98, 2.6, 2.61], start=1):
+        result = with_samples(make_result(nme=4.0), (p50 * rng.normal(1, 0.01, 100)).tolist())
+        results.append(result | {"measured_at": f"2026-01-0{number}T00:00:00+00:00"})
+    return results
+
+
+def test_the_history_shows_a_change_beyond_noise_once(make_result, loaded, tmp_path):
+    results = past_results(make_result)
+    results[3]["runtime"] = results[3]["runtime"] | {"version": "2.4.0"}
+    past = loaded(*results)
+    (line,) = build_report(past[-1:], tmp_path, past=past).history
+    assert (line.count, line.first, line.last) == (5, "2026-01-01", "2026-01-05")
+    (change,) = line.changes
+    assert change.when == "2026-01-04"
+    assert change.worse
+    assert "x1.3" in change.message
+    assert "runtime 2.3.0 → 2.4.0" in change.message
+
+
+def test_the_history_tells_a_change_of_accuracy_on_the_same_faces_alone(
+    make_result, loaded, tmp_path
+):
+    results = [
+        make_result(nme=nme) | {"measured_at": f"2026-01-0{i}T00:00:00+00:00"}
+        for i, nme in enumerate([4.0, 4.05, 4.3], start=1)
+    ]
+    past = loaded(*results)
+    (line,) = build_report(past[-1:], tmp_path, past=past).history
+    assert [(c.when, c.message) for c in line.changes] == [("2026-01-03", "NME 4.05 → 4.30 %")]
+    results[2]["accuracy"]["dataset_fingerprint"] = "0" * 64
+    past = loaded(*results)
+    (line,) = build_report(past[-1:], tmp_path, past=past).history
+    assert line.changes == []
+
+
+def test_the_command_shows_a_history_of_folders_at_any_level(make_result, tmp_path):
+    for result in past_results(make_result):
+        save_result(tmp_path / "past" / result["measured_at"][:10] / "m_cpu_1t.json", result)
+    out = tmp_path / "r.html"
+    run = CliRunner().invoke(
+        main, ["report", "--history", str(tmp_path / "past"), "--out", str(out)]
+    )
+    assert run.exit_code == 0, run.output
+    assert "1 result in the report" in run.stderr  # the newest; the others are its history
+    for page in (out.read_text(), out.with_suffix(".md").read_text()):
+        assert "What changed over time?" in page
+        assert "5 results, 2026" in page.replace("\\", "")
+        assert "1 change point" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "expected RESULT"),
+        (["--history", "empty"], 1, "found none"),
+        (["--history", "r.json"], 2, "expected a folder of earlier results"),
+        (["r.json", "--device", "moon"], 2, "none is"),
+    ],
+)
+def test_wrong_calls_are_one_line(tmp_path, monkeypatch, make_result, arguments, code, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    save_result(tmp_path / "r.json", make_result(nme=4.0))
+    run = CliRunner().invoke(main, ["report", *arguments, "--out", "page.html"])
+    assert run.exit_code == code
+    assert message in run.output
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_faces_bear_the_landmarks_of_each_model(make_tflite, make_result, tmp_path):
+    save_result(tmp_path / "r.json", make_result())
+    models = [make_tflite("float.tflite"), make_tflite("int8.tflite", int8=True)]
+    out = tmp_path / "page.html"
+    chosen = [word for model in models for word in ("--faces", str(model))]
+    run = CliRunner().invoke(main, ["report", str(tmp_path / "r.json"), *chosen, "--out", str(out)])
+    assert run.exit_code == 0, run.output
+    page = out.read_text()
+    assert page.count('<image href="data:image/jpeg;base64,') == 8
+    dots = re.findall(r'<path class="m([01])" d="([^"]+)"', page)
+    assert [tone for tone, _ in dots] == ["0", "1"] * 8
+    assert {path.count("h0") for _, path in dots} == {68}
+
+
+def test_models_of_unlike_landmarks_are_not_drawn_over_each_other(
+    make_tflite, make_result, tmp_path
+):
+    save_result(tmp_path / "r.json", make_result())
+    chosen = ["--faces", str(make_tflite("a.tflite"))]
+    chosen += ["--faces", str(make_tflite("b.tflite", points=98, pose=False))]
+    run = CliRunner().invoke(
+        main, ["report", str(tmp_path / "r.json"), *chosen, "--out", str(tmp_path / "p.html")]
+    )
+    assert run.exit_code == 2
+    assert "landmarks of one scheme" in run.output
+
+
+def test_metadata_of_any_kind_breaks_nothing(make_result, loaded, tmp_path):
+    for metadata in (
+        {"source": [], "metrics": 3},
+        {"source": {"model_sha256": 5, "dataset_fingerprint": None}, "metrics": {"validation": []}},
+        {"metrics": {"validation": {"float_nme_percent": "x", "pixel_drift": {"p50": True}}}},
+    ):
+        result = make_result(nme=4.0)
+        result["model"]["metadata"] = json.loads(json.dumps(metadata))
+        html, _ = write_report(loaded(result), tmp_path / "r.html")
+        assert "From data to file" in html.read_text()
