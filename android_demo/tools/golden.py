@@ -35,6 +35,7 @@ from asmnet_kit.face.uncertainty import (
     visible_of,
 )
 from asmnet_kit.predict.tracking import trust_of
+from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.results import schema as result_schema
 from asmnet_kit.results.results import summarise
 from asmnet_kit.tflite.inputs import input_values
@@ -251,7 +252,7 @@ def statistics() -> dict[str, Any]:
         name: {
             "samples": samples,
             "summary": summarise(samples),
-            "intervals": noise.intervals(samples),
+            "intervals": intervals(samples),
             "instability": noise.instability(samples),
             "steady": noise.steady(samples),
         }
