@@ -61,6 +61,9 @@ def test_the_next_command_keeps_a_scheme_of_ones_own(tmp_path: Path) -> None:
     converted = run("convert", *call, "--to", "csv", "--out", tmp_path / "out")
     assert converted.exit_code == 0, converted.output
     assert f"--format csv --scheme {tmp_path}/out/scheme.toml --sheet" in converted.stderr
+    forgotten = run("inspect", "--data", tmp_path / "out", "--format", "csv")
+    assert forgotten.exit_code == 1
+    assert f"try --scheme {tmp_path}/out/scheme.toml" in " ".join(forgotten.stderr.split())
 
 
 @pytest.mark.parametrize("format", ["300w", "merlrav", "csv", "synthetic"])
