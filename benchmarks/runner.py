@@ -47,7 +47,8 @@ from asmnet_kit.results.results import (
     check_result,
     summarise,
 )
-from asmnet_kit.tflite.runtime import TensorInfo
+from asmnet_kit.tflite.reader import read_graph
+from asmnet_kit.tflite.runtime import TensorInfo, refuse_unsized
 
 DATA_PATIENCE_S = 2400.0  # reading a large data set, or a batch elsewhere, tells no progress
 LOG_TAIL_CHARACTERS = 400
@@ -115,6 +116,8 @@ def benchmark_model(
             file changed while it was measured.
     """
     facts = model_facts(request.model, adapter=request.adapter)
+    if not request.input_shape:  # here for all targets: LiteRT's GPU would run 1 x 1 pixels
+        refuse_unsized(read_graph(request.model), request.model)
     target = load_target(request.target)
     started = time.monotonic()
     with _of_fixed_size(request, facts["sha256"]) as (ready, sha256):

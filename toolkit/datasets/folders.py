@@ -22,6 +22,9 @@ UNREAD_SUFFIXES = (".heic", ".heif", ".gif", ".jxl", ".psd", ".svg", ".pdf", ".r
 # Public sets (300-W, MERL-RAV) call a split's folder so, below the set's own: helen/testset.
 PUBLIC_SPLITS = {"trainset": "train", "valset": "val", "testset": "test"}
 
+# The landmark scheme that data convert writes beside labels that cannot say it.
+SCHEME_FILE = "scheme.toml"
+
 # Folder names that are splits in every format.
 SPLIT_FOLDERS = {"train": "train", "val": "val", "test": "test", **PUBLIC_SPLITS}
 

@@ -204,6 +204,9 @@ def _variant(result: Result, telling: Collection[str] = ()) -> str:
     words.append(target["delegate"] or "builtin kernels")
     options = target.get("options") or {}
     words += [f"{name}={options[name]}" for name in sorted(options) if name in telling]
+    size = result["protocol"].get("input_shape")  # given for an input that the file leaves open
+    if size:
+        words.append("x".join(map(str, size)))
     return " · ".join(words)
 
 

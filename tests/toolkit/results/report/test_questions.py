@@ -221,6 +221,23 @@ def test_the_command_shows_a_history_of_folders_at_any_level(make_result, tmp_pa
         assert "1 change point" in page
 
 
+def test_two_input_sizes_of_one_model_are_two_things(make_result, tmp_path):
+    """2 ms at 96 x 128 and 8 ms at 224 x 224 are no change; neither hides the other."""
+    for number, (size, p50) in enumerate([([96, 128], 2.0), ([224, 224], 8.0)], start=1):
+        result = with_samples(make_result(), [p50] * 100)
+        result["protocol"]["input_shape"] = size
+        result["measured_at"] = f"2026-01-0{number}T00:00:00+00:00"
+        save_result(tmp_path / "past" / f"m{number}.json", result)
+    out = tmp_path / "r.html"
+    run = CliRunner().invoke(
+        main, ["report", "--history", str(tmp_path / "past"), "--out", str(out)]
+    )
+    assert run.exit_code == 0 and "2 results in the report" in run.stderr
+    for page in (out.read_text(), out.with_suffix(".md").read_text()):
+        assert "· 96x128" in page and "· 224x224" in page
+        assert "1 change point" not in page
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
