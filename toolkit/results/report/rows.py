@@ -24,8 +24,8 @@ class Row:
     Attributes:
         fell_back: the CPU ran what an accelerator was asked for; such a row competes with none.
         intervals: 95 %, of p50, p90 and p99, milliseconds.
-        variant: target, threads, kernels and the options in which results differ: with the machine,
-            the matrix' column.
+        variant: target, threads, kernels, a size that ``--input-shape`` gave, and the options in
+            which results differ: with the machine, the matrix' column.
         stages: (name, milliseconds, percent of their sum), pre to post.
     """
 
@@ -202,6 +202,8 @@ def _variant(result: Result, telling: Collection[str] = ()) -> str:
     if target.get("affinity"):
         words.append(f"CPUs {', '.join(map(str, target['affinity']))}")
     words.append(target["delegate"] or "builtin kernels")
+    if shape := result["protocol"].get("input_shape"):
+        words.append(f"input {'x'.join(map(str, shape))}")
     options = target.get("options") or {}
     words += [f"{name}={options[name]}" for name in sorted(options) if name in telling]
     return " · ".join(words)
