@@ -37,7 +37,12 @@ from asmnet_kit.benchmarks.protocol import (
 from asmnet_kit.benchmarks.targets.registry import load_target, refuse_check
 from asmnet_kit.benchmarks.timing.kit_code import code_digest
 from asmnet_kit.benchmarks.timing.operator_times import TIMEOUT_S as PROFILE_PATIENCE_S
-from asmnet_kit.benchmarks.timing.output_check import Landmarks, Ruler, landmark_limit
+from asmnet_kit.benchmarks.timing.output_check import (
+    Landmarks,
+    Ruler,
+    landmark_limit,
+    steps_before_float,
+)
 from asmnet_kit.benchmarks.words import cpu_list, request_words
 from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.results import (
@@ -316,7 +321,8 @@ def parity_limit(request: Request) -> Ruler | None:
     scale = tensor.scales[0] if tensor.scales else 0.0
     zero_point = tensor.zero_points[0] if tensor.zero_points else 0
     info = TensorInfo("landmarks", tensor.shape, np.dtype(tensor.type), scale or None, zero_point)
-    limit = landmark_limit(info, Landmarks("landmarks", size, 1.0))
+    step = steps_before_float(graph).get("landmarks")
+    limit = landmark_limit(info, Landmarks("landmarks", size, 1.0), step=step)
     if request.max_parity is not None:
         limit = replace(limit, limit=request.max_parity, source="--max-parity")
     return limit

@@ -25,8 +25,15 @@ from asmnet_kit.benchmarks.timing.machine import (
     temperature_celsius,
 )
 from asmnet_kit.benchmarks.timing.noise import MAX_DRIFT, instability, steady
-from asmnet_kit.benchmarks.timing.output_check import KeptRun, Landmarks, OutputCheck, Outputs
+from asmnet_kit.benchmarks.timing.output_check import (
+    KeptRun,
+    Landmarks,
+    OutputCheck,
+    Outputs,
+    steps_before_float,
+)
 from asmnet_kit.benchmarks.timing.timed_inputs import TimedInputs, timed_inputs
+from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.runtime import Session, TensorInfo, dequantize, open_runtime
 from asmnet_kit.tflite.tensorfile import Tensors, read_tensors, write_tensors
 
@@ -200,6 +207,7 @@ def _checked(
             f"{reference.kernels}",
             landmarks=landmarks,
             max_parity=request.max_parity,
+            steps=steps_before_float(read_graph(request.model)),
         )
         found = {"input": inputs.words, **check.to_json()}
         warnings = [] if landmarks is None else _at_limits(kept, session.outputs, landmarks)

@@ -454,7 +454,7 @@ def test_a_thousand_clean_measurements_raise_no_alarm() -> None:
             runs.append(KeptRun(str(number), number + 1, one, noisy))
         check = OutputCheck(
             session, runs, inputs, Reference(),
-            reference_name="CPU", landmarks=landmarks, max_parity=None,
+            reference_name="CPU", landmarks=landmarks, max_parity=None, steps={},
         )  # fmt: skip
         found = check.to_json()
         alarms += [] if found["passed"] else [found["cause"]]

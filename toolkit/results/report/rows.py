@@ -24,8 +24,8 @@ class Row:
     Attributes:
         fell_back: the CPU ran what an accelerator was asked for; such a row competes with none.
         intervals: 95 %, of p50, p90 and p99, milliseconds.
-        variant: target, threads, kernels and the options in which results differ: with the machine,
-            the matrix' column.
+        variant: target, threads, kernels, a size that ``--input-shape`` gave, and the options in
+            which results differ: with the machine, the matrix' column.
         stages: (name, milliseconds, percent of their sum), pre to post.
     """
 

@@ -12,7 +12,7 @@ from asmnet_kit.cli import main
 from asmnet_kit.results.report.build import build_report, write_report
 from asmnet_kit.results.report.charts import BEATEN, CLOSE, FRONT, Measured, scatter, standings
 from asmnet_kit.results.report.text import wilson
-from asmnet_kit.results.results import save_result, summarise
+from asmnet_kit.results.results import newest_results, save_result, summarise
 
 
 @pytest.fixture
@@ -294,3 +294,16 @@ def test_metadata_of_any_kind_breaks_nothing(make_result, loaded, tmp_path):
         result["model"]["metadata"] = json.loads(json.dumps(metadata))
         html, _ = write_report(loaded(result), tmp_path / "r.html")
         assert "From data to file" in html.read_text()
+
+
+def test_one_model_at_two_input_sizes_is_two_things(make_result, loaded, tmp_path):
+    """``--input-shape`` leaves the file as it is: the larger size is no slower version of it."""
+    small, large = (with_samples(make_result(), [p50] * 100) for p50 in (2.0, 8.0))
+    small["protocol"] = small["protocol"] | {"input_shape": [64, 64]}
+    large["protocol"] = large["protocol"] | {"input_shape": [128, 128]}
+    large["measured_at"] = "2026-01-02T00:00:00+00:00"
+    past = loaded(small, large)
+    assert newest_results(past) == past
+    report = build_report(past, tmp_path, past=past)
+    assert [column.rpartition(" · ")[2] for column in report.columns] == ["64x64", "128x128"]
+    assert report.history == []
