@@ -356,9 +356,12 @@ def _triples(value: Any) -> NDArray[np.float64]:
 def _box(value: Any) -> NDArray[np.float32] | None:
     if not (isinstance(value, list) and len(value) == 4):
         return None
-    if not all(isinstance(v, int | float) and math.isfinite(v) for v in value):
+    try:
+        x, y, width, height = map(float, value)
+    except (TypeError, ValueError, OverflowError):  # JSON's integers have no limit
         return None
-    x, y, width, height = map(float, value)
+    if not all(map(math.isfinite, (x, y, width, height))):
+        return None
     return usable_box((x, y, x + width, y + height))
 
 

@@ -110,7 +110,10 @@ def name_key(name: str) -> str:
     """What spellings of one file name share: composed (NFC) or not (macOS), UTF-8 or Latin-1."""
     if name.isascii():
         return name
-    encoded = name.encode("utf-8", "surrogateescape")
+    try:
+        encoded = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, which JSON can hold and no file's name
+        return name
     try:
         text = encoded.decode()
     except UnicodeDecodeError:

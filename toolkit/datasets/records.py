@@ -5,6 +5,7 @@ a ``Record`` for each face; what is alike in all of them is done here.
 """
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -275,6 +276,13 @@ class PicturesBelow:
                 f"expected the path of a picture, at most {LONGEST_PATH} characters, got "
                 f"{len(written)}: {written[:SHOWN]!r} ..."
             )
+        try:
+            os.fsencode(written)
+        except UnicodeEncodeError as error:
+            raise DatasetError(
+                f"expected the path of a picture, got characters that no file's name has: "
+                f"{written[:SHOWN]!r}"
+            ) from error
         folders = list(_folders(parts, beside))
         if self._last in folders:
             folders.insert(0, self._last)

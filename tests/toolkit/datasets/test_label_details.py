@@ -160,6 +160,33 @@ def test_a_bad_annotation_of_coco_is_one_problem(
     assert problem.reason.startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("\ud800.jpg", "expected the path of a picture, got characters that no file's name has"),
+        ("a/" * 9000 + "0.jpg", "expected the path of a picture, at most 4096 characters, got"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_one_problem(
+    tmp_path: Path, name: str, reason: str
+) -> None:
+    content = json.loads(coco_json([(f"{i}.jpg", shape(68, i)) for i in range(3)]))
+    content["images"][1]["file_name"] = name
+    put_coco(tmp_path, json.dumps(content), 3)
+    dataset = load_dataset(tmp_path, "coco", max_bad_share=0.5)
+    assert len(dataset.faces) == 2
+    (problem,) = dataset.problems
+    assert problem.reason.startswith(reason)
+
+
+def test_a_box_of_numbers_beyond_floats_is_no_box(tmp_path: Path) -> None:
+    content = json.loads(coco_json([(f"{i}.jpg", shape(68, i)) for i in range(3)]))
+    content["annotations"][1]["bbox"] = [0, 0, 10**400, 20]
+    put_coco(tmp_path, json.dumps(content), 3)
+    dataset = load_dataset(tmp_path, "coco")
+    assert (len(dataset.faces), dataset.problems) == (3, ())
+
+
 def test_crowds_and_boxes_without_keypoints_are_no_faces(tmp_path: Path) -> None:
     content = json.loads(coco_json([(f"{i}.jpg", shape(68, i)) for i in range(3)]))
     content["annotations"][0]["iscrowd"] = 1
