@@ -472,13 +472,18 @@ def sustained_summary(windows: list[dict[str, Any]]) -> dict[str, float]:
 def _stages(
     session: Session, request: Request, on_progress: OnProgress
 ) -> tuple[dict[str, float | None], list[str]]:
-    """Times of the frame stages, or why they were not measured."""
+    """Times of the frame stages, or why they were not measured.
+
+    Raises:
+        ModelError: the model is not what the request's adapter says.
+    """
     from asmnet_kit.benchmarks.timing.frame_stages import stages_of, time_stages
 
     nothing: dict[str, float | None] = {"pre": None, "post": None, "end_to_end": None}
     try:
         stages = stages_of(session, request)
-    except ModelError as error:
-        why = "the model carries no metadata" if request.adapter is None else str(error)
-        return nothing, [f"pre- and post-processing not measured: {why}"]
+    except ModelError:
+        if request.adapter is not None:
+            raise
+        return nothing, ["pre- and post-processing not measured: the model carries no metadata"]
     return {**nothing, **time_stages(stages, on_progress)}, list(stages.notes)
