@@ -84,7 +84,7 @@ def test_an_open_size_is_refused_before_any_target_gets_the_model(
     path = make_open_model((-1, -1, -1, 4))
     call = ["benchmark", str(path), "--target", "chip", "--out", str(tmp_path / "r")]
     measured = CliRunner().invoke(main, call)
-    assert "of shape [?, ?, ?, 4]: the file leaves it open" in " ".join(measured.output.split())
+    assert "--input-shape HxW" in " ".join(measured.output.split())
     assert measured.exit_code == 1 and list((tmp_path / "r").glob("*.json")) == []
 
 
