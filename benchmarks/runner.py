@@ -306,7 +306,6 @@ def _wrong_parity(result: Result, request: Request) -> str | None:
 def parity_limit(request: Request) -> Ruler | None:
     """What the landmarks of a model of the kit may differ from the CPU's; None for any other."""
     from asmnet_kit.tflite.metadata import read_metadata
-    from asmnet_kit.tflite.reader import read_graph
 
     try:
         size = read_metadata(request.model).input_size

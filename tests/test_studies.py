@@ -10,7 +10,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 HELPERS = {  # not run by themselves
-    *("__init__", "arm64_child", "heads_tried", "plain_fit", "pose_networks", "pose_report"),
+    *(
+        "__init__",
+        "arm64_child",
+        "heads_tried",
+        "kit_command",
+        "plain_fit",
+        "pose_networks",
+        "pose_report",
+    ),
 }
 STUDIES = sorted(p for p in ROOT.glob("*/studies/*.py") if p.stem not in HELPERS)
 MODULES = [f"asmnet_kit.{path.parts[-3]}.studies.{path.stem}" for path in STUDIES]
