@@ -85,14 +85,17 @@ class Outcome:
 @click.option("--split", default="val", show_default=True, help="Of the photographs.")
 @click.option("--seeds", default=3, show_default=True, help="Runs of the first variant.")
 @click.option(
-    "--init-from", default="imagenet", show_default=True, help="As asmnet-kit train --init-from."
+    "--init-from",
+    default="imagenet",
+    show_default=True,
+    help="As asmnet-kit train --init-from; '' for random weights.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def main(
     photos: Path, photos_format: str, split: str, seeds: int, init_from: str, out: Path
 ) -> None:
     """Which realism pays?"""
-    training = (*TRAINING, "--init-from", init_from)
+    training = (*TRAINING, *(("--init-from", init_from) if init_from else ()))
     measured = ("--data", str(photos), "--format", photos_format, "--split", split)
     outcomes = []
     for variant in VARIANTS:
