@@ -153,7 +153,7 @@ def _table(members: Sequence[tuple[Path, Result]]) -> str:
     lines = [f"| {headings} |", "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|"]
     for path, result in members:
         model, summary, timings = result["model"], result["summary"], result["timings_ms"]
-        low, high = result.get("intervals_ms", {}).get("p50", (None, None))
+        low, high = (result.get("intervals_ms") or {}).get("p50") or (None, None)
         peak = result["memory"]["peak_rss_bytes"]
         cells = [
             f"[{_plain(model['name'])}]({path.name})",

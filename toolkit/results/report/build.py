@@ -19,6 +19,7 @@ from markupsafe import Markup
 from asmnet_kit import __version__
 from asmnet_kit.base.console import clean
 from asmnet_kit.base.files import write_text
+from asmnet_kit.results.noise import runs_needed, too_few_runs
 from asmnet_kit.results.report import text
 from asmnet_kit.results.report.charts import Axis, Plot
 from asmnet_kit.results.report.curves import Sparsification, ced_plot, sparsifications
@@ -36,7 +37,7 @@ from asmnet_kit.results.report.ranking import (
     tiles,
 )
 from asmnet_kit.results.report.rows import MatrixRow, Row, matrix_of, newest_of, rows_of
-from asmnet_kit.results.results import Result
+from asmnet_kit.results.results import PERCENTILES, Result
 
 DEFAULT_TITLE = "Benchmark report"
 OPEN_ROWS = 24  # charts shown at once; more are there, folded
@@ -142,6 +143,7 @@ def render(report: Report, template: str) -> str:
         report=report,
         OPEN_ROWS=OPEN_ROWS,
         MOST_CARDS=MOST_CARDS,
+        RUNS_NEEDED={name: runs_needed(percent) for name, percent in PERCENTILES.items()},
         script=Markup(script),
         script_hash=f"sha256-{b64encode(digest).decode('ascii')}",
     )
@@ -189,7 +191,7 @@ def build_report(
         choices=choices_of(competing, device),
         accuracies=accuracies,
         warnings=[(FELL_BACK, fallen)] * bool(fallen) + _grouped(rows, "warnings"),
-        gaps=_grouped(rows, "notes") + _missing(rows),
+        gaps=_grouped(rows, "notes") + _too_few(rows) + _missing(rows),
         machines=machines,
         runtimes=_runtimes(rows),
         models=_models(rows),
@@ -239,6 +241,11 @@ def _ends(samples: list[float]) -> tuple[float, float]:
 
 def _grouped(rows: Sequence[Row], key: str) -> list[tuple[str, list[str]]]:
     return text.grouped([(s, row.label) for row in rows for s in row.result.get(key, [])])
+
+
+def _too_few(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    told = [(too_few_runs(len(row.result["timings_ms"]["invoke"])), row.label) for row in rows]
+    return text.grouped([(sentence, label) for sentence, label in told if sentence])
 
 
 def _missing(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:

@@ -18,10 +18,10 @@ def headline(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return ["The CPU ran every model that an accelerator was asked for: nothing to compare."]
     fastest = min(rows, key=lambda row: row.p50)
-    low, high = fastest.result.get("intervals_ms", {}).get("p50", (None, None))
-    between = (
-        f" (95 % interval {text.milliseconds(low)} to {text.milliseconds(high)})" if low else ""
-    )
+    between = " (not enough runs for an interval)"
+    if ends := fastest.ends("p50"):
+        low, high = map(text.milliseconds, ends)
+        between = f" (95 % interval {low} to {high})"
     speed = (
         f"{fastest.model} takes {text.milliseconds(fastest.p50)} ms{between} for one run "
         f"on {fastest.column.replace(' · ', ', ')}"

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
+from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.report.build import build_report, write_report
 from asmnet_kit.results.report.charts import (
     Axis,
@@ -427,3 +428,23 @@ def test_a_result_with_a_damaged_profile_or_curve_is_refused_by_name(make_result
     ):
         with pytest.raises(ResultError, match=next(iter(change))):
             check_result(make_result() | change, name="r")
+
+
+def test_percentiles_of_too_few_runs_are_shown_without_an_interval(tmp_path, make_result):
+    """Ten runs: the median has an interval, p90 and p99 have none; of 400 all three have."""
+    for name, runs in (("few", 10), ("many", 400)):
+        result = make_result(name)
+        samples = [2.0 + 0.01 * (7 * i % runs) for i in range(runs)]
+        result["timings_ms"]["invoke"] = samples
+        result |= {"summary": summarise(samples), "intervals_ms": intervals(samples)}
+        save_result(tmp_path / name / "result.json", result)
+        out = tmp_path / f"{name}.html"
+        command = ["report", str(tmp_path / name), "--out", str(out)]
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 0, done.output
+    few, many = (Page((tmp_path / f"{name}.html").read_text()).text for name in ("few", "many"))
+    assert "(95 % interval 2.01 to 2.08)" in few  # the second and the ninth of ten
+    assert "not enough runs for an interval: p90 takes 36, p99 takes 368, got 10" in few
+    assert "not enough runs" in (tmp_path / "few.md").read_text()
+    assert "not enough runs" not in many
+    assert "not enough runs" not in (tmp_path / "many.md").read_text()
