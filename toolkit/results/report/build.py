@@ -282,16 +282,19 @@ def _runtimes(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
 
 
 def _models(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Facts of each model file, with its metadata's figures flattened to (name, text) pairs."""
+    """Facts of each model file; of those that get a card, the metadata's figures by name."""
     models: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
+        if row.key in models:
+            continue
         facts = row.result["model"]
-        metadata = facts.get("metadata") or {}
         flat: dict[str, str] = {}
-        for key in ("landmarks", "input", "crop", "outputs", "source", "metrics", "licence"):
-            flat |= _flat(key, metadata.get(key))
-        flat |= _flat("adapter", facts.get("adapter"))
-        models.setdefault(row.key, {**facts, "flat": flat})
+        if len(models) < MOST_CARDS:
+            metadata = facts.get("metadata") or {}
+            for key in ("landmarks", "input", "crop", "outputs", "source", "metrics", "licence"):
+                flat |= _flat(key, metadata.get(key))
+            flat |= _flat("adapter", facts.get("adapter"))
+        models[row.key] = {**facts, "flat": flat}
     return list(models.values())
 
 
