@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from asmnet_kit.commands.options import TFLITE, ModelPath
+from asmnet_kit.benchmarks.studies.options import folder_option, models_argument
 from asmnet_kit.results.results import Result
 
 FOLDER = Path("benchmarks/reference")
@@ -34,14 +34,8 @@ it ends with 1 and names what is missing).
 
 
 @click.command()
-@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=ModelPath(TFLITE))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=FOLDER,
-    show_default=True,
-    help="Folder of the results.",
-)
+@models_argument
+@folder_option("--out", FOLDER, "Folder of the results.")
 @click.option(
     "--target",
     type=click.Choice(["cpu", "gpu"]),
