@@ -19,11 +19,21 @@ from markupsafe import Markup
 from asmnet_kit import __version__
 from asmnet_kit.base.console import clean
 from asmnet_kit.base.files import write_text
+from asmnet_kit.results.checks import Kept
 from asmnet_kit.results.noise import runs_needed, too_few_runs
 from asmnet_kit.results.report import text
 from asmnet_kit.results.report.charts import Axis, Plot
 from asmnet_kit.results.report.curves import Sparsification, ced_plot, sparsifications
-from asmnet_kit.results.report.details import Drift, Profile, Sure, drifts, profiles, sure_models
+from asmnet_kit.results.report.details import (
+    Drift,
+    Gate,
+    Profile,
+    Sure,
+    drifts,
+    gates,
+    profiles,
+    sure_models,
+)
 from asmnet_kit.results.report.faces import Gallery
 from asmnet_kit.results.report.history import Past, history_of
 from asmnet_kit.results.report.holding import Held, held_of, sustained_plot
@@ -79,8 +89,10 @@ class Report:
     held: list[Held]
     sustained: Plot | None
     profiles: list[Profile]
+    gates: list[Gate]
     parities: list[tuple[str, dict[str, Any]]]
     placements: list[tuple[str, dict[str, Any]]]
+    checks: list[Kept]
     lineage: Lineage
     history: list[Past]
 
@@ -93,6 +105,7 @@ def write_report(
     device: str = "",
     gallery: Gallery | None = None,
     past: Sequence[tuple[Path, Result]] = (),
+    checks: Sequence[Kept] = (),
 ) -> tuple[Path, Path]:
     """Write ``out`` (HTML) and the same in Markdown beside it.
 
@@ -101,6 +114,7 @@ def write_report(
         device: the one that matters, or words of its name.
         gallery: faces with the models' landmarks.
         past: earlier results, for the history alone.
+        checks: what compilers said, as ``asmnet_kit.results.checks.load_checks`` returns it.
 
     Raises:
         UsageError: no device, or several, are called so.
@@ -109,7 +123,13 @@ def write_report(
         The two paths.
     """
     report = build_report(
-        results, out.parent, title=title, device=device, gallery=gallery, past=past
+        results,
+        out.parent,
+        title=title,
+        device=device,
+        gallery=gallery,
+        past=past,
+        checks=checks,
     )
     beside = out.with_suffix(".md")
     write_text(out, render(report, "report.html.j2"))
@@ -157,12 +177,13 @@ def build_report(
     device: str = "",
     gallery: Gallery | None = None,
     past: Sequence[tuple[Path, Result]] = (),
+    checks: Sequence[Kept] = (),
 ) -> Report:
     """Decide what a report says.
 
     Args:
         folder: where the report will be; links to the results are relative to it.
-        device, gallery, past: as for ``write_report``.
+        device, gallery, past, checks: as for ``write_report``.
 
     Raises:
         UsageError: no device, or several, are called so.
@@ -205,10 +226,12 @@ def build_report(
         held=held,
         sustained=sustained_plot(held),
         profiles=profiles(labelled, most=MOST_CARDS),
+        gates=gates(labelled),
         parities=[(label, r["parity"]) for label, r in labelled if r["parity"]],
         placements=[
             (label, r["target"]["edgetpu"]) for label, r in labelled if r["target"].get("edgetpu")
         ],
+        checks=list(checks),
         lineage=lineage_of(rows),
         history=_history(past, cleaned, folder),
     )
@@ -254,6 +277,9 @@ def _missing(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
         "accuracy on a data set (benchmark --data DIR --format F)": lambda r: r["accuracy"] is None,
         "difference to the CPU reference (a target other than cpu)": lambda r: (
             r["parity"] is None and r["target"]["requested"] != "cpu"
+        ),
+        "outputs of the timed runs beside the CPU's (results of this version)": lambda r: (
+            not r.get("output_check")
         ),
         "whether the speed holds (benchmark --sustained MINUTES)": lambda r: not r.get("sustained"),
         "how far the NME may be off by chance (results of this version, of 30 faces or more)": (
