@@ -48,6 +48,8 @@ def quick_check(schema: Mapping[str, Any]) -> Test:
     makers: dict[type, Callable[[Mapping[str, Any]], Test]] = {
         dict: _object, list: _array, str: _string, int: _number, float: _number
     }  # fmt: skip
+    if not schema:
+        return _anything
     names = schema.get("type", list(TYPES))
     tests = {
         kind: makers[kind](schema) if kind in makers else _anything
@@ -71,10 +73,17 @@ def _object(schema: Mapping[str, Any]) -> Test:
     properties = {key: quick_check(part) for key, part in schema.get("properties", {}).items()}
     rest = schema.get("additionalProperties")
     other = _anything if rest is None else quick_check(rest)
-    return lambda value: (
-        required <= value.keys()
-        and all(properties.get(key, other)(item) for key, item in value.items())
-    )
+
+    def fits(value: dict[str, Any]) -> bool:
+        if not required <= value.keys():
+            return False
+        for key, item in value.items():
+            test = properties.get(key, other)
+            if test is not _anything and not test(item):
+                return False
+        return True
+
+    return fits
 
 
 def _array(schema: Mapping[str, Any]) -> Test:
