@@ -19,9 +19,10 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from versions import VERSIONS
+
 import toolchain
 from toolchain import BUILD, DEMO, ROOT, BuildError, classpath, file, files, java, run, say, unzip
-from versions import VERSIONS
 
 PACKAGE = "org.asmnetkit.demo"
 VERSION_CODE, VERSION_NAME = VERSIONS["app-version-code"], VERSIONS["app-version-name"]

@@ -13,9 +13,10 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import gradle
+
 import build
 import gates
-import gradle
 import toolchain
 from build import CLASSES, CORE_CLASSES, INPUTS, RESOURCES
 from toolchain import BUILD, DEMO, ROOT, BuildError, classpath, file, files, java, say, unzip
@@ -66,7 +67,9 @@ def jvm_tests() -> str:
     )
     return run_junit(
         TEST_CLASSES,
-        classpath(CORE_CLASSES, TEST_CLASSES, DEMO / "core/src/test/resources", stdlib, junit, tflite),
+        classpath(
+            CORE_CLASSES, TEST_CLASSES, DEMO / "core/src/test/resources", stdlib, junit, tflite
+        ),
         [
             f"-Dasmnetkit.model={build.test_model()}",
             f"-Dasmnetkit.float-model={FLOAT_MODEL}",
@@ -117,7 +120,8 @@ def robolectric_tests() -> str:
         ["-Drobolectric.offline=true", f"-Drobolectric.dependency.dir={framework}",
          f"-Dasmnetkit.inputs={INPUTS}", f"-Dasmnetkit.pictures={PICTURES}",
          "--add-opens=java.base/java.lang=ALL-UNNAMED",
-         "--add-opens=java.base/java.util=ALL-UNNAMED"],
+         "--add-opens=java.base/java.util=ALL-UNNAMED",
+         "--add-opens=java.base/java.io=ALL-UNNAMED"],
     )  # fmt: skip
 
 

@@ -1,17 +1,23 @@
 """Parse the Gradle build, which cannot be run without Google's Maven.
 
-Each script is given to the Kotlin compiler, whose parser finds what is no Kotlin; that the names in it
-mean something to Gradle nobody checks here, but for those of the version catalog.
+Each script is given to the Kotlin compiler, whose parser finds what is no Kotlin. Of the names in
+it only those of the version catalog are checked: what Gradle makes of the others stays unknown.
 """
 
 import re
 from pathlib import Path
 
-import toolchain
-from toolchain import BUILD, DEMO, BuildError, classpath, files
 from versions import CATALOG, VERSIONS
 
-SCRIPTS = ("settings.gradle.kts", "build.gradle.kts", "app/build.gradle.kts", "core/build.gradle.kts")
+import toolchain
+from toolchain import BUILD, DEMO, BuildError, classpath, files
+
+SCRIPTS = (
+    "settings.gradle.kts",
+    "build.gradle.kts",
+    "app/build.gradle.kts",
+    "core/build.gradle.kts",
+)
 ENTRY = re.compile(r"^([a-z][a-z0-9-]*) = ", re.MULTILINE)
 
 
@@ -34,7 +40,7 @@ def check() -> str:
 
 
 def catalog() -> set[str]:
-    """What scripts may call the catalog's entries: libs.versions.min.sdk, libs.litert, libs.plugins.…"""
+    """What scripts may name of the catalog after ``libs.``: versions.min.sdk, litert, ..."""
     text = CATALOG.read_text(encoding="utf-8")
     names: set[str] = set()
     for table, prefix in (("versions", "versions."), ("libraries", ""), ("plugins", "plugins.")):
@@ -65,5 +71,5 @@ def syntax_errors(script: str, path: Path) -> list[str]:
          "-cp", classpath(files("stdlib")), "-d", BUILD / "gradle" / "classes", source],
         may_fail=True,
     )  # fmt: skip
-    # A script's names are Gradle's, so that it does not compile is no news; that it does not parse is.
+    # A script's names are Gradle's, so it never compiles here; it must parse.
     return [line for line in said.splitlines() if "error: syntax error" in line.lower()]

@@ -91,10 +91,10 @@ class BenchmarkActivity : Activity() {
     /** This activity was made anew, for example by dark mode: the run, which is the process's, goes on. */
     private fun goOn() {
         shownBy = this
-        val run = current ?: last
+        val runId = intent.getStringExtra(RUN_ID).orEmpty()
+        val run = listOfNotNull(current, last).find { it.runId == runId }
         if (run != null) return render(run)
         // The process is a new one, too: whoever waits for the run must be told.
-        val runId = intent.getStringExtra(RUN_ID).orEmpty()
         val lost = Run(applicationContext, runId, intent)
         if (!lost.isAnswered) lost.fail(IOException("the phone stopped the app during the run; measure again"))
         render(lost)
@@ -231,6 +231,9 @@ class BenchmarkActivity : Activity() {
         /** Tests put their own here; no Android library runs on their machine. */
         var engines: EngineFactory = LiteRtEngine.Factory
         var devices: (Context) -> Device = ::PhoneFacts
+
+        /** The run_id of the measurement that goes on; null where none does. */
+        val measuring: String? get() = current?.runId
 
         // Of the process; touched on the main thread alone.
         private var current: Run? = null

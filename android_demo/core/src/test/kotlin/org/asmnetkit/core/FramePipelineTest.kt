@@ -51,7 +51,9 @@ class FramePipelineTest {
     private val pipeline = FramePipeline { asked++; found }
     private val near = Box(100.0, 100.0, 200.0, 200.0)
 
-    private fun seeing(share: Float = (1 / 1.2).toFloat(), pose: Float = 0f) =
+    private val cropScale = file.metadata.cropScale // crops are so many boxes wide
+
+    private fun seeing(share: Float = (1 / cropScale).toFloat(), pose: Float = 0f) =
         Seeing(share, pose).also { pipeline.model = FaceModel(file, it) }
 
     /** Frames 33 ms apart from [fromMs] until [untilMs]; the last thing that was seen. */
@@ -78,9 +80,9 @@ class FramePipelineTest {
 
     @Test
     fun `a camera's rectangle that is far too large ends as the landmarks' own box`() {
-        seeing(share = 0.5f) // the landmarks are half as wide as the crop, which is 1.2 boxes
+        seeing(share = 0.5f) // the landmarks are half as wide as the crop
         val seen = pipeline.next(Frame(picture, listOf(Box(100.0, 100.0, 300.0, 300.0)), 0.0))
-        assertEquals(200 * 0.6 * 0.6, requireNotNull(seen.box).longerSide, 1e-3)
+        assertEquals(200 * (0.5 * cropScale) * (0.5 * cropScale), requireNotNull(seen.box).longerSide, 1e-3)
         assertEquals(200.0, seen.box!!.centreX, 1e-3)
     }
 
