@@ -28,7 +28,6 @@ ACTIVITIES = {f"{PACKAGE}.MainActivity", f"{PACKAGE}.BenchmarkActivity"}
 # not see: BenchmarkActivity's setShowWhenLocked and setTurnScreenOn (27) are guarded as well.
 GUARDED = {
     "android.os.PowerManager.getCurrentThermalStatus": 29,
-    "android.content.Context.getDisplay": 30,
     "android.graphics.Insets": 29,
     "android.graphics.Insets.bottom": 29,
     "android.graphics.Insets.left": 29,

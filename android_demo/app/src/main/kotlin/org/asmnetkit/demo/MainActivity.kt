@@ -10,7 +10,6 @@ import android.content.pm.PackageManager
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.net.Uri
-import android.os.Build
 import android.os.Bundle
 import android.os.Handler
 import android.os.Looper
@@ -333,8 +332,5 @@ class MainActivity : Activity() {
 }
 
 /** Surface.ROTATION_* of the display that [context] is on, which need not be the phone's own. */
-fun displayRotation(context: Context): Int {
-    if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) return context.display.rotation
-    @Suppress("DEPRECATION") // the newer form needs API 30
-    return context.getSystemService(WindowManager::class.java).defaultDisplay.rotation
-}
+@Suppress("DEPRECATION") // the newer form needs API 30, and a context that is sure of its display
+fun displayRotation(context: Context): Int = context.getSystemService(WindowManager::class.java).defaultDisplay.rotation

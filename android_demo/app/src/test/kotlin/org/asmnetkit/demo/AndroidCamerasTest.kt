@@ -83,7 +83,7 @@ class AndroidCamerasTest {
         val refused = CameraAccessException(CameraAccessException.CAMERA_IN_USE)
         assertEquals(CameraProblem.IN_USE, AndroidCameras.problemOf(refused))
         val sentences = CameraProblem.entries.map { describe(context, UiState(mode = Mode.CameraError(it))) }
-        assertEquals(8, sentences.distinct().size) // IN_USE and TAKEN are the same to people
+        assertEquals(9, sentences.distinct().size) // IN_USE and TAKEN are the same to people
         assertEquals(emptyList<String>(), sentences.filter { it.isEmpty() || "error" in it.lowercase() })
     }
 }

@@ -77,7 +77,7 @@ class MainActivityTest {
 
     @After
     fun close() {
-        activity.pause().stop().destroy()
+        if (::activity.isInitialized) activity.pause().stop().destroy()
         MainActivity.engines = LiteRtEngine.Factory
         MainActivity.cameras = ::AndroidCameras
     }
@@ -227,7 +227,10 @@ class MainActivityTest {
         cameras.open.single().fail(CameraProblem.TAKEN)
         waitFor("the reason") { "another app uses the camera" in statusOf(main) }
         cameras.free("front")
-        waitFor("the camera again") { cameras.open.isNotEmpty() }
+        waitFor("the camera again") {
+            shadowOf(Looper.getMainLooper()).idleFor(100, TimeUnit.MILLISECONDS) // it waits a second
+            cameras.open.isNotEmpty()
+        }
         cameras.open.single().frame(null)
         waitFor("a frame") { "No face found" in statusOf(main) }
         cameras.open.single().fail(CameraProblem.DEVICE)
@@ -241,7 +244,7 @@ class MainActivityTest {
         val main = startWithCamera()
         activity.pause().stop()
         waitFor("all to be closed") { cameras.open.isEmpty() && engines.open == 0 }
-        activity.restart().start().resume()
+        activity.restart().resume()
         waitFor("both again") { cameras.open.isNotEmpty() && engines.open == 1 }
         assertFalse(main.isFinishing)
     }
@@ -371,6 +374,7 @@ class MainActivityTest {
     fun `sharing writes its picture beside the main thread`() {
         val main = start()
         openPhoto(main)
+        while (shadowOf(main).nextStartedActivity != null) continue // the picker
         main.findViewById<View>(R.id.share).performClick()
         assertNull(shadowOf(main).nextStartedActivity)
         var started: Intent? = null
