@@ -34,7 +34,8 @@ from asmnet_kit.face.uncertainty import (
     unsure,
     visible_of,
 )
-from asmnet_kit.predict.tracking import trust_of
+from asmnet_kit.predict.one_euro import OneEuroFilter
+from asmnet_kit.predict.tracking import BETA, MIN_CUTOFF_HZ, trust_of
 from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.results import schema as result_schema
 from asmnet_kit.results.results import summarise
@@ -235,6 +236,30 @@ def eyes() -> dict[str, Any]:
     }
 
 
+def one_euro() -> dict[str, Any]:
+    """Points that rest, tremble and move, at uneven times, filtered with and without trust."""
+    seconds = [0.0, 0.033, 0.066, 0.12, 0.15, 0.18, 0.9, 0.93, 0.96, 1.0]  # one gap of 0.72 s
+    values = np.array(
+        [[40.0 + (n % 2), 30.0 + n * n, 55.0, 20.0 - 3 * n] for n in range(len(seconds))],
+        np.float32,
+    )
+    cases = []
+    for trust in (None, [0.25, 1.0]):
+        one = OneEuroFilter(min_cutoff_hz=MIN_CUTOFF_HZ, beta=BETA)
+        spread: Any = 1.0 if trust is None else np.repeat(trust, 2)
+        filtered = [
+            one.update(row, now, scale=25.0, trust=spread)
+            for now, row in zip(seconds, values, strict=True)
+        ]
+        cases.append({"trust": trust, "filtered": [_floats(row) for row in filtered]})
+    return {
+        "scale": 25.0,
+        "seconds": seconds,
+        "values": [_floats(row) for row in values],
+        "cases": cases,
+    }
+
+
 def statistics() -> dict[str, Any]:
     """Latencies in milliseconds and what the benchmark says about them."""
     steady = [2.0 + 0.01 * (7 * i % 11) for i in range(50)]
@@ -381,6 +406,7 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "poses": poses,
     "schemes": schemes,
     "eyes": eyes,
+    "one_euro": one_euro,
     "statistics": statistics,
     "model_file": model_file,
     "own_scheme": own_scheme,
