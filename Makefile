@@ -67,11 +67,12 @@ types: $(INSTALLED) ## mypy, strict
 	@ln -s $(CURDIR)/toolkit/* $(CURDIR)/training $(CURDIR)/quantize $(CURDIR)/benchmarks build/namespace/asmnet_kit/
 	@MYPYPATH=build/namespace $(BIN)/mypy -p asmnet_kit
 
-docs: $(INSTALLED) ## write docs/commands.md, architecture.md, robustness.md, trust.md and the lists of rooms from the code
+docs: $(INSTALLED) ## write docs/commands.md, architecture.md, robustness.md, trust.md, the list of rooms and README's models
 	@$(BIN)/python docs/commands.py
 	@$(BIN)/python docs/robustness.py
 	@$(BIN)/python docs/trust.py
 	@$(BIN)/python docs/architecture.py
+	@$(BIN)/python docs/readme.py
 
 docs-hard-faces: $(INSTALLED) ## draw docs/uncertainty_hard_faces.jpg: twelve hard people before and after
 	@$(BIN)/python docs/hard_faces.py
