@@ -12,14 +12,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from asmnet_kit.base.files import write_text
-from asmnet_kit.benchmarks.timing import noise
-from asmnet_kit.face.boxes import CROP_SCALE
+from asmnet_kit.benchmarks.timing.noise import instability, steady
+from asmnet_kit.face.boxes import CROP_SCALE, Box, overlap
 from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.generic_face import GENERIC_FACE_68
 from asmnet_kit.face.logistic_fit import LogisticFit
@@ -34,7 +35,12 @@ from asmnet_kit.face.uncertainty import (
     unsure,
     visible_of,
 )
-from asmnet_kit.predict.tracking import trust_of
+from asmnet_kit.predict import tracking
+from asmnet_kit.predict.detector import Detection
+from asmnet_kit.predict.one_euro import OneEuroFilter
+from asmnet_kit.predict.picture import FacePrediction
+from asmnet_kit.predict.tracking import BETA, MIN_CUTOFF_HZ, FaceTracker, trust_of
+from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.results import schema as result_schema
 from asmnet_kit.results.results import summarise
 from asmnet_kit.tflite.inputs import input_values
@@ -192,6 +198,97 @@ def uncertainty() -> dict[str, Any]:
     }
 
 
+def one_euro() -> dict[str, Any]:
+    """Two points that tremble, move, jump and pause, and what the 1 euro filter makes of them."""
+    frames = []
+    filtered = OneEuroFilter(min_cutoff_hz=MIN_CUTOFF_HZ, beta=BETA)
+    trust = np.array([1.0, 0.5])
+    for number in range(40):
+        seconds = number / 30 + (0.7 if number >= 30 else 0.0)  # a gap, after which it starts anew
+        tremble = 0.4 * (-1) ** number
+        moved = 0.0 if number < 15 else 6.0 * (number - 15)
+        values = np.array([[50 + tremble, 80 - tremble], [60 + moved, 90 + moved / 2]], np.float32)
+        result = filtered.update(values, seconds, scale=120.0, trust=trust[:, None])
+        frames.append({"seconds": seconds, "values": _floats(values), "filtered": _floats(result)})
+    return {"scale": 120.0, "trust": _floats(trust), "frames": frames}
+
+
+def followed() -> dict[str, Any]:
+    """A film of two faces as a detector and a model see it, and what the tracker makes of it.
+
+    A prediction for a box is that of the face which it overlaps most, or the box's own corners
+    where there is none: any language can play that.
+    """
+    tracker = FaceTracker(None)  # type: ignore[arg-type]  # what would use it is replaced below
+    frames = []
+    for number in range(110):
+        seconds, world = number / 30, _world(number)
+        before = tracker.detections
+        with (
+            patch.object(tracking, "predict_face", _prediction_of(world)),
+            patch.object(tracking, "detect_faces", lambda image, min_score, w=world: _seen(w)),
+        ):
+            faces = tracker.update(np.zeros((240, 320, 3), np.uint8), seconds)
+        frames.append(
+            {
+                "seconds": seconds,
+                "world": [
+                    {**_face(face), "box": _floats(face.box), "score": face.score} for face in world
+                ],
+                "looked": tracker.detections > before,
+                "faces": [{"track": one.track, **_face(one.face)} for one in faces],
+            }
+        )
+    return {"width": 320, "height": 240, "frames": frames}
+
+
+def _seen(world: list[FacePrediction]) -> list[Detection]:
+    """What the detector sees: faces of score 0 are those that it misses."""
+    return [Detection(face.box, face.score) for face in world if face.score]
+
+
+def _prediction_of(world: list[FacePrediction]) -> Callable[..., FacePrediction]:
+    def predict(image: Any, predictor: Any, box: Box, score: Any, plausibility: Any) -> Any:
+        seen = max(world, key=lambda face: overlap(face.box, box), default=None)
+        if seen is None or overlap(seen.box, box) == 0:
+            return FacePrediction(box, score, box.reshape(2, 2), None, None, confidence=0.01)
+        return replace(seen, box=box, score=score)
+
+    return predict
+
+
+def _face(face: FacePrediction) -> dict[str, Any]:
+    return {
+        "landmarks": _floats(face.landmarks),
+        "pose": None if face.pose is None else _floats(face.pose),
+        "sigma": None if face.sigma is None else _floats(face.sigma),
+        "confidence": face.confidence,
+    }
+
+
+def _world(number: int) -> list[FacePrediction]:
+    """The faces of a frame: one moves, is missed, doubted and vanishes, one comes later."""
+    faces = []
+    if number < 85:
+        score = 0.0 if 28 <= number < 36 or number >= 58 else 0.9
+        confidence = 0.3 if 45 <= number < 48 else 0.95
+        turn = 178.0 + 0.5 * number  # past 180 degrees
+        faces.append(_world_face(40 + 1.2 * number, 50 + 0.3 * number, 80, score, confidence, turn))
+    if number >= 20:
+        faces.append(_world_face(220, 140 - 0.4 * number, 60, 0.8, None, None))
+    return faces
+
+
+def _world_face(
+    x: float, y: float, side: float, score: float, confidence: float | None, yaw: float | None
+) -> FacePrediction:
+    corners = np.array([[x, y], [x + side, y], [x + 0.5 * side, y + 0.9 * side]], np.float32)
+    box = np.array([x, y, x + side, y + 0.9 * side], np.float32)
+    pose = None if yaw is None else np.array([(yaw + 180) % 360 - 180, 5, -3], np.float32)
+    sigma = None if yaw is None else np.array([1.0, 2.0, 8.0], np.float32)
+    return FacePrediction(box, score, corners, pose, None, sigma=sigma, confidence=confidence)
+
+
 def poses() -> dict[str, Any]:
     """Rotations of angles (yaw, pitch, roll in degrees) and the axes that are drawn for them."""
     origin = np.array([100.0, 80.0])
@@ -236,11 +333,11 @@ def eyes() -> dict[str, Any]:
 
 def statistics() -> dict[str, Any]:
     """Latencies in milliseconds and what the benchmark says about them."""
-    steady = [2.0 + 0.01 * (7 * i % 11) for i in range(50)]
+    settled = [2.0 + 0.01 * (7 * i % 11) for i in range(50)]
     cases = {
         "one": [1.5],
         "two": [1.0, 3.0],
-        "steady": steady,
+        "steady": settled,
         "spread": [1.0, 1.1, 0.9, 1.0, 5.0, 6.0, 1.0, 1.0, 4.0, 1.2],
         "drifting": [1.0 + 0.013 * i for i in range(60)],
         "almost_settled": [9.0] * 30 + [1.0] * 10 + [1.019] * 10,
@@ -251,9 +348,9 @@ def statistics() -> dict[str, Any]:
         name: {
             "samples": samples,
             "summary": summarise(samples),
-            "intervals": noise.intervals(samples),
-            "instability": noise.instability(samples),
-            "steady": noise.steady(samples),
+            "intervals": intervals(samples),
+            "instability": instability(samples),
+            "steady": steady(samples),
         }
         for name, samples in cases.items()
     }
@@ -375,6 +472,8 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "tensors": tensors,
     "decode": decode,
     "uncertainty": uncertainty,
+    "one_euro": one_euro,
+    "followed": followed,
     "poses": poses,
     "schemes": schemes,
     "eyes": eyes,
