@@ -9,6 +9,18 @@ import org.junit.jupiter.api.Test
 
 class OneEuroFilterTest {
     @Test
+    fun `a film's values are filtered as in Python`() {
+        val golden = Golden.read("one_euro")
+        val filter = OneEuroFilter()
+        for (frame in golden["frames"].list) {
+            val found = filter.update(
+                frame["values"].floats, golden["scale"].double, frame["seconds"].double, golden["trust"].doubles,
+            )
+            assertArrayEquals(frame["filtered"].floats, found, 1e-4f)
+        }
+    }
+
+    @Test
     fun `the first values pass unchanged`() {
         assertArrayEquals(floatArrayOf(3f, -4f), OneEuroFilter().update(floatArrayOf(3f, -4f), 1.0, 10.0))
     }

@@ -1,0 +1,130 @@
+/** core.js against the golden files that the Kotlin core is held to: node --test core.test.mjs */
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+import * as core from "../../../benchmarks/browser/page/core.js";
+
+const folder = new URL("../../../android_demo/core/src/test/resources/golden/", import.meta.url);
+const golden = (name) => JSON.parse(readFileSync(new URL(`${name}.json`, folder), "utf8"));
+const bytes = (text) => new Uint8Array(Buffer.from(text, "base64"));
+
+function near(actual, expected, tolerance, what = "") {
+  assert.equal(actual.length, expected.length, what);
+  for (let i = 0; i < expected.length; i++) {
+    const apart = Math.abs(actual[i] - expected[i]);
+    assert.ok(apart <= tolerance, `${what} [${i}]: expected ${expected[i]}, got ${actual[i]}`);
+  }
+}
+
+const crops = golden("crops");
+const rgb = { width: crops.width, height: crops.height, data: bytes(crops.rgb), channels: 3 };
+
+for (const one of crops.cases) {
+  test(`a crop has Python's pixels: ${one.name}`, () => {
+    const cut = core.Crop.fromBox(one.box, one.size, one.scale).cut(rgb);
+    const expected = bytes(one.crop);
+    assert.equal(cut.length, expected.length);
+    const apart = Array.from(expected, (value, i) => Math.abs(value - cut[i]));
+    // Both round the same bilinear means, a tie up here and to even there: as in CropTest.kt.
+    assert.ok(Math.max(...apart) <= 1, `a pixel differs by ${Math.max(...apart)} levels`);
+    const mean = apart.reduce((sum, value) => sum + value, 0) / apart.length;
+    assert.ok(mean <= 2 / 16, `pixels differ by ${mean} levels on average`);
+  });
+
+  test(`a crop has Python's geometry: ${one.name}`, () => {
+    const crop = core.Crop.fromBox(one.box, one.size, one.scale);
+    near([crop.centreX, crop.centreY, crop.side], [...one.centre, one.side], 1e-5);
+    near(crop.toFractions(one.points), one.fractions, 1e-6);
+    near(crop.toPicture(one.fractions), one.back, 1e-4);
+  });
+}
+
+test("a canvas's four channels give the same crop as three", () => {
+  const data = new Uint8ClampedArray(crops.width * crops.height * 4).fill(255);
+  for (let i = 0; i < crops.width * crops.height; i++) data.set(rgb.data.subarray(3 * i, 3 * i + 3), 4 * i);
+  for (const one of crops.cases) {
+    const crop = core.Crop.fromBox(one.box, one.size, one.scale);
+    assert.deepEqual(crop.cut({ ...rgb, data, channels: 4 }), crop.cut(rgb));
+  }
+});
+
+test("a window far outside the picture is black, one without extent is refused", () => {
+  assert.ok(new core.Crop(1e9, -1e9, 50, 8).cut(rgb).every((value) => value === 0));
+  assert.ok(new core.Crop(1e6, -1e6, 500, 8).cut(rgb).every((value) => value === 0));
+  assert.throws(() => new core.Crop(0, 0, 0, 8), RangeError);
+  assert.throws(() => new core.Crop(NaN, 0, 1, 8), RangeError);
+});
+
+test("every byte becomes Python's raw input, and raw outputs Python's real values", () => {
+  const all = Uint8Array.from({ length: 256 }, (_, v) => v);
+  for (const one of golden("tensors").cases) {
+    assert.deepEqual(Array.from(core.inputValues(all, one), Number), one.inputs, one.type);
+    assert.deepEqual(Array.from(core.dequantized(one.raw_outputs, one)), one.outputs, one.type);
+  }
+});
+
+test("raw outputs become pixels and degrees", () => {
+  const one = golden("decode");
+  const crop = new core.Crop(...one.crop.centre, one.crop.side, one.crop.size);
+  near(crop.toPicture(core.dequantized(one.raw_landmarks, one.landmarks)), one.points, 1e-4);
+  near(core.poseDegrees(core.dequantized(one.raw_pose, one.pose)), one.degrees, 1e-5);
+});
+
+test("uncertainty becomes pixels, probabilities and trust", () => {
+  const one = golden("uncertainty");
+  const [left, right] = golden("schemes")["68"].outer_eye_corners;
+  near(core.sigmaOf(one.uncertainty, one.side, one.factor), one.sigma, 1e-4);
+  near(core.visibleOf(one.visibility), one.visible, 1e-6);
+  near(core.trustOf(one.sigma), one.trust, 1e-5);
+  const expected = core.expectedNme(one.sigma, core.distance(one.landmarks, left, right));
+  near([expected, core.confidenceOf(expected, one)], [one.expected_nme, one.confidence], 1e-5);
+  assert.equal(core.confidenceOf(core.expectedNme(one.sigma, 0), one), 0);
+  const points = one.sigma.map((_, i) => i);
+  assert.deepEqual(points.filter((i) => core.isUnsure(i, one.sigma, one.visible, one.box_side)), one.unsure);
+});
+
+test("angles become Python's rotations and axes", () => {
+  const { origin, length, cases } = golden("poses");
+  for (const one of cases) {
+    near(core.rotation(...one.angles).flat(), one.rotation.flat(), 1e-12);
+    near(core.poseAxes(one.angles, ...origin, length).flat(), one.axes.flat(), 1e-4);
+  }
+});
+
+test("the 1 euro filter gives Python's values", () => {
+  const { scale, trust, frames } = golden("one_euro");
+  const filter = new core.OneEuroFilter();
+  for (const { seconds, values, filtered } of frames) {
+    near(filter.update(values, seconds, scale, trust), filtered, 1e-5, `at ${seconds} s`);
+  }
+});
+
+test("the tracker follows the faces that Python's follows, and looks when it does", async () => {
+  const { width, height, frames } = golden("followed");
+  const tracker = new core.FaceTracker();
+  for (const { seconds, world, looked, faces } of frames) {
+    const before = tracker.detections;
+    const predict = async (box) => {
+      const seen = world.reduce((a, b) => (a && core.overlap(a.box, box) >= core.overlap(b.box, box) ? a : b), null);
+      return seen && core.overlap(seen.box, box) > 0 ? seen : { landmarks: box, pose: null, sigma: null, confidence: 0.01 };
+    };
+    const found = await tracker.update(width, height, seconds, async () => world.filter((face) => face.score), predict);
+    const where = `at ${seconds} s`;
+    assert.deepEqual(found.map((face) => face.track), faces.map((face) => face.track), where);
+    assert.equal(tracker.detections > before, looked, where);
+    for (let i = 0; i < faces.length; i++) {
+      near(found[i].landmarks, faces[i].landmarks, 1e-4, where);
+      near(found[i].pose ?? [], faces[i].pose ?? [], 1e-4, where);
+    }
+  }
+});
+
+test("statistics are Python's", () => {
+  for (const [name, one] of Object.entries(golden("statistics"))) {
+    const found = core.summarise(one.samples);
+    for (const [key, value] of Object.entries(one.summary)) near([found[key]], [value], 1e-9, `${name} ${key}`);
+    assert.equal(core.steady(one.samples), one.steady, name);
+  }
+});
