@@ -1,0 +1,267 @@
+"""``asmnet-kit share``: serve a page that measures models in a phone's browser."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from asmnet_kit.base.errors import KitError, UsageError
+from asmnet_kit.base.limits import MAX_THREADS
+from asmnet_kit.commands.options import TFLITE, ModelPath, NumberRange, out_option
+
+if TYPE_CHECKING:
+    from asmnet_kit.benchmarks.browser.job import SharedModel
+
+MAX_PORT = 65_535
+POLL_S = 0.5
+# An address of documentation (RFC 5737): connecting a datagram socket sends nothing, and tells by
+# which of this machine's addresses the network would be reached.
+ELSEWHERE = ("192.0.2.1", 9)
+
+
+@click.command(short_help="Try and measure .tflite models in a phone's browser.")
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=ModelPath(TFLITE))
+@out_option("Folder for the result files.")
+@click.option(
+    "--lan",
+    is_flag=True,
+    help="Serve to the local network by https, with a certificate made on the spot.  "
+    "[default: this machine alone]",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(min=0, max=MAX_PORT),
+    default=0,
+    help="Port of the page.  [default: a free one]",
+)
+@click.option(
+    "--results",
+    "wanted",
+    type=click.IntRange(min=0),
+    help="Stop after so many results; 0: go on until Ctrl-C.  [default: one of each MODEL]",
+)
+@click.option(
+    "--minutes",
+    type=NumberRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Stop after this long.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1, max=MAX_THREADS),
+    default=2,
+    show_default=True,
+    help="Threads of the accelerator wasm-threads.",
+)
+@click.option(
+    "--warmup",
+    "warmup_runs",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="Runs before the timed ones, at least.",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Timed runs, at least.",
+)
+@click.option(
+    "--seconds",
+    "min_seconds",
+    type=NumberRange(min=0),
+    default=2.0,
+    show_default=True,
+    help="Timed runs go on at least this long.",
+)
+@click.option(
+    "--sustained",
+    "sustained_minutes",
+    type=NumberRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="Run on for so many minutes after the timed runs: does the phone throttle?",
+)
+def share(
+    models: tuple[Path, ...],
+    out: Path,
+    lan: bool,
+    port: int,
+    wanted: int | None,
+    minutes: float,
+    **protocol: Any,
+) -> None:
+    """Serve a page that runs MODEL in a browser: landmarks on the camera picture, and figures.
+
+    Scan the printed code with a phone, choose an accelerator and touch Measure: nothing is
+    installed there. The result is written to --out as soon as it is there, like those of
+    asmnet-kit benchmark, and judged on this machine; pictures never leave the phone.
+
+    \b
+    A phone on a cable:  adb reverse tcp:8000 tcp:8000
+                         asmnet-kit share model.tflite --port 8000 --out results
+    A phone by Wi-Fi:    asmnet-kit share model.tflite --lan --out results
+    """
+    from contextlib import ExitStack
+
+    from asmnet_kit.base.console import stderr
+    from asmnet_kit.base.files import require_writable
+    from asmnet_kit.benchmarks.browser import litert_js
+    from asmnet_kit.benchmarks.browser.certificate import certificate_for
+    from asmnet_kit.benchmarks.browser.job import ACCELERATORS, SharedModel, job
+    from asmnet_kit.benchmarks.browser.server import LOOPBACK, Content, PageServer
+    from asmnet_kit.benchmarks.protocol import Request
+
+    folder = litert_js.require(litert_js.default_folder())
+    require_writable(out)
+    max_seconds = max(Request.max_seconds, protocol["min_seconds"])
+    shared = [
+        SharedModel.of(Request(model, "browser:wasm", max_seconds=max_seconds, **protocol))
+        for model in dict.fromkeys(models)
+    ]
+    results = _Results(shared, out)
+    content = Content(
+        job(shared, accelerators=ACCELERATORS, auto=False),
+        {name: data for model in shared for name, data in model.blobs().items()},
+        {"result": results.take, "failed": results.failed},
+        folder,
+    )
+    messages = stderr()
+    with ExitStack() as stack:
+        certificate = None
+        host = _lan_address() if lan else LOOPBACK
+        if lan:
+            made = stack.enter_context(certificate_for(host))
+            certificate = (made.certificate, made.key)
+        server = PageServer(content, host=host, port=port, certificate=certificate)
+        stack.enter_context(server)
+        for line in _code(server.address):
+            click.echo(line, err=True)
+        click.echo(server.address)
+        if certificate is not None:
+            messages.print(
+                "The phone will warn of the certificate, which was made just now: go on where its "
+                f"SHA-256 fingerprint is {made.fingerprint}",
+                markup=False,
+            )
+        else:
+            messages.print(
+                f"For this machine alone. A phone on a cable: adb reverse tcp:{server.port} "
+                f"tcp:{server.port}; by Wi-Fi: --lan",
+                markup=False,
+            )
+        results.wait(len(shared) if wanted is None else wanted, minutes=minutes)
+    if not results.written:
+        raise KitError(f"no result within {minutes:g} minutes: was Measure touched on the page?")
+
+
+class _Results:
+    """What pages post, judged and written to ``out``."""
+
+    def __init__(self, models: "list[SharedModel]", out: Path) -> None:
+        import time
+
+        self._models = {model.sha256: model for model in models}
+        self._out = out
+        self._started = time.monotonic()
+        self.written: list[Path] = []
+
+    def take(self, posted: Any) -> dict[str, Any]:
+        """Judge and write what a page measured; what the page then shows.
+
+        Raises:
+            KitError: it cannot be believed, or is of no model of this server.
+        """
+        import time
+        from dataclasses import asdict, replace
+
+        from asmnet_kit.base.console import stderr
+        from asmnet_kit.benchmarks.browser.job import MACHINE, refuse_unmeasured
+        from asmnet_kit.benchmarks.runner import model_facts, result_file_name, result_of
+        from asmnet_kit.results.results import save_result
+
+        measured = refuse_unmeasured(posted)
+        model = self._models.get(measured["model"])
+        if model is None:
+            raise UsageError("the page measured a model that is not served here: load it again")
+        request = replace(
+            model.request,
+            target=f"{MACHINE}:{measured['accelerator']}",
+            threads=measured["threads"],
+        )
+        facts = model_facts(request.model)
+        if facts["sha256"] != model.sha256:
+            raise KitError(f"{request.model}: the file was replaced while it was served")
+        result = result_of(
+            request,
+            facts,
+            asdict(model.measurement(measured)),
+            wall_s=time.monotonic() - self._started,
+            command=_command(request.model, measured),
+        )
+        earlier = {path.name for path in self._out.glob("*.json")}
+        taken = {path.name for path in self.written}
+        path = self._out / result_file_name(result, taken=taken, earlier=earlier - taken)
+        save_result(path, result)
+        self.written.append(path)
+        stderr().print(f"{path}: p50 {result['summary']['p50']:.2f} ms", markup=False)
+        return {"parity": result["parity"], "warnings": result["warnings"], "file": path.name}
+
+    def failed(self, posted: Any) -> dict[str, Any]:
+        """Tell of a page's failure; the server goes on."""
+        from asmnet_kit.base.console import clean, shortened, stderr
+
+        told = posted.get("error") if isinstance(posted, dict) else None
+        stderr().print(f"the page failed: {shortened(str(clean(told)))}", markup=False)
+        return {}
+
+    def wait(self, wanted: int, *, minutes: float) -> None:
+        """Until so many results are there (0: never), the time is over, or Ctrl-C."""
+        import time
+
+        ends = self._started + 60 * minutes
+        try:
+            while time.monotonic() < ends and not (wanted and len(self.written) >= wanted):
+                time.sleep(POLL_S)
+            time.sleep(POLL_S)  # the last answer is on its way
+        except KeyboardInterrupt:
+            if not self.written:
+                raise
+
+
+def _command(model: Path, measured: dict[str, Any]) -> str:
+    import shlex
+
+    return shlex.join(["asmnet-kit", "share", model.name, "--out", "results"])
+
+
+def _lan_address() -> str:
+    """This machine's address in the local network.
+
+    Raises:
+        UsageError: it is in none.
+    """
+    import socket
+
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(ELSEWHERE)
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise UsageError(f"--lan: this machine is in no network: {error.strerror}") from error
+
+
+def _code(address: str) -> list[str]:
+    """The lines of a QR code, or how to get one."""
+    import io
+
+    try:
+        import segno
+    except ImportError:
+        return ["pip install 'asmnet-kit[web]' prints a code to scan here, too"]
+    text = io.StringIO()
+    segno.make(address, error="l", micro=False).terminal(out=text, border=2, compact=True)
+    return text.getvalue().splitlines()

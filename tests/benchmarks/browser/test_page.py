@@ -1,0 +1,239 @@
+"""The page in a real browser: it measures, and its figures are judged here."""
+
+import json
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from asmnet_kit.benchmarks.browser import chromium, litert_js
+from asmnet_kit.benchmarks.browser.job import SharedModel
+from asmnet_kit.benchmarks.protocol import Request
+from asmnet_kit.cli import main
+from asmnet_kit.results.results import load_result
+from asmnet_kit.tflite.runtime import open_runtime
+from asmnet_kit.tflite.tensorfile import read_tensors, write_tensors
+
+MODELS = Path(__file__).parents[3] / "toolkit" / "models"
+INT8 = MODELS / "asmnet_nano_people_68_112_qat_w8a8.tflite"
+FP16 = MODELS / "asmnet_plus_68_112_fp16.tflite"
+FEW = ["--warmup", "2", "--runs", "10", "--seconds", "0"]
+FACES = 1000
+
+needs_browser = pytest.mark.skipif(
+    chromium.program() is None, reason=f"no Chromium: {chromium.HOW_TO_GET}"
+)
+needs_litert = pytest.mark.skipif(
+    litert_js.missing(litert_js.default_folder()), reason=f"no LiteRT.js: {litert_js.HOW_TO_GET}"
+)
+
+
+def benchmark(model: Path, out: Path, *options: str) -> dict[str, Any]:
+    words = ["benchmark", str(model), *FEW, *options, "--out", str(out)]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    (path,) = out.glob("*.json")
+    return load_result(path)
+
+
+@pytest.mark.slow
+@needs_browser
+@needs_litert
+def test_int8_in_the_browser_is_bit_identical_to_native_over_1000_faces(tmp_path: Path) -> None:
+    runtime = open_runtime(INT8)
+    rng = np.random.default_rng(3)
+    shape = (FACES, *runtime.inputs["image"].shape)
+    images = rng.integers(-128, 127, shape, np.int8, endpoint=True)
+    write_tensors(tmp_path / "in.tensors", {"image": images})
+    files = ["--inputs", str(tmp_path / "in.tensors"), "--outputs", str(tmp_path / "out.tensors")]
+    result = benchmark(INT8, tmp_path / "results", "--target", "browser", *files)
+    assert result["target"]["requested"] == result["target"]["actual"] == "browser:wasm"
+    assert result["runtime"]["name"] == "LiteRT.js"
+    assert result["parity"]["identical"] and result["output_check"]["passed"]
+    assert result["machine"]["browser"]["isolated"]
+    outputs = read_tensors(tmp_path / "out.tensors")
+    for number in range(FACES):
+        for name, values in runtime.run({"image": images[number]}).items():
+            assert np.array_equal(outputs[name][number], values), (name, number)
+    report = CliRunner().invoke(
+        main, ["report", str(tmp_path / "results"), "--out", str(tmp_path / "report.html")]
+    )
+    assert report.exit_code == 0, report.output
+
+
+@needs_browser
+@needs_litert
+@pytest.mark.parametrize("target", ["browser:wasm-threads", "browser:webgpu"])
+def test_threads_and_webgpu_give_outputs_within_the_limits(target: str, tmp_path: Path) -> None:
+    result = benchmark(INT8, tmp_path, "--target", target)
+    assert result["target"]["actual"] == target
+    assert result["output_check"]["passed"]
+    if target == "browser:webgpu":
+        assert any("fully on WebGPU" in proof for proof in result["target"]["proof"])
+
+
+@needs_browser
+@needs_litert
+def test_a_float_model_is_measured_as_it_is(tmp_path: Path) -> None:
+    result = benchmark(FP16, tmp_path, "--target", "browser:wasm")
+    assert result["output_check"]["passed"]
+
+
+def test_without_chromium_the_target_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(chromium.ENVIRONMENT, "no-such-browser")
+    done = CliRunner().invoke(
+        main, ["benchmark", str(INT8), "--target", "browser", "--out", str(tmp_path)]
+    )
+    assert done.exit_code == 1 and "apt-get install chromium" in done.output
+
+
+# ---- asmnet-kit share, with a page that this test plays -----------------------------------------
+
+
+def measured_by_hand() -> dict[str, Any]:
+    """What an honest page would post: the model's own outputs, run here."""
+    model = SharedModel.of(Request(INT8, "browser:wasm", warmup_runs=2, runs=10, min_seconds=0))
+    twin = model.runtime.outputs
+
+    def outputs(number: int | None) -> dict[str, list[float]]:
+        fed = model.inputs.fresh[-1] if number is None else model.inputs.of_run(number)
+        raw = model.runtime.run(fed)
+        return {
+            name: [float(info.scale or 1) * (int(v) - info.zero_point) for v in raw[name].ravel()]
+            for name, info in twin.items()
+        }
+
+    runs = [("first", 0), ("timed", 0), ("timed", 9), ("fresh", None)]
+    return {
+        "model": model.sha256,
+        "accelerator": "wasm",
+        "variant": "litert_wasm_internal",
+        "threads": 1,
+        "fully_accelerated": True,
+        "browser": {
+            "name": "Testbrowser 1.2",
+            "user_agent": "Testbrowser/1.2",
+            "platform": "Android 15",
+            "device": "Pixel 8",
+            "cores": 8,
+            "memory_gb": None,
+            "isolated": False,
+            "clock_ms": 0.1,
+        },
+        "fetch_ms": 10.0,
+        "load_ms": 100.0,
+        "compile_ms": 50.0,
+        "first_ms": 20.0,
+        "warmup_runs": 2,
+        "batch": 2,
+        "invoke_ms": [1.0 + 0.01 * i for i in range(10)],
+        "sustained": None,
+        "kept": [{"run": run, "number": n or 0, "outputs": outputs(n)} for run, n in runs],
+        "outputs": [],
+        "hidden": False,
+    }
+
+
+@pytest.fixture
+def sharing(tmp_path: Path) -> Iterator[Callable[[Any], tuple[int, dict[str, Any]]]]:
+    """``asmnet-kit share`` in a process of its own, and what posts to it."""
+    litert = tmp_path / "litert"
+    litert.mkdir()
+    for name in litert_js.names():
+        (litert / litert_js.stored(name)).write_bytes(b"")
+    words = [sys.executable, "-m", "asmnet_kit", "share", str(INT8), "--results", "1"]
+    process = subprocess.Popen(
+        [*words, "--out", str(tmp_path / "results")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": "", "HOME": str(tmp_path), litert_js.ENVIRONMENT: str(litert)},
+    )
+    assert process.stdout is not None and process.stderr is not None
+    address = process.stdout.readline().strip()
+    found = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/#([\w-]{20,})", address)
+    assert found is not None, process.stderr.read()
+    origin, token = found.groups()
+
+    def post(content: Any) -> tuple[int, dict[str, Any]]:
+        request = urllib.request.Request(
+            f"{origin}/api/result",
+            data=json.dumps(content).encode(),
+            headers={"Authorization": f"Bearer {token}", "Origin": origin},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    post.process = process  # type: ignore[attr-defined]  # for tests that wait for its end
+    yield post
+    process.kill()
+    process.communicate()
+
+
+def test_share_writes_an_honest_result_and_ends(sharing: Any, tmp_path: Path) -> None:
+    status, answer = sharing(measured_by_hand())
+    assert status == 200, answer
+    assert answer["parity"]["identical"]
+    assert sharing.process.wait(30) == 0
+    (path,) = (tmp_path / "results").glob("*.json")
+    result = load_result(path)
+    assert answer["file"] == path.name
+    assert result["target"]["device"] == "Testbrowser on Pixel 8 Android"
+    assert result["model"]["name"] == INT8.stem and result["summary"]["p50"] == 1.045
+    assert any("mean of 2 runs" in note for note in result["notes"])
+
+
+def test_hostile_results_are_refused_and_nothing_is_written(sharing: Any, tmp_path: Path) -> None:
+    honest = measured_by_hand()
+    wrong_outputs = json.loads(json.dumps(honest["kept"]))
+    for run in wrong_outputs:
+        run["outputs"]["pose"].append(0.0)
+    browser = honest["browser"]
+    hostile: list[tuple[Any, str]] = [
+        ([], "the top level"),
+        ({**honest, "extra": 1}, "extra"),
+        ({**honest, "model": 64 * "0"}, "not served"),
+        ({**honest, "model": "../../etc/passwd"}, "model"),
+        ({**honest, "accelerator": "cpu"}, "accelerator"),
+        ({**honest, "accelerator": "webgpu", "fully_accelerated": False}, "left operators"),
+        ({**honest, "invoke_ms": []}, "invoke_ms"),
+        ({**honest, "invoke_ms": [0.0] * 10}, "clock"),
+        ({**honest, "invoke_ms": [-1.0] * 10}, "invoke_ms"),
+        ({**honest, "invoke_ms": [1e8] * 10}, "clock"),
+        ({**honest, "kept": wrong_outputs}, "expected outputs"),
+        ({**honest, "kept": []}, "kept"),
+        ({**honest, "browser": {**browser, "name": 300 * "x"}}, "browser.name"),
+        ({**honest, "browser": {**browser, "cores": 0}}, "browser.cores"),
+    ]
+    for content, reason in hostile:
+        status, answer = sharing(content)
+        assert status == 400 and reason in answer["error"], (reason, answer)
+    assert list((tmp_path / "results").glob("*")) == []
+    escape = {**browser, "name": "\x1b[31mred", "device": "../../x"}
+    assert sharing({**honest, "browser": escape})[0] == 200
+    (path,) = (tmp_path / "results").rglob("*")
+    assert path.parent == tmp_path / "results" and "\x1b" not in path.read_text(encoding="utf-8")
+
+
+def test_wrong_outputs_are_told_and_those_of_an_accelerator_refused(sharing: Any) -> None:
+    measured = measured_by_hand()
+    for run in measured["kept"]:
+        run["outputs"]["landmarks"] = [0.4 for _ in run["outputs"]["landmarks"]]
+    status, answer = sharing({**measured, "accelerator": "webgpu"})
+    assert status == 400 and "wrong outputs" in answer["error"]
+    status, answer = sharing(measured)
+    assert status == 200
+    assert any("unlike the CPU's" in warning for warning in answer["warnings"])
