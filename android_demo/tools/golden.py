@@ -35,8 +35,9 @@ from asmnet_kit.face.uncertainty import (
     unsure,
     visible_of,
 )
-from asmnet_kit.predict import tracking
-from asmnet_kit.predict.detector import Detection
+from asmnet_kit.predict import detector, tracking
+from asmnet_kit.predict.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace, Candidates, Network
+from asmnet_kit.predict.detector import Detection, landmark_boxes, windows
 from asmnet_kit.predict.one_euro import OneEuroFilter
 from asmnet_kit.predict.picture import FacePrediction
 from asmnet_kit.predict.tracking import BETA, MIN_CUTOFF_HZ, FaceTracker, trust_of
@@ -64,6 +65,7 @@ BOXES = {
     "outside": (200.0, 200.0, 230.0, 230.0),
 }
 CROP_SIZE = 32
+NETWORKS = {"short": SHORT_RANGE, "full": FULL_RANGE}
 ANGLES = [(0, 0, 0), (30, 0, 0), (0, 20, 0), (0, 0, 15), (-25, 10, -40), (89, -60, 170)]
 
 
@@ -289,6 +291,61 @@ def _world_face(
     return FacePrediction(box, score, corners, pose, None, sigma=sigma, confidence=confidence)
 
 
+def detections() -> dict[str, Any]:
+    """Made-up answers of the detector's networks, and the faces that come of them."""
+    decoded = [_decoded(name, network) for name, network in NETWORKS.items()]
+    faces = Candidates(
+        np.concatenate([np.array(one["boxes"], np.float32) for one in decoded]),
+        np.concatenate([np.array(one["scores"], np.float32) for one in decoded]),
+        np.concatenate([np.array(one["points"], np.float32) for one in decoded]).reshape(-1, 6, 2),
+    )
+    merged = detector._merged(faces)
+    return {
+        "networks": decoded,
+        "merged": [
+            {"box": _floats(box), "score": float(score), "points": _floats(points)}
+            for box, score, points in zip(
+                merged.boxes, merged.scores, merged.key_points, strict=True
+            )
+        ],
+        "landmark_boxes": [_floats(box) for box in landmark_boxes(merged)],
+        "windows": [
+            {"width": w, "height": h, "windows": [[*map(float, c), s] for c, s in windows(w, h)]}
+            for w, h in ((100, 80), (640, 480), (480, 1300))
+        ],
+    }
+
+
+def _decoded(name: str, network: Network) -> dict[str, Any]:
+    """A few answers of one network for a window, the others being far from a face."""
+    rng = np.random.default_rng(len(name))
+    count = len(network.anchors())
+    logits, values = np.full(count, -100, np.float32), np.zeros((count, 16), np.float32)
+    chosen = sorted(int(i) for i in rng.choice(count, 6, replace=False))
+    for number, index in enumerate(chosen):
+        logits[index] = 90.0 if number == 0 else rng.uniform(-1, 4)
+        values[index, :2] = rng.uniform(-4, 4, 2)
+        values[index, 2:4] = rng.uniform(60, 75)
+        eyes = np.array([[-14, -10], [14, -11], [2, 4], [1, 17], [-27, -6], [26, -7]])
+        values[index, 4:] = (eyes + rng.uniform(-3, 3, (6, 2))).ravel()
+    answers = {"scores": logits.reshape(1, -1, 1), "values": values[None]}
+    face = BlazeFace(network)
+    names = {face._scores: answers["scores"], face._values: answers["values"]}
+    window = {"centre": (101.5, 80.25), "side": 150.0}
+    with patch.object(face._runtime, "run", lambda inputs: names):
+        found = face.find(picture_of_shapes(), **window, min_score=0.4)  # type: ignore[arg-type]
+    return {
+        "name": name,
+        **window,
+        "answers": [
+            {"index": i, "logit": float(logits[i]), "values": _floats(values[i])} for i in chosen
+        ],
+        "boxes": found.boxes.astype(float).tolist(),
+        "scores": _floats(found.scores),
+        "points": [_floats(points) for points in found.key_points],
+    }
+
+
 def poses() -> dict[str, Any]:
     """Rotations of angles (yaw, pitch, roll in degrees) and the axes that are drawn for them."""
     origin = np.array([100.0, 80.0])
@@ -474,6 +531,7 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "uncertainty": uncertainty,
     "one_euro": one_euro,
     "followed": followed,
+    "detections": detections,
     "poses": poses,
     "schemes": schemes,
     "eyes": eyes,

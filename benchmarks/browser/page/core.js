@@ -273,6 +273,138 @@ export function poseAxes(degrees, x, y, length) {
   ]);
 }
 
+// ---- Finding faces ---------------------------------------------------------------------------------
+
+/** BlazeFace's two networks: side of the input, and [stride, anchors at each cell] of its answers. */
+export const NETWORKS = {
+  short: { size: 128, grids: [[8, 2], [16, 6]] },
+  full: { size: 192, grids: [[4, 1]] },
+};
+const SEARCH_SCORE = 0.4; // lower than what a face needs: the second network decides
+export const MIN_SCORE = 0.5;
+const MIN_WINDOW = 160; // pixels
+const MAX_LEVELS = 4;
+const WINDOW_OVERLAP = 1 / 3;
+const CONFIRM_WINDOW = 4; // x the candidate's longer side
+const MAX_LOGIT = 80;
+const VALUES = 16; // of an answer: box centre, width and height, six key points
+// From key points to the landmark box: asmnet_kit.predict.detector has the fit.
+const SHIFT_X = [0.08, 0.64];
+const SHIFT_Y = [-0.64, 1.01, 0.17, -0.12, -0.23];
+const WIDTH = [3.25, -2.74, -4.28, 3.1, 1.25];
+const HEIGHT = [0.85, -1.54, -1.47, 0.92, 1.22];
+const EXTENT_LIMITS = [0.6, 1.7];
+
+/** A crop's bytes as the detector's networks take them. */
+export const detectorInput = (crop) => Float32Array.from(crop, (value) => (value - 127.5) / 127.5);
+
+function* anchorsOf({ size, grids }) {
+  for (const [stride, repeats] of grids) {
+    for (let y = 0; y < size / stride; y++) {
+      for (let x = 0; x < size / stride; x++) {
+        for (let i = 0; i < repeats; i++) yield [(x + 0.5) * stride, (y + 0.5) * stride];
+      }
+    }
+  }
+}
+
+/**
+ * What a network found in a window: [{box, score, points}], pixels of the picture.
+ *
+ * @param {Crop} window
+ * @param {ArrayLike<number>} logits one for each anchor; `values` have 16.
+ */
+export function decodedFaces(network, window, logits, values, minScore) {
+  const found = [];
+  let i = -1;
+  for (const [x, y] of anchorsOf(network)) {
+    i += 1;
+    const score = 1 / (1 + Math.exp(-clamp(logits[i], -MAX_LOGIT, MAX_LOGIT)));
+    if (!(score >= minScore)) continue;
+    const of = (k) => values[VALUES * i + k];
+    const [middleX, middleY] = [of(0) + x, of(1) + y];
+    const corners = [middleX - of(2) / 2, middleY - of(3) / 2, middleX + of(2) / 2, middleY + of(3) / 2];
+    for (let k = 4; k < VALUES; k += 2) corners.push(of(k) + x, of(k + 1) + y);
+    const points = window.toPicture(corners.map((value) => value / network.size - 0.5));
+    found.push({ box: Array.from(points.subarray(0, 4)), score, points: Array.from(points.subarray(4)) });
+  }
+  return found;
+}
+
+/** One answer per face, best score first: means of those that overlap the best, weighted by score. */
+export function mergedFaces(faces) {
+  let left = [...faces].sort((a, b) => b.score - a.score);
+  const merged = [];
+  while (left.length) {
+    const [best] = left;
+    const same = left.filter((one) => one === best || overlap(best.box, one.box) > MIN_OVERLAP);
+    const total = same.reduce((sum, one) => sum + one.score, 0);
+    const mean = (key) => best[key].map((_, i) => same.reduce((sum, one) => sum + (one.score / total) * one[key][i], 0));
+    merged.push({ box: mean("box"), score: best.score, points: mean("points") });
+    left = left.filter((one) => !same.includes(one));
+  }
+  return merged;
+}
+
+/** The box that the 68 landmarks of a face would have. */
+export function boxOfLandmarks({ box, points }) {
+  const middle = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
+  const side = Math.max((box[2] - box[0] + box[3] - box[1]) / 2, Number.MIN_VALUE);
+  const [x, y] = [(i) => (points[2 * i] - middle[0]) / side, (i) => (points[2 * i + 1] - middle[1]) / side];
+  const turn = [x(2), (x(4) + x(5)) / 2];
+  const spread = [(y(0) + y(1)) / 2, y(3), Math.abs(x(1) - x(0)), Math.abs(x(5) - x(4)), 1];
+  const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
+  const shift = [dot(turn, SHIFT_X), dot(spread, SHIFT_Y)];
+  const half = [WIDTH, HEIGHT].map((fit) => clamp(dot(spread, fit), ...EXTENT_LIMITS) / 2);
+  return [-1, 1].flatMap((sign) => [0, 1].map((axis) => middle[axis] + side * (shift[axis] + sign * half[axis])));
+}
+
+/** The square windows to search, [x, y, side]: the whole picture, then ever smaller ones. */
+export function searchWindows(width, height, levels = MAX_LEVELS) {
+  const windows = [];
+  const longer = Math.max(width, height);
+  const centres = (length, side) => {
+    if (length <= side) return [(length - 1) / 2];
+    const count = Math.ceil((length - side) / (side * (1 - WINDOW_OVERLAP))) + 1;
+    return Array.from({ length: count }, (_, i) => side / 2 - 0.5 + ((length - side) * i) / (count - 1));
+  };
+  for (let level = 0; level < levels; level++) {
+    const side = longer / 2 ** level;
+    if (level && side < MIN_WINDOW) break;
+    for (const y of centres(height, side)) for (const x of centres(width, side)) windows.push([x, y, side]);
+  }
+  return windows;
+}
+
+/**
+ * The faces in a picture, largest first, as `asmnet_kit.predict.detector` finds them.
+ *
+ * @param {Picture} picture
+ * @param {(network: string, crop: Uint8Array) => Promise<{logits, values}>} run
+ * @param {number} [levels] of windows; each finds faces half as large and costs four times as much.
+ */
+export async function detectFaces(picture, run, levels = MAX_LEVELS) {
+  const find = async (name, [x, y, side], minScore) => {
+    const window = new Crop(x, y, side, NETWORKS[name].size);
+    const { logits, values } = await run(name, window.cut(picture));
+    return decodedFaces(NETWORKS[name], window, logits, values, minScore);
+  };
+  const candidates = [];
+  for (const window of searchWindows(picture.width, picture.height, levels)) {
+    candidates.push(...(await find("short", window, SEARCH_SCORE)));
+  }
+  const confirmed = [];
+  for (const { box } of mergedFaces(candidates)) {
+    const window = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, CONFIRM_WINDOW * Math.max(longerSide(box), 1)];
+    const seen = mergedFaces(await find("full", window, MIN_SCORE));
+    confirmed.push(...seen.filter((face) => overlap(box, face.box) > MIN_OVERLAP).slice(0, 1));
+  }
+  const area = (box) => (box[2] - box[0]) * (box[3] - box[1]);
+  return mergedFaces(confirmed)
+    .map((face) => ({ box: boxOfLandmarks(face), score: face.score }))
+    .sort((a, b) => area(b.box) - area(a.box));
+}
+
 // ---- Following a face ------------------------------------------------------------------------------
 
 const MAX_GAP_SECONDS = 0.5;

@@ -128,3 +128,40 @@ test("statistics are Python's", () => {
     assert.equal(core.steady(one.samples), one.steady, name);
   }
 });
+
+test("answers of the detector's networks become Python's faces", () => {
+  const { networks, merged, landmark_boxes, windows } = golden("detections");
+  const all = [];
+  for (const { name, centre, side, answers, boxes, scores, points } of networks) {
+    const network = core.NETWORKS[name];
+    const count = network.grids.reduce((sum, [stride, n]) => sum + n * (network.size / stride) ** 2, 0);
+    const [logits, values] = [new Float32Array(count).fill(-100), new Float32Array(16 * count)];
+    for (const one of answers) {
+      logits[one.index] = one.logit;
+      values.set(one.values, 16 * one.index);
+    }
+    const found = core.decodedFaces(network, new core.Crop(...centre, side, network.size), logits, values, 0.4);
+    near(found.flatMap((face) => face.box), boxes.flat(), 1e-4, name);
+    near(found.map((face) => face.score), scores, 1e-6, name);
+    near(found.flatMap((face) => face.points), points.flat(), 1e-4, name);
+    all.push(...found);
+  }
+  const faces = core.mergedFaces(all);
+  near(faces.flatMap((face) => [...face.box, face.score, ...face.points]), merged.flatMap((face) => [...face.box, face.score, ...face.points]), 1e-3);
+  near(faces.flatMap(core.boxOfLandmarks), landmark_boxes.flat(), 1e-3);
+  for (const one of windows) near(core.searchWindows(one.width, one.height).flat(), one.windows.flat(), 1e-9);
+});
+
+test("a detector looks again at what the search found", async () => {
+  const asked = [];
+  const run = async (name, crop) => {
+    const { size, grids } = core.NETWORKS[name];
+    assert.equal(crop.length, size * size * 3);
+    asked.push(name);
+    const count = grids.reduce((sum, [stride, n]) => sum + n * (size / stride) ** 2, 0);
+    return { logits: new Float32Array(count).fill(-100), values: new Float32Array(16 * count) };
+  };
+  const picture = { width: 200, height: 100, data: new Uint8Array(60000), channels: 3 };
+  assert.deepEqual(await core.detectFaces(picture, run), []);
+  assert.deepEqual(asked, ["short"]);
+});
