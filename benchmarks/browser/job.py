@@ -25,6 +25,8 @@ from asmnet_kit.benchmarks.timing.noise import MAX_DRIFT, instability
 from asmnet_kit.benchmarks.timing.output_check import KeptRun
 from asmnet_kit.benchmarks.timing.session_timing import check_outputs, sustained_summary
 from asmnet_kit.benchmarks.timing.timed_inputs import TimedInputs, timed_inputs
+from asmnet_kit.face.schemes import BOX
+from asmnet_kit.predict.blazeface import FULL_RANGE, SHORT_RANGE
 from asmnet_kit.results.results import ResultError
 from asmnet_kit.tflite.float_borders import with_float_borders
 from asmnet_kit.tflite.metadata import read_metadata
@@ -250,6 +252,12 @@ def refuse_unmeasured(content: Any) -> dict[str, Any]:
     return measured
 
 
+def detector_blobs() -> dict[str, bytes]:
+    """The networks that find faces, by the names that core.js has for them."""
+    networks = {"short": SHORT_RANGE, "full": FULL_RANGE}
+    return {f"{name}.detector": network.path.read_bytes() for name, network in networks.items()}
+
+
 def job(
     models: Sequence[SharedModel], *, accelerators: Sequence[str], auto: bool
 ) -> dict[str, Any]:
@@ -300,6 +308,7 @@ def _landmarks(path: Path) -> dict[str, Any] | None:
         "size": metadata.input_size,
         "crop_scale": metadata.crop_scale,
         "points": scheme.points,
+        "normaliser": None if scheme.normaliser == BOX else list(scheme.normaliser),
         "parts": [
             {"name": name, "points": list(points), "closed": name in scheme.closed}
             for name, points in scheme.parts.items()

@@ -51,7 +51,7 @@ KINDS = {".js": "text/javascript; charset=utf-8", ".wasm": "application/wasm"}
 # Nothing from anywhere else; WebAssembly may be compiled, and its threads start from blob:.
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; "
-    "style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; "
+    "style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {

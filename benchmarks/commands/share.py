@@ -105,13 +105,19 @@ def share(
                          asmnet-kit share model.tflite --port 8000 --out results
     A phone by Wi-Fi:    asmnet-kit share model.tflite --lan --out results
     """
+    from collections import ChainMap
     from contextlib import ExitStack
 
     from asmnet_kit.base.console import stderr
     from asmnet_kit.base.files import require_writable
     from asmnet_kit.benchmarks.browser import litert_js
     from asmnet_kit.benchmarks.browser.certificate import certificate_for
-    from asmnet_kit.benchmarks.browser.job import ACCELERATORS, SharedModel, job
+    from asmnet_kit.benchmarks.browser.job import (
+        ACCELERATORS,
+        SharedModel,
+        detector_blobs,
+        job,
+    )
     from asmnet_kit.benchmarks.browser.server import LOOPBACK, Content, PageServer
     from asmnet_kit.benchmarks.protocol import Request
 
@@ -125,7 +131,7 @@ def share(
     results = _Results(shared, out)
     content = Content(
         job(shared, accelerators=ACCELERATORS, auto=False),
-        {name: data for model in shared for name, data in model.blobs().items()},
+        {**detector_blobs(), **dict(ChainMap(*(model.blobs() for model in shared)))},
         {"result": results.take, "failed": results.failed},
         folder,
     )

@@ -68,7 +68,9 @@ export class Crop {
 
   /**
    * Bytes R, G, B, size x size x 3, sampled bilinearly, black outside the picture. A map that shrinks by
-   * more than two would skip pixels, so the picture is first halved until it does not.
+   * more than two would skip pixels, so the picture is first halved until it does not. In float32 and
+   * with ties to even, as OpenCV 5 computes: of 112 px crops of a drawn face, 0 to 2 bytes in 37,632
+   * differ, by one level.
    *
    * @param {Picture} picture
    */
@@ -117,9 +119,9 @@ export class Crop {
         for (let channel = 0; channel < 3; channel++) {
           const p = a < 0 ? 0 : data[a + channel];
           const q = c < 0 ? 0 : data[c + channel];
-          const upper = p + ((b < 0 ? 0 : data[b + channel]) - p) * right;
-          const lower = q + ((d < 0 ? 0 : data[d + channel]) - q) * right;
-          into[at++] = upper + (lower - upper) * down + 0.5;
+          const upper = f32(p + ((b < 0 ? 0 : data[b + channel]) - p) * right);
+          const lower = f32(q + ((d < 0 ? 0 : data[d + channel]) - q) * right);
+          into[at++] = rounded(f32(upper + f32(lower - upper) * down));
         }
       }
     }
@@ -128,10 +130,12 @@ export class Crop {
 
   /** Where the crop's columns (or rows) lie between the picture's. */
   #taps(centre, length) {
+    const step = f32(this.side / this.size);
+    const start = f32(centre - (((this.size - 1) / 2) * this.side) / this.size);
     const first = new Int32Array(this.size);
     const share = new Float32Array(this.size);
     for (let i = 0; i < this.size; i++) {
-      const position = ((i - (this.size - 1) / 2) * this.side) / this.size + centre;
+      const position = f32(i * step + start);
       const near = clamp(position, -2, length + 1); // far outside it is black anyway
       first[i] = Math.floor(near);
       share[i] = near - first[i];

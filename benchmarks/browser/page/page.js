@@ -210,6 +210,177 @@ async function alone(action) {
   }
 }
 
+// ---- Try it: camera and photo --------------------------------------------------------------------------
+
+const LONGEST = { camera: 640, photo: 2048 }; // pixels that a picture is shrunk to
+const SEARCH_LEVELS = { camera: 2, photo: 4 };
+const AXIS_COLOURS = ["#e5484d", "#30a46c", "#3b82f6"];
+const SHOWN = 30; // frames of the shown times
+
+let looking = null; // what is open: {engine, model, stream}
+
+/** What the canvas shows: its pixels, each prediction before smoothing, and the faces drawn. */
+export const shown = { picture: null, predictions: [], faces: [] };
+
+async function openLooking() {
+  stopLooking();
+  const [model, accelerator] = chosen();
+  if (!model.landmarks) throw new Error("this model has no landmarks of the kit: it can be measured alone");
+  say(`Loading ${model.name} …`);
+  const engine = await Engine.open(model, accelerator);
+  const others = {};
+  for (const name of Object.keys(core.NETWORKS)) others[name] = await blob(`${name}.detector`);
+  await engine.call("add", { others });
+  looking = { engine, model, predictions: [] };
+  return looking;
+}
+
+function stopLooking() {
+  looking?.engine.close();
+  looking?.stream?.getTracks().forEach((track) => track.stop());
+  looking = null;
+  by("camera").textContent = "Camera";
+}
+
+const detect = (engine, picture, levels) =>
+  core.detectFaces(picture, (network, crop) => engine.call("find", { network, crop }), levels);
+
+/** Landmarks, pose and sureness of the face in a box, pixels of the picture and degrees. */
+async function predict({ engine, model, predictions }, picture, box) {
+  const { size, crop_scale, factor, confidence, normaliser } = model.landmarks;
+  const crop = core.Crop.fromBox(box, size, crop_scale);
+  const { landmarks, pose, uncertainty, visibility } = await engine.call("look", { crop: crop.cut(picture) });
+  const points = crop.toPicture(landmarks);
+  const sigma = uncertainty ? core.sigmaOf(uncertainty, crop.side, factor) : null;
+  const length = normaliser ? core.distance(points, ...normaliser) : 0;
+  const face = {
+    box,
+    landmarks: points,
+    pose: pose ? core.poseDegrees(pose) : null,
+    sigma,
+    visible: visibility ? core.visibleOf(visibility) : null,
+    confidence: sigma && confidence && normaliser ? core.confidenceOf(core.expectedNme(sigma, length), confidence) : null,
+  };
+  predictions.push(face);
+  return face;
+}
+
+/** A video or picture on the canvas, at most `longest` pixels, and its pixels. */
+function drawn(source, width, height, longest) {
+  const canvas = by("view");
+  const share = Math.min(1, longest / Math.max(width, height));
+  const [w, h] = [Math.max(1, Math.round(share * width)), Math.max(1, Math.round(share * height))];
+  if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+  canvas.hidden = false;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(source, 0, 0, w, h);
+  return { context, picture: { width: w, height: h, data: context.getImageData(0, 0, w, h).data, channels: 4 } };
+}
+
+function drawFaces(context, picture, faces, open) {
+  Object.assign(shown, { picture, faces, predictions: open.predictions.splice(0) });
+  const about = open.model.landmarks;
+  for (const face of faces) {
+    const side = core.longerSide(core.landmarkBox(face.landmarks));
+    const at = (i) => [face.landmarks[2 * i], face.landmarks[2 * i + 1]];
+    context.lineWidth = Math.max(1, side / 120);
+    context.strokeStyle = "#4cc2f1";
+    for (const { points, closed } of about.parts) {
+      context.beginPath();
+      for (const i of points) context.lineTo(...at(i));
+      if (closed) context.closePath();
+      context.stroke();
+    }
+    for (let i = 0; i < about.points; i++) {
+      context.fillStyle = core.isUnsure(i, face.sigma, face.visible, side) ? "#ffb224" : "#e6f7ff";
+      context.beginPath();
+      context.arc(...at(i), Math.max(1.2, side / 90), 0, 2 * Math.PI);
+      context.fill();
+    }
+    if (face.pose) {
+      const box = core.landmarkBox(face.landmarks);
+      const [x, y] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
+      context.lineWidth = Math.max(2, side / 60);
+      core.poseAxes(face.pose, x, y, side / 2).forEach((end, axis) => {
+        context.strokeStyle = AXIS_COLOURS[axis];
+        context.beginPath();
+        context.moveTo(x, y);
+        context.lineTo(...end);
+        context.stroke();
+      });
+    }
+  }
+}
+
+function tellFaces(faces, time) {
+  const [face] = faces;
+  const words = [faces.length === 1 ? "1 face" : `${faces.length} faces`];
+  if (face?.confidence != null) words.push(`sure to ${Math.round(100 * face.confidence)} %`);
+  if (face?.pose) words.push(["yaw", "pitch", "roll"].map((name, i) => `${name} ${Math.round(face.pose[i])}°`).join(", "));
+  words.push(time);
+  by("told").textContent = words.join(" · ");
+}
+
+async function photo(file) {
+  const open = await openLooking();
+  try {
+    const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    const { context, picture } = drawn(bitmap, bitmap.width, bitmap.height, LONGEST.photo);
+    bitmap.close();
+    say("Looking for faces …");
+    const started = performance.now();
+    const faces = [];
+    for (const found of await detect(open.engine, picture, SEARCH_LEVELS.photo)) faces.push(await predict(open, picture, found.box));
+    drawFaces(context, picture, faces, open);
+    tellFaces(faces, `${((performance.now() - started) / 1000).toFixed(1)} s`);
+    say(faces.length ? "Found." : "No face found in this picture.");
+    return faces;
+  } finally {
+    stopLooking();
+  }
+}
+
+async function camera() {
+  if (!navigator.mediaDevices?.getUserMedia) {
+    throw new Error("a browser gives a page the camera over https or on localhost alone: use --lan or adb reverse");
+  }
+  const open = await openLooking();
+  open.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: 640, height: 480 }, audio: false });
+  const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, srcObject: open.stream });
+  await video.play();
+  by("camera").textContent = "Stop";
+  say("Camera is on. Its pictures stay in this browser.");
+  const tracker = new core.FaceTracker();
+  const times = [];
+  while (looking === open) {
+    await new Promise((resolve) => (video.requestVideoFrameCallback ? video.requestVideoFrameCallback(resolve) : requestAnimationFrame(resolve)));
+    if (looking !== open || !video.videoWidth) continue;
+    const started = performance.now();
+    const { context, picture } = drawn(video, video.videoWidth, video.videoHeight, LONGEST.camera);
+    const faces = await tracker.update(
+      picture.width,
+      picture.height,
+      started / 1000,
+      () => detect(open.engine, picture, SEARCH_LEVELS.camera),
+      (box) => predict(open, picture, box),
+    );
+    if (looking !== open) break;
+    drawFaces(context, picture, faces, open);
+    times.push(performance.now() - started);
+    if (times.length > SHOWN) times.shift();
+    open.frames = (open.frames ?? 0) + 1;
+    const usual = times.reduce((sum, time) => sum + time, 0) / times.length;
+    if (open.frames % 6 === 1) tellFaces(faces, `${usual.toFixed(0)} ms a frame`);
+  }
+}
+
+/** A button's action; what fails is told, and leaves nothing open. */
+const trying = (action) => () =>
+  action().catch((error) => {
+    stopLooking();
+    say(`Failed: ${error.message}`, true);
+  });
+
 // ---- Start -----------------------------------------------------------------------------------------------
 
 async function available(accelerator) {
@@ -230,8 +401,18 @@ async function start() {
     if (option.disabled) option.text += ", not in this browser";
     by("accelerator").add(option);
   }
-  by("measure").disabled = false;
-  by("measure").addEventListener("click", () => alone(() => measure(...chosen())));
+  for (const id of ["measure", "camera", "photo"]) by(id).disabled = false;
+  by("measure").addEventListener("click", () => {
+    stopLooking(); // it would take the measurement's time
+    alone(() => measure(...chosen()));
+  });
+  by("camera").addEventListener("click", () => (looking?.stream ? stopLooking() : trying(camera)()));
+  by("photo").addEventListener("change", ({ target }) => {
+    const [file] = target.files;
+    target.value = "";
+    if (file) trying(() => photo(file))();
+  });
+  addEventListener("pagehide", stopLooking);
   say("Ready.");
   if (job.auto) {
     await alone(async () => {

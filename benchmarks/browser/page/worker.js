@@ -1,13 +1,15 @@
 /**
- * Runs one model on one accelerator, apart from the page, which stays free to draw. A classic worker:
- * the WebAssembly's loader needs importScripts. Each accelerator gets a worker of its own.
+ * Runs models on one accelerator, apart from the page, which stays free to draw. A classic worker: the
+ * WebAssembly's loader needs importScripts. Each accelerator gets a worker of its own.
  *
  * Messages in: {id, do, ...}. Out: {id, progress, note}, then {id, result} or {id, error}.
  */
 
 "use strict";
 
-let core, litert, model, details;
+let core, litert;
+const MAIN = "main"; // the model that was asked for, beside those that find faces
+const models = {};
 const now = () => performance.now();
 const REPORT_EVERY_MS = 200;
 const MIN_WARMUP_MS = 200;
@@ -42,15 +44,25 @@ async function open({ accelerator, threads, folder, bytes }) {
   const loadMs = now() - started;
   const gpu = accelerator === "webgpu";
   started = now();
-  model = await litert.loadAndCompile(new Uint8Array(bytes), {
+  const model = await compile(MAIN, bytes, {
     accelerator: gpu ? "webgpu" : "wasm",
     cpuOptions: { numThreads: threaded ? threads : 1 },
     ...(gpu ? { gpuOptions: { precision: "fp32" } } : {}),
   });
   const compileMs = now() - started;
   const full = gpu ? model.isFullyAccelerated && model.options?.accelerator !== "wasm" : true;
-  details = { inputs: model.getInputDetails(), outputs: model.getOutputDetails() };
   return { variant, load_ms: loadMs, compile_ms: compileMs, fully_accelerated: Boolean(full), clock_ms: clockStep(), isolated: self.crossOriginIsolated };
+}
+
+async function compile(name, bytes, options) {
+  models[name] = await litert.loadAndCompile(new Uint8Array(bytes), options);
+  return models[name];
+}
+
+/** Models that find faces, which the CPU runs: {name: bytes}. */
+async function add({ others }) {
+  const options = { accelerator: "wasm", cpuOptions: { numThreads: 1 } };
+  for (const [name, bytes] of Object.entries(others)) await compile(name, bytes, options);
 }
 
 /** The smallest step that the clock makes, milliseconds. */
@@ -66,9 +78,10 @@ function clockStep() {
 }
 
 /** One run: Float32Arrays by input name to Float32Arrays by output name. */
-async function run(inputs) {
+async function run(inputs, name = MAIN) {
+  const model = models[name];
   const tensors = {};
-  for (const one of details.inputs) tensors[one.name] = new litert.Tensor(inputs[one.name], Array.from(one.shape));
+  for (const one of model.getInputDetails()) tensors[one.name] = new litert.Tensor(inputs[one.name], Array.from(one.shape));
   const found = await model.run(tensors);
   const outputs = {};
   for (const [name, tensor] of Object.entries(found)) {
@@ -192,8 +205,16 @@ async function sustain(fed, protocol, keep, tell) {
 /** A crop's bytes, R, G, B, to real outputs by name: for the camera and photos. */
 async function look({ crop }) {
   const info = { type: "FLOAT32", scale: null, zero_point: 0 };
-  const outputs = await run({ [details.inputs[0].name]: core.inputValues(crop, info) });
-  return copied(outputs);
+  const [input] = models[MAIN].getInputDetails();
+  return copied(await run({ [input.name]: core.inputValues(crop, info) }));
 }
 
-const COMMANDS = { open, measure, look };
+/** What one of the detector's networks answers for a crop's bytes. */
+async function find({ crop, network }) {
+  const [input] = models[network].getInputDetails();
+  const outputs = Object.values(await run({ [input.name]: core.detectorInput(crop) }, network));
+  const [logits, values] = outputs.sort((a, b) => a.length - b.length);
+  return { logits, values };
+}
+
+const COMMANDS = { open, add, measure, look, find };

@@ -6,24 +6,33 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import devtools
 from asmnet_kit.benchmarks.browser import chromium, litert_js
 from asmnet_kit.benchmarks.browser.job import SharedModel
 from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.cli import main
+from asmnet_kit.drawn_faces.film import film
+from asmnet_kit.predict.detector import detect_faces
+from asmnet_kit.predict.open_predictor import open_tflite
+from asmnet_kit.predict.picture import predict_image
 from asmnet_kit.results.results import load_result
 from asmnet_kit.tflite.runtime import open_runtime
 from asmnet_kit.tflite.tensorfile import read_tensors, write_tensors
+from devtools import Page
 
 MODELS = Path(__file__).parents[3] / "toolkit" / "models"
 INT8 = MODELS / "asmnet_nano_people_68_112_qat_w8a8.tflite"
+FLOAT = MODELS / "asmnet_plus_people_68_112_fp16.tflite"
 FP16 = MODELS / "asmnet_plus_68_112_fp16.tflite"
 FEW = ["--warmup", "2", "--runs", "10", "--seconds", "0"]
 FACES = 1000
@@ -95,6 +104,104 @@ def test_without_chromium_the_target_says_what_to_install(
         main, ["benchmark", str(INT8), "--target", "browser", "--out", str(tmp_path)]
     )
     assert done.exit_code == 1 and "apt-get install chromium" in done.output
+
+
+# ---- asmnet-kit share, in a browser -------------------------------------------------------------
+
+STATE = "document.getElementById('state').textContent"
+SHOWN = """import("./page.js").then(({ shown }) => ({
+  predictions: shown.predictions.map((face) => ({
+    box: Array.from(face.box), landmarks: Array.from(face.landmarks), pose: Array.from(face.pose),
+    sigma: Array.from(face.sigma), confidence: face.confidence,
+  })),
+  width: shown.picture.width,
+  height: shown.picture.height,
+  pixels: Array.from(shown.picture.data),
+}))"""
+
+
+@contextmanager
+def shared_page(
+    tmp_path: Path, *options: str, arguments: Sequence[str] = ()
+) -> Iterator[tuple[Page, "subprocess.Popen[str]"]]:
+    """``asmnet-kit share`` of a model in a process of its own, and its page in Chromium."""
+    words = [sys.executable, "-m", "asmnet_kit", "share", str(FLOAT), str(INT8), *FEW, *options]
+    process = subprocess.Popen(
+        [*words, "--out", str(tmp_path / "results")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        with devtools.page(tmp_path / "profile", arguments) as tab:
+            tab.open(address, width=360, height=740)
+            tab.until(f"{STATE} === 'Ready.'")
+            yield tab, process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def near_python(tab: Page, *, detected: bool) -> None:
+    """The shown predictions are Python's for the same pixels, within a pixel.
+
+    A float model's: one byte of a crop that differs by a level moves an int8 output by a step or
+    two, each of them 0.8 pixels of these faces. That int8 is right, the same bits for the same
+    crops show.
+
+    Args:
+        detected: the boxes are the detector's, not an earlier frame's landmarks.
+    """
+    got = tab.value(SHOWN)
+    pixels = np.array(got["pixels"], np.uint8).reshape(got["height"], got["width"], 4)
+    image = np.ascontiguousarray(pixels[..., :3])
+    boxes = [np.array(one["box"], np.float32) for one in got["predictions"]]
+    if detected:
+        found = [face.box for face in detect_faces(image)]
+        assert np.allclose(boxes, found, atol=0.05)
+        boxes = found
+    expected = predict_image(image, open_tflite(FLOAT), boxes=boxes)
+    assert len(got["predictions"]) == len(expected) == 1
+    for one, face in zip(got["predictions"], expected, strict=True):
+        landmarks = np.array(one["landmarks"]).reshape(-1, 2)
+        assert np.abs(landmarks - face.landmarks).max() <= 1.0
+        assert face.pose is not None and np.abs(np.array(one["pose"]) - face.pose).max() <= 1.0
+        assert one["confidence"] == pytest.approx(face.confidence, abs=0.01)
+
+
+@needs_browser
+@needs_litert
+def test_the_page_measures_and_shows_a_photo_with_pythons_landmarks(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    (face,) = film(1, seed=3, size=320)
+    cv2.imwrite(str(photo), cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR))
+    with shared_page(tmp_path, "--sustained", "0", "--results", "1") as (tab, process):
+        tab.choose_file("#photo", photo)
+        tab.until(f"{STATE} === 'Found.'")
+        near_python(tab, detected=True)
+        tab.value("document.getElementById('model').selectedIndex = 1")
+        tab.value("document.getElementById('measure').click()")
+        assert tab.until("document.querySelector('article')?.innerText").count("same bits") == 1
+        assert process.wait(30) == 0  # one result was asked for: the server has ended
+        assert [text for text in tab.complaints() if "Content Security Policy" in text] == []
+        assert tab.value("document.documentElement.scrollWidth") <= 360
+    (path,) = (tmp_path / "results").glob("*.json")
+    assert load_result(path)["parity"]["identical"]
+
+
+@needs_browser
+@needs_litert
+def test_the_camera_shows_pythons_landmarks(tmp_path: Path) -> None:
+    frames = [face.image for face in film(30, seed=3, size=320, motion=0.3)]
+    devtools.write_y4m(tmp_path / "film.y4m", frames, fps=30)
+    arguments = (*devtools.CAMERA, f"{devtools.FILM}={tmp_path / 'film.y4m'}")
+    with shared_page(tmp_path, arguments=arguments) as (tab, _):
+        tab.value("document.getElementById('camera').click()")
+        tab.until("/^1 face .*a frame$/.test(document.getElementById('told').textContent)")
+        tab.value("document.getElementById('camera').click()")  # the last frame stays
+        near_python(tab, detected=False)
 
 
 # ---- asmnet-kit share, with a page that this test plays -----------------------------------------
