@@ -1,8 +1,8 @@
 """What a page is asked to run of a model, and a measurement of what it answers.
 
-The page gets float32 inputs and gives float32 outputs, whatever the file has: it runs the file's
-twin with float borders (``asmnet_kit.tflite.float_borders``). It sends times and raw outputs; what
-they are worth is judged here, against the same model on this machine's CPU.
+The page runs the file's twin with float borders (``asmnet_kit.tflite.float_borders``): it makes the
+raw inputs that it gets real, and gives real outputs. It sends times and outputs; what they are
+worth is judged here, against the same model on this machine's CPU.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from asmnet_kit.results.results import ResultError
 from asmnet_kit.tflite.float_borders import with_float_borders
 from asmnet_kit.tflite.metadata import read_metadata
 from asmnet_kit.tflite.reader import read_model_bytes
-from asmnet_kit.tflite.runtime import Runtime, TensorInfo, dequantize, open_runtime, quantize
+from asmnet_kit.tflite.runtime import Runtime, TensorInfo, open_runtime, quantize
 from asmnet_kit.tflite.tensorfile import Tensors
 
 ACCELERATORS = ("wasm", "wasm-threads", "webgpu")
@@ -86,8 +86,7 @@ class SharedModel:
             "id": self.sha256,
             "name": self.request.model.stem,
             "size_bytes": len(self.twin),
-            "inputs": _shapes(self.runtime.inputs),
-            "outputs": _shapes(self.runtime.outputs),
+            "inputs": {name: _facts(info) for name, info in self.runtime.inputs.items()},
             "turns": len(self.inputs.repeated),
             "fresh": len(self.inputs.fresh),
             "given": len(next(iter(self.given.values()), ())),
@@ -95,13 +94,15 @@ class SharedModel:
         }
 
     def blobs(self) -> dict[str, bytes]:
-        """The model, and its inputs: float32, little-endian, one run after the other."""
+        """The model, and its inputs: the file's raw values, little-endian, run after run."""
         runs = [*self.inputs.repeated, *self.inputs.fresh]
         for number in range(len(next(iter(self.given.values()), ()))):
             runs.append({name: values[number] for name, values in self.given.items()})
         infos = self.runtime.inputs
-        values = [dequantize(run[name], infos[name]).ravel() for run in runs for name in infos]
-        inputs = np.concatenate(values).astype("<f4").tobytes()
+        values = [
+            run[name].astype(infos[name].dtype.newbyteorder("<")) for run in runs for name in infos
+        ]
+        inputs = b"".join(one.tobytes() for one in values)
         return {f"{self.sha256}.tflite": self.twin, f"{self.sha256}.inputs": inputs}
 
     def measurement(self, measured: dict[str, Any]) -> Measurement:
@@ -285,8 +286,14 @@ def job(
     }
 
 
-def _shapes(infos: Mapping[str, TensorInfo]) -> dict[str, list[int]]:
-    return {name: list(info.shape) for name, info in infos.items()}
+def _facts(info: TensorInfo) -> dict[str, Any]:
+    """What core.js has to know of a tensor, in its words."""
+    return {
+        "shape": list(info.shape),
+        "type": info.dtype.name.upper(),
+        "scale": info.scale,
+        "zero_point": info.zero_point,
+    }
 
 
 def _raw_values(values: Sequence[float | None], info: TensorInfo) -> NDArray[Any]:

@@ -11,8 +11,11 @@ from asmnet_kit.commands.options import TFLITE, ModelPath, NumberRange, out_opti
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.browser.job import SharedModel
+    from asmnet_kit.benchmarks.browser.people import SentPeople
+    from asmnet_kit.benchmarks.protocol import Request
 
 MAX_PORT = 65_535
+MAX_PEOPLE = 500  # of the set that models are measured on; 19 MB of int8 crops
 POLL_S = 0.5
 # An address of documentation (RFC 5737): connecting a datagram socket sends nothing, and tells by
 # which of this machine's addresses the network would be reached.
@@ -85,6 +88,13 @@ ELSEWHERE = ("192.0.2.1", 9)
     show_default=True,
     help="Run on for so many minutes after the timed runs: does the phone throttle?",
 )
+@click.option(
+    "--people",
+    type=click.IntRange(min=0, max=MAX_PEOPLE),
+    default=48,
+    show_default=True,
+    help="Measure the NME over so many drawn people; 0: none.",
+)
 def share(
     models: tuple[Path, ...],
     out: Path,
@@ -92,6 +102,7 @@ def share(
     port: int,
     wanted: int | None,
     minutes: float,
+    people: int,
     **protocol: Any,
 ) -> None:
     """Serve a page that runs MODEL in a browser: landmarks on the camera picture, and figures.
@@ -112,23 +123,19 @@ def share(
     from asmnet_kit.base.files import require_writable
     from asmnet_kit.benchmarks.browser import litert_js
     from asmnet_kit.benchmarks.browser.certificate import certificate_for
-    from asmnet_kit.benchmarks.browser.job import (
-        ACCELERATORS,
-        SharedModel,
-        detector_blobs,
-        job,
-    )
+    from asmnet_kit.benchmarks.browser.job import ACCELERATORS, detector_blobs, job
+    from asmnet_kit.benchmarks.browser.people import SentPeople
     from asmnet_kit.benchmarks.browser.server import LOOPBACK, Content, PageServer
     from asmnet_kit.benchmarks.protocol import Request
 
     folder = litert_js.require(litert_js.default_folder())
     require_writable(out)
     max_seconds = max(Request.max_seconds, protocol["min_seconds"])
-    shared = [
-        SharedModel.of(Request(model, "browser:wasm", max_seconds=max_seconds, **protocol))
-        for model in dict.fromkeys(models)
-    ]
-    results = _Results(shared, out)
+    results = _Results(out)
+    for model in dict.fromkeys(models):
+        request = Request(model, "browser:wasm", max_seconds=max_seconds, **protocol)
+        results.add(request, SentPeople.of(model, people))
+    shared = [model for model, _ in results.models.values()]
     content = Content(
         job(shared, accelerators=ACCELERATORS, auto=False),
         {**detector_blobs(), **dict(ChainMap(*(model.blobs() for model in shared)))},
@@ -167,13 +174,20 @@ def share(
 class _Results:
     """What pages post, judged and written to ``out``."""
 
-    def __init__(self, models: "list[SharedModel]", out: Path) -> None:
+    def __init__(self, out: Path) -> None:
         import time
 
-        self._models = {model.sha256: model for model in models}
+        self.models: dict[str, tuple[SharedModel, SentPeople | None]] = {}  # by their SHA-256
         self._out = out
         self._started = time.monotonic()
         self.written: list[Path] = []
+
+    def add(self, request: "Request", people: "SentPeople | None") -> None:
+        """A model to serve, and on whom its accuracy is measured."""
+        from asmnet_kit.benchmarks.browser.job import SharedModel
+
+        model = SharedModel.of(request, None if people is None else people.inputs)
+        self.models[model.sha256] = (model, people)
 
     def take(self, posted: Any) -> dict[str, Any]:
         """Judge and write what a page measured; what the page then shows.
@@ -190,9 +204,9 @@ class _Results:
         from asmnet_kit.results.results import save_result
 
         measured = refuse_unmeasured(posted)
-        model = self._models.get(measured["model"])
-        if model is None:
+        if measured["model"] not in self.models:
             raise UsageError("the page measured a model that is not served here: load it again")
+        model, people = self.models[measured["model"]]
         request = replace(
             model.request,
             target=f"{MACHINE}:{measured['accelerator']}",
@@ -208,13 +222,24 @@ class _Results:
             wall_s=time.monotonic() - self._started,
             command=_command(request.model, measured),
         )
+        if people is not None:
+            result["accuracy"] = people.accuracy(
+                model.outputs(measured),
+                target=request.target,
+                kernels=result["runtime"]["kernels"],
+            )
         earlier = {path.name for path in self._out.glob("*.json")}
         taken = {path.name for path in self.written}
         path = self._out / result_file_name(result, taken=taken, earlier=earlier - taken)
         save_result(path, result)
         self.written.append(path)
         stderr().print(f"{path}: p50 {result['summary']['p50']:.2f} ms", markup=False)
-        return {"parity": result["parity"], "warnings": result["warnings"], "file": path.name}
+        return {
+            "file": path.name,
+            "parity": result["parity"],
+            "nme_percent": (result["accuracy"] or {}).get("nme_percent"),
+            "warnings": result["warnings"],
+        }
 
     def failed(self, posted: Any) -> dict[str, Any]:
         """Tell of a page's failure; the server goes on."""

@@ -204,6 +204,13 @@ export function inputValues(crop, info) {
   return table.constructor.from(crop, (v) => table[v]);
 }
 
+/** A tensor's raw values at a byte of a buffer, little-endian as every machine with a browser is. */
+export function rawValues(buffer, at, elements, info) {
+  const array = ARRAYS[info.type];
+  if (array === undefined) throw new RangeError(`expected a tensor of ${Object.keys(ARRAYS)}, got ${info.type}`);
+  return new array(buffer.slice(at, at + elements * array.BYTES_PER_ELEMENT));
+}
+
 /** Real values of raw ones: scale x (raw - zero point), or as they are. */
 export function dequantized(raw, info) {
   if (info.scale === null) return Float32Array.from(raw);

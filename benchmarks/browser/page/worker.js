@@ -95,15 +95,16 @@ async function run(inputs, name = MAIN) {
 const copied = (outputs) =>
   Object.fromEntries(Object.entries(outputs).map(([name, values]) => [name, Array.from(values)]));
 
-/** The inputs of every run in a file of float32, as views. */
-function inputsOf(buffer, shapes) {
-  const lengths = Object.entries(shapes).map(([name, shape]) => [name, shape.reduce((a, b) => a * b, 1)]);
+/** The real inputs of every run in a file of raw ones. */
+function inputsOf(buffer, infos) {
   const runs = [];
   for (let at = 0; at < buffer.byteLength; ) {
     const one = {};
-    for (const [name, length] of lengths) {
-      one[name] = new Float32Array(buffer, at, length);
-      at += 4 * length;
+    for (const [name, info] of Object.entries(infos)) {
+      const elements = info.shape.reduce((a, b) => a * b, 1);
+      const raw = core.rawValues(buffer, at, elements, info);
+      one[name] = core.dequantized(raw, info);
+      at += raw.byteLength;
     }
     runs.push(one);
   }

@@ -59,6 +59,14 @@ test("every byte becomes Python's raw input, and raw outputs Python's real value
   }
 });
 
+test("raw values are read at any byte of a buffer", () => {
+  const { buffer } = new Uint8Array([9, 255, 127, 0, 128, 0, 0, 192, 63]);
+  assert.deepEqual(Array.from(core.rawValues(buffer, 1, 2, { type: "INT16" })), [32767, -32768]);
+  assert.deepEqual(Array.from(core.rawValues(buffer, 1, 1, { type: "INT8" })), [-1]);
+  assert.deepEqual(Array.from(core.rawValues(buffer, 5, 1, { type: "FLOAT32" })), [1.5]);
+  assert.throws(() => core.rawValues(buffer, 0, 1, { type: "STRING" }), RangeError);
+});
+
 test("raw outputs become pixels and degrees", () => {
   const one = golden("decode");
   const crop = new core.Crop(...one.crop.centre, one.crop.side, one.crop.size);

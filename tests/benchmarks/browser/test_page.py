@@ -19,6 +19,7 @@ from click.testing import CliRunner
 import devtools
 from asmnet_kit.benchmarks.browser import chromium, litert_js
 from asmnet_kit.benchmarks.browser.job import SharedModel
+from asmnet_kit.benchmarks.browser.people import SentPeople
 from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.cli import main
 from asmnet_kit.drawn_faces.film import film
@@ -26,7 +27,7 @@ from asmnet_kit.predict.detector import detect_faces
 from asmnet_kit.predict.open_predictor import open_tflite
 from asmnet_kit.predict.picture import predict_image
 from asmnet_kit.results.results import load_result
-from asmnet_kit.tflite.runtime import open_runtime
+from asmnet_kit.tflite.runtime import dequantize, open_runtime
 from asmnet_kit.tflite.tensorfile import read_tensors, write_tensors
 from devtools import Page
 
@@ -125,7 +126,18 @@ def shared_page(
     tmp_path: Path, *options: str, arguments: Sequence[str] = ()
 ) -> Iterator[tuple[Page, "subprocess.Popen[str]"]]:
     """``asmnet-kit share`` of a model in a process of its own, and its page in Chromium."""
-    words = [sys.executable, "-m", "asmnet_kit", "share", str(FLOAT), str(INT8), *FEW, *options]
+    words = [
+        sys.executable,
+        "-m",
+        "asmnet_kit",
+        "share",
+        str(FLOAT),
+        str(INT8),
+        *FEW,
+        "--people",
+        "3",
+        *options,
+    ]
     process = subprocess.Popen(
         [*words, "--out", str(tmp_path / "results")],
         stdout=subprocess.PIPE,
@@ -210,15 +222,19 @@ def test_the_camera_shows_pythons_landmarks(tmp_path: Path) -> None:
 def measured_by_hand() -> dict[str, Any]:
     """What an honest page would post: the model's own outputs, run here."""
     model = SharedModel.of(Request(INT8, "browser:wasm", warmup_runs=2, runs=10, min_seconds=0))
-    twin = model.runtime.outputs
+    infos = model.runtime.outputs
+
+    def real(inputs: Any) -> dict[str, list[float]]:
+        raw = model.runtime.run(inputs)
+        return {name: dequantize(raw[name], infos[name]).ravel().tolist() for name in infos}
 
     def outputs(number: int | None) -> dict[str, list[float]]:
-        fed = model.inputs.fresh[-1] if number is None else model.inputs.of_run(number)
-        raw = model.runtime.run(fed)
-        return {
-            name: [float(info.scale or 1) * (int(v) - info.zero_point) for v in raw[name].ravel()]
-            for name, info in twin.items()
-        }
+        return real(model.inputs.fresh[-1] if number is None else model.inputs.of_run(number))
+
+    def runs_of_people() -> list[Any]:
+        people = SentPeople.of(INT8, 2)
+        assert people is not None
+        return [{"image": image} for image in people.inputs["image"]]
 
     runs = [("first", 0), ("timed", 0), ("timed", 9), ("fresh", None)]
     return {
@@ -246,7 +262,7 @@ def measured_by_hand() -> dict[str, Any]:
         "invoke_ms": [1.0 + 0.01 * i for i in range(10)],
         "sustained": None,
         "kept": [{"run": run, "number": n or 0, "outputs": outputs(n)} for run, n in runs],
-        "outputs": [],
+        "outputs": [real(one) for one in runs_of_people()],
         "hidden": False,
     }
 
@@ -258,7 +274,17 @@ def sharing(tmp_path: Path) -> Iterator[Callable[[Any], tuple[int, dict[str, Any
     litert.mkdir()
     for name in litert_js.names():
         (litert / litert_js.stored(name)).write_bytes(b"")
-    words = [sys.executable, "-m", "asmnet_kit", "share", str(INT8), "--results", "1"]
+    words = [
+        sys.executable,
+        "-m",
+        "asmnet_kit",
+        "share",
+        str(INT8),
+        "--results",
+        "1",
+        "--people",
+        "2",
+    ]
     process = subprocess.Popen(
         [*words, "--out", str(tmp_path / "results")],
         stdout=subprocess.PIPE,
@@ -301,6 +327,9 @@ def test_share_writes_an_honest_result_and_ends(sharing: Any, tmp_path: Path) ->
     assert result["target"]["device"] == "Testbrowser on Pixel 8 Android"
     assert result["model"]["name"] == INT8.stem and result["summary"]["p50"] == 1.045
     assert any("mean of 2 runs" in note for note in result["notes"])
+    # The accuracy is worked out here, of what the page's model gave for two people.
+    assert answer["nme_percent"] == result["accuracy"]["nme_percent"] > 0
+    assert result["accuracy"]["faces"] == 2
 
 
 def test_hostile_results_are_refused_and_nothing_is_written(sharing: Any, tmp_path: Path) -> None:
@@ -322,6 +351,7 @@ def test_hostile_results_are_refused_and_nothing_is_written(sharing: Any, tmp_pa
         ({**honest, "invoke_ms": [1e8] * 10}, "clock"),
         ({**honest, "kept": wrong_outputs}, "expected outputs"),
         ({**honest, "kept": []}, "kept"),
+        ({**honest, "outputs": honest["outputs"][:1]}, "expected the outputs of 2 inputs"),
         ({**honest, "browser": {**browser, "name": 300 * "x"}}, "browser.name"),
         ({**honest, "browser": {**browser, "cores": 0}}, "browser.cores"),
     ]
