@@ -237,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.server.page.content
         if path in PAGE:
             name, kind = PAGE[path]
-            self._send(_page_file(name), kind, packed=True)
+            self._send(page_file(name), kind, packed=True)
         elif path.startswith(LITERT) and path.removeprefix(LITERT) in litert_js.names():
             self._send_litert(path.removeprefix(LITERT))
         elif path.startswith(API):
@@ -325,7 +325,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @cache
-def _page_file(name: str) -> bytes:
+def page_file(name: str) -> bytes:
+    """A file of the page."""
     return files("asmnet_kit.benchmarks.browser.page").joinpath(name).read_bytes()
 
 

@@ -7,7 +7,7 @@ import click
 
 from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.base.limits import MAX_THREADS
-from asmnet_kit.commands.options import TFLITE, ModelPath, NumberRange, out_option
+from asmnet_kit.commands.options import TFLITE, InputPath, ModelPath, NumberRange
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.browser.job import SharedModel
@@ -24,7 +24,20 @@ ELSEWHERE = ("192.0.2.1", 9)
 
 @click.command(short_help="Try and measure .tflite models in a phone's browser.")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=ModelPath(TFLITE))
-@out_option("Folder for the result files.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the result files.")
+@click.option(
+    "--export",
+    "exported",
+    type=click.Path(path_type=Path),
+    help="Write the page into this folder, for any static host, instead of serving it.",
+)
+@click.option(
+    "--read",
+    "downloaded",
+    multiple=True,
+    type=InputPath("a result that an exported page downloaded"),
+    help="Judge this result of an exported page and write it to --out; repeatable.",
+)
 @click.option(
     "--lan",
     is_flag=True,
@@ -97,7 +110,9 @@ ELSEWHERE = ("192.0.2.1", 9)
 )
 def share(
     models: tuple[Path, ...],
-    out: Path,
+    out: Path | None,
+    exported: Path | None,
+    downloaded: tuple[Path, ...],
     lan: bool,
     port: int,
     wanted: int | None,
@@ -115,6 +130,8 @@ def share(
     A phone on a cable:  adb reverse tcp:8000 tcp:8000
                          asmnet-kit share model.tflite --port 8000 --out results
     A phone by Wi-Fi:    asmnet-kit share model.tflite --lan --out results
+    Any static host:     asmnet-kit share model.tflite --export page
+                         asmnet-kit share model.tflite --read downloaded.json --out results
     """
     from collections import ChainMap
     from contextlib import ExitStack
@@ -123,15 +140,20 @@ def share(
     from asmnet_kit.base.files import require_writable
     from asmnet_kit.benchmarks.browser import litert_js
     from asmnet_kit.benchmarks.browser.certificate import certificate_for
+    from asmnet_kit.benchmarks.browser.export import export
     from asmnet_kit.benchmarks.browser.job import ACCELERATORS, detector_blobs, job
     from asmnet_kit.benchmarks.browser.people import SentPeople
     from asmnet_kit.benchmarks.browser.server import LOOPBACK, Content, PageServer
     from asmnet_kit.benchmarks.protocol import Request
 
     folder = litert_js.require(litert_js.default_folder())
-    require_writable(out)
+    if (out is None) == (exported is None):
+        raise UsageError("expected either --out, for results, or --export, for the page's files")
+    require_writable(out or exported or Path())
     max_seconds = max(Request.max_seconds, protocol["min_seconds"])
-    results = _Results(out)
+    # How long the page ran elsewhere nobody knows: its own limits are what can be said.
+    limit_s = max_seconds + 60 * protocol["sustained_minutes"] if downloaded else None
+    results = _Results(out or Path(), wall_s=limit_s)
     for model in dict.fromkeys(models):
         request = Request(model, "browser:wasm", max_seconds=max_seconds, **protocol)
         results.add(request, SentPeople.of(model, people))
@@ -143,6 +165,16 @@ def share(
         folder,
     )
     messages = stderr()
+    if exported is not None:
+        size = export(content, exported)
+        messages.print(
+            f"{exported}: the page, {size / 1e6:.1f} MB; serve it as it is", markup=False
+        )
+        return
+    if downloaded:
+        for path in downloaded:
+            results.take(_read(path))
+        return
     with ExitStack() as stack:
         certificate = None
         host = _lan_address() if lan else LOOPBACK
@@ -172,11 +204,16 @@ def share(
 
 
 class _Results:
-    """What pages post, judged and written to ``out``."""
+    """What pages post, judged and written to ``out``.
 
-    def __init__(self, out: Path) -> None:
+    Args:
+        wall_s: the longest that the runs may add up to; by default the time since now.
+    """
+
+    def __init__(self, out: Path, *, wall_s: float | None = None) -> None:
         import time
 
+        self._wall_s = wall_s
         self.models: dict[str, tuple[SharedModel, SentPeople | None]] = {}  # by their SHA-256
         self._out = out
         self._started = time.monotonic()
@@ -219,7 +256,7 @@ class _Results:
             request,
             facts,
             asdict(model.measurement(measured)),
-            wall_s=time.monotonic() - self._started,
+            wall_s=self._wall_s or time.monotonic() - self._started,
             command=_command(request.model, measured),
         )
         if people is not None:
@@ -261,6 +298,20 @@ class _Results:
         except KeyboardInterrupt:
             if not self.written:
                 raise
+
+
+def _read(path: Path) -> Any:
+    """
+    Raises:
+        ResultError: it is no JSON.
+    """
+    from asmnet_kit.base.reading import read_text
+    from asmnet_kit.results.results import ResultError, parse_json
+
+    try:
+        return parse_json(read_text(path))
+    except ValueError as error:
+        raise ResultError(f"{path}: expected JSON, but {error}") from error
 
 
 def _command(model: Path, measured: dict[str, Any]) -> str:

@@ -12,8 +12,11 @@ let busy = false;
 
 // ---- Talking to the server ---------------------------------------------------------------------------
 
+/** Without a token the page is one of files alone: it gets what lies beside it, and posts nothing. */
 async function api(path, options = {}) {
-  const answer = await fetch(`api/${path}`, { ...options, headers: { Authorization: `Bearer ${token}` } });
+  const answer = await (token
+    ? fetch(`api/${path}`, { ...options, headers: { Authorization: `Bearer ${token}` } })
+    : fetch(path === "job" ? "job.json" : path));
   if (!answer.ok) {
     const told = await answer.json().catch(() => ({}));
     throw new Error(told.error ?? `the server answered ${answer.status}`);
@@ -135,13 +138,15 @@ async function measure(model, accelerator) {
       ...found,
       hidden,
     };
-    const answer = await (await api("result", { method: "POST", body: JSON.stringify(measured) })).json();
-    show(model, measured, answer);
-    say("Measured. The result is on the computer.");
+    const body = JSON.stringify(measured);
+    const answer = token ? await (await api("result", { method: "POST", body })).json() : {};
+    const article = show(model, measured, answer);
+    if (!token) offer(article, body, `${model.name}_${accelerator}.json`);
+    say(token ? "Measured. The result is on the computer." : "Measured. Download the result and read it with asmnet-kit share --read.");
   } catch (error) {
     card(`${model.name}, ${ACCELERATORS[accelerator]}`, [], [`Failed: ${error.message}`]);
     say(`Failed: ${error.message}`, true);
-    await api("failed", { method: "POST", body: JSON.stringify({ model: model.id, accelerator, error: error.message }) }).catch(() => null);
+    if (token) await api("failed", { method: "POST", body: JSON.stringify({ model: model.id, accelerator, error: error.message }) }).catch(() => null);
   } finally {
     engine?.close();
     document.removeEventListener("visibilitychange", onHidden);
@@ -165,7 +170,24 @@ function show(model, measured, answer) {
   const parity = answer.parity;
   if (parity) rows.push(["off the computer's", parity.identical ? "same bits" : `${parity.max.toPrecision(2)} px`]);
   if (answer.nme_percent != null) rows.push(["NME, drawn people", `${answer.nme_percent.toFixed(2)} %`]);
-  card(`${model.name}, ${ACCELERATORS[measured.accelerator]}`, rows, answer.warnings ?? []);
+  return card(`${model.name}, ${ACCELERATORS[measured.accelerator]}`, rows, answer.warnings ?? []);
+}
+
+/** What was measured as a file, and as text to copy. */
+function offer(article, body, name) {
+  const link = document.createElement("a");
+  Object.assign(link, { className: "button", download: name, textContent: "Download" });
+  link.href = URL.createObjectURL(new Blob([body], { type: "application/json" }));
+  const copy = document.createElement("button");
+  Object.assign(copy, { type: "button", textContent: "Copy" });
+  copy.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(body);
+    copy.textContent = "Copied";
+  });
+  const buttons = document.createElement("p");
+  buttons.className = "buttons";
+  buttons.append(link, copy);
+  article.append(buttons);
 }
 
 function card(title, rows, warnings) {
@@ -186,6 +208,7 @@ function card(title, rows, warnings) {
   }
   for (const warning of warnings) add(article, "p", warning, "bad");
   by("cards").prepend(article);
+  return article;
 }
 
 function say(text, bad = false) {
@@ -390,8 +413,9 @@ async function available(accelerator) {
 }
 
 async function start() {
-  if (!token) return say("Open the address as the terminal printed it, with all that follows #.", true);
-  job = await (await api("job")).json();
+  job = await (await api("job").catch((error) => {
+    throw token ? error : new Error("open the address as the terminal printed it, with all that follows #");
+  })).json();
   for (const model of job.models) {
     by("model").add(new Option(`${model.name} (${(model.size_bytes / 1e6).toFixed(1)} MB)`));
   }
@@ -419,7 +443,6 @@ async function start() {
       for (const model of job.models) for (const accelerator of job.accelerators) await measure(model, accelerator);
     });
   }
-  return null;
 }
 
 start().catch((error) => say(`Failed: ${error.message}`, true));

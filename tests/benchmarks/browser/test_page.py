@@ -1,14 +1,19 @@
 """The page in a real browser: it measures, and its figures are judged here."""
 
+import gzip
 import json
 import re
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import cv2
@@ -216,6 +221,83 @@ def test_the_camera_shows_pythons_landmarks(tmp_path: Path) -> None:
         near_python(tab, detected=False)
 
 
+@needs_browser
+@needs_litert
+def test_an_exported_page_measures_and_its_download_is_read(tmp_path: Path) -> None:
+    folder, results = tmp_path / "page", tmp_path / "results"
+    share = ["share", str(INT8), *FEW, "--sustained", "0", "--people", "3"]
+    done = CliRunner().invoke(main, [*share, "--export", str(folder)])
+    assert done.exit_code == 0, done.output
+    with static_host(folder) as address, devtools.page(tmp_path / "profile") as tab:
+        tab.open(address, width=740, height=360)
+        tab.until(f"{STATE} === 'Ready.'")
+        assert tab.value("document.querySelector('option[value=wasm-threads]').disabled")
+        tab.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+        tab.value("document.getElementById('measure').click()")
+        tab.until("!!document.querySelector('a[download]')")
+        assert [text for text in tab.complaints() if "Content Security Policy" in text] == []
+        tab.value("document.querySelector('a[download]').click()")
+        downloaded = tmp_path / f"{INT8.stem}_wasm.json"
+        ends = time.monotonic() + 20
+        while not downloaded.exists() and time.monotonic() < ends:
+            time.sleep(0.1)
+    done = CliRunner().invoke(main, [*share, "--read", str(downloaded), "--out", str(results)])
+    assert done.exit_code == 0, done.output
+    (path,) = results.glob("*.json")
+    result = load_result(path)
+    assert result["parity"]["identical"] and result["accuracy"]["faces"] == 3
+    assert not result["machine"]["browser"]["isolated"]
+
+
+def test_what_is_no_download_of_a_page_is_refused(tmp_path: Path, fake_litert: Path) -> None:
+    file = tmp_path / "x.json"
+    read = ["share", str(INT8), "--people", "0", "--read", str(file)]
+    for content, reason in (("{", "expected JSON"), ("{}", "required property")):
+        file.write_text(content, encoding="utf-8")
+        done = CliRunner().invoke(main, [*read, "--out", str(tmp_path / "results")])
+        assert done.exit_code == 1 and reason in done.output
+    assert not list((tmp_path / "results").glob("*"))
+    done = CliRunner().invoke(main, read)
+    assert done.exit_code == 2 and "--out" in done.output
+    done = CliRunner().invoke(main, [*read[:4], "--export", str(tmp_path)])
+    assert done.exit_code == 2 and "empty folder" in done.output
+
+
+def test_without_litert_js_share_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(litert_js.ENVIRONMENT, str(tmp_path / "nothing"))
+    done = CliRunner().invoke(main, ["share", str(INT8), "--out", str(tmp_path / "results")])
+    assert done.exit_code == 1 and "python -m asmnet_kit" in done.output
+
+
+@contextmanager
+def static_host(folder: Path) -> Iterator[str]:
+    """A plain web server of a folder, as static hosts are."""
+    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    Thread(target=http.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{http.server_address[1]}/"
+    http.shutdown()
+    http.server_close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def fake_litert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of files that are called as LiteRT.js's."""
+    folder = tmp_path / "litert"
+    folder.mkdir()
+    for name in litert_js.names():
+        content = gzip.compress(b"") if name.endswith(".wasm") else b""
+        (folder / litert_js.stored(name)).write_bytes(content)
+    monkeypatch.setenv(litert_js.ENVIRONMENT, str(folder))
+    return folder
+
+
 # ---- asmnet-kit share, with a page that this test plays -----------------------------------------
 
 
@@ -268,12 +350,10 @@ def measured_by_hand() -> dict[str, Any]:
 
 
 @pytest.fixture
-def sharing(tmp_path: Path) -> Iterator[Callable[[Any], tuple[int, dict[str, Any]]]]:
+def sharing(
+    tmp_path: Path, fake_litert: Path
+) -> Iterator[Callable[[Any], tuple[int, dict[str, Any]]]]:
     """``asmnet-kit share`` in a process of its own, and what posts to it."""
-    litert = tmp_path / "litert"
-    litert.mkdir()
-    for name in litert_js.names():
-        (litert / litert_js.stored(name)).write_bytes(b"")
     words = [
         sys.executable,
         "-m",
@@ -290,7 +370,7 @@ def sharing(tmp_path: Path) -> Iterator[Callable[[Any], tuple[int, dict[str, Any
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={"PATH": "", "HOME": str(tmp_path), litert_js.ENVIRONMENT: str(litert)},
+        env={"PATH": "", "HOME": str(tmp_path), litert_js.ENVIRONMENT: str(fake_litert)},
     )
     assert process.stdout is not None and process.stderr is not None
     address = process.stdout.readline().strip()
