@@ -246,7 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send_json(content.job)
             elif path.removeprefix(f"{API}blob/") in content.blobs:
                 blob = content.blobs[path.removeprefix(f"{API}blob/")]
-                self._send(blob, "application/octet-stream")
+                self._send(blob, "application/octet-stream", packed=True)
             else:
                 raise _Refused(HTTPStatus.NOT_FOUND, "nothing of that name")
         else:

@@ -140,7 +140,7 @@ async function measure(model, accelerator) {
     };
     const body = JSON.stringify(measured);
     const answer = token ? await (await api("result", { method: "POST", body })).json() : {};
-    const article = show(model, measured, answer);
+    const article = showResult(model, measured, answer);
     if (!token) offer(article, body, `${model.name}_${accelerator}.json`);
     say(token ? "Measured. The result is on the computer." : "Measured. Download the result and read it with asmnet-kit share --read.");
   } catch (error) {
@@ -156,7 +156,7 @@ async function measure(model, accelerator) {
 
 const ms = (value) => `${value.toPrecision(3)} ms`;
 
-function show(model, measured, answer) {
+function showResult(model, measured, answer) {
   const summary = core.summarise(measured.invoke_ms);
   const rows = [
     ["p50", ms(summary.p50)],
@@ -250,10 +250,10 @@ async function openLooking() {
   const [model, accelerator] = chosen();
   if (!model.landmarks) throw new Error("this model has no landmarks of the kit: it can be measured alone");
   say(`Loading ${model.name} …`);
-  const engine = await Engine.open(model, accelerator);
-  const others = {};
-  for (const name of Object.keys(core.NETWORKS)) others[name] = await blob(`${name}.detector`);
-  await engine.call("add", { others });
+  const names = Object.keys(core.NETWORKS);
+  const fetched = Promise.all(names.map((name) => blob(`${name}.detector`))); // while the engine starts
+  const [engine, bytes] = await Promise.all([Engine.open(model, accelerator), fetched]);
+  await engine.call("add", { others: Object.fromEntries(names.map((name, i) => [name, bytes[i]])) });
   looking = { engine, model, predictions: [] };
   return looking;
 }
@@ -288,20 +288,27 @@ async function predict({ engine, model, predictions }, picture, box) {
   return face;
 }
 
-/** A video or picture on the canvas, at most `longest` pixels, and its pixels. */
-function drawn(source, width, height, longest) {
-  const canvas = by("view");
+const work = document.createElement("canvas"); // a picture waits here until its faces are known
+
+/** A video's or picture's pixels, shrunk to at most `longest`. */
+function pixelsOf(source, width, height, longest) {
   const share = Math.min(1, longest / Math.max(width, height));
   const [w, h] = [Math.max(1, Math.round(share * width)), Math.max(1, Math.round(share * height))];
-  if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
-  canvas.hidden = false;
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (work.width !== w || work.height !== h) Object.assign(work, { width: w, height: h });
+  const context = work.getContext("2d", { willReadFrequently: true });
   context.drawImage(source, 0, 0, w, h);
-  return { context, picture: { width: w, height: h, data: context.getImageData(0, 0, w, h).data, channels: 4 } };
+  return { width: w, height: h, data: context.getImageData(0, 0, w, h).data, channels: 4 };
 }
 
-function drawFaces(context, picture, faces, open) {
+/** Show the picture and its faces at once: without them it would flicker. */
+function show(picture, faces, open) {
   Object.assign(shown, { picture, faces, predictions: open.predictions.splice(0) });
+  const canvas = by("view");
+  const { width, height } = picture;
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  canvas.hidden = false;
+  const context = canvas.getContext("2d");
+  context.drawImage(work, 0, 0);
   const about = open.model.landmarks;
   for (const face of faces) {
     const side = core.longerSide(core.landmarkBox(face.landmarks));
@@ -348,13 +355,14 @@ async function photo(file) {
   const open = await openLooking();
   try {
     const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-    const { context, picture } = drawn(bitmap, bitmap.width, bitmap.height, LONGEST.photo);
+    const picture = pixelsOf(bitmap, bitmap.width, bitmap.height, LONGEST.photo);
+    show(picture, [], open);
     bitmap.close();
     say("Looking for faces …");
     const started = performance.now();
     const faces = [];
     for (const found of await detect(open.engine, picture, SEARCH_LEVELS.photo)) faces.push(await predict(open, picture, found.box));
-    drawFaces(context, picture, faces, open);
+    show(picture, faces, open);
     tellFaces(faces, `${((performance.now() - started) / 1000).toFixed(1)} s`);
     say(faces.length ? "Found." : "No face found in this picture.");
     return faces;
@@ -379,7 +387,7 @@ async function camera() {
     await new Promise((resolve) => (video.requestVideoFrameCallback ? video.requestVideoFrameCallback(resolve) : requestAnimationFrame(resolve)));
     if (looking !== open || !video.videoWidth) continue;
     const started = performance.now();
-    const { context, picture } = drawn(video, video.videoWidth, video.videoHeight, LONGEST.camera);
+    const picture = pixelsOf(video, video.videoWidth, video.videoHeight, LONGEST.camera);
     const faces = await tracker.update(
       picture.width,
       picture.height,
@@ -388,7 +396,7 @@ async function camera() {
       (box) => predict(open, picture, box),
     );
     if (looking !== open) break;
-    drawFaces(context, picture, faces, open);
+    show(picture, faces, open);
     times.push(performance.now() - started);
     if (times.length > SHOWN) times.shift();
     open.frames = (open.frames ?? 0) + 1;

@@ -37,8 +37,9 @@ async function open({ accelerator, threads, folder, bytes }) {
   if (threaded && !self.crossOriginIsolated) throw new Error("threads need a page that is isolated (https or localhost)");
   const variant = threaded ? "litert_wasm_threaded_internal" : relaxed === false ? "litert_wasm_compat_internal" : "litert_wasm_internal";
   if (threaded) self.Module.mainScriptUrlOrBlob = `${base}${variant}.js`;
-  // The runtime's own file is fetched here, so that what is timed below finds it in the cache.
-  await Promise.all([fetch(`${base}${variant}.js`), fetch(`${base}${variant}.wasm`)].map(async (one) => (await one).arrayBuffer()));
+  // Fetched here, so that what is timed below is without it; and once, since browsers do not keep what
+  // comes by a certificate that nobody vouches for.
+  self.Module.wasmBinary = await (await fetch(`${base}${variant}.wasm`)).arrayBuffer();
   let started = now();
   await litert.loadLiteRt(base, { threads: threaded });
   const loadMs = now() - started;
