@@ -322,10 +322,10 @@ function* anchorsOf({ size, grids }) {
 /**
  * What a network found in a window: [{box, score, points}], pixels of the picture.
  *
- * @param {Crop} window
+ * @param {Crop} crop the window, of the network's size
  * @param {ArrayLike<number>} logits one for each anchor; `values` have 16.
  */
-export function decodedFaces(network, window, logits, values, minScore) {
+export function decodedFaces(network, crop, logits, values, minScore) {
   const found = [];
   let i = -1;
   for (const [x, y] of anchorsOf(network)) {
@@ -336,7 +336,7 @@ export function decodedFaces(network, window, logits, values, minScore) {
     const [middleX, middleY] = [of(0) + x, of(1) + y];
     const corners = [middleX - of(2) / 2, middleY - of(3) / 2, middleX + of(2) / 2, middleY + of(3) / 2];
     for (let k = 4; k < VALUES; k += 2) corners.push(of(k) + x, of(k + 1) + y);
-    const points = window.toPicture(corners.map((value) => value / network.size - 0.5));
+    const points = crop.toPicture(corners.map((value) => value / network.size - 0.5));
     found.push({ box: Array.from(points.subarray(0, 4)), score, points: Array.from(points.subarray(4)) });
   }
   return found;
@@ -396,9 +396,9 @@ export function searchWindows(width, height, levels = MAX_LEVELS) {
  */
 export async function detectFaces(picture, run, levels = MAX_LEVELS) {
   const find = async (name, [x, y, side], minScore) => {
-    const window = new Crop(x, y, side, NETWORKS[name].size);
-    const { logits, values } = await run(name, window.cut(picture));
-    return decodedFaces(NETWORKS[name], window, logits, values, minScore);
+    const crop = new Crop(x, y, side, NETWORKS[name].size);
+    const { logits, values } = await run(name, crop.cut(picture));
+    return decodedFaces(NETWORKS[name], crop, logits, values, minScore);
   };
   const candidates = [];
   for (const window of searchWindows(picture.width, picture.height, levels)) {
