@@ -72,10 +72,11 @@ fun instability(samplesMs: DoubleArray): List<String> {
         val first = percentile(samplesMs.copyOfRange(0, third), 50.0)
         val last = percentile(samplesMs.copyOfRange(samplesMs.size - third, samplesMs.size), 50.0)
         if (first > 0 && abs(last / first - 1) > MAX_DRIFT) {
+            val cause = if (last > first) " (throttled by heat or power?)" else ""
             reasons += (
                 "drifting: the median of the last third of the runs is %+.0f %% off the first third's; " +
-                    "the clock frequency or the load changed"
-                ).format(Locale.ROOT, 100 * (last / first - 1))
+                    "the clock frequency or the load changed%s"
+                ).format(Locale.ROOT, 100 * (last / first - 1), cause)
         }
     }
     return reasons
