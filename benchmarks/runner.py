@@ -37,7 +37,12 @@ from asmnet_kit.benchmarks.protocol import (
 from asmnet_kit.benchmarks.targets.registry import load_target, refuse_check
 from asmnet_kit.benchmarks.timing.kit_code import code_digest
 from asmnet_kit.benchmarks.timing.operator_times import TIMEOUT_S as PROFILE_PATIENCE_S
-from asmnet_kit.benchmarks.timing.output_check import Landmarks, Ruler, landmark_limit
+from asmnet_kit.benchmarks.timing.output_check import (
+    Landmarks,
+    Ruler,
+    landmark_limit,
+    steps_before_float,
+)
 from asmnet_kit.benchmarks.words import cpu_list, request_words
 from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.results import (
@@ -47,7 +52,8 @@ from asmnet_kit.results.results import (
     check_result,
     summarise,
 )
-from asmnet_kit.tflite.runtime import TensorInfo
+from asmnet_kit.tflite.reader import read_graph
+from asmnet_kit.tflite.runtime import TensorInfo, refuse_unsized
 
 DATA_PATIENCE_S = 2400.0  # reading a large data set, or a batch elsewhere, tells no progress
 LOG_TAIL_CHARACTERS = 400
@@ -115,6 +121,8 @@ def benchmark_model(
             file changed while it was measured.
     """
     facts = model_facts(request.model, adapter=request.adapter)
+    if not request.input_shape:  # here for all targets: LiteRT's GPU would run 1 x 1 pixels
+        refuse_unsized(read_graph(request.model), request.model)
     started = time.monotonic()
     with _of_fixed_size(request, facts["sha256"]) as (ready, sha256):
         measured = run_worker(
@@ -321,7 +329,6 @@ def _wrong_parity(result: Result, request: Request) -> str | None:
 def parity_limit(request: Request) -> Ruler | None:
     """What the landmarks of a model of the kit may differ from the CPU's; None for any other."""
     from asmnet_kit.tflite.metadata import read_metadata
-    from asmnet_kit.tflite.reader import read_graph
 
     try:
         size = read_metadata(request.model).input_size
@@ -336,7 +343,8 @@ def parity_limit(request: Request) -> Ruler | None:
     scale = tensor.scales[0] if tensor.scales else 0.0
     zero_point = tensor.zero_points[0] if tensor.zero_points else 0
     info = TensorInfo("landmarks", tensor.shape, np.dtype(tensor.type), scale or None, zero_point)
-    limit = landmark_limit(info, Landmarks("landmarks", size, 1.0))
+    step = steps_before_float(graph).get("landmarks")
+    limit = landmark_limit(info, Landmarks("landmarks", size, 1.0), step=step)
     if request.max_parity is not None:
         limit = replace(limit, limit=request.max_parity, source="--max-parity")
     return limit

@@ -44,6 +44,9 @@ warns. A model without landmarks gets random values.
 | any other, float | 0.001 (float32) or 0.01 of its largest value | four tenths of it |
 | any other, integers without a scale (indices, counts) | 1 % of its values may differ | - |
 
+Float outputs that a model dequantizes from 8 bits (an int8 model with float inputs and outputs)
+have the limits of integers, in steps of the scale before that.
+
 `--max-parity PX` replaces the limit for the landmarks; for a model without landmarks, that of each
 output, in the output's own unit. Where the numbers come from: integer kernels of one file were seen
 up to 6 steps apart, a GPU that computes an int8 model in float 1.3 steps on average in the

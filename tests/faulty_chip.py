@@ -83,6 +83,13 @@ class NotANumber(Lying):
         return {**right, "landmarks": np.full_like(right["landmarks"], np.nan)}
 
 
+class OneStep(Lying):
+    """No lie: other kernels round an int8 output to the step beside."""
+
+    def lie(self, inputs: Raw) -> dict[str, NDArray[Any]]:
+        return shifted(self.real.run(inputs), steps=1)
+
+
 class HalfPrecision(Lying):
     def lie(self, inputs: Raw) -> dict[str, NDArray[Any]]:
         rng = np.random.default_rng(self.count)
@@ -291,6 +298,7 @@ FAULTS: dict[str, Fault] = {
     "one output wrong": Fault(OneOutputWrong),
     "not a number": Fault(NotANumber),
     "half precision": Fault(HalfPrecision),
+    "one step": Fault(OneStep),
     "silent cpu": Fault(target={"actual": "cpu"}),
     "nothing delegated": Fault(target={"delegated_ops": 0}),
     "partly delegated": Fault(target={"delegated_ops": 1}),

@@ -266,13 +266,13 @@ def _memory(sizes: Mapping[str, int] | None) -> str:
 
 
 def _parity(parity: Mapping[str, Any] | None) -> str:
-    """For example ``at most 3 levels, 0.21 pixels of the 112 px crop, 8 random inputs``."""
+    """For example ``at most 3 levels, 0.21 pixels of the 112 px crop, 10 inputs``."""
     if parity is None:
         return ""
     levels, pixels = parity.get("max_levels"), parity.get("max")
     said = [] if levels is None else [f"{levels} level{'' if levels == 1 else 's'}"]
     said += [] if pixels is None else [f"{pixels:.3g} {parity['unit']}"]
-    return f"at most {', '.join(said)}, {parity['inputs']} random inputs" if said else ""
+    return f"at most {', '.join(said)}, {parity['inputs']} inputs" if said else ""
 
 
 def _compiler_lines(outcome: Outcome, said: "ModelLog | None") -> list[str]:

@@ -58,7 +58,8 @@ def match(base: Sequence[tuple[Path, Result]], new: Sequence[tuple[Path, Result]
     bases, news = _by_key(base), _by_key(new)
     if len(base) == len(new) == 1:
         (before,), (after,) = ([result for _, result in side] for side in (base, new))
-        return Matched(((before["model"]["name"], [before], [after]),))
+        names = dict.fromkeys(result["model"]["name"] for result in (before, after))
+        return Matched(((" -> ".join(names), [before], [after]),))
     common = [key for key in bases if key in news]
     if not common:
         raise UsageError(

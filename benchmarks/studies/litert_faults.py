@@ -1,6 +1,6 @@
 """Does Google's ``litert-benchmark`` notice the faults of docs/trust.md?
 
-Usage: python -m asmnet_kit.benchmarks.studies.litert_faults [MODEL.tflite]
+Usage: make litert-faults [ARGS=MODEL.tflite]
 
 Its ``run_by_name`` is replaced by one that does what a broken runtime would do, and its clock by a
 broken one. Printed is how it ends: its exit code, its median and whatever warning it gives.
@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import click
 import numpy as np
 
 Run = Callable[..., Any]
@@ -127,13 +128,14 @@ def ends(name: str, model: Path) -> str:
     return f"exit {code}, {figures}, warnings: {'; '.join(said) or 'none'}"
 
 
-def main() -> None:
-    """Print a line for each fault."""
+@click.command()
+@click.argument("model", required=False, type=click.Path(path_type=Path, exists=True))
+def main(model: Path | None) -> None:
+    """Print a line for each fault; MODEL is the kit's face detector by default."""
     from asmnet_kit.predict.blazeface import SHORT_RANGE
 
-    model = Path(sys.argv[1]) if len(sys.argv) > 1 else SHORT_RANGE.path
     for name in FAULTS:
-        print(f"{name}: {ends(name, model)}", flush=True)
+        click.echo(f"{name}: {ends(name, model or SHORT_RANGE.path)}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Draws the faces that the benchmark feeds to landmark models: benchmarks/timing/faces.npz.
 
-Usage: python -m asmnet_kit.benchmarks.studies.timed_faces OUT.npz
+Usage: make timed-faces ARGS=benchmarks/timing/faces.npz
 """
 
-import sys
 from pathlib import Path
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,5 +21,12 @@ def drawn_faces() -> NDArray[np.uint8]:
     return np.stack([draw(SEED, index, SIZE).image for index in CHOSEN])
 
 
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+def main(out: Path) -> None:
+    """Draw the faces into the .npz file OUT."""
+    np.savez_compressed(out, faces=drawn_faces())
+
+
 if __name__ == "__main__":
-    np.savez_compressed(Path(sys.argv[1]), faces=drawn_faces())
+    main()

@@ -227,7 +227,15 @@ def _log(message: str) -> str:
 def _outcome(model: Path, source: Graph, compiled: Compiled, *, soc: str) -> Check:
     makers = {tensor.name: op.index for op in source.ops for tensor in op.outputs}
     rest = [op for op in compiled.graph.ops if op.name != CUSTOM]
-    left = {makers[t.name] for op in rest for t in op.outputs if t.name in makers}
+    left: set[int] = set()
+    for op in rest if compiled.offloaded else ():
+        own = {makers[tensor.name] for tensor in op.outputs if tensor.name in makers}
+        if not own:  # counted as the NPU's, it would make a part of the model look like all of it
+            raise ModelError(
+                f"{model}: the compiler of {soc} left {op.name} to the CPU, which is no operator "
+                "of the model: nobody can say which the NPU takes"
+            )
+        left |= own
     if compiled.offloaded and len(rest) == len(compiled.graph.ops):
         raise ModelError(
             f"{model}: the compiler of {soc} says that {compiled.offloaded} operators are on the "

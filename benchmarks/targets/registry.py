@@ -119,8 +119,8 @@ def checker(name: str) -> Callable[[Request], "Check"]:
     check: Callable[[Request], Check] | None = getattr(load_target(name), "check", None)
     if check is None:
         raise UsageError(
-            f"target {name}: it tells nothing of a model without a device; asmnet-kit benchmark "
-            f"measures there, and asmnet-kit check knows {', '.join(checkable())}"
+            f"target {name}: asmnet-kit check knows only {', '.join(checkable())}; "
+            f"asmnet-kit benchmark measures on {name}"
         )
     return check
 

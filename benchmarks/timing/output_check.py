@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.benchmarks.timing.timed_inputs import Inputs, TimedInputs
+from asmnet_kit.tflite.graph import Graph
 from asmnet_kit.tflite.runtime import Session, TensorInfo, dequantize
 
 # In steps of an integer output's scale. Integer kernels were seen up to 6 apart in single outputs;
@@ -31,6 +32,7 @@ MAX_FRACTION_FLOAT32 = 1e-3
 MEAN_SHARE, MEAN_SHARE_OF_OTHERS = 0.2, 0.4
 MAX_DIFFERING = 0.01  # share of an output of whole numbers without a scale: indices, counts
 FLOAT32 = "fp32"  # of a session's ``precision``
+EIGHT_BITS = ("int8", "uint8")
 
 STALE = (
     "the outputs of an earlier run: they were read before its own were there (a stale buffer, or a "
@@ -115,19 +117,43 @@ class Landmarks:
     unit_sides: float
 
 
+def steps_before_float(graph: Graph) -> dict[str, float]:
+    """Scales of what float outputs are dequantized from, by the outputs' names.
+
+    The arithmetic of such outputs is that of 8 bits, so they are as far apart as integer ones.
+    """
+    public = dict(graph.signature)
+    makers = {tensor.index: op for op in graph.ops for tensor in op.outputs}
+    found = {}
+    for tensor in graph.outputs:
+        op = makers.get(tensor.index)
+        if op is None or op.name != "DEQUANTIZE":
+            continue
+        source = op.inputs[0]
+        if source.type in EIGHT_BITS and len(source.scales) == 1:
+            found[public.get(tensor.name, tensor.name)] = source.scales[0]
+    return found
+
+
 def landmark_limit(
-    info: TensorInfo, landmarks: Landmarks, *, precision: str | None = None
+    info: TensorInfo,
+    landmarks: Landmarks,
+    *,
+    precision: str | None = None,
+    step: float | None = None,
 ) -> Ruler:
     """What the landmarks' largest difference may be, in pixels of the crop.
 
     Args:
         precision: ``fp32`` where the target says that it computes so; None where it does not say.
+        step: the scale that float landmarks are dequantized from; None where they are not.
     """
     unit = f"pixels of the {landmarks.size} px crop"
     factor = landmarks.size * landmarks.unit_sides
-    if info.scale is not None:
+    scale = step if info.scale is None else info.scale
+    if scale is not None:
         source = f"{MAX_LEVELS:g} steps of the output's scale"
-        return Ruler(unit, factor, MAX_LEVELS * info.scale * factor, source, MEAN_SHARE)
+        return Ruler(unit, factor, MAX_LEVELS * scale * factor, source, MEAN_SHARE)
     fraction, arithmetic = _float_limit(precision)
     source = f"{100 * fraction:g} % of the crop's side, for {arithmetic}"
     return Ruler(unit, factor, fraction * landmarks.size, source, MEAN_SHARE)
@@ -140,21 +166,24 @@ def rulers(
     *,
     precision: str | None,
     max_parity: float | None,
+    steps: Mapping[str, float],
 ) -> dict[str, Ruler]:
     """A ruler for each output.
 
     Args:
+        steps: as ``steps_before_float`` has them.
         reference: outputs of the CPU, by which float outputs are measured that are no landmarks.
         max_parity: the user's limit of the landmarks' largest difference, in pixels of the crop;
             of a model without landmarks that of each output, in the output's own unit.
     """
     found = {}
     for name, info in infos.items():
+        scale = steps.get(name) if info.scale is None else info.scale
         if landmarks is not None and name == landmarks.output:
-            ruler = landmark_limit(info, landmarks, precision=precision)
-        elif info.scale is not None:
+            ruler = landmark_limit(info, landmarks, precision=precision, step=scale)
+        elif scale is not None:
             limit, why = MAX_LEVELS, f"{MAX_LEVELS:g} steps of the output's scale"
-            ruler = Ruler("steps of the output's scale", 1 / info.scale, limit, why)
+            ruler = Ruler("steps of the output's scale", 1 / scale, limit, why)
         elif info.dtype.kind == "f":
             values = np.concatenate([np.abs(run[name]).ravel() for run in reference])
             largest = float(values[np.isfinite(values)].max(initial=0.0))
@@ -186,7 +215,7 @@ class OutputCheck:
         inputs: what the timed runs were fed.
         reference: the model on the CPU.
         reference_name: what it is, for people.
-        max_parity: as ``rulers`` has it.
+        max_parity, steps: as ``rulers`` has them.
     """
 
     def __init__(
@@ -199,10 +228,11 @@ class OutputCheck:
         reference_name: str,
         landmarks: Landmarks | None,
         max_parity: float | None,
+        steps: Mapping[str, float],
     ) -> None:
         self.session, self.runs, self.inputs, self.reference = session, runs, inputs, reference
         self.reference_name, self.landmarks = reference_name, landmarks
-        self.max_parity = max_parity
+        self.max_parity, self.steps = max_parity, steps
         self.precision = getattr(session, "precision", None)
 
     def to_json(self) -> dict[str, Any]:
@@ -219,6 +249,7 @@ class OutputCheck:
             self.landmarks,
             precision=self.precision,
             max_parity=self.max_parity,
+            steps=self.steps,
         )
         passed = [self._agrees(run, theirs) for run, theirs in self._pairs()]
         return {
@@ -368,8 +399,22 @@ class OutputCheck:
         if self.precision != FLOAT32:
             return None
         infos = self.reference.outputs
-        looser = rulers(infos, self._theirs, self.landmarks, precision=None, max_parity=None)
-        if all(self._agrees(run, theirs, (), looser) for run, theirs in self._pairs()):
+        half, single = (
+            rulers(
+                infos,
+                self._theirs,
+                self.landmarks,
+                precision=precision,
+                max_parity=None,
+                steps=self.steps,
+            )
+            for precision in (None, FLOAT32)
+        )  # not the user's limit: what is within float32's own tells nothing of half precision
+        within_half, within_single = (
+            all(self._agrees(run, theirs, (), limits) for run, theirs in self._pairs())
+            for limits in (half, single)
+        )
+        if within_half and not within_single:
             return "as far off as half precision is: float32 was asked for, float16 ran"
         return None
 

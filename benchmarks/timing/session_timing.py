@@ -25,8 +25,15 @@ from asmnet_kit.benchmarks.timing.machine import (
     temperature_celsius,
 )
 from asmnet_kit.benchmarks.timing.noise import MAX_DRIFT, instability, steady
-from asmnet_kit.benchmarks.timing.output_check import KeptRun, Landmarks, OutputCheck, Outputs
+from asmnet_kit.benchmarks.timing.output_check import (
+    KeptRun,
+    Landmarks,
+    OutputCheck,
+    Outputs,
+    steps_before_float,
+)
 from asmnet_kit.benchmarks.timing.timed_inputs import TimedInputs, timed_inputs
+from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.runtime import Session, TensorInfo, dequantize, open_runtime
 from asmnet_kit.tflite.tensorfile import Tensors, read_tensors, write_tensors
 
@@ -204,6 +211,7 @@ def check_outputs(
             f"{reference.kernels}",
             landmarks=landmarks,
             max_parity=request.max_parity,
+            steps=steps_before_float(read_graph(request.model)),
         )
         found = {"input": inputs.words, **check.to_json()}
         warnings = [] if landmarks is None else _at_limits(kept, session.outputs, landmarks)
@@ -468,13 +476,18 @@ def sustained_summary(windows: list[dict[str, Any]]) -> dict[str, float]:
 def _stages(
     session: Session, request: Request, on_progress: OnProgress
 ) -> tuple[dict[str, float | None], list[str]]:
-    """Times of the frame stages, or why they were not measured."""
+    """Times of the frame stages, or why they were not measured.
+
+    Raises:
+        ModelError: the model is not what the request's adapter says.
+    """
     from asmnet_kit.benchmarks.timing.frame_stages import stages_of, time_stages
 
     nothing: dict[str, float | None] = {"pre": None, "post": None, "end_to_end": None}
     try:
         stages = stages_of(session, request)
-    except ModelError as error:
-        why = "the model carries no metadata" if request.adapter is None else str(error)
-        return nothing, [f"pre- and post-processing not measured: {why}"]
+    except ModelError:
+        if request.adapter is not None:
+            raise
+        return nothing, ["pre- and post-processing not measured: the model carries no metadata"]
     return {**nothing, **time_stages(stages, on_progress)}, list(stages.notes)

@@ -323,6 +323,16 @@ def test_the_users_limit_replaces_the_derived_one(
     assert "allowed are 0.1" in done.stderr
 
 
+def test_a_limit_of_the_users_makes_no_half_precision_of_rounding(
+    measure: Callable[..., Any], models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faulty_chip.Chip, "fault", "one step")
+    assert measure(models["int8"]).exit_code == 0
+    done = measure(models["int8"], "--max-parity", "0.001")
+    assert done.exit_code == 1 and "(--max-parity)" in done.stderr
+    assert "float16 ran" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "says"),
     [
@@ -444,7 +454,7 @@ def test_a_thousand_clean_measurements_raise_no_alarm() -> None:
             runs.append(KeptRun(str(number), number + 1, one, noisy))
         check = OutputCheck(
             session, runs, inputs, Reference(),
-            reference_name="CPU", landmarks=landmarks, max_parity=None,
+            reference_name="CPU", landmarks=landmarks, max_parity=None, steps={},
         )  # fmt: skip
         found = check.to_json()
         alarms += [] if found["passed"] else [found["cause"]]

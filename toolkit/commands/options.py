@@ -104,6 +104,9 @@ class PluginChoice(click.Choice):  # type: ignore[type-arg, unused-ignore]  # no
         return name
 
 
+GIVEN_SCHEME = "asmnet_kit.scheme"  # the words after --scheme, in the context of the call
+
+
 class SchemeParam(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # not in click 8.1
     """A built-in landmark scheme by its name, or that of a TOML file by its path."""
 
@@ -112,6 +115,8 @@ class SchemeParam(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from asmnet_kit.face.schemes import scheme_named
 
+        if ctx is not None:
+            ctx.meta[GIVEN_SCHEME] = value
         return scheme_named(value) if isinstance(value, str) else value
 
 
@@ -297,11 +302,14 @@ def scheme_option(help: str) -> Callable[[Command], Command]:
 def scheme_argument(scheme: "Scheme | None") -> str:
     """``--scheme`` for the next command's line, with a blank before it; "" where none is needed.
 
-    FILE stands for the file of a scheme that is not built in: its path is not kept.
+    FILE stands for the file of a scheme that is not built in and that this call did not name.
     """
     if scheme is None:
         return ""
-    return f" --scheme {scheme.name if scheme.built_in else 'FILE'}"
+    context = click.get_current_context(silent=True)
+    given = None if context is None else context.meta.get(GIVEN_SCHEME)
+    file = shlex.quote(given) if isinstance(given, str) else "FILE"
+    return f" --scheme {scheme.name if scheme.built_in else file}"
 
 
 def measured_split_option(command: Command) -> Command:

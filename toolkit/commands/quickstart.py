@@ -62,6 +62,7 @@ class Step:
     title: str
     arguments: tuple[str, ...]
     is_done: bool = False
+    parts: tuple[Path, ...] = ()  # what an interrupted one leaves that would be there twice
 
     def run(self) -> None:
         """Run the command, its output going to the terminal.
@@ -69,6 +70,8 @@ class Step:
         Raises:
             KitError: it failed; its own message is already on the terminal.
         """
+        for part in self.parts:
+            part.unlink(missing_ok=True)
         command = [sys.executable, "-m", "asmnet_kit", *self.arguments]
         code = subprocess.run(command, check=False).returncode
         if code != 0:
@@ -127,6 +130,7 @@ def steps(out: Path, plan: Plan) -> list[Step]:
                 *("--out", str(results)),
             ),
             all((results / name).exists() for name in measured),
+            tuple(results / name for name in measured),  # benchmark overwrites no result
         ),
         Step(
             "report",

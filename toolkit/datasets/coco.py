@@ -24,7 +24,7 @@ like the file's subset.
   they are taken as they are. The stored sides swapped without a turn in EXIF are another picture's:
   its faces are left out.
 - Keypoints stand in the order of their scheme, unless the category's ``keypoints`` name them by a
-  scheme's names, or by numbers.
+  scheme's names, or by numbers: then they are of that scheme, whichever was asked for.
 - The split is a word of the file's name (train, val, valid, test), else a folder's name; of
   mmpose's 300-W, "valid" is the public test set and "test" the private one. What follows it is a
   subset: the same face in ``..._test.json`` and ``..._test_blur.json`` is one face of the subset
@@ -79,6 +79,19 @@ BOX_FROM_LANDMARKS = "bbox_from_landmarks"
 
 
 @dataclass(frozen=True)
+class _Named:
+    """What the names of a category's keypoints say.
+
+    Attributes:
+        scheme: that they are of, all of its points.
+        order: for each landmark where its keypoint stands.
+    """
+
+    scheme: Scheme
+    order: list[int]
+
+
+@dataclass(frozen=True)
 class _File:
     """A file and what its name and place say."""
 
@@ -97,10 +110,11 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
         scheme: one that the points may be of, beside those that are built in.
 
     Raises:
-        DatasetError: no such file.
+        DatasetError: no such file, or names of different schemes with as many points.
     """
     reading = Reading(points=0)
     files = LabelFiles(root, SUFFIX, reading.problems)
+    named: list[Scheme] = []
     pictures = PicturesBelow(files.root)
     records: list[Record] = []
     found = False
@@ -108,10 +122,17 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
         if _has_keypoints(content):
             found = True
             about = _about(listing, file, files.ancestors)
-            records += _records(content, about, pictures, reading, scheme)
+            records += _records(content, about, pictures, reading, scheme, named)
     if not found:
         raise files.nothing("a .json with images and annotations with keypoints")
-    add_faces(reading, merged(records, reading.problems), scheme)
+    records = merged(records, reading.problems)
+    counts = Counter(len(record.pairs) for record in records)
+    own = [one for one in named if counts and one.points == counts.most_common(1)[0][0]]
+    if any(one != own[0] for one in own):
+        names = " and ".join(sorted({one.name for one in own}))
+        raise DatasetError(f"{root}: expected keypoints named as of one scheme, got {names}")
+    reading.scheme = own[0] if own else None
+    add_faces(reading, records, scheme)
     return reading
 
 
@@ -147,8 +168,13 @@ def _records(
     pictures: PicturesBelow,
     reading: Reading,
     scheme: Scheme | None,
+    named: list[Scheme],
 ) -> list[Record]:
-    """The faces of a file; annotations that cannot be used go to ``reading.problems``."""
+    """The faces of a file; annotations that cannot be used go to ``reading.problems``.
+
+    Args:
+        named: gets the schemes that the names of the faces' keypoints are of.
+    """
     images = {
         image["id"]: image
         for image in content["images"]
@@ -169,7 +195,11 @@ def _records(
                 image_id = annotation["image_id"]
                 if image_id not in turns:
                     turns[image_id] = _turn(images[image_id], face[2])
-                record = in_stored_pixels(face[0], turns[image_id], known_schemes(scheme))
+                says = _named_by(annotation, orders, len(face[1]))
+                schemes = known_schemes(scheme) if says is None else [says.scheme]
+                record = in_stored_pixels(face[0], turns[image_id], schemes)
+                if says is not None and says.scheme not in named:
+                    named.append(says.scheme)
         except (DatasetError, OSError) as error:
             reading.problems.append(Problem(where, str(error)))
             continue
@@ -177,9 +207,9 @@ def _records(
             records.append(record)
             marks.append(face[1])
             known.append(annotation.get(VISIBILITY_KNOWN))
-    says = len({mark for one in marks for mark in np.unique(one[one != UNLABELLED])}) > 1
+    differ = len({mark for one in marks for mark in np.unique(one[one != UNLABELLED])}) > 1
     return [
-        replace(record, visibility=_visibility(one) if (says if own is None else own) else None)
+        replace(record, visibility=_visibility(one) if (differ if own is None else own) else None)
         for record, one, own in zip(records, marks, known, strict=True)
     ]
 
@@ -188,8 +218,15 @@ def _visibility(marks: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.select([marks == SEEN, marks == HIDDEN], [1, 0], np.nan).astype(np.float32)
 
 
-def _orders(categories: Any, scheme: Scheme | None, reading: Reading) -> dict[Any, list[int]]:
-    """Category -> for each landmark where its keypoint stands, of those that name them.
+def _named_by(annotation: dict[str, Any], orders: dict[Any, _Named], count: int) -> _Named | None:
+    """What its category says of an annotation's ``count`` keypoints; None where that is nothing."""
+    category = annotation.get("category_id")
+    named = orders.get(category) if isinstance(category, int | str) else None
+    return named if named is not None and named.scheme.points == count else None
+
+
+def _orders(categories: Any, scheme: Scheme | None, reading: Reading) -> dict[Any, _Named]:
+    """Category -> which keypoint is which, of those whose names say it.
 
     Names of no scheme are the export's own words: their order says which is which, and
     ``reading.guess`` what it was taken for.
@@ -200,14 +237,16 @@ def _orders(categories: Any, scheme: Scheme | None, reading: Reading) -> dict[An
         if not (isinstance(labels, list) and labels and all(isinstance(x, str) for x in labels)):
             continue
         try:
-            numbers = PointNames(Counter(labels), scheme).number
+            names: PointNames | None = PointNames(Counter(labels), scheme)
         except DatasetError:
-            numbers = {}
+            names = None
+        numbers = {} if names is None else names.number
         order = [numbers.get(label, -1) for label in labels]
         count = len(labels)
-        if sorted(order) == list(range(count)):
+        if names is not None and sorted(order) == list(range(names.scheme.points)):
             if isinstance(category.get("id"), int | str):
-                orders[category["id"]] = [order.index(point) for point in range(count)]
+                places = [order.index(point) for point in range(count)]
+                orders[category["id"]] = _Named(names.scheme, places)
         elif str(count) in BUILT_IN:
             reading.guess = (
                 f"keypoints that no scheme names so ({', '.join(labels[:2])[:SHOWN]} ...) are "
@@ -222,7 +261,7 @@ def _record(
     where: str,
     file: _File,
     images: dict[int | str, dict[str, Any]],
-    orders: dict[Any, list[int]],
+    orders: dict[Any, _Named],
     pictures: PicturesBelow,
 ) -> tuple[Record, NDArray[np.float64], PictureFile] | None:
     """A face, its v and its picture; None for what is no labelled face.
@@ -237,10 +276,10 @@ def _record(
     triples = _triples(annotation["keypoints"])
     if not (triples[:, 2] != UNLABELLED).any():
         return None
-    category, image_id = annotation.get("category_id"), annotation.get("image_id")
-    order = orders.get(category) if isinstance(category, int | str) else None
-    if order is not None and len(order) == len(triples):
-        triples = triples[order]
+    named = _named_by(annotation, orders, len(triples))
+    if named is not None:
+        triples = triples[named.order]
+    image_id = annotation.get("image_id")
     image = images.get(image_id) if isinstance(image_id, int | str) else None
     if image is None:
         raise DatasetError(f"no image has its image_id {image_id!r:.40}")
@@ -317,9 +356,12 @@ def _triples(value: Any) -> NDArray[np.float64]:
 def _box(value: Any) -> NDArray[np.float32] | None:
     if not (isinstance(value, list) and len(value) == 4):
         return None
-    if not all(isinstance(v, int | float) and math.isfinite(v) for v in value):
+    try:
+        x, y, width, height = map(float, value)
+    except (TypeError, ValueError, OverflowError):  # JSON's integers have no limit
         return None
-    x, y, width, height = map(float, value)
+    if not all(map(math.isfinite, (x, y, width, height))):
+        return None
     return usable_box((x, y, x + width, y + height))
 
 

@@ -34,7 +34,7 @@ from asmnet_kit.base.files import (
 )
 from asmnet_kit.datasets import coco, ibug300w
 from asmnet_kit.datasets.base import Dataset, Face, Problem
-from asmnet_kit.datasets.folders import PICTURE_SUFFIXES, SPLIT_FOLDERS, name_key
+from asmnet_kit.datasets.folders import PICTURE_SUFFIXES, SCHEME_FILE, SPLIT_FOLDERS, name_key
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE
@@ -45,7 +45,6 @@ from asmnet_kit.face.schemes import Scheme
 SCHEMA_VERSION = 1  # of ``data convert --json``
 PICTURES = "images"
 LABELS_CSV = "labels.csv"
-SCHEME_FILE = "scheme.toml"
 NUMBERED = re.compile(r"#\d+$")  # behind the name of a picture with several faces
 UNUSUAL = re.compile(r'[\\:*?"<>|\x00-\x1f\x7f\ufffd]')  # in file names, on some system or other
 MAGIC = {b"\xff\xd8\xff": (".jpg", ".jpeg"), b"\x89PNG": (".png",)}

@@ -22,6 +22,9 @@ UNREAD_SUFFIXES = (".heic", ".heif", ".gif", ".jxl", ".psd", ".svg", ".pdf", ".r
 # Public sets (300-W, MERL-RAV) call a split's folder so, below the set's own: helen/testset.
 PUBLIC_SPLITS = {"trainset": "train", "valset": "val", "testset": "test"}
 
+# The landmark scheme that data convert writes beside labels that cannot say it.
+SCHEME_FILE = "scheme.toml"
+
 # Folder names that are splits in every format.
 SPLIT_FOLDERS = {"train": "train", "val": "val", "test": "test", **PUBLIC_SPLITS}
 
@@ -107,7 +110,10 @@ def name_key(name: str) -> str:
     """What spellings of one file name share: composed (NFC) or not (macOS), UTF-8 or Latin-1."""
     if name.isascii():
         return name
-    encoded = name.encode("utf-8", "surrogateescape")
+    try:
+        encoded = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, which JSON can hold and no file's name
+        return name
     try:
         text = encoded.decode()
     except UnicodeDecodeError:

@@ -24,6 +24,7 @@
 
 import csv
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.reading import open_text
 from asmnet_kit.datasets.base import Face, PictureFile, Problem
 from asmnet_kit.datasets.folders import (
+    SCHEME_FILE,
     SPLIT_FOLDERS,
     PictureFinder,
     Reading,
@@ -63,7 +65,6 @@ FILE = (
     "picture",
     "path",
 )
-SCHEME_ADVICE = "Points of your own: describe them in a file, --scheme FILE (docs/schemes.md)"
 DELIMITERS = ",;\t"
 SHOWN = 80  # characters of somebody's line in a message
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
@@ -264,12 +265,20 @@ def _counts(scheme: Scheme | None) -> tuple[int, ...]:
     return tuple(built_in) if scheme is None else tuple(sorted({*built_in, scheme.points}))
 
 
+def _scheme_advice(path: Path) -> str:
+    """What to do about labels of points that no built-in scheme has."""
+    beside = path.parent / SCHEME_FILE  # data convert writes it
+    if beside.is_file():
+        return f"Points of your own: try --scheme {shlex.quote(str(beside))}, which lies beside it"
+    return "Points of your own: describe them in a file, --scheme FILE (docs/schemes.md)"
+
+
 def _plain_columns(path: Path, cells: Sequence[str], counts: tuple[int, ...]) -> _Columns:
     points, odd = divmod(len(cells) - 1, 2)
     if odd or points not in counts:
         raise DatasetError(
             f"{path}: expected a header, or a path and {_pairs(counts)} pairs x,y; "
-            f"got {len(cells)} columns. {SCHEME_ADVICE}"
+            f"got {len(cells)} columns. {_scheme_advice(path)}"
         )
     return _Columns(len(cells), tuple(range(1, len(cells))))
 
@@ -313,7 +322,7 @@ def _named_columns(path: Path, header: Sequence[str], counts: tuple[int, ...]) -
     if len(wanted) // 2 not in counts:
         raise DatasetError(
             f"{path}: expected {_pairs(counts)} pairs of columns x, y, got {len(wanted) // 2}. "
-            f"{SCHEME_ADVICE}"
+            f"{_scheme_advice(path)}"
         )
     return _Columns(
         width=len(header),

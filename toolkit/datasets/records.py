@@ -5,6 +5,7 @@ a ``Record`` for each face; what is alike in all of them is done here.
 """
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,7 @@ from asmnet_kit.datasets.folders import (
 from asmnet_kit.datasets.labels import FARTHEST, check_usable, points_of
 from asmnet_kit.face.schemes import Scheme
 
+LONGEST_PATH = 4096  # characters: Linux opens no longer one
 SHOWN = 80  # characters of somebody's text in a message
 # Tools measure from the corner of the picture, this kit from the centre of the top-left pixel.
 CORNER = -0.5
@@ -269,6 +271,18 @@ class PicturesBelow:
         Raises:
             DatasetError: there is none, or the path leaves the data set.
         """
+        if len(written) > LONGEST_PATH:  # its ends together would be its length squared
+            raise DatasetError(
+                f"expected the path of a picture, at most {LONGEST_PATH} characters, got "
+                f"{len(written)}: {written[:SHOWN]!r} ..."
+            )
+        try:
+            os.fsencode(written)
+        except UnicodeEncodeError as error:
+            raise DatasetError(
+                f"expected the path of a picture, got characters that no file's name has: "
+                f"{written[:SHOWN]!r}"
+            ) from error
         folders = list(_folders(parts, beside))
         if self._last in folders:
             folders.insert(0, self._last)

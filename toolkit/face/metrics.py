@@ -76,14 +76,17 @@ def ced(nme: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.floa
     return np.concatenate([[0.0], measured]), np.concatenate([[0.0], shares])
 
 
-def mean_interval(values: NDArray[np.floating]) -> list[float] | None:
-    """95 % interval of a mean over faces, [low, high]: mean -+ 1.96 s / sqrt(n).
+def mean_interval(
+    values: NDArray[np.floating], *, most: float = float("inf")
+) -> list[float] | None:
+    """95 % interval of a mean over faces, [low, high]: mean -+ 1.96 s / sqrt(n), within 0 to
+    ``most``.
 
     It tells how far the mean would move with other faces of the same kind. Faces that are alike
     (frames of one film) make the true interval wider.
 
     Args:
-        values: [B], one of each face; NaN is left out.
+        values: [B], one of each face, none below 0 or above ``most``; NaN is left out.
 
     Returns:
         None for fewer than ``FEW_FACES``, of which the normal approximation says little, and where
@@ -93,7 +96,7 @@ def mean_interval(values: NDArray[np.floating]) -> list[float] | None:
     if len(known) < FEW_FACES or not np.isfinite(known).all():
         return None
     half = INTERVAL_Z * known.std(ddof=1) / np.sqrt(len(known))
-    return [float(known.mean() - half), float(known.mean() + half)]
+    return [max(0.0, float(known.mean() - half)), min(most, float(known.mean() + half))]
 
 
 def pose_errors(

@@ -111,7 +111,9 @@ class Scores:
             if mae is None
             else {name: float(v) for name, v in zip(ANGLES, mae, strict=True)},
             nme_interval=mean_interval(nme[~missed]),
-            auc_intervals={t: mean_interval(1 - np.minimum(nme, t) / t) for t in THRESHOLDS},
+            auc_intervals={
+                t: mean_interval(1 - np.minimum(nme, t) / t, most=1.0) for t in THRESHOLDS
+            },
             pose_intervals={
                 name: mean_interval(angle_errors[known, i]) for i, name in enumerate(ANGLES)
             },

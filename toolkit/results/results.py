@@ -270,7 +270,7 @@ def load_history(folder: Path) -> list[tuple[Path, Result]]:
 
 
 def newest_results(results: Sequence[tuple[Path, Result]]) -> list[tuple[Path, Result]]:
-    """The newest result of each model name on each target and CPU.
+    """The newest result of each model name, input size, target and CPU.
 
     Args:
         results: the oldest first.
@@ -278,7 +278,8 @@ def newest_results(results: Sequence[tuple[Path, Result]]) -> list[tuple[Path, R
     newest: dict[str, tuple[Path, Result]] = {}
     for path, result in results:
         target = {key: result["target"].get(key) for key in SAME_MEASUREMENT}
-        key = [result["model"]["name"], target, result["machine"].get("cpu")]
+        size = result["protocol"].get("input_shape")
+        key = [result["model"]["name"], target, size, result["machine"].get("cpu")]
         newest[json.dumps(key, sort_keys=True)] = (path, result)
     return list(newest.values())
 

@@ -176,7 +176,7 @@ def open_runtime(
         raise UsageError(f"expected 1 to {MAX_THREADS} threads, got {threads}")
     content = read_model_bytes(path)
     graph = graph_of(content, name=str(path))
-    _refuse_unsized(graph, path)
+    refuse_unsized(graph, path)
     _refuse_crashing(graph, path)
     distribution, module = installed_runtime(runtime)
     note = ""
@@ -282,6 +282,23 @@ def installed_runtime(
     )
 
 
+def refuse_unsized(graph: Graph, path: Path) -> None:
+    """Refuse a model with an input whose size the file leaves open: it would run at 1 x 1.
+
+    Raises:
+        ModelError: it has one; the message names the input and says what to do.
+    """
+    for tensor in graph.inputs:
+        if tensor.unsized:
+            raise ModelError(
+                f"{path}: expected an input of a fixed size, got {tensor.name!r} of shape "
+                f"{tensor.shape_text}: the file leaves it open. Give benchmark, check or audit the "
+                "size that the program feeds by --input-shape HxW; for other commands convert it "
+                "with that size: asmnet-kit quantize --input-shape SxS of the float model it was "
+                "made from"
+            )
+
+
 def unfit_for_numpy(runtime: str, error: BaseException) -> MissingDependency:
     """What the SystemError means that tflite-runtime's interpreter raises beside NumPy 2."""
     return MissingDependency(
@@ -302,18 +319,6 @@ def _named_runtime(name: str) -> ModuleType:
         raise MissingDependency(
             f"{name} is installed but cannot be imported ({one_line(error)}). {HOW_TO_GET[name]}"
         ) from error
-
-
-def _refuse_unsized(graph: Graph, path: Path) -> None:
-    for tensor in graph.inputs:
-        if tensor.unsized:
-            raise ModelError(
-                f"{path}: expected an input of a fixed size, got {tensor.name!r} of shape "
-                f"{tensor.shape_text}: the file leaves it open. Give benchmark, check or audit the "
-                "size that the program feeds by --input-shape HxW; for other commands convert it "
-                "with that size: asmnet-kit quantize --input-shape SxS of the float model it was "
-                "made from"
-            )
 
 
 def _refuse_crashing(graph: Graph, path: Path | str) -> None:

@@ -10,8 +10,6 @@ interrupted goes on where it stopped.
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,11 +17,11 @@ from typing import Any
 
 import click
 
-from asmnet_kit.base.errors import KitError
 from asmnet_kit.base.files import make_folder, write_text
 from asmnet_kit.cli import KitCommand
 from asmnet_kit.commands.options import PluginChoice
 from asmnet_kit.datasets.formats import FORMATS
+from asmnet_kit.training.studies.kit_command import kit
 
 SCHEMA_VERSION = 1
 TRIED = ("nano_pip", "nano_pip_neighbours", "nano_branches")
@@ -86,8 +84,10 @@ def main(
             if not (run / "model.keras").is_file():
                 fresh = ("--arch", network, *training, "--seed", str(seed))
                 words = ("--resume",) if (run / "config.toml").is_file() else fresh
-                _kit(environment, "train", *words, "--out", str(run))
-            said = _kit(environment, "evaluate", str(run), *measured, "--complete-only", "--json")
+                kit("train", *words, "--out", run, environment=environment)
+            said = kit(
+                "evaluate", run, *measured, "--complete-only", "--json", environment=environment
+            )
             outcomes.append(_outcome(network, seed, run, json.loads(said)))
             write_text(out / "study.md", table(outcomes))
             document = {"schema_version": SCHEMA_VERSION, "runs": [asdict(o) for o in outcomes]}
@@ -125,19 +125,6 @@ def _outcome(network: str, seed: int, run: Path, found: dict[str, Any]) -> Outco
         architecture["macs"] / 1e6,
         by_subset,
     )
-
-
-def _kit(environment: dict[str, str], *words: str) -> str:
-    """The output of a command of the kit.
-
-    Raises:
-        KitError: it failed.
-    """
-    command = [sys.executable, "-m", "asmnet_kit", *words]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=environment)
-    if done.returncode:
-        raise KitError(f"asmnet-kit {' '.join(words)}: exit code {done.returncode}")
-    return done.stdout
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

@@ -9,8 +9,6 @@ variant runs with every seed: its spread says which differences mean something.
 """
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,12 +16,12 @@ from typing import Any
 
 import click
 
-from asmnet_kit.base.errors import KitError
 from asmnet_kit.base.files import write_text
 from asmnet_kit.cli import KitCommand
 from asmnet_kit.commands.options import PluginChoice
 from asmnet_kit.commands.people_options import REALISM
 from asmnet_kit.datasets.formats import FORMATS
+from asmnet_kit.training.studies.kit_command import kit
 
 SCHEMA_VERSION = 1
 DRAWN_SEED, DRAWN_SIDE = 31, 96  # pixels
@@ -106,33 +104,20 @@ def _outcome(variant: Variant, seed: int, measured: Sequence[str], out: Path) ->
     size = ("--size", str(DRAWN_SIDE))
     about = people / "dataset.json"
     if not about.is_file() or not json.loads(about.read_text())["complete"]:
-        _kit("data", "synthesize", "--kind", "people", *count, *size, *without, "--out", people)
+        kit("data", "synthesize", "--kind", "people", *count, *size, *without, "--out", people)
     if not (run / "model.keras").is_file():
         fresh = (
             *TRAINING, "--data", str(people), "--format", "synthetic", "--epochs",
             str(variant.epochs), "--augmentation", variant.augmentation, "--seed", str(seed),
         )  # fmt: skip
-        _kit("train", *(("--resume",) if run.exists() else fresh), "--out", run)
-    found = json.loads(_kit("evaluate", run, *measured, "--complete-only", "--json"))
+        kit("train", *(("--resume",) if run.exists() else fresh), "--out", run)
+    found = json.loads(kit("evaluate", run, *measured, "--complete-only", "--json"))
     by_subset = {name: figures["nme_percent"] for name, figures in found["per_subset"].items()}
     return Outcome(variant.title, seed, found["nme_percent"], by_subset)
 
 
 def _slug(title: str) -> str:
     return title.replace(" ", "_").replace(",", "")
-
-
-def _kit(*words: str | Path) -> str:
-    """The output of a command of the kit.
-
-    Raises:
-        KitError: it failed.
-    """
-    command = [sys.executable, "-m", "asmnet_kit", *map(str, words)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise KitError(f"asmnet-kit {' '.join(map(str, words))}: exit code {done.returncode}")
-    return done.stdout
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

@@ -273,3 +273,12 @@ def test_an_unwritable_folder_is_one_line(make_tflite, tmp_path):
     assert done.returncode == 2
     assert "expected a folder to write to" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_adapter_that_does_not_fit_ends_the_measurement(make_tflite, tmp_path):
+    words = ["benchmark", str(make_tflite(size=112)), "--adapter", "pfld"]
+    words += ["--runs", "2", "--warmup", "0", "--seconds", "0", "--out", str(tmp_path / "out")]
+    run = CliRunner().invoke(main, words)
+    assert run.exit_code == 1
+    assert "the adapter pfld expects" in run.output
+    assert not list((tmp_path / "out").glob("*.json"))

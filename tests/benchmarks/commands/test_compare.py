@@ -244,7 +244,10 @@ def test_folders_are_matched_by_model_and_target_and_a_missing_one_fails(make_re
 
 
 def test_two_single_files_are_compared_whatever_their_models_names(make_result):
-    assert compare(_pair(make_result(name="old")), _pair(make_result(name="new"))).comparisons
+    old = _pair(make_result(name="old"))
+    (comparison,) = compare(old, _pair(make_result(name="new"))).comparisons
+    assert comparison.name == "old -> new"
+    assert compare(old, old).comparisons[0].name == "old"
     many = _pair(make_result(name="x"), make_result(name="y"))
     with pytest.raises(UsageError, match=NOTHING_TO_COMPARE):
         compare(_pair(make_result(name="old")), many)

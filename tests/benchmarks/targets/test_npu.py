@@ -89,6 +89,14 @@ def test_an_empty_or_partial_file_is_a_failure(compiler, model, content, message
         _check(model)
 
 
+def test_an_operator_of_the_cpu_that_is_none_of_the_models_is_not_counted_as_the_npus(
+    compiler, model, make_op_model
+):
+    compiler(make_op_model(NPU, SIN, SIN, name="made.tflite").read_bytes())
+    with pytest.raises(ModelError, match="left SIN to the CPU, which is no operator of the model"):
+        _check(model)
+
+
 def test_a_compiler_that_tells_no_placement_or_several_files_is_refused(
     compiler, model, make_op_model
 ):

@@ -11,6 +11,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from click.testing import CliRunner
 
+from asmnet_kit.benchmarks import runner
 from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.targets import tflm
 from asmnet_kit.benchmarks.targets.registry import load_target, problem_of
@@ -90,6 +91,16 @@ def test_the_difference_is_told_in_levels_and_in_pixels(stand_in, make_tflite):
     scale = open_runtime(path).outputs["landmarks"].scale
     assert parity["max"] == pytest.approx(2 * scale * 32, rel=1e-5)
     assert parity["unit"] == "pixels of the 32 px crop"
+
+
+def test_faces_are_not_called_random_inputs(stand_in, make_tflite, monkeypatch):
+    monkeypatch.setattr(
+        runner, "check_on_target", lambda request, on_progress: tflm.TFLM.check(request).to_json()
+    )
+    path = make_tflite(int8=True, size=32)
+    run = CliRunner().invoke(main, ["check", str(path), "--target", "tflm"])
+    assert "at most 0 levels" in run.output and "10 inputs" in run.output
+    assert "random" not in run.output
 
 
 def test_a_model_without_landmarks_is_judged_in_levels_alone(stand_in, make_op_model):

@@ -4,15 +4,25 @@ import time
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from click.testing import CliRunner
 
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.benchmarks.protocol import Request
-from asmnet_kit.benchmarks.timing.output_check import KeptRun, Landmarks, OutputCheck, Ruler
+from asmnet_kit.benchmarks.runner import parity_limit
+from asmnet_kit.benchmarks.timing.output_check import (
+    KeptRun,
+    Landmarks,
+    OutputCheck,
+    Ruler,
+    steps_before_float,
+)
 from asmnet_kit.benchmarks.timing.session_timing import measure_session, sustained_summary
 from asmnet_kit.benchmarks.timing.timed_inputs import random_input, timed_inputs
 from asmnet_kit.cli import main
 from asmnet_kit.results.results import load_result
+from asmnet_kit.tflite.packing import pack_model, unpack_model
+from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.runtime import TensorInfo, open_runtime
 from made_models import constant_face_model
 
@@ -71,7 +81,8 @@ def test_parity_counts_pixels_of_the_crop(make_tflite):
         runs = [KeptRun("a run", 1, one, session.run(one)) for one in inputs.repeated]
         check = OutputCheck(
             session, runs, inputs, same,
-            reference_name="CPU", landmarks=Landmarks("landmarks", 32, 1.0), max_parity=None,
+            reference_name="CPU", landmarks=Landmarks("landmarks", 32, 1.0),
+            max_parity=None, steps={},
         )  # fmt: skip
         return check.to_json()["passed"], check.parity()
 
@@ -136,3 +147,63 @@ def test_an_accuracy_target_that_is_missed_ends_with_1(make_tflite, make_pts_fac
     assert "expected an NME of at most 1e-06 %" in missed.output
     assert load_result(tmp_path / "b" / "constant_cpu_1t.json")["accuracy"]["faces"] == 3
     assert _run(model, "--max-nme", 5, "--out", tmp_path / "c").exit_code == 2
+
+
+def float_outputs(path):
+    """An int8 model with a DEQUANTIZE behind each output, as converters end them by default."""
+    model = unpack_model(path.read_bytes())
+    graph = model.subgraphs[0]
+    model.operatorCodes.append(
+        schema.OperatorCodeT(
+            builtinCode=schema.BuiltinOperator.DEQUANTIZE,
+            deprecatedBuiltinCode=schema.BuiltinOperator.DEQUANTIZE,
+            version=2,
+        )
+    )
+    outputs = [int(number) for number in graph.outputs]
+    graph.outputs = []
+    for number in outputs:
+        raw = graph.tensors[number]
+        graph.tensors.append(
+            schema.TensorT(
+                name=raw.name + b"_float", shape=raw.shape, type=schema.TensorType.FLOAT32, buffer=0
+            )
+        )
+        made = len(graph.tensors) - 1
+        graph.operators.append(
+            schema.OperatorT(
+                opcodeIndex=len(model.operatorCodes) - 1, inputs=[number], outputs=[made]
+            )
+        )
+        graph.outputs.append(made)
+        for signature in model.signatureDefs or []:
+            for output in signature.outputs:
+                if output.tensorIndex == number:
+                    output.tensorIndex = made
+    path.write_bytes(pack_model(model))
+    return path
+
+
+@pytest.mark.parametrize(("levels", "passes"), [(1, True), (2, True), (11, False)])
+def test_float_outputs_of_8_bits_have_the_limits_of_integers(make_tflite, levels, passes):
+    """One step of 1 / 256 is 0.44 px of a crop of 112, and float16's mean limit is 0.22 px."""
+    model = float_outputs(make_tflite(size=112, int8=True))
+    same = open_runtime(model)
+    steps = steps_before_float(read_graph(model))
+    assert same.outputs["landmarks"].dtype == np.float32
+    assert steps == {"landmarks": pytest.approx(1 / 256), "pose": pytest.approx(1 / 128)}
+
+    class Chip:
+        inputs, outputs = same.inputs, same.outputs
+
+        def run(self, inputs):
+            return {
+                name: values + np.float32(levels * steps[name])
+                for name, values in same.run(inputs).items()
+            }
+
+    request = Request(model, warmup_runs=0, runs=3, min_seconds=0.0)
+    _, timed = measure_session(Chip, request, lambda *_: None)
+    assert timed.output_check["passed"] is passes
+    limit = parity_limit(request)
+    assert limit.limit == pytest.approx(10 * 112 / 256)

@@ -123,6 +123,19 @@ def test_fewer_points_follow_from_more_of_the_same_scheme(tmp_path: Path, seven:
 
 
 @pytest.mark.parametrize(
+    ("jaw", "outlines"), [([0, 4, 8, 12, 16], True), ([0, 1, 2, 14, 15, 16], False)]
+)
+def test_a_jaw_without_a_chin_does_not_outline_the_face(
+    tmp_path: Path, jaw: list[int], outlines: bool
+) -> None:
+    """The box around it ends at the mouth: a model of whole faces would get other crops."""
+    path = tmp_path / "own.toml"
+    points = [*jaw, 36, 45]
+    path.write_text(f'name = "own"\n[from]\nscheme = "68"\npoints = {points}\n')
+    assert scheme_named(path).outlines_face == outlines
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (SEVEN.replace('"68"', '"67"'), "from.scheme to be one of 5, 19, 21, 29, 68, 98, 106; got"),

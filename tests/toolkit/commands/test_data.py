@@ -57,10 +57,13 @@ def test_the_next_command_keeps_a_scheme_of_ones_own(tmp_path: Path) -> None:
     inspected = run("inspect", *call)
     assert inspected.exit_code == 0, inspected.output
     assert "1 usable face. Next: asmnet-kit train" in inspected.stderr
-    assert "--format csv --scheme FILE --out RUN" in inspected.stderr
+    assert f"--format csv --scheme {scheme} --out RUN" in inspected.stderr
     converted = run("convert", *call, "--to", "csv", "--out", tmp_path / "out")
     assert converted.exit_code == 0, converted.output
     assert f"--format csv --scheme {tmp_path}/out/scheme.toml --sheet" in converted.stderr
+    forgotten = run("inspect", "--data", tmp_path / "out", "--format", "csv")
+    assert forgotten.exit_code == 1
+    assert f"try --scheme {tmp_path}/out/scheme.toml" in " ".join(forgotten.stderr.split())
 
 
 @pytest.mark.parametrize("format", ["300w", "merlrav", "csv", "synthetic"])

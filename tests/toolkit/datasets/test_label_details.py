@@ -160,6 +160,33 @@ def test_a_bad_annotation_of_coco_is_one_problem(
     assert problem.reason.startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("\ud800.jpg", "expected the path of a picture, got characters that no file's name has"),
+        ("a/" * 9000 + "0.jpg", "expected the path of a picture, at most 4096 characters, got"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_one_problem(
+    tmp_path: Path, name: str, reason: str
+) -> None:
+    content = json.loads(coco_json([(f"{i}.jpg", shape(68, i)) for i in range(3)]))
+    content["images"][1]["file_name"] = name
+    put_coco(tmp_path, json.dumps(content), 3)
+    dataset = load_dataset(tmp_path, "coco", max_bad_share=0.5)
+    assert len(dataset.faces) == 2
+    (problem,) = dataset.problems
+    assert problem.reason.startswith(reason)
+
+
+def test_a_box_of_numbers_beyond_floats_is_no_box(tmp_path: Path) -> None:
+    content = json.loads(coco_json([(f"{i}.jpg", shape(68, i)) for i in range(3)]))
+    content["annotations"][1]["bbox"] = [0, 0, 10**400, 20]
+    put_coco(tmp_path, json.dumps(content), 3)
+    dataset = load_dataset(tmp_path, "coco")
+    assert (len(dataset.faces), dataset.problems) == (3, ())
+
+
 def test_crowds_and_boxes_without_keypoints_are_no_faces(tmp_path: Path) -> None:
     content = json.loads(coco_json([(f"{i}.jpg", shape(68, i)) for i in range(3)]))
     content["annotations"][0]["iscrowd"] = 1
@@ -578,6 +605,40 @@ def test_keypoints_with_names_of_no_scheme_are_told_to_be_taken_by_their_count(
     own.write_text('name = "own"\npoints = 68\nnormaliser = "box"\n')
     points, said = inspected(tmp_path / "data", "coco", "--scheme", own)
     assert points == 68 and "taken" not in said
+
+
+def test_names_of_a_scheme_say_it_whichever_with_as_many_points_was_asked_for(
+    tmp_path: Path,
+) -> None:
+    """Put into the order of the one scheme, keypoints must not be called those of the other."""
+    own = Scheme.from_json({"name": "own", "points": 68, "normaliser": "box"})
+    names = scheme_of(68).names[::-1]
+    put_coco(tmp_path, coco_json([("0.jpg", shape(68)[::-1])], names=names), 1)
+    dataset = load_dataset(tmp_path, "coco", scheme=own)
+    assert dataset.scheme == scheme_of(68)
+    np.testing.assert_allclose(dataset.faces[0].landmarks, shape(68), atol=1e-4)
+
+
+def test_names_of_a_few_points_of_a_larger_scheme_do_not_order_a_smaller_one(
+    tmp_path: Path,
+) -> None:
+    names = scheme_of(68).names[:5][::-1]
+    five = [(60, 50), (80, 50), (70, 60), (62, 72), (78, 72)]
+    put_coco(tmp_path / "data", coco_json([("0.jpg", np.array(five, float))], names=names), 1)
+    points, said = inspected(tmp_path / "data", "coco")
+    assert points == 5 and "in their order, for the 5 points of scheme 5" in said
+    found = load_dataset(tmp_path / "data", "coco").faces[0].landmarks
+    np.testing.assert_allclose(found, five, atol=1e-4)
+
+
+def test_one_data_set_does_not_name_its_points_by_two_schemes(tmp_path: Path) -> None:
+    own = Scheme.from_json({"name": "own", "points": 68, "normaliser": "box"})
+    for number, names in enumerate([own.names, scheme_of(68).names]):
+        picture = f"{number}.jpg"
+        put(tmp_path / f"{number}.json", coco_json([(picture, shape(68))], names=names))
+        put_picture(tmp_path / picture, number)
+    with pytest.raises(DatasetError, match="named as of one scheme, got 68 and own"):
+        load_dataset(tmp_path, "coco", scheme=own)
 
 
 @pytest.mark.parametrize("format", ["labelme", "label_studio", "cvat", "imglab", "coco"])

@@ -108,3 +108,13 @@ def test_the_interval_of_a_mean_holds_the_truth_nineteen_times_in_twenty():
     rng = np.random.default_rng(0)
     intervals = [mean_interval(rng.gamma(4.0, 1.0, 200)) for _ in range(1000)]
     assert 920 < sum(low < 4.0 < high for low, high in intervals) < 980
+
+
+def test_an_interval_does_not_leave_what_the_figure_can_be():
+    """One face in 30 of 1, the rest 0: 1 / 30 - 1.96 / 30 is below 0."""
+    few = np.zeros(30)
+    few[0] = 1.0
+    low, high = mean_interval(few, most=1.0)
+    assert (low, high) == (0.0, pytest.approx(2.96 / 30))
+    low, high = mean_interval(1 - few, most=1.0)
+    assert (low, high) == (pytest.approx(1 - 2.96 / 30), 1.0)

@@ -124,7 +124,7 @@ def test_what_is_no_model_is_refused_with_what_was_expected(tmp_path):
         open_predictor(tmp_path / "nowhere.tflite")
     with pytest.raises(ModelError, match=r"model\.keras"):
         open_predictor(tmp_path)
-    for name, message in (("a.txt", r"got a file \.txt"), ("a.keras", "not a .keras")):
+    for name, message in (("a.txt", r"got a \.txt file"), ("a.keras", "not a .keras")):
         (tmp_path / name).write_bytes(b"text")
         with pytest.raises(ModelError, match=message):
             open_predictor(tmp_path / name)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from asmnet_kit.benchmarks import runner
+from asmnet_kit.benchmarks.targets.registry import TARGETS
 from asmnet_kit.cli import main
 from asmnet_kit.tflite.accelerator_placement import ACCELERATORS
 from asmnet_kit.tflite.packing import pack_model, unpack_model
@@ -67,6 +69,23 @@ def test_an_input_of_open_size_is_refused_where_a_size_is_needed(make_open_model
         run = CliRunner().invoke(main, ["check", str(path), "--target", target, "--json"])
         refusal = json.loads(run.stdout)["refusal"]
         assert run.exit_code == 0 and "[?, ?, ?, 4] leaves its size open" in refusal["reason"]
+
+
+def test_an_open_size_is_refused_before_any_target_gets_the_model(
+    make_open_model, tmp_path, monkeypatch
+):
+    """LiteRT on a GPU runs 1 x 1 pixels of it, without a word."""
+
+    def run_worker(*_: object, **__: object) -> None:
+        raise AssertionError("the target got the model")
+
+    monkeypatch.setattr(runner, "run_worker", run_worker)
+    monkeypatch.setitem(TARGETS.own, "chip", "faulty_chip:CHIP")
+    path = make_open_model((-1, -1, -1, 4))
+    call = ["benchmark", str(path), "--target", "chip", "--out", str(tmp_path / "r")]
+    measured = CliRunner().invoke(main, call)
+    assert "--input-shape HxW" in " ".join(measured.output.split())
+    assert measured.exit_code == 1 and list((tmp_path / "r").glob("*.json")) == []
 
 
 def test_an_open_size_that_the_file_gives_a_value_for_runs_with_it(make_open_model):

@@ -43,7 +43,7 @@ def test_a_study_draws_trains_measures_and_goes_on_where_it_stopped(tmp_path, mo
     monkeypatch.setattr(people_study, "VARIANTS", (few, plain))
     monkeypatch.setattr(people_study, "TRAINING", TINY)
     photos, out = tmp_path / "photos", tmp_path / "study"
-    people_study._kit("data", "synthesize", "--count", "12", "--size", "48", "--out", photos)
+    people_study.kit("data", "synthesize", "--count", "12", "--size", "48", "--out", photos)
     words = ["--photos", str(photos), "--photos-format", "synthetic", "--split", "train"]
     words += ["--seeds", "1", "--out", str(out)]
     result = CliRunner().invoke(people_study.main, words)

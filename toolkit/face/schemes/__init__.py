@@ -92,8 +92,13 @@ class Scheme:
         if len(jaw) < MIN_OUTLINE or self.chosen is None:
             return len(jaw) >= MIN_OUTLINE
         source, numbers = self.chosen
-        whole = _built_in(source).parts.get("jaw", jaw)
-        return {whole[0], whole[-1]} <= {numbers[index] for index in jaw}
+        whole = _built_in(source).parts.get("jaw", ())
+        if len(whole) < MIN_OUTLINE:
+            return False
+        left = {numbers[index] for index in jaw}
+        middle, near = len(whole) // 2, len(whole) // 8
+        chin = whole[middle - near : middle + near + 1]
+        return {whole[0], whole[-1]} <= left and not left.isdisjoint(chin)
 
     @property
     def outer_eye_corners(self) -> tuple[int, int]:

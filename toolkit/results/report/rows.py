@@ -24,8 +24,8 @@ class Row:
     Attributes:
         fell_back: the CPU ran what an accelerator was asked for; such a row competes with none.
         intervals: 95 %, of p50, p90 and p99, milliseconds.
-        variant: target, threads, kernels and the options in which results differ: with the machine,
-            the matrix' column.
+        variant: target, threads, kernels, a size that ``--input-shape`` gave, and the options in
+            which results differ: with the machine, the matrix' column.
         stages: (name, milliseconds, percent of their sum), pre to post.
     """
 
@@ -204,6 +204,9 @@ def _variant(result: Result, telling: Collection[str] = ()) -> str:
     words.append(target["delegate"] or "builtin kernels")
     options = target.get("options") or {}
     words += [f"{name}={options[name]}" for name in sorted(options) if name in telling]
+    size = result["protocol"].get("input_shape")  # given for an input that the file leaves open
+    if size:
+        words.append("x".join(map(str, size)))
     return " · ".join(words)
 
 

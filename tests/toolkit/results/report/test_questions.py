@@ -12,7 +12,7 @@ from asmnet_kit.cli import main
 from asmnet_kit.results.report.build import build_report, write_report
 from asmnet_kit.results.report.charts import BEATEN, CLOSE, FRONT, Measured, scatter, standings
 from asmnet_kit.results.report.text import wilson
-from asmnet_kit.results.results import save_result, summarise
+from asmnet_kit.results.results import newest_results, save_result, summarise
 
 
 @pytest.fixture
@@ -221,6 +221,23 @@ def test_the_command_shows_a_history_of_folders_at_any_level(make_result, tmp_pa
         assert "1 change point" in page
 
 
+def test_two_input_sizes_of_one_model_are_two_things(make_result, tmp_path):
+    """2 ms at 96 x 128 and 8 ms at 224 x 224 are no change; neither hides the other."""
+    for number, (size, p50) in enumerate([([96, 128], 2.0), ([224, 224], 8.0)], start=1):
+        result = with_samples(make_result(), [p50] * 100)
+        result["protocol"]["input_shape"] = size
+        result["measured_at"] = f"2026-01-0{number}T00:00:00+00:00"
+        save_result(tmp_path / "past" / f"m{number}.json", result)
+    out = tmp_path / "r.html"
+    run = CliRunner().invoke(
+        main, ["report", "--history", str(tmp_path / "past"), "--out", str(out)]
+    )
+    assert run.exit_code == 0 and "2 results in the report" in run.stderr
+    for page in (out.read_text(), out.with_suffix(".md").read_text()):
+        assert "· 96x128" in page and "· 224x224" in page
+        assert "1 change point" not in page
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -277,3 +294,16 @@ def test_metadata_of_any_kind_breaks_nothing(make_result, loaded, tmp_path):
         result["model"]["metadata"] = json.loads(json.dumps(metadata))
         html, _ = write_report(loaded(result), tmp_path / "r.html")
         assert "From data to file" in html.read_text()
+
+
+def test_one_model_at_two_input_sizes_is_two_things(make_result, loaded, tmp_path):
+    """``--input-shape`` leaves the file as it is: the larger size is no slower version of it."""
+    small, large = (with_samples(make_result(), [p50] * 100) for p50 in (2.0, 8.0))
+    small["protocol"] = small["protocol"] | {"input_shape": [64, 64]}
+    large["protocol"] = large["protocol"] | {"input_shape": [128, 128]}
+    large["measured_at"] = "2026-01-02T00:00:00+00:00"
+    past = loaded(small, large)
+    assert newest_results(past) == past
+    report = build_report(past, tmp_path, past=past)
+    assert [column.rpartition(" · ")[2] for column in report.columns] == ["64x64", "128x128"]
+    assert report.history == []
