@@ -9,7 +9,7 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test test-next fuzz lint format types docs docs-hard-faces clean
-.PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-synthetic reference check-reference parity-arm64 litert-faults timed-faces bench-video bench-quantize people-assets people-portraits
+.PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-synthetic reference check-reference parity-arm64 bit-equality litert-faults timed-faces bench-video bench-quantize people-assets people-portraits
 .PHONY: golden web android android-test ship-model tflite-runtime
 
 help: ## list the targets
@@ -118,6 +118,9 @@ check-reference: $(INSTALLED) ## what Vela and TensorFlow Lite Micro say of the 
 # Correctness alone: emulated times are no device's, and none is told.
 parity-arm64: $(INSTALLED) ## the models' raw outputs on emulated arm64 against this machine's, bit by bit (Debian 12)
 	@$(BIN)/python -m asmnet_kit.benchmarks.studies.arm64_parity $(MODELS) $(ARGS)
+
+bit-equality: $(INSTALLED) ## the models' bits on x86-64, arm64, WebAssembly and the JVM into docs/share.md (an hour)
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.bit_equality $(MODELS) $(ARGS)
 
 litert-faults: $(INSTALLED) ## which faults of docs/trust.md litert-benchmark notices
 	@$(BIN)/python -m asmnet_kit.benchmarks.studies.litert_faults $(ARGS)
