@@ -17,16 +17,19 @@ from pathlib import Path
 
 from asmnet_kit.base.errors import KitError, MissingDependency
 from asmnet_kit.base.files import make_folder, real_home, write_bytes
+from asmnet_kit.benchmarks.browser.packed import BROTLI, GZIP, brotli, packed
 
 VERSION = "2.5.3"
 REGISTRY = "https://registry.npmjs.org"
 ENVIRONMENT = "ASMNET_KIT_LITERT_JS"  # a folder in place of the usual one
-HOW_TO_GET = "python -m asmnet_kit.benchmarks.browser.litert_js fetches it (11.8 MB)"
+COMMAND = "python -m asmnet_kit.benchmarks.browser.litert_js"
+HOW_TO_GET = f"{COMMAND} fetches it (11.8 MB)"
 TIMEOUT_S = 120.0
 MAX_PACKAGE_BYTES = 50_000_000
 
 # One thread with relaxed SIMD; without, for Safari; threads. Each is a .js and a .wasm.
 VARIANTS = ("litert_wasm_internal", "litert_wasm_compat_internal", "litert_wasm_threaded_internal")
+ENDINGS = {BROTLI: "br", GZIP: "gz"}  # of packed files
 UTILS_IMPORT = (b'from "@litertjs/wasm-utils"', b'from "./wasm-utils.js"')
 NOTICE = f"""LiteRT.js {VERSION} (@litertjs/core and @litertjs/wasm-utils on npm)
 Copyright The LiteRT Authors. Licensed under the Apache License, Version 2.0:
@@ -69,14 +72,25 @@ def names() -> tuple[str, ...]:
     return ("index.js", "wasm-utils.js", "NOTICE", *built)
 
 
-def stored(name: str) -> str:
+def stored(name: str, encoding: str = GZIP) -> str:
     """The name of the file on the disk that holds ``name``."""
-    return f"{name}.gz" if name.endswith(".wasm") else name
+    return f"{name}.{ENDINGS[encoding]}" if name.endswith(".wasm") else name
 
 
 def missing(folder: Path) -> bool:
     """Whether a file is not there: never fetched, or by another version of the kit."""
     return not all((folder / stored(name)).is_file() for name in names())
+
+
+def pack_smaller(folder: Path) -> None:
+    """Pack the WebAssembly by brotli too, where that is installed and has not been done."""
+    if brotli() is None:
+        return
+    for name in names():
+        place = folder / stored(name, BROTLI)
+        if name.endswith(".wasm") and not place.is_file():
+            content = gzip.decompress((folder / stored(name)).read_bytes())
+            write_bytes(place, packed(content, BROTLI, best=True))
 
 
 def require(folder: Path) -> Path:
@@ -106,8 +120,7 @@ def fetch(folder: Path, *, registry: str = REGISTRY) -> None:
     }
     for variant in VARIANTS:
         content[f"{variant}.js"] = core[f"package/wasm/{variant}.js"]
-        packed = gzip.compress(core[f"package/wasm/{variant}.wasm"], mtime=0)
-        content[f"{variant}.wasm"] = packed
+        content[f"{variant}.wasm"] = packed(core[f"package/wasm/{variant}.wasm"], GZIP)
     make_folder(folder)
     for name, data in content.items():
         write_bytes(folder / stored(name), data)
@@ -144,4 +157,5 @@ if __name__ == "__main__":
     place = default_folder()
     if missing(place):
         fetch(place)
+    pack_smaller(place)
     print(place)

@@ -13,26 +13,31 @@ import json
 import secrets
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
-from socket import socket
+from socket import SHUT_RDWR, socket
 from types import TracebackType
 from typing import Any
 
 from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.benchmarks.browser import litert_js
+from asmnet_kit.benchmarks.browser.packed import GZIP, chosen_encoding, packed
 from asmnet_kit.results.results import parse_json
 
 LOOPBACK = "127.0.0.1"
 LOCAL_NAMES = (LOOPBACK, "localhost")  # adb reverse makes a phone's localhost this machine's
 MAX_POST_BYTES = 50_000_000  # a million samples, or the outputs of 10,000 faces
-MAX_AT_ONCE = 64  # requests; a page has a handful
+MAX_AT_ONCE = 64  # connections
+MAX_OF_ONE = 32  # of one address; a browser opens six
 IDLE_S = 60.0  # a connection that says nothing for so long is closed
+REQUEST_S = 300.0  # a request takes no longer, its answer included: 3 MB at 0.1 Mbit/s
 TOKEN_BYTES = 16
 
 PAGE = {
@@ -107,6 +112,7 @@ class PageServer:
         self.content = content
         self.token = secrets.token_urlsafe(TOKEN_BYTES)
         self.taking = threading.Lock()
+        self.visited = False  # whether a browser asked for the page
         try:
             self._http = _Http((host, port), self)
         except OSError as error:
@@ -156,20 +162,27 @@ class _Http(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], page: PageServer) -> None:
         self.page = page
         self.tls: ssl.SSLContext | None = None
-        self._slots = threading.BoundedSemaphore(MAX_AT_ONCE)
+        self._open: Counter[str] = Counter()  # connections by address
+        self._counting = threading.Lock()
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._slots.acquire(blocking=False):
+        client = client_address[0]
+        with self._counting:
+            full = self._open.total() >= MAX_AT_ONCE or self._open[client] >= MAX_OF_ONE
+            if not full:
+                self._open[client] += 1
+        if full:
             self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
+        else:
+            super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._slots.release()
+            with self._counting:
+                self._open[client_address[0]] -= 1
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """The handshake is made here, in the connection's own thread, and cannot hold others up."""
@@ -195,6 +208,22 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "asmnet-kit", ""
     timeout = IDLE_S
+
+    def handle_one_request(self) -> None:
+        """One that drips in byte by byte is cut off: each byte alone would restart IDLE_S."""
+        limit = threading.Timer(REQUEST_S, self._cut)
+        limit.daemon = True
+        limit.start()
+        try:
+            super().handle_one_request()
+        except (ConnectionError, ssl.SSLError):  # cut, or gone, while it was read
+            self.close_connection = True
+        finally:
+            limit.cancel()
+
+    def _cut(self) -> None:
+        with suppress(OSError):
+            self.connection.shutdown(SHUT_RDWR)
 
     def do_GET(self) -> None:
         self._answer(self._get)
@@ -236,8 +265,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         content = self.server.page.content
         if path in PAGE:
+            self.server.page.visited = True
             name, kind = PAGE[path]
-            self._send(page_file(name), kind, packed=True)
+            self._send(page_file(name), kind, encoding=self._encoding())
         elif path.startswith(LITERT) and path.removeprefix(LITERT) in litert_js.names():
             self._send_litert(path.removeprefix(LITERT))
         elif path.startswith(API):
@@ -246,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send_json(content.job)
             elif path.removeprefix(f"{API}blob/") in content.blobs:
                 blob = content.blobs[path.removeprefix(f"{API}blob/")]
-                self._send(blob, "application/octet-stream", packed=True)
+                self._send(blob, "application/octet-stream", encoding=self._encoding())
             else:
                 raise _Refused(HTTPStatus.NOT_FOUND, "nothing of that name")
         else:
@@ -279,21 +309,28 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_json(answer)
 
     def _send_litert(self, name: str) -> None:
-        path = self.server.page.content.litert / litert_js.stored(name)
+        folder = self.server.page.content.litert
+        kind = KINDS.get(Path(name).suffix, "text/plain; charset=utf-8")
+        encoding = self._encoding()
         try:
-            content = path.read_bytes()
+            if not name.endswith(".wasm"):
+                content = (folder / litert_js.stored(name)).read_bytes()
+                self._send(content, kind, encoding=encoding, kept=FOR_EVER)
+                return
+            # Packed already: by brotli only where ``make web`` found it installed.
+            found = encoding or GZIP
+            if not (folder / litert_js.stored(name, found)).is_file():
+                found = GZIP
+            content = (folder / litert_js.stored(name, found)).read_bytes()
         except OSError as error:
             raise _Refused(HTTPStatus.NOT_FOUND, litert_js.HOW_TO_GET) from error
-        kind = KINDS.get(Path(name).suffix, "text/plain; charset=utf-8")
-        if path.suffix == ".gz":
-            encoded = self._takes_gzip()
-            content = content if encoded else gzip.decompress(content)
-            self._send(content, kind, gzipped=encoded, kept=FOR_EVER)
+        if encoding is None:
+            self._send(gzip.decompress(content), kind, kept=FOR_EVER)
         else:
-            self._send(content, kind, packed=True, kept=FOR_EVER)
+            self._send(content, kind, encoding=found, packed_already=True, kept=FOR_EVER)
 
-    def _takes_gzip(self) -> bool:
-        return "gzip" in self.headers.get("Accept-Encoding", "")
+    def _encoding(self) -> str | None:
+        return chosen_encoding(self.headers.get("Accept-Encoding", ""))
 
     def _send_json(self, content: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
         self._send(json.dumps(content).encode(), "application/json", status=status)
@@ -304,20 +341,20 @@ class _Handler(BaseHTTPRequestHandler):
         kind: str,
         *,
         status: HTTPStatus = HTTPStatus.OK,
-        packed: bool = False,
-        gzipped: bool = False,
+        encoding: str | None = None,
+        packed_already: bool = False,
         kept: str = "no-store",
     ) -> None:
-        if packed and self._takes_gzip():
-            content, gzipped = _gzip(content), True
+        if encoding is not None and not packed_already:
+            content = packed(content, encoding)
         self.send_response(status)
         for name, value in HEADERS.items():
             self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Cache-Control", kept)
-        if gzipped:
-            self.send_header("Content-Encoding", "gzip")
+        if encoding is not None:
+            self.send_header("Content-Encoding", encoding)
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
@@ -328,8 +365,3 @@ class _Handler(BaseHTTPRequestHandler):
 def page_file(name: str) -> bytes:
     """A file of the page."""
     return files("asmnet_kit.benchmarks.browser.page").joinpath(name).read_bytes()
-
-
-@cache
-def _gzip(content: bytes) -> bytes:
-    return gzip.compress(content, mtime=0)

@@ -12,11 +12,14 @@ from asmnet_kit.commands.options import TFLITE, InputPath, ModelPath, NumberRang
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.browser.job import SharedModel
     from asmnet_kit.benchmarks.browser.people import SentPeople
+    from asmnet_kit.benchmarks.browser.server import PageServer
     from asmnet_kit.benchmarks.protocol import Request
 
 MAX_PORT = 65_535
 MAX_PEOPLE = 500  # of the set that models are measured on; 19 MB of int8 crops
+MAX_RESULTS = 200  # that one server takes: a page that goes mad fills no disk
 POLL_S = 0.5
+ADVICE_AFTER_S = 60.0  # without a visit
 # An address of documentation (RFC 5737): connecting a datagram socket sends nothing, and tells by
 # which of this machine's addresses the network would be reached.
 ELSEWHERE = ("192.0.2.1", 9)
@@ -198,7 +201,7 @@ def share(
                 f"tcp:{server.port}; by Wi-Fi: --lan",
                 markup=False,
             )
-        results.wait(len(shared) if wanted is None else wanted, minutes=minutes)
+        results.wait(len(shared) if wanted is None else wanted, server, minutes=minutes, lan=lan)
     if not results.written:
         raise KitError(f"no result within {minutes:g} minutes: was Measure touched on the page?")
 
@@ -218,11 +221,15 @@ class _Results:
         self._out = out
         self._started = time.monotonic()
         self.written: list[Path] = []
+        self._came: set[str] = set()  # what was posted, by its SHA-256
 
     def add(self, request: "Request", people: "SentPeople | None") -> None:
         """A model to serve, and on whom its accuracy is measured."""
         from asmnet_kit.benchmarks.browser.job import SharedModel
+        from asmnet_kit.tflite.reader import read_graph
+        from asmnet_kit.tflite.runtime import refuse_unsized
 
+        refuse_unsized(read_graph(request.model), request.model)
         model = SharedModel.of(request, None if people is None else people.inputs)
         self.models[model.sha256] = (model, people)
 
@@ -232,6 +239,8 @@ class _Results:
         Raises:
             KitError: it cannot be believed, or is of no model of this server.
         """
+        import hashlib
+        import json
         import time
         from dataclasses import asdict, replace
 
@@ -241,6 +250,11 @@ class _Results:
         from asmnet_kit.results.results import save_result
 
         measured = refuse_unmeasured(posted)
+        came = hashlib.sha256(json.dumps(posted, sort_keys=True).encode()).hexdigest()
+        if came in self._came:
+            raise UsageError("this very result has been written already: measure again")
+        if len(self.written) >= MAX_RESULTS:
+            raise UsageError(f"{MAX_RESULTS} results have been written: start share again")
         if measured["model"] not in self.models:
             raise UsageError("the page measured a model that is not served here: load it again")
         model, people = self.models[measured["model"]]
@@ -270,6 +284,7 @@ class _Results:
         path = self._out / result_file_name(result, taken=taken, earlier=earlier - taken)
         save_result(path, result)
         self.written.append(path)
+        self._came.add(came)
         stderr().print(f"{path}: p50 {result['summary']['p50']:.2f} ms", markup=False)
         return {
             "file": path.name,
@@ -286,14 +301,20 @@ class _Results:
         stderr().print(f"the page failed: {shortened(str(clean(told)))}", markup=False)
         return {}
 
-    def wait(self, wanted: int, *, minutes: float) -> None:
+    def wait(self, wanted: int, server: "PageServer", *, minutes: float, lan: bool) -> None:
         """Until so many results are there (0: never), the time is over, or Ctrl-C."""
         import time
 
+        from asmnet_kit.base.console import stderr
+
         ends = self._started + 60 * minutes
+        advise_at = time.monotonic() + ADVICE_AFTER_S
         try:
             while time.monotonic() < ends and not (wanted and len(self.written) >= wanted):
                 time.sleep(POLL_S)
+                if time.monotonic() > advise_at and not server.visited:
+                    stderr().print(_advice(server.port, lan=lan), markup=False)
+                    advise_at = ends
             time.sleep(POLL_S)  # the last answer is on its way
         except KeyboardInterrupt:
             if not self.written:
@@ -318,6 +339,21 @@ def _command(model: Path, measured: dict[str, Any]) -> str:
     import shlex
 
     return shlex.join(["asmnet-kit", "share", model.name, "--out", "results"])
+
+
+def _advice(port: int, *, lan: bool) -> str:
+    """What to look at when no browser has come."""
+    if lan:
+        return (
+            "Nobody has opened the page. Is the phone in the same Wi-Fi, no guest network (they "
+            "keep devices apart), without a VPN or mobile data in its place? Does a firewall here "
+            f"close port {port}? By cable: asmnet-kit share without --lan, and adb reverse"
+        )
+    return (
+        "Nobody has opened the page. This address is of this machine alone: a phone on a cable "
+        f"needs adb reverse tcp:{port} tcp:{port} and then http://localhost:{port}/ with all that "
+        "follows #; a phone by Wi-Fi needs --lan"
+    )
 
 
 def _lan_address() -> str:

@@ -21,6 +21,7 @@ from asmnet_kit.benchmarks.protocol import (
 )
 
 if TYPE_CHECKING:  # at run time they would bring NumPy and OpenCV into every listing of targets
+    from asmnet_kit.benchmarks.checking.check import Check
     from asmnet_kit.face.predictor import Predictor
 
 START_S = 120.0  # Chromium, the runtime and compiling, on a slow machine
@@ -128,6 +129,20 @@ class BrowserTarget:
             return measured
 
 
+class WasmTarget(BrowserTarget):
+    """The CPU's ways: what they run of a model is told without a browser."""
+
+    def check(self, request: Request) -> "Check":
+        """What WebAssembly would run of a model, by rules and the twin on this machine.
+
+        Raises:
+            ModelError: the file cannot be read.
+        """
+        from asmnet_kit.benchmarks.browser.check import check_for_browser
+
+        return check_for_browser(request)
+
+
 def _abilities(*, accelerator: bool = False, threads: bool = False) -> Abilities:
     return Abilities(
         accelerator=accelerator,
@@ -137,7 +152,7 @@ def _abilities(*, accelerator: bool = False, threads: bool = False) -> Abilities
     )
 
 
-BROWSER = BrowserTarget("browser", _abilities())
-BROWSER_WASM = BrowserTarget("browser:wasm", _abilities())
-BROWSER_THREADS = BrowserTarget("browser:wasm-threads", _abilities(threads=True))
+BROWSER = WasmTarget("browser", _abilities())
+BROWSER_WASM = WasmTarget("browser:wasm", _abilities())
+BROWSER_THREADS = WasmTarget("browser:wasm-threads", _abilities(threads=True))
 BROWSER_WEBGPU = BrowserTarget("browser:webgpu", _abilities(accelerator=True))

@@ -5,6 +5,9 @@ import * as core from "./core.js";
 const token = location.hash.slice(1);
 const by = (id) => document.getElementById(id);
 const ACCELERATORS = { wasm: "CPU, one thread", "wasm-threads": "CPU, threads", webgpu: "GPU (WebGPU)" };
+const TERMS = {
+  "LICENSE-WEIGHTS": "for research and teaching, not for business (LICENSE-WEIGHTS of asmnet-kit; its card names the data)",
+};
 const KEPT_IN_MEMORY = new Map(); // what was fetched already
 
 let job;
@@ -245,17 +248,25 @@ let looking = null; // what is open: {engine, model, stream}
 /** What the canvas shows: its pixels, each prediction before smoothing, and the faces drawn. */
 export const shown = { picture: null, predictions: [], faces: [] };
 
-async function openLooking() {
+/** @param {string[]} names of the networks that find faces, which are fetched while the engine starts. */
+async function openLooking(names) {
   stopLooking();
   const [model, accelerator] = chosen();
   if (!model.landmarks) throw new Error("this model has no landmarks of the kit: it can be measured alone");
   say(`Loading ${model.name} …`);
-  const names = Object.keys(core.NETWORKS);
-  const fetched = Promise.all(names.map((name) => blob(`${name}.detector`))); // while the engine starts
+  const fetched = Promise.all(names.map((name) => blob(`${name}.detector`)));
   const [engine, bytes] = await Promise.all([Engine.open(model, accelerator), fetched]);
   await engine.call("add", { others: Object.fromEntries(names.map((name, i) => [name, bytes[i]])) });
-  looking = { engine, model, predictions: [] };
+  looking = { engine, model, predictions: [], confirms: names.includes("full") };
   return looking;
+}
+
+/** The network that confirms faces is four times the one that searches: the camera starts without it. */
+async function confirmFromNowOn(open) {
+  const bytes = await blob("full.detector");
+  if (looking !== open) return;
+  await open.engine.call("add", { others: { full: bytes } });
+  open.confirms = true;
 }
 
 function stopLooking() {
@@ -265,8 +276,8 @@ function stopLooking() {
   by("camera").textContent = "Camera";
 }
 
-const detect = (engine, picture, levels) =>
-  core.detectFaces(picture, (network, crop) => engine.call("find", { network, crop }), levels);
+const detect = ({ engine, confirms }, picture, levels) =>
+  core.detectFaces(picture, (network, crop) => engine.call("find", { network, crop }), levels, confirms);
 
 /** Landmarks, pose and sureness of the face in a box, pixels of the picture and degrees. */
 async function predict({ engine, model, predictions }, picture, box) {
@@ -349,10 +360,14 @@ function tellFaces(faces, time) {
   if (face?.pose) words.push(["yaw", "pitch", "roll"].map((name, i) => `${name} ${Math.round(face.pose[i])}°`).join(", "));
   words.push(time);
   by("told").textContent = words.join(" · ");
+  by("view").setAttribute("aria-label", `Picture with landmarks: ${words.join(", ")}`);
 }
 
+const mirror = (yes) => by("view").classList.toggle("mirrored", yes);
+
 async function photo(file) {
-  const open = await openLooking();
+  const open = await openLooking(["short", "full"]);
+  mirror(false);
   try {
     const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
     const picture = pixelsOf(bitmap, bitmap.width, bitmap.height, LONGEST.photo);
@@ -361,7 +376,7 @@ async function photo(file) {
     say("Looking for faces …");
     const started = performance.now();
     const faces = [];
-    for (const found of await detect(open.engine, picture, SEARCH_LEVELS.photo)) faces.push(await predict(open, picture, found.box));
+    for (const found of await detect(open, picture, SEARCH_LEVELS.photo)) faces.push(await predict(open, picture, found.box));
     show(picture, faces, open);
     tellFaces(faces, `${((performance.now() - started) / 1000).toFixed(1)} s`);
     say(faces.length ? "Found." : "No face found in this picture.");
@@ -375,11 +390,14 @@ async function camera() {
   if (!navigator.mediaDevices?.getUserMedia) {
     throw new Error("a browser gives a page the camera over https or on localhost alone: use --lan or adb reverse");
   }
-  const open = await openLooking();
+  const open = await openLooking(["short"]);
   open.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: 640, height: 480 }, audio: false });
   const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, srcObject: open.stream });
   await video.play();
   by("camera").textContent = "Stop";
+  // People know themselves from mirrors. The picture alone is turned, on its way to the eye: the model
+  // sees it as the camera does. A laptop's camera does not say which way it looks.
+  mirror(open.stream.getVideoTracks()[0].getSettings().facingMode !== "environment");
   say("Camera is on. Its pictures stay in this browser.");
   const tracker = new core.FaceTracker();
   const times = [];
@@ -392,7 +410,7 @@ async function camera() {
       picture.width,
       picture.height,
       started / 1000,
-      () => detect(open.engine, picture, SEARCH_LEVELS.camera),
+      () => detect(open, picture, SEARCH_LEVELS.camera),
       (box) => predict(open, picture, box),
     );
     if (looking !== open) break;
@@ -400,6 +418,10 @@ async function camera() {
     times.push(performance.now() - started);
     if (times.length > SHOWN) times.shift();
     open.frames = (open.frames ?? 0) + 1;
+    if (faces.length && !open.asked) {
+      open.asked = true;
+      confirmFromNowOn(open).catch((error) => say(`Failed: ${error.message}`, true));
+    }
     const usual = times.reduce((sum, time) => sum + time, 0) / times.length;
     if (open.frames % 6 === 1) tellFaces(faces, `${usual.toFixed(0)} ms a frame`);
   }
@@ -420,6 +442,14 @@ async function available(accelerator) {
   return true;
 }
 
+/** What one may do with the model that is chosen, and with what runs it. */
+function showTerms() {
+  const [model] = chosen();
+  const licence = model.landmarks?.licence;
+  by("terms").textContent = licence ? `${model.name}: ${TERMS[licence] ?? licence}` : `${model.name}: the file names no licence.`;
+  by("notice").href = `${job.litert}NOTICE`;
+}
+
 async function start() {
   job = await (await api("job").catch((error) => {
     throw token ? error : new Error("open the address as the terminal printed it, with all that follows #");
@@ -427,6 +457,7 @@ async function start() {
   for (const model of job.models) {
     by("model").add(new Option(`${model.name} (${(model.size_bytes / 1e6).toFixed(1)} MB)`));
   }
+  showTerms();
   for (const accelerator of job.accelerators) {
     const option = new Option(ACCELERATORS[accelerator], accelerator);
     option.disabled = !job.auto && !(await available(accelerator));
@@ -434,6 +465,7 @@ async function start() {
     by("accelerator").add(option);
   }
   for (const id of ["measure", "camera", "photo"]) by(id).disabled = false;
+  by("model").addEventListener("change", showTerms);
   by("measure").addEventListener("click", () => {
     stopLooking(); // it would take the measurement's time
     alone(() => measure(...chosen()));
