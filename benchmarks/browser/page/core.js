@@ -393,6 +393,7 @@ export function searchWindows(width, height, levels = MAX_LEVELS) {
  * @param {Picture} picture
  * @param {(network: string, crop: Uint8Array) => Promise<{logits, values}>} run
  * @param {number} [levels] of windows; each finds faces half as large and costs four times as much.
+ * @param {boolean} [confirm] by the network "full", as Python does; without, "short" alone decides.
  */
 export async function detectFaces(picture, run, levels = MAX_LEVELS, confirm = true) {
   const find = async (name, [x, y, side], minScore) => {

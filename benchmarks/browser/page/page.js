@@ -157,7 +157,7 @@ async function measure(model, accelerator) {
   }
 }
 
-const ms = (value) => `${value.toPrecision(3)} ms`;
+const ms = (value) => (value < 1000 ? `${value.toPrecision(3)} ms` : `${(value / 1000).toPrecision(3)} s`);
 
 function showResult(model, measured, answer) {
   const summary = core.summarise(measured.invoke_ms);
@@ -171,7 +171,7 @@ function showResult(model, measured, answer) {
   ];
   if (measured.sustained) rows.push(["last window's p50", ms(measured.sustained.at(-1).p50)]);
   const parity = answer.parity;
-  if (parity) rows.push(["off the computer's", parity.identical ? "same bits" : `${parity.max.toPrecision(2)} px`]);
+  if (parity) rows.push(["beside native", parity.identical ? "same bits" : `${parity.max.toPrecision(2)} px off`]);
   if (answer.nme_percent != null) rows.push(["NME, drawn people", `${answer.nme_percent.toFixed(2)} %`]);
   return card(`${model.name}, ${ACCELERATORS[measured.accelerator]}`, rows, answer.warnings ?? []);
 }
@@ -202,7 +202,8 @@ function card(title, rows, warnings) {
     parent.append(element);
     return element;
   };
-  add(article, "h3", title);
+  const heading = add(article, "h3", "");
+  for (const part of title.split(/(?<=_)/)) heading.append(part, document.createElement("wbr")); // long names
   const list = add(article, "dl", "");
   for (const [name, value] of rows) {
     const pair = add(list, "div", "");
@@ -394,7 +395,7 @@ async function camera() {
   open.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: 640, height: 480 }, audio: false });
   const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, srcObject: open.stream });
   await video.play();
-  by("camera").textContent = "Stop";
+  by("camera").textContent = "Stop camera";
   // People know themselves from mirrors. The picture alone is turned, on its way to the eye: the model
   // sees it as the camera does. A laptop's camera does not say which way it looks.
   mirror(open.stream.getVideoTracks()[0].getSettings().facingMode !== "environment");
