@@ -203,6 +203,7 @@ function card(title, rows, warnings) {
     return element;
   };
   const heading = add(article, "h3", "");
+  heading.setAttribute("aria-label", title);
   for (const part of title.split(/(?<=_)/)) heading.append(part, document.createElement("wbr")); // long names
   const list = add(article, "dl", "");
   for (const [name, value] of rows) {
