@@ -28,7 +28,7 @@ from typing import Any
 
 from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.benchmarks.browser import litert_js
-from asmnet_kit.benchmarks.browser.packed import GZIP, chosen_encoding, packed
+from asmnet_kit.benchmarks.browser.packed import BROTLI, GZIP, brotli, chosen_encoding, packed
 from asmnet_kit.results.results import parse_json
 
 LOOPBACK = "127.0.0.1"
@@ -51,6 +51,7 @@ PAGE = {
 LITERT = f"/litert/{litert_js.VERSION}/"
 FOR_EVER = "public, max-age=31536000, immutable"
 API = "/api/"
+INPUTS = ".inputs"  # how the names of blobs of inputs end: large, and they pack badly
 KINDS = {".js": "text/javascript; charset=utf-8", ".wasm": "application/wasm"}
 
 # Nothing from anywhere else; WebAssembly may be compiled, and its threads start from blob:.
@@ -81,12 +82,15 @@ class Content:
         blobs: name -> bytes, the answers to ``GET /api/blob/NAME``.
         posts: NAME -> what gets the parsed JSON of ``POST /api/NAME`` and answers with what the
             page shows; a KitError becomes a refusal that the page shows. One call at a time.
+        small: pack models as small as it gets, which takes seconds; they are prepared while nobody
+            has come yet.
     """
 
     job: dict[str, Any]
     blobs: Mapping[str, bytes]
     posts: Mapping[str, Take]
     litert: Path = field(default_factory=litert_js.default_folder)
+    small: bool = False
 
 
 class PageServer:
@@ -141,7 +145,14 @@ class PageServer:
     def __enter__(self) -> "PageServer":
         self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
         self._thread.start()
+        if self.content.small and brotli() is not None:
+            threading.Thread(target=self._prepare, daemon=True).start()
         return self
+
+    def _prepare(self) -> None:
+        for name, blob in self.content.blobs.items():
+            if not name.endswith(INPUTS):
+                packed(blob, BROTLI, best=True)
 
     def __exit__(
         self,
@@ -275,8 +286,10 @@ class _Handler(BaseHTTPRequestHandler):
             if path == f"{API}job":
                 self._send_json(content.job)
             elif path.removeprefix(f"{API}blob/") in content.blobs:
-                blob = content.blobs[path.removeprefix(f"{API}blob/")]
-                self._send(blob, "application/octet-stream", encoding=self._encoding())
+                name = path.removeprefix(f"{API}blob/")
+                best = content.small and not name.endswith(INPUTS)
+                kind = "application/octet-stream"
+                self._send(content.blobs[name], kind, encoding=self._encoding(), best=best)
             else:
                 raise _Refused(HTTPStatus.NOT_FOUND, "nothing of that name")
         else:
@@ -315,7 +328,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if not name.endswith(".wasm"):
                 content = (folder / litert_js.stored(name)).read_bytes()
-                self._send(content, kind, encoding=encoding, kept=FOR_EVER)
+                self._send(content, kind, encoding=encoding, best=True, kept=FOR_EVER)
                 return
             # Packed already: by brotli only where ``make web`` found it installed.
             found = encoding or GZIP
@@ -343,10 +356,11 @@ class _Handler(BaseHTTPRequestHandler):
         status: HTTPStatus = HTTPStatus.OK,
         encoding: str | None = None,
         packed_already: bool = False,
+        best: bool = False,
         kept: str = "no-store",
     ) -> None:
         if encoding is not None and not packed_already:
-            content = packed(content, encoding)
+            content = packed(content, encoding, best=best)
         self.send_response(status)
         for name, value in HEADERS.items():
             self.send_header(name, value)

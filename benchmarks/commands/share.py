@@ -166,6 +166,7 @@ def share(
         {**detector_blobs(), **dict(ChainMap(*(model.blobs() for model in shared)))},
         {"result": results.take, "failed": results.failed},
         folder,
+        small=True,
     )
     messages = stderr()
     if exported is not None:

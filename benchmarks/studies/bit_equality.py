@@ -72,9 +72,9 @@ class NotHere(KitError):
 @click.option(
     "--arm64-faces",
     type=click.IntRange(min=0),
-    default=100,
+    default=50,
     show_default=True,
-    help="Of these so many on arm64, whose emulation is slow; 0: none.",
+    help="Of these so many on arm64, whose emulation is slow; a float model gets a tenth. 0: none.",
 )
 @click.option(
     "--document",
@@ -91,8 +91,8 @@ def main(models: tuple[Path, ...], faces: int, arm64_faces: int, document: Path)
       python -m asmnet_kit.benchmarks.studies.bit_equality toolkit/models/*_w8a8.tflite
     """
     MARKERS.around(document)  # rather now than after an hour
-    arm64 = {f"arm64, QEMU {cpu}": (_arm64(cpu), min(arm64_faces, faces)) for cpu in ARM64_CPUS}
-    places = {**arm64, "WebAssembly": (in_browser, faces), "JVM": (on_jvm, faces)}
+    arm64 = {f"arm64, QEMU {cpu}": _arm64(cpu) for cpu in ARM64_CPUS}
+    places: dict[str, Place] = {**arm64, "WebAssembly": in_browser, "JVM": on_jvm}
     rows = []
     reasons: dict[str, str] = {}
     for model in models:
@@ -100,7 +100,10 @@ def main(models: tuple[Path, ...], faces: int, arm64_faces: int, document: Path)
         given = drawn_inputs(model, faces)
         ours = run_child(Machine((sys.executable,), {}), model, given)
         cells = []
-        for name, (place, count) in places.items():
+        integers = all(info.dtype.kind in "iu" for info in infos.values())
+        emulated_faces = min(faces, arm64_faces if integers else -(-arm64_faces // 10))
+        for name, place in places.items():
+            count = emulated_faces if name in arm64 else faces
             cells.append(_cell(name, place, model, given, ours, count, infos, reasons))
             stdout().print(f"{model.stem}, {name}: {cells[-1]}", markup=False)
         rows.append([f"`{model.stem}`", *cells])

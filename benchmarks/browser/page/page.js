@@ -243,6 +243,7 @@ async function alone(action) {
 const LONGEST = { camera: 640, photo: 2048 }; // pixels that a picture is shrunk to
 const SEARCH_LEVELS = { camera: 2, photo: 4 };
 const AXIS_COLOURS = ["#e5484d", "#30a46c", "#3b82f6"];
+const SURE = 0.75; // of a score and of a confidence
 const SHOWN = 30; // frames of the shown times
 
 let looking = null; // what is open: {engine, model, stream}
@@ -263,7 +264,12 @@ async function openLooking(names) {
   return looking;
 }
 
-/** The network that confirms faces is four times the one that searches: the camera starts without it. */
+/**
+ * Is it one face, for sure? The network that confirms faces is five times the one that searches, so the
+ * camera loads it only where the score of the search or the model's own sureness leaves a doubt.
+ */
+const doubtful = (faces) => faces.length > 1 || faces.some(({ score, confidence }) => !(score >= SURE && confidence >= SURE));
+
 async function confirmFromNowOn(open) {
   const bytes = await blob("full.detector");
   if (looking !== open) return;
@@ -420,7 +426,7 @@ async function camera() {
     times.push(performance.now() - started);
     if (times.length > SHOWN) times.shift();
     open.frames = (open.frames ?? 0) + 1;
-    if (faces.length && !open.asked) {
+    if (!open.asked && doubtful(faces)) {
       open.asked = true;
       confirmFromNowOn(open).catch((error) => say(`Failed: ${error.message}`, true));
     }
