@@ -23,13 +23,14 @@ from asmnet_kit.tflite.rulings import (
     Ruling,
     open_size_ruling,
 )
-from asmnet_kit.tflite.runtime import dequantize, open_runtime, quantize
+from asmnet_kit.tflite.runtime import Runtime, dequantize, open_runtime, quantize
 
 NOTES = (
     f"a prediction for LiteRT.js {litert_js.VERSION}; asmnet-kit benchmark --target browser tells "
     "for sure, where Chromium is installed",
 )
 OWN_OPERATORS = "use TensorFlow Lite's own operators alone: LiteRT.js brings no others"
+SAME_KERNELS = "change what this machine's CPU refuses, too: LiteRT.js has its kernels"
 WITH_SCALE = "convert it with float32 inputs and outputs, or with quantized ones of one scale"
 
 
@@ -51,6 +52,10 @@ def check_for_browser(request: Request) -> Check:
         twin = with_float_borders(content, name=str(request.model))
     except ModelError as error:
         return _refused(request, graph, Ruling(REFUSED_BY_BROWSER, str(error), WITH_SCALE, True))
+    try:
+        runtime = open_runtime(request.model)
+    except ModelError as error:  # the kernels are the same
+        return _refused(request, graph, Ruling(REFUSED_BY_BROWSER, str(error), SAME_KERNELS, True))
     notes = NOTES
     if twin != content:
         told = f"the page gets its twin with float32 inputs and outputs, {len(twin)} bytes"
@@ -66,13 +71,12 @@ def check_for_browser(request: Request) -> Check:
         compiled=None,
         notes=notes,
         tool={"name": "LiteRT.js", "version": litert_js.VERSION, "options": {}},
-        parity=None if twin == content else _parity(request, twin),
+        parity=None if twin == content else _parity(request, runtime, twin),
     )
 
 
-def _parity(request: Request, twin: bytes) -> dict[str, object]:
+def _parity(request: Request, runtime: Runtime, twin: bytes) -> dict[str, object]:
     """How far the twin's raw outputs are from the file's on this machine, in steps."""
-    runtime = open_runtime(request.model)
     given = timed_inputs(runtime, request)
     steps = []
     with temporary_folder() as folder:

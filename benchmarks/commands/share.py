@@ -304,6 +304,7 @@ class _Results:
 
     def wait(self, wanted: int, server: "PageServer", *, minutes: float, lan: bool) -> None:
         """Until so many results are there (0: never), the time is over, or Ctrl-C."""
+        import math
         import time
 
         from asmnet_kit.base.console import stderr
@@ -315,7 +316,7 @@ class _Results:
                 time.sleep(POLL_S)
                 if time.monotonic() > advise_at and not server.visited:
                     stderr().print(_advice(server.port, lan=lan), markup=False)
-                    advise_at = ends
+                    advise_at = math.inf  # once
             time.sleep(POLL_S)  # the last answer is on its way
         except KeyboardInterrupt:
             if not self.written:

@@ -1,21 +1,31 @@
 """The page's server gives its own page and nothing else, to nobody but the page."""
 
+import gzip
 import http.client
 import json
 import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asmnet_kit.base.errors import KitError, UsageError
-from asmnet_kit.benchmarks.browser import litert_js
+from asmnet_kit.benchmarks.browser import litert_js, packed
+from asmnet_kit.benchmarks.browser import server as server_module
 from asmnet_kit.benchmarks.browser.certificate import certificate_for
-from asmnet_kit.benchmarks.browser.server import MAX_POST_BYTES, PAGE, Content, PageServer
+from asmnet_kit.benchmarks.browser.server import (
+    MAX_OF_ONE,
+    MAX_POST_BYTES,
+    PAGE,
+    Content,
+    PageServer,
+    page_file,
+)
 
 JOB = {"models": []}
 LITERT = f"/litert/{litert_js.VERSION}/"
@@ -135,6 +145,59 @@ def test_a_body_that_is_cut_off_is_nothing(server: PageServer) -> None:
         half.shutdown(socket.SHUT_WR)
         assert half.recv(100) == b""
     assert ask(server, "GET", "/api/job")[0] == 200
+
+
+def test_files_are_packed_as_the_browser_takes_them(
+    server: PageServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wasm = f"{LITERT}litert_wasm_internal.wasm"
+    plain = b"\0asm" + bytes(1000)
+    (tmp_path / "litert_wasm_internal.wasm.gz").write_bytes(gzip.compress(plain))
+    status, headers, content = ask(server, "GET", wasm)
+    assert (status, headers["Content-Encoding"], content) == (200, None, plain)
+    for path, expected in ((wasm, plain), ("/core.js", page_file("core.js"))):
+        # Where no brotli is, or nobody packed by it, gzip is sent.
+        monkeypatch.setattr(packed, "brotli", lambda: None)
+        _, headers, content = ask(server, "GET", path, Accept_Encoding="gzip, deflate, br")
+        assert headers["Content-Encoding"] == "gzip" and gzip.decompress(content) == expected
+    module = pytest.importorskip("brotli", reason="pip install 'asmnet-kit[web]'")
+    monkeypatch.setattr(packed, "brotli", lambda: module)
+    _, headers, content = ask(server, "GET", wasm, Accept_Encoding="gzip, br")
+    assert headers["Content-Encoding"] == "gzip" and gzip.decompress(content) == plain
+    litert_js_file = tmp_path / "litert_wasm_internal.wasm.br"
+    litert_js_file.write_bytes(module.compress(plain))
+    for path, expected in ((wasm, plain), ("/core.js", page_file("core.js"))):
+        _, headers, content = ask(server, "GET", path, Accept_Encoding="gzip, br")
+        assert headers["Content-Encoding"] == "br" and module.decompress(content) == expected
+
+
+def test_slow_clients_are_cut_off_and_keep_nobody_out(
+    server: PageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that drips in bytes for ever, and an address that opens more than a browser would."""
+    monkeypatch.setattr(server_module, "REQUEST_S", 1.0)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as slow:
+        started = time.monotonic()
+        slow.sendall(b"GET / HTTP/1.1\r\n")
+        ended = False
+        while not ended and time.monotonic() - started < 20:
+            try:
+                slow.sendall(b"X-More: 1\r\n")
+                slow.settimeout(0.2)
+                ended = slow.recv(100) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                ended = True
+        assert ended
+    monkeypatch.setattr(server_module, "REQUEST_S", 300.0)
+    with ExitStack() as stack:
+        for _ in range(2 * MAX_OF_ONE):  # from 127.0.0.2, which says nothing
+            one = socket.create_connection(
+                ("127.0.0.1", server.port), timeout=20, source_address=("127.0.0.2", 0)
+            )
+            stack.enter_context(one)
+        assert ask(server, "GET", "/api/job")[0] == 200
 
 
 def test_a_taken_port_is_told(server: PageServer) -> None:
