@@ -65,11 +65,18 @@ SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for an accele
 
 @dataclass(frozen=True)
 class Data:
-    """A data set for measuring accuracy on the target."""
+    """A data set for measuring accuracy on the target.
+
+    Attributes:
+        scheme: name or .toml of the landmarks to compare in; None = the model's.
+        boxes: that the crops are cut around, one of ``measure.comparable.BOXES``.
+    """
 
     path: Path
     format: str
     split: str | None = None
+    scheme: str | None = None
+    boxes: str = "landmarks"
 
     def check(self, model: Path, *, adapter: str | None = None) -> None:
         """Read the annotations, so that a mistake in them is found before anything is measured.
@@ -81,21 +88,37 @@ class Data:
 
         Raises:
             DatasetError: there is no such data set.
-            UsageError: it has no such split.
+            ModelError: the model predicts other landmarks than the data has.
+            UsageError: it has no such split, or no map leads to ``scheme``.
         """
         from asmnet_kit.adapters.adapter import read_adapter
         from asmnet_kit.base.errors import ModelError
-        from asmnet_kit.datasets.registry import load_dataset
+        from asmnet_kit.datasets.registry import load_dataset, load_to_measure
+        from asmnet_kit.face.schemes import scheme_named
+        from asmnet_kit.measure.comparable import compared_scheme, require_like_boxes
         from asmnet_kit.tflite.metadata import read_metadata
 
+        asked = None if self.scheme is None else scheme_named(self.scheme)
         try:
-            scheme = read_adapter(adapter).scheme if adapter else read_metadata(model).scheme
+            own = read_adapter(adapter).scheme if adapter else read_metadata(model).scheme
         except ModelError:  # another kit's: refused where its accuracy would be measured
-            scheme = None
-        load_dataset(self.path, self.format, split=self.split, scheme=scheme)
+            load_dataset(self.path, self.format, split=self.split)
+            return
+        dataset, _ = load_to_measure(
+            self.path, self.format, split=self.split, model_scheme=own, compared=asked
+        )
+        compared_scheme(model.name, own, dataset, asked)
+        if self.boxes == "landmarks":
+            require_like_boxes(own, dataset)
 
     def to_json(self) -> dict[str, Any]:
-        return {"path": str(self.path), "format": self.format, "split": self.split}
+        return {
+            "path": str(self.path),
+            "format": self.format,
+            "split": self.split,
+            "scheme": self.scheme,
+            "boxes": self.boxes,
+        }
 
 
 def benchmark_model(
@@ -500,6 +523,8 @@ def command_line(request: Request, data: Data | None = None) -> str:
     if data is not None:
         words += ["--data", str(data.path), "--format", data.format]
         words += ["--split", data.split] if data.split else []
+        words += ["--scheme", data.scheme] if data.scheme else []
+        words += ["--boxes", data.boxes] if data.boxes != "landmarks" else []
     return shlex.join([*words, "--out", "results"])
 
 

@@ -54,20 +54,25 @@ def check(content: dict[str, Any]) -> dict[str, Any]:
 def accuracy(content: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     """``accuracy`` of a result through a request's very target, and ``parity`` where it has one."""
     from asmnet_kit.datasets.registry import load_to_measure
+    from asmnet_kit.face.schemes import scheme_named
     from asmnet_kit.measure.evaluate import BATCH, evaluate
 
     request = Request.from_json(content)
     on_progress(0.0, "read data")
     predictor = load_target(request.target).predictor(request)
+    scheme = None if data["scheme"] is None else scheme_named(data["scheme"])
     dataset, split = load_to_measure(
         Path(data["path"]),
         data["format"],
         model_scheme=predictor.scheme,
         split=data["split"],
+        compared=scheme,
     )
     result = evaluate(
         predictor,
         dataset,
+        scheme=scheme,
+        boxes=data["boxes"],
         batch=getattr(predictor, "crops_per_call", BATCH),
         on_progress=lambda done, total: on_progress(done / max(total, 1), "faces"),
     )

@@ -28,7 +28,10 @@ from asmnet_kit.commands.options import (
     ModelPath,
     NumberRange,
     adapter_option,
+    boxes_option,
+    compared_scheme_option,
     data_options,
+    given_scheme,
     input_shape_option,
     is_given,
     json_option,
@@ -39,6 +42,7 @@ from asmnet_kit.commands.options import (
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.protocol import Request
     from asmnet_kit.benchmarks.runner import Data
+    from asmnet_kit.face.schemes import Scheme
     from asmnet_kit.results.results import Result
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -209,6 +213,8 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     note="Measures the accuracy through each target, too, phones and boards included.",
 )
 @measured_split_option
+@compared_scheme_option(" for the accuracy on --data")
+@boxes_option
 @json_option
 @out_option("Folder for the result files, one JSON for each model, target and number of threads.")
 def benchmark(
@@ -221,6 +227,8 @@ def benchmark(
     data: Path | None,
     data_format: str | None,
     split: str | None,
+    scheme: "Scheme | None",
+    boxes: str,
     max_nme: float | None,
     as_json: bool,
     out: Path,
@@ -244,7 +252,7 @@ def benchmark(
     from asmnet_kit.benchmarks.call import refuse_requests, refuse_unfollowed, requests_for
 
     options = _options({name: asked.pop(name) for name in FLAGS}, more_options)
-    dataset = _data(data, data_format, split, max_nme)
+    dataset = _data(data, data_format, split, given_scheme() if scheme else None, boxes, max_nme)
     template = _template(
         models[0], asked, options, single_stream=single_stream, accuracy=dataset is not None
     )
@@ -275,7 +283,12 @@ def _options(flags: Mapping[str, Any], more: Mapping[str, str]) -> dict[str, str
 
 
 def _data(
-    data: Path | None, format: str | None, split: str | None, max_nme: float | None
+    data: Path | None,
+    format: str | None,
+    split: str | None,
+    scheme: str | None,
+    boxes: str,
+    max_nme: float | None,
 ) -> "Data | None":
     """What the accuracy is measured on.
 
@@ -290,7 +303,13 @@ def _data(
         raise UsageError("expected --data and --format together, got one of them")
     if split is not None and data is None:
         raise UsageError("--split chooses a part of --data, which is not given")
-    return Data(data, format, split) if data is not None and format is not None else None
+    if scheme is not None and data is None:
+        raise UsageError("--scheme is what --data is compared in, which is not given")
+    if data is None and is_given("boxes"):
+        raise UsageError("--boxes is about the faces of --data, which is not given")
+    if data is None or format is None:
+        return None
+    return Data(data, format, split, scheme, boxes)
 
 
 def _template(

@@ -15,12 +15,15 @@ from asmnet_kit.commands.options import (
     ModelPath,
     adapter_argument,
     adapter_option,
+    boxes_option,
+    compared_scheme_option,
     data_options,
     json_option,
 )
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.comparing.parity import Parity, Row
+    from asmnet_kit.face.schemes import Scheme
 
 
 @click.command(short_help="Compare what every runtime and kernel here makes of a .tflite model.")
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 @adapter_option
 @data_options()
 @click.option("--split", help="Only this split.  [default: 'test' where the data has it]")
+@compared_scheme_option(" for the NME")
+@boxes_option
 @click.option(
     "--faces",
     type=click.IntRange(min=1),
@@ -59,6 +64,8 @@ def parity(
     data: Path,
     data_format: str,
     split: str | None,
+    scheme: "Scheme | None",
+    boxes: str,
     faces: int,
     tflite_runtime: Path | None,
     run: Path | None,
@@ -82,22 +89,32 @@ def parity(
     if adapter is not None and run is not None:
         raise UsageError("--run is the kit's run that a model of the kit was made from: drop one")
     from asmnet_kit.base.console import print_json, stderr
-    from asmnet_kit.base.errors import ModelError
     from asmnet_kit.benchmarks.comparing.parity import compare_kernels
     from asmnet_kit.datasets.registry import load_to_measure
+    from asmnet_kit.measure.comparable import box_finder, compared_scheme
     from asmnet_kit.measure.face_crops import face_crops
     from asmnet_kit.predict.open_predictor import open_tflite
 
     predictor = open_tflite(model, adapter=adapter)
-    dataset, _ = load_to_measure(data, data_format, split=split, model_scheme=predictor.scheme)
-    if dataset.scheme != predictor.scheme:
-        raise ModelError(
-            f"{model} predicts {predictor.scheme.points} landmarks, {data} has "
-            f"{dataset.scheme.points}"
-        )
-    crops = face_crops(dataset, count=faces, size=predictor.input_size, scale=predictor.crop_scale)
+    dataset, _ = load_to_measure(
+        data, data_format, split=split, model_scheme=predictor.scheme, compared=scheme
+    )
+    scheme = compared_scheme(predictor.name, predictor.scheme, dataset, scheme)
+    crops = face_crops(
+        dataset,
+        count=faces,
+        size=predictor.input_size,
+        scale=predictor.crop_scale,
+        find_boxes=box_finder(boxes, predictor, dataset),
+    )
     outcome = compare_kernels(
-        model, crops, adapter=adapter, tflite_runtime=tflite_runtime, run=run, emulated=emulated
+        model,
+        crops,
+        adapter=adapter,
+        scheme=scheme,
+        tflite_runtime=tflite_runtime,
+        run=run,
+        emulated=emulated,
     )
     if as_json:
         print_json(outcome.to_json())

@@ -27,6 +27,7 @@ from asmnet_kit.benchmarks.comparing import parity_worker
 from asmnet_kit.benchmarks.targets.gpu import GPU
 from asmnet_kit.benchmarks.timing.output_check import MAX_FRACTION, MAX_LEVELS
 from asmnet_kit.face.metrics import mean_nme, per_face_nme
+from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.measure.face_crops import FaceCrops
 from asmnet_kit.predict.open_predictor import open_tflite
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
@@ -117,6 +118,7 @@ def compare_kernels(
     faces: FaceCrops,
     *,
     adapter: str | None = None,
+    scheme: Scheme | None = None,
     tflite_runtime: Path | None = None,
     run: Path | None = None,
     emulated: Path | None = None,
@@ -127,6 +129,8 @@ def compare_kernels(
         faces: crops of the size and scale that the file's predictor asks for.
         adapter: of a file that the kit did not make; every way gets the same crop of each face, the
             last at which the CPU looks.
+        scheme: of the NME, to which the model's landmarks and the faces' are mapped; None = the
+            model's, which the faces' must be, too.
         tflite_runtime: a Python that has tflite-runtime, for its kernels.
         run: the training run, .keras, .h5 or SavedModel it was made from, for the float model
             (needs TensorFlow).
@@ -134,9 +138,10 @@ def compare_kernels(
 
     Raises:
         ModelError: no landmark model, or the reference kernels do not run it.
+        UsageError: no map leads to ``scheme``.
     """
     predictor = open_tflite(model, adapter=adapter)
-    fed = _fed(predictor, faces)
+    fed = _fed(predictor, faces, scheme or predictor.scheme)
     compared = _Comparison(predictor, fed)
     runtime = cast(Runtime, predictor.runtime)
     litert = f"{runtime.name} {runtime.version}"
@@ -168,18 +173,21 @@ class _Fed:
     Attributes:
         raw: raw inputs [B, 1, ...].
         truth: float32 [B, N, 2], fractions of the side of what the model sees, from its centre.
+        scheme: of ``truth``.
     """
 
     raw: NDArray[Any]
     truth: NDArray[np.float32]
+    scheme: Scheme
 
 
-def _fed(predictor: TflitePredictor | AdaptedPredictor, faces: FaceCrops) -> _Fed:
+def _fed(predictor: TflitePredictor | AdaptedPredictor, faces: FaceCrops, scheme: Scheme) -> _Fed:
+    truth = faces.scheme.mapped(faces.truth, scheme)
     if isinstance(predictor, TflitePredictor):
-        return _Fed(predictor.inputs(faces.pixels), faces.truth)
+        return _Fed(predictor.inputs(faces.pixels), truth, scheme)
     views = predictor.views(faces.pixels)
-    truth = [view.inside(points) for view, points in zip(views, faces.truth, strict=True)]
-    return _Fed(predictor.inputs(faces.pixels, views), np.stack(truth))
+    inside = [view.inside(points) for view, points in zip(views, truth, strict=True)]
+    return _Fed(predictor.inputs(faces.pixels, views), np.stack(inside), scheme)
 
 
 def _tolerances(scale: float | None, size: int) -> tuple[float, float]:
@@ -197,7 +205,7 @@ class _Comparison:
     """Everything is compared with the first outputs that come along."""
 
     def __init__(self, predictor: TflitePredictor | AdaptedPredictor, fed: _Fed) -> None:
-        self.predictor, self.truth, self.size = predictor, fed.truth, predictor.raw_size
+        self.predictor, self.fed, self.size = predictor, fed, predictor.raw_size
         outputs, name = predictor.runtime.outputs, predictor.output_name
         level = outputs[name].scale
         self.scale = None if level is None else level * predictor.unit_sides
@@ -259,7 +267,8 @@ class _Comparison:
         difference = np.abs(points - self.first)
         mean, largest = float(difference.mean()), float(difference.max())
         scale = self.scale
-        nme = per_face_nme(landmarks, self.truth, self.predictor.scheme)
+        compared = self.predictor.scheme.mapped(landmarks, self.fed.scheme)
+        nme = per_face_nme(compared, self.fed.truth, self.fed.scheme)
         close = self.size * mean <= self.tolerances[0] and self.size * largest <= self.tolerances[1]
         return Row(
             kernels,
@@ -340,11 +349,12 @@ def _keras_rows(
 ) -> list[Row]:
     """The float model, and the one with emulated rounding that the file was converted from."""
     names = ("tf_keras emulated", "tf_keras float")
+    points = compared.predictor.scheme.points
     if run is None:
         return [Row(name, "tf_keras", problem="give --run RUN") for name in names]
     try:
         real = open_stage("float landmarks")(run, model, faces.pixels)
-        shaped = real.reshape(-1, faces.scheme.points, 2)
+        shaped = real.reshape(-1, points, 2)
         keras = f"tf_keras {version('tf-keras')}"
         rows = [compared.real(names[1], keras, shaped, shaped, same=False)]
     except KitError as error:
@@ -353,5 +363,5 @@ def _keras_rows(
         why = "give --emulated, from asmnet-kit quantize --keep-emulated"
         return [Row(names[0], "tf_keras", problem=why), *rows]
     landmarks = open_stage("emulated landmarks")(run, emulated, model, faces.pixels)
-    shaped = landmarks.reshape(-1, faces.scheme.points, 2)
+    shaped = landmarks.reshape(-1, points, 2)
     return [compared.real(names[0], keras, shaped, shaped), *rows]

@@ -14,11 +14,12 @@ from asmnet_kit.commands.options import (
     ModelPath,
     adapter_argument,
     adapter_option,
+    boxes_option,
+    compared_scheme_option,
     data_options,
     json_option,
     measured_split_option,
     plausibility_for,
-    scheme_option,
 )
 
 if TYPE_CHECKING:
@@ -35,18 +36,9 @@ if TYPE_CHECKING:
 @adapter_option
 @data_options()
 @measured_split_option
-@scheme_option(
-    "Compare in these landmarks, to which the model's and the data's are mapped; of a .keras with "
-    "landmarks of your own, what they are."
-)
+@compared_scheme_option("; of a .keras with landmarks of your own, what they are")
 @click.option("--subset", help="Only this subset, for example 'common' of 300-W.")
-@click.option(
-    "--boxes",
-    type=click.Choice(("landmarks", "detector")),
-    default="landmarks",
-    show_default=True,
-    help="Crop around the labelled landmarks, or around the box of a face detector.",
-)
+@boxes_option
 @click.option("--complete-only", is_flag=True, help="Only faces on which every point is labelled.")
 @click.option(
     "--ced",

@@ -306,10 +306,37 @@ def scheme_argument(scheme: "Scheme | None") -> str:
     """
     if scheme is None:
         return ""
+    given = given_scheme()
+    file = "FILE" if given is None else shlex.quote(given)
+    return f" --scheme {scheme.name if scheme.built_in else file}"
+
+
+def given_scheme() -> str | None:
+    """The name or path that this call gave after ``--scheme``; None without one."""
     context = click.get_current_context(silent=True)
     given = None if context is None else context.meta.get(GIVEN_SCHEME)
-    file = shlex.quote(given) if isinstance(given, str) else "FILE"
-    return f" --scheme {scheme.name if scheme.built_in else file}"
+    return None if given is None else str(given)
+
+
+def compared_scheme_option(note: str = "") -> Callable[[Command], Command]:
+    """``--scheme NAME|FILE`` of commands that compare a model's landmarks with the data's.
+
+    Args:
+        note: what the command's ``--help`` adds.
+    """
+    about = "Compare in these landmarks, to which the model's and the data's are mapped"
+    return scheme_option(f"{about}{note}.")
+
+
+def boxes_option(command: Command) -> Command:
+    """``--boxes landmarks|detector`` of commands that measure accuracy."""
+    return click.option(
+        "--boxes",
+        type=click.Choice(("landmarks", "detector")),
+        default="landmarks",
+        show_default=True,
+        help="Crop around the labelled landmarks, or around the box of a face detector.",
+    )(command)
 
 
 def measured_split_option(command: Command) -> Command:

@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--history",
+    multiple=True,
     type=InputPath(RESULTS),
-    help="Folder of earlier results, at any level: the page shows how each model went over time on "
-    "each device, and where it changed by more than noise. Without RESULT the page is of the "
-    "newest of them.",
+    help="Folder of earlier results, at any level; may be given several times: the page shows how "
+    "each model went over time on each device, and where it changed by more than noise. Without "
+    "RESULT the page is of the newest of them.",
 )
 @out_option("HTML file to write; the same in Markdown is written beside it.")
 def report(
@@ -43,7 +44,7 @@ def report(
     title: str,
     device: str,
     faces: tuple[Path, ...],
-    history: Path | None,
+    history: tuple[Path, ...],
     out: Path,
 ) -> None:
     """Write one self-contained page from benchmark RESULTs, which are files or folders of them.
@@ -64,9 +65,9 @@ def report(
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"expected --out to end with .html, got {out}")
-    if not results and history is None:
+    if not results and not history:
         raise UsageError("expected RESULT..., --history DIR, or both")
-    past = load_history(history) if history else []
+    past = load_history(history)
     loaded = load_results(results) if results else newest_results(past)
     page, beside = write_report(
         loaded, out, title=title, device=device, gallery=_gallery(faces), past=past

@@ -151,10 +151,7 @@ def load_to_measure(
     Raises:
         UsageError, DatasetError: as ``load_dataset``.
     """
-    # Readers know the built-in schemes by themselves; one of somebody's own they must be given.
-    if compared is not None and model_scheme.built_in and not compared.built_in:
-        model_scheme = compared
-    dataset = load_for_model(path, format, model_scheme=model_scheme, split=split)
+    dataset = _load_to_compare(path, format, model_scheme, compared, split)
     faces = dataset.faces
     held_back = tuple(face for face in faces if face.split == MEASURED_SPLIT)
     if split is None and held_back:
@@ -162,6 +159,23 @@ def load_to_measure(
     if subset is not None:
         faces = _of_subset(faces, subset, path, split)
     return replace(dataset, faces=faces), split
+
+
+def _load_to_compare(
+    path: Path, format: str, model_scheme: Scheme, compared: Scheme | None, split: str | None
+) -> Dataset:
+    # Readers know the built-in schemes by themselves; one of somebody's own they must be given.
+    if compared is None or compared.built_in or not model_scheme.built_in:
+        return load_for_model(path, format, model_scheme=model_scheme, split=split)
+    if compared.points != model_scheme.points:
+        # Data that can be read as the model's keeps the box around all of the points.
+        try:
+            dataset = load_for_model(path, format, model_scheme=model_scheme, split=split)
+        except KitError:
+            return load_for_model(path, format, model_scheme=compared, split=split)
+        if dataset.scheme.leads_to(compared):
+            return dataset
+    return load_for_model(path, format, model_scheme=compared, split=split)
 
 
 def of_split(faces: Sequence[Face], split: str, path: Path) -> tuple[Face, ...]:

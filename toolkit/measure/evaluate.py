@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import DatasetError, ModelError, UsageError
+from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
-from asmnet_kit.face.boxes import MIN_OVERLAP, Box, overlap
 from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.metrics import (
     auc,
@@ -26,12 +25,12 @@ from asmnet_kit.face.plausibility import SIGNALS, USED, Plausibility, Ranking
 from asmnet_kit.face.pose import ANGLES, pose_from_landmarks
 from asmnet_kit.face.predictor import Predictor, refuse_nan
 from asmnet_kit.face.schemes import Scheme
+from asmnet_kit.measure.comparable import FindBoxes, box_finder, box_to_crop, compared_scheme
 from asmnet_kit.measure.sureness import CURVE, SureFaces, Sureness, Visibility, sparsification
 
 SCHEMA_VERSION = 1
 THRESHOLDS = (8, 10)  # percent NME: 300-W's and WFLW's customs
 CED_AT = tuple(step / 4 for step in range(41))  # percent NME, 0 to 10, of the curve in the JSON
-BOXES = ("landmarks", "detector")
 
 # Of the longer side of the face's box: where the eyes are closer together, as in a profile, a small
 # error is many percent of their distance. From the front it is two thirds.
@@ -41,7 +40,6 @@ BATCH = 32  # crops per call of the model
 READING_THREADS = 4  # decode the next batch while the model runs on this one
 
 Measured = TypeVar("Measured")
-FindBoxes = Callable[[Image], Sequence[Box]]
 
 
 @dataclass(frozen=True)
@@ -296,22 +294,13 @@ def evaluate(
         DatasetError: no face could be measured, or too many pictures cannot be read; fewer are left
             out and told.
     """
-    if boxes not in BOXES:
-        raise UsageError(f"expected boxes of {' or '.join(BOXES)}, got {boxes!r}")
     if batch < 1:
         raise UsageError(f"expected a batch of at least 1, got {batch}")
-    if scheme is None:
-        require_same_scheme(predictor, dataset)
-    scheme = scheme or dataset.scheme
-    for own in (predictor.scheme, dataset.scheme):
-        own.map_to(scheme)  # rather refused now
-    if boxes == "landmarks":
-        _require_like_boxes(predictor, dataset)
+    scheme = compared_scheme(predictor.name, predictor.scheme, dataset, scheme)
+    finder = box_finder(boxes, predictor, dataset, find_boxes)
     judged = None if plausibility is None else _Judged(plausibility, predictor)
     faces = [face for face in dataset.faces if face.complete or not complete_only]
-    if boxes == "detector" and find_boxes is None:
-        find_boxes = _detector()
-    reader = _CropReader(predictor, find_boxes if boxes == "detector" else None)
+    reader = _CropReader(predictor, finder)
     pose_truth = _PoseTruth(dataset.scheme, labels=any(face.pose is not None for face in faces))
 
     nme: list[float] = []
@@ -450,54 +439,6 @@ def _by_subset(
     return {name: value for name, value in found.items() if value is not None}
 
 
-def require_same_scheme(predictor: Predictor, dataset: Dataset) -> None:
-    """Refuse a model and data with different landmarks.
-
-    Raises:
-        ModelError: the model predicts other landmarks than the data has; the message names the
-            schemes that both can be mapped to.
-    """
-    own, other = predictor.scheme, dataset.scheme
-    if own == other:
-        return
-    if own.name == other.name:
-        raise ModelError(
-            f"{predictor.name} and {dataset.name} both have landmarks called {own.name}, which "
-            "differ: use one file for both (docs/schemes.md)"
-        )
-    common = [name for name in (own.name, *own.maps) if name in (other.name, *other.maps)]
-    # Points chosen from a scheme follow from it without a map of its own.
-    common += [
-        one.name
-        for one, another in ((own, other), (other, own))
-        if one.chosen is not None and one.name not in common and another.leads_to(one)
-    ]
-    advice = f", or compare both as {' or '.join(common)} (--scheme)" if common else ""
-    raise ModelError(
-        f"{predictor.name} predicts {_named(own)}, {dataset.name} has {_named(other)}: "
-        f"choose data or a model of one kind{advice}"
-    )
-
-
-def _named(scheme: Scheme) -> str:
-    own_name = "" if scheme.name == str(scheme.points) else f" ({scheme.name})"
-    return f"{scheme.points} landmarks{own_name}"
-
-
-def _require_like_boxes(predictor: Predictor, dataset: Dataset) -> None:
-    """Refuse to crop around labels whose box is not what the model was trained on.
-
-    Raises:
-        UsageError: it is not.
-    """
-    own, other = predictor.scheme, dataset.scheme
-    if own != other and not (own.outlines_face and other.outlines_face):
-        raise UsageError(
-            f"{dataset.name} has {_named(other)}, whose box is not that of the model's "
-            f"{_named(own)}: measure with --boxes detector"
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class _FaceCrop:
     face: Face
@@ -537,7 +478,7 @@ class _CropReader:
     def _read(self, face: Face) -> _Outcome:
         try:
             picture = face.read()
-            box = self._box(face, picture)
+            box = box_to_crop(face, picture, self._find_boxes)
             if box is None:
                 return _Missed(face)
             crop = Crop.from_box(box, size=self._size, scale=self._scale)
@@ -549,14 +490,6 @@ class _CropReader:
     def threads(self) -> int:
         """Detectors keep state between calls: one at a time."""
         return READING_THREADS if self._find_boxes is None else 1
-
-    def _box(self, face: Face, picture: Image) -> Box | None:
-        if self._find_boxes is None:
-            return face.box
-        if face.detector_box is not None:
-            return face.detector_box
-        best = max(self._find_boxes(picture), key=lambda box: overlap(box, face.box), default=None)
-        return best if best is not None and overlap(best, face.box) >= MIN_OVERLAP else None
 
 
 class _Judged:
@@ -605,13 +538,6 @@ class _PoseTruth:
         labels = self.source == "labels"
         pose = face.pose if labels else pose_from_landmarks(face.landmarks, self._scheme)
         return np.full(3, np.nan, np.float32) if pose is None else pose
-
-
-def _detector() -> FindBoxes:
-    # Imported when asked for: crops around landmarks need no detector.
-    from asmnet_kit.predict.detector import detect_faces
-
-    return lambda image: [detection.box for detection in detect_faces(image)]
 
 
 def _read_ahead(reader: _CropReader, faces: Sequence[Face], batch: int) -> Iterator[list[_Outcome]]:

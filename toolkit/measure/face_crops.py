@@ -10,11 +10,12 @@ from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.crop import Crop, Points
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.schemes import Scheme
+from asmnet_kit.measure.comparable import FindBoxes, box_to_crop
 
 
 @dataclass(frozen=True, eq=False)
 class FaceCrops:
-    """Crops around the labelled landmarks, without augmentation.
+    """Crops of faces, without augmentation.
 
     Attributes:
         pixels: uint8 [B, S, S, 3], RGB.
@@ -29,12 +30,15 @@ class FaceCrops:
     problems: tuple[Problem, ...] = ()
 
 
-def face_crops(dataset: Dataset, *, count: int, size: int, scale: float) -> FaceCrops:
+def face_crops(
+    dataset: Dataset, *, count: int, size: int, scale: float, find_boxes: FindBoxes | None = None
+) -> FaceCrops:
     """``count`` faces spread evenly over a data set, all of them where it has fewer.
 
     Args:
         size: side of the crops, pixels.
-        scale: side of the crops as a multiple of the landmarks' box.
+        scale: side of the crops as a multiple of the box.
+        find_boxes: as for ``box_to_crop``.
 
     Raises:
         DatasetError: none of them can be read, or so many cannot that they are too large a share of
@@ -46,8 +50,12 @@ def face_crops(dataset: Dataset, *, count: int, size: int, scale: float) -> Face
     left_out = LeftOut(dataset.name, total)
     for face in (dataset.faces[index] for index in chosen):
         try:
-            crop = Crop.from_box(face.box, size=size, scale=scale)
-            pixels.append(crop.cut(face.read()))
+            picture = face.read()
+            box = box_to_crop(face, picture, find_boxes)
+            if box is None:
+                raise DatasetError("the detector finds no face there")
+            crop = Crop.from_box(box, size=size, scale=scale)
+            pixels.append(crop.cut(picture))
         except (DatasetError, OSError) as error:
             left_out.add(face.name, error)
             continue

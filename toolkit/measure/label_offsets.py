@@ -20,7 +20,7 @@ from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.crop import Crop, Points, landmark_box
 from asmnet_kit.face.predictor import Predictor, predict_both_ways
-from asmnet_kit.measure.evaluate import require_same_scheme
+from asmnet_kit.measure.comparable import require_same_scheme
 
 SCHEMA_VERSION = 1
 ALL = "all faces"
@@ -124,7 +124,7 @@ def label_offsets(
         DatasetError: no face could be compared, or too many pictures cannot be read; fewer are left
             out and told.
     """
-    require_same_scheme(predictor, dataset)
+    require_same_scheme(predictor.name, predictor.scheme, dataset)
     differences, eye_distances = [], []
     compared: list[Face] = []
     left_out = LeftOut(dataset.name, len(dataset.faces))

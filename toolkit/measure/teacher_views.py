@@ -20,7 +20,7 @@ from asmnet_kit.datasets.registry import PREPARED
 from asmnet_kit.face.crop import Crop, Points
 from asmnet_kit.face.metrics import mean_nme, per_face_nme
 from asmnet_kit.face.predictor import Predictor, predict_both_ways
-from asmnet_kit.measure.evaluate import require_same_scheme
+from asmnet_kit.measure.comparable import require_same_scheme
 
 SCHEMA_VERSION = 1  # of data teacher --json
 ENDING = ".npz"
@@ -70,7 +70,7 @@ def teach(
     if dataset.format == PREPARED:
         raise UsageError("expected the original data set: shards do not keep its coordinates")
     for predictor in predictors:
-        require_same_scheme(predictor, dataset)
+        require_same_scheme(predictor.name, predictor.scheme, dataset)
     faces: list[Face] = []
     points: list[Points] = []
     left_out = LeftOut(dataset.name, len(dataset.faces))

@@ -7,7 +7,7 @@ raw samples and the facts of the machine and runtime, so that what is drawn from
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from operator import ne
@@ -253,19 +253,22 @@ def load_results(paths: Sequence[Path]) -> list[tuple[Path, Result]]:
     return [(path, load_result(path)) for path in dict.fromkeys(found)]
 
 
-def load_history(folder: Path) -> list[tuple[Path, Result]]:
-    """Read every result in a folder, at any level, the oldest first.
+def load_history(folders: Iterable[Path]) -> list[tuple[Path, Result]]:
+    """Read every result in folders, at any level, the oldest first; each file once.
 
     Raises:
-        ResultError: a file fails, or there is none.
-        UsageError: it is no folder.
+        ResultError: a file fails, or there is none in a folder.
+        UsageError: one is no folder.
     """
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: expected a folder of earlier results, got a file")
-    files = [path for path in folder.rglob(f"*{SUFFIX}") if not path.name.startswith(".")]
-    if not files:
-        raise ResultError(f"{folder}: expected benchmark results (*{SUFFIX}), found none")
-    loaded = [(path, load_result(path)) for path in sorted(files)]
+    files: dict[Path, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: expected a folder of earlier results, got a file")
+        found = [path for path in folder.rglob(f"*{SUFFIX}") if not path.name.startswith(".")]
+        if not found:
+            raise ResultError(f"{folder}: expected benchmark results (*{SUFFIX}), found none")
+        files |= {path.resolve(): path for path in found}
+    loaded = [(path, load_result(path)) for path in sorted(files.values())]
     return sorted(loaded, key=lambda item: str(item[1].get("measured_at", "")))
 
 

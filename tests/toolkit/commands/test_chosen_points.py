@@ -17,6 +17,7 @@ from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.generic_face import GENERIC_FACE_98
 from asmnet_kit.face.schemes import SCHEME_68, scheme_named
 from asmnet_kit.face.shape_model.align import generic_reference
+from wording import DETECTOR_BOXES
 
 POINTS = [36, 39, 42, 45, 30, 48, 54]
 SEVEN = f'name = "seven"\n\n[from]\nscheme = "68"\npoints = {POINTS}\n'
@@ -88,7 +89,17 @@ def test_a_68_point_model_is_measured_on_the_chosen_points(seven: Path, make_tfl
     assert content["normalised_by"] == "distance from left_eye_outer to right_eye_outer"
     assert content["nme_percent"] == pytest.approx(0, abs=0.1)
     refused = run("evaluate", *call)
-    assert refused.exit_code == 2 and "--boxes detector" in refused.stderr
+    assert refused.exit_code == 2 and DETECTOR_BOXES in refused.stderr
+
+
+def test_68_labelled_points_give_the_box_for_a_comparison_in_seven(
+    seven: Path, make_tflite
+) -> None:
+    call = ("--format", "300w", "--scheme", seven / "seven.toml", "--json")
+    result = run("evaluate", make_tflite(), "--data", seven / "300w", *call)
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert (content["scheme"], content["boxes"], content["faces"]) == ("seven", "landmarks", 3)
 
 
 def test_a_68_point_model_is_measured_by_the_box_instead_of_the_eyes(
@@ -172,7 +183,7 @@ def test_a_choice_reads_back_from_json(seven: Path) -> None:
     assert type(scheme).from_json(json.loads(text)) == scheme
 
 
-def test_faces_are_synthesized_with_the_chosen_points(seven: Path) -> None:
+def test_faces_are_synthesized_with_the_chosen_points(seven: Path, make_tflite) -> None:
     """The folder gives them, whole and by split, and its 68 and 98 where these are asked for."""
     out, scheme = seven / "drawn", seven / "seven.toml"
     call = ("data", "synthesize", "--count", 6, "--size", 64, "--workers", 1, "--out", out)
@@ -192,6 +203,9 @@ def test_faces_are_synthesized_with_the_chosen_points(seven: Path) -> None:
         assert json.loads(inspected.stdout)["points"] == points
     split = load_dataset(out / "train", "synthetic", scheme=scheme_named(scheme))
     assert split.scheme.name == "seven"
+    call = ("--data", out, "--format", "synthetic", "--scheme", scheme, "--json")
+    judged = run("evaluate", make_tflite(), *call)  # the folder's 68 points give the boxes
+    assert judged.exit_code == 0 and json.loads(judged.stdout)["boxes"] == "landmarks"
 
 
 def test_synthesize_says_which_schemes_it_can_make(tmp_path: Path) -> None:

@@ -206,6 +206,16 @@ def test_the_history_tells_a_change_of_accuracy_on_the_same_faces_alone(
     assert line.changes == []
 
 
+def test_several_folders_make_one_history_with_each_file_once(make_result, tmp_path):
+    for number, result in enumerate(past_results(make_result)):
+        save_result(tmp_path / ("here", "there")[number % 2] / f"{number}.json", result)
+    out = tmp_path / "r.html"
+    folders = [word for name in ("here", "there", ".") for word in ("--history", tmp_path / name)]
+    run = CliRunner().invoke(main, ["report", *map(str, folders), "--out", str(out)])
+    assert run.exit_code == 0, run.output
+    assert "5 results, 2026" in out.read_text()
+
+
 def test_the_command_shows_a_history_of_folders_at_any_level(make_result, tmp_path):
     for result in past_results(make_result):
         save_result(tmp_path / "past" / result["measured_at"][:10] / "m_cpu_1t.json", result)
