@@ -107,7 +107,7 @@ def main(models: tuple[Path, ...], faces: int, arm64_faces: int, document: Path)
             cells.append(_cell(name, place, model, given, ours, count, infos, reasons))
             stdout().print(f"{model.stem}, {name}: {cells[-1]}", markup=False)
         rows.append([f"`{model.stem}`", *cells])
-    MARKERS.write(document, page(list(places), rows, reasons))
+        MARKERS.write(document, page(list(places), rows, reasons))  # an interruption keeps these
 
 
 def _cell(
