@@ -56,7 +56,7 @@ def check_for_browser(request: Request) -> Check:
         runtime = open_runtime(request.model)
     except ModelError as error:  # the kernels are the same
         return _refused(request, graph, Ruling(REFUSED_BY_BROWSER, str(error), SAME_KERNELS, True))
-    notes = NOTES
+    notes: tuple[str, ...] = NOTES
     if twin != content:
         told = f"the page gets its twin with float32 inputs and outputs, {len(twin)} bytes"
         notes = (told, *NOTES)

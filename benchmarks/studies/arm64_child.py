@@ -4,6 +4,7 @@ It imports NumPy and ai-edge-litert alone, since the emulated machine has nothin
 """
 
 import sys
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -19,7 +20,8 @@ def main(model: str, out: str, given: str = "") -> None:
     """
     interpreter = Interpreter(model_path=model, num_threads=1)
     interpreter.allocate_tensors()
-    np.savez(out, **(of_given(interpreter, given) if given else of_made_up(interpreter)))
+    outputs: dict[str, Any] = of_given(interpreter, given) if given else of_made_up(interpreter)
+    np.savez(out, **outputs)
 
 
 def of_given(interpreter: Interpreter, given: str) -> dict[str, np.ndarray]:

@@ -109,7 +109,8 @@ def run_child(machine: Machine, model: Path, given: Outputs | None = None) -> Ou
         script = Path(arm64_child.__file__)
         words = [str(model.absolute()), str(out)]
         if given is not None:
-            np.savez(folder / "inputs.npz", **given)
+            raw: dict[str, Any] = dict(given)
+            np.savez(folder / "inputs.npz", **raw)
             words.append(str(folder / "inputs.npz"))
         words = script_command(script, *words, python=python)
         _run([*emulator, *words], timeout_s=RUN_S, environment=machine.environment)

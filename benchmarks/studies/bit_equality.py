@@ -11,7 +11,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -117,7 +117,7 @@ def _cell(
     given: Outputs,
     ours: Outputs,
     count: int,
-    infos: dict[str, TensorInfo],
+    infos: Mapping[str, TensorInfo],
     reasons: dict[str, str],
 ) -> str:
     if not count or name in reasons:
@@ -167,7 +167,7 @@ def drawn_faces(count: int, size: int) -> NDArray[np.uint8]:
     return np.stack([face.image for face in synthesize(count, seed=SEED, size=size)])
 
 
-def told(ours: Outputs, theirs: Outputs, infos: dict[str, TensorInfo]) -> str:
+def told(ours: Outputs, theirs: Outputs, infos: Mapping[str, TensorInfo]) -> str:
     """How far raw outputs are apart, in words.
 
     Raises:
