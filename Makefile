@@ -76,6 +76,9 @@ docs: $(INSTALLED) ## write docs/commands.md, architecture.md, robustness.md, tr
 docs-hard-faces: $(INSTALLED) ## draw docs/uncertainty_hard_faces.jpg: twelve hard people before and after
 	@$(BIN)/python docs/hard_faces.py
 
+docs-pictures: $(INSTALLED) ## draw docs/people.jpg, docs/people_own.jpg and docs/film.webp: rendered people
+	@$(BIN)/python docs/pictures.py
+
 # tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own, for parity and Coral.
 TFLITE_RUNTIME := .venv-tflite-runtime
 tflite-runtime: $(TFLITE_RUNTIME)/bin/python ## set up tflite-runtime 2.14 beside .venv (Python 3.10, 3.11)

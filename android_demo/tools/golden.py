@@ -400,6 +400,8 @@ def statistics() -> dict[str, Any]:
         "almost_settled": [9.0] * 30 + [1.0] * 10 + [1.019] * 10,
         "not_settled": [1.0] * 10 + [1.021] * 10,
         "too_few_to_say": [9.0] * 9 + [1.0] * 10,
+        "as_many_as_p90_takes": [1.0 + 0.01 * (5 * i % 36) for i in range(36)],
+        "as_many_as_p99_takes": [1.0 + 0.001 * (5 * i % 368) for i in range(368)],
     }
     return {
         name: {

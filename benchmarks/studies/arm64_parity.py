@@ -28,7 +28,7 @@ from asmnet_kit.base.files import temporary_folder
 from asmnet_kit.base.npz import read_npz
 from asmnet_kit.base.own_process import script_command
 from asmnet_kit.benchmarks.studies import arm64_child
-from asmnet_kit.commands.options import TFLITE, ModelPath
+from asmnet_kit.benchmarks.studies.options import folder_option, models_argument
 
 FOLDER = Path("build/arm64")
 CPUS = ("cortex-a53", "cortex-a76", "max")  # without and with dot products, and all there is
@@ -58,14 +58,8 @@ class Machine:
 
 
 @click.command()
-@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=ModelPath(TFLITE))
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path),
-    default=FOLDER,
-    show_default=True,
-    help="Where the emulated machine's files are, or go.",
-)
+@models_argument
+@folder_option("--folder", FOLDER, "Where the emulated machine's files are, or go.")
 @click.option(
     "--cpu", "cpus", multiple=True, default=CPUS, show_default=True, help="QEMU's processors."
 )

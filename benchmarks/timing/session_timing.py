@@ -191,33 +191,45 @@ def check_outputs(
     Args:
         session: what ran them, or one of the same tensors.
     """
-    from asmnet_kit.predict.open_predictor import open_tflite
-
-    chosen = request.options.get(RUNTIME.name)
     try:
-        reference = open_runtime(request.model, xnnpack=request.xnnpack, runtime=chosen)
-        try:
-            predictor = open_tflite(request.model, session=reference, adapter=request.adapter)
-            output = predictor.output_name
-            landmarks = Landmarks(output, predictor.raw_size, predictor.unit_sides)
-        except ModelError:
-            landmarks = None
-        check = OutputCheck(
-            session,
-            kept,
-            inputs,
-            reference,
-            reference_name=f"{reference.name} {reference.version} on this machine's CPU, "
-            f"{reference.kernels}",
-            landmarks=landmarks,
-            max_parity=request.max_parity,
-            steps=steps_before_float(read_graph(request.model)),
-        )
+        check = output_check(session, kept, inputs, request)
         found = {"input": inputs.words, **check.to_json()}
+        landmarks = check.landmarks
         warnings = [] if landmarks is None else _at_limits(kept, session.outputs, landmarks)
         return found, check.parity(), warnings
     except KitError as error:
         return None, None, [f"the outputs were not compared with the CPU's: {error}"]
+
+
+def output_check(
+    session: Session, kept: Sequence[KeptRun], inputs: TimedInputs, request: Request
+) -> OutputCheck:
+    """Kept runs beside the request's model on this machine's CPU.
+
+    Raises:
+        KitError: the model cannot be opened there.
+    """
+    from asmnet_kit.predict.open_predictor import open_tflite
+
+    chosen = request.options.get(RUNTIME.name)
+    reference = open_runtime(request.model, xnnpack=request.xnnpack, runtime=chosen)
+    try:
+        predictor = open_tflite(request.model, session=reference, adapter=request.adapter)
+        output = predictor.output_name
+        landmarks = Landmarks(output, predictor.raw_size, predictor.unit_sides)
+    except ModelError:
+        landmarks = None
+    return OutputCheck(
+        session,
+        kept,
+        inputs,
+        reference,
+        reference_name=f"{reference.name} {reference.version} on this machine's CPU, "
+        f"{reference.kernels}",
+        landmarks=landmarks,
+        max_parity=request.max_parity,
+        steps=steps_before_float(read_graph(request.model)),
+    )
 
 
 def _at_limits(

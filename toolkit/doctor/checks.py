@@ -40,6 +40,12 @@ OPENCV_PACKAGES = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
+# Targets that tell of a model without their chip: what a line is called, and the package that does.
+COMPILERS = {
+    "ethosu": ("Arm Ethos-U: Vela", "ethos-u-vela"),
+    "tflm": ("Microcontrollers: TFLM", "tflite-micro"),
+    "npu": ("Phone NPUs: compiler", "ai-edge-litert"),
+}
 TRAIN_PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "matplotlib")
 
 OS_RELEASE = Path("/etc/os-release")
@@ -308,6 +314,18 @@ def check_browser() -> list[Check]:
     ]
 
 
+def check_vela() -> Check:
+    return _compiler("ethosu")
+
+
+def check_tflm() -> Check:
+    return _compiler("tflm")
+
+
+def check_npu_compiler() -> Check:
+    return _compiler("npu")
+
+
 def check_targets_of_others() -> list[Check]:
     """The benchmark targets that other packages bring say themselves whether they work here."""
     found = []
@@ -318,6 +336,16 @@ def check_targets_of_others() -> list[Check]:
         else:
             found.append(Check(name, MISSING, "does not work here", needed_for, problem))
     return found
+
+
+def _compiler(target: str) -> Check:
+    """As the target says itself of what it needs."""
+    (name, package), needed_for = COMPILERS[target], f"check --target {target}"
+    problem = open_stage("problem of a target")(target)
+    if problem is not None:
+        return Check(name, MISSING, "not usable here", needed_for, problem)
+    found = _version(package)
+    return Check(name, OK, f"{package} {found}" if found else "a program on the PATH", needed_for)
 
 
 def _program(name: str, program: str, variable: str, needed_for: str, package: str) -> Check:
@@ -351,6 +379,9 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     check_edgetpu_library,
     check_edgetpu_device,
     check_edgetpu_compiler,
+    check_vela,
+    check_tflm,
+    check_npu_compiler,
     check_adb,
     check_android_build,
     check_ssh,
