@@ -200,21 +200,6 @@ def uncertainty() -> dict[str, Any]:
     }
 
 
-def one_euro() -> dict[str, Any]:
-    """Two points that tremble, move, jump and pause, and what the 1 euro filter makes of them."""
-    frames = []
-    filtered = OneEuroFilter(min_cutoff_hz=MIN_CUTOFF_HZ, beta=BETA)
-    trust = np.array([1.0, 0.5])
-    for number in range(40):
-        seconds = number / 30 + (0.7 if number >= 30 else 0.0)  # a gap, after which it starts anew
-        tremble = 0.4 * (-1) ** number
-        moved = 0.0 if number < 15 else 6.0 * (number - 15)
-        values = np.array([[50 + tremble, 80 - tremble], [60 + moved, 90 + moved / 2]], np.float32)
-        result = filtered.update(values, seconds, scale=120.0, trust=trust[:, None])
-        frames.append({"seconds": seconds, "values": _floats(values), "filtered": _floats(result)})
-    return {"scale": 120.0, "trust": _floats(trust), "frames": frames}
-
-
 def followed() -> dict[str, Any]:
     """A film of two faces as a detector and a model see it, and what the tracker makes of it.
 
@@ -388,6 +373,30 @@ def eyes() -> dict[str, Any]:
     }
 
 
+def one_euro() -> dict[str, Any]:
+    """Points that rest, tremble and move, at uneven times, filtered with and without trust."""
+    seconds = [0.0, 0.033, 0.066, 0.12, 0.15, 0.18, 0.9, 0.93, 0.96, 1.0]  # one gap of 0.72 s
+    values = np.array(
+        [[40.0 + (n % 2), 30.0 + n * n, 55.0, 20.0 - 3 * n] for n in range(len(seconds))],
+        np.float32,
+    )
+    cases = []
+    for trust in (None, [0.25, 1.0]):
+        one = OneEuroFilter(min_cutoff_hz=MIN_CUTOFF_HZ, beta=BETA)
+        spread: Any = 1.0 if trust is None else np.repeat(trust, 2)
+        filtered = [
+            one.update(row, now, scale=25.0, trust=spread)
+            for now, row in zip(seconds, values, strict=True)
+        ]
+        cases.append({"trust": trust, "filtered": [_floats(row) for row in filtered]})
+    return {
+        "scale": 25.0,
+        "seconds": seconds,
+        "values": [_floats(row) for row in values],
+        "cases": cases,
+    }
+
+
 def statistics() -> dict[str, Any]:
     """Latencies in milliseconds and what the benchmark says about them."""
     settled = [2.0 + 0.01 * (7 * i % 11) for i in range(50)]
@@ -531,12 +540,12 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "tensors": tensors,
     "decode": decode,
     "uncertainty": uncertainty,
-    "one_euro": one_euro,
     "followed": followed,
     "detections": detections,
     "poses": poses,
     "schemes": schemes,
     "eyes": eyes,
+    "one_euro": one_euro,
     "statistics": statistics,
     "model_file": model_file,
     "own_scheme": own_scheme,

@@ -9,14 +9,16 @@ import org.junit.jupiter.api.Test
 
 class OneEuroFilterTest {
     @Test
-    fun `a film's values are filtered as in Python`() {
+    fun `it filters as Python does`() {
         val golden = Golden.read("one_euro")
-        val filter = OneEuroFilter()
-        for (frame in golden["frames"].list) {
-            val found = filter.update(
-                frame["values"].floats, golden["scale"].double, frame["seconds"].double, golden["trust"].doubles,
-            )
-            assertArrayEquals(frame["filtered"].floats, found, 1e-4f)
+        val seconds = golden["seconds"].doubles
+        for (case in golden["cases"].list) {
+            val filter = OneEuroFilter()
+            val trust = case["trust"].takeIf { !it.isNull }?.doubles
+            for ((i, row) in golden["values"].list.withIndex()) {
+                val filtered = filter.update(row.floats, golden["scale"].double, seconds[i], trust)
+                assertArrayEquals(case["filtered"].list[i].floats, filtered, 1e-5f, "row $i, trust ${trust?.toList()}")
+            }
         }
     }
 
