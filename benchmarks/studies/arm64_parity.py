@@ -87,8 +87,12 @@ def main(models: tuple[Path, ...], folder: Path, cpus: tuple[str, ...]) -> None:
         raise GateError("\n".join(differ))
 
 
-def run_child(machine: Machine, model: Path) -> Outputs:
+def run_child(machine: Machine, model: Path, given: Outputs | None = None) -> Outputs:
     """The raw outputs of a model on a machine, by run and number of the output.
+
+    Args:
+        given: raw inputs, name -> [runs, *shape], in place of made-up ones; the outputs are then
+            stacked by name.
 
     Raises:
         KitError: its Python failed, crashed or hung.
@@ -97,7 +101,12 @@ def run_child(machine: Machine, model: Path) -> Outputs:
         out = folder / "outputs.npz"
         *emulator, python = machine.command
         script = Path(arm64_child.__file__)
-        words = script_command(script, str(model.absolute()), str(out), python=python)
+        words = [str(model.absolute()), str(out)]
+        if given is not None:
+            raw: dict[str, Any] = dict(given)
+            np.savez(folder / "inputs.npz", **raw)
+            words.append(str(folder / "inputs.npz"))
+        words = script_command(script, *words, python=python)
         _run([*emulator, *words], timeout_s=RUN_S, environment=machine.environment)
         return read_npz(out, expected="the outputs of a model", error=KitError)
 

@@ -161,7 +161,7 @@ def measure_session(
     if given is not None and request.outputs is not None:
         write_tensors(request.outputs, _run_all(session, given, on_progress))
     on_progress(1.0, "outputs")
-    check, parity, found = _checked(session, kept, inputs, request)
+    check, parity, found = check_outputs(session, kept, inputs, request)
     return session, Timed(
         machine=machine,
         warmup_runs=warmup_runs,
@@ -183,10 +183,14 @@ def measure_session(
     )
 
 
-def _checked(
+def check_outputs(
     session: Session, kept: Sequence[KeptRun], inputs: TimedInputs, request: Request
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None, list[str]]:
-    """A result's ``output_check`` and ``parity``, and warnings."""
+    """Kept runs beside this machine's CPU: ``output_check`` and ``parity``, and warnings.
+
+    Args:
+        session: what ran them, or one of the same tensors.
+    """
     try:
         check = output_check(session, kept, inputs, request)
         found = {"input": inputs.words, **check.to_json()}

@@ -16,13 +16,18 @@ OPENERS = {
     "input size check": "asmnet_kit.training.catalogue:check_input_size",
     "people to measure on": "asmnet_kit.people.fixed_sets:people_to_measure_on",
     "targets of other packages": "asmnet_kit.benchmarks.targets.registry:targets_of_others",
+    "what the browser needs": "asmnet_kit.benchmarks.browser.needs:needs",
     "problem of a target": "asmnet_kit.benchmarks.targets.registry:problem_of",
     "float landmarks": "asmnet_kit.quantize.rounding.emulated_file:float_landmarks",
     "emulated landmarks": "asmnet_kit.quantize.rounding.emulated_file:emulated_landmarks",
 }
 WITHOUT_TENSORFLOW = (
-    "input size check", "people to measure on", "targets of other packages", "problem of a target",
-)  # fmt: skip
+    "input size check",
+    "people to measure on",
+    "targets of other packages",
+    "what the browser needs",
+    "problem of a target",
+)
 ENVIRONMENT = "asmnet_kit.training.environment"
 
 

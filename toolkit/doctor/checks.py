@@ -104,7 +104,8 @@ class Diagnosis:
 
 def diagnose() -> Diagnosis:
     """Look at everything the kit can use."""
-    return Diagnosis((*(check() for check in CHECKS), *check_targets_of_others()))
+    own = (check() for check in CHECKS)
+    return Diagnosis((*own, *check_browser(), *check_targets_of_others()))
 
 
 def check_python() -> Check:
@@ -297,6 +298,20 @@ def check_android_build() -> Check:
             f"sudo apt-get install --no-install-recommends {' '.join(packages)}",
         )  # fmt: skip
     return Check(name, OK, "all programs on the PATH; Maven brings the rest", needed_for)
+
+
+def check_browser() -> list[Check]:
+    """What ``share`` and ``--target browser`` need: they say it themselves."""
+    return [
+        Check(
+            f"Browser: {need.name}",
+            MISSING if need.fix else OK,
+            need.detail,
+            need.needed_for,
+            need.fix,
+        )
+        for need in open_stage("what the browser needs")()
+    ]
 
 
 def check_vela() -> Check:
