@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from programs import missing_programs
 from versions import VERSIONS
 
 DEMO = Path(__file__).resolve().parents[1]
@@ -19,29 +20,12 @@ POM = DEMO / "tools" / "pom.xml"
 DIGESTS = DEMO / "tools" / "maven.sha256"
 DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 
-# Program -> the Debian or Ubuntu package that has it.
-PROGRAMS = {
-    "java": "openjdk-17-jdk-headless",
-    "javac": "openjdk-17-jdk-headless",
-    "keytool": "openjdk-17-jdk-headless",
-    "mvn": "maven",
-    "aapt": "aapt",
-    "zipalign": "zipalign",
-    "apksigner": "apksigner",
-    "dexdump": "dexdump",
-}
-
 # These programs end before the optimising compiler and parallel collectors pay for themselves.
 SHORT_RUN = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
 
 
 class BuildError(Exception):
     """A step failed; the message is all a reader needs."""
-
-
-def missing_programs() -> list[str]:
-    """The Debian packages of programs that are not on the PATH."""
-    return sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
 
 
 def ensure_programs() -> None:

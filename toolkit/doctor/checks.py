@@ -62,7 +62,7 @@ CORAL_PACKAGES = (
     "/etc/apt/sources.list.d/coral-edgetpu.list && sudo apt-get update && sudo apt-get install "
 )
 # In a checkout alone: the app is no part of the installed package.
-ANDROID_TOOLS = Path(__file__).resolve().parents[2] / "android_demo" / "tools" / "toolchain.py"
+ANDROID_TOOLS = Path(__file__).resolve().parents[2] / "android_demo" / "tools" / "programs.py"
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ def test_the_tools_of_the_app_are_those_its_own_list_names(monkeypatch, tmp_path
     check = checks.check_android_build()
     assert check.status == checks.MISSING
     assert "apksigner" in check.fix and "maven" in check.fix
-    monkeypatch.setattr(checks, "ANDROID_TOOLS", tmp_path / "toolchain.py")
+    monkeypatch.setattr(checks, "ANDROID_TOOLS", tmp_path / "programs.py")
     assert "no checkout" in checks.check_android_build().detail
 
 
