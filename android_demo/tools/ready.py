@@ -8,8 +8,9 @@ packages, which needs root. Where they are missing it says which, and the app's 
 
 import sys
 
-import toolchain
 from programs import missing_programs
+
+import toolchain
 from toolchain import BuildError
 
 MISSING = 3  # exit code: nothing failed, something is not there
