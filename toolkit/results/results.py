@@ -38,6 +38,8 @@ ACCURACY_FACTS = (
 # version, which tells of other things (the word before its colon): it tells two accuracies apart
 # only where both have the same.
 NEWER_ACCURACY_FACTS = ("dataset_labels_fingerprint",)
+# Which points are compared, and by what their errors are divided: unknown of older results.
+COMPARED_IN = ("scheme", "normalised_by")
 SAME_MEASUREMENT = ("requested", "device", "threads", "tool", "affinity", "delegate", "options")
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
 
@@ -271,6 +273,7 @@ def unlike_faces(accuracies: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     for fact in NEWER_ACCURACY_FACTS:
         versions = [value.rpartition(":")[0] for value in values(fact) - {"null"}]
         differ += [fact] if len(versions) > len(set(versions)) else []
+    differ += [fact for fact in COMPARED_IN if len(values(fact) - {"null"}) > 1]
     return tuple(differ)
 
 

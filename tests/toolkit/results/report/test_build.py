@@ -74,6 +74,16 @@ def test_nmes_of_different_faces_are_not_ranked(tmp_path, make_result, fact):
     assert report.choices == []
 
 
+@pytest.mark.parametrize("fact", ["scheme", "normalised_by"])
+def test_nmes_of_other_points_are_not_ranked(tmp_path, make_result, fact):
+    whole, few = make_result(name="a", p50=3.0, nme=5.0), make_result(name="b", nme=3.0)
+    whole["accuracy"][fact], few["accuracy"][fact] = "68", "5"
+    ranked = [(tmp_path / "a", whole), (tmp_path / "b", few)]
+    assert "lowest NME" not in [what for what, _, _ in build_report(ranked, tmp_path).tiles]
+    del whole["accuracy"][fact]  # an older result does not say it
+    assert "lowest NME" in [what for what, _, _ in build_report(ranked, tmp_path).tiles]
+
+
 def test_a_result_that_did_not_note_the_labels_is_ranked_all_the_same(tmp_path, make_result):
     older, newer = make_result(name="a", p50=3.0, nme=3.0), make_result(name="b", nme=5.0)
     newer["accuracy"]["dataset_labels_fingerprint"] = "v1:0"
