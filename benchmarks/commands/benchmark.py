@@ -234,11 +234,11 @@ def benchmark(
     out: Path,
     **asked: Any,
 ) -> None:
-    """Measure the speed of .tflite MODELs: any model, each in a process of its own. The name of a
-    model that comes with the kit will do for its path.
+    """Measure the speed of any .tflite MODELs. Instead of a path you can give the name of a model
+    that comes with the kit. Each model runs in its own process.
 
-    With --data the accuracy through the very same runtime and kernels is measured too; a phone or a
-    board gets the faces' crops, and its landmarks are compared with this machine's CPU's. Each
+    With --data the accuracy is measured too, with the same runtime and kernels. A phone or a board
+    gets the faces' crops, and its landmarks are compared with those of this machine's CPU. Each
     result holds the raw times, the machine, the runtime and the evidence of where the model ran.
 
     \b
