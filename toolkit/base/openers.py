@@ -16,10 +16,16 @@ OPENERS = {
     "input size check": "asmnet_kit.training.catalogue:check_input_size",
     "people to measure on": "asmnet_kit.people.fixed_sets:people_to_measure_on",
     "targets of other packages": "asmnet_kit.benchmarks.targets.registry:targets_of_others",
+    "devices of a file": "asmnet_kit.benchmarks.shelf:look_over",
     "float landmarks": "asmnet_kit.quantize.rounding.emulated_file:float_landmarks",
     "emulated landmarks": "asmnet_kit.quantize.rounding.emulated_file:emulated_landmarks",
 }
-WITHOUT_TENSORFLOW = ("input size check", "people to measure on", "targets of other packages")
+WITHOUT_TENSORFLOW = (
+    "input size check",
+    "people to measure on",
+    "targets of other packages",
+    "devices of a file",
+)
 ENVIRONMENT = "asmnet_kit.training.environment"
 
 
