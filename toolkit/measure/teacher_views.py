@@ -8,12 +8,14 @@ learns from it. What is left are the models' own mistakes and conventions; the l
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import replacing
+from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.datasets.registry import PREPARED
@@ -24,6 +26,7 @@ from asmnet_kit.measure.comparable import require_same_scheme
 
 SCHEMA_VERSION = 1  # of data teacher --json
 ENDING = ".npz"
+FACES_AT_ONCE = 8  # of a process
 ZOOMS = (0.95, 1.0, 1.08)  # sides of the crops, of the models' own; each is seen mirrored, too
 
 
@@ -55,12 +58,18 @@ def teach(
     predictors: Sequence[Predictor],
     *,
     on_progress: Callable[[int, int], None] | None = None,
+    reopen: Callable[[], Sequence[Predictor]] | None = None,
+    workers: int = 1,
 ) -> Taught:
     """Landmarks of each face: the mean over models, crops and mirror images.
 
     Args:
         predictors: one model or several, whose errors then cancel in part.
         on_progress: called with (faces done, faces in all).
+        reopen: opens the very predictors in another process, a function of a module or a partial
+            one; None where they cannot be opened twice, and this process does all.
+        workers: processes that read and predict where there is a ``reopen``. Their number changes
+            no point.
 
     Raises:
         ModelError: a model predicts another number of landmarks than the data has, or NaN.
@@ -74,14 +83,24 @@ def teach(
     faces: list[Face] = []
     points: list[Points] = []
     left_out = LeftOut(dataset.name, len(dataset.faces))
-    for done, face in enumerate(dataset.faces, 1):
-        try:
-            points.append(_seen(face, predictors))
-            faces.append(face)
-        except (DatasetError, OSError) as error:
-            left_out.add(face.name, error)
-        if on_progress:
-            on_progress(done, len(dataset.faces))
+    parts = [
+        dataset.faces[start : start + FACES_AT_ONCE]
+        for start in range(0, len(dataset.faces), FACES_AT_ONCE)
+    ]
+    begin = partial(_begin, reopen or (lambda: predictors))
+    processes = min(workers, max(1, len(parts))) if reopen else 1
+    with shared_out(begin, parts, workers=processes, doing="asks a teacher") as answers:
+        done = 0
+        for part, seen in zip(parts, answers, strict=True):
+            for face, of_face in zip(part, seen, strict=True):
+                if isinstance(of_face, Exception):
+                    left_out.add(face.name, of_face)
+                else:
+                    points.append(of_face)
+                    faces.append(face)
+            done += len(part)
+            if on_progress:
+                on_progress(done, len(dataset.faces))
     if not faces:
         raise DatasetError(
             f"{dataset.name}: none of its {len(left_out.problems)} pictures can be used"
@@ -95,6 +114,24 @@ def teach(
         {name: mean_nme(errors[chosen]) for name, chosen in members.items()},
         tuple(left_out.problems),
     )
+
+
+_Answer = Points | DatasetError | OSError
+
+
+def _begin(reopen: Callable[[], Sequence[Predictor]]) -> Callable[[Sequence[Face]], list[_Answer]]:
+    return partial(_seen_by, reopen())
+
+
+def _seen_by(predictors: Sequence[Predictor], faces: Sequence[Face]) -> list[_Answer]:
+    """Of each face what is seen in it, or why its picture cannot be used."""
+    answers: list[_Answer] = []
+    for face in faces:
+        try:
+            answers.append(_seen(face, predictors))
+        except (DatasetError, OSError) as error:
+            answers.append(error)
+    return answers
 
 
 def _seen(face: Face, predictors: Sequence[Predictor]) -> Points:
