@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -87,7 +88,7 @@ class Workers(Generic[Item, Answer]):
         return self._threads.submit(self._done, item)
 
     def in_order(self, items: Iterable[Item]) -> Iterator[Answer]:
-        """The answers of some items, where nothing was submitted; few more are asked for than taken.
+        """The answers of some items, where none was submitted; few are asked for ahead.
 
         There are no threads here: Ctrl-C in the midst of Python's own locks breaks them.
 
@@ -118,12 +119,12 @@ class Workers(Generic[Item, Answer]):
                 taken += 1
                 yield answer
             # The next answer is waited for; others are taken where they are there already.
-            for pipe in wait(busy, 0 if taken in answers else None) if busy else ():
-                if isinstance(pipe, Connection):
-                    number, process = busy.pop(pipe)
+            for ready in wait(list(busy), 0 if taken in answers else None) if busy else ():
+                if isinstance(ready, Connection):
+                    number, process = busy.pop(ready)
                     with self._blames(process):
-                        answers[number] = pipe.recv()
-                    idle.append((process, pipe))
+                        answers[number] = ready.recv()
+                    idle.append((process, ready))
 
     def _done(self, item: Item) -> Answer:
         """What a thread does: have the next free process do an item."""
@@ -166,6 +167,23 @@ def answer_of(future: "Future[Answer]") -> Answer:
 
 
 @contextmanager
+def ready_to_share(
+    begin: Callable[[], Callable[[Item], Answer]], *, workers: int, doing: str
+) -> Iterator[Callable[[Iterable[Item]], Iterator[Answer]]]:
+    """What gives the answers of some items, in their order, and may be called for more afterwards.
+
+    Args:
+        begin, doing: as for ``Workers``.
+        workers: processes; 1 = this one alone.
+    """
+    if workers == 1:
+        yield partial(map, begin())
+        return
+    with Workers(begin, workers=workers, doing=doing) as started:
+        yield started.in_order
+
+
+@contextmanager
 def shared_out(
     begin: Callable[[], Callable[[Item], Answer]],
     items: Iterable[Item],
@@ -173,16 +191,9 @@ def shared_out(
     workers: int,
     doing: str,
 ) -> Iterator[Iterator[Answer]]:
-    """The answers of some items, in their order, by so many processes; by this one alone where 1.
-
-    Args:
-        begin, doing: as for ``Workers``.
-    """
-    if workers == 1:
-        yield map(begin(), items)
-        return
-    with Workers(begin, workers=workers, doing=doing) as started:
-        yield started.in_order(items)
+    """The answers of some items, in their order; arguments as for ``ready_to_share``."""
+    with ready_to_share(begin, workers=workers, doing=doing) as answers_of:
+        yield answers_of(items)
 
 
 def _work(begin: Callable[[], Callable[[Any], Any]], pipe: Connection) -> None:

@@ -426,6 +426,7 @@ data.add_command(convert)
     show_default=True,
     help="Largest side of a face's surroundings (twice the landmark box), pixels.",
 )
+@workers_option
 def prepare(
     data: Path,
     data_format: str,
@@ -434,6 +435,7 @@ def prepare(
     points: str | None,
     scheme: "Scheme | None",
     size: int,
+    workers: int,
 ) -> None:
     """Write TFRecord shards for fast training (--format records).
 
@@ -448,7 +450,7 @@ def prepare(
     dataset = dataset if scheme is None else in_scheme(dataset, scheme)
     write_shards = open_stage("shard writer")
     with console.counting("Faces") as on_progress:
-        prepared = write_shards(dataset, out, size=size, progress=on_progress)
+        prepared = write_shards(dataset, out, size=size, workers=workers, progress=on_progress)
     _print_left_out(prepared.problems)
     console.stderr().print(
         f"{prepared.faces} faces in {prepared.shards} shards ({prepared.size_bytes / 1e6:.1f} MB). "
