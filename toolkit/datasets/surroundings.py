@@ -3,7 +3,7 @@
 Large photographs are cut and shrunk to what training can use.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -67,18 +67,13 @@ def surroundings(face: Face, size: int, window_scale: float = WINDOW_SCALE) -> S
 
 def cutter(
     size: int, window_scale: float
-) -> Callable[[Sequence[Face]], list[Surroundings | DatasetError | OSError]]:
-    """What cuts out the surroundings of some faces, for ``base.workers``; or says why it cannot."""
+) -> Callable[[Face], Surroundings | DatasetError | OSError]:
+    """What cuts out the surroundings of a face, for ``base.workers``; or says why it cannot."""
     return partial(_cut_out, size, window_scale)
 
 
-def _cut_out(
-    size: int, window_scale: float, faces: Sequence[Face]
-) -> list[Surroundings | DatasetError | OSError]:
-    found: list[Surroundings | DatasetError | OSError] = []
-    for face in faces:
-        try:
-            found.append(surroundings(face, size, window_scale))
-        except (DatasetError, OSError) as error:
-            found.append(error)
-    return found
+def _cut_out(size: int, window_scale: float, face: Face) -> Surroundings | DatasetError | OSError:
+    try:
+        return surroundings(face, size, window_scale)
+    except (DatasetError, OSError) as error:
+        return error

@@ -48,7 +48,7 @@ JPEG_QUALITY = 95
 # How the files of a face end, when they are whole.
 ENDINGS = {".pts": b"}\n", ".pts98": b"}\n", ".jpg": b"\xff\xd9"}
 VISIBILITY_ENDING = {SUFFIX: FILE_END}  # where the renderer knows it
-CHUNK = 50  # faces drawn by a worker at a time
+CHUNK = 8  # faces that a process draws at a time; a person takes half a second
 
 
 class DrawnFace(Protocol):

@@ -9,10 +9,9 @@ first (``prepare.json``), each shard appears under its name only when it is whol
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,11 +54,9 @@ TOLD = {
 SIZE = 384
 SHARD_BYTES = 64 << 20  # few files, and little to repeat after an interruption
 SAMPLED_FACES = 32  # whose records tell how many fit into a shard
-FACES_AT_ONCE = 8  # of a process
-
 Progress = Callable[[int, int], None]
-# Of lists of faces their surroundings, or why there are none, in the same order.
-Cut = Callable[[Iterable[Sequence[Face]]], Iterator[list[Surroundings | DatasetError | OSError]]]
+# Of faces their surroundings, or why there are none, in the same order.
+Cut = Callable[[Iterable[Face]], Iterator[Surroundings | DatasetError | OSError]]
 PoseOf = Callable[[Face], "NDArray[np.float32] | None"]
 
 
@@ -126,7 +123,7 @@ def prepare(
         plan = _resume_or_plan(dataset, out, window, shard_bytes)
         for leftover in leftovers(out):  # of a call that was killed
             leftover.unlink()
-        processes = min(workers, -(-len(dataset.faces) // FACES_AT_ONCE) or 1)
+        processes = min(workers, max(1, len(dataset.faces)))
         begin = partial(cutter, *window)
         with ready_to_share(begin, workers=processes, doing="cuts out faces") as cut:
             return _prepare(dataset, out, plan, window, cut, max_bad_share, pose_of, progress)
@@ -290,10 +287,8 @@ def _write_shard(
     with replacing(path) as temporary:
         try:
             with tf.io.TFRecordWriter(str(temporary)) as writer:
-                starts = range(0, len(faces), FACES_AT_ONCE)
-                pictures = cut([faces[start : start + FACES_AT_ONCE] for start in starts])
                 for done, (face, picture) in enumerate(
-                    zip(faces, chain.from_iterable(pictures), strict=True), start=1
+                    zip(faces, cut(faces), strict=True), start=1
                 ):
                     if isinstance(picture, Surroundings):  # else _left_out gives the reason
                         record = example(face, picture, pose_of(face))
