@@ -33,7 +33,7 @@ from asmnet_kit.shipping.shipped import find_model
 
 FORMAT = "synthetic"
 MODEL = "asmnet_nano_68_80_qat_w8a8"
-SIZE = 192  # pixels, of the pictures that are read
+SIZE = 512  # pixels, of the pictures that are read, as photographs around a face are
 PEOPLE_SHARE = 8  # one rendered person takes as long as so many drawn faces
 TEACHER_SHARE = 4  # twelve runs of the model for each face
 COUNTED_FROM = 0.25  # of the faces: processes have started, and imported what they need
@@ -52,9 +52,10 @@ class Clock:
 
     def __call__(self, done: int, total: int) -> None:
         now = (done, time.perf_counter())
-        if self._first is None and done >= COUNTED_FROM * total:
-            self._first = now
-        self._last = now
+        if self._first is None:
+            self._first = now if done >= COUNTED_FROM * total else None
+        else:
+            self._last = now
 
     @property
     def rate(self) -> float:
@@ -146,8 +147,10 @@ def peak_bytes(words: Sequence[str]) -> int:
     return peak
 
 
-def memory(faces: int, folder: Path, workers: int) -> dict[str, int]:
-    """Peak memory of each command for so many faces, bytes."""
+def memory(
+    faces: int, folder: Path, workers: int, only: Sequence[str] | None = None
+) -> dict[str, int]:
+    """Peak memory of each command, or of ``only`` some, for so many faces, bytes."""
     data = folder / str(faces)
     count = ["--workers", str(workers)]
     about = ["--data", str(data), "--format", FORMAT, *count]
@@ -162,7 +165,12 @@ def memory(faces: int, folder: Path, workers: int) -> dict[str, int]:
         "data teacher": ["data", "teacher", *about, *model, "--out", f"{data}.npz"],
         "evaluate": ["evaluate", MODEL, *about, "--split", "train"],
     }
-    return {name: peak_bytes(words) for name, words in commands.items()}
+    drawing = next(iter(commands))  # for the others, too
+    return {
+        name: peak_bytes(words)
+        for name, words in commands.items()
+        if only is None or name in (drawing, *only)
+    }
 
 
 def main() -> None:
@@ -177,7 +185,7 @@ def main() -> None:
     with temporary_folder() as folder:
         if chosen.memory:
             most = max(chosen.workers)
-            found = {faces: memory(faces, folder, most) for faces in chosen.memory}
+            found = {faces: memory(faces, folder, most, chosen.only) for faces in chosen.memory}
             for name in next(iter(found.values())):
                 told = (f"{found[faces][name] / 1e6:.0f} MB of {faces}" for faces in found)
                 print(f"{name}, {most} workers: {', '.join(told)} faces", flush=True)

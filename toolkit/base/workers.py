@@ -11,10 +11,11 @@ import os
 import queue
 import signal
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -87,8 +88,12 @@ class Workers(Generic[Item, Answer]):
         """
         return self._threads.submit(self._done, item)
 
-    def in_order(self, items: Iterable[Item]) -> Iterator[Answer]:
+    def in_order(self, items: Iterable[Item], *, at_once: int = 1) -> Iterator[Answer]:
         """The answers of some items, where none was submitted; few are asked for ahead.
+
+        Args:
+            at_once: items that a process gets together: of short ones the way there and back would
+                take longer than doing them.
 
         There are no threads here: Ctrl-C in the midst of Python's own locks breaks them.
 
@@ -97,27 +102,26 @@ class Workers(Generic[Item, Answer]):
         """
         idle = list(self._processes)
         busy: dict[Connection, tuple[int, BaseProcess]] = {}
-        answers: dict[int, tuple[Answer, Exception | None]] = {}
+        answers: dict[int, list[tuple[Answer, Exception | None]]] = {}
         waiting, asked, taken = iter(items), 0, 0
         exhausted = False
         while busy or answers or not exhausted:
             while idle and not exhausted and asked - taken < AHEAD * len(self._processes):
-                try:
-                    item = next(waiting)
-                except StopIteration:
+                together = list(islice(waiting, at_once))
+                if not together:
                     exhausted = True
                     break
                 process, pipe = idle.pop()
                 with self._blames(process):
-                    pipe.send(item)
+                    pipe.send(together)
                 busy[pipe] = (asked, process)
                 asked += 1
             if taken in answers:
-                answer, error = answers.pop(taken)
-                if error is not None:
-                    raise error
+                for answer, error in answers.pop(taken):
+                    if error is not None:
+                        raise error
+                    yield answer
                 taken += 1
-                yield answer
             # The next answer is waited for; others are taken where they are there already.
             for ready in wait(list(busy), 0 if taken in answers else None) if busy else ():
                 if isinstance(ready, Connection):
@@ -131,8 +135,8 @@ class Workers(Generic[Item, Answer]):
         process, pipe = self._idle.get()
         try:
             with self._blames(process):
-                pipe.send(item)
-                answer, error = pipe.recv()
+                pipe.send([item])
+                ((answer, error),) = pipe.recv()
         finally:
             self._idle.put((process, pipe))  # dead, too: the others are told rather than wait
         if error is not None:
@@ -168,31 +172,37 @@ def answer_of(future: "Future[Answer]") -> Answer:
 
 @contextmanager
 def ready_to_share(
-    begin: Callable[[], Callable[[Item], Answer]], *, workers: int, doing: str
+    begin: Callable[[], Callable[[Item], Answer]], *, workers: int, doing: str, at_once: int = 1
 ) -> Iterator[Callable[[Iterable[Item]], Iterator[Answer]]]:
     """What gives the answers of some items, in their order, and may be called for more afterwards.
 
     Args:
         begin, doing: as for ``Workers``.
-        workers: processes; 1 = this one alone.
+        workers: processes; 1 = this one alone, item by item.
+        at_once: as for ``Workers.in_order``.
     """
     if workers == 1:
         yield partial(map, begin())
         return
     with Workers(begin, workers=workers, doing=doing) as started:
-        yield started.in_order
+        yield partial(started.in_order, at_once=at_once)
 
 
 @contextmanager
 def shared_out(
     begin: Callable[[], Callable[[Item], Answer]],
-    items: Iterable[Item],
+    items: Sequence[Item],
     *,
     workers: int,
     doing: str,
+    at_once: int = 1,
 ) -> Iterator[Iterator[Answer]]:
-    """The answers of some items, in their order; arguments as for ``ready_to_share``."""
-    with ready_to_share(begin, workers=workers, doing=doing) as answers_of:
+    """The answers of some items, in their order, by no more processes than have something to do.
+
+    Arguments as for ``ready_to_share``.
+    """
+    needed = max(1, min(workers, -(-len(items) // at_once)))
+    with ready_to_share(begin, workers=needed, doing=doing, at_once=at_once) as answers_of:
         yield answers_of(items)
 
 
@@ -210,15 +220,15 @@ def _work(begin: Callable[[], Callable[[Any], Any]], pipe: Connection) -> None:
         except Exception as error:
             failure = _portable(error)
         while True:
-            item = pipe.recv()
-            answer = None
-            if work is not None:
-                failure = None
-                try:
-                    answer = work(item)
-                except Exception as error:
-                    failure = _portable(error)
-            pipe.send((answer, failure))
+            together = pipe.recv()
+            pipe.send([(None, failure) if work is None else _done(work, item) for item in together])
+
+
+def _done(work: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:
+    try:
+        return work(item), None
+    except Exception as error:
+        return None, _portable(error)
 
 
 def _portable(error: Exception) -> Exception:

@@ -260,27 +260,22 @@ def _pictures(faces: Iterable[Face], workers: int, progress: Progress | None) ->
     for face in faces:
         faces_of[face.picture.name].append(face)
     shared = list(faces_of.values())
-    parts = [
-        shared[start : start + PICTURES_AT_ONCE]
-        for start in range(0, len(shared), PICTURES_AT_ONCE)
-    ]
-    done, processes = 0, min(workers, max(1, len(parts)))
-    with shared_out(_looker, parts, workers=processes, doing="looks at pictures") as looked_at:
-        for part, pictures in zip(parts, looked_at, strict=True):
+    with shared_out(
+        _looker, shared, workers=workers, doing="looks at pictures", at_once=PICTURES_AT_ONCE
+    ) as pictures:
+        for done, (of_picture, picture) in enumerate(zip(shared, pictures, strict=True), start=1):
+            if progress is not None:
+                progress(done, len(shared))
             # The faces that are here, rather than copies of them that were sent to and fro.
-            for of_picture, picture in zip(part, pictures, strict=True):
-                done += 1
-                if progress is not None:
-                    progress(done, len(shared))
-                yield replace(picture, faces=tuple(of_picture))
+            yield replace(picture, faces=tuple(of_picture))
 
 
-def _looker() -> Callable[[list[list[Face]]], list[_Picture]]:
-    return _look_at_part
+def _looker() -> Callable[[list[Face]], _Picture]:
+    return _look_without_faces
 
 
-def _look_at_part(part: list[list[Face]]) -> list[_Picture]:
-    return [replace(_look_at(faces), faces=()) for faces in part]
+def _look_without_faces(faces: list[Face]) -> _Picture:
+    return replace(_look_at(faces), faces=())
 
 
 def _look_at(faces: list[Face]) -> _Picture:

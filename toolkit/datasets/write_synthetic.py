@@ -206,8 +206,7 @@ def _write(
     done = plan.count - sum(len(chunk.indices) for chunk in chunks)
     if progress is not None:
         progress(done, plan.count)
-    processes = min(workers, max(1, len(chunks)))
-    with shared_out(_writer, chunks, workers=processes, doing="draws faces") as written:
+    with shared_out(_writer, chunks, workers=workers, doing="draws faces") as written:
         for faces in written:
             done += faces
             if progress is not None:

@@ -331,8 +331,7 @@ def evaluate(
         seeing = _read_ahead(_Eye(predictor, finder, pose_truth), batches)
     else:
         opened = partial(_open_eye, reopen, boxes, pose_truth)
-        processes = min(workers, max(1, len(batches)))
-        seeing = shared_out(opened, batches, workers=processes, doing="measures faces")
+        seeing = shared_out(opened, batches, workers=workers, doing="measures faces")
     with seeing as seen_batches:
         for of_batch, seen in zip(batches, seen_batches, strict=True):
             done += len(of_batch)

@@ -83,22 +83,19 @@ def teach(
     faces: list[Face] = []
     points: list[Points] = []
     left_out = LeftOut(dataset.name, len(dataset.faces))
-    parts = [
-        dataset.faces[start : start + FACES_AT_ONCE]
-        for start in range(0, len(dataset.faces), FACES_AT_ONCE)
-    ]
-    begin = partial(_begin, reopen or (lambda: predictors))
-    processes = min(workers, max(1, len(parts))) if reopen else 1
-    with shared_out(begin, parts, workers=processes, doing="asks a teacher") as answers:
-        done = 0
-        for part, seen in zip(parts, answers, strict=True):
-            for face, of_face in zip(part, seen, strict=True):
-                if isinstance(of_face, Exception):
-                    left_out.add(face.name, of_face)
-                else:
-                    points.append(of_face)
-                    faces.append(face)
-            done += len(part)
+    with shared_out(
+        partial(_begin, reopen or (lambda: predictors)),
+        dataset.faces,
+        workers=workers if reopen else 1,
+        doing="asks a teacher",
+        at_once=FACES_AT_ONCE,
+    ) as answers:
+        for done, (face, seen) in enumerate(zip(dataset.faces, answers, strict=True), start=1):
+            if isinstance(seen, Exception):
+                left_out.add(face.name, seen)
+            else:
+                points.append(seen)
+                faces.append(face)
             if on_progress:
                 on_progress(done, len(dataset.faces))
     if not faces:
@@ -119,19 +116,16 @@ def teach(
 _Answer = Points | DatasetError | OSError
 
 
-def _begin(reopen: Callable[[], Sequence[Predictor]]) -> Callable[[Sequence[Face]], list[_Answer]]:
+def _begin(reopen: Callable[[], Sequence[Predictor]]) -> Callable[[Face], _Answer]:
     return partial(_seen_by, reopen())
 
 
-def _seen_by(predictors: Sequence[Predictor], faces: Sequence[Face]) -> list[_Answer]:
-    """Of each face what is seen in it, or why its picture cannot be used."""
-    answers: list[_Answer] = []
-    for face in faces:
-        try:
-            answers.append(_seen(face, predictors))
-        except (DatasetError, OSError) as error:
-            answers.append(error)
-    return answers
+def _seen_by(predictors: Sequence[Predictor], face: Face) -> _Answer:
+    """What is seen in a face, or why its picture cannot be used."""
+    try:
+        return _seen(face, predictors)
+    except (DatasetError, OSError) as error:
+        return error
 
 
 def _seen(face: Face, predictors: Sequence[Predictor]) -> Points:

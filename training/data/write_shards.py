@@ -54,6 +54,7 @@ TOLD = {
 SIZE = 384
 SHARD_BYTES = 64 << 20  # few files, and little to repeat after an interruption
 SAMPLED_FACES = 32  # whose records tell how many fit into a shard
+FACES_AT_ONCE = 16  # of a process
 Progress = Callable[[int, int], None]
 # Of faces their surroundings, or why there are none, in the same order.
 Cut = Callable[[Iterable[Face]], Iterator[Surroundings | DatasetError | OSError]]
@@ -123,9 +124,10 @@ def prepare(
         plan = _resume_or_plan(dataset, out, window, shard_bytes)
         for leftover in leftovers(out):  # of a call that was killed
             leftover.unlink()
-        processes = min(workers, max(1, len(dataset.faces)))
         begin = partial(cutter, *window)
-        with ready_to_share(begin, workers=processes, doing="cuts out faces") as cut:
+        with ready_to_share(
+            begin, workers=workers, doing="cuts out faces", at_once=FACES_AT_ONCE
+        ) as cut:
             return _prepare(dataset, out, plan, window, cut, max_bad_share, pose_of, progress)
 
 

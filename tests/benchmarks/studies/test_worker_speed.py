@@ -39,7 +39,8 @@ def test_peak_memory_is_of_the_command_and_its_processes() -> None:
 
 def test_every_command_with_workers_is_measured(monkeypatch, capsys) -> None:
     """Without prepare, which loads TensorFlow."""
-    monkeypatch.setattr(sys, "argv", ["x", "--faces", "16", "--rounds", "1", "--workers", "1"])
+    monkeypatch.setattr(sys, "argv", ["x", "--faces", "160", "--rounds", "1", "--workers", "1"])
+    monkeypatch.setattr(worker_speed, "SIZE", 32)
     monkeypatch.setattr(worker_speed, "open_stage", lambda name: _counts)
     worker_speed.main()
     told = [line.split(", 1 workers: ")[0] for line in capsys.readouterr().out.splitlines()]

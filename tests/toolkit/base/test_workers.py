@@ -32,10 +32,10 @@ def square(offset, item):
     return offset + item**2, os.getpid()
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_answers_come_in_the_order_of_the_items(workers):
+@pytest.mark.parametrize(("workers", "at_once"), [(1, 1), (3, 1), (3, 4)])
+def test_answers_come_in_the_order_of_the_items(workers, at_once):
     with shared_out(
-        partial(begin_squares, 1), range(30), workers=workers, doing="squares"
+        partial(begin_squares, 1), range(30), workers=workers, doing="squares", at_once=at_once
     ) as answers:
         found = list(answers)
     assert [value for value, _ in found] == [1 + item**2 for item in range(30)]
@@ -52,8 +52,8 @@ def test_few_more_items_are_asked_for_than_answers_taken():
             asked.append(item)
             yield item
 
-    with shared_out(partial(begin_squares, 0), items(), workers=2, doing="squares") as answers:
-        next(answers)
+    with Workers(partial(begin_squares, 0), workers=2, doing="squares") as workers:
+        next(workers.in_order(items()))
         assert len(asked) <= 2 * AHEAD + 1
     assert multiprocessing.active_children() == []
 
