@@ -9,8 +9,8 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test test-next fuzz lint format types docs docs-hard-faces clean
-.PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-workers bench-synthetic reference check-reference parity-arm64 litert-faults timed-faces bench-video bench-quantize people-assets people-portraits
-.PHONY: golden android android-test ship-model tflite-runtime
+.PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-workers bench-synthetic reference check-reference parity-arm64 bit-equality litert-faults timed-faces bench-video bench-quantize people-assets people-portraits
+.PHONY: golden web android android-test ship-model tflite-runtime
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -67,14 +67,18 @@ types: $(INSTALLED) ## mypy, strict
 	@ln -s $(CURDIR)/toolkit/* $(CURDIR)/training $(CURDIR)/quantize $(CURDIR)/benchmarks build/namespace/asmnet_kit/
 	@MYPYPATH=build/namespace $(BIN)/mypy -p asmnet_kit
 
-docs: $(INSTALLED) ## write docs/commands.md, architecture.md, robustness.md, trust.md and the lists of rooms from the code
+docs: $(INSTALLED) ## write docs/commands.md, architecture.md, robustness.md, trust.md, the list of rooms and README's models
 	@$(BIN)/python docs/commands.py
 	@$(BIN)/python docs/robustness.py
 	@$(BIN)/python docs/trust.py
 	@$(BIN)/python docs/architecture.py
+	@$(BIN)/python docs/readme.py
 
 docs-hard-faces: $(INSTALLED) ## draw docs/uncertainty_hard_faces.jpg: twelve hard people before and after
 	@$(BIN)/python docs/hard_faces.py
+
+docs-pictures: $(INSTALLED) ## draw docs/people.jpg, docs/people_own.jpg and docs/film.webp: rendered people
+	@$(BIN)/python docs/pictures.py
 
 # tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own, for parity and Coral.
 TFLITE_RUNTIME := .venv-tflite-runtime
@@ -118,6 +122,9 @@ check-reference: $(INSTALLED) ## what Vela and TensorFlow Lite Micro say of the 
 # Correctness alone: emulated times are no device's, and none is told.
 parity-arm64: $(INSTALLED) ## the models' raw outputs on emulated arm64 against this machine's, bit by bit (Debian 12)
 	@$(BIN)/python -m asmnet_kit.benchmarks.studies.arm64_parity $(MODELS) $(ARGS)
+
+bit-equality: $(INSTALLED) ## the models' bits on x86-64, arm64, WebAssembly and the JVM into docs/share.md (an hour)
+	@$(BIN)/python -m asmnet_kit.benchmarks.studies.bit_equality $(MODELS) $(ARGS)
 
 litert-faults: $(INSTALLED) ## which faults of docs/trust.md litert-benchmark notices
 	@$(BIN)/python -m asmnet_kit.benchmarks.studies.litert_faults $(ARGS)
@@ -167,6 +174,9 @@ people-assets: $(INSTALLED) ## pack the CC0 head of rendered people: toolkit/peo
 
 people-portraits: $(INSTALLED) ## label photographs by a face mesh and turn them: ARGS="--pictures DIR --out OUT"
 	@$(BIN)/python -m asmnet_kit.training.studies.portraits.command $(ARGS)
+
+web: $(INSTALLED) ## fetch LiteRT.js, pinned, for asmnet-kit share and --target browser (11.8 MB)
+	@$(BIN)/python -m asmnet_kit.benchmarks.browser.litert_js
 
 golden: $(INSTALLED) ## write the golden files that the phone app's tests compare with
 	@$(BIN)/python android_demo/tools/golden.py

@@ -153,29 +153,52 @@ def benchmark_model(
     facts = model_facts(request.model, adapter=request.adapter)
     if not request.input_shape:  # here for all targets: LiteRT's GPU would run 1 x 1 pixels
         refuse_unsized(read_graph(request.model), request.model)
-    target = load_target(request.target)
     started = time.monotonic()
     with _of_fixed_size(request, facts["sha256"]) as (ready, sha256):
         measured = run_worker(
             {"request": ready.to_json(), "data": None, "sha256": sha256},
             on_progress=on_progress,
             stall_seconds=stall_seconds or patience(ready),
-            crash_hint=target.abilities.crash_hint,
+            crash_hint=load_target(request.target).abilities.crash_hint,
         )
     if request.input_shape:
         measured["protocol"]["input_shape"] = list(request.input_shape)
+    wall_s = time.monotonic() - started
+    return result_of(request, facts, measured, wall_s=wall_s, command=command_line(request, data))
+
+
+def result_of(
+    request: Request,
+    facts: dict[str, Any],
+    measured: dict[str, Any],
+    *,
+    wall_s: float,
+    command: str,
+) -> Result:
+    """A target's measurement as a result, once it can be believed.
+
+    Args:
+        facts: of the model (``model_facts``).
+        measured: the keys of ``Measurement``.
+        wall_s: seconds of the whole measurement by this process's clock.
+        command: that measures it again.
+
+    Raises:
+        ModelError, ResultError, TargetError, WrongNumbers: as ``benchmark_model``.
+    """
+    target = load_target(request.target)
     refuse_fallback(target, request, str(measured["target"].get("actual")))
     refuse_nothing_delegated(target, request, measured["target"])
     samples = measured["timings_ms"].get("invoke")
     if not samples:
         raise ModelError(f"{request.model}: target {request.target} measured no run of the model")
-    refuse_impossible_times(request, samples, wall_s=time.monotonic() - started)
+    refuse_impossible_times(request, samples, wall_s=wall_s)
     result = {
         "schema_version": SCHEMA_VERSION,
         "kind": "benchmark",
         "kit_version": __version__,
         "kit_code": code_digest(),
-        "command": command_line(request, data),
+        "command": command,
         "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "model": facts,
         **measured,

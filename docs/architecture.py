@@ -1,4 +1,4 @@
-"""Writes docs/architecture.md, its pictures, and the rooms in README.md and CONTRIBUTING.md.
+"""Writes docs/architecture.md, its pictures, and the rooms in CONTRIBUTING.md.
 
 Rooms, what they hold and which imports which are read from the code. The steps of the journeys are
 listed in ``journeys.py`` and checked here: each must exist, and an earlier step must call it, start
@@ -159,7 +159,7 @@ def folders() -> Iterator[tuple[str, str]]:
 
 
 def rooms_table() -> str:
-    """Each room in one line, Markdown, for README.md and CONTRIBUTING.md."""
+    """Each room in one line, Markdown, for CONTRIBUTING.md."""
     rows = [f"| `{folder}` | {text} |" for folder, text in folders()]
     return "\n".join(["| room | holds |", "|---|---|", *rows])
 
@@ -350,9 +350,9 @@ def outputs() -> dict[Path, str]:
     """Every file that this script writes, with its content."""
     files = {DOCS / "architecture.md": page(), DOCS / "architecture-house.svg": house()}
     files |= {DOCS / f"architecture-{which.key}.svg": journey(which) for which in journeys.JOURNEYS}
-    for name in ("README.md", "CONTRIBUTING.md"):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        files[ROOT / name] = between_markers(text, rooms_table())
+    contributing = ROOT / "CONTRIBUTING.md"
+    text = contributing.read_text(encoding="utf-8")
+    files[contributing] = between_markers(text, rooms_table())
     return files
 
 

@@ -26,10 +26,21 @@ def leaves(command: click.Command, path: str) -> list[tuple[str, click.Command]]
     return found
 
 
+def _anchor(path: str) -> str:
+    """What GitHub makes of the heading."""
+    return path.replace(" ", "-")
+
+
+def _does(command: click.Command) -> str:
+    return command.get_short_help_str(limit=200).replace("|", "\\|")
+
+
 def page() -> str:
     """The whole page, Markdown."""
-    parts = [INTRODUCTION]
-    for path, command in leaves(main, "asmnet-kit"):
+    found = leaves(main, "asmnet-kit")
+    rows = [f"| [`{path}`](#{_anchor(path)}) | {_does(command)} |" for path, command in found]
+    parts = [INTRODUCTION, "\n".join(["| command | does |", "|---|---|", *rows, ""])]
+    for path, command in found:
         # A command keeps the help option of its first context; below ``main`` that has two names.
         context = click.Context(
             command,

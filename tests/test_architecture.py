@@ -28,7 +28,7 @@ def architecture() -> ModuleType:
 
 
 def test_the_map_is_up_to_date(architecture: ModuleType) -> None:
-    """Pictures, page, and the rooms in README and CONTRIBUTING, which name every folder."""
+    """Pictures, page, and the rooms in CONTRIBUTING, which names every folder."""
     stale = [
         str(path.relative_to(ROOT))
         for path, content in architecture.outputs().items()
@@ -37,7 +37,7 @@ def test_the_map_is_up_to_date(architecture: ModuleType) -> None:
     assert stale == [], "run: make docs"
 
 
-def test_readme_and_contributing_say_what_each_room_holds(architecture: ModuleType) -> None:
+def test_contributing_says_what_each_room_holds(architecture: ModuleType) -> None:
     rooms = {room.replace(".", "/") for room in architecture.guards.ROOMS}
     folders = {
         f"{path.parent.relative_to(ROOT).as_posix()}/": path
@@ -46,11 +46,10 @@ def test_readme_and_contributing_say_what_each_room_holds(architecture: ModuleTy
         if path.parent.relative_to(ROOT).as_posix().removeprefix("toolkit/") in rooms
     }
     assert len(folders) > 20
-    for page in ("README.md", "CONTRIBUTING.md"):
-        text = (ROOT / page).read_text(encoding="utf-8")
-        for folder, init in folders.items():
-            says = init.read_text(encoding="utf-8").split("\n")[0].strip('"')
-            assert f"| `{folder}` | {says} |" in text, page
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for folder, init in folders.items():
+        says = init.read_text(encoding="utf-8").split("\n")[0].strip('"')
+        assert f"| `{folder}` | {says} |" in text
 
 
 def test_every_path_that_the_page_names_is_there() -> None:

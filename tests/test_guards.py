@@ -50,6 +50,7 @@ ROOMS = (
     "benchmarks.timing",
     "benchmarks.checking",
     "benchmarks.edgetpu",
+    "benchmarks.browser",
     "benchmarks.targets",
     "benchmarks.worker",
     "benchmarks.runner",

@@ -15,6 +15,7 @@ HELPERS = {  # not run by themselves
         "arm64_child",
         "heads_tried",
         "kit_command",
+        "markers",
         "plain_fit",
         "pose_networks",
         "pose_report",

@@ -67,6 +67,10 @@ COMMANDS: dict[str, LazyCommand] = {
         "asmnet_kit.benchmarks.commands.benchmark:benchmark",
         "Measure a .tflite model's speed on a target.",
     ),
+    "share": LazyCommand(
+        "asmnet_kit.benchmarks.commands.share:share",
+        "Try and measure .tflite models in a phone's browser.",
+    ),
     "report": LazyCommand(
         "asmnet_kit.commands.report:report", "Write one HTML page from benchmark results."
     ),

@@ -1,3 +1,4 @@
+// Parsed and checked by `make android-test`, never run there: Google's Maven is not reachable.
 plugins {
     alias(libs.plugins.android.application)
     alias(libs.plugins.kotlin.android)
@@ -5,24 +6,24 @@ plugins {
 
 android {
     namespace = "org.asmnetkit.demo"
-    compileSdk = 34
+    compileSdk = libs.versions.compile.sdk.get().toInt()
 
     defaultConfig {
         applicationId = "org.asmnetkit.demo"
-        minSdk = 26
-        targetSdk = 34
-        versionCode = 1
-        versionName = "0.1.0"
+        minSdk = libs.versions.min.sdk.get().toInt()
+        targetSdk = libs.versions.target.sdk.get().toInt()
+        versionCode = libs.versions.app.version.code.get().toInt()
+        versionName = libs.versions.app.version.name.get()
         ndk {
             abiFilters += listOf("arm64-v8a", "armeabi-v7a", "x86_64")
         }
     }
 
     buildTypes {
+        // Not signed: a debug key would make an APK that looks like a release and is refused as its update.
         release {
             isMinifyEnabled = true
             proguardFiles("proguard-rules.pro")
-            signingConfig = signingConfigs.getByName("debug")
         }
     }
 

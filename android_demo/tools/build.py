@@ -10,6 +10,7 @@ Gradle builds the same sources with Google's own tools (docs/android.md).
 
 import argparse
 import json
+import os
 import shutil
 import stat
 import sys
@@ -18,18 +19,21 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from versions import VERSIONS
+
 import toolchain
 from toolchain import BUILD, DEMO, ROOT, BuildError, classpath, file, files, java, run, say, unzip
 
 PACKAGE = "org.asmnetkit.demo"
-VERSION_CODE, VERSION_NAME = 1, "0.1.0"
-MIN_SDK, TARGET_SDK = 26, 34
+VERSION_CODE, VERSION_NAME = VERSIONS["app-version-code"], VERSIONS["app-version-name"]
+MIN_SDK, TARGET_SDK = int(VERSIONS["min-sdk"]), int(VERSIONS["target-sdk"])
 ABIS = ("arm64-v8a", "armeabi-v7a", "x86_64")
 APK = BUILD / "asmnet-kit-demo.apk"
 
 ANDROID = "http://schemas.android.com/apk/res/android"
 APP = DEMO / "app" / "src" / "main"
-CLASSES = BUILD / "classes"
+CORE_CLASSES = BUILD / "core-classes"
+CLASSES = BUILD / "classes"  # of the app
 RESOURCES = BUILD / "resources.apk"
 GENERATED = BUILD / "generated"
 INPUTS = BUILD / "models"  # of the tests: make_test_inputs.py writes them
@@ -38,6 +42,8 @@ INPUTS = BUILD / "models"  # of the tests: make_test_inputs.py writes them
 # pages (16 KiB on newer phones). Other uncompressed entries need 4 bytes.
 PAGE_BYTES = 16 * 1024
 WORD_BYTES = 4
+
+DEBUG_KEY = "androiddebugkey"
 
 
 def main() -> int:
@@ -122,10 +128,17 @@ def link_resources() -> None:
 
 
 def manifest() -> Path:
-    """The manifest with what Gradle keeps in build.gradle.kts: its package."""
+    """The manifest with what Gradle adds to it.
+
+    Its package, and that the native libraries, stored on the borders of pages, are used where they
+    are instead of being extracted at the installation.
+    """
     ET.register_namespace("android", ANDROID)
     tree = ET.parse(APP / "AndroidManifest.xml")
-    tree.getroot().set("package", PACKAGE)
+    root = tree.getroot()
+    root.set("package", PACKAGE)
+    (application,) = root.findall("application")
+    application.set(f"{{{ANDROID}}}extractNativeLibs", "false")
     path = GENERATED / "AndroidManifest.xml"
     tree.write(path, encoding="utf-8", xml_declaration=True)
     return path
@@ -138,23 +151,21 @@ def tflite_jars() -> list[Path]:
     ]
 
 
-def libraries() -> str:
-    """What the app is compiled against."""
-    return classpath(file("android"), files("stdlib"), tflite_jars())
-
-
 def compile_sources() -> None:
-    """core/ and app/ to class files in CLASSES."""
+    """core/ by itself, without any Android class, and app/ on top of it."""
+    core = toolchain.sources("core/src/main")
+    toolchain.kotlinc(core, libraries=classpath(files("stdlib")), out=CORE_CLASSES)
     generated = sorted(GENERATED.rglob("*.java"))
-    kotlin = toolchain.sources("core/src/main", "app/src/main")
-    toolchain.kotlinc([*kotlin, *generated], libraries=libraries(), out=CLASSES)
+    kotlin = toolchain.sources("app/src/main")
+    app_libraries = classpath(CORE_CLASSES, files("stdlib"), tflite_jars(), file("android"))
+    toolchain.kotlinc([*kotlin, *generated], libraries=app_libraries, out=CLASSES)
     run(["javac", "-nowarn", "-Xlint:-options", "--release", "8", "-d", CLASSES, *generated])
 
 
 def shrink() -> Path:
     """Drop unused code and translate what is left to Java 7 class files: dx has no desugaring."""
     out = BUILD / "shrunk.jar"
-    rules = [f"-injars {CLASSES}"]
+    rules = [f"-injars {CORE_CLASSES}", f"-injars {CLASSES}"]
     rules += [
         f"-injars {jar}(!META-INF/**,!**.kotlin_builtins,!**.kotlin_metadata)"
         for jar in [*files("stdlib"), *tflite_jars()]
@@ -221,20 +232,35 @@ def add(
 
 
 def sign(unsigned: Path) -> Path:
-    """Sign by schemes v2 and v3 with a debug key that is made once for this checkout."""
-    keystore = BUILD / "debug.keystore"
-    if not keystore.exists():
-        run(
-            ["keytool", "-genkeypair", "-keystore", keystore, "-storepass", "android",
-             "-keypass", "android", "-alias", "debug", "-dname", "CN=Debug", "-keyalg", "RSA",
-             "-keysize", "2048", "-validity", "10000"]
-        )  # fmt: skip
+    """Sign by schemes v2 and v3 with this user's debug key."""
+    keystore = debug_keystore()
     run(
-        ["apksigner", "sign", "--ks", keystore, "--ks-pass", "pass:android", "--min-sdk-version",
+        ["apksigner", "sign", "--ks", keystore, "--ks-pass", "pass:android",
+         "--ks-key-alias", DEBUG_KEY, "--min-sdk-version",
          MIN_SDK, "--v1-signing-enabled", "false", "--v2-signing-enabled", "true",
          "--v3-signing-enabled", "true", "--out", APK, unsigned]
     )  # fmt: skip
     return APK
+
+
+def debug_keystore() -> Path:
+    """The key that Android Studio signs with, too: made once for this user.
+
+    A phone takes an update by the key of what it has alone, so the key outlives a checkout.
+    """
+    home = os.environ.get("ANDROID_USER_HOME")
+    keystore = (Path(home) if home else Path.home() / ".android") / "debug.keystore"
+    if not keystore.exists():
+        keystore.parent.mkdir(parents=True, exist_ok=True)
+        partial = keystore.with_name(f"{keystore.name}.{os.getpid()}")
+        run(
+            ["keytool", "-genkeypair", "-keystore", partial, "-storepass", "android",
+             "-keypass", "android", "-alias", DEBUG_KEY, "-dname",
+             "CN=Android Debug,O=Android,C=US", "-keyalg", "RSA", "-keysize", "2048",
+             "-validity", "10950"]
+        )  # fmt: skip
+        partial.replace(keystore)
+    return keystore
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Test the phone app on this machine: JUnit, a model on the JVM, Robolectric, and the APK gates.
+"""Test the phone app here: Gradle files, JUnit, a model on the JVM, Robolectric, the APK gates.
 
     python3 android_demo/tools/check.py [--model MODEL.tflite ...] [--skip-robolectric]
 
@@ -13,10 +13,12 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import gradle
+
 import build
 import gates
 import toolchain
-from build import CLASSES, INPUTS, RESOURCES
+from build import CLASSES, CORE_CLASSES, INPUTS, RESOURCES
 from toolchain import BUILD, DEMO, ROOT, BuildError, classpath, file, files, java, say, unzip
 
 REPORTS = BUILD / "reports"
@@ -35,6 +37,11 @@ def main() -> int:
     toolchain.ensure_programs()
     shutil.rmtree(REPORTS, ignore_errors=True)
     failed = False
+    try:
+        print(f"Gradle: {gradle.check()}")
+    except BuildError as error:
+        failed = True
+        print(f"Gradle FAILED\n{error}")
     steps = {"JUnit on the JVM": jvm_tests}
     if not arguments.skip_robolectric:
         steps["Robolectric"] = robolectric_tests
@@ -53,11 +60,16 @@ def jvm_tests() -> str:
     junit, stdlib, tflite = files("junit"), files("stdlib"), files("tflite-jvm")
     sources = toolchain.sources("core/src/test", "jvm-test")
     toolchain.kotlinc(
-        sources, libraries=classpath(CLASSES, stdlib, junit, tflite), out=TEST_CLASSES
+        sources,
+        libraries=classpath(CORE_CLASSES, stdlib, junit, tflite),
+        out=TEST_CLASSES,
+        friends=CORE_CLASSES,
     )
     return run_junit(
         TEST_CLASSES,
-        classpath(CLASSES, TEST_CLASSES, DEMO / "core/src/test/resources", stdlib, junit, tflite),
+        classpath(
+            CORE_CLASSES, TEST_CLASSES, DEMO / "core/src/test/resources", stdlib, junit, tflite
+        ),
         [
             f"-Dasmnetkit.model={build.test_model()}",
             f"-Dasmnetkit.float-model={FLOAT_MODEL}",
@@ -77,7 +89,12 @@ def robolectric_tests() -> str:
     junit = files("junit")
     sources = toolchain.sources("app/src/test")
     libraries = [*robolectric, *files("stdlib"), *build.tflite_jars(), file("android")]
-    toolchain.kotlinc(sources, libraries=classpath(CLASSES, libraries), out=APP_TEST_CLASSES)
+    toolchain.kotlinc(
+        sources,
+        libraries=classpath(CLASSES, CORE_CLASSES, libraries),
+        out=APP_TEST_CLASSES,
+        friends=CLASSES,
+    )
     configuration = APP_TEST_CLASSES / "com/android/tools/test_config.properties"
     configuration.parent.mkdir(parents=True, exist_ok=True)
     resources = BUILD / "robolectric" / "resources.apk"
@@ -96,14 +113,15 @@ def robolectric_tests() -> str:
     if not link.exists():
         link.symlink_to(jar)
     # Tests are found with the plain classes of Android, and run with Robolectric's own.
-    runtime = classpath(APP_TEST_CLASSES, CLASSES, libraries, junit)
+    runtime = classpath(APP_TEST_CLASSES, CLASSES, CORE_CLASSES, libraries, junit)
     return run_junit(
         APP_TEST_CLASSES,
         runtime,
         ["-Drobolectric.offline=true", f"-Drobolectric.dependency.dir={framework}",
          f"-Dasmnetkit.inputs={INPUTS}", f"-Dasmnetkit.pictures={PICTURES}",
          "--add-opens=java.base/java.lang=ALL-UNNAMED",
-         "--add-opens=java.base/java.util=ALL-UNNAMED"],
+         "--add-opens=java.base/java.util=ALL-UNNAMED",
+         "--add-opens=java.base/java.io=ALL-UNNAMED"],
     )  # fmt: skip
 
 

@@ -28,9 +28,24 @@ ACTIVITIES = {f"{PACKAGE}.MainActivity", f"{PACKAGE}.BenchmarkActivity"}
 # not see: BenchmarkActivity's setShowWhenLocked and setTurnScreenOn (27) are guarded as well.
 GUARDED = {
     "android.os.PowerManager.getCurrentThermalStatus": 29,
+    "android.graphics.Insets": 29,
+    "android.graphics.Insets.bottom": 29,
+    "android.graphics.Insets.left": 29,
+    "android.graphics.Insets.right": 29,
+    "android.graphics.Insets.top": 29,
+    "android.view.WindowInsets.getInsets": 30,
+    "android.view.WindowInsets.Type.displayCutout": 30,
+    "android.view.WindowInsets.Type.systemBars": 30,
     "android.os.Build.SOC_MANUFACTURER": 31,
     "android.os.Build.SOC_MODEL": 31,
+    "android.app.Activity.getOnBackInvokedDispatcher": 33,
+    "android.window.OnBackInvokedCallback": 33,
+    "android.window.OnBackInvokedDispatcher": 33,
+    "android.window.OnBackInvokedDispatcher.registerOnBackInvokedCallback": 33,
+    "android.window.OnBackInvokedDispatcher.unregisterOnBackInvokedCallback": 33,
 }
+
+TOUCH = "android.hardware.faketouch"  # implied in every app that does not speak of it
 
 PT_LOAD = 1  # ELF program header type of what is mapped into memory
 
@@ -69,25 +84,40 @@ def badging(apk: Apk) -> str:
         )
     permissions = re.findall(r"uses-permission: name='([^']+)'", said)
     expect(permissions == PERMISSIONS, f"expected the permissions {PERMISSIONS}, got {permissions}")
+    # A feature that is required hides the app from devices without it.
+    required = set(re.findall(r"uses(?:-implied)?-feature: name='([^']+)'", said)) - {TOUCH}
+    expect(not required, f"expected no required feature, got {sorted(required)}")
+    expect(
+        re.search(r"launchable-activity: name='[^']+'\s+label='[^']+'", said) is not None,
+        "expected a label for the launcher",
+    )
     return f"{PACKAGE}, API {MIN_SDK} to {TARGET_SDK}, permissions: {', '.join(permissions)}"
 
 
 def activities(apk: Apk) -> str:
-    """Both activities are in the manifest, exported; the provider is not."""
+    """Both activities are exported, one of them to adb alone; the provider is not."""
     tree = run(["aapt", "dump", "xmltree", apk.path, "AndroidManifest.xml"])
-    found = {}
+    found, guarded = {}, {}
     for block in re.split(r"\n\s*E: ", tree):
         kind = block.split(" ", 1)[0]
         name = re.search(r'android:name\([^)]*\)="([^"]+)"', block)
         if kind in {"activity", "provider"} and name:
             exported = re.search(r"android:exported\([^)]*\)=\(type 0x12\)(0x\w+)", block)
             full = name[1] if not name[1].startswith(".") else PACKAGE + name[1]
+            guard = re.search(r'android:permission\([^)]*\)="([^"]+)"', block)
+            guarded[full] = guard and guard[1]
             found[full] = (kind, exported is not None and int(exported[1], 16) != 0)
     expect(
         {name for name, (kind, _) in found.items() if kind == "activity"} == ACTIVITIES, str(found)
     )
     for name, (kind, exported) in found.items():
         expect(exported == (kind == "activity"), f"{name}: exported is {exported}")
+    guards = {name for name, guard in guarded.items() if guard == "android.permission.DUMP"}
+    expect(guards == {f"{PACKAGE}.BenchmarkActivity"}, f"expected DUMP to be asked for by {guards}")
+    expect(
+        re.search(r"android:extractNativeLibs\([^)]*\)=\(type 0x12\)0x0", tree) is not None,
+        "expected libraries to be used where they are stored",
+    )
     return ", ".join(name.rsplit(".", 1)[1] for name in sorted(found))
 
 

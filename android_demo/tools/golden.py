@@ -12,14 +12,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from asmnet_kit.base.files import write_text
-from asmnet_kit.benchmarks.timing import noise
-from asmnet_kit.face.boxes import CROP_SCALE
+from asmnet_kit.benchmarks.timing.noise import instability, steady
+from asmnet_kit.face.boxes import CROP_SCALE, Box, overlap
 from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.generic_face import GENERIC_FACE_68
 from asmnet_kit.face.logistic_fit import LogisticFit
@@ -34,7 +35,12 @@ from asmnet_kit.face.uncertainty import (
     unsure,
     visible_of,
 )
-from asmnet_kit.predict.tracking import trust_of
+from asmnet_kit.predict import detector, tracking
+from asmnet_kit.predict.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace, Candidates, Network
+from asmnet_kit.predict.detector import Detection, landmark_boxes, windows
+from asmnet_kit.predict.one_euro import OneEuroFilter
+from asmnet_kit.predict.picture import FacePrediction
+from asmnet_kit.predict.tracking import BETA, MIN_CUTOFF_HZ, FaceTracker, trust_of
 from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.results import schema as result_schema
 from asmnet_kit.results.results import summarise
@@ -59,6 +65,7 @@ BOXES = {
     "outside": (200.0, 200.0, 230.0, 230.0),
 }
 CROP_SIZE = 32
+NETWORKS = {"short": SHORT_RANGE, "full": FULL_RANGE}
 ANGLES = [(0, 0, 0), (30, 0, 0), (0, 20, 0), (0, 0, 15), (-25, 10, -40), (89, -60, 170)]
 
 
@@ -193,6 +200,137 @@ def uncertainty() -> dict[str, Any]:
     }
 
 
+def followed() -> dict[str, Any]:
+    """A film of two faces as a detector and a model see it, and what the tracker makes of it.
+
+    A prediction for a box is that of the face which it overlaps most, or the box's own corners
+    where there is none: any language can play that.
+    """
+    tracker = FaceTracker(None)  # type: ignore[arg-type]  # what would use it is replaced below
+    frames = []
+    for number in range(110):
+        seconds, world = number / 30, _world(number)
+        before = tracker.detections
+        with (
+            patch.object(tracking, "predict_face", _prediction_of(world)),
+            patch.object(tracking, "detect_faces", lambda image, min_score, w=world: _seen(w)),
+        ):
+            faces = tracker.update(np.zeros((240, 320, 3), np.uint8), seconds)
+        frames.append(
+            {
+                "seconds": seconds,
+                "world": [
+                    {**_face(face), "box": _floats(face.box), "score": face.score} for face in world
+                ],
+                "looked": tracker.detections > before,
+                "faces": [{"track": one.track, **_face(one.face)} for one in faces],
+            }
+        )
+    return {"width": 320, "height": 240, "frames": frames}
+
+
+def _seen(world: list[FacePrediction]) -> list[Detection]:
+    """What the detector sees: faces of score 0 are those that it misses."""
+    return [Detection(face.box, face.score) for face in world if face.score]
+
+
+def _prediction_of(world: list[FacePrediction]) -> Callable[..., FacePrediction]:
+    def predict(image: Any, predictor: Any, box: Box, score: Any, plausibility: Any) -> Any:
+        seen = max(world, key=lambda face: overlap(face.box, box), default=None)
+        if seen is None or overlap(seen.box, box) == 0:
+            return FacePrediction(box, score, box.reshape(2, 2), None, None, confidence=0.01)
+        return replace(seen, box=box, score=score)
+
+    return predict
+
+
+def _face(face: FacePrediction) -> dict[str, Any]:
+    return {
+        "landmarks": _floats(face.landmarks),
+        "pose": None if face.pose is None else _floats(face.pose),
+        "sigma": None if face.sigma is None else _floats(face.sigma),
+        "confidence": face.confidence,
+    }
+
+
+def _world(number: int) -> list[FacePrediction]:
+    """The faces of a frame: one moves, is missed, doubted and vanishes, one comes later."""
+    faces = []
+    if number < 85:
+        score = 0.0 if 28 <= number < 36 or number >= 58 else 0.9
+        confidence = 0.3 if 45 <= number < 48 else 0.95
+        turn = 178.0 + 0.5 * number  # past 180 degrees
+        faces.append(_world_face(40 + 1.2 * number, 50 + 0.3 * number, 80, score, confidence, turn))
+    if number >= 20:
+        faces.append(_world_face(220, 140 - 0.4 * number, 60, 0.8, None, None))
+    return faces
+
+
+def _world_face(
+    x: float, y: float, side: float, score: float, confidence: float | None, yaw: float | None
+) -> FacePrediction:
+    corners = np.array([[x, y], [x + side, y], [x + 0.5 * side, y + 0.9 * side]], np.float32)
+    box = np.array([x, y, x + side, y + 0.9 * side], np.float32)
+    pose = None if yaw is None else np.array([(yaw + 180) % 360 - 180, 5, -3], np.float32)
+    sigma = None if yaw is None else np.array([1.0, 2.0, 8.0], np.float32)
+    return FacePrediction(box, score, corners, pose, None, sigma=sigma, confidence=confidence)
+
+
+def detections() -> dict[str, Any]:
+    """Made-up answers of the detector's networks, and the faces that come of them."""
+    decoded = [_decoded(name, network) for name, network in NETWORKS.items()]
+    faces = Candidates(
+        np.concatenate([np.array(one["boxes"], np.float32) for one in decoded]),
+        np.concatenate([np.array(one["scores"], np.float32) for one in decoded]),
+        np.concatenate([np.array(one["points"], np.float32) for one in decoded]).reshape(-1, 6, 2),
+    )
+    merged = detector._merged(faces)
+    return {
+        "networks": decoded,
+        "merged": [
+            {"box": _floats(box), "score": float(score), "points": _floats(points)}
+            for box, score, points in zip(
+                merged.boxes, merged.scores, merged.key_points, strict=True
+            )
+        ],
+        "landmark_boxes": [_floats(box) for box in landmark_boxes(merged)],
+        "windows": [
+            {"width": w, "height": h, "windows": [[*map(float, c), s] for c, s in windows(w, h)]}
+            for w, h in ((100, 80), (640, 480), (480, 1300))
+        ],
+    }
+
+
+def _decoded(name: str, network: Network) -> dict[str, Any]:
+    """A few answers of one network for a window, the others being far from a face."""
+    rng = np.random.default_rng(len(name))
+    count = len(network.anchors())
+    logits, values = np.full(count, -100, np.float32), np.zeros((count, 16), np.float32)
+    chosen = sorted(int(i) for i in rng.choice(count, 6, replace=False))
+    for number, index in enumerate(chosen):
+        logits[index] = 90.0 if number == 0 else rng.uniform(-1, 4)
+        values[index, :2] = rng.uniform(-4, 4, 2)
+        values[index, 2:4] = rng.uniform(60, 75)
+        eyes = np.array([[-14, -10], [14, -11], [2, 4], [1, 17], [-27, -6], [26, -7]])
+        values[index, 4:] = (eyes + rng.uniform(-3, 3, (6, 2))).ravel()
+    answers = {"scores": logits.reshape(1, -1, 1), "values": values[None]}
+    face = BlazeFace(network)
+    names = {face._scores: answers["scores"], face._values: answers["values"]}
+    window = {"centre": (101.5, 80.25), "side": 150.0}
+    with patch.object(face._runtime, "run", lambda inputs: names):
+        found = face.find(picture_of_shapes(), **window, min_score=0.4)  # type: ignore[arg-type]
+    return {
+        "name": name,
+        **window,
+        "answers": [
+            {"index": i, "logit": float(logits[i]), "values": _floats(values[i])} for i in chosen
+        ],
+        "boxes": found.boxes.astype(float).tolist(),
+        "scores": _floats(found.scores),
+        "points": [_floats(points) for points in found.key_points],
+    }
+
+
 def poses() -> dict[str, Any]:
     """Rotations of angles (yaw, pitch, roll in degrees) and the axes that are drawn for them."""
     origin = np.array([100.0, 80.0])
@@ -235,26 +373,52 @@ def eyes() -> dict[str, Any]:
     }
 
 
+def one_euro() -> dict[str, Any]:
+    """Points that rest, tremble and move, at uneven times, filtered with and without trust."""
+    seconds = [0.0, 0.033, 0.066, 0.12, 0.15, 0.18, 0.9, 0.93, 0.96, 1.0]  # one gap of 0.72 s
+    values = np.array(
+        [[40.0 + (n % 2), 30.0 + n * n, 55.0, 20.0 - 3 * n] for n in range(len(seconds))],
+        np.float32,
+    )
+    cases = []
+    for trust in (None, [0.25, 1.0]):
+        one = OneEuroFilter(min_cutoff_hz=MIN_CUTOFF_HZ, beta=BETA)
+        spread: Any = 1.0 if trust is None else np.repeat(trust, 2)
+        filtered = [
+            one.update(row, now, scale=25.0, trust=spread)
+            for now, row in zip(seconds, values, strict=True)
+        ]
+        cases.append({"trust": trust, "filtered": [_floats(row) for row in filtered]})
+    return {
+        "scale": 25.0,
+        "seconds": seconds,
+        "values": [_floats(row) for row in values],
+        "cases": cases,
+    }
+
+
 def statistics() -> dict[str, Any]:
     """Latencies in milliseconds and what the benchmark says about them."""
-    steady = [2.0 + 0.01 * (7 * i % 11) for i in range(50)]
+    settled = [2.0 + 0.01 * (7 * i % 11) for i in range(50)]
     cases = {
         "one": [1.5],
         "two": [1.0, 3.0],
-        "steady": steady,
+        "steady": settled,
         "spread": [1.0, 1.1, 0.9, 1.0, 5.0, 6.0, 1.0, 1.0, 4.0, 1.2],
         "drifting": [1.0 + 0.013 * i for i in range(60)],
         "almost_settled": [9.0] * 30 + [1.0] * 10 + [1.019] * 10,
         "not_settled": [1.0] * 10 + [1.021] * 10,
         "too_few_to_say": [9.0] * 9 + [1.0] * 10,
+        "as_many_as_p90_takes": [1.0 + 0.01 * (5 * i % 36) for i in range(36)],
+        "as_many_as_p99_takes": [1.0 + 0.001 * (5 * i % 368) for i in range(368)],
     }
     return {
         name: {
             "samples": samples,
             "summary": summarise(samples),
             "intervals": intervals(samples),
-            "instability": noise.instability(samples),
-            "steady": noise.steady(samples),
+            "instability": instability(samples),
+            "steady": steady(samples),
         }
         for name, samples in cases.items()
     }
@@ -376,9 +540,12 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "tensors": tensors,
     "decode": decode,
     "uncertainty": uncertainty,
+    "followed": followed,
+    "detections": detections,
     "poses": poses,
     "schemes": schemes,
     "eyes": eyes,
+    "one_euro": one_euro,
     "statistics": statistics,
     "model_file": model_file,
     "own_scheme": own_scheme,

@@ -8,6 +8,8 @@ packages, which needs root. Where they are missing it says which, and the app's 
 
 import sys
 
+from programs import missing_programs
+
 import toolchain
 from toolchain import BuildError
 
@@ -15,7 +17,7 @@ MISSING = 3  # exit code: nothing failed, something is not there
 
 
 def main() -> int:
-    programs = toolchain.missing_programs()
+    programs = missing_programs()
     if programs:
         return _skip(f"programs of these Debian packages are missing: {', '.join(programs)}")
     for profile in toolchain.profiles():

@@ -92,7 +92,8 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     default=["cpu"],
     show_default=True,
     help="Where to run: cpu, gpu, edgetpu, android, android:gpu, android:nnapi, android:npu, "
-    "linux, linux:gpu, linux:edgetpu, tflm (TensorFlow Lite Micro on this machine) or another "
+    "linux, linux:gpu, linux:edgetpu, browser (an installed Chromium: WebAssembly, one thread), "
+    "browser:wasm-threads, browser:webgpu, tflm (TensorFlow Lite Micro on this machine) or another "
     "package's target; may be given several times.",
 )
 @click.option(

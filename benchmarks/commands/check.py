@@ -32,8 +32,8 @@ Outcome = dict[str, Any]  # the JSON of benchmarks.checking.check.Check, or its 
     "--target",
     metavar="NAME",
     help="edgetpu, gpu, ethosu (Arm's compiler Vela; ethosu:u55-128, ethosu:u85-512 and so on), "
-    "tflm (TensorFlow Lite Micro), npu (a phone chip's compiler) or all.  [default: all, in one "
-    "table]",
+    "tflm (TensorFlow Lite Micro), browser (LiteRT.js), npu (a phone chip's compiler) or all.  "
+    "[default: all, in one table]",
 )
 @click.option(
     "--option",
@@ -62,11 +62,11 @@ def check(
     """Predict which operators of the .tflite MODEL an accelerator would run.
 
     Needs no accelerator. edgetpu and gpu are predicted from rules; ethosu and npu ask the chip
-    maker's own compiler, tflm runs TensorFlow Lite Micro's kernels on this machine. Each operator
-    gets its status, the reason and a cure; a latency is an estimate and says whose. A model that is
-    compiled for the Edge TPU already is taken apart: cached and streamed bytes, instructions,
-    cycles. Ends with 0 whatever the verdict: full, partial, none or refused; what is not installed
-    is named.
+    maker's own compiler, tflm runs TensorFlow Lite Micro's kernels on this machine, browser runs
+    the file that LiteRT.js would get. Each operator gets its status, the reason and a cure; a
+    latency is an estimate and says whose. A model that is compiled for the Edge TPU already is
+    taken apart: cached and streamed bytes, instructions, cycles. Ends with 0 whatever the verdict:
+    full, partial, none or refused; what is not installed is named.
 
     \b
     Examples:

@@ -3,12 +3,12 @@
 import os
 import platform
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from asmnet_kit.base.errors import KitError, ModelError, UsageError
 from asmnet_kit.base.files import temporary_folder, write_bytes
+from asmnet_kit.benchmarks.checking.compiler_run import run_compiler
 from asmnet_kit.benchmarks.checking.executable import Compiled, read_compiled
 from asmnet_kit.benchmarks.edgetpu.log import CompilerLog, ModelLog, parse_log
 
@@ -111,7 +111,13 @@ def compile_model(
             shutil.copyfile(model, folder / model.name)
         except OSError as error:
             raise ModelError(f"{model}: {error.strerror}") from error
-        text, code = _run(compiler.arguments(folder, model.name), model, timeout_s)
+        text, code = run_compiler(
+            compiler.arguments(folder, model.name),
+            program=PROGRAM,
+            name=str(model),
+            limit_s=timeout_s,
+            missing=CompilerMissing,
+        )
         log = parse_log(text)
         made = folder / f"{model.stem}{SUFFIX}"
         # Some versions end with 0 after a failure, some leave a stub of 1 KB: all must agree.
@@ -121,25 +127,6 @@ def compile_model(
         target = out / made.name
         write_bytes(target, made.read_bytes())
     return Compilation(target, log, compiled)
-
-
-def _run(arguments: list[str], model: Path, limit: float) -> tuple[str, int]:
-    try:
-        done = subprocess.run(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=limit,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ModelError(
-            f"{model}: {PROGRAM} did not end within {limit:.0f} s and was stopped"
-        ) from error
-    except OSError as error:
-        raise CompilerMissing(f"{arguments[0]}: cannot be run: {error.strerror}") from error
-    return done.stdout.decode(errors="replace"), done.returncode
 
 
 def _failure(log: CompilerLog, code: int, text: str) -> str:

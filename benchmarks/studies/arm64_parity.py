@@ -28,7 +28,7 @@ from asmnet_kit.base.files import temporary_folder
 from asmnet_kit.base.npz import read_npz
 from asmnet_kit.base.own_process import script_command
 from asmnet_kit.benchmarks.studies import arm64_child
-from asmnet_kit.commands.options import TFLITE, ModelPath
+from asmnet_kit.benchmarks.studies.options import folder_option, models_argument
 
 FOLDER = Path("build/arm64")
 CPUS = ("cortex-a53", "cortex-a76", "max")  # without and with dot products, and all there is
@@ -58,14 +58,8 @@ class Machine:
 
 
 @click.command()
-@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=ModelPath(TFLITE))
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path),
-    default=FOLDER,
-    show_default=True,
-    help="Where the emulated machine's files are, or go.",
-)
+@models_argument
+@folder_option("--folder", FOLDER, "Where the emulated machine's files are, or go.")
 @click.option(
     "--cpu", "cpus", multiple=True, default=CPUS, show_default=True, help="QEMU's processors."
 )
@@ -93,8 +87,12 @@ def main(models: tuple[Path, ...], folder: Path, cpus: tuple[str, ...]) -> None:
         raise GateError("\n".join(differ))
 
 
-def run_child(machine: Machine, model: Path) -> Outputs:
+def run_child(machine: Machine, model: Path, given: Outputs | None = None) -> Outputs:
     """The raw outputs of a model on a machine, by run and number of the output.
+
+    Args:
+        given: raw inputs, name -> [runs, *shape], in place of made-up ones; the outputs are then
+            stacked by name.
 
     Raises:
         KitError: its Python failed, crashed or hung.
@@ -103,7 +101,12 @@ def run_child(machine: Machine, model: Path) -> Outputs:
         out = folder / "outputs.npz"
         *emulator, python = machine.command
         script = Path(arm64_child.__file__)
-        words = script_command(script, str(model.absolute()), str(out), python=python)
+        words = [str(model.absolute()), str(out)]
+        if given is not None:
+            raw: dict[str, Any] = dict(given)
+            np.savez(folder / "inputs.npz", **raw)
+            words.append(str(folder / "inputs.npz"))
+        words = script_command(script, *words, python=python)
         _run([*emulator, *words], timeout_s=RUN_S, environment=machine.environment)
         return read_npz(out, expected="the outputs of a model", error=KitError)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from asmnet_kit.commands.options import TFLITE, ModelPath
+from asmnet_kit.benchmarks.studies.options import folder_option, models_argument
 
 FOLDER = Path("benchmarks/reference/checks")
 TARGETS = ("ethosu:u55-128", "ethosu:u65-512", "ethosu:u85-512", "tflm")
@@ -33,14 +33,8 @@ Kept = dict[str, Any]  # of a file: "model", the facts of the .tflite, and "chec
 
 
 @click.command()
-@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=ModelPath(TFLITE))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=FOLDER,
-    show_default=True,
-    help="Folder of the files.",
-)
+@models_argument
+@folder_option("--out", FOLDER, "Folder of the files.")
 @click.option(
     "--target", "targets", multiple=True, default=TARGETS, show_default=True, help="Whom to ask."
 )

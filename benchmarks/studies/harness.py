@@ -5,7 +5,8 @@ Usage: make bench-harness [MODEL=model.tflite] [ARGS="--threads 2 --rounds 5"]
 Both time the same file with as many threads on this machine, alternately, so that whatever the
 machine is busy with hits both. The verdict is on the median over the rounds of the ratio of their
 medians; on a busy machine, where rounds differ by far more than the limit, on the best round of
-each.
+each. litert-benchmark writes times with two decimals, which is 2 % of a quarter of a millisecond:
+what rounding alone explains is not held against either.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from asmnet_kit.benchmarks.runner import benchmark_model
 
 PROGRAM = "litert-benchmark"
 LIMIT = 0.03  # of their p50
+ROUNDED_MS = 0.005  # at most, by litert-benchmark
 MAX_SPREAD = 0.05  # of the ratios; on a quiet machine they agree within 0.02
 ROUNDS = 11
 RUNS = 300
@@ -70,6 +72,11 @@ def summary(measured: list[Round]) -> tuple[float, float]:
     median = float(np.median([r.ratio for r in measured]))
     best = min(r.ours for r in measured) / min(r.theirs for r in measured)
     return median, best
+
+
+def rounding(measured: list[Round]) -> float:
+    """By how much their rounding may move the ratio."""
+    return ROUNDED_MS / min(r.theirs for r in measured)
 
 
 def spread(measured: list[Round]) -> float:
@@ -141,8 +148,10 @@ def main() -> None:
     if spread(measured) > MAX_SPREAD:
         print("the rounds differ too much (other programs run): the best rounds are judged")
         judged = best
-    print(f"{'within' if abs(judged - 1) <= LIMIT else 'beyond'} {100 * LIMIT:.0f} %")
-    if abs(judged - 1) > LIMIT:
+    limit = LIMIT + rounding(measured)
+    allowed = f"{100 * LIMIT:.0f} % and the {100 * rounding(measured):.1f} % of their rounding"
+    print(f"{'within' if abs(judged - 1) <= limit else 'beyond'} {allowed}")
+    if abs(judged - 1) > limit:
         sys.exit(1)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from asmnet_kit.commands.options import TFLITE, ModelPath
+from asmnet_kit.benchmarks.studies.options import folder_option, models_argument
 from asmnet_kit.results.results import Result
 
 FOLDER = Path("benchmarks/reference")
@@ -34,14 +34,8 @@ it ends with 1 and names what is missing).
 
 
 @click.command()
-@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=ModelPath(TFLITE))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=FOLDER,
-    show_default=True,
-    help="Folder of the results.",
-)
+@models_argument
+@folder_option("--out", FOLDER, "Folder of the results.")
 @click.option(
     "--target",
     type=click.Choice(["cpu", "gpu"]),
@@ -153,7 +147,7 @@ def _table(members: Sequence[tuple[Path, Result]]) -> str:
     lines = [f"| {headings} |", "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|"]
     for path, result in members:
         model, summary, timings = result["model"], result["summary"], result["timings_ms"]
-        low, high = result.get("intervals_ms", {}).get("p50", (None, None))
+        low, high = (result.get("intervals_ms") or {}).get("p50") or (None, None)
         peak = result["memory"]["peak_rss_bytes"]
         cells = [
             f"[{_plain(model['name'])}]({path.name})",

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import KitError, UsageError
-from asmnet_kit.base.files import write_text
 from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.runner import benchmark_model
+from asmnet_kit.benchmarks.studies.markers import Markers
 from asmnet_kit.benchmarks.timing.machine import machine_facts
 from asmnet_kit.benchmarks.timing.operator_times import ProfileError, profile_model
 from asmnet_kit.datasets.registry import load_to_measure
@@ -31,8 +31,9 @@ from asmnet_kit.tflite.audit import audit_model
 from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata
 from asmnet_kit.tflite.runtime import all_threads
 
-BEGIN = "<!-- measured: make bench-quantize writes what follows -->"
-END = "<!-- measured: until here -->"
+MARKERS = Markers(
+    "<!-- measured: make bench-quantize writes what follows -->", "<!-- measured: until here -->"
+)
 DEFAULT_DOC = Path("docs/quantization.md")
 FLOAT = "fp32"
 ORDER = (FLOAT, "fp16", "dynamic_w8", "ptq_w8a8", "ptq_w8a16", "qat_w8a8")
@@ -262,33 +263,6 @@ def _by_kind(profile: list[dict[str, object]]) -> dict[str, tuple[int, float]]:
     return found
 
 
-def write_between(document: Path, content: str) -> None:
-    """Put ``content`` between the markers of ``document``.
-
-    Raises:
-        UsageError: it has no markers, or cannot be read.
-    """
-    before, after = around_markers(document)
-    write_text(document, f"{before}{BEGIN}\n\n{content}\n\n{END}{after}")
-
-
-def around_markers(document: Path) -> tuple[str, str]:
-    """What stands before and after the markers of ``document``.
-
-    Raises:
-        UsageError: it has no markers, or cannot be read.
-    """
-    try:
-        text = document.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{document}: expected a document in Markdown: {error}") from error
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise UsageError(f"{document}: expected the lines {BEGIN!r} and {END!r}")
-    return before, after
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the folders and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -299,8 +273,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--document", type=Path, default=DEFAULT_DOC)
     given = parser.parse_args(arguments)
     try:
-        around_markers(given.document)  # rather now than after minutes of measuring
-        write_between(
+        MARKERS.around(given.document)  # rather now than after minutes of measuring
+        MARKERS.write(
             given.document, page(given.models, given.data, given.format, rounds=given.rounds)
         )
     except KitError as error:

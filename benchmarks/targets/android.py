@@ -2,8 +2,14 @@
 
 The app measures and writes the kit's own result format; this end pushes the model, starts the
 activity without the screen being touched, and reads the result back.
+
+Files go to the phone through /data/local/tmp, where adb may always write and the app may read. The
+app's own folder below /sdcard/Android/data is its own: some phones refuse adb to push there, and a
+folder that adb makes before the app first runs belongs to the wrong user.
 """
 
+import math
+import shlex
 import time
 import uuid
 from contextlib import suppress
@@ -21,6 +27,7 @@ from asmnet_kit.benchmarks.protocol import (
 )
 from asmnet_kit.benchmarks.targets.android_binary import measure_with_binary
 from asmnet_kit.benchmarks.targets.phone import (
+    COMMAND_TIMEOUT_S,
     ENVIRONMENT,
     PROGRAM,
     PUSH_TIMEOUT_S,
@@ -41,16 +48,17 @@ from asmnet_kit.tflite.tensorfile import SUFFIX
 
 PACKAGE = "org.asmnetkit.demo"
 ACTIVITY = f"{PACKAGE}/.BenchmarkActivity"
-FILES = f"/sdcard/Android/data/{PACKAGE}/files"
-MODELS, INPUTS, RESULTS = f"{FILES}/models", f"{FILES}/inputs", f"{FILES}/benchmarks"
+PUSHED = "/data/local/tmp/asmnet-kit"  # Models.pushFolder of the app
+RESULTS = f"/sdcard/Android/data/{PACKAGE}/files/benchmarks"
+LONGEST_SECONDS = 3600.0  # of the app, as its BenchmarkRequest has it
 NPU = "npu"
 BINARY_TAKES = ("--no-xnnpack",)  # of what the app does not
 INSTALL = "adb install -r build/android/asmnet-kit-demo.apk (make android builds it)"
 
 START_S = 60.0  # from the start of the activity to the first run, the GPU's shaders included
-POLL_S = 0.5
 EMULATOR = "emulator-"
 OTHERS_DEVICES = ("usb:", "pci:")  # names of Edge TPUs
+WAIT_S = 20.0  # one command on the phone waits so long; in between this end tells the progress
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,11 @@ class AndroidTarget(RemoteTarget):
             )
         if not with_program:
             asked["--no-xnnpack"] = not request.xnnpack
+            if request.max_seconds > LONGEST_SECONDS:
+                raise UsageError(
+                    f"target {self.name}: expected --max-seconds of at most {LONGEST_SECONDS:g}, "
+                    f"which is what the app takes, got {request.max_seconds:g}"
+                )
         else:
             asked["--inputs"] = request.inputs is not None
             asked["--data"] = request.accuracy
@@ -204,11 +217,11 @@ class AppRun:
 
     @property
     def model(self) -> str:
-        return f"{MODELS}/{self.model_name}"
+        return f"{PUSHED}/{self.model_name}"
 
     @property
     def inputs(self) -> str:
-        return f"{INPUTS}/{self.run_id}{SUFFIX}"
+        return f"{PUSHED}/{self.run_id}{SUFFIX}"
 
     @property
     def result(self) -> str:
@@ -223,13 +236,26 @@ class AppRun:
         return f"{RESULTS}/{self.run_id}{SUFFIX}"
 
     def push(self, request: Request) -> None:
-        self.phone.shell("mkdir", "-p", MODELS, what="make the models' folder")
+        self._shell("mkdir", "-p", PUSHED, what="make a folder")
+        self._shell("chmod", "755", PUSHED, what="let the app into the folder")
         self.phone.send(request.model, self.model, what="push the model")
+        pushed = [self.model]
         if request.inputs is not None:
-            self.phone.shell("mkdir", "-p", INPUTS, what="make the inputs' folder")
             self.phone.send(request.inputs, self.inputs, what="push the inputs")
+            pushed.append(self.inputs)
+        self._shell("chmod", "644", *pushed, what="let the app read the files")
+
+    def _shell(self, *words: str, what: str) -> None:
+        out, error, code = self.phone.shell(*words, what=what)
+        if code:
+            raise RemoteError(
+                f"{self.phone.serial}: {what}: {tail(out, error)}; "
+                f"try: adb -s {self.phone.serial} shell {' '.join(map(shlex.quote, words))}"
+            )
 
     def start(self, request: Request, *, delegate: str) -> None:
+        # An activity that starts on a dark screen may be stopped again, which ends its measurement.
+        self.phone.shell("input", "keyevent", "KEYCODE_WAKEUP", what="wake the screen")
         words = ["am", "start", "-S", "-W", "-n", ACTIVITY]
         words += ["--es", "run_id", self.run_id, "--es", "model", self.model_name]
         words += ["--es", "delegate", delegate]
@@ -247,12 +273,20 @@ class AppRun:
             raise RemoteError(f"{self.phone.serial}: the benchmark did not start: {said}")
 
     def wait(self, request: Request, on_progress: OnProgress) -> bytes:
-        """Poll until the app has written the result or an error; the result's bytes."""
+        """Wait until the app has written the result or an error; the result's bytes.
+
+        The phone itself waits, in one command: every question from here would start programs
+        there, beside the runs that are timed.
+        """
         serial = self.phone.serial
         runs_s = 2 * request.max_seconds  # the limit is one of the warm-up, too
         limit = START_S + runs_s + (0 if request.inputs is None else INPUTS_S)
         started = time.monotonic()
+        quiet_s = request.min_seconds  # no result can come before
         while True:
+            elapsed = time.monotonic() - started
+            self._wait_there(min(quiet_s, WAIT_S), min(WAIT_S, max(limit - elapsed, 0)))
+            quiet_s = max(quiet_s - WAIT_S, 0)
             result = self.phone.read(self.result, what="read the result")
             if result is not None:
                 return result
@@ -263,10 +297,25 @@ class AppRun:
             if elapsed > limit:
                 raise Unreachable(
                     f"{serial}: no result within {limit:.0f} s; keep the screen unlocked and "
-                    f"look at: adb -s {serial} logcat -s asmnet-kit"
+                    f"look at: adb -s {serial} logcat -s asmnet-kit{self._last_words()}"
                 )
             on_progress(min(0.99, elapsed / limit), f"runs on {serial}")
-            time.sleep(POLL_S)
+
+    def _wait_there(self, quiet_s: float, most_s: float) -> None:
+        """Sleep on the phone, then look once a second for a file, for ``most_s`` in all."""
+        quiet, most = math.ceil(quiet_s), math.ceil(most_s)
+        line = (
+            f"sleep {quiet}; left={max(most - quiet, 0)}; "
+            f"until [ -e {self.result} ] || [ -e {self.error} ] || [ $left -le 0 ]; "
+            f"do sleep 1; left=$((left-1)); done"
+        )
+        self.phone.run_line(line, what="wait for the result", timeout_s=WAIT_S + COMMAND_TIMEOUT_S)
+
+    def _last_words(self) -> str:
+        """What the app said of this run in the phone's log, in a message."""
+        out, _, _ = self.phone.shell("logcat", "-d", "-s", "asmnet-kit", what="read the log")
+        lines = [line for line in out.decode(errors="replace").splitlines() if self.run_id in line]
+        return f" (it ends: {tail(lines[-1])})" if lines else ""
 
     def read_outputs(self) -> bytes:
         """The raw outputs; the app writes them before the result."""

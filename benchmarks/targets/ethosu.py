@@ -11,7 +11,6 @@ import importlib.util
 import math
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from asmnet_kit.base.console import clean, shortened
 from asmnet_kit.base.errors import MissingDependency, ModelError, UsageError
 from asmnet_kit.base.files import temporary_folder, write_bytes
 from asmnet_kit.benchmarks.checking.check import Check
+from asmnet_kit.benchmarks.checking.compiler_run import run_compiler
 from asmnet_kit.benchmarks.options import ETHOSU_CHIPS, ETHOSU_MEMORY, ETHOSU_SYSTEM
 from asmnet_kit.benchmarks.protocol import (
     Abilities,
@@ -249,23 +249,8 @@ def compile_with(
 
 
 def _run(command: list[str], folder: Path, *, name: str) -> tuple[str, int]:
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,  # python -m looks there first, and nothing lies there but the model
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=COMPILE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ModelError(
-            f"{name}: {PROGRAM} did not end within {COMPILE_S:.0f} s and was stopped"
-        ) from error
-    except OSError as error:
-        raise MissingDependency(f"{command[0]}: cannot be run: {error.strerror}") from error
-    return done.stdout.decode(errors="replace"), done.returncode
+    # python -m looks in the folder first, and nothing lies there but the model.
+    return run_compiler(command, program=PROGRAM, name=name, limit_s=COMPILE_S, folder=folder)
 
 
 def _last_line(text: str) -> str:

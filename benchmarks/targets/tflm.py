@@ -6,7 +6,7 @@ times are this machine's, and each result says so.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -19,19 +19,19 @@ from asmnet_kit.base.errors import MissingDependency, ModelError, one_line, requ
 from asmnet_kit.benchmarks.checking.check import Check
 from asmnet_kit.benchmarks.protocol import Abilities, Measurement, OnProgress, Request
 from asmnet_kit.benchmarks.targets.native_output import captured_stderr
-from asmnet_kit.benchmarks.timing.session_timing import landmark_parity, measure_session
+from asmnet_kit.benchmarks.timing.output_check import KeptRun
+from asmnet_kit.benchmarks.timing.session_timing import measure_session, output_check
 from asmnet_kit.benchmarks.timing.timed_inputs import random_input, timed_inputs
 from asmnet_kit.tflite.accelerator_placement import FULL, REFUSED, OpVerdict
 from asmnet_kit.tflite.graph import Graph, Tensor
 from asmnet_kit.tflite.reader import graph_of, read_model_bytes
 from asmnet_kit.tflite.rulings import MAPPED_TO_TFLM, REFUSED_BY_TFLM, Ruling
-from asmnet_kit.tflite.runtime import Session, TensorInfo, open_runtime
+from asmnet_kit.tflite.runtime import TensorInfo
 
 if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
     from asmnet_kit.face.predictor import Predictor
 
 PACKAGE, MODULE, EXTRA = "tflite-micro", "tflite_micro", "tflm"
-Outputs = Mapping[str, NDArray[Any]]  # raw values by name
 
 KERNELS = "TFLM's reference kernels"
 ARENA_FACTOR = 10  # of the file's size and of the largest tensor: TFLM's own guess, made safe
@@ -72,7 +72,6 @@ class TflmTarget:
         session, timed = measure_session(lambda: TflmSession(request.model), request, on_progress)
         assert isinstance(session, TflmSession)
         timed.memory["model_arena_bytes"] = session.arena_bytes()
-        difference = tflm_parity(session, open_runtime(request.model), request)
         return timed.measurement(
             request,
             target={
@@ -93,7 +92,7 @@ class TflmTarget:
             },
             load="make the interpreter, allocate its arena, prepare the kernels; without imports",
             timed="copy the input in, invoke, copy every output out",
-            parity=difference if "max" in (difference or {}) else None,  # a result's is of pixels
+            parity=timed.parity,
             warnings=[HOST_TIME],
         )
 
@@ -134,7 +133,7 @@ class TflmTarget:
             ),
             tool=_tool(session.version),
             memory_bytes={"arena": session.arena_bytes()},
-            parity=tflm_parity(session, open_runtime(request.model), request),
+            parity=_parity(session, request),
         )
 
 
@@ -236,53 +235,18 @@ def import_runtime() -> Any:
     return require(MODULE, extra=EXTRA).runtime
 
 
-def tflm_parity(session: Session, reference: Session, request: Request) -> dict[str, Any] | None:
-    """How far TFLM's outputs are from the CPU's: levels of the outputs, and pixels.
-
-    Returns:
-        A result's ``parity`` with ``max_levels`` and ``mean_levels``, steps of the raw outputs (of
-        integers), and without the pixels for a model that is no landmark model. None where neither
-        can be told.
-    """
-    given = timed_inputs(reference, request)
-    pairs = [
-        (session.run(inputs), reference.run(inputs)) for inputs in (*given.repeated, *given.fresh)
+def _parity(session: TflmSession, request: Request) -> dict[str, Any] | None:
+    """How far TFLM's outputs are from the CPU's: as a result's ``parity``, of a model without
+    landmarks in levels alone; None where neither can be told."""
+    given = timed_inputs(session, request)
+    runs = [
+        KeptRun(f"input {number}", None, inputs, session.run(inputs))
+        for number, inputs in enumerate((*given.repeated, *given.fresh), start=1)
     ]
-    steps = [
-        np.abs(ours[name].astype(np.int64) - theirs[name].astype(np.int64)).ravel()
-        for ours, theirs in pairs
-        for name, info in reference.outputs.items()
-        if info.dtype.kind in "iu"
-    ]
-    pixels = _pixels(pairs, session, reference, request)
-    if not steps:
-        return pixels
-    every = np.concatenate(steps)
-    levels = {"max_levels": int(every.max()), "mean_levels": float(every.mean())}
-    return {"inputs": len(pairs), **(pixels or {}), **levels}
-
-
-def _pixels(
-    pairs: Sequence[tuple[Outputs, Outputs]], session: Session, reference: Session, request: Request
-) -> dict[str, Any] | None:
-    """A result's ``parity`` of TFLM's and the CPU's outputs; None for no landmark model."""
-    from asmnet_kit.predict.open_predictor import open_tflite
-
-    try:
-        predictor = open_tflite(request.model, session=reference, adapter=request.adapter)
-    except ModelError:
-        return None
-    name = predictor.output_name
-    ours, theirs = (
-        np.stack([outputs[name] for outputs in one]) for one in zip(*pairs, strict=True)
-    )
-    return landmark_parity(
-        (ours, session.outputs[name]),
-        (theirs, reference.outputs[name]),
-        input_size=predictor.raw_size,
-        reference="the same model on the CPU",
-        unit_sides=predictor.unit_sides,
-    )
+    check = output_check(session, runs, given, request)
+    check.to_json()
+    levels = check.levels()
+    return check.parity() or ({"inputs": len(runs), **levels} if levels else None)
 
 
 def _tool(release: str) -> dict[str, Any]:

@@ -234,6 +234,7 @@ class OutputCheck:
         self.reference_name, self.landmarks = reference_name, landmarks
         self.max_parity, self.steps = max_parity, steps
         self.precision = getattr(session, "precision", None)
+        self._theirs: list[Outputs] = []  # none of a model of other tensors
 
     def to_json(self) -> dict[str, Any]:
         """A result's ``output_check``."""
@@ -265,7 +266,7 @@ class OutputCheck:
 
     def parity(self) -> dict[str, Any] | None:
         """A result's ``parity`` over these runs; None for a model without landmarks, or of other
-        tensors. After ``to_json``."""
+        tensors. Of integer outputs with their ``levels``. After ``to_json``."""
         if self.landmarks is None or _unlike_tensors(self.session, self.reference):
             return None
         name = self.landmarks.output
@@ -280,7 +281,22 @@ class OutputCheck:
             "inputs": len(self.runs),
             "unit": ruler.unit,
             "reference": "the same model on the CPU",
+            **self.levels(),
         }
+
+    def levels(self) -> dict[str, Any]:
+        """How many steps of their type integer outputs are apart: ``max_levels`` and
+        ``mean_levels`` over all of them; {} where there are none. After ``to_json``."""
+        steps = [
+            np.abs(run.outputs[name].astype(np.int64) - theirs[name].astype(np.int64)).ravel()
+            for run, theirs in zip(self.runs, self._theirs, strict=False)
+            for name, info in self.reference.outputs.items()
+            if info.dtype.kind in "iu"
+        ]
+        if not steps:
+            return {}
+        every = np.concatenate(steps)
+        return {"max_levels": int(every.max()), "mean_levels": float(every.mean())}
 
     def _pairs(self) -> list[tuple[KeptRun, Outputs]]:
         return list(zip(self.runs, self._theirs, strict=True))

@@ -161,7 +161,7 @@ def measure_session(
     if given is not None and request.outputs is not None:
         write_tensors(request.outputs, _run_all(session, given, on_progress))
     on_progress(1.0, "outputs")
-    check, parity, found = _checked(session, kept, inputs, request)
+    check, parity, found = check_outputs(session, kept, inputs, request)
     return session, Timed(
         machine=machine,
         warmup_runs=warmup_runs,
@@ -183,37 +183,53 @@ def measure_session(
     )
 
 
-def _checked(
+def check_outputs(
     session: Session, kept: Sequence[KeptRun], inputs: TimedInputs, request: Request
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None, list[str]]:
-    """A result's ``output_check`` and ``parity``, and warnings."""
-    from asmnet_kit.predict.open_predictor import open_tflite
+    """Kept runs beside this machine's CPU: ``output_check`` and ``parity``, and warnings.
 
-    chosen = request.options.get(RUNTIME.name)
+    Args:
+        session: what ran them, or one of the same tensors.
+    """
     try:
-        reference = open_runtime(request.model, xnnpack=request.xnnpack, runtime=chosen)
-        try:
-            predictor = open_tflite(request.model, session=reference, adapter=request.adapter)
-            output = predictor.output_name
-            landmarks = Landmarks(output, predictor.raw_size, predictor.unit_sides)
-        except ModelError:
-            landmarks = None
-        check = OutputCheck(
-            session,
-            kept,
-            inputs,
-            reference,
-            reference_name=f"{reference.name} {reference.version} on this machine's CPU, "
-            f"{reference.kernels}",
-            landmarks=landmarks,
-            max_parity=request.max_parity,
-            steps=steps_before_float(read_graph(request.model)),
-        )
+        check = output_check(session, kept, inputs, request)
         found = {"input": inputs.words, **check.to_json()}
+        landmarks = check.landmarks
         warnings = [] if landmarks is None else _at_limits(kept, session.outputs, landmarks)
         return found, check.parity(), warnings
     except KitError as error:
         return None, None, [f"the outputs were not compared with the CPU's: {error}"]
+
+
+def output_check(
+    session: Session, kept: Sequence[KeptRun], inputs: TimedInputs, request: Request
+) -> OutputCheck:
+    """Kept runs beside the request's model on this machine's CPU.
+
+    Raises:
+        KitError: the model cannot be opened there.
+    """
+    from asmnet_kit.predict.open_predictor import open_tflite
+
+    chosen = request.options.get(RUNTIME.name)
+    reference = open_runtime(request.model, xnnpack=request.xnnpack, runtime=chosen)
+    try:
+        predictor = open_tflite(request.model, session=reference, adapter=request.adapter)
+        output = predictor.output_name
+        landmarks = Landmarks(output, predictor.raw_size, predictor.unit_sides)
+    except ModelError:
+        landmarks = None
+    return OutputCheck(
+        session,
+        kept,
+        inputs,
+        reference,
+        reference_name=f"{reference.name} {reference.version} on this machine's CPU, "
+        f"{reference.kernels}",
+        landmarks=landmarks,
+        max_parity=request.max_parity,
+        steps=steps_before_float(read_graph(request.model)),
+    )
 
 
 def _at_limits(

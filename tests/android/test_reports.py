@@ -13,6 +13,7 @@ WRITERS = {
     "core": "the core's JUnit tests",
     "benchmark": "the core's benchmark, run on this machine's JVM",
     "activity": "the benchmark activity under Robolectric",
+    "not-finite": "the core's JUnit tests",
 }
 
 

@@ -15,7 +15,7 @@ import pytest
 from asmnet_kit.shipping.shipped import shipped_models
 
 TOOLS = Path(__file__).resolve().parents[2] / "android_demo" / "tools"
-NAMES = ("toolchain", "build", "gates")
+NAMES = ("versions", "toolchain", "build", "gates")
 
 
 @pytest.fixture

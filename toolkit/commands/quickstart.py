@@ -136,6 +136,7 @@ def steps(out: Path, plan: Plan) -> list[Step]:
             "report",
             (
                 *("report", str(results), "--title", "asmnet-kit quickstart"),
+                *(word for file in quantized.values() for word in ("--faces", str(file))),
                 *("--out", str(out / "report.html")),
             ),
             all(report.exists() for report in reports),

@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     "each model went over time on each device, and where it changed by more than noise. Without "
     "RESULT the page is of the newest of them.",
 )
+@click.option(
+    "--checks",
+    type=InputPath("a folder of checks"),
+    help="Folder of what compilers and TensorFlow Lite Micro said of models, as make "
+    "check-reference keeps it (benchmarks/reference/checks): shown apart from what was measured.",
+)
 @out_option("HTML file to write; the same in Markdown is written beside it.")
 def report(
     results: tuple[Path, ...],
@@ -45,6 +51,7 @@ def report(
     device: str,
     faces: tuple[Path, ...],
     history: tuple[Path, ...],
+    checks: Path | None,
     out: Path,
 ) -> None:
     """Write one self-contained page from benchmark RESULTs, which are files or folders of them.
@@ -58,8 +65,10 @@ def report(
       asmnet-kit report results --out report.html --title "ASMNet on our board"
       asmnet-kit report results --faces asmnet_plus_fp16 --faces asmnet_plus --out report.html
       asmnet-kit report results --history past --out report.html
+      asmnet-kit report benchmarks/reference --checks benchmarks/reference/checks --out report.html
     """
     from asmnet_kit.base.console import counted, stderr, stdout
+    from asmnet_kit.results.checks import load_checks
     from asmnet_kit.results.report.build import write_report
     from asmnet_kit.results.results import load_history, load_results, newest_results
 
@@ -70,7 +79,13 @@ def report(
     past = load_history(history)
     loaded = load_results(results) if results else newest_results(past)
     page, beside = write_report(
-        loaded, out, title=title, device=device, gallery=_gallery(faces), past=past
+        loaded,
+        out,
+        title=title,
+        device=device,
+        gallery=_gallery(faces),
+        past=past,
+        checks=load_checks(checks) if checks else (),
     )
     stdout().print(f"{page}\n{beside}", markup=False)
     stderr().print(

@@ -40,6 +40,12 @@ OPENCV_PACKAGES = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
+# Targets that tell of a model without their chip: what a line is called, and the package that does.
+COMPILERS = {
+    "ethosu": ("Arm Ethos-U: Vela", "ethos-u-vela"),
+    "tflm": ("Microcontrollers: TFLM", "tflite-micro"),
+    "npu": ("Phone NPUs: compiler", "ai-edge-litert"),
+}
 TRAIN_PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "matplotlib")
 
 OS_RELEASE = Path("/etc/os-release")
@@ -56,7 +62,7 @@ CORAL_PACKAGES = (
     "/etc/apt/sources.list.d/coral-edgetpu.list && sudo apt-get update && sudo apt-get install "
 )
 # In a checkout alone: the app is no part of the installed package.
-ANDROID_TOOLS = Path(__file__).resolve().parents[2] / "android_demo" / "tools" / "toolchain.py"
+ANDROID_TOOLS = Path(__file__).resolve().parents[2] / "android_demo" / "tools" / "programs.py"
 
 
 @dataclass(frozen=True)
@@ -105,8 +111,9 @@ def diagnose(devices: Path | None = None) -> Diagnosis:
     Raises:
         UsageError: it names none.
     """
+    own = (check() for check in CHECKS)
     shelf = [] if devices is None else check_devices(devices)
-    return Diagnosis((*(check() for check in CHECKS), *check_targets_of_others(), *shelf))
+    return Diagnosis((*own, *check_browser(), *check_targets_of_others(), *shelf))
 
 
 def check_python() -> Check:
@@ -301,6 +308,32 @@ def check_android_build() -> Check:
     return Check(name, OK, "all programs on the PATH; Maven brings the rest", needed_for)
 
 
+def check_browser() -> list[Check]:
+    """What ``share`` and ``--target browser`` need: they say it themselves."""
+    return [
+        Check(
+            f"Browser: {need.name}",
+            MISSING if need.fix else OK,
+            need.detail,
+            need.needed_for,
+            need.fix,
+        )
+        for need in open_stage("what the browser needs")()
+    ]
+
+
+def check_vela() -> Check:
+    return _compiler("ethosu")
+
+
+def check_tflm() -> Check:
+    return _compiler("tflm")
+
+
+def check_npu_compiler() -> Check:
+    return _compiler("npu")
+
+
 def check_targets_of_others() -> list[Check]:
     """The benchmark targets that other packages bring say themselves whether they work here."""
     found = []
@@ -324,6 +357,16 @@ def check_devices(path: Path) -> list[Check]:
               f"benchmark --devices {path.name}", problem)
         for (name, target), (found, problem) in open_stage("devices of a file")(path).items()
     ]  # fmt: skip
+
+
+def _compiler(target: str) -> Check:
+    """As the target says itself of what it needs."""
+    (name, package), needed_for = COMPILERS[target], f"check --target {target}"
+    problem = open_stage("problem of a target")(target)
+    if problem is not None:
+        return Check(name, MISSING, "not usable here", needed_for, problem)
+    found = _version(package)
+    return Check(name, OK, f"{package} {found}" if found else "a program on the PATH", needed_for)
 
 
 def _program(name: str, program: str, variable: str, needed_for: str, package: str) -> Check:
@@ -357,6 +400,9 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     check_edgetpu_library,
     check_edgetpu_device,
     check_edgetpu_compiler,
+    check_vela,
+    check_tflm,
+    check_npu_compiler,
     check_adb,
     check_android_build,
     check_ssh,

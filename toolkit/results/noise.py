@@ -1,6 +1,8 @@
 """How far two measurements differ by noise alone: what ``compare`` and a report's history go by."""
 
+import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ MAX_NME_INCREASE = 0.1  # percentage points of NME
 CONFIDENCE_Z = 1.96  # two-sided 95 % of a normal distribution
 RESAMPLES = 1000
 INTERVAL = (2.5, 97.5)  # percent
+TAIL = 0.025  # what may lie beyond either end of a 95 % interval
 
 
 def ratio_interval(
@@ -57,20 +60,56 @@ def _blocks(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np
     return drawn
 
 
-def intervals(samples_ms: Sequence[float]) -> dict[str, list[float]]:
-    """95 % intervals of the percentiles, [low, high] in milliseconds.
+def intervals(samples_ms: Sequence[float]) -> dict[str, list[float] | None]:
+    """95 % intervals of the percentiles, [low, high] in milliseconds; None of too few runs.
 
-    The percentile bootstrap of a sample quantile q has a closed form: its ends are the samples of
-    rank n q -+ 1.96 sqrt(n q (1 - q)) (normal approximation of the binomial), so nothing is drawn
-    at random. Runs that follow one another are not quite independent: the true interval is wider.
+    The ends are samples whose ranks the binomial distribution gives, so they hold whatever the
+    distribution of the times is (David and Nagaraja, Order Statistics, 2003, section 7.1). Runs
+    that follow one another are not quite independent: the true interval is wider.
     """
     values = np.sort(np.asarray(samples_ms, np.float64))
-    return {name: _interval(values, q / 100) for name, q in PERCENTILES.items()}
+    return {name: _interval(values, percent) for name, percent in PERCENTILES.items()}
 
 
-def _interval(values: NDArray[np.float64], q: float) -> list[float]:
-    n = len(values)
-    half = CONFIDENCE_Z * np.sqrt(n * q * (1 - q))
-    low = int(np.clip(np.floor(n * q - half), 0, n - 1))
-    high = int(np.clip(np.ceil(n * q + half), 0, n - 1))
-    return [float(values[low]), float(values[high])]
+def median_interval(samples_ms: Sequence[float]) -> tuple[float, float] | None:
+    """The interval of the median alone; None of too few runs."""
+    found = _interval(np.sort(np.asarray(samples_ms, np.float64)), PERCENTILES["p50"])
+    return None if found is None else (found[0], found[1])
+
+
+def runs_needed(percent: float) -> int:
+    """The fewest runs of which a percentile has an interval: 6 of p50, 36 of p90, 368 of p99."""
+    rarest = max(percent, 100 - percent) / 100
+    return math.ceil(math.log(TAIL) / math.log(rarest))
+
+
+def too_few_runs(runs: int) -> str | None:
+    """Which percentiles have no interval, in a sentence; None where all have one."""
+    needed = {name: runs_needed(percent) for name, percent in PERCENTILES.items()}
+    short = [f"{name} takes {least}" for name, least in needed.items() if runs < least]
+    return f"not enough runs for an interval: {', '.join(short)}, got {runs}" if short else None
+
+
+def _interval(values: NDArray[np.float64], percent: float) -> list[float] | None:
+    found = _ranks(len(values), percent)
+    return None if found is None else [float(values[rank]) for rank in found]
+
+
+@cache
+def _ranks(runs: int, percent: float) -> tuple[int, int] | None:
+    """The ranks, from 0, of the samples between which a percentile lies in 95 % of cases.
+
+    The number of runs below the percentile is binomial, so it is less than the lower rank plus one
+    with a probability of at most ``TAIL``, and so on at the other end. None where even the smallest
+    or the largest sample is not far enough.
+    """
+    q = percent / 100
+    below = np.arange(1, runs + 1)
+    # Logarithms of the binomial's probabilities, each from the one before; small ones vanish.
+    steps = np.log((runs + 1 - below) / below * (q / (1 - q)))
+    logs = np.concatenate([[0.0], np.cumsum(steps)])
+    shares = np.exp(logs - logs.max())
+    shares /= shares.sum()
+    low = int(np.searchsorted(np.cumsum(shares), TAIL, side="right")) - 1
+    high = runs - int(np.searchsorted(np.cumsum(shares[::-1]), TAIL, side="right"))
+    return (low, high) if low >= 0 and high < runs else None

@@ -7,7 +7,7 @@ raw samples and the facts of the machine and runtime, so that what is drawn from
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from operator import ne
@@ -20,6 +20,7 @@ from asmnet_kit.base import reading
 from asmnet_kit.base.console import clean
 from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.base.files import require_exists, write_json
+from asmnet_kit.results.quick_check import quick_check
 
 SCHEMA_VERSION = 1
 SUFFIX = ".json"
@@ -37,8 +38,6 @@ ACCURACY_FACTS = (
 # version, which tells of other things (the word before its colon): it tells two accuracies apart
 # only where both have the same.
 NEWER_ACCURACY_FACTS = ("dataset_labels_fingerprint",)
-CURVES = ("ced", "sparsification")  # of an accuracy
-MOST_IN_CURVE = 200  # numbers, as in the schema
 SAME_MEASUREMENT = ("requested", "device", "threads", "tool", "affinity", "delegate", "options")
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
 
@@ -55,6 +54,11 @@ def schema() -> dict[str, Any]:
     text = files("asmnet_kit.results").joinpath("results.schema.json").read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text)
     return content
+
+
+@cache
+def _plainly_fits() -> Callable[[Any], bool]:
+    return quick_check(_inlined(schema(), schema()["$defs"]))
 
 
 @cache
@@ -98,23 +102,8 @@ def check_result(content: Any, *, name: str) -> Result:
             f"{name}: expected schema_version {SCHEMA_VERSION}, got {version!r}; "
             f"measure again with this version of asmnet-kit, or read it with the one that wrote it"
         )
-    # Thousands of numbers would make the general validator slow: they are checked in one go.
-    samples = content.get("timings_ms", {})
-    samples = samples.get("invoke") if isinstance(samples, dict) else None
-    if isinstance(samples, list) and samples:
-        if not _are_times(samples):
-            raise ResultError(
-                f"{name}: timings_ms.invoke: expected times in milliseconds, all from 0 to "
-                f"{LONGEST_MS:g}"
-            )
-        shortened = {**content, "timings_ms": {**content["timings_ms"], "invoke": samples[:1]}}
-    else:
-        shortened = content
-    shortened = _without_repetition(shortened)
-    error = next(iter(_validator().iter_errors(shortened)), None)
-    if error is not None:
-        key = ".".join(str(part) for part in error.absolute_path) or "the top level"
-        raise ResultError(f"{name}: {key}: {_shortened(error.message)}")
+    if not _plainly_fits()(content):
+        _refuse_unfit(content, name=name)
     _refuse_another_summary(content, name=name)
     return content
 
@@ -126,7 +115,8 @@ def summarise(samples_ms: Sequence[float]) -> dict[str, float]:
     """
     values = np.asarray(samples_ms, np.float64)
     summary = {"min": float(values.min())}
-    summary |= {name: float(np.percentile(values, q)) for name, q in PERCENTILES.items()}
+    percentiles = np.percentile(values, list(PERCENTILES.values())).tolist()
+    summary |= dict(zip(PERCENTILES, percentiles, strict=True))
     summary |= {"mean": float(values.mean()), "std": float(values.std())}
     total = float(values.sum())
     summary["runs_per_second"] = 1000 * len(values) / total if total else 0.0
@@ -145,64 +135,29 @@ def _refuse_another_summary(result: Result, *, name: str) -> None:
             )
 
 
+def _refuse_unfit(content: dict[str, Any], *, name: str) -> None:
+    """Say what does not fit, unless all does for the general validator."""
+    samples = content.get("timings_ms", {})
+    samples = samples.get("invoke") if isinstance(samples, dict) else None
+    if isinstance(samples, list) and samples:
+        if not _are_times(samples):
+            raise ResultError(
+                f"{name}: timings_ms.invoke: expected times in milliseconds, all from 0 to "
+                f"{LONGEST_MS:g}"
+            )
+        # Thousands of numbers would make the general validator slow: these are checked.
+        content = {**content, "timings_ms": {**content["timings_ms"], "invoke": samples[:1]}}
+    error = next(iter(_validator().iter_errors(content)), None)
+    if error is not None:
+        key = ".".join(str(part) for part in error.absolute_path) or "the top level"
+        raise ResultError(f"{name}: {key}: {_shortened(error.message)}")
+
+
 def _are_times(samples: list[Any]) -> bool:
     """Are they all numbers from 0 on? Without a step of Python for each; NaN is unlike itself."""
     if not set(map(type, samples)) <= {int, float}:
         return False
     return min(samples) >= 0 and max(samples) <= LONGEST_MS and not any(map(ne, samples, samples))
-
-
-def _without_repetition(content: dict[str, Any]) -> dict[str, Any]:
-    """A result whose plain operator times and windows are left to one, which stands for all.
-
-    There are hundreds of them: they are checked here, which is a hundred times as fast as the
-    general validator. One that is not plain stays, for the validator's message.
-    """
-    profile = content.get("profile")
-    if isinstance(profile, list):
-        odd = [entry for entry in profile if not _plain_operator(entry)]
-        content = {**content, "profile": odd or profile[:1]}
-    sustained = content.get("sustained")
-    if isinstance(sustained, dict) and isinstance(sustained.get("windows"), list):
-        windows = sustained["windows"]
-        odd = [window for window in windows if not _plain_window(window)]
-        content = {**content, "sustained": {**sustained, "windows": odd or windows[:1]}}
-    accuracy = content.get("accuracy")
-    if isinstance(accuracy, dict):
-        curves = {key: _shortened_curves(accuracy[key]) for key in CURVES if key in accuracy}
-        content = {**content, "accuracy": {**accuracy, **curves}}
-    return content
-
-
-def _shortened_curves(value: Any) -> Any:
-    """An object whose plain curves are left to two numbers, as few as the schema takes."""
-    if isinstance(value, dict):
-        return {key: _shortened_curves(item) for key, item in value.items()}
-    if not isinstance(value, list) or not 2 <= len(value) <= MOST_IN_CURVE:
-        return value
-    numbers = [number for number in value if number is not None]
-    plain = set(map(type, numbers)) <= {int, float}
-    return value[:2] if plain and all(0 <= number <= LONGEST_MS for number in numbers) else value
-
-
-def _plain_window(window: Any) -> bool:
-    """A window of a sustained run, of numbers alone."""
-    if not isinstance(window, dict) or not {"seconds", "p50"} <= window.keys():
-        return False
-    numbers = [value for value in window.values() if value is not None]
-    if not set(map(type, numbers)) <= {int, float}:
-        return False
-    seconds, p50 = window["seconds"], window["p50"]
-    return seconds is not None and p50 is not None and seconds >= 0 and 0 <= p50 <= LONGEST_MS
-
-
-def _plain_operator(entry: Any) -> bool:
-    if not isinstance(entry, dict):
-        return False
-    time = entry.get("microseconds")
-    if isinstance(time, bool) or not isinstance(time, (int, float)) or not 0 <= time <= LONGEST_MS:
-        return False
-    return all(isinstance(entry.get(key), str) for key in ("op", "name", "target"))
 
 
 def load_result(path: Path) -> Result:
@@ -212,11 +167,15 @@ def load_result(path: Path) -> Result:
         ResultError: the file cannot be read, is no JSON (NaN included) or fails the schema.
     """
     try:
-        content = clean(parse_json(reading.read_text(path, limit=reading.MAX_JSON_BYTES)))
+        text = reading.read_text(path, limit=reading.MAX_JSON_BYTES)
+        content = parse_json(text)
     except OSError as error:
         raise ResultError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise ResultError(f"{path}: expected JSON, but {error}") from error
+    # In JSON, control characters stand as escapes, but for the last of ASCII.
+    if not text.isascii() or "\\" in text or "\x7f" in text:
+        content = clean(content)
     return check_result(content, name=str(path))
 
 
@@ -355,18 +314,14 @@ def _refuse_infinite(value: Any, depth: int = 0) -> None:
     """A JSON number too large for a float is read as infinity, at any depth: refuse it."""
     if depth > MAX_DEPTH:  # whoever looks through it next would stumble over it, too
         raise ValueError("it is nested too deeply")
-    if isinstance(value, dict):
-        for item in value.values():
-            _refuse_infinite(item, depth + 1)
-    elif isinstance(value, list):
-        # Thousands of samples: looked through without a step of Python for each.
-        if math.inf in value or -math.inf in value:
-            raise ValueError("a number in it is too large")
-        if set(map(type, value)) != {float}:
-            for item in value:
-                _refuse_infinite(item, depth + 1)
-    elif isinstance(value, float) and math.isinf(value):
+    items = value.values() if type(value) is dict else value if type(value) is list else (value,)
+    # Thousands of samples are looked through without a step of Python for each.
+    if math.inf in items or -math.inf in items:
         raise ValueError("a number in it is too large")
+    for kind in {dict, list} & set(map(type, items)):
+        for item in items:
+            if type(item) is kind:
+                _refuse_infinite(item, depth + 1)
 
 
 def _shortened(message: str, limit: int = 300) -> str:

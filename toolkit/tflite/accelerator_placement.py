@@ -19,6 +19,7 @@ from asmnet_kit.tflite.graph import Graph, Op
 from asmnet_kit.tflite.rulings import (
     LIMITATION,
     MAPPED,
+    MAPPED_TO_BROWSER,
     MAPPED_TO_NPU,
     MAPPED_TO_TFLM,
     SECOND_SUBGRAPH,
@@ -41,7 +42,13 @@ class OpVerdict:
 
     @property
     def mapped(self) -> bool:
-        return self.status in (MAPPED, GPU_MAPPED, MAPPED_TO_NPU, MAPPED_TO_TFLM)
+        return self.status in (
+            MAPPED,
+            GPU_MAPPED,
+            MAPPED_TO_NPU,
+            MAPPED_TO_TFLM,
+            MAPPED_TO_BROWSER,
+        )
 
 
 @dataclass(frozen=True)

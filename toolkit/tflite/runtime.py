@@ -93,14 +93,15 @@ class Runtime:
         self.name = name
         self.version = version
         self._model = model
-        self._interpreter = interpreter
+        self._set, self._get = interpreter.set_tensor, interpreter.get_tensor
+        self._invoke = interpreter.invoke
         self._turn = threading.Lock()
         inputs, outputs = _details(interpreter)
         self.notes = (*([note] if note else []), *_open_batches(inputs))
         self.inputs = MappingProxyType({k: _info(k, d) for k, d in inputs.items()})
         self.outputs = MappingProxyType({k: _info(k, d) for k, d in outputs.items()})
-        self._input_index = {k: int(d["index"]) for k, d in inputs.items()}
-        self._output_index = {k: int(d["index"]) for k, d in outputs.items()}
+        self._fed = [(k, int(d["index"])) for k, d in inputs.items()]
+        self._read = [(k, int(d["index"])) for k, d in outputs.items()]
         self.total_ops = total_ops
         self.delegated_ops = _delegated_ops(listed_operators(interpreter, runtime=name), total_ops)
 
@@ -123,6 +124,24 @@ class Runtime:
         Raises:
             ModelError: another name, shape or type than the model's, or the runtime failed.
         """
+        if len(inputs) != len(self._fed):
+            self._refuse_unfit(inputs)
+        try:
+            # The interpreter's tensors are one set: threads that share a model take turns.
+            with self._turn:
+                for name, index in self._fed:
+                    self._set(index, inputs[name])
+                self._invoke()
+                return {name: self._get(index) for name, index in self._read}
+        except (KeyError, RuntimeError, ValueError) as error:
+            # The interpreter refuses other types and shapes itself: asking first, for each of
+            # thousands of runs, takes longer than putting a face in.
+            self._refuse_unfit(inputs)
+            raise ModelError(
+                f"{self._model}: the model failed to run: {one_line(error)}"
+            ) from error
+
+    def _refuse_unfit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         if inputs.keys() != self.inputs.keys():
             raise ModelError(
                 f"{self._model}: expected the inputs {sorted(self.inputs)}, got {sorted(inputs)}"
@@ -134,20 +153,6 @@ class Runtime:
                     f"{self._model}: expected {name!r} as {info.dtype} {list(info.shape)}, "
                     f"got {values.dtype} {list(values.shape)}"
                 )
-        try:
-            # The interpreter's tensors are one set: threads that share a model take turns.
-            with self._turn:
-                for name, values in inputs.items():
-                    self._interpreter.set_tensor(self._input_index[name], values)
-                self._interpreter.invoke()
-                return {
-                    name: self._interpreter.get_tensor(index)
-                    for name, index in self._output_index.items()
-                }
-        except (RuntimeError, ValueError) as error:
-            raise ModelError(
-                f"{self._model}: the model failed to run: {one_line(error)}"
-            ) from error
 
 
 def open_runtime(

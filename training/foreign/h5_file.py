@@ -50,7 +50,10 @@ def load_checked(copy: Path, *, name: Path) -> tf_keras.Model:
         name: of the file that the user gave, for messages.
     """
     try:
-        return tf_keras.models.load_model(copy, compile=False)
+        loaded = tf_keras.models.load_model(copy, compile=False)
+        if not isinstance(loaded, tf_keras.Model):  # as in a .keras: a configuration of no class
+            raise TypeError(f"its configuration describes a {type(loaded).__name__}, no model")
+        return loaded
     except Exception as error:  # whatever a damaged configuration makes Keras raise
         unknown = _UNKNOWN.search(str(error))
         if unknown:

@@ -123,7 +123,11 @@ def load_keras2(path: Path) -> tf_keras.Model:
             # Keras would take it for an .h5, and run the code in its Lambda layers: there it passes
             # over safe_mode without a word.
             raise ValueError("no archive that ends in .keras")
-        return tf_keras.models.load_model(path, compile=False, safe_mode=True)
+        loaded = tf_keras.models.load_model(path, compile=False, safe_mode=True)
+        # Keras gives back a configuration in which it finds no class, as it stands there.
+        if not isinstance(loaded, tf_keras.Model):
+            raise TypeError(f"its configuration describes a {type(loaded).__name__}, no model")
+        return loaded
     except Exception as error:  # whatever a damaged archive makes Keras, zipfile or HDF5 raise
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path}: not a .keras model that can be loaded ({first_line})") from error

@@ -28,8 +28,8 @@ DRAWN_SEED, DRAWN_SIDE = 31, 96  # pixels
 COUNT, EPOCHS, SIDE = 3000, 8, 64
 COUNTS = (750, 1500, 6000, 12_000)
 TRAINING = (
-    "--arch", "asmnet_plus", "--init-from", "imagenet", "--loss", "smooth_l1",
-    "--input-size", str(SIDE), "--batch-size", "64", "--learning-rate", "3e-3",
+    "--arch", "asmnet_plus", "--loss", "smooth_l1", "--input-size", str(SIDE), "--batch-size", "64",
+    "--learning-rate", "3e-3",
 )  # fmt: skip
 
 
@@ -84,20 +84,31 @@ class Outcome:
 @click.option("--photos-format", type=PluginChoice(FORMATS), required=True)
 @click.option("--split", default="val", show_default=True, help="Of the photographs.")
 @click.option("--seeds", default=3, show_default=True, help="Runs of the first variant.")
+@click.option(
+    "--init-from",
+    default="imagenet",
+    show_default=True,
+    help="As asmnet-kit train --init-from; '' for random weights.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
-def main(photos: Path, photos_format: str, split: str, seeds: int, out: Path) -> None:
+def main(
+    photos: Path, photos_format: str, split: str, seeds: int, init_from: str, out: Path
+) -> None:
     """Which realism pays?"""
+    training = (*TRAINING, *(("--init-from", init_from) if init_from else ()))
     measured = ("--data", str(photos), "--format", photos_format, "--split", split)
     outcomes = []
     for variant in VARIANTS:
         for seed in range(seeds if variant is VARIANTS[0] else 1):
-            outcomes.append(_outcome(variant, seed, measured, out))
+            outcomes.append(_outcome(variant, seed, training, measured, out))
             write_text(out / "study.md", table(outcomes))
             write_text(out / "study.json", _as_json(outcomes))
     click.echo(table(outcomes))
 
 
-def _outcome(variant: Variant, seed: int, measured: Sequence[str], out: Path) -> Outcome:
+def _outcome(
+    variant: Variant, seed: int, training: Sequence[str], measured: Sequence[str], out: Path
+) -> Outcome:
     people, run = out / "people" / variant.drawn, out / "runs" / f"{_slug(variant.title)}_{seed}"
     without = [word for name in variant.without for word in ("--without", name)]
     count = ("--count", str(variant.count), "--seed", str(DRAWN_SEED))
@@ -107,7 +118,7 @@ def _outcome(variant: Variant, seed: int, measured: Sequence[str], out: Path) ->
         kit("data", "synthesize", "--kind", "people", *count, *size, *without, "--out", people)
     if not (run / "model.keras").is_file():
         fresh = (
-            *TRAINING, "--data", str(people), "--format", "synthetic", "--epochs",
+            *training, "--data", str(people), "--format", "synthetic", "--epochs",
             str(variant.epochs), "--augmentation", variant.augmentation, "--seed", str(seed),
         )  # fmt: skip
         kit("train", *(("--resume",) if run.exists() else fresh), "--out", run)

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from asmnet_kit.benchmarks.studies import harness
-from asmnet_kit.benchmarks.studies.harness import Round, _median, compare_harness, spread, summary
+from asmnet_kit.benchmarks.studies.harness import (
+    Round,
+    _median,
+    compare_harness,
+    rounding,
+    spread,
+    summary,
+)
 
 
 def test_the_verdict_is_on_the_median_ratio_of_the_rounds():
@@ -15,6 +22,10 @@ def test_the_verdict_is_on_the_median_ratio_of_the_rounds():
     assert median == pytest.approx(1.05)
     assert best == pytest.approx(1.0)
     assert spread(rounds) == pytest.approx(0.05)  # quartiles 1.025 and 1.075
+
+
+def test_their_rounding_to_a_hundredth_counts_most_for_the_quickest_model():
+    assert rounding([Round(0.26, 0.25), Round(2.0, 2.0)]) == pytest.approx(0.02)  # 0.005 / 0.25
 
 
 def test_their_median_is_found_at_any_depth():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asmnet_kit.benchmarks.studies import recipe_table
-from asmnet_kit.benchmarks.studies.recipe_table import BEGIN, END, main
+from asmnet_kit.benchmarks.studies.recipe_table import MARKERS, main
 from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
 
 
@@ -32,12 +32,14 @@ def test_the_page_holds_what_was_measured_of_each_recipe(
     monkeypatch.setattr(recipe_table, "RUNS", 20)
     monkeypatch.setattr(os, "cpu_count", lambda: 384)  # more than a runtime takes threads
     document = tmp_path / "page.md"
-    document.write_text(f"# Before\n{BEGIN}\nold\n{END}\nAfter\n")
+    document.write_text(f"# Before\n{MARKERS.begin}\nold\n{MARKERS.end}\nAfter\n")
     data = str(make_pts_faces())
     arguments = [str(folder), "--data", data, "--format", "300w", "--rounds", "1"]
     assert main([*arguments, "--document", str(document)]) == 0
     text = document.read_text()
-    assert text.startswith(f"# Before\n{BEGIN}") and text.endswith(f"{END}\nAfter\n")
+    assert text.startswith(f"# Before\n{MARKERS.begin}") and text.endswith(
+        f"{MARKERS.end}\nAfter\n"
+    )
     assert "old" not in text and "### `one`, 68 points, 32 px" in text
     rows = {row.split("|")[1].strip(): row.split("|") for row in text.splitlines() if "|" in row}
     assert rows["`fp32`"][-2].strip() == "cpu, gpu"
@@ -68,7 +70,7 @@ def test_a_document_without_markers_is_refused_before_anything_is_measured(
     for content, message in (
         (None, "expected a document"),
         ("mine\n", "expected the lines"),
-        (f"{END}\n{BEGIN}\n", "expected the lines"),
+        (f"{MARKERS.end}\n{MARKERS.begin}\n", "expected the lines"),
     ):
         if content is not None:
             document.write_text(content)
@@ -76,4 +78,4 @@ def test_a_document_without_markers_is_refused_before_anything_is_measured(
         told = capsys.readouterr().err
         assert message in told and "page.md" in told
         assert "latency of" not in told
-    assert document.read_text() == f"{END}\n{BEGIN}\n"
+    assert document.read_text() == f"{MARKERS.end}\n{MARKERS.begin}\n"

@@ -56,6 +56,8 @@ serial, verb, rest = words[1], words[2], words[3:]
 phone = root + "/phone-" + serial
 real = lambda path: phone + path
 if verb == "push":
+    assert rest[1].startswith("/data/local/tmp/"), "remote fchown failed: Operation not permitted"
+    os.umask(0o077)  # as some phones do: only chmod lets the app in
     open(real(rest[1]), "wb").write(open(rest[0], "rb").read())
 elif verb == "exec-out":
     try:
@@ -68,8 +70,21 @@ elif rest[:2] == ["pm", "path"]:
 else:
     command = shlex.split(rest[0])
     if command[0] == "mkdir":
+        assert command[2].startswith("/data/local/tmp/"), "adb may not write to " + command[2]
         os.makedirs(real(command[2]), exist_ok=True)
-        os.makedirs(real(command[2].replace("/models", "/benchmarks")), exist_ok=True)
+    elif command[0] == "chmod":
+        if os.path.exists(root + "/no-chmod"):
+            sys.exit("chmod: Operation not permitted")
+        for path in command[2:]:
+            os.chmod(real(path), int(command[1], 8))
+    elif command[0] == "sleep":
+        line = re.sub("/sdcard/", phone + "/sdcard/", rest[0])
+        os.execv("/bin/sh", ["sh", "-c", line])
+    elif command[0] == "logcat":
+        try:
+            print(open(root + "/log.txt").read())
+        except OSError:
+            pass
     elif command[0] == "rm":
         for path in command[2:]:
             if os.path.exists(real(path)):
@@ -78,12 +93,15 @@ else:
         extras = dict(zip(command[7::3], command[8::3]))
         said = json.load(open(root + "/app.json"))
         text = said["text"].replace("RUN_ID", extras["run_id"])
-        files = real("/sdcard/Android/data/org.asmnetkit.demo/files/")
-        folder = files + "benchmarks/"
+        pushed = real("/data/local/tmp/asmnet-kit/")
+        for name in [extras["model"], extras.get("inputs")]:  # what the app, another user, can read
+            assert name is None or os.stat(pushed + name).st_mode & 0o004, name
+        assert os.stat(pushed).st_mode & 0o005 == 0o005
+        folder = real("/sdcard/Android/data/org.asmnetkit.demo/files/benchmarks/")
+        os.makedirs(folder, exist_ok=True)  # the app's own, made by the app
         outputs = folder + extras["run_id"] + ".tensors"
         if "inputs" in extras and said["outputs"] is None:
-            inputs = files + "inputs/" + extras["inputs"]
-            run_inputs(files + "models/" + extras["model"], inputs, outputs)
+            run_inputs(pushed + extras["model"], pushed + extras["inputs"], outputs)
         elif "inputs" in extras and said["outputs"]:
             open(outputs, "w").write(said["outputs"])
         if said["name"]:
@@ -102,7 +120,7 @@ def phone(tmp_path, monkeypatch, make_result, make_tflite):
     program.chmod(0o755)
     monkeypatch.setenv("ADB", str(program))
     monkeypatch.setattr(android, "START_S", 3.0)
-    monkeypatch.setattr(android, "POLL_S", 0.05)
+    monkeypatch.setattr(android, "WAIT_S", 1.0)
     own_model = make_tflite(int8=True)
 
     def answer(
@@ -301,6 +319,38 @@ def test_whatever_a_phone_answers_is_one_clear_error(phone, case):
     model = phone(**changes)
     with pytest.raises(KitError, match=message):
         ANDROID.measure(_request(model), lambda *_: None)
+
+
+def test_a_phone_is_asked_for_the_result_by_one_waiting_command(phone):
+    """Every command of adb starts programs on the phone, beside the runs that are timed."""
+    model = phone()
+    ANDROID.measure(replace(_request(model), min_seconds=1.0, max_seconds=2.0), lambda *_: None)
+    calls = [json.loads(line) for line in (phone.root / "calls.log").read_text().splitlines()]
+    (started,) = [i for i, call in enumerate(calls) if "am start" in str(call[3:4])]
+    waited, read = calls[started + 1], calls[started + 2]
+    assert waited[3].startswith("sleep 1; ") and "until [ -e " in waited[3]
+    assert read[2:4] == ["exec-out", "cat"]
+    assert "KEYCODE_WAKEUP" in calls[started - 1][3]
+
+
+def test_a_phone_that_writes_nothing_has_its_apps_last_words_told(phone):
+    model = phone(name="")
+    (phone.root / "log.txt").write_text("other\n")
+    with pytest.raises(RemoteError, match=r"logcat -s asmnet-kit$"):
+        ANDROID.measure(_request(model), lambda *_: None)
+
+
+def test_a_phone_that_refuses_a_command_is_told_with_what_to_try(phone):
+    model = phone()
+    (phone.root / "no-chmod").write_text("")
+    with pytest.raises(RemoteError, match="not permitted; try: adb -s R58 shell chmod 755 /data/"):
+        ANDROID.measure(_request(model), lambda *_: None)
+
+
+def test_a_measurement_longer_than_the_app_takes_is_refused(phone):
+    model = phone()
+    with pytest.raises(UsageError, match="--max-seconds of at most 3600"):
+        ANDROID.measure(replace(_request(model), max_seconds=3601.0), lambda *_: None)
 
 
 def test_a_phone_without_the_app_gets_told_how_to_install_it(phone):

@@ -134,8 +134,18 @@ def test_an_interpreter_that_tells_no_arena_is_refused(stand_in, make_tflite):
         _check(make_tflite(int8=True))
 
 
-@pytest.mark.skipif(HAS_TFLM, reason="tflite-micro is installed")
-def test_without_the_package_the_message_has_the_command_that_installs_it(make_tflite, tmp_path):
+def test_without_the_package_the_message_has_the_command_that_installs_it(
+    make_tflite, tmp_path, monkeypatch
+):
+    if HAS_TFLM:  # one that is as if it were not there comes before it, in each process
+        missing = "raise ModuleNotFoundError(name='tflite_micro')\n"
+        (tmp_path / "before").mkdir()
+        (tmp_path / "before" / "tflite_micro.py").write_text(missing)
+        path = [str(tmp_path / "before"), os.environ.get("PYTHONPATH", "")]
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
+        monkeypatch.syspath_prepend(str(tmp_path / "before"))
+        monkeypatch.delitem(sys.modules, "tflite_micro", raising=False)
+        monkeypatch.delitem(sys.modules, "tflite_micro.runtime", raising=False)
     assert "pip install 'asmnet-kit[tflm]'" in problem_of("tflm")
     run = CliRunner().invoke(main, ["check", str(make_tflite()), "--target", "tflm"])
     assert (run.exit_code, "pip install 'asmnet-kit[tflm]'" in run.output) == (1, True)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from asmnet_kit.benchmarks.timing.noise import instability, steady
-from asmnet_kit.results.noise import intervals
-from asmnet_kit.results.results import summarise
+from asmnet_kit.results.noise import intervals, runs_needed, too_few_runs
+from asmnet_kit.results.results import PERCENTILES, summarise
 
 
 def test_the_summary_of_eleven_known_samples():
@@ -23,22 +23,39 @@ def test_the_summary_of_eleven_known_samples():
 def test_one_sample_is_its_own_summary():
     summary = summarise([4.0])
     assert {summary[k] for k in ("min", "p50", "p90", "p99", "mean")} == {4.0}
-    assert intervals([4.0])["p50"] == [4.0, 4.0]
+    assert intervals([4.0]) == {"p50": None, "p90": None, "p99": None}
 
 
-def test_the_interval_of_the_median_has_the_ranks_of_the_binomial():
-    # 100 samples 0..99: ranks 50 -+ 1.96 x sqrt(25) = 40.2 and 59.8, outwards to whole ranks.
-    assert intervals([float(v) for v in range(100)])["p50"] == [40.0, 60.0]
+def test_the_ends_of_an_interval_are_the_samples_of_the_binomials_ranks():
+    # Fewer than 2 of 10 runs below the median: (1 + 10) / 1024 = 1.1 %; fewer than 3: 5.5 %.
+    assert intervals([float(v) for v in range(1, 11)])["p50"] == [2.0, 9.0]
+    # All of 36 runs below p90: 0.9^36 = 2.25 %, which is at most 2.5 %; 0.9^35 = 2.50 % is not.
+    assert intervals([float(v) for v in range(1, 37)])["p90"] == [29.0, 36.0]
+    assert intervals([float(v) for v in range(1, 36)])["p90"] is None
 
 
-def test_the_interval_holds_the_true_median_about_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(400):
-        low, high = intervals(rng.exponential(1.0, 101).tolist())["p50"]
-        hits += low <= np.log(2) <= high
-    # 95 % of 400 is 380; four standard deviations are 4 x sqrt(400 x 0.05 x 0.95) = 17.
-    assert hits >= 380 - 17
+def test_too_few_runs_are_told_with_the_number_that_it_takes():
+    assert [runs_needed(percent) for percent in (50, 90, 99)] == [6, 36, 368]
+    assert too_few_runs(100) == "not enough runs for an interval: p99 takes 368, got 100"
+    assert too_few_runs(368) is None
+
+
+@pytest.mark.parametrize("runs", [10, 30, 100, 1000])
+def test_an_interval_holds_the_true_percentile_as_often_as_it_says(runs):
+    """Of times as skewed as real ones; where there are too few runs, there is no interval."""
+    trials = 2000
+    rng = np.random.default_rng(runs)
+    found = [intervals(rng.exponential(1.0, runs).tolist()) for _ in range(trials)]
+    for name, percent in PERCENTILES.items():
+        true = -np.log(1 - percent / 100)
+        told = [ends[name] for ends in found]
+        if runs < runs_needed(percent):
+            assert told == [None] * trials
+            continue
+        held = np.mean([low <= true <= high for low, high in told])
+        # Four standard deviations of 2,000 trials: 4 x sqrt(0.95 x 0.05 / 2000) = 0.019. Ranks are
+        # whole numbers, so few runs hold more often: the median of 10 in 97.9 % of cases.
+        assert 0.95 - 0.019 < held < 0.99, name
 
 
 def test_the_warm_up_goes_on_until_two_medians_agree():

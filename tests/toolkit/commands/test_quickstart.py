@@ -198,3 +198,9 @@ def test_two_quickstarts_do_not_write_into_one_folder(tmp_path: Path) -> None:
         result = quickstart(tmp_path, *SMALL)
     assert result.exit_code == 2
     assert BUSY in result.stderr
+
+
+def test_the_report_draws_the_landmarks_of_float_and_int8_over_each_other(tmp_path: Path) -> None:
+    words = arguments_of(tmp_path)["report"]
+    drawn = [Path(words[at + 1]).stem for at, word in enumerate(words) if word == "--faces"]
+    assert drawn == ["asmnet_nano_68_64_fp32", "asmnet_nano_68_64_qat_w8a8"]

@@ -32,6 +32,8 @@ def test_json_is_alone_on_stdout():
     found = json.loads(result.stdout)
     assert found["schema_version"] == 1
     assert {"name", "status", "detail", "needed_for", "fix"} == set(found["checks"][0])
+    told = {check["needed_for"] for check in found["checks"]}
+    assert told >= {f"check --target {target}" for target in ("ethosu", "tflm", "npu")}
     assert "Next: " in result.stderr
 
 
@@ -177,10 +179,25 @@ def test_the_tools_of_the_app_are_those_its_own_list_names(monkeypatch, tmp_path
     check = checks.check_android_build()
     assert check.status == checks.MISSING
     assert "apksigner" in check.fix and "maven" in check.fix
-    monkeypatch.setattr(checks, "ANDROID_TOOLS", tmp_path / "toolchain.py")
+    monkeypatch.setattr(checks, "ANDROID_TOOLS", tmp_path / "programs.py")
     assert "no checkout" in checks.check_android_build().detail
 
 
 def test_what_coral_has_is_installed_by_commands(monkeypatch):
     monkeypatch.setattr(vulkan.ctypes.util, "find_library", lambda name: None)
     assert checks.check_edgetpu_library().fix.endswith("sudo apt-get install libedgetpu1-std")
+
+
+@pytest.mark.parametrize("target", ["ethosu", "tflm", "npu"])
+def test_compilers_without_a_chip_have_a_line_that_says_how_to_get_them(monkeypatch, target):
+    """A machine without any of them, and one with; the line's command is one that installs."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "tflite_micro", None)  # importing it fails
+    monkeypatch.setenv("PATH", "")
+    line = checks._compiler(target)
+    assert line.status == "missing"
+    assert "pip install" in line.fix
+    monkeypatch.setattr(checks, "open_stage", lambda name: lambda target: None)
+    monkeypatch.setattr(checks, "version", lambda package: "1.2.3")
+    found = checks._compiler(target)
+    assert (found.status, found.detail.endswith(" 1.2.3"), found.fix) == ("ok", True, "")

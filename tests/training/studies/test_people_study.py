@@ -45,7 +45,7 @@ def test_a_study_draws_trains_measures_and_goes_on_where_it_stopped(tmp_path, mo
     photos, out = tmp_path / "photos", tmp_path / "study"
     people_study.kit("data", "synthesize", "--count", "12", "--size", "48", "--out", photos)
     words = ["--photos", str(photos), "--photos-format", "synthetic", "--split", "train"]
-    words += ["--seeds", "1", "--out", str(out)]
+    words += ["--seeds", "1", "--init-from", "", "--out", str(out)]
     result = CliRunner().invoke(people_study.main, words)
     assert result.exit_code == 0, result.output
     runs = json.loads(Path(out / "study.json").read_text())["runs"]

@@ -19,10 +19,21 @@ from markupsafe import Markup
 from asmnet_kit import __version__
 from asmnet_kit.base.console import clean
 from asmnet_kit.base.files import write_text
+from asmnet_kit.results.checks import Kept
+from asmnet_kit.results.noise import runs_needed, too_few_runs
 from asmnet_kit.results.report import text
 from asmnet_kit.results.report.charts import Axis, Plot
 from asmnet_kit.results.report.curves import Sparsification, ced_plot, sparsifications
-from asmnet_kit.results.report.details import Drift, Profile, Sure, drifts, profiles, sure_models
+from asmnet_kit.results.report.details import (
+    Drift,
+    Gate,
+    Profile,
+    Sure,
+    drifts,
+    gates,
+    profiles,
+    sure_models,
+)
 from asmnet_kit.results.report.faces import Gallery
 from asmnet_kit.results.report.history import Past, history_of
 from asmnet_kit.results.report.holding import Held, held_of, sustained_plot
@@ -36,7 +47,7 @@ from asmnet_kit.results.report.ranking import (
     tiles,
 )
 from asmnet_kit.results.report.rows import MatrixRow, Row, matrix_of, newest_of, rows_of
-from asmnet_kit.results.results import Result
+from asmnet_kit.results.results import PERCENTILES, Result
 
 DEFAULT_TITLE = "Benchmark report"
 OPEN_ROWS = 24  # charts shown at once; more are there, folded
@@ -78,8 +89,10 @@ class Report:
     held: list[Held]
     sustained: Plot | None
     profiles: list[Profile]
+    gates: list[Gate]
     parities: list[tuple[str, dict[str, Any]]]
     placements: list[tuple[str, dict[str, Any]]]
+    checks: list[Kept]
     lineage: Lineage
     history: list[Past]
 
@@ -92,6 +105,7 @@ def write_report(
     device: str = "",
     gallery: Gallery | None = None,
     past: Sequence[tuple[Path, Result]] = (),
+    checks: Sequence[Kept] = (),
 ) -> tuple[Path, Path]:
     """Write ``out`` (HTML) and the same in Markdown beside it.
 
@@ -100,6 +114,7 @@ def write_report(
         device: the one that matters, or words of its name.
         gallery: faces with the models' landmarks.
         past: earlier results, for the history alone.
+        checks: what compilers said, as ``asmnet_kit.results.checks.load_checks`` returns it.
 
     Raises:
         UsageError: no device, or several, are called so.
@@ -108,7 +123,13 @@ def write_report(
         The two paths.
     """
     report = build_report(
-        results, out.parent, title=title, device=device, gallery=gallery, past=past
+        results,
+        out.parent,
+        title=title,
+        device=device,
+        gallery=gallery,
+        past=past,
+        checks=checks,
     )
     beside = out.with_suffix(".md")
     write_text(out, render(report, "report.html.j2"))
@@ -142,6 +163,7 @@ def render(report: Report, template: str) -> str:
         report=report,
         OPEN_ROWS=OPEN_ROWS,
         MOST_CARDS=MOST_CARDS,
+        RUNS_NEEDED={name: runs_needed(percent) for name, percent in PERCENTILES.items()},
         script=Markup(script),
         script_hash=f"sha256-{b64encode(digest).decode('ascii')}",
     )
@@ -155,12 +177,13 @@ def build_report(
     device: str = "",
     gallery: Gallery | None = None,
     past: Sequence[tuple[Path, Result]] = (),
+    checks: Sequence[Kept] = (),
 ) -> Report:
     """Decide what a report says.
 
     Args:
         folder: where the report will be; links to the results are relative to it.
-        device, gallery, past: as for ``write_report``.
+        device, gallery, past, checks: as for ``write_report``.
 
     Raises:
         UsageError: no device, or several, are called so.
@@ -189,7 +212,7 @@ def build_report(
         choices=choices_of(competing, device),
         accuracies=accuracies,
         warnings=[(FELL_BACK, fallen)] * bool(fallen) + _grouped(rows, "warnings"),
-        gaps=_grouped(rows, "notes") + _missing(rows),
+        gaps=_grouped(rows, "notes") + _too_few(rows) + _missing(rows),
         machines=machines,
         runtimes=_runtimes(rows),
         models=_models(rows),
@@ -203,10 +226,12 @@ def build_report(
         held=held,
         sustained=sustained_plot(held),
         profiles=profiles(labelled, most=MOST_CARDS),
+        gates=gates(labelled),
         parities=[(label, r["parity"]) for label, r in labelled if r["parity"]],
         placements=[
             (label, r["target"]["edgetpu"]) for label, r in labelled if r["target"].get("edgetpu")
         ],
+        checks=list(checks),
         lineage=lineage_of(rows),
         history=_history(past, cleaned, folder),
     )
@@ -241,12 +266,20 @@ def _grouped(rows: Sequence[Row], key: str) -> list[tuple[str, list[str]]]:
     return text.grouped([(s, row.label) for row in rows for s in row.result.get(key, [])])
 
 
+def _too_few(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    told = [(too_few_runs(len(row.result["timings_ms"]["invoke"])), row.label) for row in rows]
+    return text.grouped([(sentence, label) for sentence, label in told if sentence])
+
+
 def _missing(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
     """What a result can hold and these do not."""
     absent: dict[str, Callable[[Result], bool]] = {
         "accuracy on a data set (benchmark --data DIR --format F)": lambda r: r["accuracy"] is None,
         "difference to the CPU reference (a target other than cpu)": lambda r: (
             r["parity"] is None and r["target"]["requested"] != "cpu"
+        ),
+        "outputs of the timed runs beside the CPU's (results of this version)": lambda r: (
+            not r.get("output_check")
         ),
         "whether the speed holds (benchmark --sustained MINUTES)": lambda r: not r.get("sustained"),
         "how far the NME may be off by chance (results of this version, of 30 faces or more)": (
@@ -275,16 +308,19 @@ def _runtimes(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
 
 
 def _models(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Facts of each model file, with its metadata's figures flattened to (name, text) pairs."""
+    """Facts of each model file; of those that get a card, the metadata's figures by name."""
     models: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
+        if row.key in models:
+            continue
         facts = row.result["model"]
-        metadata = facts.get("metadata") or {}
         flat: dict[str, str] = {}
-        for key in ("landmarks", "input", "crop", "outputs", "source", "metrics", "licence"):
-            flat |= _flat(key, metadata.get(key))
-        flat |= _flat("adapter", facts.get("adapter"))
-        models.setdefault(row.key, {**facts, "flat": flat})
+        if len(models) < MOST_CARDS:
+            metadata = facts.get("metadata") or {}
+            for key in ("landmarks", "input", "crop", "outputs", "source", "metrics", "licence"):
+                flat |= _flat(key, metadata.get(key))
+            flat |= _flat("adapter", facts.get("adapter"))
+        models[row.key] = {**facts, "flat": flat}
     return list(models.values())
 
 

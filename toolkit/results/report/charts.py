@@ -220,8 +220,9 @@ def standings(points: Sequence[tuple[Measured, Measured]]) -> list[str]:
     """For each point FRONT, CLOSE or BEATEN; smaller is better in both figures.
 
     Beaten: another is no worse in both, and in one of them their intervals lie apart. A point that
-    another beats, but by less than the intervals hold, is close. Without intervals nobody can say
-    that, and every difference counts.
+    another beats, but by less than the intervals hold, is close. A latency without an interval is
+    of too few runs to lie apart from another; an error without one is as it was recorded, and every
+    difference counts.
     """
     front = pareto_front([(x.value, y.value) for x, y in points])
     return [
@@ -231,9 +232,10 @@ def standings(points: Sequence[tuple[Measured, Measured]]) -> list[str]:
 
 
 def _beats(first: tuple[Measured, Measured], second: tuple[Measured, Measured]) -> bool:
-    pairs = list(zip(first, second, strict=True))
-    no_worse = all(a.value <= b.value for a, b in pairs)
-    return no_worse and any(a.high < b.low for a, b in pairs)
+    (x, y), (other_x, other_y) = first, second
+    quicker = bool(x.ends and other_x.ends) and x.high < other_x.low
+    no_worse = x.value <= other_x.value and y.value <= other_y.value
+    return no_worse and (quicker or y.high < other_y.low)
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> set[int]:
@@ -256,14 +258,14 @@ class Series:
 
     Attributes:
         points: (x, y), x ascending; a None among the y breaks the line.
-        ends: of the y, where known.
+        ends: of the y, None where unknown.
     """
 
     name: str
     points: Sequence[tuple[float, float | None]]
     tone: int = 0
     dashed: bool = False
-    ends: Sequence[tuple[float, float]] = ()
+    ends: Sequence[tuple[float, float] | None] = ()
 
 
 @dataclass(frozen=True)
@@ -304,7 +306,7 @@ def line_plot(
         dots: mark each value.
     """
     ys = [y for line in series for _, y in line.points if y is not None]
-    ys += [end for line in series for ends in line.ends for end in ends]
+    ys += [end for line in series for ends in line.ends if ends for end in ends]
     x_axis = x_axis or Axis.from_zero([x for line in series for x, _ in line.points])
     y_axis = y_axis or Axis.from_zero(ys)
     return Plot(
@@ -327,8 +329,9 @@ def _line(series: Series, x_axis: Axis, y_axis: Axis, *, dots: bool) -> Line:
         path.append(f"{'L' if begun else 'M'}{at[0]:g} {at[1]:g}")
         begun = True
     bars = [
-        (x_axis.at(x), _flipped(y_axis.at(high)), _flipped(y_axis.at(low)))
-        for (x, _), (low, high) in zip(series.points, series.ends, strict=False)
+        (x_axis.at(x), _flipped(y_axis.at(ends[1])), _flipped(y_axis.at(ends[0])))
+        for (x, _), ends in zip(series.points, series.ends, strict=False)
+        if ends
     ]
     return Line(
         name=series.name,

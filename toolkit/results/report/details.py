@@ -108,6 +108,44 @@ def _profile(label: str, entries: Sequence[dict[str, Any]]) -> Profile:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """The verdict on the outputs of one result's timed runs.
+
+    Attributes:
+        cause: why they did not pass; None where they did.
+        runs: how many were compared.
+        outputs: (name, largest difference, what it may be, unit); None is no number.
+    """
+
+    label: str
+    passed: bool
+    cause: str | None
+    runs: int
+    outputs: list[tuple[str, float | None, float, str]]
+    reference: str
+
+
+def gates(labelled: Sequence[tuple[str, Result]]) -> list[Gate]:
+    """Of the results whose outputs were compared, those that did not pass first."""
+    found = [
+        Gate(
+            label=label,
+            passed=check["passed"],
+            cause=check["cause"],
+            runs=len(check["runs"]),
+            outputs=[
+                (name, output["max"], output["limit"], output["unit"])
+                for name, output in check["outputs"].items()
+            ],
+            reference=check["reference"],
+        )
+        for label, result in labelled
+        if (check := result.get("output_check"))
+    ]
+    return sorted(found, key=lambda gate: gate.passed)
+
+
+@dataclass(frozen=True)
 class Drift:
     """What quantization cost a model file, as measured when it was made.
 

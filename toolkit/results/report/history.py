@@ -82,7 +82,7 @@ def _past(label: str, rows: Sequence[Row], rng: np.random.Generator) -> Past:
     series = Series(
         name=label,
         points=[(day, row.p50) for day, row in zip(days, rows, strict=True)],
-        ends=[(row.intervals["p50"][0], row.intervals["p50"][1]) for row in rows],
+        ends=[row.ends("p50") for row in rows],
     )
     plot = line_plot([series], x_name=x_name, y_name="p50, ms", x_axis=x_axis, dots=True)
     changes = [

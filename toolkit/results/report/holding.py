@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asmnet_kit.results.noise import intervals
+from asmnet_kit.results.noise import median_interval
 from asmnet_kit.results.report.charts import Measured, Plot, Series, line_plot
 from asmnet_kit.results.report.rows import Row
 
@@ -71,8 +71,7 @@ def _thirds(row: Row) -> tuple[Measured, Measured]:
 def _median(values: Sequence[float]) -> Measured:
     ordered = sorted(values)
     middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-    low, high = intervals(values)["p50"]
-    return Measured(middle, (low, high))
+    return Measured(middle, median_interval(values))
 
 
 def _held(row: Row, thirds: tuple[Measured, Measured], ranks: tuple[int, int]) -> Held:

@@ -11,6 +11,7 @@ from asmnet_kit.results.report.rows import Row, newest_of
 from asmnet_kit.results.results import unlike_faces
 
 MOST_TOLD = 4  # models in a sentence
+CURVES = ("ced", "sparsification")  # of an accuracy: alike where its figures are
 
 
 def headline(rows: Sequence[Row]) -> list[str]:
@@ -18,10 +19,10 @@ def headline(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return ["The CPU ran every model that an accelerator was asked for: nothing to compare."]
     fastest = min(rows, key=lambda row: row.p50)
-    low, high = fastest.result.get("intervals_ms", {}).get("p50", (None, None))
-    between = (
-        f" (95 % interval {text.milliseconds(low)} to {text.milliseconds(high)})" if low else ""
-    )
+    between = " (not enough runs for an interval)"
+    if ends := fastest.ends("p50"):
+        low, high = map(text.milliseconds, ends)
+        between = f" (95 % interval {low} to {high})"
     speed = (
         f"{fastest.model} takes {text.milliseconds(fastest.p50)} ms{between} for one run "
         f"on {fastest.column.replace(' · ', ', ')}"
@@ -161,6 +162,7 @@ def distinct_accuracies(rows: Sequence[Row]) -> list[Row]:
     """One row for each accuracy: results that differ in threads alone share one."""
     distinct: dict[str, Row] = {}
     for row in rows:
-        key = json.dumps([row.key, row.machine, row.result["accuracy"]], sort_keys=True)
+        figures = {k: v for k, v in row.result["accuracy"].items() if k not in CURVES}
+        key = json.dumps([row.key, row.machine, figures], sort_keys=True)
         distinct.setdefault(key, row)
     return list(distinct.values())

@@ -23,7 +23,7 @@ class Row:
 
     Attributes:
         fell_back: the CPU ran what an accelerator was asked for; such a row competes with none.
-        intervals: 95 %, of p50, p90 and p99, milliseconds.
+        intervals: 95 %, of p50, p90 and p99, milliseconds; None of too few runs.
         variant: target, threads, kernels, a size that ``--input-shape`` gave, and the options in
             which results differ: with the machine, the matrix' column.
         stages: (name, milliseconds, percent of their sum), pre to post.
@@ -38,7 +38,7 @@ class Row:
     p50: float
     nme: float | None
     fell_back: bool
-    intervals: dict[str, list[float]]
+    intervals: dict[str, list[float] | None]
     histogram: str
     marks: list[tuple[str, float]]
     stages: list[tuple[str, float, float]]
@@ -52,11 +52,15 @@ class Row:
         """Of the matrix."""
         return f"{self.variant} · {self.machine}" if self.machine else self.variant
 
+    def ends(self, percentile: str) -> tuple[float, float] | None:
+        """The 95 % interval of p50, p90 or p99, milliseconds; None of too few runs."""
+        found = self.intervals[percentile]
+        return None if found is None else (found[0], found[1])
+
     @property
     def p90(self) -> Measured:
         """Milliseconds."""
-        low, high = self.intervals["p90"]
-        return Measured(self.result["summary"]["p90"], (low, high))
+        return Measured(self.result["summary"]["p90"], self.ends("p90"))
 
     @property
     def error(self) -> Measured | None:

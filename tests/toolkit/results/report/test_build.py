@@ -1,15 +1,18 @@
 """The report: what it says, that it loads nothing, and that foreign text cannot break it."""
 
 import hashlib
+import json
 import math
 import re
 from base64 import b64encode
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
+from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.report.build import build_report, write_report
 from asmnet_kit.results.report.charts import (
     Axis,
@@ -22,6 +25,7 @@ from asmnet_kit.results.report.text import grouped, markdown, milliseconds, tick
 from asmnet_kit.results.results import ResultError, check_result, save_result, summarise
 from wording import NOTHING_TO_COMPARE
 
+CHECKS = Path(__file__).resolve().parents[4] / "benchmarks" / "reference" / "checks"
 ATTACK = "<script>alert(1)</script>\"'|`*\ud800\x00"
 
 
@@ -427,3 +431,65 @@ def test_a_result_with_a_damaged_profile_or_curve_is_refused_by_name(make_result
     ):
         with pytest.raises(ResultError, match=next(iter(change))):
             check_result(make_result() | change, name="r")
+
+
+def test_percentiles_of_too_few_runs_are_shown_without_an_interval(tmp_path, make_result):
+    """Ten runs: the median has an interval, p90 and p99 have none; of 400 all three have."""
+    for name, runs in (("few", 10), ("many", 400)):
+        result = make_result(name)
+        samples = [2.0 + 0.01 * (7 * i % runs) for i in range(runs)]
+        result["timings_ms"]["invoke"] = samples
+        result |= {"summary": summarise(samples), "intervals_ms": intervals(samples)}
+        save_result(tmp_path / name / "result.json", result)
+        out = tmp_path / f"{name}.html"
+        command = ["report", str(tmp_path / name), "--out", str(out)]
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 0, done.output
+    few, many = (Page((tmp_path / f"{name}.html").read_text()).text for name in ("few", "many"))
+    assert "(95 % interval 2.01 to 2.08)" in few  # the second and the ninth of ten
+    assert "not enough runs for an interval: p90 takes 36, p99 takes 368, got 10" in few
+    assert "not enough runs" in (tmp_path / "few.md").read_text()
+    assert "not enough runs" not in many
+    assert "not enough runs" not in (tmp_path / "many.md").read_text()
+
+
+def test_the_verdict_on_the_outputs_is_shown_with_pixels_limit_and_cause(written, make_result):
+    """One that passed, one of the CPU's that did not, and one of a version that did not look."""
+    found = {"max": 0.25, "mean": 0.1, "limit": 2.5, "mean_limit": 0.5, "limit_from": "10 steps"}
+    check = {
+        "passed": True,
+        "cause": None,
+        "reference": "a runtime on this machine's CPU",
+        "outputs": {"landmarks": found | {"unit": "pixels of the 112 px crop"}},
+        "runs": [{"run": "the first inference", "number": None, "passed": True}],
+    }
+    wrong = {"max": None, "unit": "steps of the output's scale"}
+    failed = check | {"passed": False, "cause": "NaN <b>", "outputs": {"pose": found | wrong}}
+    results = [make_result("good"), make_result("bad"), make_result("older")]
+    for result, told in zip(results, (check, failed), strict=False):
+        result["output_check"] = told
+    html, md = written(*results)
+    page = Page(html).text
+    assert "landmarks: 0.250 of at most 2.500 pixels of the 112 px crop" in page
+    assert "pose: no number of at most 2.500 steps of the output's scale" in page
+    assert "NaN <b>" in page and "<td>passed</td>" in html
+    assert "outputs of the timed runs beside the CPU's (results of this version) (1 of 3" in page
+    assert "passed; 1 runs beside a runtime" in md and "NaN &lt;b>" in md
+
+
+def test_what_compilers_say_is_shown_apart_from_what_was_measured(tmp_path, make_result):
+    """The kept checks of the repository; a result among them is refused by its name."""
+    save_result(tmp_path / "results" / "r.json", make_result())
+    command = ["report", str(tmp_path / "results"), "--out", str(tmp_path / "r.html"), "--checks"]
+    done = CliRunner().invoke(main, [*command, str(CHECKS)])
+    assert done.exit_code == 0, done.output
+    text = Page((tmp_path / "r.html").read_text()).text
+    kept = json.loads((CHECKS / "asmnet_nano_68_112_qat_w8a8_ethosu-u55-128.json").read_text())
+    estimate = f"{kept['check']['estimate']['milliseconds']:.2f}"
+    assert "What compilers say Nothing here was measured" in text
+    assert f"ethosu:u55-128{kept['check']['mapped']} of {kept['check']['total']}{estimate}" in text
+    row = f"| ethosu:u55-128 | {kept['check']['mapped']} of {kept['check']['total']} | {estimate} |"
+    assert row in (tmp_path / "r.md").read_text()
+    refused = CliRunner().invoke(main, [*command, str(tmp_path / "results")])
+    assert refused.exit_code == 1
+    assert "r.json: expected a check of a model (kind 'check')" in refused.output

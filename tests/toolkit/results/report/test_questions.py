@@ -38,7 +38,13 @@ def test_a_model_that_noise_may_have_beaten_is_close_and_one_clearly_behind_is_b
     assert standings([best, slightly_behind, much_slower]) == [FRONT, CLOSE, BEATEN]
 
 
-def test_without_intervals_every_difference_counts():
+def test_a_latency_of_too_few_runs_beats_none_by_itself():
+    """Ten runs say little of p90: twice as fast may be chance."""
+    quick, slow = (Measured(1.0), measured(4.0, 0.2)), (Measured(2.0), measured(4.1, 0.2))
+    assert standings([quick, slow]) == [FRONT, CLOSE]
+
+
+def test_without_intervals_every_difference_of_errors_counts():
     assert standings([(Measured(1.0), Measured(4.0)), (Measured(1.0), Measured(4.1))]) == [
         FRONT,
         BEATEN,

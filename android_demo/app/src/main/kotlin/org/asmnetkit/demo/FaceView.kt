@@ -26,9 +26,14 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
     /** Called with a point of the picture, in its pixels, that was touched. */
     var onTouched: ((x: Double, y: Double) -> Unit)? = null
 
+    /** Called when the scene set last is on the screen, once. */
+    var onDrawn: (() -> Unit)? = null
+    private var told = true
+
     var scene: Scene? = null
         set(value) {
             field = value
+            told = false
             describe(value)
             invalidate()
         }
@@ -45,6 +50,10 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
 
     override fun onDraw(canvas: Canvas) {
         val scene = scene ?: return
+        if (!told) {
+            told = true
+            onDrawn?.invoke()
+        }
         val placement = placementOf(scene)
         toView.setScale(if (scene.mirrored) -placement.scale.toFloat() else placement.scale.toFloat(), placement.scale.toFloat())
         // A bitmap's matrix moves pixel corners: the mirrored picture's left edge is its right one.
@@ -112,7 +121,7 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
     /** What a screen reader says. Set on change only, so that it does not chatter. */
     private fun describe(scene: Scene?) {
         val points = (scene?.landmarks?.size ?: 0) / 2
-        val pose = scene?.pose
+        val pose = scene?.pose?.takeIf { it.yaw.isFinite() && it.pitch.isFinite() && it.roll.isFinite() }
         val text = when {
             points == 0 -> context.getString(R.string.picture_no_face)
             pose == null -> context.getString(R.string.picture_face, points)

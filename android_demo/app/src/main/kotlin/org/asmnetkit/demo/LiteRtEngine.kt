@@ -3,6 +3,7 @@ package org.asmnetkit.demo
 import android.os.Build
 import java.nio.ByteBuffer
 import org.asmnetkit.core.Accelerator
+import org.asmnetkit.core.AcceleratorChoice
 import org.asmnetkit.core.Backend
 import org.asmnetkit.core.ElementType
 import org.asmnetkit.core.Engine
@@ -10,7 +11,9 @@ import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.GpuPrecision
 import org.asmnetkit.core.ModelException
 import org.asmnetkit.core.ModelFile
+import org.asmnetkit.core.ModelRuntime
 import org.asmnetkit.core.TensorInfo
+import org.asmnetkit.core.oneLine
 import org.asmnetkit.core.operatorsTaken
 import org.tensorflow.lite.DataType
 import org.tensorflow.lite.Delegate
@@ -32,6 +35,7 @@ class LiteRtEngine private constructor(
     override val requested: Backend,
     override val actual: Accelerator,
     override val refusal: String?,
+    override val warnings: List<String>,
     totalOps: Int,
 ) : Engine {
     override val runtimeName = "TensorFlow Lite"
@@ -79,44 +83,29 @@ class LiteRtEngine private constructor(
         delegate?.close()
     }
 
-    /** Opens models as asked, or on the CPU with the reason for that. */
-    object Factory : EngineFactory {
-        override fun open(model: ModelFile, backend: Backend): Engine {
-            if (backend.accelerator == Accelerator.CPU) return onCpu(model, backend, refusal = null)
-            val refusal = refusalOf(backend.accelerator)
-            if (refusal != null) return onCpu(model, backend, refusal)
-            return try {
-                make(model, backend, backend.accelerator, delegateOf(backend), refusal = null)
-            } catch (error: RuntimeException) {
-                onCpu(model, backend, "${backend.accelerator.id} refused this model: ${oneLine(error)}")
-            } catch (error: LinkageError) { // the vendor's library is missing or another version
-                onCpu(model, backend, "${backend.accelerator.id} cannot be loaded: ${oneLine(error)}")
-            }
+    /** TensorFlow Lite of this phone, one accelerator at a time. */
+    private object OnPhone : ModelRuntime {
+        override fun unavailable(accelerator: Accelerator): String? =
+            if (accelerator != Accelerator.NNAPI || Build.VERSION.SDK_INT >= Build.VERSION_CODES.O_MR1) null
+            else "nnapi: needs Android 8.1 or newer"
+
+        /** The list in TensorFlow Lite 2.16.1 is of 2023: newer GPUs are not in it and work. */
+        override fun doubts(accelerator: Accelerator): List<String> {
+            if (accelerator != Accelerator.GPU) return emptyList()
+            val listed = CompatibilityList().use { it.isDelegateSupportedOnThisDevice }
+            return if (listed) emptyList() else listOf("gpu: TensorFlow Lite's list of tested devices does not have this one")
         }
 
-        private fun onCpu(model: ModelFile, backend: Backend, refusal: String?): Engine = try {
-            make(model, backend, Accelerator.CPU, delegate = null, refusal)
-        } catch (error: RuntimeException) {
-            throw ModelException("${model.name}: cannot be loaded: ${oneLine(error)}", error)
-        } catch (error: LinkageError) {
-            throw ModelException("TensorFlow Lite cannot be loaded on this device: ${oneLine(error)}", error)
-        }
-
-        private fun make(
-            model: ModelFile,
-            backend: Backend,
-            actual: Accelerator,
-            delegate: Delegate?,
-            refusal: String?,
-        ): Engine {
+        override fun open(model: ModelFile, requested: Backend, actual: Accelerator, refusal: String?, warnings: List<String>): Engine {
+            val delegate = delegateOf(actual, requested.gpuPrecision)
             // XNNPACK would take what the delegate left, and the plan would no more tell whose nodes it has.
-            val options = Interpreter.Options().setNumThreads(backend.threads).setUseXNNPACK(delegate == null)
+            val options = Interpreter.Options().setNumThreads(requested.threads).setUseXNNPACK(delegate == null)
             if (delegate != null) options.addDelegate(delegate)
             var interpreter: Interpreter? = null
             try {
                 interpreter = Interpreter(model.content, options)
                 interpreter.allocateTensors()
-                return LiteRtEngine(interpreter, delegate, backend, actual, refusal, model.totalOps)
+                return LiteRtEngine(interpreter, delegate, requested, actual, refusal, warnings, model.totalOps)
             } catch (error: Throwable) { // whatever it is, native memory must not leak
                 interpreter?.close()
                 delegate?.close()
@@ -124,34 +113,26 @@ class LiteRtEngine private constructor(
             }
         }
 
-        private fun refusalOf(accelerator: Accelerator): String? = when (accelerator) {
+        private fun delegateOf(accelerator: Accelerator, precision: GpuPrecision): Delegate? = when (accelerator) {
             Accelerator.CPU -> null
-            Accelerator.GPU -> try {
-                val supported = CompatibilityList().use { it.isDelegateSupportedOnThisDevice }
-                if (supported) null else "gpu: TensorFlow Lite's list of tested devices does not have this one"
-            } catch (error: LinkageError) {
-                "gpu cannot be loaded: ${oneLine(error)}"
-            }
-            Accelerator.NNAPI ->
-                if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.O_MR1) null else "nnapi: needs Android 8.1 or newer"
-        }
-
-        private fun delegateOf(backend: Backend): Delegate = when (backend.accelerator) {
             // The best options allow half precision, which nobody asked for.
             Accelerator.GPU -> CompatibilityList().use {
-                GpuDelegate(it.bestOptionsForThisDevice.setPrecisionLossAllowed(backend.gpuPrecision == GpuPrecision.FP16))
+                GpuDelegate(it.bestOptionsForThisDevice.setPrecisionLossAllowed(precision == GpuPrecision.FP16))
             }
             // Without its CPU driver NNAPI refuses instead of running slowly where no accelerator is.
-            else -> NnApiDelegate(NnApiDelegate.Options().setUseNnapiCpu(false))
+            Accelerator.NNAPI -> NnApiDelegate(NnApiDelegate.Options().setUseNnapiCpu(false))
         }
     }
 
-    private companion object {
-        const val SIGNATURE = "serving_default"
-        const val INPUT = "image"
-        const val REST = "operators it does not take run on TensorFlow Lite's builtin CPU kernels"
+    companion object {
+        /** Opens models as asked, or on the CPU with the reason for that. */
+        val Factory: EngineFactory = AcceleratorChoice(OnPhone)
 
-        fun info(name: String, tensor: Tensor): TensorInfo {
+        private const val SIGNATURE = "serving_default"
+        private const val INPUT = "image"
+        private const val REST = "operators it does not take run on TensorFlow Lite's builtin CPU kernels"
+
+        private fun info(name: String, tensor: Tensor): TensorInfo {
             val type = when (val kind = tensor.dataType()) {
                 DataType.INT8 -> ElementType.INT8
                 DataType.UINT8 -> ElementType.UINT8
@@ -163,7 +144,5 @@ class LiteRtEngine private constructor(
             val scale = quantization.scale.takeIf { it != 0f && type != ElementType.FLOAT32 }
             return TensorInfo(name, tensor.shape().toList(), type, scale, quantization.zeroPoint)
         }
-
-        fun oneLine(error: Throwable): String = (error.message ?: error.javaClass.simpleName).lines().joinToString(" ").take(300)
     }
 }

@@ -4,19 +4,23 @@ import android.Manifest
 import android.app.Activity
 import android.app.AlertDialog
 import android.content.ComponentCallbacks2
+import android.content.Context
 import android.content.Intent
 import android.content.pm.PackageManager
 import android.graphics.Bitmap
 import android.graphics.Canvas
-import android.hardware.display.DisplayManager
+import android.net.Uri
 import android.os.Bundle
-import android.view.Display
+import android.os.Handler
+import android.os.Looper
+import android.provider.Settings.ACTION_APPLICATION_DETAILS_SETTINGS
 import android.view.View
 import android.view.WindowManager
 import android.widget.Button
 import android.widget.TextView
 import android.widget.Toast
 import java.io.IOException
+import java.util.concurrent.Executors
 import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.ModelException
 
@@ -24,32 +28,41 @@ import org.asmnetkit.core.ModelException
 class MainActivity : Activity() {
     private val models by lazy { Models(this) }
     private val settings by lazy { Settings(this) }
+    private val main = Handler(Looper.getMainLooper())
+    private val files = Executors.newSingleThreadExecutor() // reads and writes files, which may take minutes
+    private val back by lazy { BackToCamera(this, ::backToCamera) }
     private lateinit var controller: DemoController
     private lateinit var faceView: FaceView
     private lateinit var status: TextView
     private lateinit var photoButton: Button
-    private var showsPhoto = false
+    private lateinit var allowButton: Button
+    private lateinit var working: View
+    private var mode: Mode = Mode.Starting
+    private var photo: Uri? = null // shown instead of the camera
     private var asked = false
-    private var released = false // camera and model, for the benchmark
+    private var released = true // camera and model: in the background, and for the benchmark
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
         setContentView(R.layout.main)
-        window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
+        findViewById<View>(R.id.overlay).addSystemBarsToPadding()
         asked = savedInstanceState?.getBoolean(ASKED) ?: false
         faceView = findViewById(R.id.face)
         status = findViewById(R.id.status)
         photoButton = findViewById(R.id.photo)
-        val display = getSystemService(DisplayManager::class.java).getDisplay(Display.DEFAULT_DISPLAY)
+        allowButton = findViewById(R.id.allow)
+        working = findViewById(R.id.working)
         controller = DemoController(
             context = this,
             models = models,
             factory = engines,
-            displayDegrees = { 90 * display.rotation },
+            cameras = cameras,
+            displayDegrees = { 90 * displayRotation(this) },
             onState = ::show,
             onScene = { faceView.scene = it },
         )
         faceView.onTouched = ::touched
+        faceView.onDrawn = controller::shown
         onClick(R.id.face, ::goOn)
         onClick(R.id.switch_camera, ::switchCamera)
         onClick(R.id.photo, ::photoOrCamera)
@@ -57,7 +70,8 @@ class MainActivity : Activity() {
         onClick(R.id.backend, ::chooseBackend)
         onClick(R.id.benchmark, ::benchmark)
         onClick(R.id.share, ::share)
-        loadModel(settings.modelName)
+        onClick(R.id.allow, ::allowCamera)
+        savedInstanceState?.getString(PHOTO)?.let { openPhoto(Uri.parse(it)) }
     }
 
     override fun onStart() {
@@ -66,15 +80,19 @@ class MainActivity : Activity() {
             released = false
             loadModel(settings.modelName)
         }
-        if (!showsPhoto) startCamera()
+        if (photo == null) startCamera()
     }
 
+    /** An app in the background gives the camera to others, and its memory: the model is loaded in a moment. */
     override fun onStop() {
-        controller.stopCamera()
+        released = true
+        controller.release()
         super.onStop()
     }
 
     override fun onDestroy() {
+        back.close()
+        files.shutdownNow()
         controller.close()
         super.onDestroy()
     }
@@ -82,6 +100,7 @@ class MainActivity : Activity() {
     override fun onSaveInstanceState(outState: Bundle) {
         super.onSaveInstanceState(outState)
         outState.putBoolean(ASKED, asked)
+        outState.putString(PHOTO, photo?.toString())
     }
 
     // The levels between are told no more since Android 14; they are still before.
@@ -95,6 +114,7 @@ class MainActivity : Activity() {
 
     override fun onRequestPermissionsResult(requestCode: Int, permissions: Array<out String>, grantResults: IntArray) {
         super.onRequestPermissionsResult(requestCode, permissions, grantResults)
+        if (photo != null) return
         if (hasPermission()) startCamera() else controller.noPermission()
     }
 
@@ -103,18 +123,46 @@ class MainActivity : Activity() {
         val uri = data?.data
         if (resultCode != RESULT_OK || uri == null) return
         when (requestCode) {
-            PICK_PHOTO -> {
-                showPhotoMode(true)
-                controller.openPhoto(uri) {
-                    toast(getString(R.string.photo_error, it))
-                    showPhotoMode(false)
-                    startCamera()
-                }
-            }
-            PICK_MODEL -> try {
-                loadModel(models.import(uri))
+            PICK_PHOTO -> openPhoto(uri)
+            PICK_MODEL -> importModel(uri)
+        }
+    }
+
+    /** Before Android 13; newer ones ask [back]. */
+    @Deprecated("Newer phones ask the callback instead")
+    @Suppress("DEPRECATION")
+    override fun onBackPressed() {
+        if (photo != null) backToCamera() else super.onBackPressed()
+    }
+
+    private fun openPhoto(uri: Uri) {
+        showPhotoMode(uri)
+        controller.openPhoto(uri) {
+            toast(getString(R.string.photo_error, it))
+            if (photo == uri) backToCamera()
+        }
+    }
+
+    private fun importModel(uri: Uri) = inBackground({ models.import(uri) }) { result ->
+        result.onSuccess(::loadModel).onFailure { alert(it.message.orEmpty()) }
+    }
+
+    /** Work with files away from the main thread; [done] is told on it, unless this screen is gone. */
+    private fun <T> inBackground(work: () -> T, done: (Result<T>) -> Unit) {
+        working.visibility = View.VISIBLE
+        files.execute {
+            val result = try {
+                Result.success(work())
             } catch (error: ModelException) {
-                alert(error.message.orEmpty())
+                Result.failure(error)
+            } catch (error: IOException) {
+                Result.failure(error)
+            }
+            main.post {
+                if (!isDestroyed) {
+                    working.visibility = View.GONE
+                    done(result)
+                }
             }
         }
     }
@@ -122,8 +170,18 @@ class MainActivity : Activity() {
     private fun startCamera() {
         if (hasPermission()) return controller.startCamera(settings.front)
         if (asked) return controller.noPermission() // asking again and again would be a trap
+        askForPermission()
+    }
+
+    private fun askForPermission() {
         asked = true
         requestPermissions(arrayOf(Manifest.permission.CAMERA), 0)
+    }
+
+    /** The way on after a refusal: Android's own question where it may still be asked, else its settings. */
+    private fun allowCamera() {
+        if (shouldShowRequestPermissionRationale(Manifest.permission.CAMERA)) return askForPermission()
+        startActivity(Intent(ACTION_APPLICATION_DETAILS_SETTINGS, Uri.fromParts("package", packageName, null)))
     }
 
     private fun hasPermission() = checkSelfPermission(Manifest.permission.CAMERA) == PackageManager.PERMISSION_GRANTED
@@ -140,23 +198,23 @@ class MainActivity : Activity() {
 
     private fun switchCamera() {
         settings.front = !settings.front
-        showPhotoMode(false)
-        startCamera()
+        backToCamera()
     }
 
     private fun photoOrCamera() {
-        if (showsPhoto) {
-            showPhotoMode(false)
-            startCamera()
-        } else {
-            pick("image/*", PICK_PHOTO)
-        }
+        if (photo != null) backToCamera() else pick("image/*", PICK_PHOTO)
     }
 
-    private fun showPhotoMode(photo: Boolean) {
-        showsPhoto = photo
-        photoButton.setText(if (photo) R.string.back_to_camera else R.string.open_photo)
-        photoButton.contentDescription = getString(if (photo) R.string.back_to_camera_label else R.string.open_photo_label)
+    private fun backToCamera() {
+        showPhotoMode(null)
+        startCamera()
+    }
+
+    private fun showPhotoMode(shown: Uri?) {
+        photo = shown
+        back.enabled = shown != null
+        photoButton.setText(if (shown != null) R.string.back_to_camera else R.string.open_photo)
+        photoButton.contentDescription = getString(if (shown != null) R.string.back_to_camera_label else R.string.open_photo_label)
     }
 
     private fun chooseModel() {
@@ -200,26 +258,30 @@ class MainActivity : Activity() {
 
     private fun share() {
         if (faceView.scene == null) return toast(getString(R.string.nothing_to_share))
-        try {
-            val uri = ScreenshotProvider.store(this, screenshot())
-            val send = Intent(Intent.ACTION_SEND)
-                .setType(ScreenshotProvider.TYPE)
-                .putExtra(Intent.EXTRA_STREAM, uri)
-                .addFlags(Intent.FLAG_GRANT_READ_URI_PERMISSION)
-            startActivity(Intent.createChooser(send, getString(R.string.share_label)))
-        } catch (error: IOException) {
-            toast(getString(R.string.share_error, error.message))
+        val picture = screenshot()
+        inBackground({ ScreenshotProvider.store(this, picture) }) { result ->
+            result.onSuccess(::shareWithOthers).onFailure { toast(getString(R.string.share_error, it.message)) }
         }
+    }
+
+    private fun shareWithOthers(uri: Uri) {
+        val send = Intent(Intent.ACTION_SEND)
+            .setType(ScreenshotProvider.TYPE)
+            .putExtra(Intent.EXTRA_STREAM, uri)
+            .addFlags(Intent.FLAG_GRANT_READ_URI_PERMISSION)
+        startActivity(Intent.createChooser(send, getString(R.string.share_label)))
     }
 
     /** The whole window but the buttons: the picture with its landmarks, and the figures. */
     private fun screenshot(): Bitmap {
-        val bitmap = Bitmap.createBitmap(faceView.width, status.bottom, Bitmap.Config.ARGB_8888)
+        val bitmap = Bitmap.createBitmap(faceView.width, faceView.height, Bitmap.Config.ARGB_8888)
+        val origin = IntArray(2).also(faceView::getLocationInWindow)
         Canvas(bitmap).apply {
             drawColor(getColor(R.color.background))
             for (view in listOf<View>(faceView, status)) {
+                val at = IntArray(2).also(view::getLocationInWindow)
                 save()
-                translate(view.left.toFloat(), view.top.toFloat())
+                translate((at[0] - origin[0]).toFloat(), (at[1] - origin[1]).toFloat())
                 view.draw(this)
                 restore()
             }
@@ -227,9 +289,9 @@ class MainActivity : Activity() {
         return bitmap
     }
 
-    /** Take up what low memory has paused: nothing of a photo is. */
+    /** Take up what low memory or another app has stopped: nothing of a photo is. */
     private fun goOn() {
-        if (status.tag is Mode.LowMemory) startCamera()
+        if (mode is Mode.LowMemory || mode is Mode.CameraError || mode is Mode.NoCamera) startCamera()
     }
 
     private fun touched(x: Double, y: Double) {
@@ -238,8 +300,12 @@ class MainActivity : Activity() {
     }
 
     private fun show(state: UiState) {
-        status.tag = state.mode
+        mode = state.mode
         status.text = describe(this, state)
+        allowButton.visibility = if (mode is Mode.NoPermission) View.VISIBLE else View.GONE
+        // A film needs the screen; a photo and an error do not.
+        val flag = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
+        if (mode is Mode.Camera) window.addFlags(flag) else window.clearFlags(flag)
     }
 
     private fun pick(type: String, code: Int) =
@@ -257,8 +323,14 @@ class MainActivity : Activity() {
         private const val PICK_PHOTO = 1
         private const val PICK_MODEL = 2
         private const val ASKED = "asked"
+        private const val PHOTO = "photo"
 
-        /** Tests put an engine of their own here; no Android library runs on their machine. */
+        /** Tests put their own here; no Android library and no camera runs on their machine. */
         var engines: EngineFactory = LiteRtEngine.Factory
+        var cameras: (Context, Handler) -> Cameras = ::AndroidCameras
     }
 }
+
+/** Surface.ROTATION_* of the display that [context] is on, which need not be the phone's own. */
+@Suppress("DEPRECATION") // the newer form needs API 30, and a context that is sure of its display
+fun displayRotation(context: Context): Int = context.getSystemService(WindowManager::class.java).defaultDisplay.rotation

@@ -8,6 +8,7 @@ import java.io.FileInputStream
 import java.io.FileNotFoundException
 import java.io.IOException
 import java.io.InputStream
+import java.io.InterruptedIOException
 import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
 import org.asmnetkit.core.ModelException
@@ -15,36 +16,40 @@ import org.asmnetkit.core.ModelFile
 
 /**
  * The models at hand: bundled ones (assets), picked ones (copied into the app's files) and those that
- * `adb push` put into the app's external files folder. A later place wins over an earlier one.
+ * `adb push` put into [pushFolder] or, as older versions of the kit do, into the app's external files
+ * folder. A later place wins over an earlier one.
  */
 class Models(private val context: Context) {
     private val picked = File(context.filesDir, FOLDER)
-    private val pushed: File? get() = context.getExternalFilesDir(FOLDER)
+    private val folders: List<File> get() = listOfNotNull(picked, context.getExternalFilesDir(FOLDER), pushFolder)
 
     /** File names, sorted. */
     fun names(): List<String> {
-        val files = listOfNotNull(picked, pushed).flatMap { it.list().orEmpty().toList() }
+        val files = folders.flatMap { it.list().orEmpty().toList() }
         return (bundled() + files).filter { it.endsWith(SUFFIX) }.distinct().sorted()
     }
 
     /** The model to start with. @throws ModelException there is none. */
     fun first(): String = (bundled() + names()).firstOrNull()
-        ?: throw ModelException("expected a model in the app, found none; open a file or build the app with one")
+        ?: throw ModelException(context.getString(R.string.model_none))
 
     /** @throws ModelException no such model, or it cannot be used. */
     fun open(name: String): ModelFile {
-        val file = listOfNotNull(pushed, picked).map { File(it, name) }.find { it.isFile && it.parentFile?.name == FOLDER }
+        val plain = File(name).name == name // no way out of the folders
+        val file = folders.map { File(it, name) }.takeIf { plain }?.findLast { it.isFile }
+        if (file == null && (!plain || name !in bundled())) {
+            throw ModelException("expected one of the models ${names()}, got '$name'")
+        }
         try {
             return ModelFile.read(name, if (file != null) mapped(file) else asset(name))
-        } catch (error: FileNotFoundException) {
-            throw ModelException("expected one of the models ${names()}, got '$name'", error)
         } catch (error: IOException) {
             throw ModelException("$name: ${error.message}", error)
         }
     }
 
     /**
-     * Copy a picked document into the app once it has been read as a model.
+     * Copy a picked document into the app once it has been read as a model. From a drive in the network that
+     * takes minutes: not on the main thread. Interrupting the thread ends it.
      *
      * @return its name here.
      * @throws ModelException it is no model of the kit.
@@ -53,16 +58,16 @@ class Models(private val context: Context) {
         val name = safeName(displayName(uri))
         val partial = File(context.cacheDir, "$name.part")
         try {
-            val stream = context.contentResolver.openInputStream(uri) ?: throw IOException("the file is gone")
+            val stream = context.contentResolver.openInputStream(uri) ?: throw IOException(context.getString(R.string.file_gone))
             stream.use { copyLimited(it, partial) }
             ModelFile.read(name, mapped(partial))
             picked.mkdirs()
-            if (!partial.renameTo(File(picked, name))) throw IOException("the file cannot be stored")
+            if (!partial.renameTo(File(picked, name))) throw IOException(context.getString(R.string.model_store))
             return name
         } catch (error: IOException) {
             throw ModelException("$name: ${error.message}", error)
         } catch (error: SecurityException) {
-            throw ModelException("$name: the app may not read this file", error)
+            throw ModelException("$name: ${context.getString(R.string.model_denied)}", error)
         } finally {
             partial.delete()
         }
@@ -70,7 +75,16 @@ class Models(private val context: Context) {
 
     private fun bundled(): List<String> = context.assets.list(FOLDER).orEmpty().filter { it.endsWith(SUFFIX) }.sorted()
 
+    /** Mapped, as both builds store models uncompressed; a copy where somebody's build does not. */
     private fun asset(name: String): ByteBuffer {
+        val stored = try {
+            context.assets.openFd("$FOLDER/$name")
+        } catch (error: FileNotFoundException) { // missing, or compressed
+            null
+        }
+        stored?.use { about ->
+            return about.createInputStream().use { it.channel.map(FileChannel.MapMode.READ_ONLY, about.startOffset, about.length) }
+        }
         val bytes = context.assets.open("$FOLDER/$name").use { it.readBytes() }
         return ByteBuffer.allocateDirect(bytes.size).apply {
             put(bytes)
@@ -96,16 +110,23 @@ class Models(private val context: Context) {
             val read = source.read(buffer)
             if (read < 0) return@use
             total += read
-            if (total > MAX_BYTES) throw IOException("expected a model of at most ${MAX_BYTES shr 20} MiB")
+            if (Thread.interrupted()) throw InterruptedIOException(context.getString(R.string.model_stopped))
+            if (total > MAX_BYTES) throw IOException(context.getString(R.string.model_size, MAX_BYTES shr 20))
             out.write(buffer, 0, read)
         }
     }
 
-    private companion object {
-        const val FOLDER = "models"
-        const val SUFFIX = ".tflite"
-        const val MAX_NAME = 100
-        const val MAX_BYTES = 256L shl 20
+    companion object {
+        private const val FOLDER = "models"
+        private const val SUFFIX = ".tflite"
+        private const val MAX_NAME = 100
+        private const val MAX_BYTES = 256L shl 20
+
+        /**
+         * What `adb push` may write to on every phone and an app may read, files with `chmod 644`: models and
+         * inputs of `asmnet-kit benchmark --target android`. Tests put another folder here.
+         */
+        var pushFolder = File("/data/local/tmp/asmnet-kit")
     }
 }
 

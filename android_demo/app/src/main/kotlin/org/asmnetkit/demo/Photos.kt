@@ -15,26 +15,38 @@ import kotlin.math.max
 import org.asmnetkit.core.Box
 import org.asmnetkit.core.boxFromEyes
 
-/** A photo as people see it: turned as its EXIF data says, at most [MAX_SIDE] pixels long. */
+/**
+ * A photo as people see it: turned as its EXIF data says, at most [MAX_SIDE] pixels long.
+ *
+ * @throws IOException it is no picture, or gone.
+ */
 fun readPhoto(context: Context, uri: Uri): Bitmap {
     fun <T> opened(read: (InputStream) -> T): T =
-        (context.contentResolver.openInputStream(uri) ?: throw IOException("the file is gone")).use(read)
+        (context.contentResolver.openInputStream(uri) ?: throw IOException(context.getString(R.string.file_gone))).use(read)
 
     val bounds = BitmapFactory.Options().apply { inJustDecodeBounds = true }
     opened { BitmapFactory.decodeStream(it, null, bounds) }
-    if (bounds.outWidth <= 0) throw IOException("it is no picture that Android can read")
+    if (bounds.outWidth <= 0) throw IOException(context.getString(R.string.photo_unknown))
     val options = BitmapFactory.Options().apply {
-        inSampleSize = Integer.highestOneBit(max(1, max(bounds.outWidth, bounds.outHeight) / MAX_SIDE))
+        inSampleSize = sampleSize(max(bounds.outWidth, bounds.outHeight))
         inPreferredConfig = Bitmap.Config.ARGB_8888
     }
-    val stored = opened { BitmapFactory.decodeStream(it, null, options) } ?: throw IOException("it is damaged")
+    val stored = opened { BitmapFactory.decodeStream(it, null, options) } ?: throw IOException(context.getString(R.string.photo_damaged))
     val orientation = try {
         opened { ExifInterface(it).getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL) }
     } catch (error: IOException) {
         ExifInterface.ORIENTATION_NORMAL // a format without EXIF
     }
     val turn = exifMatrix(orientation)
-    return if (turn.isIdentity) stored else Bitmap.createBitmap(stored, 0, 0, stored.width, stored.height, turn, true)
+    if (turn.isIdentity) return stored
+    return Bitmap.createBitmap(stored, 0, 0, stored.width, stored.height, turn, true).also { stored.recycle() }
+}
+
+/** The least power of two that shrinks a side to at most [MAX_SIDE]. */
+fun sampleSize(side: Int): Int {
+    var size = 1
+    while ((side + size - 1) / size > MAX_SIDE) size *= 2
+    return size
 }
 
 /** The turn and flip that an EXIF orientation asks for. */

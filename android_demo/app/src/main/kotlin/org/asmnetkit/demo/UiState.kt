@@ -7,6 +7,7 @@ import org.asmnetkit.core.Box
 import org.asmnetkit.core.ModelMetadata
 import org.asmnetkit.core.Pose
 import org.asmnetkit.core.Scheme
+import org.asmnetkit.core.Speed
 
 /** What the app is doing. */
 sealed interface Mode {
@@ -16,12 +17,9 @@ sealed interface Mode {
     object NoPermission : Mode
     object NoCamera : Mode
     object LowMemory : Mode
-    class CameraError(val reason: String) : Mode
+    class CameraError(val problem: CameraProblem) : Mode
     class ModelError(val reason: String) : Mode
 }
-
-/** Means over the last second or so; milliseconds. */
-data class Speed(val preMs: Double, val invokeMs: Double, val postMs: Double, val drawMs: Double, val framesPerSecond: Double)
 
 /** Everything the screen shows besides the picture. */
 data class UiState(
@@ -31,9 +29,13 @@ data class UiState(
     val requested: Backend = Backend(Accelerator.CPU, 1),
     val actual: Accelerator? = null,
     val refusal: String? = null,
+    /** What speaks against [actual], though it runs. */
+    val doubts: List<String> = emptyList(),
     val speed: Speed? = null,
     val pose: Pose? = null,
     val faceFound: Boolean = false,
+    /** Output values of the last look that are no numbers. */
+    val notFinite: Int = 0,
 )
 
 /**

@@ -5,6 +5,7 @@ import android.graphics.Canvas
 import android.graphics.Color
 import android.view.View
 import org.asmnetkit.core.Placement
+import org.asmnetkit.core.Pose
 import org.asmnetkit.core.Scheme
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
@@ -81,6 +82,29 @@ class FaceViewTest {
         }
         // The sampler may round its place by 1/16 of a pixel; neighbours differ by less than 200 levels.
         assertTrue("a pixel differs by $worst levels", worst <= 24)
+    }
+
+    @Test
+    fun `a pose that is no number is not drawn and not spoken, and nothing fails`() {
+        val nan = Scene(TestFace.bitmap, false, Scheme.OF_68, TestFace.landmarks, Pose(Float.NaN, 0f, Float.POSITIVE_INFINITY), TestFace.box)
+        drawn(nan)
+        val view = FaceView(RuntimeEnvironment.getApplication())
+        view.scene = nan
+        assertEquals("Face with 68 landmarks", view.contentDescription)
+    }
+
+    @Test
+    fun `a scene is told as drawn once, when it is`() {
+        val view = FaceView(RuntimeEnvironment.getApplication())
+        var told = 0
+        view.onDrawn = { told++ }
+        val canvas = Canvas(Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888))
+        view.layout(0, 0, width, height)
+        view.draw(canvas) // without a scene
+        view.scene = scene(mirrored = false, landmarks = true)
+        assertEquals(0, told)
+        repeat(2) { view.draw(canvas) }
+        assertEquals(1, told)
     }
 
     @Test

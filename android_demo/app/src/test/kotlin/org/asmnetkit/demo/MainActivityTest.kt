@@ -6,6 +6,7 @@ import android.content.ComponentCallbacks2
 import android.content.Intent
 import android.graphics.Bitmap
 import android.graphics.Canvas
+import android.hardware.display.DisplayManager
 import android.net.Uri
 import android.os.Looper
 import android.os.SystemClock
@@ -13,12 +14,17 @@ import android.text.Editable
 import android.text.TextWatcher
 import android.view.MotionEvent
 import android.view.View
+import android.view.WindowManager
 import android.widget.TextView
 import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
+import java.nio.MappedByteBuffer
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.TimeUnit
 import org.asmnetkit.core.Accelerator
 import org.asmnetkit.core.Backend
 import org.asmnetkit.core.Box
+import org.asmnetkit.core.Pose
 import org.junit.After
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
@@ -36,6 +42,8 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.android.controller.ActivityController
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
+import org.robolectric.shadows.ShadowDisplayManager
+import org.robolectric.shadows.ShadowToast
 
 @RunWith(RobolectricTestRunner::class)
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -43,6 +51,19 @@ import org.robolectric.annotation.GraphicsMode
 class MainActivityTest {
     private lateinit var activity: ActivityController<MainActivity>
     private lateinit var engines: FakeEngine.Factory
+    private val cameras = FakeCameras()
+    private val application = RuntimeEnvironment.getApplication() as Application
+
+    private fun allow() = shadowOf(application).grantPermissions(Manifest.permission.CAMERA)
+
+    /** The app with a camera that delivers frames as told. */
+    private fun startWithCamera(): MainActivity {
+        allow()
+        cameras.present = listOf(FakeCameras.FRONT, FakeCameras.BACK)
+        val main = start()
+        waitFor("the camera") { cameras.open.isNotEmpty() && engines.open == 1 }
+        return main
+    }
 
     @Before
     fun `use an engine without native code`() {
@@ -51,12 +72,14 @@ class MainActivityTest {
         val (x, y) = Pair(TestFace.box.centreX, TestFace.box.centreY)
         engines = FakeEngine.Factory(Box(x - half, y - half, x + half, y + half), TestFace.box)
         MainActivity.engines = engines
+        MainActivity.cameras = cameras.factory
     }
 
     @After
     fun close() {
-        activity.pause().stop().destroy()
+        if (::activity.isInitialized) activity.pause().stop().destroy()
         MainActivity.engines = LiteRtEngine.Factory
+        MainActivity.cameras = ::AndroidCameras
     }
 
     private fun start(): MainActivity {
@@ -68,7 +91,7 @@ class MainActivityTest {
 
     /** The controller works on a thread of its own and answers on this one. */
     private fun waitFor(what: String, done: () -> Boolean) {
-        val end = System.currentTimeMillis() + 20_000
+        val end = System.currentTimeMillis() + 10_000
         while (!done()) {
             check(System.currentTimeMillis() < end) { "waited in vain for $what" }
             Thread.sleep(10)
@@ -196,6 +219,231 @@ class MainActivityTest {
         assertEquals(0, engines.open)
         activity.pause().stop().restart().resume()
         waitFor("the model again") { engines.open == 1 }
+    }
+
+    @Test
+    fun `a camera that another app takes comes back by itself, or by a touch`() {
+        val main = startWithCamera()
+        cameras.open.single().fail(CameraProblem.TAKEN)
+        waitFor("the reason") { "another app uses the camera" in statusOf(main) }
+        cameras.free("front")
+        waitFor("the camera again") {
+            shadowOf(Looper.getMainLooper()).idleFor(100, TimeUnit.MILLISECONDS) // it waits a second
+            cameras.open.isNotEmpty()
+        }
+        cameras.open.single().frame(null)
+        waitFor("a frame") { "No face found" in statusOf(main) }
+        cameras.open.single().fail(CameraProblem.DEVICE)
+        waitFor("the reason") { "the camera has failed" in statusOf(main) }
+        tap(main.findViewById(R.id.face))
+        waitFor("the camera once more") { cameras.open.isNotEmpty() }
+    }
+
+    @Test
+    fun `in the background neither camera nor model stays`() {
+        val main = startWithCamera()
+        activity.pause().stop()
+        waitFor("all to be closed") { cameras.open.isEmpty() && engines.open == 0 }
+        activity.restart().resume()
+        waitFor("both again") { cameras.open.isNotEmpty() && engines.open == 1 }
+        assertFalse(main.isFinishing)
+    }
+
+    @Test
+    fun `after a refusal a button leads to where the camera is allowed`() {
+        val main = start()
+        val allow = main.findViewById<View>(R.id.allow)
+        assertEquals(View.GONE, allow.visibility)
+        main.onRequestPermissionsResult(0, arrayOf(Manifest.permission.CAMERA), intArrayOf(-1))
+        waitFor("the button") { allow.visibility == View.VISIBLE }
+        allow.performClick() // refused for good: the question would not be shown
+        val settings = shadowOf(main).nextStartedActivity
+        assertEquals("android.settings.APPLICATION_DETAILS_SETTINGS", settings.action)
+        assertEquals("package:${main.packageName}", settings.dataString)
+        shadowOf(main.packageManager).setShouldShowRequestPermissionRationale(Manifest.permission.CAMERA, true)
+        shadowOf(main).lastRequestedPermission.requestedPermissions.fill("nothing")
+        allow.performClick() // refused once: ask again
+        assertEquals(listOf(Manifest.permission.CAMERA), shadowOf(main).lastRequestedPermission.requestedPermissions.toList())
+        allow()
+        main.onRequestPermissionsResult(0, arrayOf(Manifest.permission.CAMERA), intArrayOf(0))
+        waitFor("the camera") { "no camera" in statusOf(main) && allow.visibility == View.GONE }
+    }
+
+    @Test
+    fun `an activity that is made anew keeps its photo`() {
+        openPhoto(start())
+        activity.recreate() // dark mode at sunset, another font size, another language
+        val main = activity.get()
+        waitFor("the photo") { main.findViewById<FaceView>(R.id.face).scene != null }
+        assertEquals(main.getString(R.string.back_to_camera), main.findViewById<TextView>(R.id.photo).text)
+        waitFor("its status") { "No face found" in statusOf(main) }
+    }
+
+    @Test
+    fun `Back leaves the photo for the camera, and then the app`() {
+        val main = startWithCamera()
+        openPhoto(main)
+        waitFor("the photo") { cameras.open.isEmpty() }
+        requireNotNull(back(main)).onBackInvoked()
+        waitFor("the camera") { cameras.open.isNotEmpty() }
+        assertEquals(main.getString(R.string.open_photo), main.findViewById<TextView>(R.id.photo).text)
+        assertFalse(main.isFinishing)
+        assertNull(back(main)) // Android's own: it closes the app
+    }
+
+    /** What Back would do: the callback that the app registered. */
+    private fun back(main: MainActivity): android.window.OnBackInvokedCallback? {
+        val field = MainActivity::class.java.getDeclaredField("back\$delegate").apply { isAccessible = true }
+        val back = (field.get(main) as Lazy<*>).value
+        return BackToCamera::class.java.getDeclaredField("callback").apply { isAccessible = true }.get(back) as android.window.OnBackInvokedCallback?
+    }
+
+    @Test
+    fun `outputs that are not numbers are told, and nothing fails`() {
+        engines.pose = Pose(Float.NaN, Float.NaN, Float.NaN)
+        val main = startWithCamera()
+        cameras.open.single().frame(listOf(Box(10.0, 10.0, 40.0, 40.0)))
+        waitFor("the warning") { "3 of the model's outputs are not numbers" in statusOf(main) }
+        assertNull(main.findViewById<FaceView>(R.id.face).scene?.landmarks)
+    }
+
+    @Test
+    fun `a scene is replaced when it has been drawn, not before`() {
+        val main = startWithCamera()
+        val view = main.findViewById<FaceView>(R.id.face)
+        val scenes = ArrayList<Scene?>()
+        repeat(3) {
+            val before = view.scene
+            cameras.open.single().frame(null)
+            settle()
+            if (view.scene !== before) scenes += view.scene
+        }
+        assertEquals(1, scenes.size)
+        view.draw(Canvas(Bitmap.createBitmap(view.width, view.height, Bitmap.Config.ARGB_8888)))
+        settle()
+        cameras.open.single().frame(null)
+        waitFor("the next scene") { view.scene !== scenes.single() }
+        assertTrue(view.scene?.bitmap !== scenes.single()?.bitmap)
+    }
+
+    /** What a person picked: onActivityResult is Android's to call. */
+    private fun MainActivity.receive(code: Int, uri: Uri) {
+        val method = MainActivity::class.java.getDeclaredMethod("onActivityResult", Int::class.java, Int::class.java, Intent::class.java)
+        method.isAccessible = true
+        method.invoke(this, code, android.app.Activity.RESULT_OK, Intent().setData(uri))
+    }
+
+    /** Give both threads time for what they were told. */
+    private fun settle() = repeat(20) {
+        Thread.sleep(10)
+        shadowOf(Looper.getMainLooper()).runToEndOfTasks()
+    }
+
+    @Test
+    fun `figures are told five times a second at most, news at once`() {
+        val main = startWithCamera()
+        cameras.open.single().frame(null)
+        waitFor("the first frame") { "No face found" in statusOf(main) }
+        val said = statusesOf(main)
+        repeat(60) { cameras.open.single().frame(null) } // all within the same fake instant
+        settle()
+        assertTrue("$said", said.size <= 1)
+    }
+
+    @Test
+    fun `a model is imported beside the main thread, which goes on meanwhile`() {
+        val main = start()
+        val arrived = CountDownLatch(1)
+        val thread = ArrayList<Thread>()
+        val content = Models(main).run { open(first()).content }.let { c -> ByteArray(c.capacity()).also { c.duplicate().get(it) } }
+        val uri = Uri.parse("content://drive/mine.tflite")
+        shadowOf(main.contentResolver).registerInputStreamSupplier(uri) {
+            thread += Thread.currentThread()
+            arrived.await(10, TimeUnit.SECONDS) // a drive in the network
+            ByteArrayInputStream(content)
+        }
+        main.receive(2, uri)
+        assertEquals(View.VISIBLE, main.findViewById<View>(R.id.working).visibility) // it returned at once
+        arrived.countDown()
+        waitFor("the model") { main.findViewById<View>(R.id.working).visibility == View.GONE }
+        assertTrue(thread.single() !== Looper.getMainLooper().thread)
+        assertEquals("picked.tflite", Settings(main).modelName)
+    }
+
+    @Test
+    fun `sharing writes its picture beside the main thread`() {
+        val main = start()
+        openPhoto(main)
+        while (shadowOf(main).nextStartedActivity != null) continue // the picker
+        main.findViewById<View>(R.id.share).performClick()
+        assertNull(shadowOf(main).nextStartedActivity)
+        var started: Intent? = null
+        waitFor("the chooser") { shadowOf(main).nextStartedActivity.also { started = it } != null }
+        assertEquals(Intent.ACTION_CHOOSER, started?.action)
+    }
+
+    @Test
+    fun `the screen stays on for a film, not for a photo or an error`() {
+        val main = startWithCamera()
+        fun isKeptOn() = main.window.attributes.flags and WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON != 0
+        cameras.open.single().frame(null)
+        waitFor("the film") { isKeptOn() }
+        openPhoto(main)
+        waitFor("the photo") { !isKeptOn() }
+    }
+
+    @Test
+    fun `a photo that is too large for memory is told, and no crash`() {
+        val main = start()
+        val uri = Uri.parse("content://photos/huge")
+        shadowOf(main.contentResolver).registerInputStreamSupplier(uri) { throw OutOfMemoryError("48 MB") }
+        main.receive(1, uri)
+        waitFor("the reason") { ShadowToast.getTextOfLatestToast()?.contains("not enough memory") == true }
+        assertEquals(main.getString(R.string.open_photo), main.findViewById<TextView>(R.id.photo).text)
+    }
+
+    @Test
+    fun `photos are shrunk to what the pixels of a crop need`() {
+        assertEquals(listOf(1, 2, 2, 4, 8), listOf(2048, 2049, 4095, 4097, 16000).map(::sampleSize))
+    }
+
+    @Test
+    @Config(qualifiers = "w320dp-h568dp-mdpi", fontScale = 2f)
+    fun `on a small screen with large words every button is on it, and the picture has the window`() = buttonsAreOnScreen()
+
+    @Test
+    @Config(qualifiers = "w720dp-h360dp-land-mdpi")
+    fun `in landscape, too`() = buttonsAreOnScreen()
+
+    private fun buttonsAreOnScreen() {
+        val main = start()
+        val view = openPhoto(main)
+        main.findViewById<TextView>(R.id.status).text = "a long line that will not fit\n".repeat(40)
+        settle()
+        val root = main.window.decorView
+        assertEquals(root.width to root.height, view.width to view.height)
+        for (id in listOf(R.id.switch_camera, R.id.photo, R.id.model, R.id.backend, R.id.benchmark, R.id.share)) {
+            val button = main.findViewById<TextView>(id)
+            val at = IntArray(2).also(button::getLocationInWindow)
+            val name = button.text
+            assertTrue("$name at ${at.toList()}", at[0] >= 0 && at[0] + button.width <= root.width)
+            assertTrue("$name at ${at.toList()}", at[1] >= 0 && at[1] + button.height <= root.height && button.height > 0)
+        }
+    }
+
+    @Test
+    fun `the rotation is that of the display that the app is on`() {
+        val second = ShadowDisplayManager.addDisplay("w300dp-h500dp")
+        ShadowDisplayManager.changeDisplay(second, "+land")
+        val display = application.getSystemService(DisplayManager::class.java).getDisplay(second)
+        val there = application.createDisplayContext(display)
+        assertEquals(display.rotation, displayRotation(there))
+        assertTrue(display.rotation != application.getSystemService(DisplayManager::class.java).getDisplay(0).rotation)
+    }
+
+    @Test
+    fun `a bundled model is mapped, not copied`() {
+        assertTrue(Models(application).run { open(first()).content } is MappedByteBuffer)
     }
 
     @Test

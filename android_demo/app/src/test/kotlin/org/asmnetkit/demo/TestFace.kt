@@ -56,6 +56,8 @@ class FakeEngine(
     model: ModelFile,
     override val requested: Backend,
     private val boxes: List<Box>,
+    private val pose: Pose = TestFace.pose,
+    private val onRun: () -> Unit = {},
     private val onClosed: () -> Unit = {},
 ) : Engine {
     override val actual = Accelerator.CPU
@@ -76,10 +78,11 @@ class FakeEngine(
 
     override fun run(input: ByteBuffer, outputs: Map<String, ByteBuffer>) {
         check(input.capacity() == size * size * 3)
+        onRun()
         val fractions = answers[minOf(runs++, answers.size - 1)]
         outputs.getValue("landmarks").apply { rewind() }.let { out -> fractions.forEach { out.putFloat(it) } }
         outputs.getValue("pose").apply { rewind() }.let { out ->
-            listOf(TestFace.pose.yaw, TestFace.pose.pitch, TestFace.pose.roll).forEach { out.putFloat(it / Pose.UNIT_DEGREES) }
+            listOf(pose.yaw, pose.pitch, pose.roll).forEach { out.putFloat(it / Pose.UNIT_DEGREES) }
         }
     }
 
@@ -88,12 +91,16 @@ class FakeEngine(
     class Factory(private vararg val boxes: Box = arrayOf(TestFace.box)) : EngineFactory {
         private val count = AtomicInteger()
 
+        /** What engines that are opened from now on say of the head, and do in a run. */
+        var pose = TestFace.pose
+        var onRun: () -> Unit = {}
+
         /** Engines that are open now. */
         val open: Int get() = count.get()
 
         override fun open(model: ModelFile, backend: Backend): Engine {
             count.incrementAndGet()
-            return FakeEngine(model, backend, boxes.toList()) { count.decrementAndGet() }
+            return FakeEngine(model, backend, boxes.toList(), pose, { onRun() }) { count.decrementAndGet() }
         }
     }
 }

@@ -21,12 +21,16 @@ data class BenchmarkRequest(
         require(warmupRuns in 0..MAX_RUNS && runs in 1..MAX_RUNS) {
             "expected 0 to $MAX_RUNS warm-up runs and 1 to $MAX_RUNS runs, got $warmupRuns and $runs"
         }
+        require(maxSeconds <= LONGEST_SECONDS) { "expected at most $LONGEST_SECONDS seconds, got $maxSeconds" }
         require(minSeconds >= 0 && minSeconds <= maxSeconds) {
             "expected 0 to $maxSeconds seconds, got $minSeconds"
         }
     }
 
     companion object {
+        /** Who asks for longer forgot a unit; a phone's battery and heat end such a run before its result. */
+        const val LONGEST_SECONDS = 3600.0
+
         /** Whether [text] may name a run: it becomes a file name. */
         fun isRunId(text: String): Boolean = RUN_ID.matches(text)
 
@@ -65,7 +69,7 @@ class Benchmark(
      * Load the model, warm up, time runs, then time whole frames and compare an accelerator's outputs
      * with the CPU's; at the end run what [feed] holds.
      *
-     * @param onProgress share done, 0..1.
+     * @param onProgress share done, 0..1; what it throws ends the measurement. Called ten times a second.
      * @throws ModelException the model cannot be loaded or run, or the feed's inputs are not its.
      * @throws java.io.IOException the feed's outputs cannot be written.
      */
@@ -84,7 +88,7 @@ class Benchmark(
             val input = noise(engine.input)
             val outputs = engine.outputs.mapValues { it.value.allocate() }
             val firstMs = time { engine.run(input, outputs) }
-            val warmedUp = warmUp(request) { engine.run(input, outputs) }
+            val warmedUp = warmUp(request, onProgress) { engine.run(input, outputs) }
 
             val cpuBefore = device.processCpuMs()
             val wallBefore = nanoTime()
@@ -126,8 +130,8 @@ class Benchmark(
                 ),
                 peakRssBytes = peak,
                 parity = parity,
-                warnings = listOfNotNull(engine.refusal, stopped, SAME_BITS.takeIf { parity?.identical == true }) +
-                    device.disturbances(),
+                warnings = listOfNotNull(engine.refusal, stopped, SAME_BITS.takeIf { parity?.identical == true }, parity?.failure) +
+                    engine.warnings + device.disturbances(),
                 notes = listOf(
                     "pre, post and end_to_end: medians of $FRAMES made-up frames of $FRAME_WIDTH x $FRAME_HEIGHT",
                 ),
@@ -163,13 +167,19 @@ class Benchmark(
     }
 
     /** Run until the asked runs and a minimum time are over and the times are steady; how often it ran. */
-    private fun warmUp(request: BenchmarkRequest, run: () -> Unit): Int {
+    private fun warmUp(request: BenchmarkRequest, onProgress: (Double) -> Unit, run: () -> Unit): Int {
         if (request.warmupRuns == 0) return 0
         val times = ArrayList<Double>()
         val started = nanoTime()
+        var told = started
         while (true) {
             times += time(run)
-            val elapsedMs = ms(nanoTime() - started)
+            val now = nanoTime()
+            if (now - told > TELL_EVERY_NS) {
+                onProgress(0.0)
+                told = now
+            }
+            val elapsedMs = ms(now - started)
             val enough = times.size >= request.warmupRuns && elapsedMs >= MIN_WARMUP_MS
             val settled = enough && (steady(times) || times.size >= MAX_WARMUP_FACTOR * request.warmupRuns)
             if (settled || elapsedMs > 1000 * request.maxSeconds) return times.size

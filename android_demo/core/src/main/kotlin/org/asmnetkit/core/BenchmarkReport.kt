@@ -96,6 +96,7 @@ data class BenchmarkReport(
             "memory" to linkedMapOf("peak_rss_bytes" to peakRssBytes, "model_arena_bytes" to null),
             "accuracy" to null,
             "parity" to parity?.toMap(),
+            "output_check" to parity?.outputCheck(),
             "profile" to null,
             "warnings" to warnings + instability(timings.invoke),
             "notes" to notes,

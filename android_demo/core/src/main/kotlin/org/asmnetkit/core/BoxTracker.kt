@@ -12,6 +12,9 @@ class BoxTracker(private val patienceMs: Double = PATIENCE_MS) {
     private var box: Box? = null
     private var missedSinceMs: Double? = null
 
+    /** The box that [next] would give for a frame in which nobody looked for faces. */
+    val current: Box? get() = box
+
     /** Whether a face is being followed. */
     val tracking: Boolean get() = box != null
 

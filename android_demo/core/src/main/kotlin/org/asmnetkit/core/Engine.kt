@@ -47,6 +47,9 @@ interface Engine : AutoCloseable {
 
     /** Operators that [actual]'s delegate took; null where nothing tells how many. */
     val delegatedOps: Int?
+
+    /** What somebody should know who reads figures of this engine, though it runs as asked. */
+    val warnings: List<String> get() = emptyList()
     val input: TensorInfo
     val outputs: Map<String, TensorInfo>
 

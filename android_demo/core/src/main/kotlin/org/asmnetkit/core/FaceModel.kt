@@ -16,6 +16,8 @@ data class StageTimes(val preMs: Double, val invokeMs: Double, val postMs: Doubl
  * @property visible probability that each landmark can be seen; null likewise.
  * @property confidence probability that the face's error (NME) is at most 8 %; null for a file that is not
  * calibrated for it.
+ * @property notFinite how many of the model's output values are NaN or infinite: 0 unless what ran it is
+ * wrong, for example a GPU in half precision. Such a face must not be shown or followed.
  */
 class Face(
     val landmarks: FloatArray,
@@ -24,6 +26,7 @@ class Face(
     val sigma: FloatArray? = null,
     val visible: FloatArray? = null,
     val confidence: Double? = null,
+    val notFinite: Int = 0,
 )
 
 /** The whole way of a frame: crop, convert, invoke, landmarks back in the picture. */
@@ -60,19 +63,18 @@ class FaceModel(val file: ModelFile, private val engine: Engine) {
         val ready = System.nanoTime()
         engine.run(input, outputs)
         val invoked = System.nanoTime()
-        val landmarks = crop.toPicture(real("landmarks")!!)
-        val pose = real("pose")?.let(Pose::ofOutput)
-        val sigma = real("uncertainty")?.let { Uncertainty.sigma(it, crop.side, metadata.calibration.factor) }
-        val visible = real("visibility")?.let(Uncertainty::visible)
+        val real = engine.outputs.mapValues { (name, info) -> dequantize(outputs.getValue(name), info) }
+        val landmarks = crop.toPicture(real.getValue("landmarks"))
+        val pose = real["pose"]?.let(Pose::ofOutput)
+        val sigma = real["uncertainty"]?.let { Uncertainty.sigma(it, crop.side, metadata.calibration.factor) }
+        val visible = real["visibility"]?.let(Uncertainty::visible)
         val confidence = sigma?.let { known ->
             metadata.calibration.confidence?.probability(Uncertainty.expectedNme(known, landmarks, metadata.scheme))
         }
         val ended = System.nanoTime()
         val times = StageTimes(ms(ready - started), ms(invoked - ready), ms(ended - invoked))
-        return Face(landmarks, pose, times, sigma, visible, confidence)
+        return Face(landmarks, pose, times, sigma, visible, confidence, real.values.sumOf(::notFinite))
     }
-
-    private fun real(name: String): FloatArray? = outputs[name]?.let { dequantize(it, engine.outputs.getValue(name)) }
 
     private inline fun expect(fine: Boolean, message: () -> String) {
         if (!fine) throw ModelException("${file.name}: ${message()}")

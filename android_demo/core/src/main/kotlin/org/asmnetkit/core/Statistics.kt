@@ -2,12 +2,13 @@ package org.asmnetkit.core
 
 import java.util.Locale
 import kotlin.math.abs
-import kotlin.math.ceil
+import kotlin.math.exp
 import kotlin.math.floor
+import kotlin.math.ln
 import kotlin.math.sqrt
 
 private val PERCENTILES = mapOf("p50" to 50.0, "p90" to 90.0, "p99" to 99.0)
-private const val CONFIDENCE_Z = 1.96 // two-sided 95 % of a normal distribution
+private const val TAIL = 0.025 // what may lie beyond either end of a 95 % interval
 private const val MAX_SPREAD = 1.25 // p90 / p50
 private const val MAX_DRIFT = 0.10 // of the median, between the first and the last third
 private const val MIN_DRIFT_RUNS = 30
@@ -36,17 +37,29 @@ fun summarise(samplesMs: DoubleArray): Map<String, Double> {
     return summary
 }
 
-/** 95 % intervals of the percentiles: the samples of rank n q -+ 1.96 sqrt(n q (1 - q)). */
-fun intervals(samplesMs: DoubleArray): Map<String, List<Double>> {
+/** 95 % intervals of the percentiles: samples of the binomial's ranks; null of too few runs. */
+fun intervals(samplesMs: DoubleArray): Map<String, List<Double>?> {
     val sorted = samplesMs.sortedArray()
-    val n = sorted.size
     return PERCENTILES.mapValues { (_, percent) ->
-        val q = percent / 100
-        val half = CONFIDENCE_Z * sqrt(n * q * (1 - q))
-        val low = floor(n * q - half).toInt().coerceIn(0, n - 1)
-        val high = ceil(n * q + half).toInt().coerceIn(0, n - 1)
-        listOf(sorted[low], sorted[high])
+        ranks(sorted.size, percent / 100)?.let { (low, high) -> listOf(sorted[low], sorted[high]) }
     }
+}
+
+/** The ranks, from 0, between whose samples the percentile lies in 95 % of cases. */
+private fun ranks(runs: Int, q: Double): Pair<Int, Int>? {
+    // Logarithms of the binomial's probabilities, each from the one before; small ones vanish.
+    val logs = DoubleArray(runs + 1)
+    for (below in 1..runs) logs[below] = logs[below - 1] + ln((runs + 1.0 - below) / below * (q / (1 - q)))
+    val most = logs.max()
+    val shares = DoubleArray(runs + 1) { exp(logs[it] - most) }
+    val tail = TAIL * shares.sum()
+    var low = -1
+    var beyond = shares[0]
+    while (beyond <= tail) beyond += shares[++low + 1]
+    var high = runs
+    beyond = shares[runs]
+    while (beyond <= tail) beyond += shares[--high]
+    return if (low >= 0 && high < runs) low to high else null
 }
 
 /** Do the last runs take as long as those before them? Of too few runs nobody can say. */

@@ -67,6 +67,9 @@ class InputEncoder(private val info: TensorInfo) {
     }
 }
 
+/** How many of the values are NaN or infinite. */
+fun notFinite(values: FloatArray): Int = values.count { !it.isFinite() }
+
 /** The real values of a tensor's raw ones, read from the start of [raw]. */
 fun dequantize(raw: ByteBuffer, info: TensorInfo): FloatArray {
     raw.rewind()

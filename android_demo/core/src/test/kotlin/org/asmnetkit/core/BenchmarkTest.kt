@@ -4,6 +4,7 @@ import java.nio.ByteBuffer
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertNull
+import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 
@@ -70,6 +71,55 @@ class BenchmarkTest {
         val written = (Json.parse(report.toJson()) as Map<*, *>)["parity"] as Map<*, *>
         assertEquals("pixels of the 112 px crop", written["unit"])
         assertEquals(8L, written["inputs"])
+    }
+
+    @Test
+    fun `an accelerator whose outputs are not numbers has a result that says so`() {
+        val broken = EngineFactory { _, backend -> Still(backend, if (backend.accelerator == Accelerator.GPU) Float.NaN else 0.5f) }
+        val report = measured(request(Accelerator.GPU), broken)
+        val written = Json.parse(report.toJson()) as Map<*, *> // NaN is no JSON
+        assertNull(written["parity"])
+        val check = written["output_check"] as Map<*, *>
+        assertEquals(false, check["passed"])
+        // 8 inputs of 196 landmark values and 3 of the pose, which this engine leaves at 0.
+        val reason = "1568 of 1592 output values are not finite: what ran the model computes it wrongly"
+        assertEquals(reason, check["cause"])
+        assertTrue(reason in report.warnings)
+        System.getProperty("asmnetkit.reports")?.let { folder ->
+            java.io.File(folder).mkdirs()
+            java.io.File(folder, "not-finite.json").writeText(report.toJson()) // for Python's schema
+        }
+    }
+
+    @Test
+    fun `an engine's warnings are the result's`() {
+        val report = measured(request(Accelerator.GPU)) { _, backend ->
+            object : Engine by Still(backend, 0.5f) {
+                override val warnings = listOf("nobody tested this")
+            }
+        }
+        assertTrue("nobody tested this" in report.warnings)
+    }
+
+    @Test
+    fun `who wants to stop a measurement throws where progress is told, in the warm-up, too`() {
+        var runs = 0
+        var now = 0L
+        val slow = EngineFactory { _, backend -> Still(backend, 0.5f) { runs++; now += 150_000_000 } }
+        val asked = BenchmarkRequest("run-1", model.name, Backend(Accelerator.CPU, 1), warmupRuns = 50, runs = 100, minSeconds = 0.0)
+        val benchmark = Benchmark(slow, NoPhone, "0.1.0", nanoTime = { now })
+        assertThrows(InterruptedException::class.java) {
+            benchmark.measure(asked, model, "2026-01-01T00:00:00Z") { throw InterruptedException() }
+        }
+        assertEquals(2, runs) // the first one, and the first of the warm-up
+    }
+
+    @Test
+    fun `a measurement of more than an hour is refused`() {
+        val error = assertThrows(IllegalArgumentException::class.java) {
+            BenchmarkRequest("run-1", model.name, Backend(Accelerator.CPU, 1), maxSeconds = 3601.0)
+        }
+        assertEquals("expected at most 3600.0 seconds, got 3601.0", error.message)
     }
 
     @Test

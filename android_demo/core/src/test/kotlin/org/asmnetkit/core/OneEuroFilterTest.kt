@@ -9,6 +9,20 @@ import org.junit.jupiter.api.Test
 
 class OneEuroFilterTest {
     @Test
+    fun `it filters as Python does`() {
+        val golden = Golden.read("one_euro")
+        val seconds = golden["seconds"].doubles
+        for (case in golden["cases"].list) {
+            val filter = OneEuroFilter()
+            val trust = case["trust"].takeIf { !it.isNull }?.doubles
+            for ((i, row) in golden["values"].list.withIndex()) {
+                val filtered = filter.update(row.floats, golden["scale"].double, seconds[i], trust)
+                assertArrayEquals(case["filtered"].list[i].floats, filtered, 1e-5f, "row $i, trust ${trust?.toList()}")
+            }
+        }
+    }
+
+    @Test
     fun `the first values pass unchanged`() {
         assertArrayEquals(floatArrayOf(3f, -4f), OneEuroFilter().update(floatArrayOf(3f, -4f), 1.0, 10.0))
     }

@@ -1,0 +1,65 @@
+"""An installed Chromium without a window, which opens one address and is gone after the block."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from asmnet_kit.base.errors import MissingDependency
+from asmnet_kit.base.files import temporary_folder
+
+ENVIRONMENT = "CHROMIUM"  # the program, in place of the first of PROGRAMS on the PATH
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+HOW_TO_GET = f"sudo apt-get install chromium, or set ${ENVIRONMENT}"
+ENDS_WITHIN_S = 10.0
+
+# A profile of its own, no first-run pages, nothing fetched in the background.
+ARGUMENTS = (
+    "--headless",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--mute-audio",
+)
+AS_ROOT = "--no-sandbox"  # Chromium's sandbox refuses to start as root
+WEBGPU = "--enable-unsafe-webgpu"  # SwiftShader, where there is no GPU
+
+
+def program() -> str | None:
+    """The Chromium of this machine, or None."""
+    chosen = os.environ.get(ENVIRONMENT)
+    found = (shutil.which(name) for name in ([chosen] if chosen else PROGRAMS))
+    return next(filter(None, found), None)
+
+
+@contextmanager
+def opened(address: str, arguments: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """The browser's process, which shows ``address``.
+
+    Raises:
+        MissingDependency: there is no Chromium.
+    """
+    found = program()
+    if found is None:
+        raise MissingDependency(f"no Chromium is on the PATH: {HOW_TO_GET}")
+    root = (AS_ROOT,) if getattr(os, "geteuid", lambda: 1)() == 0 else ()
+    with temporary_folder() as profile:
+        process = subprocess.Popen(
+            [found, *ARGUMENTS, *root, *arguments, f"--user-data-dir={profile}", address],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(ENDS_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

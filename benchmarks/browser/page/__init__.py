@@ -1,0 +1,1 @@
+"""The page's own files: HTML, CSS and ES modules, served as they are."""

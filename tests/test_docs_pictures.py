@@ -1,0 +1,63 @@
+"""The pictures of rendered people: small enough for a page, and what their words say."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+
+from asmnet_kit.people.render import draw, people
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+@pytest.fixture(scope="module")
+def pictures() -> ModuleType:
+    """docs/pictures.py, which is a script of no package."""
+    spec = importlib.util.spec_from_file_location("docs_pictures", DOCS / "pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("name", "limit"), [("people.jpg", 200_000), ("people_own.jpg", 200_000)])
+def test_the_sheets_are_as_large_as_the_script_draws_them(pictures, name, limit) -> None:
+    assert (DOCS / name).stat().st_size <= limit
+    rows = pictures.COUNT // pictures.COLUMNS
+    shape = (rows * pictures.SIDE, pictures.COLUMNS * pictures.SIDE, 3)
+    assert cv2.imread(str(DOCS / name)).shape == shape
+
+
+@pytest.mark.skipif(not hasattr(cv2, "imreadanimation"), reason="OpenCV 4.11 reads animations")
+def test_the_film_has_its_length_and_fits_a_page(pictures) -> None:
+    assert (DOCS / "film.webp").stat().st_size <= 2_000_000
+    whole, animation = cv2.imreadanimation(str(DOCS / "film.webp"))
+    assert whole
+    assert len(animation.frames) == pictures.FILM_SECONDS * pictures.FILM_FPS
+    width = pictures.FILM_SIDE * len(pictures.FILM_PEOPLE)
+    assert animation.frames[0].shape[:2] == (pictures.FILM_SIDE, width)
+
+
+def test_own_pictures_change_what_is_seen_and_no_point(pictures, tmp_path: Path) -> None:
+    own = pictures.own_data(tmp_path)
+    plain, mine = ([*people(2, seed=pictures.SEED, size=64, **kind)] for kind in ({}, {"own": own}))
+    for one, other in zip(plain, mine, strict=True):
+        np.testing.assert_array_equal(one.landmarks68, other.landmarks68)
+    assert any(np.any(one.image != other.image) for one, other in zip(plain, mine, strict=True))
+
+
+def test_a_hidden_point_has_another_colour(pictures) -> None:
+    person = draw(pictures.SEED, 5, 128)  # in profile
+    picture = pictures.marked(person)
+    hidden = np.flatnonzero(person.self_occluded68 & ~person.occluded68)
+    seen = np.flatnonzero(~person.self_occluded68 & ~person.occluded68)
+    assert len(hidden) and len(seen)
+    for point, colour in ((hidden[0], pictures.BY_HEAD), (seen[0], pictures.SEEN)):
+        x, y = np.round(person.landmarks68[point]).astype(int)
+        assert np.abs(picture[y, x].astype(int) - colour).max() < 90
