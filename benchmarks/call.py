@@ -6,6 +6,7 @@ from pathlib import Path
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import require_writable
+from asmnet_kit.benchmarks.devices import devices_of
 from asmnet_kit.benchmarks.options import FLAGS
 from asmnet_kit.benchmarks.protocol import Abilities, Request
 from asmnet_kit.benchmarks.targets.registry import (
@@ -30,15 +31,20 @@ def requests_for(
     """One request for each model x target x device x number of threads, in that order.
 
     Each target gets only what it can follow: without devices or threads of its own it is measured
-    once, and of the template's options it gets those that it declares.
+    once, of the devices it gets its own (``devices.devices_of``), and of the template's options
+    those that it declares.
 
     Args:
         threads, devices: those of the template where none are given.
 
     Raises:
-        UsageError: there is no such target.
+        UsageError: there is no such target, or nobody knows which one a device is of.
     """
     able = {target: load_target(target).abilities for target in targets}
+    own = {
+        target: devices_of(target, targets, devices) if able[target].has_devices else []
+        for target in able
+    }
     return [
         replace(
             template,
@@ -50,7 +56,7 @@ def requests_for(
         )
         for model in dict.fromkeys(models)
         for target in able
-        for device in dict.fromkeys((able[target].has_devices and devices) or [template.device])
+        for device in dict.fromkeys(own[target] or [template.device])
         for count in dict.fromkeys((able[target].uses_threads and threads) or [template.threads])
     ]
 

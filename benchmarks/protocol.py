@@ -121,6 +121,10 @@ class RemoteError(KitError):
     """The other machine, or the way to it, failed."""
 
 
+class Unreachable(RemoteError):
+    """The other machine is gone, did not answer in time, or the way to it broke: try again."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """What came out, in the shapes of the result file's keys of the same names.
@@ -191,7 +195,12 @@ class Target(Protocol):
     target has no way to do and ``abilities`` cannot say, before anything is measured
     (``refuse_request`` calls it); one that runs no ``inputs`` must have it. It may have
     ``check(request)``, too, a ``benchmarks.checking.check.Check``: what it can tell of a model
-    without a device, for ``asmnet-kit check``.
+    without a device, for ``asmnet-kit check``. A target with devices may have these, each of which
+    is asked of no more than a request's ``device`` (``benchmarks.devices`` calls them):
+    ``takes_device(name)``, whether a device may be called so; ``machine_of(request)``, which
+    machine it is, so that what shares one takes turns ("" is this machine);
+    ``temperature(request)``, degrees Celsius or None; ``look(request)``, what was found there. The
+    last three raise RemoteError where the device does not answer.
     """
 
     @property

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from asmnet_kit import __version__
-from asmnet_kit.base.errors import KitError, MissingDependency, ModelError
+from asmnet_kit.base.errors import KitError, ModelError
 from asmnet_kit.base.files import temporary_folder
 from asmnet_kit.base.own_process import script_command
 from asmnet_kit.benchmarks import worker
@@ -60,7 +60,14 @@ LOG_TAIL_CHARACTERS = 400
 MAX_OPTION_CHARACTERS = 40  # of an option in a file's name, which file systems limit to 255 bytes
 OLD_RUNTIME = "tflite-runtime"  # named in its files: they may lie beside those of the usual one
 BUILTIN = "builtin"  # how the kernels' names begin where XNNPACK ran nothing
+TIDY_UP_S = 20.0  # of a worker that is told to end: a few commands over a slow link
 SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for an accelerator"  # app's, too
+
+_running: set[subprocess.Popen[str]] = set()
+
+
+class Killed(ModelError):
+    """A signal ended the runtime's process: a crash, or the system ran out of memory."""
 
 
 @dataclass(frozen=True)
@@ -603,7 +610,8 @@ def run_worker(
         crash_hint: of the target, for the message when the worker dies.
 
     Raises:
-        ModelError: the worker crashed, hung or ended without a result.
+        Killed: a signal ended the worker.
+        ModelError: the worker hung or ended without a result.
         KitError: the worker reported a domain error.
     """
     model = job["request"]["model"]
@@ -612,7 +620,7 @@ def run_worker(
             if "progress" in line:
                 on_progress(float(line["progress"]), str(line["note"]))
             elif "error" in line:
-                error = (MissingDependency if line.get("missing") else KitError)(line["error"])
+                error = worker.KINDS.get(line.get("kind", ""), KitError)(line["error"])
                 error.exit_code = int(line["exit_code"])
                 raise error
             elif "result" in line:
@@ -623,11 +631,27 @@ def run_worker(
         tail = log.read().decode(errors="replace").strip()[-LOG_TAIL_CHARACTERS:]
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
     why = f"{crash_hint} " if crash_hint else ""
-    raise ModelError(
+    raise (Killed if code < 0 else ModelError)(
         f"{model}: the runtime's process {how} without a result; "
         f"the model is damaged or the runtime cannot take it. {why}"
         f"Its last words: {tail or 'none'}"
     )
+
+
+def end_workers() -> None:
+    """End the workers of all threads, each of whose ``run_worker`` then raises.
+
+    They get a moment to remove what they left on phones and boards.
+    """
+    asked = list(_running)
+    for process in asked:
+        process.terminate()
+    deadline = time.monotonic() + TIDY_UP_S
+    for process in asked:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 @contextmanager
@@ -643,11 +667,16 @@ def _worker(log: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
         errors="replace",
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
+    _running.add(process)
     try:
         yield process
+    except KeyboardInterrupt:
+        end_workers()
+        raise
     finally:
         process.kill()
         process.wait()
+        _running.discard(process)
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 _quietly(stream.close)

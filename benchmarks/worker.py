@@ -7,16 +7,22 @@ Lines: ``{"progress": 0.5, "note": "runs"}``, then ``{"result": {...}}`` or
 
 import hashlib
 import json
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import KitError, MissingDependency
-from asmnet_kit.benchmarks.protocol import Request, WrongNumbers
+from asmnet_kit.benchmarks.protocol import Request, Unreachable, WrongNumbers
 from asmnet_kit.benchmarks.targets.registry import checker, load_target
 
 PIECE_BYTES = 1 << 16
+# Errors that the parent tells from others, by the word on the line.
+KINDS: dict[str, type[KitError]] = {
+    "missing": MissingDependency,
+    "unreachable": Unreachable,
+}
 
 
 def tell(line: dict[str, Any]) -> None:
@@ -104,13 +110,23 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Do what stdin asks; a domain error becomes a line, any other ends with a traceback."""
+    """Do what stdin asks; a domain error becomes a line, any other ends with a traceback.
+
+    Ctrl-C reaches every process of a terminal: the parent alone answers it, and asks for the end by
+    SIGTERM, after which what lies on another machine is removed.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
     job = json.load(sys.stdin)
     try:
         tell({"result": answer(job)})
     except KitError as error:
-        missing = isinstance(error, MissingDependency)
-        tell({"error": str(error), "exit_code": error.exit_code, "missing": missing})
+        kind = next((name for name, kind in KINDS.items() if isinstance(error, kind)), "")
+        tell({"error": str(error), "exit_code": error.exit_code, "kind": kind})
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _refuse_another(model: Path, sha256: str | None, when: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from asmnet_kit.base.errors import GateError, UsageError
+from asmnet_kit.base.errors import GateError, Interrupted, UsageError
 from asmnet_kit.base.limits import MAX_THREADS
 from asmnet_kit.benchmarks.options import (
     BENCHMARK_MODEL,
@@ -179,7 +179,45 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     "devices",
     multiple=True,
     help="Which device, where the target has several (usb:0, pci:0 for edgetpu; a serial number "
-    "for android; user@host for linux); may be given several times.",
+    "for android; user@host for linux); may be given several times. With several kinds of targets "
+    "TARGET=DEVICE says whose it is. With --devices: a name in that file.",
+)
+@click.option(
+    "--devices",
+    "shelf",
+    type=InputPath("a file of devices (TOML)"),
+    help="TOML file that names devices, their targets, options and cool-down, in place of "
+    "--target; docs/scale.md has an example.",
+)
+@click.option(
+    "--retries",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0, 100),
+    help="Further tries where a device does not answer or a process is killed. Wrong numbers and "
+    "missed limits are never tried again.",
+)
+@click.option(
+    "--entry-temperature",
+    metavar="C",
+    type=NumberRange(-40, 150),
+    help="Before each measurement wait until the device is at most this warm, degrees Celsius. "
+    "Where a device does not tell its temperature the result has a warning.",
+)
+@click.option(
+    "--entry-minutes",
+    default=15.0,
+    show_default=True,
+    type=NumberRange(min=0),
+    help="How long to wait for --entry-temperature; then the device is given up.",
+)
+@click.option(
+    "--cool-down",
+    metavar="SECONDS",
+    default=0.0,
+    show_default=True,
+    type=NumberRange(min=0),
+    help="Rest between two measurements of a device.",
 )
 @_flag(GPU_PRECISION)
 @_flag(EDGETPU_COMPILER)
@@ -222,6 +260,11 @@ def benchmark(
     targets: tuple[str, ...],
     threads: tuple[int, ...],
     devices: tuple[str, ...],
+    shelf: Path | None,
+    retries: int,
+    entry_temperature: float | None,
+    entry_minutes: float,
+    cool_down: float,
     more_options: dict[str, str],
     single_stream: bool,
     data: Path | None,
@@ -241,15 +284,19 @@ def benchmark(
     gets the faces' crops, and its landmarks are compared with those of this machine's CPU. Each
     result holds the raw times, the machine, the runtime and the evidence of where the model ran.
 
+    Phones, boards and this machine are measured at the same time, each one measurement after the
+    other; a device that fails costs its own results alone.
+
     \b
     Examples:
       asmnet-kit benchmark models/*.tflite --threads 1 --threads 2 --out results
       asmnet-kit benchmark m.tflite --data faces --format 300w --split test --out results
+      asmnet-kit benchmark m.tflite --devices devices.toml --entry-temperature 30 --out results
     """
-    from asmnet_kit.base.console import progress
     from asmnet_kit.base.files import require_writable
     from asmnet_kit.benchmarks.batch import Batch
     from asmnet_kit.benchmarks.call import refuse_requests, refuse_unfollowed, requests_for
+    from asmnet_kit.benchmarks.shelf import Care, Job, named_devices, read_devices
 
     options = _options({name: asked.pop(name) for name in FLAGS}, more_options)
     dataset = _data(data, data_format, split, given_scheme() if scheme else None, boxes, max_nme)
@@ -259,19 +306,33 @@ def benchmark(
     chosen = threads if is_given("threads") else ()
     # A mistake is refused before anything is measured.
     require_writable(out)
-    refuse_unfollowed(targets, options=options, threads=chosen, devices=devices)
-    requests = requests_for(models, targets, template, threads=chosen, devices=devices)
-    refuse_requests(requests)
+    care = Care(entry_temperature, entry_minutes, cool_down)
+    if shelf is None:
+        refuse_unfollowed(targets, options=options, threads=chosen, devices=devices)
+        requests = requests_for(models, targets, template, threads=chosen, devices=devices)
+        jobs = [Job(request, care) for request in requests]
+    else:
+        if is_given("targets"):
+            raise UsageError("--target and --devices both say where to measure: give one of them")
+        wanted = named_devices(read_devices(shelf, care=care), devices, shelf)
+        every = [target for device in wanted for target in device.targets]
+        refuse_unfollowed(every, options=options, threads=chosen)
+        jobs = [job for device in wanted for job in device.jobs(models, template, threads=chosen)]
+    refuse_requests([job.request for job in jobs])
     if dataset is not None:
         dataset.check(models[0], adapter=template.adapter)
-    batch = Batch(requests, dataset, out)
-    with progress() as bar:
-        batch.run(bar)
+    batch = Batch(jobs, dataset, out, retries=retries)
+    try:
+        batch.run()
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            f"interrupted: {len(batch.written)} of {len(jobs)} results are complete, in {out}"
+        ) from error
     _print(batch.written, out, as_json=as_json)
     failures = [*batch.failures, *_above(max_nme, batch.written)]
     if failures:
         reasons = "\n".join(dict.fromkeys(failures))
-        raise GateError(f"{len(failures)} of {len(requests)} measurements failed:\n{reasons}")
+        raise GateError(f"{len(failures)} of {len(jobs)} measurements failed:\n{reasons}")
 
 
 def _options(flags: Mapping[str, Any], more: Mapping[str, str]) -> dict[str, str]:

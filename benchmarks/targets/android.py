@@ -12,6 +12,7 @@ import math
 import shlex
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 
 from asmnet_kit.base.errors import UsageError
@@ -22,6 +23,7 @@ from asmnet_kit.benchmarks.protocol import (
     OnProgress,
     RemoteError,
     Request,
+    Unreachable,
 )
 from asmnet_kit.benchmarks.targets.android_binary import measure_with_binary
 from asmnet_kit.benchmarks.targets.phone import (
@@ -29,6 +31,7 @@ from asmnet_kit.benchmarks.targets.phone import (
     ENVIRONMENT,
     PROGRAM,
     PUSH_TIMEOUT_S,
+    SERIAL,
     Phone,
     adb_program,
 )
@@ -53,6 +56,8 @@ BINARY_TAKES = ("--no-xnnpack",)  # of what the app does not
 INSTALL = "adb install -r build/android/asmnet-kit-demo.apk (make android builds it)"
 
 START_S = 60.0  # from the start of the activity to the first run, the GPU's shaders included
+EMULATOR = "emulator-"
+OTHERS_DEVICES = ("usb:", "pci:")  # names of Edge TPUs
 WAIT_S = 20.0  # one command on the phone waits so long; in between this end tells the progress
 
 
@@ -128,8 +133,44 @@ class AndroidTarget(RemoteTarget):
                 outputs=run.read_outputs() if request.inputs is not None else b"",
                 run_id=run.run_id,
             )
+        except BaseException:
+            run.stop()
+            raise
         finally:
             run.remove()
+
+    def takes_device(self, name: str) -> bool:
+        """As ``Target`` has it: user@host is a board's, usb:0 an Edge TPU's."""
+        return bool(SERIAL.fullmatch(name)) and not name.startswith(OTHERS_DEVICES)
+
+    def machine_of(self, request: Request) -> str:
+        """As ``Target`` has it; the emulator runs on this machine's CPU.
+
+        Raises:
+            RemoteError: there is no such phone.
+        """
+        phone = Phone.choose(request.device)
+        return "" if phone.serial.startswith(EMULATOR) else f"phone {phone.hardware()}"
+
+    def temperature(self, request: Request) -> float | None:
+        """As ``Target`` has it.
+
+        Raises:
+            RemoteError: there is no such phone, or it is gone.
+        """
+        return Phone.choose(request.device).temperature()
+
+    def look(self, request: Request) -> str:
+        """As ``Target`` has it.
+
+        Raises:
+            RemoteError: there is no such phone, or it has no app.
+        """
+        phone = Phone.choose(request.device)
+        if BENCHMARK_MODEL.name in request.options:
+            return f"{phone.serial} over adb"
+        require_app(phone)
+        return f"{phone.serial} over adb, with the app"
 
 
 def _abilities(*options: Option, accelerator: bool) -> Abilities:
@@ -254,7 +295,7 @@ class AppRun:
                 raise RemoteError(f"{serial}: the app failed: {tail(failed)}")
             elapsed = time.monotonic() - started
             if elapsed > limit:
-                raise RemoteError(
+                raise Unreachable(
                     f"{serial}: no result within {limit:.0f} s; keep the screen unlocked and "
                     f"look at: adb -s {serial} logcat -s asmnet-kit{self._last_words()}"
                 )
@@ -285,6 +326,11 @@ class AppRun:
                 f"that takes no inputs; {INSTALL}"
             )
         return outputs
+
+    def stop(self) -> None:
+        """End the app, which may still be measuring; what fails here is no failure."""
+        with suppress(RemoteError):
+            self.phone.shell("am", "force-stop", PACKAGE, what="stop the app")
 
     def remove(self) -> None:
         """Tidy up; what fails here is no failure of the measurement."""

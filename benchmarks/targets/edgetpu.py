@@ -107,6 +107,10 @@ class EdgeTpuTarget:
             return None
         return "; ".join([*missing, *([_prospects(request.model)] if request else [])])
 
+    def takes_device(self, name: str) -> bool:
+        """As ``Target`` has it."""
+        return name.partition(":")[0] in ("usb", "pci", "")
+
     def measure(self, request: Request, on_progress: OnProgress) -> Measurement:
         _check_device(request.device)
         if needs_compiler(request):

@@ -4,12 +4,19 @@ import os
 import re
 import shlex
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.benchmarks.options import EDGETPU_MODEL
-from asmnet_kit.benchmarks.protocol import OnProgress, RemoteError, Request, Target
+from asmnet_kit.benchmarks.protocol import (
+    OnProgress,
+    RemoteError,
+    Request,
+    Target,
+    Unreachable,
+)
 from asmnet_kit.benchmarks.targets.cpu import CPU
 from asmnet_kit.benchmarks.targets.edgetpu import EDGETPU
 from asmnet_kit.benchmarks.targets.edgetpu_model import compiled_for_board, refuse_compiled
@@ -22,6 +29,7 @@ from asmnet_kit.benchmarks.targets.remote import (
     Answer,
     RemoteTarget,
     SentModel,
+    hottest,
     run_tool,
     tail,
 )
@@ -31,11 +39,20 @@ from asmnet_kit.tflite.tensorfile import SUFFIX
 PROGRAM = "ssh"
 ENVIRONMENT = "ASMNET_KIT_SSH"
 # No password prompts: nobody sits there. A board that does not answer should not take minutes.
-SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
+# One that is unplugged later is noticed after a minute, though nothing is said during the runs.
+SSH_OPTIONS = (
+    *("-o", "BatchMode=yes", "-o", "ConnectTimeout=15"),
+    *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
+)
 HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*")  # never an option
 REMOTE_COMMAND = "asmnet-kit"
 # Folder of a measurement on the board: the model, and
 RESULTS, INPUTS, OUTPUTS = "out", f"inputs{SUFFIX}", f"outputs{SUFFIX}"
+RUNNING = "pid"  # holds the number of the process that measures
+# The same for all that share a machine, in containers, too, and another after each start.
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+THERMAL = "/sys/class/thermal/thermal_zone*/temp"  # thousandths of a degree
+STOPS_WITHIN_S = 5
 COMPILED = "edgetpu-of-"  # before the model's own name: no other file is called so
 
 COMMAND_TIMEOUT_S = 60.0
@@ -90,8 +107,44 @@ class LinuxTarget(RemoteTarget):
                 result=board.read_result(folder),
                 outputs=board.read_outputs(folder) if request.inputs is not None else b"",
             )
+        except BaseException:
+            board.stop(folder)
+            raise
         finally:
             board.remove(folder)
+
+    def takes_device(self, name: str) -> bool:
+        """As ``Target`` has it: beside phones a board is written user@host."""
+        return "@" in name
+
+    def machine_of(self, request: Request) -> str:
+        """As ``Target`` has it: two names of one board, or of this machine, are one machine.
+
+        Raises:
+            RemoteError: it does not answer.
+        """
+        there = Board.of(request.device).boot_id()
+        try:
+            here = Path(BOOT_ID).read_text().strip()
+        except OSError:
+            here = ""
+        return "" if there == here else f"board {there or request.device}"
+
+    def temperature(self, request: Request) -> float | None:
+        """As ``Target`` has it.
+
+        Raises:
+            RemoteError: it does not answer.
+        """
+        return Board.of(request.device).temperature()
+
+    def look(self, request: Request) -> str:
+        """As ``Target`` has it.
+
+        Raises:
+            RemoteError: it does not answer, or has no asmnet-kit.
+        """
+        return f"{request.device} over ssh: {Board.of(request.device).version()}"
 
 
 def _on_board(name: str, own: Target) -> LinuxTarget:
@@ -159,7 +212,9 @@ class Board:
             limit += INPUTS_S
         words = [REMOTE_COMMAND, "benchmark", f"{folder}/{model}"]
         words += [*request_words(there, target.abilities), "--out", f"{folder}/{RESULTS}"]
-        self._run("benchmark", " ".join(map(shlex.quote, words)), timeout_s=limit)
+        command = " ".join(map(shlex.quote, words))
+        note = f"echo $$ > {shlex.quote(folder)}/{RUNNING}"
+        self._run("benchmark", f"{note}; exec {command}", timeout_s=limit)
 
     def read_result(self, folder: str) -> bytes:
         return self._run("fetch the result", f"cat {shlex.quote(folder)}/{RESULTS}/*.json")
@@ -167,6 +222,29 @@ class Board:
     def read_outputs(self, folder: str) -> bytes:
         command = f"cat {shlex.quote(folder)}/{OUTPUTS}"
         return self._run("fetch the outputs", command, timeout_s=COPY_S)
+
+    def boot_id(self) -> str:
+        """What the board's kernel calls itself since it was started; "" where it tells nothing."""
+        out = self._run("ask which machine it is", f"cat {BOOT_ID} || true")
+        *_, said = out.decode(errors="replace").split() or [""]
+        return said if re.fullmatch(r"[0-9a-f-]{36}", said) else ""
+
+    def temperature(self) -> float | None:
+        """Of its hottest part, degrees Celsius; None where it tells none."""
+        out = self._run("read its temperature", f"cat {THERMAL} 2>/dev/null || true")
+        words = out.decode(errors="replace").split()
+        return hottest(int(word) / 1000 for word in words if re.fullmatch(r"-?\d{1,7}", word))
+
+    def version(self) -> str:
+        """What its own kit says it is."""
+        return tail(self._run("ask for its version", f"{REMOTE_COMMAND} --version"))
+
+    def stop(self, folder: str) -> None:
+        """End its measurement, which outlives the connection; what fails here is no failure."""
+        note = f"{shlex.quote(folder)}/{RUNNING}"
+        waits = f'for i in $(seq {STOPS_WITHIN_S}); do kill -0 "$p" || break; sleep 1; done'
+        with suppress(RemoteError):
+            self._run("stop it", f'p=$(cat {note}) && kill -INT "$p" && {waits}; true')
 
     def remove(self, folder: str) -> None:
         """Tidy up; what fails here is no failure of the measurement."""
@@ -185,7 +263,7 @@ class Board:
             what=f"{self.host}: {what}",
         )
         if code == EXIT_SSH_FAILED:
-            raise RemoteError(f"{self.host}: no connection: {tail(error)}")
+            raise Unreachable(f"{self.host}: no connection: {tail(error)}")
         if code == EXIT_NOT_FOUND:
             raise RemoteError(
                 f"{self.host}: {what}: {tail(error)}; install the kit there (from a checkout: "

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asmnet_kit.base.console import clean
-from asmnet_kit.benchmarks.protocol import RemoteError
-from asmnet_kit.benchmarks.targets.remote import run_tool, tail
+from asmnet_kit.benchmarks.protocol import RemoteError, Unreachable
+from asmnet_kit.benchmarks.targets.remote import hottest, run_tool, tail
 
 PROGRAM = "adb"
 ENVIRONMENT = "ADB"
@@ -17,6 +17,16 @@ COMMAND_TIMEOUT_S = 60.0
 PUSH_TIMEOUT_S = 300.0
 SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 HEADING = "List of devices"
+# What adb itself says of a phone that was unplugged, is off or left the network.
+GONE = re.compile(
+    r"^(?:adb: |error: )+(?:device '.*' not found|device not found|device (?:is )?offline|"
+    r"no devices|device unauthorized|closed|protocol fault)",
+    re.MULTILINE,
+)
+# Where a hand would feel it, by which phones throttle; older phones tell the battery's alone.
+SKIN = re.compile(r"Temperature\{mValue=(-?[\d.]+), mType=3\b")
+SKIN_NOW = "Current temperatures from HAL"
+BATTERY = re.compile(r"^\s*temperature: (-?\d+)\s*$", re.MULTILINE)  # tenths of a degree
 STATES = {
     "unauthorized": "allow USB debugging on its screen",
     "offline": "plug it in again, or: adb reconnect",
@@ -41,10 +51,10 @@ class Phone:
             [adb, "devices"], timeout_s=COMMAND_TIMEOUT_S, what="adb devices"
         )
         if code:
-            raise RemoteError(f"adb devices failed: {tail(out, error)}")
+            raise Unreachable(f"adb devices failed: {tail(out, error)}")
         found = parse_devices(out.decode(errors="replace"))
         if serial and serial not in found:
-            raise RemoteError(f"expected a phone {serial!r}, adb sees {', '.join(found) or 'none'}")
+            raise Unreachable(f"expected a phone {serial!r}, adb sees {', '.join(found) or 'none'}")
         ready = [name for name, state in found.items() if state == "device"]
         if not serial and len(ready) > 1:
             raise RemoteError(f"choose with --device one or more of {', '.join(ready)}")
@@ -58,7 +68,7 @@ class Phone:
             )
         if state != "device":
             cure = next((c for s, c in STATES.items() if state.startswith(s)), "adb reconnect")
-            raise RemoteError(f"the phone {chosen} is {state}: {cure}")
+            raise Unreachable(f"the phone {chosen} is {state}: {cure}")
         return cls(adb, chosen)
 
     def send(self, path: Path, there: str, *, what: str) -> None:
@@ -111,11 +121,30 @@ class Phone:
         out, error, _ = self._adb("shell", "pm", "path", package, what="look for the app")
         return out.strip().startswith(b"package:"), tail(out, error)
 
+    def temperature(self) -> float | None:
+        """Of its skin, else of its battery, degrees Celsius; None where it tells neither."""
+        out, _, _ = self.run_line(
+            "dumpsys thermalservice; dumpsys battery", what="read its temperature"
+        )
+        said = out.decode(errors="replace")
+        now = said.rpartition(SKIN_NOW)[2]  # what it says before is of earlier
+        skin = hottest(float(value) for value in SKIN.findall(now))
+        return skin or hottest(int(value) / 10 for value in BATTERY.findall(said))
+
+    def hardware(self) -> str:
+        """The serial number of the phone itself, the same over USB and over the network."""
+        out, _, _ = self.shell("getprop", "ro.serialno", what="read its serial number")
+        said = out.decode(errors="replace").strip()
+        return said if SERIAL.fullmatch(said) else self.serial
+
     def _adb(
         self, *words: str, what: str, timeout_s: float = COMMAND_TIMEOUT_S
     ) -> tuple[bytes, str, int]:
         arguments = [self.adb, "-s", self.serial, *words]
-        return run_tool(arguments, timeout_s=timeout_s, what=f"{self.serial}: {what}")
+        out, error, code = run_tool(arguments, timeout_s=timeout_s, what=f"{self.serial}: {what}")
+        if code and GONE.search(error):
+            raise Unreachable(f"{self.serial}: {what}: the phone is gone: {tail(error)}")
+        return out, error, code
 
 
 def parse_devices(text: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import hashlib
 import re
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from asmnet_kit.benchmarks.protocol import (
     OnProgress,
     RemoteError,
     Request,
+    Unreachable,
 )
 from asmnet_kit.benchmarks.timing.kit_code import code_digest
 from asmnet_kit.results.results import check_result, parse_json
@@ -30,6 +32,7 @@ if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
 
 MAX_RESULT_BYTES = 50_000_000  # a million raw samples and all facts stay far below
 TAIL_CHARACTERS = 300
+COLDEST_C, HOTTEST_C = -40.0, 150.0  # of what works; sensors that are not there tell others
 INPUTS_S = 900.0  # running a file of inputs, beside the timed runs
 COPY_S = 300.0  # a model, or a file of tensors, over a slow link
 
@@ -51,17 +54,23 @@ def run_tool(
         Its stdout, its stderr as text and its exit code.
 
     Raises:
-        RemoteError: it is missing, or did not end in time.
+        RemoteError: it is missing.
+        Unreachable: it did not end in time.
     """
     try:
         done = subprocess.run(
             arguments, input=stdin, capture_output=True, timeout=timeout_s, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise RemoteError(f"{what}: no end within {timeout_s:.0f} s") from error
+        raise Unreachable(f"{what}: no end within {timeout_s:.0f} s") from error
     except OSError as error:
         raise RemoteError(f"{what}: {arguments[0]} cannot be run: {error.strerror}") from error
     return done.stdout, done.stderr.decode(errors="replace").strip(), done.returncode
+
+
+def hottest(readings: Iterable[float]) -> float | None:
+    """The highest of some temperatures, degrees Celsius; None where none of them can be one."""
+    return max((one for one in readings if COLDEST_C < one < HOTTEST_C), default=None)
 
 
 def tail(*texts: str | bytes) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from asmnet_kit.base.cores import usable_cores
+
 # Instruction sets that int8 and float kernels choose their code by: flag of /proc/cpuinfo -> name.
 X86_FLAGS = {
     "sse4_1": "sse4.1",
@@ -123,24 +125,6 @@ def instruction_sets(cpuinfo: str) -> list[str]:
     names = [name for flag, name in X86_FLAGS.items() if flag in x86]
     names += [name for flag, name in ARM_FLAGS.items() if flag in arm]
     return list(dict.fromkeys(names))
-
-
-def usable_cores() -> int:
-    """Cores this process may run on: affinity and, in a container, the CPU quota."""
-    if sys.platform == "linux":
-        allowed = len(os.sched_getaffinity(0))
-    else:
-        allowed = psutil.cpu_count(logical=True) or 1
-    quota = cpu_quota(_read(Path("/sys/fs/cgroup/cpu.max")))
-    return max(1, min(allowed, int(quota))) if quota else allowed
-
-
-def cpu_quota(cpu_max: str) -> float | None:
-    """Cores that the text of cgroup v2's cpu.max grants, or None for no limit."""
-    fields = cpu_max.split()
-    if len(fields) != 2 or not all(field.isdigit() for field in fields) or fields[1] == "0":
-        return None
-    return int(fields[0]) / int(fields[1])
 
 
 def governor() -> str | None:

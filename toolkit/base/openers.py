@@ -16,6 +16,7 @@ OPENERS = {
     "input size check": "asmnet_kit.training.catalogue:check_input_size",
     "people to measure on": "asmnet_kit.people.fixed_sets:people_to_measure_on",
     "targets of other packages": "asmnet_kit.benchmarks.targets.registry:targets_of_others",
+    "devices of a file": "asmnet_kit.benchmarks.shelf:look_over",
     "what the browser needs": "asmnet_kit.benchmarks.browser.needs:needs",
     "problem of a target": "asmnet_kit.benchmarks.targets.registry:problem_of",
     "float landmarks": "asmnet_kit.quantize.rounding.emulated_file:float_landmarks",
@@ -25,6 +26,7 @@ WITHOUT_TENSORFLOW = (
     "input size check",
     "people to measure on",
     "targets of other packages",
+    "devices of a file",
     "what the browser needs",
     "problem of a target",
 )

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,14 @@ from asmnet_kit.commands.options import (
     ModelPath,
     NumberRange,
     data_options,
+    is_given,
     json_option,
     out_option,
     scheme_argument,
     scheme_option,
     seed_option,
     told_default_model,
+    workers_option,
 )
 from asmnet_kit.commands.people_options import own_data, people_options, refuse_people_options
 
@@ -72,6 +75,7 @@ def data() -> None:
     show_default=True,
     help="Share of bad files above which the exit code is 1.",
 )
+@workers_option
 @json_option
 def inspect(
     data: Path,
@@ -81,6 +85,7 @@ def inspect(
     scheme: "Scheme | None",
     sheet: Path | None,
     max_bad_share: float,
+    workers: int,
     as_json: bool,
 ) -> None:
     """Count faces, decode every picture, list what is wrong.
@@ -100,6 +105,7 @@ def inspect(
             points=_points(points, scheme),
             scheme=scheme,
             sheet=sheet,
+            workers=workers,
             progress=on_progress,
         )
     if as_json:
@@ -219,6 +225,7 @@ def offsets(
     "folder. Repeatable: the mean of several models is better than each.",
 )
 @out_option("The .npz.")
+@workers_option
 @json_option
 def teacher(
     data: Path,
@@ -226,6 +233,7 @@ def teacher(
     split: str | None,
     models: tuple[Path, ...],
     out: Path,
+    workers: int,
     as_json: bool,
 ) -> None:
     """Write what models see in the faces, for train --teacher.
@@ -242,7 +250,7 @@ def teacher(
     from asmnet_kit.base.files import real_path, require_writable
     from asmnet_kit.datasets.registry import load_for_model
     from asmnet_kit.measure.teacher_views import ENDING, SCHEMA_VERSION, teach
-    from asmnet_kit.predict.open_predictor import open_predictor
+    from asmnet_kit.predict.open_predictor import open_predictors
 
     if out.suffix != ENDING:
         raise UsageError(f"--out: expected a name ending in {ENDING}, got {out.name}")
@@ -253,11 +261,21 @@ def teacher(
                 f"--out: {out.name} beside {model.name} is that model's own shape model: choose "
                 "another name"
             )
-    predictors = [open_predictor(model) for model in models]
+    single = all(model.suffix == ".tflite" for model in models)
+    if not single and is_given("workers"):
+        raise UsageError("--workers is for .tflite models; TensorFlow has threads of its own")
+    open_all = partial(open_predictors, models)
+    predictors = open_all()
     scheme = predictors[0].scheme
     dataset = load_for_model(data, data_format, model_scheme=scheme, split=split)
     with console.counting("Faces") as on_progress:
-        taught = teach(dataset, predictors, on_progress=on_progress)
+        taught = teach(
+            dataset,
+            predictors,
+            on_progress=on_progress,
+            reopen=open_all if single else None,
+            workers=workers,
+        )
     taught.save(out)
     distances = {name: console.number_or_null(nme) for name, nme in taught.nme_percent.items()}
     overall = distances.pop("")
@@ -408,6 +426,7 @@ data.add_command(convert)
     show_default=True,
     help="Largest side of a face's surroundings (twice the landmark box), pixels.",
 )
+@workers_option
 def prepare(
     data: Path,
     data_format: str,
@@ -416,6 +435,7 @@ def prepare(
     points: str | None,
     scheme: "Scheme | None",
     size: int,
+    workers: int,
 ) -> None:
     """Write TFRecord shards for fast training (--format records).
 
@@ -430,7 +450,7 @@ def prepare(
     dataset = dataset if scheme is None else in_scheme(dataset, scheme)
     write_shards = open_stage("shard writer")
     with console.counting("Faces") as on_progress:
-        prepared = write_shards(dataset, out, size=size, progress=on_progress)
+        prepared = write_shards(dataset, out, size=size, workers=workers, progress=on_progress)
     _print_left_out(prepared.problems)
     console.stderr().print(
         f"{prepared.faces} faces in {prepared.shards} shards ({prepared.size_bytes / 1e6:.1f} MB). "
@@ -457,7 +477,7 @@ def prepare(
     show_default=True,
     help="drawn: simple faces, fast; people: photograph-like ones, slower.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
+@workers_option
 @scheme_option(
     "Landmarks that the folder gives by default: any that follow from the 68 and 98 in its files.  "
     "[default: 68]"
@@ -469,7 +489,7 @@ def synthesize(
     seed: int,
     size: int,
     kind: str,
-    workers: int | None,
+    workers: int,
     scheme: "Scheme | None",
     without: tuple[str, ...],
     **own: Any,
@@ -481,8 +501,6 @@ def synthesize(
 
     Example:  asmnet-kit data synthesize --count 2000 --out faces
     """
-    import os
-
     from asmnet_kit.base import console
     from asmnet_kit.datasets.write_synthetic import write_faces
     from asmnet_kit.drawn_faces.write import DRAWN
@@ -500,7 +518,7 @@ def synthesize(
             count=count,
             seed=seed,
             size=size,
-            workers=workers or os.cpu_count() or 1,
+            workers=workers,
             scheme=scheme,
             progress=on_progress,
         )

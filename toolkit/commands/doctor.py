@@ -1,10 +1,12 @@
 """``asmnet-kit doctor``: look, print."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from asmnet_kit.commands.options import json_option
+from asmnet_kit.base.errors import GateError
+from asmnet_kit.commands.options import InputPath, json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,24 +17,33 @@ STYLES = {"ok": "green", "missing": "yellow", "broken": "red"}
 
 
 @click.command()
+@click.option(
+    "--devices",
+    type=InputPath("a file of devices (TOML)"),
+    help="Look at the devices of this file, too; ends with 1 where one is not ready.",
+)
 @json_option
-def doctor(as_json: bool) -> None:
+def doctor(devices: Path | None, as_json: bool) -> None:
     """Say what works on this machine and how to fix the rest.
 
     Looks at Python, the packages, the runtime, the face detector and what each benchmark target
-    needs. It changes nothing and always exits with 0; "missing" is fine for what you do not use.
+    needs. It changes nothing and exits with 0, except for --devices; "missing" is fine for what you
+    do not use.
 
     Example:  asmnet-kit doctor --json
     """
     from asmnet_kit.base.console import print_json, stderr, stdout
-    from asmnet_kit.doctor.checks import diagnose
+    from asmnet_kit.doctor.checks import BROKEN, diagnose
 
-    diagnosis = diagnose()
+    diagnosis = diagnose(devices)
     if as_json:
         print_json(diagnosis.to_json())
     else:
         stdout().print(_table(diagnosis), soft_wrap=False)
     stderr().print(_summary(diagnosis), markup=False)
+    lost = [c.name for c in diagnosis.checks if c.name.startswith("Device ") and c.status == BROKEN]
+    if lost:
+        raise GateError(f"{devices}: not ready: {', '.join(lost)}")
 
 
 def _table(diagnosis: "Diagnosis") -> "Table":

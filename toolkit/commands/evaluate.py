@@ -1,6 +1,7 @@
 """``asmnet-kit evaluate``: parse, measure, print."""
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,11 @@ from asmnet_kit.commands.options import (
     boxes_option,
     compared_scheme_option,
     data_options,
+    is_given,
     json_option,
     measured_split_option,
     plausibility_for,
+    workers_option,
 )
 
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads of a .tflite.  [default: 1]"
 )
+@workers_option
 @json_option
 def evaluate(
     model: Path,
@@ -86,6 +90,7 @@ def evaluate(
     shape_model_path: Path | None,
     calibrated_path: Path | None,
     threads: int | None,
+    workers: int,
     as_json: bool,
 ) -> None:
     """Measure a model's accuracy on a data set.
@@ -103,6 +108,8 @@ def evaluate(
     """
     if threads is not None and model.suffix != ".tflite":
         raise UsageError("--threads is for a .tflite; TensorFlow chooses its own: leave it out")
+    if is_given("workers") and model.suffix != ".tflite":
+        raise UsageError("--workers is for a .tflite; TensorFlow has threads of its own")
     from asmnet_kit.base.console import counting, print_json, stderr, stdout
     from asmnet_kit.datasets.registry import load_to_measure
     from asmnet_kit.measure.ced_plot import check_plot, plot_ced
@@ -114,7 +121,10 @@ def evaluate(
         check_plot(ced_path)  # rather now than after minutes of measuring
     if sparsification_path is not None:
         check_plot(sparsification_path)
-    predictor = open_predictor(model, threads=threads or 1, scheme=scheme, adapter=adapter)
+    reopen = partial(open_predictor, model, threads=threads or 1, scheme=scheme, adapter=adapter)
+    predictor = reopen()
+    if threads and not is_given("workers"):
+        workers = max(1, workers // threads)
     plausibility = plausibility_for(predictor, model, shape_model_path)
     dataset, split = load_to_measure(
         data,
@@ -139,6 +149,8 @@ def evaluate(
             plausibility=plausibility,
             scheme=scheme,
             on_progress=on_progress,
+            reopen=reopen if model.suffix == ".tflite" else None,
+            workers=workers,
         )
     if ced_path is not None:
         plot_ced(result, ced_path)

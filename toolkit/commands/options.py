@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from asmnet_kit.base.cores import usable_cores
 from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.files import require_exists
-from asmnet_kit.base.limits import MAX_SEED, SCHEME_NAMES
+from asmnet_kit.base.limits import MAX_SEED, MAX_WORKERS, SCHEME_NAMES
 from asmnet_kit.base.model_kind import RUNNABLE, ModelKind, expected_words, require_kind
 from asmnet_kit.base.plugins import PluginTable
 from asmnet_kit.datasets.formats import FORMATS, PEOPLE
@@ -366,3 +367,15 @@ def seed_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """``--json``: machine-readable output on stdout."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")(command)
+
+
+def _workers(ctx: click.Context, param: click.Parameter, value: int | None) -> int:
+    return value or usable_cores()
+
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1, MAX_WORKERS),
+    callback=_workers,
+    help="Processes; the result is the same with any number.  [default: all usable cores]",
+)

@@ -6,9 +6,8 @@ Every picture is read and decoded, each once, however many faces it has.
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice, pairwise
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,17 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import replacing
+from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.datasets.registry import in_scheme, load_dataset, of_split
 from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.picture_headers import UPRIGHT, stored_orientation
-from asmnet_kit.face.pictures import Image, decode_image, shared_room
+from asmnet_kit.face.pictures import Image, decode_image
 from asmnet_kit.face.schemes import Scheme, mirrored
 
 SCHEMA_VERSION = 1
 
-THREADS = 4  # reading and decoding release the interpreter's lock
-IN_FLIGHT = 64  # pictures being decoded at a time: keeps memory constant
+PICTURES_AT_ONCE = 16  # of a process
 
 SHEET_COLUMNS, SHEET_ROWS = 8, 6
 TILE = 160  # pixels
@@ -204,6 +203,7 @@ def inspect_dataset(
     points: int | None = None,
     scheme: Scheme | None = None,
     sheet: Path | None = None,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> Inspection:
     """Load the data set at ``path`` and look at every picture.
@@ -214,6 +214,7 @@ def inspect_dataset(
         points: 68 or 98 where the format has both.
         scheme: the landmarks to look at, to which the data's are mapped; None = the data's own.
         sheet: where to write the contact sheet, a PNG; None = none.
+        workers: processes that look at the pictures; their number changes nothing.
         progress: called with (pictures done, pictures in all).
 
     Raises:
@@ -223,7 +224,7 @@ def inspect_dataset(
     loaded = load_dataset(path, format, points=points, scheme=scheme, max_bad_share=1.0)
     loaded = loaded if scheme is None else in_scheme(loaded, scheme)
     faces = loaded.faces if split is None else of_split(loaded.faces, split, path)
-    pictures = list(_pictures(faces, progress))
+    pictures = list(_pictures(faces, workers, progress))
     bad = {face.name: p.problem for p in pictures if p.problem is not None for face in p.faces}
     bad |= {problem.name: problem.reason for p in pictures for problem in p.problems}
     good = [picture for picture in pictures if picture.problem is None]
@@ -253,25 +254,28 @@ def inspect_dataset(
     )
 
 
-def _pictures(faces: Iterable[Face], progress: Progress | None) -> Iterator[_Picture]:
-    """Read and decode each picture once, several at a time, in the order of the faces."""
+def _pictures(faces: Iterable[Face], workers: int, progress: Progress | None) -> Iterator[_Picture]:
+    """Read and decode each picture once, in the order of the faces."""
     faces_of: defaultdict[str, list[Face]] = defaultdict(list)
     for face in faces:
         faces_of[face.picture.name].append(face)
-    waiting = iter(faces_of.values())
-    done = 0
-    with ThreadPoolExecutor(THREADS) as pool:
-        while batch := list(islice(waiting, IN_FLIGHT)):
-            for picture in pool.map(_look_at_in_turn, batch):
-                done += 1
-                if progress is not None:
-                    progress(done, len(faces_of))
-                yield picture
+    shared = list(faces_of.values())
+    with shared_out(
+        _looker, shared, workers=workers, doing="looks at pictures", at_once=PICTURES_AT_ONCE
+    ) as pictures:
+        for done, (of_picture, picture) in enumerate(zip(shared, pictures, strict=True), start=1):
+            if progress is not None:
+                progress(done, len(shared))
+            # The faces that are here, rather than copies of them that were sent to and fro.
+            yield replace(picture, faces=tuple(of_picture))
 
 
-def _look_at_in_turn(faces: list[Face]) -> _Picture:
-    with shared_room():
-        return _look_at(faces)
+def _looker() -> Callable[[list[Face]], _Picture]:
+    return _look_without_faces
+
+
+def _look_without_faces(faces: list[Face]) -> _Picture:
+    return replace(_look_at(faces), faces=())
 
 
 def _look_at(faces: list[Face]) -> _Picture:

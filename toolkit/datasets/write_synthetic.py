@@ -13,18 +13,14 @@ and with true at the end, when all the others are on the disk, so that an interr
 continued. After a power cut a name may be there without its content: such a face is drawn again.
 """
 
-import contextlib
 import csv
 import io
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +35,7 @@ from asmnet_kit.base.files import (
     write_text,
 )
 from asmnet_kit.base.reading import read_json
+from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.synthetic import drawn_for
 from asmnet_kit.datasets.visibility import FILE_END, SUFFIX, format_marks
@@ -51,8 +48,7 @@ JPEG_QUALITY = 95
 # How the files of a face end, when they are whole.
 ENDINGS = {".pts": b"}\n", ".pts98": b"}\n", ".jpg": b"\xff\xd9"}
 VISIBILITY_ENDING = {SUFFIX: FILE_END}  # where the renderer knows it
-BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-CHUNK = 50  # faces drawn by a worker at a time
+CHUNK = 8  # faces that a process draws at a time; a person takes half a second
 
 
 class DrawnFace(Protocol):
@@ -210,10 +206,11 @@ def _write(
     done = plan.count - sum(len(chunk.indices) for chunk in chunks)
     if progress is not None:
         progress(done, plan.count)
-    for faces in _map(_write_chunk, chunks, workers):
-        done += faces
-        if progress is not None:
-            progress(done, plan.count)
+    with shared_out(_writer, chunks, workers=workers, doing="draws faces") as written:
+        for faces in written:
+            done += faces
+            if progress is not None:
+                progress(done, plan.count)
 
     for split, indices in plan.splits().items():
         if indices:
@@ -239,43 +236,6 @@ def _chunks(plan: _Plan, renderer: Renderer, out: Path) -> Iterator[_Chunk]:
     ]
     for start in range(0, len(missing), CHUNK):
         yield _Chunk(plan, renderer, out, tuple(missing[start : start + CHUNK]))
-
-
-def _map(work: Callable[[_Chunk], int], chunks: list[_Chunk], workers: int) -> Iterator[int]:
-    if workers == 1 or len(chunks) < 2:
-        yield from map(work, chunks)
-        return
-    # Fresh interpreters rather than forks: the caller may have threads, which a fork would break.
-    context = multiprocessing.get_context("spawn")
-    with (
-        one_blas_thread(),
-        context.Pool(min(workers, len(chunks)), initializer=begin_worker) as pool,
-    ):
-        yield from pool.imap_unordered(work, chunks)
-
-
-@contextlib.contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """New processes' NumPy multiplies on one core: NumPy reads these as it is imported."""
-    before = {name: os.environ.get(name) for name in BLAS_THREADS}
-    os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def begin_worker() -> None:
-    """One process a core: OpenCV's own threads would only get in each other's way.
-
-    Ctrl-C reaches every process of a terminal; the parent alone answers it and ends the workers.
-    """
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _claim(out: Path, plan: _Plan) -> None:
@@ -310,6 +270,10 @@ def _description(plan: _Plan, *, complete: bool) -> dict[str, Any]:
         "arguments": asdict(plan),
         "complete": complete,
     }
+
+
+def _writer() -> Callable[[_Chunk], int]:
+    return _write_chunk
 
 
 def _write_chunk(chunk: _Chunk) -> int:

@@ -102,10 +102,18 @@ class Diagnosis:
         }
 
 
-def diagnose() -> Diagnosis:
-    """Look at everything the kit can use."""
+def diagnose(devices: Path | None = None) -> Diagnosis:
+    """Look at everything the kit can use.
+
+    Args:
+        devices: a file that names devices, which are looked at, too.
+
+    Raises:
+        UsageError: it names none.
+    """
     own = (check() for check in CHECKS)
-    return Diagnosis((*own, *check_browser(), *check_targets_of_others()))
+    shelf = [] if devices is None else check_devices(devices)
+    return Diagnosis((*own, *check_browser(), *check_targets_of_others(), *shelf))
 
 
 def check_python() -> Check:
@@ -336,6 +344,19 @@ def check_targets_of_others() -> list[Check]:
         else:
             found.append(Check(name, MISSING, "does not work here", needed_for, problem))
     return found
+
+
+def check_devices(path: Path) -> list[Check]:
+    """Each device of a file, on each of its targets.
+
+    Raises:
+        UsageError: the file names no devices.
+    """
+    return [
+        Check(f"Device {name}: {target}", BROKEN if problem else OK, found or "not ready",
+              f"benchmark --devices {path.name}", problem)
+        for (name, target), (found, problem) in open_stage("devices of a file")(path).items()
+    ]  # fmt: skip
 
 
 def _compiler(target: str) -> Check:

@@ -106,7 +106,7 @@ def box_finder(
     if boxes == "landmarks":
         require_like_boxes(predictor.scheme, dataset)
         return None
-    return given or _detector()
+    return given or detector_boxes()
 
 
 def box_to_crop(face: Face, picture: Image, find_boxes: FindBoxes | None) -> Box | None:
@@ -124,7 +124,8 @@ def box_to_crop(face: Face, picture: Image, find_boxes: FindBoxes | None) -> Box
     return best if best is not None and overlap(best, face.box) >= MIN_OVERLAP else None
 
 
-def _detector() -> FindBoxes:
+def detector_boxes() -> FindBoxes:
+    """The kit's detector."""
     # Imported when asked for: crops around landmarks need no detector.
     from asmnet_kit.predict.detector import detect_faces
 

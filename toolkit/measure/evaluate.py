@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.crop import Crop
@@ -23,9 +26,15 @@ from asmnet_kit.face.metrics import (
 from asmnet_kit.face.pictures import Image, shared_room
 from asmnet_kit.face.plausibility import SIGNALS, USED, Plausibility, Ranking
 from asmnet_kit.face.pose import ANGLES, pose_from_landmarks
-from asmnet_kit.face.predictor import Predictor, refuse_nan
+from asmnet_kit.face.predictor import Prediction, Predictor, refuse_nan
 from asmnet_kit.face.schemes import Scheme
-from asmnet_kit.measure.comparable import FindBoxes, box_finder, box_to_crop, compared_scheme
+from asmnet_kit.measure.comparable import (
+    FindBoxes,
+    box_finder,
+    box_to_crop,
+    compared_scheme,
+    detector_boxes,
+)
 from asmnet_kit.measure.sureness import CURVE, SureFaces, Sureness, Visibility, sparsification
 
 SCHEMA_VERSION = 1
@@ -269,6 +278,8 @@ def evaluate(
     find_boxes: FindBoxes | None = None,
     plausibility: Plausibility | None = None,
     scheme: Scheme | None = None,
+    reopen: Callable[[], Predictor] | None = None,
+    workers: int = 1,
 ) -> Evaluation:
     """Measure a model on every face of a data set, in memory that does not grow with its pictures.
 
@@ -286,6 +297,10 @@ def evaluate(
         plausibility: judges each prediction; the evaluation then says how well.
         scheme: compare in these landmarks, to which the model's and the data's are mapped; None =
             both have the same.
+        reopen: opens the very predictor in another process, a function of a module or a partial
+            one; None where ``predictor`` cannot be opened twice, and this process does all.
+        workers: processes that read, crop and predict where there is a ``reopen``. Their number
+            changes no figure.
 
     Raises:
         UsageError: unknown ``boxes``, a batch below 1, a shape model of other landmarks, no map to
@@ -300,8 +315,8 @@ def evaluate(
     finder = box_finder(boxes, predictor, dataset, find_boxes)
     judged = None if plausibility is None else _Judged(plausibility, predictor)
     faces = [face for face in dataset.faces if face.complete or not complete_only]
-    reader = _CropReader(predictor, finder)
     pose_truth = _PoseTruth(dataset.scheme, labels=any(face.pose is not None for face in faces))
+    batches = [faces[start : start + batch] for start in range(0, len(faces), batch)]
 
     nme: list[float] = []
     foreshortened: list[bool] = []
@@ -312,49 +327,60 @@ def evaluate(
     sure: list[SureFaces] = []
     done = 0
     has_pose = False
-    for outcomes in _read_ahead(reader, faces, batch):
-        done += len(outcomes)
-        for outcome in outcomes:
-            if isinstance(outcome, _Unreadable):
-                left_out.add(outcome.face.name, outcome.reason)
-        missed += [outcome.face for outcome in outcomes if isinstance(outcome, _Missed)]
-        crops = [outcome for outcome in outcomes if isinstance(outcome, _FaceCrop)]
-        if crops:
-            predicted = predictor.predict(np.stack([crop.pixels for crop in crops]))
-            has_pose = predicted.pose is not None
-            refuse_nan(predictor, [crop.face.name for crop in crops], predicted)
-            measured += [crop.face for crop in crops]
-            landmarks = np.stack(
-                [c.crop.to_picture(p) for c, p in zip(crops, predicted.landmarks, strict=True)]
-            )
-            truth = np.stack([crop.face.landmarks for crop in crops])
-            if judged is not None:
-                judged.add(landmarks)
-            predicted = predicted.in_scheme(predictor.scheme, scheme)
-            landmarks = predictor.scheme.mapped(landmarks, scheme)
-            truth = dataset.scheme.mapped(truth, scheme)
-            errors_now = per_face_nme(landmarks, truth, scheme)
-            nme += errors_now.tolist()
-            close = _is_foreshortened([crop.face for crop in crops], truth, scheme)
-            foreshortened += (close & np.isfinite(errors_now)).tolist()
-            if predicted.sigma is not None or predicted.visible is not None:
-                sure.append(
-                    SureFaces.of(
-                        predicted,
-                        landmarks,
-                        truth,
-                        crop_sides=np.array([crop.crop.side for crop in crops]),
-                        seen=dataset.scheme.mapped_visibility(
-                            np.stack([_visibility_of(crop.face) for crop in crops]), scheme
-                        ),
-                        scheme=scheme,
-                    )
+    if reopen is None or find_boxes is not None:
+        seeing = _read_ahead(_Eye(predictor, finder, pose_truth), batches)
+    else:
+        opened = partial(_open_eye, reopen, boxes, pose_truth)
+        seeing = shared_out(opened, batches, workers=workers, doing="measures faces")
+    with seeing as seen_batches:
+        for of_batch, seen in zip(batches, seen_batches, strict=True):
+            done += len(of_batch)
+            crops: list[tuple[Face, Crop]] = []
+            for face, crop in zip(of_batch, seen.crops, strict=True):
+                if isinstance(crop, Crop):
+                    crops.append((face, crop))
+                elif crop is None:
+                    missed.append(face)
+                else:
+                    left_out.add(face.name, crop)
+            predicted = seen.predicted
+            if predicted is not None:
+                has_pose = predicted.pose is not None
+                refuse_nan(predictor, [face.name for face, _ in crops], predicted)
+                measured += [face for face, _ in crops]
+                landmarks = np.stack(
+                    [
+                        crop.to_picture(points)
+                        for (_, crop), points in zip(crops, predicted.landmarks, strict=True)
+                    ]
                 )
-            if predicted.pose is not None:
-                poses = np.stack([pose_truth.of(crop.face) for crop in crops])
-                angle_errors += list(pose_errors(predicted.pose, poses))
-        if on_progress:
-            on_progress(done, len(faces))
+                truth = np.stack([face.landmarks for face, _ in crops])
+                if judged is not None:
+                    judged.add(landmarks)
+                predicted = predicted.in_scheme(predictor.scheme, scheme)
+                landmarks = predictor.scheme.mapped(landmarks, scheme)
+                truth = dataset.scheme.mapped(truth, scheme)
+                errors_now = per_face_nme(landmarks, truth, scheme)
+                nme += errors_now.tolist()
+                close = _is_foreshortened([face for face, _ in crops], truth, scheme)
+                foreshortened += (close & np.isfinite(errors_now)).tolist()
+                if predicted.sigma is not None or predicted.visible is not None:
+                    sure.append(
+                        SureFaces.of(
+                            predicted,
+                            landmarks,
+                            truth,
+                            crop_sides=np.array([crop.side for _, crop in crops]),
+                            seen=dataset.scheme.mapped_visibility(
+                                np.stack([_visibility_of(face) for face, _ in crops]), scheme
+                            ),
+                            scheme=scheme,
+                        )
+                    )
+                if predicted.pose is not None and seen.poses is not None:
+                    angle_errors += list(pose_errors(predicted.pose, seen.poses))
+            if on_progress:
+                on_progress(done, len(faces))
     if not np.isfinite(nme).any():
         reason = _nothing_measured(
             dataset, len(faces), len(measured), len(missed), left_out.problems
@@ -440,56 +466,70 @@ def _by_subset(
 
 
 @dataclass(frozen=True, eq=False)
-class _FaceCrop:
-    face: Face
-    crop: Crop
-    pixels: Image
+class _Seen:
+    """What became of a batch of faces.
+
+    Attributes:
+        crops: of each face; None where no box of the detector overlaps it, or why its picture or
+            its box cannot be used.
+        predicted: of those that have a crop, in their order; None where there is none.
+        poses: [B, 3] what their predicted poses are compared with; None without any.
+    """
+
+    crops: list[Crop | DatasetError | OSError | None]
+    predicted: Prediction | None = None
+    poses: NDArray[np.float32] | None = None
 
 
-@dataclass(frozen=True)
-class _Missed:
-    """No box of the detector overlaps the face."""
+@dataclass(frozen=True, eq=False)
+class _Eye:
+    """From a batch of faces to what the model says of them."""
 
-    face: Face
+    predictor: Predictor
+    find_boxes: FindBoxes | None  # None: crop around the landmarks
+    pose_truth: "_PoseTruth"
 
+    def __call__(self, faces: Sequence[Face]) -> _Seen:
+        return self.predict(faces, [self.cut(face) for face in faces])
 
-@dataclass(frozen=True)
-class _Unreadable:
-    """The picture or its box cannot be used."""
-
-    face: Face
-    reason: DatasetError | OSError
-
-
-_Outcome = _FaceCrop | _Missed | _Unreadable
-
-
-class _CropReader:
-    """From a face to the model's input."""
-
-    def __init__(self, predictor: Predictor, find_boxes: FindBoxes | None) -> None:
-        self._size, self._scale = predictor.input_size, predictor.crop_scale
-        self._find_boxes = find_boxes  # None: crop around the landmarks
-
-    def __call__(self, face: Face) -> _Outcome:
+    def cut(self, face: Face) -> "_Cut":
+        """A face's crop and its pixels."""
         with shared_room():
-            return self._read(face)
+            try:
+                picture = face.read()
+                box = box_to_crop(face, picture, self.find_boxes)
+                if box is None:
+                    return None
+                size, scale = self.predictor.input_size, self.predictor.crop_scale
+                crop = Crop.from_box(box, size=size, scale=scale)
+            except (DatasetError, OSError) as error:
+                return error
+            return crop, crop.cut(picture)
 
-    def _read(self, face: Face) -> _Outcome:
-        try:
-            picture = face.read()
-            box = box_to_crop(face, picture, self._find_boxes)
-            if box is None:
-                return _Missed(face)
-            crop = Crop.from_box(box, size=self._size, scale=self._scale)
-        except (DatasetError, OSError) as error:
-            return _Unreadable(face, error)
-        return _FaceCrop(face, crop, crop.cut(picture))
+    def predict(self, faces: Sequence[Face], cuts: Sequence["_Cut"]) -> _Seen:
+        """What the model says of the crops of some faces."""
+        crops = [cut[0] if isinstance(cut, tuple) else cut for cut in cuts]
+        pixels = [cut[1] for cut in cuts if isinstance(cut, tuple)]
+        if not pixels:
+            return _Seen(crops)
+        predicted = self.predictor.predict(np.stack(pixels))
+        if predicted.pose is None:
+            return _Seen(crops, predicted)
+        found = [face for face, cut in zip(faces, cuts, strict=True) if isinstance(cut, tuple)]
+        return _Seen(crops, predicted, np.stack([self.pose_truth.of(face) for face in found]))
 
     @property
     def threads(self) -> int:
         """Detectors keep state between calls: one at a time."""
-        return READING_THREADS if self._find_boxes is None else 1
+        return READING_THREADS if self.find_boxes is None else 1
+
+
+_Cut = tuple[Crop, Image] | DatasetError | OSError | None
+
+
+def _open_eye(reopen: Callable[[], Predictor], boxes: str, pose_truth: "_PoseTruth") -> _Eye:
+    """In another process."""
+    return _Eye(reopen(), detector_boxes() if boxes == "detector" else None, pose_truth)
 
 
 class _Judged:
@@ -540,17 +580,20 @@ class _PoseTruth:
         return np.full(3, np.nan, np.float32) if pose is None else pose
 
 
-def _read_ahead(reader: _CropReader, faces: Sequence[Face], batch: int) -> Iterator[list[_Outcome]]:
-    """Each batch's outcomes, while the next batch is being read: never more than two in memory."""
-    with ThreadPoolExecutor(reader.threads) as pool:
-        ready: list[Future[_Outcome]] = []
-        for start in range(0, len(faces), batch):
-            following = [pool.submit(reader, face) for face in faces[start : start + batch]]
-            if ready:
-                yield [future.result() for future in ready]
-            ready = following
-        if ready:
-            yield [future.result() for future in ready]
+@contextmanager
+def _read_ahead(eye: _Eye, batches: Sequence[Sequence[Face]]) -> Iterator[Iterator[_Seen]]:
+    """Each batch, while the next one is being read: never more than two in memory."""
+
+    def seen(pool: ThreadPoolExecutor) -> Iterator[_Seen]:
+        ready: list[Future[_Cut]] = []
+        for number, batch in enumerate(batches):
+            cuts = ready or [pool.submit(eye.cut, face) for face in batch]
+            following = batches[number + 1] if number + 1 < len(batches) else ()
+            ready = [pool.submit(eye.cut, face) for face in following]
+            yield eye.predict(batch, [cut.result() for cut in cuts])
+
+    with ThreadPoolExecutor(eye.threads) as pool:
+        yield seen(pool)
 
 
 def _nme_of_missed(faces: Sequence[Face], own: Scheme, scheme: Scheme) -> NDArray[np.float64]:

@@ -8,12 +8,14 @@ learns from it. What is left are the models' own mistakes and conventions; the l
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import replacing
+from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.datasets.registry import PREPARED
@@ -24,6 +26,7 @@ from asmnet_kit.measure.comparable import require_same_scheme
 
 SCHEMA_VERSION = 1  # of data teacher --json
 ENDING = ".npz"
+FACES_AT_ONCE = 8  # of a process
 ZOOMS = (0.95, 1.0, 1.08)  # sides of the crops, of the models' own; each is seen mirrored, too
 
 
@@ -55,12 +58,18 @@ def teach(
     predictors: Sequence[Predictor],
     *,
     on_progress: Callable[[int, int], None] | None = None,
+    reopen: Callable[[], Sequence[Predictor]] | None = None,
+    workers: int = 1,
 ) -> Taught:
     """Landmarks of each face: the mean over models, crops and mirror images.
 
     Args:
         predictors: one model or several, whose errors then cancel in part.
         on_progress: called with (faces done, faces in all).
+        reopen: opens the very predictors in another process, a function of a module or a partial
+            one; None where they cannot be opened twice, and this process does all.
+        workers: processes that read and predict where there is a ``reopen``. Their number changes
+            no point.
 
     Raises:
         ModelError: a model predicts another number of landmarks than the data has, or NaN.
@@ -74,14 +83,21 @@ def teach(
     faces: list[Face] = []
     points: list[Points] = []
     left_out = LeftOut(dataset.name, len(dataset.faces))
-    for done, face in enumerate(dataset.faces, 1):
-        try:
-            points.append(_seen(face, predictors))
-            faces.append(face)
-        except (DatasetError, OSError) as error:
-            left_out.add(face.name, error)
-        if on_progress:
-            on_progress(done, len(dataset.faces))
+    with shared_out(
+        partial(_begin, reopen or (lambda: predictors)),
+        dataset.faces,
+        workers=workers if reopen else 1,
+        doing="asks a teacher",
+        at_once=FACES_AT_ONCE,
+    ) as answers:
+        for done, (face, seen) in enumerate(zip(dataset.faces, answers, strict=True), start=1):
+            if isinstance(seen, Exception):
+                left_out.add(face.name, seen)
+            else:
+                points.append(seen)
+                faces.append(face)
+            if on_progress:
+                on_progress(done, len(dataset.faces))
     if not faces:
         raise DatasetError(
             f"{dataset.name}: none of its {len(left_out.problems)} pictures can be used"
@@ -95,6 +111,21 @@ def teach(
         {name: mean_nme(errors[chosen]) for name, chosen in members.items()},
         tuple(left_out.problems),
     )
+
+
+_Answer = Points | DatasetError | OSError
+
+
+def _begin(reopen: Callable[[], Sequence[Predictor]]) -> Callable[[Face], _Answer]:
+    return partial(_seen_by, reopen())
+
+
+def _seen_by(predictors: Sequence[Predictor], face: Face) -> _Answer:
+    """What is seen in a face, or why its picture cannot be used."""
+    try:
+        return _seen(face, predictors)
+    except (DatasetError, OSError) as error:
+        return error
 
 
 def _seen(face: Face, predictors: Sequence[Predictor]) -> Points:

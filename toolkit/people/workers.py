@@ -1,35 +1,24 @@
 """Processes that draw people while the caller does something else.
 
-Each process has a pipe of its own and draws one person at a time, so there is no queue, lock or
-semaphore that a killed process could leave behind, and a process whose caller is gone reads the
-pipe's end and goes too. Who draws a person changes nothing: it depends on (seed, number) alone.
+Who draws a person changes nothing: it depends on (seed, number) alone.
 """
 
-import contextlib
 import itertools
-import multiprocessing
-import os
-import queue
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from functools import partial
 from threading import Lock
-from types import TracebackType
 
+from asmnet_kit.base.cores import usable_cores
 from asmnet_kit.base.errors import KitError, one_line
+from asmnet_kit.base.workers import Workers, answer_of
 from asmnet_kit.datasets.base import Face
 from asmnet_kit.datasets.visibility import visibility_of
-from asmnet_kit.datasets.write_synthetic import begin_worker, one_blas_thread
 from asmnet_kit.datasets.yaw_ranges import yaw_subsets
 from asmnet_kit.face.pictures import Image, encode_png
 from asmnet_kit.people.render import draw
 from asmnet_kit.people.write import PEOPLE, marks_of_person
-
-LAST_WORDS_S = 5.0  # how long a process that hung up may take until its exit code is known
 
 
 @dataclass(frozen=True)
@@ -80,53 +69,25 @@ class DrawnPicture:
         return encode_png(self.image, name=self.name)
 
 
-class RenderWorkers:
-    """Processes that draw the people of one sitting; a context manager, which ends them."""
+class RenderWorkers(Workers[int, Face]):
+    """Processes that draw the people of one sitting; a context manager, which ends them.
+
+    ``submit`` gives person ``number``; its result raises KitError where the process ends or cannot
+    draw it.
+    """
 
     def __init__(self, sitting: Sitting, *, workers: int | None = None) -> None:
         """Start them.
 
         Args:
-            workers: how many; None = one per core.
+            workers: how many; None = one per usable core.
         """
-        self.sitting = sitting
-        self._threads = ThreadPoolExecutor(workers or os.cpu_count() or 1, "people")
-        self._idle: queue.SimpleQueue[tuple[BaseProcess, Connection]] = queue.SimpleQueue()
-        self._processes: list[tuple[BaseProcess, Connection]] = []
-        # Fresh interpreters rather than forks: the caller may have threads, which a fork breaks.
-        context = multiprocessing.get_context("spawn")
-        with one_blas_thread(), _ctrl_c_held_back():
-            for _ in range(workers or os.cpu_count() or 1):
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_draw_people, args=(sitting, theirs), daemon=True)
-                process.start()
-                theirs.close()  # else the end of the process would not be the end of the pipe
-                self._processes.append((process, ours))
-                self._idle.put((process, ours))
+        super().__init__(
+            partial(_painter, sitting), workers=workers or usable_cores(), doing="draws people"
+        )
 
     def __enter__(self) -> "RenderWorkers":
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for process, _ in self._processes:
-            process.terminate()  # whoever waits for a person is told so
-        self._threads.shutdown(cancel_futures=True)
-        for process, pipe in self._processes:
-            process.join()
-            pipe.close()
-            process.close()
-
-    def submit(self, number: int) -> "Future[Face]":
-        """Person ``number``, to be drawn after those asked for before.
-
-        The result raises KitError where its process ends, or cannot draw it.
-        """
-        return self._threads.submit(self._drawn, number)
 
     def faces(
         self, numbers: Sequence[int], *, progress: Callable[[int, int], None] | None = None
@@ -139,70 +100,26 @@ class RenderWorkers:
         Raises:
             KitError: as ``submit``.
         """
-        for done, future in enumerate([self.submit(number) for number in numbers], start=1):
-            yield face_of(future)
+        for done, face in enumerate(self.in_order(numbers), start=1):
+            yield face
             if progress is not None:
                 progress(done, len(numbers))
 
-    def _drawn(self, number: int) -> Face:
-        """What a thread does: have the next free process draw a person."""
-        process, pipe = self._idle.get()
-        try:
-            pipe.send(number)
-            answer = pipe.recv()
-        except (EOFError, OSError) as error:
-            process.join(LAST_WORDS_S)
-            self._idle.put((process, pipe))  # so that the others, too, are told rather than wait
-            raise KitError(
-                f"a process that draws people ended (exit code {process.exitcode}; -9 is what the "
-                "system does where memory runs out): run the command again; a training goes on "
-                "with --resume"
-            ) from error
-        self._idle.put((process, pipe))
-        if isinstance(answer, Face):
-            return answer
-        raise KitError(f"{self.sitting.name_of(number)} cannot be drawn: {answer}")
+
+def _painter(sitting: Sitting) -> Callable[[int], Face]:
+    return partial(_face, sitting)
 
 
-@contextlib.contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """Processes started in the block never see Ctrl-C, which reaches all of a terminal.
-
-    ``begin_worker`` would come too late for one that is still importing; the parent ends them.
+def _face(sitting: Sitting, number: int) -> Face:
     """
-    resource_tracker.ensure_running()  # starting it with the first process would undo the mask
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def face_of(future: "Future[Face]") -> Face:
-    """The result of ``RenderWorkers.submit``.
-
     Raises:
-        KitError: its process ended, cannot draw it, or was told to stop.
+        KitError: the person cannot be drawn.
     """
     try:
-        return future.result()
-    except CancelledError as error:
-        raise KitError("drawing people was stopped") from error
-
-
-def _draw_people(sitting: Sitting, pipe: Connection) -> None:
-    """What a process does: a number in, a face out, or the reason why there is none."""
-    begin_worker()
-    try:
-        while True:
-            number = pipe.recv()
-            try:
-                answer: Face | str = sitting.face(number)
-            except Exception as error:
-                answer = f"{type(error).__name__}: {one_line(error)}"
-            pipe.send(answer)
-    except (EOFError, OSError):
-        return  # nobody asks any more
+        return sitting.face(number)
+    except Exception as error:
+        why = f"{type(error).__name__}: {one_line(error)}"
+        raise KitError(f"{sitting.name_of(number)} cannot be drawn: {why}") from error
 
 
 class Ahead:
@@ -235,7 +152,7 @@ class Ahead:
         """Person ``number``; waits until it is drawn. Several threads may ask at once.
 
         Raises:
-            KitError: as ``face_of``.
+            KitError: as ``answer_of``.
         """
         with self._lock:
             while self._front < number or len(self._waiting) < self._ahead:
@@ -246,4 +163,4 @@ class Ahead:
                 if following not in self._waiting:
                     self._waiting[following] = self._workers.submit(following)
             future = self._waiting.pop(number, None) or self._workers.submit(number)
-        return face_of(future)
+        return answer_of(future)

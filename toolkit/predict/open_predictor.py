@@ -1,5 +1,6 @@
 """Opens a landmark model, whichever file it is in."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -43,6 +44,11 @@ def open_predictor(
     if kind in ("run", "keras", "keras3"):  # before TensorFlow takes its seconds
         check_keras(path / MODEL if kind == "run" else path)
     return cast(Predictor, open_stage("keras predictor")(path, scheme=scheme))
+
+
+def open_predictors(paths: Sequence[Path]) -> list[Predictor]:
+    """Several models; errors as for ``open_predictor``."""
+    return [open_predictor(path) for path in paths]
 
 
 def open_tflite(

@@ -21,6 +21,7 @@ from asmnet_kit.base.run_folder import RECORDS
 from asmnet_kit.datasets.base import Dataset, Face, Picture
 from asmnet_kit.datasets.formats import PEOPLE
 from asmnet_kit.datasets.registry import PREPARED, first_problems, load_dataset
+from asmnet_kit.datasets.surroundings import WINDOW_SCALE
 from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.crop import Crop, Points
 from asmnet_kit.face.pictures import Image, encode_png
@@ -28,7 +29,7 @@ from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.augment import AugmentRanges
 from asmnet_kit.training.data.batches import crop_of, pose_of
 from asmnet_kit.training.data.sources import Sources
-from asmnet_kit.training.data.write_shards import WINDOW_SCALE, Prepared, prepare
+from asmnet_kit.training.data.write_shards import Prepared, prepare
 
 # Formats whose faces need no preparing: records, and people in memory.
 QUICK = {PREPARED, PEOPLE}

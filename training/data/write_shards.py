@@ -9,12 +9,12 @@ first (``prepare.json``), each shard appears under its name only when it is whol
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -29,11 +29,16 @@ from asmnet_kit.base.files import (
     replacing,
     write_json,
 )
+from asmnet_kit.base.workers import ready_to_share
 from asmnet_kit.datasets.base import Dataset, Face, Problem
 from asmnet_kit.datasets.read_shards import INDEX, SCHEMA_VERSION, SUFFIX, read_index, read_shard
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE, first_problems
-from asmnet_kit.face.crop import Points, Window
-from asmnet_kit.face.pictures import decode_image
+from asmnet_kit.datasets.surroundings import (
+    WINDOW_SCALE,
+    Surroundings,
+    cutter,
+    surroundings,
+)
 
 PLAN = "prepare.json"
 PLAN_KEYS = ("fingerprint", "size", "shard_bytes", "faces_per_shard")
@@ -45,18 +50,14 @@ TOLD = {
     LABELS: "poses, splits, subsets, boxes or visibility",
 }
 
-WINDOW_SCALE = 2.0  # side of the window kept, in longer sides of the landmark box
 # The crop (1.2 x the box) of the largest input (224 px) then loses no pixel: 224 x 2 / 1.2 = 373.
 SIZE = 384
 SHARD_BYTES = 64 << 20  # few files, and little to repeat after an interruption
 SAMPLED_FACES = 32  # whose records tell how many fit into a shard
-JPEG_QUALITY = 95
-# A second JPEG compression costs quality, so a picture is only cut when that halves its area.
-CUT_BELOW = 0.5
-
-MAGIC = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png"}
-
+FACES_AT_ONCE = 16  # of a process
 Progress = Callable[[int, int], None]
+# Of faces their surroundings, or why there are none, in the same order.
+Cut = Callable[[Iterable[Face]], Iterator[Surroundings | DatasetError | OSError]]
 PoseOf = Callable[[Face], "NDArray[np.float32] | None"]
 
 
@@ -86,16 +87,6 @@ class Prepared:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Surroundings:
-    """A face's picture as a record stores it; points are in its pixels, 0-based."""
-
-    encoded: bytes
-    format: str  # "jpeg" or "png"
-    landmarks: Points
-    detector_box: NDArray[np.float32] | None
-
-
 def prepare(
     dataset: Dataset,
     out: Path,
@@ -105,6 +96,7 @@ def prepare(
     shard_bytes: int = SHARD_BYTES,
     max_bad_share: float = MAX_BAD_SHARE,
     pose_of: PoseOf = lambda face: face.pose,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> Prepared:
     """Write ``dataset`` as TFRecord shards below ``out``, or finish what an earlier call began.
@@ -117,6 +109,7 @@ def prepare(
         shard_bytes: about how large a shard becomes.
         max_bad_share: of pictures that cannot be decoded; more is an error.
         pose_of: what a record holds as a face's pose: by default its label, where it has one.
+        workers: processes that cut the faces out of their pictures; their number changes no byte.
         progress: called with (faces done, faces in all) after each face.
 
     Raises:
@@ -128,21 +121,26 @@ def prepare(
     make_folder(out)
     with alone_in(out):
         window = _Window(size, window_scale)
-        return _prepare(dataset, out, window, shard_bytes, max_bad_share, pose_of, progress)
+        plan = _resume_or_plan(dataset, out, window, shard_bytes)
+        for leftover in leftovers(out):  # of a call that was killed
+            leftover.unlink()
+        begin = partial(cutter, *window)
+        with ready_to_share(
+            begin, workers=workers, doing="cuts out faces", at_once=FACES_AT_ONCE
+        ) as cut:
+            return _prepare(dataset, out, plan, window, cut, max_bad_share, pose_of, progress)
 
 
 def _prepare(
     dataset: Dataset,
     out: Path,
+    plan: dict[str, Any],
     window: _Window,
-    shard_bytes: int,
+    cut: Cut,
     max_bad_share: float,
     pose_of: PoseOf,
     progress: Progress | None,
 ) -> Prepared:
-    plan = _resume_or_plan(dataset, out, window, shard_bytes)
-    for leftover in leftovers(out):  # of a call that was killed
-        leftover.unlink()
     total, done = len(dataset.faces), 0
     splits: Counter[str] = Counter()
     subsets: Counter[str] = Counter()
@@ -151,7 +149,7 @@ def _prepare(
     sizes: dict[str, int] = {}
     for name, faces in _shards(dataset, plan["faces_per_shard"]):
         if not (out / name).exists():
-            _write_shard(out / name, faces, window, pose_of, _shifted(progress, done, total))
+            _write_shard(out / name, faces, cut, pose_of, _shifted(progress, done, total))
         kept = read_shard(out / name, points=dataset.scheme.points)
         written += len(kept)
         splits.update(face.split for face in kept if face.split)
@@ -186,37 +184,6 @@ def _prepare(
     write_json(out / INDEX, index)
     (out / PLAN).unlink(missing_ok=True)
     return Prepared(out, written, len(sizes), sum(sizes.values()), tuple(problems))
-
-
-def surroundings(face: Face, size: int, window_scale: float = WINDOW_SCALE) -> Surroundings:
-    """A face's window of its picture, at most ``size`` pixels on a side.
-
-    The window is the square of window_scale x the landmark box's longer side around the box's
-    centre, as far as the picture reaches. Where it holds at least half of the picture and needs no
-    shrinking, the picture's own bytes are kept; else the window becomes a JPEG.
-
-    Raises:
-        DatasetError: the picture cannot be decoded, or the face lies outside it.
-    """
-    encoded = face.picture.read_encoded()
-    image = decode_image(encoded, name=face.picture.name)
-    face.check_picture(image)
-    window = Window.cut(image, face.box, scale=window_scale, size=size)
-    own_format = next((MAGIC[magic] for magic in MAGIC if encoded.startswith(magic)), None)
-    covered = window.image.size / image.size
-    if own_format is not None and window.shrink == (1.0, 1.0) and covered >= CUT_BELOW:
-        return Surroundings(encoded, own_format, face.landmarks, face.detector_box)
-    bgr = cv2.cvtColor(window.image, cv2.COLOR_RGB2BGR)
-    done, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not done:
-        raise DatasetError(f"cannot be encoded as a JPEG of {bgr.shape[1]} x {bgr.shape[0]}")
-    box = face.detector_box
-    return Surroundings(
-        encoded=jpeg.tobytes(),
-        format="jpeg",
-        landmarks=window.inside(face.landmarks),
-        detector_box=None if box is None else window.inside(box.reshape(2, 2)).reshape(4),
-    )
 
 
 def example(
@@ -314,7 +281,7 @@ def _shards(dataset: Dataset, faces_per_shard: int) -> Iterator[tuple[str, list[
 def _write_shard(
     path: Path,
     faces: list[Face],
-    window: _Window,
+    cut: Cut,
     pose_of: PoseOf,
     progress: Callable[[int], None],
 ) -> None:
@@ -322,14 +289,14 @@ def _write_shard(
     with replacing(path) as temporary:
         try:
             with tf.io.TFRecordWriter(str(temporary)) as writer:
-                for done, face in enumerate(faces, start=1):
-                    try:
-                        record = example(face, surroundings(face, *window), pose_of(face))
-                    except (DatasetError, OSError):
-                        continue  # _left_out gives the reason
-                    # Otherwise the order of the features differs from process to process.
-                    writer.write(record.SerializeToString(deterministic=True))
-                    progress(done)
+                for done, (face, picture) in enumerate(
+                    zip(faces, cut(faces), strict=True), start=1
+                ):
+                    if isinstance(picture, Surroundings):  # else _left_out gives the reason
+                        record = example(face, picture, pose_of(face))
+                        # Otherwise the order of the features differs from process to process.
+                        writer.write(record.SerializeToString(deterministic=True))
+                        progress(done)
         except tf.errors.OpError as error:
             reason = error.message.rpartition("; ")[2]  # before it: the temporary file's name
             raise DatasetError(f"{path}: cannot be written: {reason}") from error

@@ -3,6 +3,7 @@
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -10,9 +11,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from click.testing import CliRunner
 
+from asmnet_kit.benchmarks import batch
 from asmnet_kit.cli import main
 from asmnet_kit.results.results import load_result
 from asmnet_kit.tflite.runtime import open_runtime
@@ -40,13 +43,21 @@ KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 SetEnv PATH={path}
 """
-CLIENT = """Host board
+KIT = f"""#!/bin/sh
+{{before}}
+exec {sys.executable} -m asmnet_kit "$@"
+"""
+CLIENT = """Host {name}
   HostName 127.0.0.1
   Port {port}
   IdentityFile {root}/key
   IdentitiesOnly yes
   UserKnownHostsFile {root}/known_hosts
   StrictHostKeyChecking accept-new
+"""
+# A board's cat: what the kernel calls itself is what tells two boards from one with two names.
+CAT = """#!/bin/sh
+case "$1" in */boot_id) echo {boot_id};; *) exec /bin/cat "$@";; esac
 """
 
 
@@ -57,49 +68,72 @@ def _free_port() -> int:
 
 
 @pytest.fixture
-def board(tmp_path, monkeypatch):
-    """Starts an sshd whose shells find an asmnet-kit, and tells the kit an ssh that reaches it.
+def boards(tmp_path, monkeypatch):
+    """Returns a function that starts an sshd whose shells find an asmnet-kit.
 
-    What it yields is the board's name and a function that stops it.
+    It tells the kit an ssh that reaches all of them, and returns the board's name, the folder of
+    its programs and a function that stops it.
     """
-    root, port = tmp_path / "sshd", _free_port()
-    (root / "bin").mkdir(parents=True)
-    for name in ("host_key", "key"):
-        words = [TOOLS["ssh-keygen"], "-q", "-t", "ed25519", "-N", "", "-f", str(root / name)]
-        subprocess.run(words, check=True)
-    kit = root / "bin" / "asmnet-kit"
-    kit.write_text(f'#!/bin/sh\nexec {sys.executable} -m asmnet_kit "$@"\n')
-    kit.chmod(0o755)
-    path = f"{root / 'bin'}:/usr/bin:/bin"
-    (root / "sshd_config").write_text(SERVER.format(port=port, root=root, path=path))
-    (root / "ssh_config").write_text(CLIENT.format(port=port, root=root))
-    ssh = root / "ssh"
-    ssh.write_text(f'#!/bin/sh\nexec {TOOLS["ssh"]} -F {root}/ssh_config "$@"\n')
+    home = tmp_path / "boards"
+    home.mkdir()
+    (home / "ssh_config").touch()
+    ssh = home / "ssh"
+    ssh.write_text(f'#!/bin/sh\nexec {TOOLS["ssh"]} -F {home}/ssh_config "$@"\n')
     ssh.chmod(0o755)
     monkeypatch.setenv("ASMNET_KIT_SSH", str(ssh))
     if os.geteuid() == 0:  # sshd as root asks for the folder that its service would have made
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    log = (root / "log").open("wb")
-    server = subprocess.Popen(
-        [str(SSHD), "-D", "-e", "-f", str(root / "sshd_config")], stdout=log, stderr=log
-    )
+    stops = []
 
-    def stop() -> None:
-        server.terminate()
-        server.wait()
+    def start(name, *, boot_id=None):
+        root, port = home / name, _free_port()
+        (root / "bin").mkdir(parents=True)
+        for key in ("host_key", "key"):
+            words = [TOOLS["ssh-keygen"], "-q", "-t", "ed25519", "-N", "", "-f", str(root / key)]
+            subprocess.run(words, check=True)
+        programs = {"asmnet-kit": KIT.format(before="")}
+        programs |= {"cat": CAT.format(boot_id=boot_id)} if boot_id else {}
+        for program, text in programs.items():
+            (root / "bin" / program).write_text(text)
+            (root / "bin" / program).chmod(0o755)
+        path = f"{root / 'bin'}:/usr/bin:/bin"
+        (root / "sshd_config").write_text(SERVER.format(port=port, root=root, path=path))
+        with (home / "ssh_config").open("a") as config:
+            config.write(CLIENT.format(name=name, port=port, root=root))
+        log = (root / "log").open("wb")
+        server = subprocess.Popen(
+            [str(SSHD), "-D", "-e", "-f", str(root / "sshd_config")], stdout=log, stderr=log
+        )
 
-    deadline = time.monotonic() + STARTS_WITHIN_S
-    while server.poll() is None and time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.05)
-    else:
-        stop()
+        def stop() -> None:
+            server.terminate()
+            server.wait()
+            log.close()
+
+        stops.append(stop)
+        deadline = time.monotonic() + STARTS_WITHIN_S
+        while server.poll() is None and time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return f"{getpass.getuser()}@{name}", root / "bin", stop
+            time.sleep(0.05)
         pytest.skip(f"sshd does not run here: {(root / 'log').read_text()[-300:]}")
-    yield f"{getpass.getuser()}@board", stop
-    stop()
-    log.close()
+
+    yield start
+    for stop in stops:
+        stop()
+
+
+@pytest.fixture
+def board(boards):
+    """One of them: its name and a function that stops it."""
+    name, _, stop = boards("board")
+    return name, stop
+
+
+def _kit_runs_first(programs, before):
+    """Let a board's kit run a line of shell when it is asked to measure."""
+    (programs / "asmnet-kit").write_text(KIT.format(before=before))
 
 
 def _run(*words):
@@ -142,3 +176,82 @@ def test_a_board_that_is_gone_is_one_clear_error(board, make_tflite, tmp_path):
     assert run.exit_code == 1
     assert f"{host}: no connection" in run.output
     assert not list((tmp_path / "r").glob("*.json"))
+
+
+BOOT_IDS = [f"{digit * 8}-{digit * 4}-{digit * 4}-{digit * 4}-{digit * 12}" for digit in "ab"]
+
+
+def _both(names):
+    return ["--target", "linux", *(word for name in names for word in ("--device", name))]
+
+
+def test_two_boards_measure_at_the_same_time(boards, make_tflite, tmp_path):
+    names = []
+    for number, boot_id in enumerate(BOOT_IDS):
+        name, programs, _ = boards(f"board{number}", boot_id=boot_id)
+        # Neither measures before both are asked to.
+        wait = f"touch {tmp_path}/asked-{number}; while [ $(ls {tmp_path} | grep -c asked-) -lt 2 ]"
+        _kit_runs_first(programs, f"{wait}; do sleep 0.1; done")
+        names.append(name)
+    run = _run("benchmark", make_tflite(), *_both(names), *QUICK, "--out", tmp_path / "r")
+    assert run.exit_code == 0, run.output
+    devices = {load_result(path)["target"]["device"] for path in (tmp_path / "r").iterdir()}
+    assert devices == set(names)
+
+
+def test_two_names_of_one_machine_take_turns(boards, make_tflite, tmp_path):
+    """Without a boot id of their own both are this machine, whose CPU measures once at a time."""
+    names, busy = [], tmp_path / "busy"
+    for number in range(2):
+        name, programs, _ = boards(f"board{number}")
+        check = f"mkdir {busy} || touch {tmp_path}/met; trap 'rmdir {busy}' EXIT"
+        kit = KIT.format(before=check).replace("exec ", "")  # so that the trap is run
+        (programs / "asmnet-kit").write_text(kit)
+        names.append(name)
+    targets = [*_both(names), "--target", "cpu"]
+    run = _run("benchmark", make_tflite(), *targets, *QUICK, "--out", tmp_path / "r")
+    assert run.exit_code == 0, run.output
+    assert len(list((tmp_path / "r").iterdir())) == 3
+    assert not (tmp_path / "met").exists()
+
+
+def test_a_board_whose_connection_breaks_costs_its_own_result_alone(
+    boards, make_tflite, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(batch, "RETRY_AFTER_S", 0.0)
+    (good, _, _), (bad, programs, _) = (
+        boards(f"board{number}", boot_id=boot_id) for number, boot_id in enumerate(BOOT_IDS)
+    )
+    # The process that serves the connection is the parent of the shell that is this kit.
+    _kit_runs_first(programs, f"echo x >> {tmp_path}/tries; kill -9 $PPID; exit 0")
+    run = _run("benchmark", make_tflite(), *_both([good, bad]), *QUICK, "--retries", 2,
+               "--out", tmp_path / "r")  # fmt: skip
+    assert run.exit_code == 1, run.output
+    assert f"{bad}: no connection" in run.output
+    assert len((tmp_path / "tries").read_text().split()) == 3
+    (path,) = (tmp_path / "r").glob("*.json")
+    assert load_result(path)["target"]["device"] == good
+
+
+def test_ctrl_c_ends_the_measurement_on_a_board(boards, make_tflite, tmp_path):
+    name, programs, _ = boards("board", boot_id=BOOT_IDS[0])
+    _kit_runs_first(programs, f"echo $$ > {tmp_path}/pid")
+    long = ["--runs", "1000000", "--seconds", "100"]
+    words = ["benchmark", make_tflite(), "--target", "linux", "--device", name, *long,
+             "--out", tmp_path / "r"]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "asmnet_kit", *map(str, words)], start_new_session=True,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    there = int((tmp_path / "pid").read_text())
+    folder = Path(psutil.Process(there).cmdline()[-1]).parent
+    time.sleep(3.0)  # so that it measures
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert not psutil.pid_exists(there)
+    assert not folder.exists()

@@ -11,7 +11,6 @@ from asmnet_kit.benchmarks.timing.machine import (
     CpuUse,
     container_hints,
     cpu_model,
-    cpu_quota,
     disturbances,
     instruction_sets,
     machine_facts,
@@ -60,13 +59,6 @@ def test_big_and_little_cores_are_both_named():
 def test_a_virtual_machine_is_recognised():
     assert "virtual machine" in container_hints(XEON)
     assert "virtual machine" not in container_hints(RASPBERRY_PI_5)
-
-
-@pytest.mark.parametrize(
-    ("text", "cores"), [("150000 100000\n", 1.5), ("max 100000\n", None), ("", None)]
-)
-def test_a_containers_cpu_quota(text, cores):
-    assert cpu_quota(text) == cores
 
 
 def test_the_facts_of_this_machine_are_json():

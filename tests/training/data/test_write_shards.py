@@ -2,6 +2,7 @@
 
 import errno
 import json
+import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,9 +21,12 @@ from asmnet_kit.cli import main
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
 from asmnet_kit.datasets.read_shards import INDEX
 from asmnet_kit.datasets.registry import load_dataset, splits_of
+from asmnet_kit.datasets.surroundings import surroundings
+from asmnet_kit.datasets.write_synthetic import write_faces
+from asmnet_kit.drawn_faces.write import DRAWN
 from asmnet_kit.face.pictures import decode_image
 from asmnet_kit.face.schemes import SCHEME_68
-from asmnet_kit.training.data.write_shards import PLAN, prepare, surroundings
+from asmnet_kit.training.data.write_shards import PLAN, prepare
 from wording import BUSY, TRUNCATED_JPEG
 
 
@@ -363,3 +367,22 @@ def test_a_folder_that_was_never_prepared_is_an_error(tmp_path: Path) -> None:
     (tmp_path / INDEX).write_text('{"schema_version": 99, "shards": {}}')
     with pytest.raises(DatasetError, match="expected schema_version 1, got 99"):
         load_dataset(tmp_path, "records")
+
+
+def test_any_number_of_processes_writes_the_same_bytes(tmp_path: Path) -> None:
+    """By the command, a damaged picture among them."""
+    data = tmp_path / "drawn"
+    write_faces(data, DRAWN, count=40, seed=1, size=64)
+    (data / "train" / "face_000003.jpg").write_bytes(b"\xff\xd8\xff no picture \xff\xd9")
+    for workers in ("1", "2"):
+        words = ["data", "prepare", "--data", str(data), "--format", "synthetic", "--workers",
+                 workers, "--out", str(tmp_path / workers)]  # fmt: skip
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 0, result.output
+        assert "39 faces in 3 shards" in result.output
+    one, two = (
+        {path.name: path.read_bytes() for path in (tmp_path / workers).iterdir()}
+        for workers in ("1", "2")
+    )
+    assert one == two and len(one) == 4
+    assert multiprocessing.active_children() == []

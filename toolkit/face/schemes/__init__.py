@@ -7,7 +7,8 @@ right one.
 
 import json
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -287,6 +288,12 @@ class Scheme:
             UsageError: naming the key, what was expected and what came.
         """
         return _Content(content, where).scheme()
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], "Scheme"], tuple[dict[str, Any]]]:
+        """For other processes: pickle does not take read-only mappings."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        views = {name: dict(values[name]) for name in ("parts", "maps")}
+        return _sent, ({**values, **views},)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scheme) and (
@@ -590,6 +597,12 @@ class _Content:
                 for row in rows
             )
         return maps
+
+
+def _sent(values: dict[str, Any]) -> Scheme:
+    """A scheme that came from another process."""
+    views = {name: MappingProxyType(values[name]) for name in ("parts", "maps")}
+    return Scheme(**{**values, **views})
 
 
 @cache

@@ -1,0 +1,119 @@
+"""Processes that share out a job: order, errors, ends; and how many cores there are to use."""
+
+import multiprocessing
+import os
+import signal
+import time
+from functools import partial
+
+import pytest
+
+from asmnet_kit.base import cores
+from asmnet_kit.base.cores import cpu_quota, usable_cores
+from asmnet_kit.base.errors import DatasetError, KitError
+from asmnet_kit.base.workers import AHEAD, Workers, shared_out
+
+
+def begin_squares(offset):
+    return partial(square, offset)
+
+
+def square(offset, item):
+    """The later the item the sooner its answer."""
+    if item == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if item == "bad":
+        raise DatasetError("a bad item")
+    if item == "full":
+        raise OSError(28, "No space left on device", "/there")
+    if item == "bug":
+        raise ZeroDivisionError
+    time.sleep(0.02 * (item % 3 == 0))
+    return offset + item**2, os.getpid()
+
+
+@pytest.mark.parametrize(("workers", "at_once"), [(1, 1), (3, 1), (3, 4)])
+def test_answers_come_in_the_order_of_the_items(workers, at_once):
+    with shared_out(
+        partial(begin_squares, 1), range(30), workers=workers, doing="squares", at_once=at_once
+    ) as answers:
+        found = list(answers)
+    assert [value for value, _ in found] == [1 + item**2 for item in range(30)]
+    here = {os.getpid()}
+    assert ({pid for _, pid in found} == here) == (workers == 1)
+    assert multiprocessing.active_children() == []
+
+
+def test_few_more_items_are_asked_for_than_answers_taken():
+    asked = []
+
+    def items():
+        for item in range(1000):
+            asked.append(item)
+            yield item
+
+    with Workers(partial(begin_squares, 0), workers=2, doing="squares") as workers:
+        next(workers.in_order(items()))
+        assert len(asked) <= 2 * AHEAD + 1
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize(
+    ("item", "kind", "words"),
+    [
+        ("bad", DatasetError, "^a bad item$"),
+        ("full", OSError, "No space left on device: '/there'"),
+        ("bug", RuntimeError, "ZeroDivisionError"),
+        ("die", KitError, r"a process that squares ended \(exit code -9"),
+    ],
+)
+def test_an_error_there_is_one_here(item, kind, words):
+    with (
+        pytest.raises(kind, match=words),
+        shared_out(
+            partial(begin_squares, 0), [1, 2, item, 4], workers=2, doing="squares"
+        ) as answers,
+    ):
+        list(answers)
+    assert multiprocessing.active_children() == []
+
+
+def failing_begin():
+    raise KitError("no model there")
+
+
+def test_what_cannot_begin_says_why():
+    with (
+        pytest.raises(KitError, match="no model there"),
+        Workers(failing_begin, workers=2, doing="squares") as workers,
+    ):
+        list(workers.in_order(range(4)))
+
+
+@pytest.mark.parametrize(
+    ("text", "quota"), [("150000 100000\n", 1.5), ("max 100000\n", None), ("", None)]
+)
+def test_a_containers_cpu_quota(text, quota):
+    assert cpu_quota(text) == quota
+
+
+def test_the_smallest_limit_above_a_process_counts(tmp_path, monkeypatch):
+    """A scheduler's: this process is in a group within the group that has the limit."""
+    inner = tmp_path / "job" / "step"
+    inner.mkdir(parents=True)
+    (inner / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "job" / "cpu.max").write_text("250000 100000\n")
+    own = tmp_path / "own"
+    own.write_text("0::/job/step\n")
+    monkeypatch.setattr(cores, "CGROUPS", tmp_path)
+    monkeypatch.setattr(cores, "OWN_CGROUP", own)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    assert usable_cores() == 2
+    (tmp_path / "job" / "cpu.max").write_text("50000 100000\n")
+    assert usable_cores() == 1
+    (tmp_path / "job" / "cpu.max").unlink()
+    assert usable_cores() == 8
+    (tmp_path / "cpu").mkdir()  # version 1
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("300000\n")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    assert usable_cores() == 3
