@@ -46,6 +46,7 @@ from asmnet_kit.benchmarks.timing.output_check import (
 from asmnet_kit.benchmarks.words import cpu_list, request_words
 from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.results import (
+    SAME_BITS,
     SCHEMA_VERSION,
     Result,
     asks_for_accelerator,
@@ -61,7 +62,6 @@ MAX_OPTION_CHARACTERS = 40  # of an option in a file's name, which file systems 
 OLD_RUNTIME = "tflite-runtime"  # named in its files: they may lie beside those of the usual one
 BUILTIN = "builtin"  # how the kernels' names begin where XNNPACK ran nothing
 TIDY_UP_S = 20.0  # of a worker that is told to end: a few commands over a slow link
-SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for an accelerator"  # app's, too
 
 _running: set[subprocess.Popen[str]] = set()
 

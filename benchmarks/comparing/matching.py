@@ -29,6 +29,7 @@ TARGET_FACTS = (
     "options",
 )
 PROTOCOL_FACTS = ("mode", "timed", "input_shape")
+ACROSS = {"accuracy": "data"}  # part of a result -> what --across calls it, where they differ
 
 
 class UnlikeRuns(UsageError):
@@ -85,14 +86,17 @@ def refuse_unlike(
         UnlikeRuns: every differing fact is named.
     """
     differing = [
-        f"{name}: {difference}"
+        (name, difference)
         for name, before, after in pairs
         for difference in _differences(before, after, across)
     ]
     if differing:
+        parts = dict.fromkeys(difference.partition(".")[0] for _, difference in differing)
+        allowed = " ".join(f"--across {ACROSS.get(part, part)}" for part in parts)
+        sentences = dict.fromkeys(f"{name}: {difference}" for name, difference in differing)
         raise UnlikeRuns(
             "unlike runs are not compared. Measure both in the same way, or allow it with "
-            "--across:\n" + "\n".join(dict.fromkeys(differing))
+            f"{allowed}:\n" + "\n".join(sentences)
         )
 
 

@@ -25,7 +25,8 @@ def stdout() -> "Console":
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else WIDTH_OF_A_PIPE
-    return Console(highlight=False, soft_wrap=True, width=width)
+    # Names and figures are printed as they are: emoji would replace ":AB:".
+    return Console(highlight=False, emoji=False, soft_wrap=True, width=width)
 
 
 def print_json(content: Any) -> None:
@@ -88,7 +89,7 @@ def stderr() -> "Console":
     """Where progress, warnings and hints go, so that ``--json`` on stdout stays clean."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 @contextmanager

@@ -41,6 +41,8 @@ NEWER_ACCURACY_FACTS = ("dataset_labels_fingerprint",)
 # Which points are compared, and by what their errors are divided: unknown of older results.
 COMPARED_IN = ("scheme", "normalised_by")
 SAME_MEASUREMENT = ("requested", "device", "threads", "tool", "affinity", "delegate", "options")
+# A warning of accelerators whose arithmetic is not the CPU's; the phone app writes it, too.
+SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for an accelerator"
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
 
 Result = dict[str, Any]  # a JSON object that the schema accepts

@@ -47,7 +47,7 @@ from asmnet_kit.results.report.ranking import (
     tiles,
 )
 from asmnet_kit.results.report.rows import MatrixRow, Row, matrix_of, newest_of, rows_of
-from asmnet_kit.results.results import PERCENTILES, Result
+from asmnet_kit.results.results import PERCENTILES, SAME_BITS, Result
 
 DEFAULT_TITLE = "Benchmark report"
 OPEN_ROWS = 24  # charts shown at once; more are there, folded
@@ -90,7 +90,7 @@ class Report:
     sustained: Plot | None
     profiles: list[Profile]
     gates: list[Gate]
-    parities: list[tuple[str, dict[str, Any]]]
+    parities: list[tuple[str, dict[str, Any], bool]]  # the last: bits too alike to be true
     placements: list[tuple[str, dict[str, Any]]]
     checks: list[Kept]
     lineage: Lineage
@@ -227,7 +227,9 @@ def build_report(
         sustained=sustained_plot(held),
         profiles=profiles(labelled, most=MOST_CARDS),
         gates=gates(labelled),
-        parities=[(label, r["parity"]) for label, r in labelled if r["parity"]],
+        parities=[
+            (label, r["parity"], SAME_BITS in r["warnings"]) for label, r in labelled if r["parity"]
+        ],
         placements=[
             (label, r["target"]["edgetpu"]) for label, r in labelled if r["target"].get("edgetpu")
         ],

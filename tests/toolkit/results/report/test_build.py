@@ -22,7 +22,7 @@ from asmnet_kit.results.report.charts import (
     scatter,
 )
 from asmnet_kit.results.report.text import grouped, markdown, milliseconds, tick
-from asmnet_kit.results.results import ResultError, check_result, save_result, summarise
+from asmnet_kit.results.results import SAME_BITS, ResultError, check_result, save_result, summarise
 from wording import NOTHING_TO_COMPARE
 
 CHECKS = Path(__file__).resolve().parents[4] / "benchmarks" / "reference" / "checks"
@@ -416,6 +416,23 @@ def _with_details(result):
         "cpu_ops": ["ARG_MAX", ATTACK],
     }
     return result
+
+
+@pytest.mark.parametrize("warned", [False, True])
+def test_equal_bits_are_suspicious_where_the_arithmetic_differs(written, make_result, warned):
+    result = _with_details(make_result())
+    result["parity"] = {"max": 0.0, "mean": 0.0, "identical": True}
+    result["warnings"] = [SAME_BITS] if warned else []
+    for page in written(result):
+        section = page.partition("Same answers as the CPU?")[2]
+        assert ("suspicious" in section.split("Same answers")[0][:2000]) is warned
+
+
+def test_a_path_is_printed_as_it_is(make_result, tmp_path):
+    save_result(tmp_path / "one.json", make_result())
+    out = tmp_path / "C5:AB:80.html"  # rich has an emoji for the middle
+    call = ["report", str(tmp_path / "one.json"), "--out", str(out)]
+    assert str(out) in CliRunner().invoke(main, call).stdout
 
 
 def test_operators_curves_placement_and_parity_are_shown(written, make_result):
