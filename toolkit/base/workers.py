@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -265,7 +266,18 @@ def _ctrl_c_held_back() -> Iterator[None]:
     """
     resource_tracker.ensure_running()  # starting it with the first process would undo the mask
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # The mask is this thread's: the system gives the signal to another one, and Python would raise
+    # it here, in the midst of a start, whose process then finds half of what it is sent.
+    pressed: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = (
+        signal.signal(signal.SIGINT, lambda number, _: pressed.append(number)) if is_main else None
+    )
     try:
         yield
     finally:
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
