@@ -1,5 +1,6 @@
 """Fixtures every test may use."""
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,10 @@ from made_models import chain_model, constant_face_model
 
 # Before any test module imports TensorFlow itself: pytest loads this file first.
 apply_settings()
+
+# A shell's background job ignores Ctrl-C, and so would every process that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
