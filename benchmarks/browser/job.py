@@ -27,6 +27,7 @@ from asmnet_kit.benchmarks.timing.session_timing import check_outputs, sustained
 from asmnet_kit.benchmarks.timing.timed_inputs import TimedInputs, timed_inputs
 from asmnet_kit.face.schemes import BOX
 from asmnet_kit.predict.blazeface import FULL_RANGE, SHORT_RANGE
+from asmnet_kit.results.machine import without_version
 from asmnet_kit.results.results import ResultError
 from asmnet_kit.tflite.float_borders import with_float_borders
 from asmnet_kit.tflite.metadata import read_metadata
@@ -139,7 +140,9 @@ class SharedModel:
             },
             machine={
                 "cpu": None,
-                "architecture": browser.get("architecture") or browser["platform"] or "unknown",
+                "architecture": browser.get("architecture")
+                or without_version(browser["platform"])
+                or "unknown",
                 **({"cores": browser["cores"]} if browser["cores"] else {}),
                 "memory_bytes": _bytes(browser["memory_gb"]),
                 "browser": browser,
@@ -328,7 +331,7 @@ def _landmarks(path: Path) -> dict[str, Any] | None:
 
 def _device(browser: Mapping[str, Any]) -> str:
     """For example ``Chromium on Pixel 8 Android``. Without versions, which change by themselves."""
-    name, platform = (browser[key].partition(" ")[0] for key in ("name", "platform"))
+    name, platform = (without_version(browser[key]) for key in ("name", "platform"))
     return f"{name} on {' '.join(filter(None, (browser.get('device'), platform or 'unknown')))}"
 
 
