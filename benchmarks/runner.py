@@ -192,7 +192,9 @@ def result_of(
     samples = measured["timings_ms"].get("invoke")
     if not samples:
         raise ModelError(f"{request.model}: target {request.target} measured no run of the model")
-    refuse_impossible_times(request, samples, wall_s=wall_s)
+    refuse_impossible_times(
+        request, samples, wall_s=wall_s, batch=measured["protocol"].get("batch", 1)
+    )
     result = {
         "schema_version": SCHEMA_VERSION,
         "kind": "benchmark",
@@ -276,21 +278,23 @@ def refuse_nothing_delegated(target: Target, request: Request, ran: dict[str, An
         )
 
 
-def refuse_impossible_times(request: Request, samples: Sequence[float], *, wall_s: float) -> None:
+def refuse_impossible_times(
+    request: Request, samples: Sequence[float], *, wall_s: float, batch: int = 1
+) -> None:
     """Runs cannot take longer than the whole measurement, nor no time at all.
 
     Args:
-        samples: milliseconds of each run.
+        samples: milliseconds of each run, or the mean of each ``batch`` of them.
         wall_s: seconds of the measurement by this process's clock.
 
     Raises:
         WrongNumbers: the clock that timed the runs stepped, or counts no milliseconds.
     """
-    total_s = sum(samples) / 1000
+    total_s = batch * sum(samples) / 1000
     if total_s > wall_s or min(samples) < 0:
         raise WrongNumbers(
             f"{request.model}: target {request.target}: the clock of the runs cannot be right: "
-            f"{len(samples)} runs of {min(samples):.3g} to {max(samples):.3g} ms add up to "
+            f"{batch * len(samples)} runs of {min(samples):.3g} to {max(samples):.3g} ms add up to "
             f"{total_s:.3g} s, the whole measurement took {wall_s:.3g} s"
         )
 

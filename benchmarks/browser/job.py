@@ -8,7 +8,7 @@ worth is judged here, against the same model on this machine's CPU.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.console import clean
-from asmnet_kit.base.errors import ModelError
+from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.benchmarks.browser import litert_js
 from asmnet_kit.benchmarks.protocol import Measurement, Request, TargetError, WrongNumbers
 from asmnet_kit.benchmarks.timing.noise import MAX_DRIFT, instability
@@ -26,7 +26,9 @@ from asmnet_kit.benchmarks.timing.output_check import KeptRun
 from asmnet_kit.benchmarks.timing.session_timing import check_outputs, sustained_summary
 from asmnet_kit.benchmarks.timing.timed_inputs import TimedInputs, timed_inputs
 from asmnet_kit.face.schemes import BOX
+from asmnet_kit.machine.vulkan import SOFTWARE, is_software
 from asmnet_kit.predict.blazeface import FULL_RANGE, SHORT_RANGE
+from asmnet_kit.results.machine import without_version
 from asmnet_kit.results.results import ResultError
 from asmnet_kit.tflite.float_borders import with_float_borders
 from asmnet_kit.tflite.metadata import read_metadata
@@ -36,7 +38,13 @@ from asmnet_kit.tflite.tensorfile import Tensors
 
 ACCELERATORS = ("wasm", "wasm-threads", "webgpu")
 MACHINE = "browser"  # the targets are browser:wasm, ...
+SLACK_S = 1e-3  # of sums of a browser's times
 CLOCK_STEPS = 20  # a sample is at least so many steps of the browser's clock long
+
+# What the page has to know of a request, and posts with what it measured.
+PROTOCOL = (
+    "threads", "warmup_runs", "runs", "min_seconds", "max_seconds", "sustained_minutes",
+)  # fmt: skip
 
 # Of the page's words for kept runs, the result's.
 RUNS = {
@@ -116,8 +124,10 @@ class SharedModel:
         samples = measured["invoke_ms"]
         if min(samples) <= 0:
             raise WrongNumbers(f"the browser's clock says that a run took {min(samples):g} ms")
-        name = measured["accelerator"]
-        if name == "webgpu" and not measured["fully_accelerated"]:
+        self._refuse_kept(measured)
+        self._refuse_windows(measured["sustained"])
+        name, ran = measured["accelerator"], measured["actual"]
+        if ran == "webgpu" and not measured["fully_accelerated"]:
             raise TargetError(
                 f"{self.request.model.name}: WebGPU was asked for, and left operators to the CPU"
             )
@@ -125,13 +135,15 @@ class SharedModel:
         check, parity, found = check_outputs(self.runtime, kept, self.inputs, self.request)
         browser = clean(measured["browser"])
         threads = measured["threads"] if name == "wasm-threads" else 1
-        actual = f"{MACHINE}:{name}"
+        gpu = browser.get("gpu") or "" if ran == "webgpu" else ""
+        software = is_software(gpu)
         return Measurement(
             target={
-                "requested": actual,
-                "actual": actual,
-                "threads": threads if name != "webgpu" else None,
-                "delegate": "LiteRT.js WebGPU" if name == "webgpu" else "LiteRT.js WebAssembly",
+                "requested": f"{MACHINE}:{name}",
+                "actual": f"{MACHINE}:{SOFTWARE if software else ran}",
+                "threads": threads if ran != "webgpu" else None,
+                "delegate": "LiteRT.js WebGPU" if ran == "webgpu" else "LiteRT.js WebAssembly",
+                **({"adapter": gpu, "software": software} if gpu else {}),
                 "delegated_ops": None,
                 "total_ops": None,
                 "device": _device(browser),
@@ -139,7 +151,9 @@ class SharedModel:
             },
             machine={
                 "cpu": None,
-                "architecture": browser.get("architecture") or browser["platform"] or "unknown",
+                "architecture": browser.get("architecture")
+                or without_version(browser["platform"])
+                or "unknown",
                 **({"cores": browser["cores"]} if browser["cores"] else {}),
                 "memory_bytes": _bytes(browser["memory_gb"]),
                 "browser": browser,
@@ -147,7 +161,7 @@ class SharedModel:
             runtime={
                 "name": "LiteRT.js",
                 "version": litert_js.VERSION,
-                "kernels": f"{clean(measured['variant'])}, {name}",
+                "kernels": f"{clean(measured['variant'])}, {ran}",
             },
             protocol={
                 "mode": self.request.mode,
@@ -155,6 +169,7 @@ class SharedModel:
                 "runs": len(samples),
                 "min_seconds": self.request.min_seconds,
                 "requested_runs": self.request.runs,
+                "nonce": measured["nonce"],
                 "input": self.inputs.words,
                 "batch": measured["batch"],
                 "timed": "make the input's tensor, run, read every output; float32 borders",
@@ -187,6 +202,51 @@ class SharedModel:
         if len(runs) != wanted:
             raise ModelError(f"expected the outputs of {wanted} inputs, got {len(runs)}")
         return {name: np.stack([run[name] for run in runs]) for name in self.runtime.outputs}
+
+    def _refuse_kept(self, measured: Mapping[str, Any]) -> None:
+        """The outputs that are compared must be those of runs from the beginning to the end.
+
+        Raises:
+            WrongNumbers: of a run that was not, or one is missing.
+        """
+        batch, samples = measured["batch"], len(measured["invoke_ms"])
+        kept = [(run["run"], run["number"]) for run in measured["kept"]]
+        timed = {number for which, number in kept if which == "timed"}
+        last = batch * samples - 1
+        windows = measured["sustained"] or []
+        ran = sum(window["runs"] for window in windows)
+        expected = [
+            ("the first inference, once", kept[0] == ("first", 0)),
+            ("each run once", len(kept) == len(set(kept))),
+            ("one first inference", [which for which, _ in kept].count("first") == 1),
+            (f"timed runs up to number {last}", bool(timed) and max(timed) == last),
+            ("timed runs from the beginning and the middle", len(timed) >= min(3, samples)),
+            ("a run with a fresh input", not self.inputs.fresh or ("fresh", 0) in kept),
+            (
+                "the last sustained run",
+                [number for which, number in kept if which == "sustained"]
+                == ([ran] if windows else []),
+            ),
+        ]
+        missing = [words for words, there in expected if not there]
+        if missing:
+            raise WrongNumbers(f"the page kept other outputs than expected: {', '.join(missing)}")
+
+    def _refuse_windows(self, windows: Sequence[Mapping[str, Any]] | None) -> None:
+        """
+        Raises:
+            WrongNumbers: windows of another length than the protocol's.
+        """
+        total = 60 * self.request.sustained_minutes
+        ends = [window["seconds"] for window in windows or ()]
+        if not ends and not total:
+            return
+        before = ends[-2] if len(ends) > 1 else 0.0
+        if not ends or ends != sorted(ends) or not before < total <= ends[-1] + SLACK_S:
+            raise WrongNumbers(
+                f"expected a sustained run of {total:g} s, got windows up to "
+                f"{ends[-1] if ends else 0:g} s"
+            )
 
     def _kept(self, run: Mapping[str, Any]) -> KeptRun:
         which, number = run["run"], run["number"]
@@ -221,12 +281,28 @@ class SharedModel:
                 f"stopped with {len(measured['invoke_ms'])} of {self.request.runs} runs"
             )
         curve = self._sustained(measured["sustained"])
-        if curve is not None and curve["slowdown"] > 1 + MAX_DRIFT:
+        gpu = clean(measured["browser"].get("gpu") or "")
+        if measured["actual"] == "webgpu" and is_software(gpu):
+            warnings.append(
+                f"software: {gpu} computes on the CPU; these are not the times of a GPU"
+            )
+        if curve is not None and (curve["slowdown"] or 1) > 1 + MAX_DRIFT:
             warnings.append(
                 f"throttled: after {self.request.sustained_minutes:g} minutes a run takes "
                 f"{100 * (curve['slowdown'] - 1):.0f} % longer than at the start"
             )
         return warnings
+
+    def by_protocol_of(self, measured: Mapping[str, Any]) -> "SharedModel":
+        """The same model, measured as the page says that it did.
+
+        Raises:
+            UsageError: no protocol of this version's page.
+        """
+        posted = dict(measured["protocol"])
+        if posted.pop("clock_steps") != CLOCK_STEPS:
+            raise UsageError("the page is of another version of asmnet-kit: export it again")
+        return replace(self, request=replace(self.request, **posted))
 
 
 @cache
@@ -275,12 +351,7 @@ def job(
         "accelerators": list(accelerators),
         "models": [model.to_json() for model in models],
         "protocol": {
-            "threads": request.threads,
-            "warmup_runs": request.warmup_runs,
-            "runs": request.runs,
-            "min_seconds": request.min_seconds,
-            "max_seconds": request.max_seconds,
-            "sustained_minutes": request.sustained_minutes,
+            **{key: getattr(request, key) for key in PROTOCOL},
             "clock_steps": CLOCK_STEPS,
         },
     }
@@ -297,7 +368,12 @@ def _facts(info: TensorInfo) -> dict[str, Any]:
 
 
 def _raw_values(values: Sequence[float | None], info: TensorInfo) -> NDArray[Any]:
-    real = np.array([np.nan if v is None else v for v in values], np.float32).reshape(info.shape)
+    try:
+        given = np.array([np.nan if v is None else v for v in values], np.float64)
+    except OverflowError as error:
+        raise WrongNumbers(f"the output {info.name!r} has values that are no numbers") from error
+    with np.errstate(over="ignore"):  # beyond float32 is infinity, which no limit allows
+        real = given.astype(np.float32).reshape(info.shape)
     if info.scale is not None and not np.isfinite(real).all():
         raise WrongNumbers(f"the output {info.name!r} has values that are no numbers")
     return quantize(real, info)
@@ -328,7 +404,7 @@ def _landmarks(path: Path) -> dict[str, Any] | None:
 
 def _device(browser: Mapping[str, Any]) -> str:
     """For example ``Chromium on Pixel 8 Android``. Without versions, which change by themselves."""
-    name, platform = (browser[key].partition(" ")[0] for key in ("name", "platform"))
+    name, platform = (without_version(browser[key]) for key in ("name", "platform"))
     return f"{name} on {' '.join(filter(None, (browser.get('device'), platform or 'unknown')))}"
 
 
@@ -338,7 +414,7 @@ def _bytes(gigabytes: float | None) -> int | None:
 
 def _proof(measured: Mapping[str, Any], browser: Mapping[str, Any]) -> list[str]:
     proof = [f"LiteRT.js {litert_js.VERSION} loaded {clean(measured['variant'])}"]
-    if measured["accelerator"] == "webgpu":
+    if measured["actual"] == "webgpu":
         proof.append(f"LiteRT.js says that the model is fully on WebGPU ({browser.get('gpu')})")
     proof.append(
         f"the browser's clock has steps of {browser['clock_ms']:.3g} ms; cross-origin isolation "

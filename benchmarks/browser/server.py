@@ -14,7 +14,7 @@ import secrets
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -33,6 +33,7 @@ from asmnet_kit.results.results import parse_json
 
 LOOPBACK = "127.0.0.1"
 LOCAL_NAMES = (LOOPBACK, "localhost")  # adb reverse makes a phone's localhost this machine's
+DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_POST_BYTES = 50_000_000  # a million samples, or the outputs of 10,000 faces
 MAX_AT_ONCE = 64  # connections
 MAX_OF_ONE = 32  # of one address; a browser opens six
@@ -133,7 +134,7 @@ class PageServer:
             scheme = "https"
         self.port = int(self._http.server_address[1])
         names = LOCAL_NAMES if host == LOOPBACK else (host,)
-        self.hosts = frozenset(f"{name}:{self.port}" for name in names)
+        self.hosts = hosts_of(names, self.port, scheme)
         self.origins = frozenset(f"{scheme}://{name}" for name in self.hosts)
         self.origin = f"{scheme}://{host}:{self.port}"
 
@@ -373,6 +374,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
+
+
+def hosts_of(names: Iterable[str], port: int, scheme: str) -> frozenset[str]:
+    """What clients may send as ``Host``: they leave out the port that the scheme has by default."""
+    hosts = {f"{name}:{port}" for name in names}
+    return frozenset(hosts | set(names) if port == DEFAULT_PORTS[scheme] else hosts)
 
 
 @cache

@@ -19,6 +19,7 @@ MAX_PORT = 65_535
 MAX_PEOPLE = 500  # of the set that models are measured on; 19 MB of int8 crops
 MAX_RESULTS = 200  # that one server takes: a page that goes mad fills no disk
 POLL_S = 0.5
+SLACK_S = 1e-3  # of sums of a page's times
 ADVICE_AFTER_S = 60.0  # without a visit
 # An address of documentation (RFC 5737): connecting a datagram socket sends nothing, and tells by
 # which of this machine's addresses the network would be reached.
@@ -154,9 +155,7 @@ def share(
         raise UsageError("expected either --out, for results, or --export, for the page's files")
     require_writable(out or exported or Path())
     max_seconds = max(Request.max_seconds, protocol["min_seconds"])
-    # How long the page ran elsewhere nobody knows: its own limits are what can be said.
-    limit_s = max_seconds + 60 * protocol["sustained_minutes"] if downloaded else None
-    results = _Results(out or Path(), wall_s=limit_s)
+    results = _Results(out or Path(), elsewhere=bool(downloaded))
     for model in dict.fromkeys(models):
         request = Request(model, "browser:wasm", max_seconds=max_seconds, **protocol)
         results.add(request, SentPeople.of(model, people))
@@ -177,7 +176,14 @@ def share(
         return
     if downloaded:
         for path in downloaded:
-            results.take(_read(path))
+            posted = _read(path)
+            earlier = results.written_as(posted)
+            if earlier is not None:
+                messages.print(
+                    f"{path}: read already, as {earlier}: nothing is written", markup=False
+                )
+            else:
+                results.take(posted)
         return
     with ExitStack() as stack:
         certificate = None
@@ -211,18 +217,17 @@ class _Results:
     """What pages post, judged and written to ``out``.
 
     Args:
-        wall_s: the longest that the runs may add up to; by default the time since now.
+        elsewhere: the page ran without this server, at another time and by its own protocol.
     """
 
-    def __init__(self, out: Path, *, wall_s: float | None = None) -> None:
+    def __init__(self, out: Path, *, elsewhere: bool = False) -> None:
         import time
 
-        self._wall_s = wall_s
+        self._elsewhere = elsewhere
         self.models: dict[str, tuple[SharedModel, SentPeople | None]] = {}  # by their SHA-256
         self._out = out
         self._started = time.monotonic()
         self.written: list[Path] = []
-        self._came: set[str] = set()  # what was posted, by its SHA-256
 
     def add(self, request: "Request", people: "SentPeople | None") -> None:
         """A model to serve, and on whom its accuracy is measured."""
@@ -240,8 +245,6 @@ class _Results:
         Raises:
             KitError: it cannot be believed, or is of no model of this server.
         """
-        import hashlib
-        import json
         import time
         from dataclasses import asdict, replace
 
@@ -251,18 +254,21 @@ class _Results:
         from asmnet_kit.results.results import save_result
 
         measured = refuse_unmeasured(posted)
-        came = hashlib.sha256(json.dumps(posted, sort_keys=True).encode()).hexdigest()
-        if came in self._came:
+        if self.written_as(posted) is not None:
             raise UsageError("this very result has been written already: measure again")
         if len(self.written) >= MAX_RESULTS:
             raise UsageError(f"{MAX_RESULTS} results have been written: start share again")
         if measured["model"] not in self.models:
             raise UsageError("the page measured a model that is not served here: load it again")
-        model, people = self.models[measured["model"]]
+        served, people = self.models[measured["model"]]
+        model = served.by_protocol_of(measured)
+        if not self._elsewhere and model.request != served.request:
+            raise UsageError("the page measured by another protocol: load it again")
+        measured_at = _time_of(measured)
         request = replace(
             model.request,
             target=f"{MACHINE}:{measured['accelerator']}",
-            threads=measured["threads"],
+            threads=measured["threads"],  # of what ran: one, but for wasm-threads
         )
         facts = model_facts(request.model)
         if facts["sha256"] != model.sha256:
@@ -271,9 +277,11 @@ class _Results:
             request,
             facts,
             asdict(model.measurement(measured)),
-            wall_s=self._wall_s or time.monotonic() - self._started,
+            wall_s=_limit_s(measured) if self._elsewhere else time.monotonic() - self._started,
             command=_command(request.model, measured),
         )
+        if self._elsewhere:
+            result["measured_at"] = measured_at
         if people is not None:
             result["accuracy"] = people.accuracy(
                 model.outputs(measured),
@@ -285,7 +293,6 @@ class _Results:
         path = self._out / result_file_name(result, taken=taken, earlier=earlier - taken)
         save_result(path, result)
         self.written.append(path)
-        self._came.add(came)
         stderr().print(f"{path}: p50 {result['summary']['p50']:.2f} ms", markup=False)
         return {
             "file": path.name,
@@ -293,6 +300,19 @@ class _Results:
             "nme_percent": (result["accuracy"] or {}).get("nme_percent"),
             "warnings": result["warnings"],
         }
+
+    def written_as(self, posted: Any) -> Path | None:
+        """The result of this very measurement; None where there is none.
+
+        Raises:
+            ResultError: as ``refuse_unmeasured``.
+        """
+        from asmnet_kit.base.reading import read_text
+        from asmnet_kit.benchmarks.browser.job import refuse_unmeasured
+
+        nonce = refuse_unmeasured(posted)["nonce"]
+        found = (path for path in sorted(self._out.glob("*.json")) if nonce in read_text(path))
+        return next(found, None)
 
     def failed(self, posted: Any) -> dict[str, Any]:
         """Tell of a page's failure; the server goes on."""
@@ -335,6 +355,31 @@ def _read(path: Path) -> Any:
         return parse_json(read_text(path))
     except ValueError as error:
         raise ResultError(f"{path}: expected JSON, but {error}") from error
+
+
+def _limit_s(measured: dict[str, Any]) -> float:
+    """The longest that a page's timed runs can add up to, seconds: it looks at its limit after each
+    batch of runs."""
+    last_s = measured["batch"] * measured["invoke_ms"][-1] / 1000
+    return float(measured["protocol"]["max_seconds"] + last_s + SLACK_S)
+
+
+def _time_of(measured: dict[str, Any]) -> str:
+    """When the page measured, by its own clock, as results have it.
+
+    Raises:
+        UsageError: there is no such time, or it lies ahead.
+    """
+    from datetime import datetime, timedelta, timezone
+
+    posted = measured["measured_at"]
+    try:
+        time = datetime.fromisoformat(posted.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise UsageError(f"expected a time in measured_at, got {posted}: {error}") from error
+    if time > datetime.now(timezone.utc) + timedelta(days=1):
+        raise UsageError(f"the page measured at {posted}, which lies ahead: is its clock right?")
+    return time.isoformat(timespec="seconds")
 
 
 def _command(model: Path, measured: dict[str, Any]) -> str:

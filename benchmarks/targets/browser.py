@@ -94,6 +94,10 @@ class BrowserTarget:
         limit += 0 if request.inputs is None else INPUTS_S
         with PageServer(content) as server, chromium.opened(server.address, gpu) as process:
             measured = self._answer(came, process, limit, on_progress)
+        if measured["accelerator"] != self.accelerator:
+            raise RemoteError(
+                f"{self.name}: the page measured {measured['accelerator']}, not {self.accelerator}"
+            )
         if request.outputs is not None:
             write_tensors(request.outputs, model.outputs(measured))
         return model.measurement(measured)

@@ -21,7 +21,12 @@ from asmnet_kit.benchmarks.targets.gpu_whole import runs_without_cpu
 from asmnet_kit.benchmarks.targets.native_output import captured_stderr
 from asmnet_kit.benchmarks.timing.litert_library import LibraryError
 from asmnet_kit.benchmarks.timing.session_timing import measure_session
-from asmnet_kit.machine.vulkan import loaded_drivers, use_software_where_needed
+from asmnet_kit.machine.vulkan import (
+    SOFTWARE,
+    is_software,
+    loaded_drivers,
+    use_software_where_needed,
+)
 from asmnet_kit.tflite.graph import Graph, Tensor
 from asmnet_kit.tflite.reader import read_graph
 from asmnet_kit.tflite.runtime import TensorInfo
@@ -32,13 +37,12 @@ if TYPE_CHECKING:  # at run time it would bring OpenCV into the measured memory
 
 PACKAGE = "ai-edge-litert"
 
-HARDWARE, SOFTWARE, CPU = "gpu", "software GPU", "cpu"
+HARDWARE, CPU = "gpu", "cpu"
 
 # What LiteRT is asked besides: compiling the model for the GPU once more, in another process.
 QUESTION = "LiteRtCompiledModelIsNonCpuFullyAccelerated"
 
 ADAPTER = re.compile(r"Selected adapter: (.+)$", re.MULTILINE)
-SOFTWARE_SIGNS = ("swiftshader", "llvmpipe", "lavapipe", "softwar", "adaptertype=cpu")
 LOG_CHARACTERS = 300
 
 
@@ -144,8 +148,7 @@ class GpuSession:
         if self.adapter is None or not self._drivers or self.without_cpu is False:
             return CPU
         # Several drivers may be loaded, a software one among them; the adapter is the one in use.
-        software = any(sign in self.adapter.lower() for sign in SOFTWARE_SIGNS)
-        return SOFTWARE if software else HARDWARE
+        return SOFTWARE if is_software(self.adapter) else HARDWARE
 
     @property
     def proof(self) -> list[str]:

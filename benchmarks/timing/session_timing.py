@@ -148,7 +148,7 @@ def measure_session(
         )
     sustained, last = _sustained(session, inputs, request, on_progress)
     kept += last
-    if sustained is not None and sustained["slowdown"] > 1 + MAX_DRIFT:
+    if sustained is not None and (sustained["slowdown"] or 1) > 1 + MAX_DRIFT:
         warnings.append(
             f"throttled: after {request.sustained_minutes:g} minutes a run takes "
             f"{100 * (sustained['slowdown'] - 1):.0f} % longer than at the start, and whatever is "
@@ -477,12 +477,13 @@ def _sustained(
     return curve, [KeptRun("the last sustained run", None, fed, _copied(outputs))]
 
 
-def sustained_summary(windows: list[dict[str, Any]]) -> dict[str, float]:
-    """The median of the first and the last fifth of the windows, and how much slower that is."""
+def sustained_summary(windows: list[dict[str, Any]]) -> dict[str, float | None]:
+    """The median of the first and the last fifth of the windows, and how much slower that is: None
+    where the clock is too coarse for the first."""
     fifth = max(1, len(windows) // 5)
     first = float(np.median([w["p50"] for w in windows[:fifth]]))
     last = float(np.median([w["p50"] for w in windows[-fifth:]]))
-    return {"first_p50": first, "last_p50": last, "slowdown": last / first if first else 1.0}
+    return {"first_p50": first, "last_p50": last, "slowdown": last / first if first else None}
 
 
 def _stages(

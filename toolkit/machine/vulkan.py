@@ -25,6 +25,11 @@ GPU_DEVICES = (
 )
 # Browsers bring SwiftShader, a Vulkan driver on the CPU, and beside it a Vulkan loader.
 VULKAN_LOADER = "libvulkan.so.1"
+SOFTWARE = "software GPU"  # what ran a model then, in a result
+# How adapters that compute on the CPU call themselves.
+SOFTWARE_SIGNS = (
+    "swiftshader", "llvmpipe", "lavapipe", "softwar", "basic render", "adaptertype=cpu",
+)  # fmt: skip
 SOFTWARE_VULKAN_DRIVER = "vk_swiftshader_icd.json"
 BROWSER_FOLDERS = (
     Path("/usr/lib/chromium"),
@@ -33,6 +38,11 @@ BROWSER_FOLDERS = (
     Path("/opt/google/chrome"),
     Path("/opt/chromium.org/chromium"),
 )
+
+
+def is_software(adapter: str) -> bool:
+    """Is this adapter, by its name, no GPU but a driver on the CPU?"""
+    return any(sign in adapter.lower() for sign in SOFTWARE_SIGNS)
 
 
 def vulkan_manifests() -> list[Path]:

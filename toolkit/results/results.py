@@ -20,6 +20,7 @@ from asmnet_kit.base import reading
 from asmnet_kit.base.console import clean
 from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.base.files import require_exists, write_json
+from asmnet_kit.results.machine import machine_fingerprint
 from asmnet_kit.results.quick_check import quick_check
 
 SCHEMA_VERSION = 1
@@ -44,6 +45,7 @@ SAME_MEASUREMENT = ("requested", "device", "threads", "tool", "affinity", "deleg
 # A warning of accelerators whose arithmetic is not the CPU's; the phone app writes it, too.
 SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for an accelerator"
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
+ON_CPU = (NO_ACCELERATOR, "wasm", "wasm-threads")  # a browser names its ways to run on the CPU
 
 Result = dict[str, Any]  # a JSON object that the schema accepts
 
@@ -236,7 +238,7 @@ def load_history(folders: Iterable[Path]) -> list[tuple[Path, Result]]:
 
 
 def newest_results(results: Sequence[tuple[Path, Result]]) -> list[tuple[Path, Result]]:
-    """The newest result of each model name, input size, target and CPU.
+    """The newest result of each model name, input size, target and machine.
 
     Args:
         results: the oldest first.
@@ -245,7 +247,7 @@ def newest_results(results: Sequence[tuple[Path, Result]]) -> list[tuple[Path, R
     for path, result in results:
         target = {key: result["target"].get(key) for key in SAME_MEASUREMENT}
         size = result["protocol"].get("input_shape")
-        key = [result["model"]["name"], target, size, result["machine"].get("cpu")]
+        key = [result["model"]["name"], target, size, machine_fingerprint(result["machine"])]
         newest[json.dumps(key, sort_keys=True)] = (path, result)
     return list(newest.values())
 
@@ -286,7 +288,7 @@ def fell_back(target: Mapping[str, Any]) -> bool:
         target: a result's ``target``.
     """
     ran_on = str(target["actual"]).rpartition(":")[2]
-    return asks_for_accelerator(target) and ran_on == NO_ACCELERATOR
+    return asks_for_accelerator(target) and ran_on in ON_CPU
 
 
 def asks_for_accelerator(target: Mapping[str, Any]) -> bool:

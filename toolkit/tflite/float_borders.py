@@ -14,14 +14,15 @@ from asmnet_kit.tflite.reader import graph_of
 from asmnet_kit.tflite.schema import schema
 
 BORDER_TYPES = ("int8", "uint8", "int16")  # what QUANTIZE and DEQUANTIZE convert
-SUFFIX = "_float32"  # of the new tensors' names
+SUFFIX = "_raw"  # of the integer tensors' names, since the new ones bear theirs
 
 
 def with_float_borders(content: bytes, *, name: str) -> bytes:
     """The same model with float32 in place of quantized inputs and outputs.
 
-    Signatures keep their names. A model whose inputs and outputs are real values comes back as it
-    is, byte for byte.
+    Signatures keep their names, and so do inputs and outputs without one: the real tensors get the
+    names of the integer ones. A model whose inputs and outputs are real values comes back as it is,
+    byte for byte.
 
     Args:
         content: of a .tflite.
@@ -77,10 +78,11 @@ def _float_tensor(main: Any, tensor: Tensor) -> int:
             shapeSignature=like.shapeSignature,
             type=schema.TensorType.FLOAT32,
             buffer=0,  # it is computed
-            name=f"{tensor.name}{SUFFIX}".encode(),
+            name=like.name,
             hasRank=like.hasRank,
         )
     )
+    like.name = f"{tensor.name}{SUFFIX}".encode()
     return len(main.tensors) - 1
 
 

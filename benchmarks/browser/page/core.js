@@ -611,6 +611,9 @@ const wrapped = (degrees) => ((((degrees + 180) % 360) + 360) % 360) - 180;
 const STEADY_RUNS = 10; // times are steady when two medians of this many runs agree ...
 const STEADY_SHARE = 0.02; // ... within this share
 
+/** Bytes as two digits each. */
+export const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
 /** Interpolated linearly between the two nearest samples. */
 export function percentile(samples, percent) {
   const sorted = Float64Array.from(samples).sort();
@@ -625,7 +628,7 @@ export function summarise(samples) {
   const total = samples.reduce((sum, value) => sum + value, 0);
   const mean = total / samples.length;
   return {
-    min: Math.min(...samples),
+    min: samples.reduce((least, value) => Math.min(least, value)),
     p50: percentile(samples, 50),
     p90: percentile(samples, 90),
     p99: percentile(samples, 99),
@@ -633,6 +636,37 @@ export function summarise(samples) {
     std: Math.sqrt(samples.reduce((sum, value) => sum + (value - mean) ** 2, 0) / samples.length),
     runs_per_second: total > 0 ? (1000 * samples.length) / total : 0,
   };
+}
+
+/**
+ * Windows of a run without a pause: the curve tells whether the device throttles.
+ *
+ * @param run number -> a promise of the run.
+ * @param batch runs that are timed as one: a run alone may be shorter than a step of the clock.
+ * @returns {Promise<{windows: object[], runs: number}>} `p50` and `p90` are milliseconds of one run.
+ */
+export async function sustainedWindows(run, { totalMs, windowMs, batch, now, tell }) {
+  const width = Math.min(windowMs, totalMs / 2);
+  const windows = [];
+  const started = now();
+  let number = 0;
+  for (let time = started; time - started < totalMs; ) {
+    const samples = [];
+    for (const begun = time; time - begun < width; ) {
+      const before = now();
+      for (let i = 0; i < batch; i++) await run(++number);
+      time = now();
+      samples.push((time - before) / batch);
+    }
+    windows.push({
+      seconds: (time - started) / 1000,
+      runs: batch * samples.length,
+      p50: percentile(samples, 50),
+      p90: percentile(samples, 90),
+    });
+    tell(Math.min(1, (time - started) / totalMs));
+  }
+  return { windows, runs: number };
 }
 
 /** Do the last runs take as long as those before them? Of too few runs nobody can say. */

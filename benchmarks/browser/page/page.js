@@ -96,7 +96,7 @@ async function browserFacts({ clock_ms, isolated }) {
   const plain = /(Firefox|FxiOS|CriOS|Chrome|Version)\/([\d.]+)/.exec(agent);
   const names = { Version: "Safari", FxiOS: "Firefox", CriOS: "Chrome" };
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  const gpu = adapter?.info && [adapter.info.vendor, adapter.info.architecture, adapter.info.description].filter(Boolean).join(" ");
+  const gpu = adapter?.info && [adapter.info.vendor, adapter.info.architecture, adapter.info.description, adapter.info.isFallbackAdapter && "software"].filter(Boolean).join(" ");
   return {
     name: brand ? `${brand.brand} ${brand.version}` : plain ? `${names[plain[1]] ?? plain[1]} ${plain[2]}` : "unknown browser",
     user_agent: agent.slice(0, 1000),
@@ -121,7 +121,7 @@ async function measure(model, accelerator) {
     say(`Loading ${model.name} …`);
     const inputs = await blob(`${model.id}.inputs`);
     engine = await Engine.open(model, accelerator);
-    const { variant, load_ms, compile_ms, fully_accelerated, clock_ms, isolated } = engine.opened;
+    const { actual, variant, load_ms, compile_ms, fully_accelerated, clock_ms, isolated } = engine.opened;
     say(`Measuring ${model.name} on ${ACCELERATORS[accelerator]} …`);
     const protocol = job.protocol;
     const found = await engine.call("measure", { inputs, about: model, protocol, clockMs: clock_ms }, (share, note) => {
@@ -129,8 +129,12 @@ async function measure(model, accelerator) {
       by("progress").setAttribute("aria-valuetext", note);
     });
     const measured = {
+      nonce: core.hex(crypto.getRandomValues(new Uint8Array(16))),
+      measured_at: new Date().toISOString(),
+      protocol,
       model: model.id,
       accelerator,
+      actual,
       variant,
       threads: accelerator === "wasm-threads" ? protocol.threads : 1,
       fully_accelerated,
@@ -142,9 +146,12 @@ async function measure(model, accelerator) {
       hidden,
     };
     const body = JSON.stringify(measured);
+    // Offered before anything else can fail: minutes of measuring would be lost.
+    const title = `${model.name}, ${ACCELERATORS[accelerator]}`;
+    const article = token ? null : card(title, [], []);
+    if (article) offer(article, body, `${model.name}_${accelerator}.json`);
     const answer = token ? await (await api("result", { method: "POST", body })).json() : {};
-    const article = showResult(model, measured, answer);
-    if (!token) offer(article, body, `${model.name}_${accelerator}.json`);
+    fill(article ?? card(title, [], []), rowsOf(measured, answer), answer.warnings ?? []);
     say(token ? "Measured. The result is on the computer." : "Measured. Download the result and read it with asmnet-kit share --read.");
   } catch (error) {
     card(`${model.name}, ${ACCELERATORS[accelerator]}`, [], [`Failed: ${error.message}`]);
@@ -159,7 +166,8 @@ async function measure(model, accelerator) {
 
 const ms = (value) => (value < 1000 ? `${value.toPrecision(3)} ms` : `${(value / 1000).toPrecision(3)} s`);
 
-function showResult(model, measured, answer) {
+/** What a result is shown by: names and values. */
+function rowsOf(measured, answer) {
   const summary = core.summarise(measured.invoke_ms);
   const rows = [
     ["p50", ms(summary.p50)],
@@ -173,7 +181,7 @@ function showResult(model, measured, answer) {
   const parity = answer.parity;
   if (parity) rows.push(["beside native", parity.identical ? "same bits" : `${parity.max.toPrecision(2)} px off`]);
   if (answer.nme_percent != null) rows.push(["NME, drawn people", `${answer.nme_percent.toFixed(2)} %`]);
-  return card(`${model.name}, ${ACCELERATORS[measured.accelerator]}`, rows, answer.warnings ?? []);
+  return rows;
 }
 
 /** What was measured as a file, and as text to copy. */
@@ -193,27 +201,33 @@ function offer(article, body, name) {
   article.append(buttons);
 }
 
+function element(tag, text, className) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
 function card(title, rows, warnings) {
   const article = document.createElement("article");
-  const add = (parent, tag, text, className) => {
-    const element = document.createElement(tag);
-    element.textContent = text;
-    if (className) element.className = className;
-    parent.append(element);
-    return element;
-  };
-  const heading = add(article, "h3", "");
+  const heading = element("h3", "");
   heading.setAttribute("aria-label", title);
   for (const part of title.split(/(?<=_)/)) heading.append(part, document.createElement("wbr")); // long names
-  const list = add(article, "dl", "");
-  for (const [name, value] of rows) {
-    const pair = add(list, "div", "");
-    add(pair, "dt", name);
-    add(pair, "dd", value);
-  }
-  for (const warning of warnings) add(article, "p", warning, "bad");
+  article.append(heading, element("dl", ""));
+  fill(article, rows, warnings);
   by("cards").prepend(article);
   return article;
+}
+
+/** Rows and warnings of a card. */
+function fill(article, rows, warnings) {
+  const list = article.querySelector("dl");
+  for (const [name, value] of rows) {
+    const pair = element("div", "");
+    pair.append(element("dt", name), element("dd", value));
+    list.append(pair);
+  }
+  list.after(...warnings.map((warning) => element("p", warning, "bad")));
 }
 
 function say(text, bad = false) {
@@ -223,17 +237,21 @@ function say(text, bad = false) {
 
 const chosen = () => [job.models[by("model").selectedIndex], by("accelerator").value];
 
+function enable(yes) {
+  for (const id of ["measure", "camera", "photo"]) by(id).disabled = !yes;
+}
+
 async function alone(action) {
   if (busy) return;
   busy = true;
-  by("measure").disabled = true;
+  enable(false);
   by("progress").hidden = false;
   by("progress").value = 0;
   try {
     await action();
   } finally {
     busy = false;
-    by("measure").disabled = false;
+    enable(true);
     by("progress").hidden = true;
   }
 }
@@ -246,20 +264,24 @@ const AXIS_COLOURS = ["#e5484d", "#30a46c", "#3b82f6"];
 const SURE = 0.75; // of a score and of a confidence
 const SHOWN = 30; // frames of the shown times
 
+let turn = 0; // of looking: what was opened in an earlier one is closed again
 let looking = null; // what is open: {engine, model, stream}
 
 /** What the canvas shows: its pixels, each prediction before smoothing, and the faces drawn. */
 export const shown = { picture: null, predictions: [], faces: [] };
 
 /** @param {string[]} names of the networks that find faces, which are fetched while the engine starts. */
-async function openLooking(names) {
-  stopLooking();
+async function openLooking(names, mine) {
   const [model, accelerator] = chosen();
   if (!model.landmarks) throw new Error("this model has no landmarks of the kit: it can be measured alone");
   say(`Loading ${model.name} …`);
   const fetched = Promise.all(names.map((name) => blob(`${name}.detector`)));
   const [engine, bytes] = await Promise.all([Engine.open(model, accelerator), fetched]);
-  await engine.call("add", { others: Object.fromEntries(names.map((name, i) => [name, bytes[i]])) });
+  if (mine === turn) await engine.call("add", { others: Object.fromEntries(names.map((name, i) => [name, bytes[i]])) });
+  if (mine !== turn) {
+    engine.close();
+    throw new Error("stopped");
+  }
   looking = { engine, model, predictions: [], confirms: names.includes("full") };
   return looking;
 }
@@ -278,6 +300,7 @@ async function confirmFromNowOn(open) {
 }
 
 function stopLooking() {
+  turn += 1;
   looking?.engine.close();
   looking?.stream?.getTracks().forEach((track) => track.stop());
   looking = null;
@@ -373,35 +396,33 @@ function tellFaces(faces, time) {
 
 const mirror = (yes) => by("view").classList.toggle("mirrored", yes);
 
-async function photo(file) {
-  const open = await openLooking(["short", "full"]);
+async function photo(file, mine) {
+  const open = await openLooking(["short", "full"], mine);
   mirror(false);
-  try {
-    const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-    const picture = pixelsOf(bitmap, bitmap.width, bitmap.height, LONGEST.photo);
-    show(picture, [], open);
-    bitmap.close();
-    say("Looking for faces …");
-    const started = performance.now();
-    const faces = [];
-    for (const found of await detect(open, picture, SEARCH_LEVELS.photo)) faces.push(await predict(open, picture, found.box));
-    show(picture, faces, open);
-    tellFaces(faces, `${((performance.now() - started) / 1000).toFixed(1)} s`);
-    say(faces.length ? "Found." : "No face found in this picture.");
-    return faces;
-  } finally {
-    stopLooking();
-  }
+  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+  const picture = pixelsOf(bitmap, bitmap.width, bitmap.height, LONGEST.photo);
+  show(picture, [], open);
+  bitmap.close();
+  say("Looking for faces …");
+  const started = performance.now();
+  const faces = [];
+  for (const found of await detect(open, picture, SEARCH_LEVELS.photo)) faces.push(await predict(open, picture, found.box));
+  show(picture, faces, open);
+  tellFaces(faces, `${((performance.now() - started) / 1000).toFixed(1)} s`);
+  say(faces.length ? "Found." : "No face found in this picture.");
+  stopLooking();
 }
 
-async function camera() {
+async function camera(mine) {
   if (!navigator.mediaDevices?.getUserMedia) {
     throw new Error("a browser gives a page the camera over https or on localhost alone: use --lan or adb reverse");
   }
-  const open = await openLooking(["short"]);
+  const open = await openLooking(["short"], mine);
   open.stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: 640, height: 480 }, audio: false });
+  if (looking !== open) return open.stream.getTracks().forEach((track) => track.stop());
   const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, srcObject: open.stream });
   await video.play();
+  if (looking !== open) return;
   by("camera").textContent = "Stop camera";
   // People know themselves from mirrors. The picture alone is turned, on its way to the eye: the model
   // sees it as the camera does. A laptop's camera does not say which way it looks.
@@ -436,11 +457,18 @@ async function camera() {
 }
 
 /** A button's action; what fails is told, and leaves nothing open. */
-const trying = (action) => () =>
-  action().catch((error) => {
+async function trying(action) {
+  if (busy) return;
+  stopLooking();
+  const mine = turn;
+  try {
+    await action(mine);
+  } catch (error) {
+    if (mine !== turn) return; // it was stopped: nobody waits for it
     stopLooking();
     say(`Failed: ${error.message}`, true);
-  });
+  }
+}
 
 // ---- Start -----------------------------------------------------------------------------------------------
 
@@ -472,17 +500,17 @@ async function start() {
     if (option.disabled) option.text += ", not in this browser";
     by("accelerator").add(option);
   }
-  for (const id of ["measure", "camera", "photo"]) by(id).disabled = false;
+  enable(true);
   by("model").addEventListener("change", showTerms);
   by("measure").addEventListener("click", () => {
     stopLooking(); // it would take the measurement's time
     alone(() => measure(...chosen()));
   });
-  by("camera").addEventListener("click", () => (looking?.stream ? stopLooking() : trying(camera)()));
+  by("camera").addEventListener("click", () => (looking?.stream ? stopLooking() : trying(camera)));
   by("photo").addEventListener("change", ({ target }) => {
     const [file] = target.files;
     target.value = "";
-    if (file) trying(() => photo(file))();
+    if (file) trying((mine) => photo(file, mine));
   });
   addEventListener("pagehide", stopLooking);
   say("Ready.");

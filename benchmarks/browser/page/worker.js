@@ -51,8 +51,9 @@ async function open({ accelerator, threads, folder, bytes }) {
     ...(gpu ? { gpuOptions: { precision: "fp32" } } : {}),
   });
   const compileMs = now() - started;
-  const full = gpu ? model.isFullyAccelerated && model.options?.accelerator !== "wasm" : true;
-  return { variant, load_ms: loadMs, compile_ms: compileMs, fully_accelerated: Boolean(full), clock_ms: clockStep(), isolated: self.crossOriginIsolated };
+  const actual = gpu && model.options?.accelerator === "wasm" ? "wasm" : accelerator;
+  const full = actual === "webgpu" ? model.isFullyAccelerated : true;
+  return { actual, variant, load_ms: loadMs, compile_ms: compileMs, fully_accelerated: Boolean(full), clock_ms: clockStep(), isolated: self.crossOriginIsolated };
 }
 
 async function compile(name, bytes, options) {
@@ -164,7 +165,7 @@ async function measure({ inputs, about, protocol, clockMs }, tell) {
       break;
     }
   }
-  const sustained = protocol.sustained_minutes > 0 ? await sustain(fed, protocol, keep, tell) : null;
+  const sustained = protocol.sustained_minutes > 0 ? await sustain(fed, protocol, batch, keep, tell) : null;
   for (let i = 0; i < about.fresh; i++) outputs = await run(all[about.turns + i]);
   keep("fresh", 0, outputs);
 
@@ -176,31 +177,17 @@ async function measure({ inputs, about, protocol, clockMs }, tell) {
   return { first_ms: firstMs, warmup_runs: times.length, batch, invoke_ms: samples, sustained, kept, outputs: given };
 }
 
-async function sustain(fed, protocol, keep, tell) {
-  const total = 60000 * protocol.sustained_minutes;
-  const width = Math.min(WINDOW_MS, total / 2);
-  const windows = [];
-  const started = now();
-  let number = 0;
+async function sustain(fed, protocol, batch, keep, tell) {
   let outputs;
-  for (let time = started; time - started < total; ) {
-    const samples = [];
-    for (const begun = time; time - begun < width; ) {
-      number += 1;
-      const before = now();
-      outputs = await run(fed(number));
-      time = now();
-      samples.push(time - before);
-    }
-    windows.push({
-      seconds: (time - started) / 1000,
-      runs: samples.length,
-      p50: core.percentile(samples, 50),
-      p90: core.percentile(samples, 90),
-    });
-    tell(Math.min(1, (time - started) / total), "sustained");
-  }
-  keep("sustained", number, outputs);
+  const next = async (number) => (outputs = await run(fed(number)));
+  const { windows, runs } = await core.sustainedWindows(next, {
+    totalMs: 60000 * protocol.sustained_minutes,
+    windowMs: WINDOW_MS,
+    batch,
+    now,
+    tell: (share) => tell(share, "sustained"),
+  });
+  keep("sustained", runs, outputs);
   return windows;
 }
 

@@ -45,6 +45,12 @@ def test_custom_operators_and_inputs_of_unknown_values_are_refused(make_op_model
     assert outcome["verdict"] == "refused" and "int32" in outcome["refusal"]["reason"]
 
 
+def test_an_int8_model_without_a_signature_has_a_twin_of_the_same_names(make_op_model: Any) -> None:
+    outcome = checked(make_op_model({"op": "RELU", "into": [1, 8], "shape": [1, 8]}))
+    assert outcome["verdict"] == "full"
+    assert outcome["parity"] == {"inputs": 10, "max_levels": 0, "mean_levels": 0.0}
+
+
 def test_webgpu_cannot_be_told_without_running_it() -> None:
     words = ["check", "asmnet_nano_people_68_112_qat_w8a8", "--target", "browser:webgpu"]
     done = CliRunner().invoke(main, words)

@@ -33,6 +33,7 @@ from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.studies.bit_equality import drawn_inputs
 from asmnet_kit.cli import main
 from asmnet_kit.drawn_faces.film import film
+from asmnet_kit.machine.vulkan import is_software
 from asmnet_kit.predict.detector import detect_faces
 from asmnet_kit.predict.open_predictor import open_tflite
 from asmnet_kit.predict.picture import predict_image
@@ -90,10 +91,13 @@ def test_int8_in_the_browser_gives_the_native_bits_of_drawn_faces(
 @pytest.mark.parametrize("target", ["browser:wasm-threads", "browser:webgpu"])
 def test_threads_and_webgpu_give_outputs_within_the_limits(target: str, tmp_path: Path) -> None:
     result = benchmark(INT8, tmp_path, "--target", target)
-    assert result["target"]["actual"] == target
+    assert result["target"]["actual"] in (target, "browser:software GPU")
     assert result["output_check"]["passed"]
     if target == "browser:webgpu":
         assert any("fully on WebGPU" in proof for proof in result["target"]["proof"])
+        software = is_software(result["machine"]["browser"]["gpu"])
+        assert result["target"]["software"] == software
+        assert any(text.startswith("software: ") for text in result["warnings"]) == software
 
 
 @needs_browser
@@ -279,6 +283,9 @@ def fake_litert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # ---- asmnet-kit share, with a page that this test plays -----------------------------------------
 
 
+BY_HAND = (*FEW, "--sustained", "0")  # the protocol of ``measured_by_hand``
+
+
 def measured_by_hand() -> dict[str, Any]:
     """What an honest page would post: the model's own outputs, run here."""
     model = SharedModel.of(Request(INT8, "browser:wasm", warmup_runs=2, runs=10, min_seconds=0))
@@ -296,10 +303,22 @@ def measured_by_hand() -> dict[str, Any]:
         assert people is not None
         return [{"image": image} for image in people.inputs["image"]]
 
-    runs = [("first", 0), ("timed", 0), ("timed", 9), ("fresh", None)]
+    runs = [("first", 0), ("timed", 1), ("timed", 9), ("timed", 19), ("fresh", None)]
     return {
+        "nonce": 32 * "a",
+        "measured_at": "2026-01-02T03:04:05.678Z",
+        "protocol": {
+            "threads": 2,
+            "warmup_runs": 2,
+            "runs": 10,
+            "min_seconds": 0,
+            "max_seconds": 300,
+            "sustained_minutes": 0,
+            "clock_steps": 20,
+        },
         "model": model.sha256,
         "accelerator": "wasm",
+        "actual": "wasm",
         "variant": "litert_wasm_internal",
         "threads": 1,
         "fully_accelerated": True,
@@ -342,6 +361,7 @@ def sharing(
         getattr(request, "param", "1"),
         "--people",
         "2",
+        *BY_HAND,
     ]
     process = subprocess.Popen(
         [*words, "--out", str(tmp_path / "results")],
@@ -395,14 +415,32 @@ def test_hostile_results_are_refused_and_nothing_is_written(sharing: Any, tmp_pa
     wrong_outputs = json.loads(json.dumps(honest["kept"]))
     for run in wrong_outputs:
         run["outputs"]["pose"].append(0.0)
-    browser = honest["browser"]
+    browser, protocol = honest["browser"], honest["protocol"]
+    windows = [{"seconds": 5.0, "runs": 10, "p50": 1.0, "p90": 1.0}]
     hostile: list[tuple[Any, str]] = [
         ([], "the top level"),
         ({**honest, "extra": 1}, "extra"),
         ({**honest, "model": 64 * "0"}, "not served"),
         ({**honest, "model": "../../etc/passwd"}, "model"),
         ({**honest, "accelerator": "cpu"}, "accelerator"),
-        ({**honest, "accelerator": "webgpu", "fully_accelerated": False}, "left operators"),
+        (
+            {**honest, "accelerator": "webgpu", "actual": "webgpu", "fully_accelerated": False},
+            "left operators",
+        ),
+        ({**honest, "accelerator": "webgpu"}, "browser:wasm ran the model"),
+        ({**honest, "kept": honest["kept"][:1] * 2}, "each run once"),
+        ({**honest, "kept": honest["kept"][1:]}, "the first inference"),
+        ({**honest, "kept": honest["kept"][:3] + honest["kept"][4:]}, "up to number 19"),
+        ({**honest, "kept": honest["kept"][:2] + honest["kept"][3:]}, "the middle"),
+        ({**honest, "kept": honest["kept"][:4]}, "fresh input"),
+        ({**honest, "invoke_ms": [1.0] * 9}, "up to number 17"),
+        ({**honest, "protocol": {**protocol, "runs": 9}}, "another protocol"),
+        ({**honest, "protocol": {**protocol, "clock_steps": 1}}, "another version"),
+        ({**honest, "sustained": windows}, "the last sustained run"),
+        ({**honest, "measured_at": "2999-01-01T00:00:00.000Z"}, "lies ahead"),
+        ({**honest, "measured_at": "2026-02-30T00:00:00.000Z"}, "measured_at"),
+        ({**honest, "nonce": "x"}, "nonce"),
+        ({**honest, "outputs": [{"landmarks": [10**400]}]}, "too large"),
         ({**honest, "invoke_ms": []}, "invoke_ms"),
         ({**honest, "invoke_ms": [0.0] * 10}, "clock"),
         ({**honest, "invoke_ms": [-1.0] * 10}, "invoke_ms"),
@@ -444,7 +482,7 @@ def test_a_result_that_is_posted_again_is_written_once(sharing: Any, tmp_path: P
     assert status == 400 and "measure again" in answer["error"]
     assert len(list((tmp_path / "results").glob("*.json"))) == 1
     assert sharing.process.poll() is None
-    assert sharing({**honest, "fetch_ms": 11.0})[0] == 200
+    assert sharing({**honest, "nonce": 32 * "b"})[0] == 200
     assert sharing.process.wait(30) == 0
 
 
@@ -462,7 +500,7 @@ def test_wrong_outputs_are_told_and_those_of_an_accelerator_refused(sharing: Any
     measured = measured_by_hand()
     for run in measured["kept"]:
         run["outputs"]["landmarks"] = [0.4 for _ in run["outputs"]["landmarks"]]
-    status, answer = sharing({**measured, "accelerator": "webgpu"})
+    status, answer = sharing({**measured, "accelerator": "webgpu", "actual": "webgpu"})
     assert status == 400 and "wrong outputs" in answer["error"]
     status, answer = sharing(measured)
     assert status == 200
@@ -492,3 +530,83 @@ def test_over_the_network_the_page_is_secure_and_isolated(tmp_path: Path) -> Non
         process.kill()
         _, said = process.communicate()
         assert ":".join(digest[i : i + 2] for i in range(0, 64, 2)) in said
+
+
+def test_a_software_gpu_is_marked_and_warned_of(sharing: Any, tmp_path: Path) -> None:
+    """SwiftShader takes WebGPU's work, and computes on the CPU."""
+    measured = measured_by_hand() | {"accelerator": "webgpu", "actual": "webgpu"}
+    measured["browser"]["gpu"] = "google swiftshader"
+    status, answer = sharing(measured)
+    assert status == 200, answer
+    assert any("not the times of a GPU" in warning for warning in answer["warnings"])
+    (path,) = (tmp_path / "results").glob("*.json")
+    target = load_result(path)["target"]
+    assert (target["software"], target["adapter"]) == (True, "google swiftshader")
+    assert target["actual"] == "browser:software GPU"
+
+
+def read(measured: dict[str, Any], tmp_path: Path, *options: str) -> Any:
+    """``asmnet-kit share --read``, with the options of nobody's page."""
+    file = tmp_path / "downloaded.json"
+    file.write_text(json.dumps({**measured, "outputs": []}), encoding="utf-8")
+    words = ["share", str(INT8), "--people", "0", *options, "--read", str(file)]
+    return CliRunner().invoke(main, [*words, "--out", str(tmp_path / "results")])
+
+
+def test_a_download_is_read_once_by_its_own_protocol_and_time(
+    tmp_path: Path, fake_litert: Path
+) -> None:
+    """Whatever the reader's options are: they are of the next page."""
+    measured = measured_by_hand()
+    measured["protocol"]["sustained_minutes"] = 0.2
+    measured["sustained"] = [
+        {"seconds": 6.0 * i, "runs": 10, "p50": 0.0, "p90": 1.1} for i in (1, 2)
+    ]
+    last = {**measured["kept"][0], "run": "sustained", "number": 20}
+    measured["kept"].insert(4, last)
+    done = read(measured, tmp_path, "--sustained", "5")
+    assert done.exit_code == 0, done.output
+    (path,) = (tmp_path / "results").glob("*.json")
+    result = load_result(path)
+    assert result["sustained"]["minutes"] == 0.2
+    assert result["sustained"]["slowdown"] is None  # of 0 ms nobody can say
+    assert result["protocol"]["requested_runs"] == 10
+    assert result["measured_at"] == "2026-01-02T03:04:05+00:00"
+    done = read(measured, tmp_path)
+    assert done.exit_code == 0 and "read already" in done.output
+    assert list((tmp_path / "results").glob("*.json")) == [path]
+    # Five minutes of windows are no run of 12 seconds.
+    long = [{"seconds": 5.0 * i, "runs": 1, "p50": 1.0, "p90": 1.1} for i in range(1, 61)]
+    kept = [{**run, "number": 60} if run["run"] == "sustained" else run for run in measured["kept"]]
+    done = read({**measured, "nonce": 32 * "b", "sustained": long, "kept": kept}, tmp_path)
+    assert done.exit_code == 1 and "expected a sustained run of 12 s" in done.output
+
+
+def test_a_slow_model_may_end_at_the_limit_and_no_later(tmp_path: Path, fake_litert: Path) -> None:
+    """86 runs of 0.7 s: the page looked at its limit of 60 s after the last of them."""
+    measured = measured_by_hand()
+    measured["protocol"]["max_seconds"] = 60
+    measured |= {"batch": 1, "invoke_ms": [700.0] * 86}
+    first, _, _, _, fresh = measured["kept"]
+    timed = [{**first, "run": "timed", "number": number} for number in (0, 40, 85)]
+    measured["kept"] = [first, *timed, fresh]
+    done = read(measured, tmp_path)
+    assert done.exit_code == 0, done.output
+    # As means of two runs each they would have taken two minutes.
+    timed = [{**one, "number": 2 * one["number"] + 1} for one in timed]
+    kept = [first, *timed, fresh]
+    done = read({**measured, "nonce": 32 * "b", "batch": 2, "kept": kept}, tmp_path)
+    assert done.exit_code == 1 and "clock of the runs cannot be right" in done.output
+
+
+@needs_browser
+def test_while_it_measures_neither_camera_nor_photo_opens(tmp_path: Path) -> None:
+    options = ("--sustained", "0", "--seconds", "2")
+    with shared_page(tmp_path, *options, arguments=devtools.CAMERA) as (tab, _):
+        tab.value("document.getElementById('camera').click()")  # its model is still loading ...
+        off = "['camera', 'photo'].every((id) => document.getElementById(id).disabled)"
+        assert tab.value(f"document.getElementById('measure').click(), {off}")
+        tab.until("document.querySelector('article')?.innerText")
+        assert not tab.value(off)
+        assert tab.value("document.getElementById('camera').textContent") == "Camera"
+        assert tab.value(STATE).startswith("Measured.")

@@ -24,6 +24,7 @@ from asmnet_kit.benchmarks.browser.server import (
     PAGE,
     Content,
     PageServer,
+    hosts_of,
     page_file,
 )
 
@@ -96,6 +97,12 @@ def test_another_host_is_refused(server: PageServer) -> None:
         assert ask(server, "GET", "/", Host=host)[0] == 421, host
         assert ask(server, "GET", "/api/job", Host=host)[0] == 421, host
     assert ask(server, "GET", "/", Host=f"localhost:{server.port}")[0] == 200  # adb reverse
+
+
+def test_the_port_that_a_scheme_has_by_default_may_be_left_out() -> None:
+    assert hosts_of(["a"], 80, "http") == {"a", "a:80"}
+    assert hosts_of(["a"], 443, "https") == {"a", "a:443"}
+    assert hosts_of(["a"], 443, "http") == {"a:443"}
 
 
 def test_another_site_is_refused(server: PageServer) -> None:

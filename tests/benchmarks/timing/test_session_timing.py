@@ -58,6 +58,8 @@ def test_a_sustained_run_shows_the_slowing(tmp_path):
 def test_the_slowdown_compares_the_ends_of_the_curve():
     windows = [{"p50": v} for v in (1.0, 1.0, 1.0, 1.2, 1.2, 1.3, 1.4, 1.5, 2.0, 2.0)]
     assert sustained_summary(windows)["slowdown"] == 2.0
+    nothing = [{"p50": 0.0}, {"p50": 1.0}]  # by a clock too coarse: nobody can say
+    assert sustained_summary(nothing)["slowdown"] is None
 
 
 def test_text_inputs_cannot_be_made_up():

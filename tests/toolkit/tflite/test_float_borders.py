@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.tflite.float_borders import with_float_borders
+from asmnet_kit.tflite.float_borders import SUFFIX, with_float_borders
 from asmnet_kit.tflite.metadata import read_metadata
 from asmnet_kit.tflite.reader import graph_of
 from asmnet_kit.tflite.runtime import dequantize, open_runtime, quantize
@@ -57,7 +57,17 @@ def test_float_borders_add_the_operators_alone() -> None:
         *[op.name for op in before.ops],
         *["DEQUANTIZE"] * borders[1],
     ]
-    kept = [(t.name, t.shape, t.type, t.scales, bytes(t.data)) for t in before.tensors]
+    borders_of = {t.index for t in (*before.inputs, *before.outputs)}
+    kept = [
+        (
+            f"{t.name}{SUFFIX}" if t.index in borders_of else t.name,
+            t.shape,
+            t.type,
+            t.scales,
+            bytes(t.data),
+        )
+        for t in before.tensors
+    ]
     assert [
         (t.name, t.shape, t.type, t.scales, bytes(t.data)) for t in after.tensors[: len(kept)]
     ] == kept

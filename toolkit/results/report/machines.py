@@ -1,27 +1,10 @@
 """On what was measured: machines and their names in a report."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
+from asmnet_kit.results.machine import machine_fingerprint
 from asmnet_kit.results.results import Result
-
-# Facts that change from run to run do not make it another machine.
-VOLATILE_FACTS = (
-    "load_average",
-    "frequency_mhz",
-    "memory_available_bytes",
-    "usable_cores",
-    "temperature_celsius",
-    "battery",
-)
-
-
-def machine_fingerprint(machine: dict[str, Any]) -> str:
-    """Alike for two results of one machine."""
-    fixed = {k: v for k, v in machine.items() if k not in VOLATILE_FACTS}
-    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
 def machines_of(

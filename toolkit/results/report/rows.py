@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from asmnet_kit.results.machine import machine_fingerprint
 from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.report import text
 from asmnet_kit.results.report.charts import Axis, Measured, histogram_path
-from asmnet_kit.results.report.machines import machine_fingerprint
 from asmnet_kit.results.results import Result, fell_back
 
 SHORT_HASH = 8

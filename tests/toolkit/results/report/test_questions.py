@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.cli import main
+from asmnet_kit.results.machine import machine_fingerprint
 from asmnet_kit.results.report.build import build_report, write_report
 from asmnet_kit.results.report.charts import BEATEN, CLOSE, FRONT, Measured, scatter, standings
 from asmnet_kit.results.report.text import wilson
@@ -323,3 +324,34 @@ def test_one_model_at_two_input_sizes_is_two_things(make_result, loaded, tmp_pat
     report = build_report(past, tmp_path, past=past)
     assert [column.rpartition(" · ")[2] for column in report.columns] == ["64x64", "128x128"]
     assert report.history == []
+
+
+def in_a_browser(result, *, cores=8, memory_bytes=None, **facts):
+    """The same result as a page measured it."""
+    browser = {"name": "Google Chrome 142.0.1", "platform": "Android 15", "device": "Pixel 8"}
+    browser |= {"user_agent": "Chrome/142", "clock_ms": 0.005, "isolated": True, "cores": cores}
+    machine = {"cpu": None, "architecture": "Android", "cores": cores, "memory_bytes": memory_bytes}
+    return {**result, "machine": {**machine, "browser": {**browser, **facts}}}
+
+
+def test_a_browser_that_was_updated_and_another_clock_step_are_the_same_machine(
+    make_result, loaded
+):
+    """A browser's clock is measured and jitters; its version changes by itself."""
+    first = in_a_browser(make_result())
+    later = in_a_browser(
+        make_result(),
+        clock_ms=0.004999995,
+        name="Google Chrome 143.0",
+        platform="Android 16",
+        user_agent="Chrome/143",
+    )
+    assert machine_fingerprint(first["machine"]) == machine_fingerprint(later["machine"])
+    later["measured_at"] = "2026-01-02T00:00:00+00:00"
+    past = loaded(first, later)
+    assert newest_results(past) == past[1:]
+
+
+def test_two_machines_whose_browsers_name_no_cpu_are_two(make_result, loaded):
+    past = loaded(in_a_browser(make_result(), cores=4), in_a_browser(make_result(), cores=64))
+    assert newest_results(past) == past
