@@ -200,7 +200,10 @@ class SharedModel:
         runs = [self._raw(outputs) for outputs in measured["outputs"]]
         wanted = len(next(iter(self.given.values()), ()))
         if len(runs) != wanted:
-            raise ModelError(f"expected the outputs of {wanted} inputs, got {len(runs)}")
+            raise ModelError(
+                f"expected the outputs of {wanted} inputs, got {len(runs)}: was the page made with "
+                "another --people? Give the same here"
+            )
         return {name: np.stack([run[name] for run in runs]) for name in self.runtime.outputs}
 
     def _refuse_kept(self, measured: Mapping[str, Any]) -> None:

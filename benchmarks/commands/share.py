@@ -153,6 +153,8 @@ def share(
     folder = litert_js.require(litert_js.default_folder())
     if (out is None) == (exported is None):
         raise UsageError("expected either --out, for results, or --export, for the page's files")
+    if exported is not None and lan:
+        raise UsageError("--lan serves a page, --export writes its files: give one of them")
     require_writable(out or exported or Path())
     max_seconds = max(Request.max_seconds, protocol["min_seconds"])
     results = _Results(out or Path(), elsewhere=bool(downloaded))

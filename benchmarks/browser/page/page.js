@@ -216,6 +216,7 @@ function card(title, rows, warnings) {
   article.append(heading, element("dl", ""));
   fill(article, rows, warnings);
   by("cards").prepend(article);
+  article.scrollIntoView({ block: "nearest" }); // below a picture it would be out of sight
   return article;
 }
 
@@ -305,6 +306,15 @@ function stopLooking() {
   looking?.stream?.getTracks().forEach((track) => track.stop());
   looking = null;
   by("camera").textContent = "Camera";
+}
+
+/** Nothing of the picture stays: neither a face in view nor another model's landmarks. */
+function stopShowing() {
+  stopLooking();
+  const canvas = by("view");
+  canvas.hidden = true;
+  Object.assign(canvas, { width: 0, height: 0 });
+  by("told").textContent = "";
 }
 
 const detect = ({ engine, confirms }, picture, levels) =>
@@ -409,7 +419,7 @@ async function photo(file, mine) {
   for (const found of await detect(open, picture, SEARCH_LEVELS.photo)) faces.push(await predict(open, picture, found.box));
   show(picture, faces, open);
   tellFaces(faces, `${((performance.now() - started) / 1000).toFixed(1)} s`);
-  say(faces.length ? "Found." : "No face found in this picture.");
+  say(faces.length ? "Landmarks are drawn." : "No face found in this picture.");
   stopLooking();
 }
 
@@ -502,11 +512,12 @@ async function start() {
   }
   enable(true);
   by("model").addEventListener("change", showTerms);
+  by("choice").addEventListener("change", stopShowing);
   by("measure").addEventListener("click", () => {
-    stopLooking(); // it would take the measurement's time
+    stopShowing(); // it would take the measurement's time
     alone(() => measure(...chosen()));
   });
-  by("camera").addEventListener("click", () => (looking?.stream ? stopLooking() : trying(camera)));
+  by("camera").addEventListener("click", () => (looking?.stream ? stopShowing() : trying(camera)));
   by("photo").addEventListener("change", ({ target }) => {
     const [file] = target.files;
     target.value = "";

@@ -171,7 +171,7 @@ def test_the_page_measures_and_shows_a_photo_with_pythons_landmarks(tmp_path: Pa
     cv2.imwrite(str(photo), cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR))
     with shared_page(tmp_path, "--sustained", "0", "--results", "1") as (tab, process):
         tab.choose_file("#photo", photo)
-        tab.until(f"{STATE} === 'Found.'")
+        tab.until(f"{STATE} === 'Landmarks are drawn.'")
         near_python(tab, detected=True)
         photo_is = "getComputedStyle(document.getElementById('view')).transform"
         assert tab.value(photo_is) == "none"  # only the camera's picture is a mirror's
