@@ -24,6 +24,7 @@ import java.util.concurrent.TimeUnit
 import org.asmnetkit.core.Accelerator
 import org.asmnetkit.core.Backend
 import org.asmnetkit.core.Box
+import org.asmnetkit.core.Detection
 import org.asmnetkit.core.FaceFinder
 import org.asmnetkit.core.Pose
 import org.junit.After
@@ -53,6 +54,7 @@ class MainActivityTest {
     private lateinit var activity: ActivityController<MainActivity>
     private lateinit var engines: FakeEngine.Factory
     private val cameras = FakeCameras()
+    private var found = emptyList<Detection>() // by the detector
     private val application = RuntimeEnvironment.getApplication() as Application
 
     private fun allow() = shadowOf(application).grantPermissions(Manifest.permission.CAMERA)
@@ -74,7 +76,7 @@ class MainActivityTest {
         engines = FakeEngine.Factory(Box(x - half, y - half, x + half, y + half), TestFace.box)
         MainActivity.engines = engines
         MainActivity.cameras = cameras.factory
-        MainActivity.finders = { FaceFinder { emptyList() } }
+        MainActivity.finders = { FaceFinder { found } }
     }
 
     @After
@@ -234,7 +236,7 @@ class MainActivityTest {
             shadowOf(Looper.getMainLooper()).idleFor(100, TimeUnit.MILLISECONDS) // it waits a second
             cameras.open.isNotEmpty()
         }
-        cameras.open.single().frame(null)
+        cameras.open.single().frame()
         waitFor("a frame") { "No face found" in statusOf(main) }
         cameras.open.single().fail(CameraProblem.DEVICE)
         waitFor("the reason") { "the camera has failed" in statusOf(main) }
@@ -305,7 +307,8 @@ class MainActivityTest {
     fun `outputs that are not numbers are told, and nothing fails`() {
         engines.pose = Pose(Float.NaN, Float.NaN, Float.NaN)
         val main = startWithCamera()
-        cameras.open.single().frame(listOf(Box(10.0, 10.0, 40.0, 40.0)))
+        found = listOf(Detection(Box(10.0, 10.0, 40.0, 40.0), 0.9f))
+        cameras.open.single().frame()
         waitFor("the warning") { "3 of the model's outputs are not numbers" in statusOf(main) }
         assertNull(main.findViewById<FaceView>(R.id.face).scene?.face?.landmarks)
     }
@@ -317,14 +320,14 @@ class MainActivityTest {
         val scenes = ArrayList<Scene?>()
         repeat(3) {
             val before = view.scene
-            cameras.open.single().frame(null)
+            cameras.open.single().frame()
             settle()
             if (view.scene !== before) scenes += view.scene
         }
         assertEquals(1, scenes.size)
         view.draw(Canvas(Bitmap.createBitmap(view.width, view.height, Bitmap.Config.ARGB_8888)))
         settle()
-        cameras.open.single().frame(null)
+        cameras.open.single().frame()
         waitFor("the next scene") { view.scene !== scenes.single() }
         assertTrue(view.scene?.bitmap !== scenes.single()?.bitmap)
     }
@@ -345,10 +348,10 @@ class MainActivityTest {
     @Test
     fun `figures are told five times a second at most, news at once`() {
         val main = startWithCamera()
-        cameras.open.single().frame(null)
+        cameras.open.single().frame()
         waitFor("the first frame") { "No face found" in statusOf(main) }
         val said = statusesOf(main)
-        repeat(60) { cameras.open.single().frame(null) } // all within the same fake instant
+        repeat(60) { cameras.open.single().frame() } // all within the same fake instant
         settle()
         assertTrue("$said", said.size <= 1)
     }
@@ -389,7 +392,7 @@ class MainActivityTest {
     fun `the screen stays on for a film, not for a photo or an error`() {
         val main = startWithCamera()
         fun isKeptOn() = main.window.attributes.flags and WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON != 0
-        cameras.open.single().frame(null)
+        cameras.open.single().frame()
         waitFor("the film") { isKeptOn() }
         openPhoto(main)
         waitFor("the photo") { !isKeptOn() }
