@@ -161,6 +161,7 @@ class MainActivityTest {
         val view = main.findViewById<FaceView>(R.id.face)
         assertNull(view.scene)
         for (touch in listOf(::tap, View::performClick)) { // a screen reader clicks
+            @Suppress("DEPRECATION")
             main.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_COMPLETE)
             waitFor("the pause") { "Paused to free memory" in statusOf(main) }
             touch(view)
@@ -192,6 +193,7 @@ class MainActivityTest {
         val main = start()
         val view = openPhoto(main)
         val said = statusesOf(main)
+        @Suppress("DEPRECATION")
         main.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_COMPLETE)
         tap(view)
         waitFor("the touched face") { view.scene?.face?.landmarks != null }
