@@ -182,19 +182,24 @@ golden: $(INSTALLED) ## write the golden files that the phone app's tests compar
 	@$(BIN)/python android_demo/tools/golden.py
 
 # The app's tests need a drawn face and a model with known answers. The app bundles the kit's int8
-# models under Apache-2.0; MODEL=file.tflite bundles another.
+# models under Apache-2.0; MODEL=file.tflite bundles another. RUNTIME=publishable leaves out GPU and
+# NNAPI, whose libraries are for 4 KiB pages.
 ANDROID_TOOLS := android_demo/tools
 ANDROID_INPUTS := build/android/models/face.json
 ANDROID_SHIPPED := toolkit/models/asmnet_nano_68_80_qat_w8a8.tflite
 ANDROID_MODEL := $(if $(MODEL),--model $(MODEL))
+ANDROID_RUNTIME := $(if $(RUNTIME),--runtime $(RUNTIME))
 
 $(ANDROID_INPUTS): $(ANDROID_TOOLS)/make_test_inputs.py $(ANDROID_SHIPPED) | $(INSTALLED)
 	@$(BIN)/python $(ANDROID_TOOLS)/make_test_inputs.py $(@D) $(ANDROID_SHIPPED)
 
 android: $(ANDROID_INPUTS) ## build the phone app: a signed APK, from Maven Central and Debian alone
-	@$(BIN)/python $(ANDROID_TOOLS)/build.py $(ANDROID_MODEL)
+	@$(BIN)/python $(ANDROID_TOOLS)/build.py $(ANDROID_MODEL) $(ANDROID_RUNTIME)
 
-android-test: android ## test the phone app: JUnit, a model on the JVM, Robolectric, APK gates
+android-test: $(ANDROID_INPUTS) ## test the phone app: JUnit, a model on the JVM, Robolectric, APK gates
+	@$(BIN)/python $(ANDROID_TOOLS)/build.py $(ANDROID_MODEL) --runtime publishable
+	@$(BIN)/python $(ANDROID_TOOLS)/gates.py $(ANDROID_MODEL) --runtime publishable
+	@$(BIN)/python $(ANDROID_TOOLS)/build.py $(ANDROID_MODEL)
 	@$(BIN)/python $(ANDROID_TOOLS)/check.py $(ANDROID_MODEL)
 	@$(BIN)/python -m pytest -q tests/android
 

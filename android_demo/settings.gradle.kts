@@ -15,4 +15,4 @@ dependencyResolutionManagement {
 }
 
 rootProject.name = "asmnet-kit-demo"
-include(":core", ":app")
+include(":core", ":cpu", ":app")

@@ -15,8 +15,15 @@ android {
         versionCode = libs.versions.app.version.code.get().toInt()
         versionName = libs.versions.app.version.name.get()
         ndk {
-            abiFilters += listOf("arm64-v8a", "armeabi-v7a", "x86_64")
+            abiFilters += listOf("arm64-v8a", "x86_64")
         }
+    }
+
+    // full: CPU, GPU and NNAPI. publishable: the CPU alone, every library for 16 KiB pages.
+    flavorDimensions += "runtime"
+    productFlavors {
+        create("full") { dimension = "runtime" }
+        create("publishable") { dimension = "runtime" }
     }
 
     buildTypes {
@@ -49,6 +56,9 @@ android {
         }
     }
 
+    // The face detector's weights; the folder's other files do no harm.
+    sourceSets["main"].assets.srcDir(rootDir.resolve("../toolkit/predict/blazeface"))
+
     // Models are mapped into memory: they stay uncompressed. Put yours into src/main/assets/models/.
     androidResources {
         noCompress += "tflite"
@@ -57,9 +67,14 @@ android {
 
 dependencies {
     implementation(project(":core"))
-    implementation(libs.litert)
-    implementation(libs.litert.gpu)
-    implementation(libs.litert.gpu.api)
+    implementation(project(":cpu"))
+    for (abi in listOf("android-arm64", "android-x86_64")) {
+        runtimeOnly(variantOf(libs.tflite.cpu) { classifier(abi) })
+        runtimeOnly(variantOf(libs.javacpp) { classifier(abi) })
+    }
+    "fullImplementation"(libs.tflite)
+    "fullImplementation"(libs.tflite.gpu)
+    "fullImplementation"(libs.tflite.gpu.api)
     testImplementation(libs.junit4)
     testImplementation(libs.robolectric)
 }

@@ -1,6 +1,6 @@
 """Build the phone app from Maven Central and Debian packages, without Google's hosts or an SDK.
 
-    python3 android_demo/tools/build.py [--model MODEL.tflite ...]
+    python3 android_demo/tools/build.py [--runtime full|publishable] [--model MODEL.tflite ...]
 
 aapt2 links the resources, kotlinc compiles, ProGuard shrinks, dx makes Dalvik code, Python's
 zipfile packs with aligned entries, apksigner signs. Ends with the path of an APK signed with a
@@ -17,6 +17,7 @@ import sys
 import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from versions import VERSIONS
@@ -27,15 +28,15 @@ from toolchain import BUILD, DEMO, ROOT, BuildError, classpath, file, files, jav
 PACKAGE = "org.asmnetkit.demo"
 VERSION_CODE, VERSION_NAME = VERSIONS["app-version-code"], VERSIONS["app-version-name"]
 MIN_SDK, TARGET_SDK = int(VERSIONS["min-sdk"]), int(VERSIONS["target-sdk"])
-ABIS = ("arm64-v8a", "armeabi-v7a", "x86_64")
-APK = BUILD / "asmnet-kit-demo.apk"
+ABIS = ("arm64-v8a", "x86_64")  # those of the CPU engine
 
 ANDROID = "http://schemas.android.com/apk/res/android"
 APP = DEMO / "app" / "src" / "main"
 CORE_CLASSES = BUILD / "core-classes"
-CLASSES = BUILD / "classes"  # of the app
+CPU_CLASSES = BUILD / "cpu-classes"
 RESOURCES = BUILD / "resources.apk"
 GENERATED = BUILD / "generated"
+DETECTOR = ROOT / "toolkit" / "predict" / "blazeface"  # weights of the face detector
 INPUTS = BUILD / "models"  # of the tests: make_test_inputs.py writes them
 
 # Libraries and models are mapped into memory: they stay uncompressed, on the borders of memory
@@ -43,7 +44,90 @@ INPUTS = BUILD / "models"  # of the tests: make_test_inputs.py writes them
 PAGE_BYTES = 16 * 1024
 WORD_BYTES = 4
 
+# JavaCPP reads these to find its libraries on a phone.
+JAVACPP_PROPERTIES = tuple(
+    f"org/bytedeco/javacpp/properties/android-{name}.properties" for name in ("arm64", "x86_64")
+)
+
+# What a library has that dx and phones have no use for; the last two are what JavaCPP does only
+# where a PC's JVM is asked to, with classes that Android does not have.
+NOT_ON_PHONES = (
+    "!META-INF/**",
+    "!**.kotlin_builtins",
+    "!**.kotlin_metadata",
+    "!**.properties",
+    "!org/bytedeco/javacpp/tools/*MXBean.class",
+    "!org/bytedeco/javacpp/tools/*Mojo.class",
+)
+
 DEBUG_KEY = "androiddebugkey"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What runs models in an APK.
+
+    Attributes:
+        name: also the folder below app/src/ with this runtime's own sources, as Gradle has it.
+        apk: the file that is built.
+        profiles: of pom.xml, with classes and libraries beside the CPU engine's.
+        libraries: all native libraries in the APK.
+        lazy: those of them that may be linked for 4 KiB pages: the app starts without them, and
+            does not load them on a phone with larger pages.
+    """
+
+    name: str
+    apk: Path
+    profiles: tuple[str, ...]
+    libraries: frozenset[str]
+    lazy: frozenset[str]
+
+    @property
+    def folder(self) -> Path:
+        return BUILD / self.name
+
+    @property
+    def classes(self) -> Path:
+        """Of the app."""
+        return self.folder / "classes"
+
+    @property
+    def shrunk(self) -> Path:
+        return self.folder / "shrunk.jar"
+
+    def jars(self) -> list[Path]:
+        """The classes of its libraries."""
+        aars = [aar for profile in self.profiles for aar in files(profile)]
+        opened = [unzip(aar, "classes.jar", BUILD / "tflite" / f"{aar.stem}.jar") for aar in aars]
+        return [*files("tflite-cpu"), *opened]
+
+    def archives(self) -> list[Path]:
+        """Files with native libraries, as FOLDER/ABI/NAME.so."""
+        return [path for name in ("tflite-cpu-android", *self.profiles) for path in files(name)]
+
+
+CPU_LIBRARIES = frozenset({"libjnijavacpp.so", "libjnitensorflowlite.so"})
+DELEGATE_LIBRARIES = frozenset({"libtensorflowlite_jni.so", "libtensorflowlite_gpu_jni.so"})
+RUNTIMES = {
+    runtime.name: runtime
+    for runtime in (
+        Runtime(
+            "full",
+            BUILD / "asmnet-kit-demo.apk",
+            ("tflite",),
+            CPU_LIBRARIES | DELEGATE_LIBRARIES,
+            lazy=DELEGATE_LIBRARIES,
+        ),
+        Runtime(
+            "publishable",
+            BUILD / "asmnet-kit-demo-publishable.apk",
+            (),
+            CPU_LIBRARIES,
+            lazy=frozenset(),
+        ),
+    )
+}
+FULL = RUNTIMES["full"]
 
 
 def main() -> int:
@@ -51,29 +135,39 @@ def main() -> int:
     parser.add_argument(
         "--model", type=Path, action="append", help="a .tflite to bundle, repeatable"
     )
+    add_runtime_option(parser)
     arguments = parser.parse_args()
     try:
-        print(build(arguments.model or default_models()))
+        print(build(arguments.model or default_models(), RUNTIMES[arguments.runtime]))
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def build(models: Sequence[Path]) -> Path:
+def add_runtime_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default=FULL.name,
+        help="full: CPU, GPU and NNAPI; publishable: the CPU alone, every library for 16 KiB pages",
+    )
+
+
+def build(models: Sequence[Path], runtime: Runtime = FULL) -> Path:
     """Build, align and sign the app with these models; returns the APK."""
     toolchain.ensure_programs()
     say("linking resources (aapt2)")
     link_resources()
     say("compiling (kotlinc, javac)")
-    compile_sources()
+    compile_sources(runtime)
     say("shrinking (ProGuard)")
-    shrunk = shrink()
+    shrink(runtime)
     say("making Dalvik code (dx)")
-    dex = make_dex(shrunk)
+    dex = make_dex(runtime)
     say("packing and signing (zipfile, apksigner)")
-    unsigned = pack(dex, models)
-    return sign(unsigned)
+    unsigned = pack(dex, models, runtime)
+    return sign(unsigned, runtime)
 
 
 def default_models() -> list[Path]:
@@ -144,57 +238,51 @@ def manifest() -> Path:
     return path
 
 
-def tflite_jars() -> list[Path]:
-    """The classes of the TensorFlow Lite AARs."""
-    return [
-        unzip(aar, "classes.jar", BUILD / "tflite" / f"{aar.stem}.jar") for aar in files("tflite")
-    ]
-
-
-def compile_sources() -> None:
-    """core/ by itself, without any Android class, and app/ on top of it."""
-    core = toolchain.sources("core/src/main")
-    toolchain.kotlinc(core, libraries=classpath(files("stdlib")), out=CORE_CLASSES)
+def compile_sources(runtime: Runtime) -> None:
+    """core/ by itself, cpu/ without any Android class, and app/ on top of both."""
+    stdlib, engine = files("stdlib"), files("tflite-cpu")
+    core, cpu = toolchain.sources("core/src/main"), toolchain.sources("cpu/src/main")
+    toolchain.kotlinc(core, libraries=classpath(stdlib), out=CORE_CLASSES)
+    toolchain.kotlinc(cpu, libraries=classpath(CORE_CLASSES, stdlib, engine), out=CPU_CLASSES)
     generated = sorted(GENERATED.rglob("*.java"))
-    kotlin = toolchain.sources("app/src/main")
-    app_libraries = classpath(CORE_CLASSES, files("stdlib"), tflite_jars(), file("android"))
-    toolchain.kotlinc([*kotlin, *generated], libraries=app_libraries, out=CLASSES)
-    run(["javac", "-nowarn", "-Xlint:-options", "--release", "8", "-d", CLASSES, *generated])
+    kotlin = toolchain.sources("app/src/main", f"app/src/{runtime.name}")
+    libraries = classpath(CORE_CLASSES, CPU_CLASSES, stdlib, runtime.jars(), file("android"))
+    toolchain.kotlinc([*kotlin, *generated], libraries=libraries, out=runtime.classes)
+    run(
+        ["javac", "-nowarn", "-Xlint:-options", "--release", "8", "-d", runtime.classes, *generated]
+    )
 
 
-def shrink() -> Path:
+def shrink(runtime: Runtime) -> None:
     """Drop unused code and translate what is left to Java 7 class files: dx has no desugaring."""
-    out = BUILD / "shrunk.jar"
-    rules = [f"-injars {CORE_CLASSES}", f"-injars {CLASSES}"]
-    rules += [
-        f"-injars {jar}(!META-INF/**,!**.kotlin_builtins,!**.kotlin_metadata)"
-        for jar in [*files("stdlib"), *tflite_jars()]
-    ]
+    out = runtime.shrunk
+    libraries = [*files("stdlib"), *runtime.jars()]
+    rules = [f"-injars {classes}" for classes in (CORE_CLASSES, CPU_CLASSES, runtime.classes)]
+    rules += [f"-injars {jar}({','.join(NOT_ON_PHONES)})" for jar in libraries]
     rules += [f"-outjars {out}", f"-libraryjars {file('android')}"]
     rules += [
         f"-libraryjars <java.home>/jmods/{module}.jmod(!**.jar;!module-info.class)"
         for module in ("java.base", "java.logging")
     ]
     rules += [(DEMO / "app" / "proguard-rules.pro").read_text(), "-target 1.7"]
-    configuration = BUILD / "proguard.pro"
+    configuration = runtime.folder / "proguard.pro"
     configuration.write_text("\n".join(rules) + "\n")
     out.unlink(missing_ok=True)
     java("proguard.ProGuard", f"@{configuration}", cp=classpath(files("proguard")), heap="1g")
-    return out
 
 
-def make_dex(jar: Path) -> Path:
-    out = BUILD / "classes.dex"
+def make_dex(runtime: Runtime) -> Path:
+    out = runtime.folder / "classes.dex"
     java(
         "com.android.dx.command.Main", "--dex", f"--min-sdk-version={MIN_SDK}",
-        f"--output={out}", jar, cp=classpath(files("dx")), heap="1g",
+        f"--output={out}", runtime.shrunk, cp=classpath(files("dx")), heap="1g",
     )  # fmt: skip
     return out
 
 
-def pack(dex: Path, models: Sequence[Path]) -> Path:
+def pack(dex: Path, models: Sequence[Path], runtime: Runtime) -> Path:
     """Resources, code, native libraries and models as one aligned, unsigned APK."""
-    unsigned = BUILD / "unsigned.apk"
+    unsigned = runtime.folder / "unsigned.apk"
     with zipfile.ZipFile(unsigned, "w") as apk:
         with zipfile.ZipFile(RESOURCES) as resources:
             for entry in resources.infolist():
@@ -203,17 +291,31 @@ def pack(dex: Path, models: Sequence[Path]) -> Path:
                 method = zipfile.ZIP_STORED if mapped else zipfile.ZIP_DEFLATED
                 add(apk, entry.filename, resources.read(entry), method)
         add(apk, "classes.dex", dex.read_bytes(), zipfile.ZIP_DEFLATED)
-        for aar in files("tflite"):
-            with zipfile.ZipFile(aar) as library:
+        with zipfile.ZipFile(javacpp()) as classes:
+            for name in JAVACPP_PROPERTIES:
+                add(apk, name, classes.read(name), zipfile.ZIP_DEFLATED)
+        for archive in runtime.archives():
+            with zipfile.ZipFile(archive) as library:
                 for name in library.namelist():
-                    parts = name.split("/")
-                    if len(parts) == 3 and parts[0] == "jni" and parts[1] in ABIS:
+                    parts = name.split("/")  # jni/ABI/NAME in an .aar, lib/ABI/NAME in a .jar
+                    if len(parts) == 3 and parts[1] in ABIS and name.endswith(".so"):
                         path = f"lib/{parts[1]}/{parts[2]}"
                         add(apk, path, library.read(name), zipfile.ZIP_STORED, PAGE_BYTES)
-        for model in models:
-            name = f"assets/models/{model.name}"
-            add(apk, name, model.read_bytes(), zipfile.ZIP_STORED, PAGE_BYTES)
+        for name, path in assets(models).items():
+            add(apk, name, path.read_bytes(), zipfile.ZIP_STORED, PAGE_BYTES)
     return unsigned
+
+
+def assets(models: Sequence[Path]) -> dict[str, Path]:
+    """Name in the APK -> file, of the models and of the face detector's weights."""
+    bundled = {f"assets/models/{model.name}": model for model in models}
+    return bundled | {f"assets/{path.name}": path for path in sorted(DETECTOR.glob("*.tflite"))}
+
+
+def javacpp() -> Path:
+    """What loads the CPU engine's libraries."""
+    (found,) = [path for path in files("tflite-cpu") if path.name.startswith("javacpp")]
+    return found
 
 
 def add(
@@ -231,16 +333,16 @@ def add(
     apk.writestr(entry, content)
 
 
-def sign(unsigned: Path) -> Path:
+def sign(unsigned: Path, runtime: Runtime) -> Path:
     """Sign by schemes v2 and v3 with this user's debug key."""
     keystore = debug_keystore()
     run(
         ["apksigner", "sign", "--ks", keystore, "--ks-pass", "pass:android",
          "--ks-key-alias", DEBUG_KEY, "--min-sdk-version",
          MIN_SDK, "--v1-signing-enabled", "false", "--v2-signing-enabled", "true",
-         "--v3-signing-enabled", "true", "--out", APK, unsigned]
+         "--v3-signing-enabled", "true", "--out", runtime.apk, unsigned]
     )  # fmt: skip
-    return APK
+    return runtime.apk
 
 
 def debug_keystore() -> Path:

@@ -18,7 +18,7 @@ import gradle
 import build
 import gates
 import toolchain
-from build import CLASSES, CORE_CLASSES, INPUTS, RESOURCES
+from build import CORE_CLASSES, CPU_CLASSES, FULL, INPUTS, RESOURCES
 from toolchain import BUILD, DEMO, ROOT, BuildError, classpath, file, files, java, say, unzip
 
 REPORTS = BUILD / "reports"
@@ -52,26 +52,23 @@ def main() -> int:
         except BuildError as error:
             failed = True
             print(f"{name} FAILED\n{error}")
-    return 1 if gates.check(build.APK, models) or failed else 0
+    return 1 if gates.check(FULL, models) or failed else 0
 
 
 def jvm_tests() -> str:
     """The core against golden files, and a real int8 model through it against Python's runtime."""
-    junit, stdlib, tflite = files("junit"), files("stdlib"), files("tflite-jvm")
-    sources = toolchain.sources("core/src/test", "jvm-test")
+    sources = toolchain.sources("core/src/test", "integrate/src/main", "jvm-test")
+    libraries = [CORE_CLASSES, CPU_CLASSES, *files("stdlib"), *files("junit"), *files("tflite-cpu")]
     toolchain.kotlinc(
-        sources,
-        libraries=classpath(CORE_CLASSES, stdlib, junit, tflite),
-        out=TEST_CLASSES,
-        friends=CORE_CLASSES,
+        sources, libraries=classpath(libraries), out=TEST_CLASSES, friends=CORE_CLASSES
     )
+    golden = DEMO / "core/src/test/resources"
     return run_junit(
         TEST_CLASSES,
-        classpath(
-            CORE_CLASSES, TEST_CLASSES, DEMO / "core/src/test/resources", stdlib, junit, tflite
-        ),
+        classpath(TEST_CLASSES, golden, libraries, files("tflite-cpu-linux")),
         [
             f"-Dasmnetkit.model={build.test_model()}",
+            f"-Dasmnetkit.detector={build.DETECTOR}",
             f"-Dasmnetkit.float-model={FLOAT_MODEL}",
             f"-Dorg.bytedeco.javacpp.cachedir={BUILD}/javacpp",
         ],
@@ -87,13 +84,13 @@ def robolectric_tests() -> str:
         for path in files("robolectric")
     ]
     junit = files("junit")
-    sources = toolchain.sources("app/src/test")
-    libraries = [*robolectric, *files("stdlib"), *build.tflite_jars(), file("android")]
+    sources = toolchain.sources("app/src/test", "app/src/testFull")
+    libraries = [*robolectric, *files("stdlib"), *FULL.jars(), file("android")]
     toolchain.kotlinc(
         sources,
-        libraries=classpath(CLASSES, CORE_CLASSES, libraries),
+        libraries=classpath(FULL.classes, CORE_CLASSES, CPU_CLASSES, libraries),
         out=APP_TEST_CLASSES,
-        friends=CLASSES,
+        friends=FULL.classes,
     )
     configuration = APP_TEST_CLASSES / "com/android/tools/test_config.properties"
     configuration.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +110,7 @@ def robolectric_tests() -> str:
     if not link.exists():
         link.symlink_to(jar)
     # Tests are found with the plain classes of Android, and run with Robolectric's own.
-    runtime = classpath(APP_TEST_CLASSES, CLASSES, CORE_CLASSES, libraries, junit)
+    runtime = classpath(APP_TEST_CLASSES, FULL.classes, CORE_CLASSES, CPU_CLASSES, libraries, junit)
     return run_junit(
         APP_TEST_CLASSES,
         runtime,

@@ -1,6 +1,6 @@
 """Check a built APK: signature, manifest, code, alignment, libraries and the models in it.
 
-    python3 android_demo/tools/gates.py [APK] [--model MODEL.tflite ...]
+    python3 android_demo/tools/gates.py [--runtime full|publishable] [--model MODEL.tflite ...]
 
 Prints one line per gate and ends with 1 when one fails.
 """
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO
 
 import build
-from build import ABIS, MIN_SDK, PACKAGE, PAGE_BYTES, TARGET_SDK
-from toolchain import BUILD, DEMO, BuildError, classpath, files, java, run
+from build import ABIS, MIN_SDK, PACKAGE, PAGE_BYTES, RUNTIMES, TARGET_SDK, Runtime
+from toolchain import DEMO, BuildError, classpath, files, java, run
 
 PERMISSIONS = ["android.permission.CAMERA"]
 ACTIVITIES = {f"{PACKAGE}.MainActivity", f"{PACKAGE}.BenchmarkActivity"}
@@ -56,8 +56,12 @@ class GateFailed(Exception):
 
 @dataclass(frozen=True)
 class Apk:
-    path: Path
+    runtime: Runtime
     models: Sequence[Path]
+
+    @property
+    def path(self) -> Path:
+        return self.runtime.apk
 
 
 def signature(apk: Apk) -> str:
@@ -134,7 +138,7 @@ def api_level(apk: Apk) -> str:
     """No call of an Android class that minSdk lacks, but for those behind a version check."""
     (signatures,) = [path for path in files("api26") if path.suffix == ".signature"]
     checker = classpath([path for path in files("api26") if path.suffix == ".jar"])
-    said = java(DEMO / "tools" / "ApiCheck.java", signatures, BUILD / "shrunk.jar", cp=checker)
+    said = java(DEMO / "tools" / "ApiCheck.java", signatures, apk.runtime.shrunk, cp=checker)
     # Lines end with "Undefined reference: TYPE OWNER.MEMBER(ARGUMENTS)". Of what is in the APK, the
     # signatures lack the classes of Kotlin, TensorFlow Lite and the app.
     references = re.findall(r"Undefined reference: (?:\S+ )?([\w.$]+)(?:\(|$)", said, re.MULTILINE)
@@ -144,9 +148,10 @@ def api_level(apk: Apk) -> str:
 
 
 def alignment(apk: Apk) -> str:
-    """Libraries and models are stored uncompressed on page borders; zipalign agrees."""
+    """Libraries and models are stored uncompressed on page borders, and libraries can be mapped on
+    16 KiB pages, but for those that the app does without; zipalign agrees."""
     run(["zipalign", "-c", "-p", "4", apk.path])
-    notes = []
+    small = set()
     with zipfile.ZipFile(apk.path) as archive, apk.path.open("rb") as raw:
         for entry in archive.infolist():
             if not entry.filename.endswith((".so", ".tflite")):
@@ -154,15 +159,23 @@ def alignment(apk: Apk) -> str:
             expect(entry.compress_type == zipfile.ZIP_STORED, f"{entry.filename} is compressed")
             offset = content_offset(raw, entry)
             expect(offset % PAGE_BYTES == 0, f"{entry.filename} starts at {offset}")
-            if entry.filename.endswith(".so") and "64" in entry.filename:
-                notes.append((entry.filename, load_alignment(archive.read(entry))))
-    small = [name for name, bytes_ in notes if bytes_ < PAGE_BYTES]
-    report = f"entries on {PAGE_BYTES // 1024} KiB borders"
-    if small:
-        # A fact of the library, not of the packing: what devices with 16 KiB pages need is LiteRT
-        # >= 1.4 from Google's Maven, which the Gradle build takes.
-        report += f"; segments of {', '.join(small)} are for 4 KiB pages only"
-    return report
+            if not entry.filename.endswith(".so"):
+                continue
+            name, bytes_ = Path(entry.filename).name, load_alignment(archive.read(entry))
+            if bytes_ < PAGE_BYTES:
+                small.add(name)
+            lazy = name in apk.runtime.lazy
+            expect(
+                bytes_ >= PAGE_BYTES or lazy,
+                f"{entry.filename}: expected segments of {PAGE_BYTES:#x}, got {bytes_:#x}",
+            )
+    # An exception that is not needed any more must go.
+    expect(
+        small == apk.runtime.lazy,
+        f"expected segments for smaller pages in {sorted(apk.runtime.lazy)}, got {sorted(small)}",
+    )
+    report = f"entries and segments for {PAGE_BYTES // 1024} KiB pages"
+    return report + (f" but for {', '.join(sorted(small))}, loaded lazily" if small else "")
 
 
 def content_offset(raw: IO[bytes], entry: zipfile.ZipInfo) -> int:
@@ -196,21 +209,21 @@ def libraries(apk: Apk) -> str:
                 _, abi, library = name.split("/")
                 found.setdefault(abi, set()).add(library)
     expect(set(found) == set(ABIS), f"expected {ABIS}, got {sorted(found)}")
-    expect(len({frozenset(names) for names in found.values()}) == 1, f"they differ: {found}")
+    expected = set(apk.runtime.libraries)
+    for abi, names in found.items():
+        expect(names == expected, f"{abi}: expected {sorted(expected)}, got {sorted(names)}")
     return f"{', '.join(sorted(found[ABIS[0]]))} for {', '.join(ABIS)}"
 
 
 def models(apk: Apk) -> str:
-    """Each model in the APK is, byte for byte, the file it was built from."""
-    expected = {model.name: sha256(model.read_bytes()) for model in apk.models}
+    """Each model in the APK, the detector's too, is, byte for byte, the file it was built from."""
+    assets = build.assets(apk.models)
+    expected = {name: sha256(path.read_bytes()) for name, path in assets.items()}
     with zipfile.ZipFile(apk.path) as archive:
-        found = {
-            Path(name).name: sha256(archive.read(name))
-            for name in archive.namelist()
-            if name.startswith("assets/models/")
-        }
+        names = [name for name in archive.namelist() if name.startswith("assets/")]
+        found = {name: sha256(archive.read(name)) for name in names}
     expect(found == expected, f"expected {expected}, got {found}")
-    return ", ".join(f"{name} {digest[:12]}" for name, digest in found.items())
+    return ", ".join(f"{Path(name).name} {digest[:12]}" for name, digest in found.items())
 
 
 GATES: dict[str, Callable[[Apk], str]] = {
@@ -234,11 +247,11 @@ def expect(fine: bool, message: str) -> None:
         raise GateFailed(message)
 
 
-def check(path: Path, models: Sequence[Path]) -> int:
+def check(runtime: Runtime, models: Sequence[Path]) -> int:
     """Print one line per gate; returns how many failed."""
-    apk = Apk(path, models)
+    apk = Apk(runtime, models)
     failed = 0
-    print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+    print(f"{apk.path}: {apk.path.stat().st_size / 2**20:.1f} MiB")
     for name, gate in GATES.items():
         try:
             print(f"  ok    {name:<11} {gate(apk)}")
@@ -250,10 +263,11 @@ def check(path: Path, models: Sequence[Path]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("apk", type=Path, nargs="?", default=build.APK)
+    build.add_runtime_option(parser)
     parser.add_argument("--model", type=Path, action="append", help="a model that was bundled")
     arguments = parser.parse_args()
-    return 1 if check(arguments.apk, arguments.model or build.default_models()) else 0
+    models = arguments.model or build.default_models()
+    return 1 if check(RUNTIMES[arguments.runtime], models) else 0
 
 
 if __name__ == "__main__":

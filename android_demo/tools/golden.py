@@ -1,8 +1,8 @@
 """Golden files: what the kit's formulas give for known inputs, for code in other languages.
 
-The phone app repeats the crop, the tensors' arithmetic, the pose axes and the statistics in Kotlin.
-Its tests read these files, so neither side can drift: ``make golden`` writes them anew, and a test
-fails where they are not what this module writes.
+The phone app repeats the crop, the tensors' arithmetic, the pose axes, the face detector, the
+tracker and the statistics in Kotlin. Its tests read these files, so neither side can drift:
+``make golden`` writes them anew, and a test fails where they are not what this module writes.
 """
 
 import base64
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import numpy as np
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.files import write_text
 from asmnet_kit.benchmarks.timing.noise import instability, steady
+from asmnet_kit.drawn_faces.render import synthesize
 from asmnet_kit.face.boxes import CROP_SCALE, Box, overlap
 from asmnet_kit.face.crop import Crop
-from asmnet_kit.face.generic_face import GENERIC_FACE_68
 from asmnet_kit.face.logistic_fit import LogisticFit
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import POSE_UNIT_DEGREES, project_axes, rotation_matrix
@@ -35,7 +35,8 @@ from asmnet_kit.face.uncertainty import (
     unsure,
     visible_of,
 )
-from asmnet_kit.predict import detector, tracking
+from asmnet_kit.predict import detector as detectors
+from asmnet_kit.predict import tracking
 from asmnet_kit.predict.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace, Candidates, Network
 from asmnet_kit.predict.detector import Detection, landmark_boxes, windows
 from asmnet_kit.predict.one_euro import OneEuroFilter
@@ -66,6 +67,7 @@ BOXES = {
 }
 CROP_SIZE = 32
 NETWORKS = {"short": SHORT_RANGE, "full": FULL_RANGE}
+DRAWN_SEED, DRAWN_SIZE = 128, 80
 ANGLES = [(0, 0, 0), (30, 0, 0), (0, 20, 0), (0, 0, 15), (-25, 10, -40), (89, -60, 170)]
 
 
@@ -284,7 +286,7 @@ def detections() -> dict[str, Any]:
         np.concatenate([np.array(one["scores"], np.float32) for one in decoded]),
         np.concatenate([np.array(one["points"], np.float32) for one in decoded]).reshape(-1, 6, 2),
     )
-    merged = detector._merged(faces)
+    merged = detectors._merged(faces)
     return {
         "networks": decoded,
         "merged": [
@@ -362,15 +364,154 @@ def schemes() -> dict[str, Any]:
     }
 
 
-def eyes() -> dict[str, Any]:
-    """The generic face from the front: its landmark box and, of its eyes, middle and distance."""
-    face = GENERIC_FACE_68[:, :2]
-    left, right = face[36:42].mean(axis=0), face[42:48].mean(axis=0)
+def detector() -> dict[str, Any]:
+    """Windows that are searched, candidates merged, landmark boxes, and faces in a made picture.
+
+    The picture is grey with one small drawn face twice, as it is and twice as large.
+    """
+    rng = np.random.default_rng(0)
+    boxes = [
+        (10, 10, 60, 60),
+        (14, 8, 62, 66),
+        (200, 40, 240, 84),
+        (12, 12, 58, 61),
+        (50, 50, 50, 50),
+    ]
+    corners = np.array(boxes, np.float32)
+    shares = np.array(
+        [[-0.2, -0.2], [0.22, -0.18], [0.02, 0.05], [0.0, 0.25], [-0.5, -0.05], [0.45, 0.0]]
+    )
+    middles, sides = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
+    points = middles[:, None] + sides[:, None] * (shares + rng.normal(0, 0.03, (len(boxes), 6, 2)))
+    scores = np.array([0.6, 0.9, 0.75, 0.9, 0.5], np.float32)
+    candidates = Candidates(corners, scores, points.astype(np.float32))
+    merged = detectors._merged(candidates)
+    drawn = next(iter(synthesize(1, seed=DRAWN_SEED, size=6 * DRAWN_SIZE))).image
+    face = drawn.reshape(DRAWN_SIZE, 6, DRAWN_SIZE, 6, 3).mean(axis=(1, 3)).round().astype(np.uint8)
     return {
-        "middle": ((left + right) / 2).tolist(),
-        "distance": float(np.linalg.norm(right - left)),
-        "box": [*face.min(axis=0).tolist(), *face.max(axis=0).tolist()],
+        "windows": [
+            {"width": w, "height": h, "windows": [[*c, s] for c, s in detectors.windows(w, h)]}
+            for w, h in ((100, 60), (640, 480), (333, 500))
+        ],
+        "candidates": _candidates(candidates),
+        "merged": _candidates(merged),
+        "landmark_boxes": [_floats(box) for box in detectors.landmark_boxes(merged)],
+        "face": {"size": DRAWN_SIZE, "rgb": _bytes(face)},
+        "detections": _detections(picture_of_faces(face)),
     }
+
+
+def picture_of_faces(face: Image) -> Image:
+    """uint8 [300, 420, 3]: a small face at (30, 20), and twice as large at (200, 100)."""
+    picture = np.full((300, 420, 3), 90, np.uint8)
+    size = len(face)
+    picture[20 : 20 + size, 30 : 30 + size] = face
+    picture[100 : 100 + 2 * size, 200 : 200 + 2 * size] = face.repeat(2, axis=0).repeat(2, axis=1)
+    return picture
+
+
+def _detections(picture: Image) -> list[dict[str, Any]]:
+    found = detectors.detect_faces(picture)
+    return [{"box": _floats(face.box), "score": face.score} for face in found]
+
+
+def _candidates(faces: Candidates) -> list[dict[str, Any]]:
+    return [
+        {"box": _floats(box), "score": float(score), "key_points": _floats(points)}
+        for box, score, points in zip(faces.boxes, faces.scores, faces.key_points, strict=True)
+    ]
+
+
+# Where three landmarks lie in a face's box.
+PATTERN = np.array([[0, 0.1], [1, 0], [0.2, 1]], np.float32)
+
+
+def tracker() -> dict[str, Any]:
+    """A played film of up to three faces, and what the tracker makes of it.
+
+    The detector sees what ``detected`` says. The model sees the face of ``faces`` that overlaps the
+    box it looks at the most, and a face of confidence 0.01 in the box itself where none does.
+    """
+    frames = [_frame(number) for number in range(FILM_FRAMES)]
+    played: dict[str, Any] = {}
+
+    def detect(_: Image, *, min_score: float) -> list[Detection]:
+        return [
+            Detection(np.array(face["box"], np.float32), face["score"])
+            for face in played["detected"]
+        ]
+
+    def predict(_: Image, __: object, box: Any, score: float | None, ___: object) -> FacePrediction:
+        faces = [(overlap(box, np.array(f["box"], np.float32)), f) for f in played["faces"]]
+        share, best = max(faces, key=lambda pair: pair[0], default=(0.0, None))
+        around, face = (best["box"], best) if best and share > 0 else (box.tolist(), LOST)
+        corners = np.array(around, np.float32).reshape(2, 2)
+        landmarks = corners[0] + PATTERN * (corners[1] - corners[0])
+        pose = np.array(face["pose"], np.float32)
+        sigma = np.array(face["sigma"], np.float32)
+        return FacePrediction(
+            box, score, landmarks, pose, None, sigma=sigma, confidence=face["confidence"]
+        )
+
+    expected = []
+    with (
+        patch.object(tracking, "detect_faces", detect),
+        patch.object(tracking, "predict_face", predict),
+    ):
+        follow = tracking.FaceTracker(cast(Any, None))
+        for frame in frames:
+            played.update(frame)
+            found = follow.update(
+                np.zeros((FILM_HEIGHT, FILM_WIDTH, 3), np.uint8), frame["seconds"]
+            )
+            faces = [
+                {
+                    "track": one.track,
+                    "box": _floats(one.face.box),
+                    "score": one.face.score,
+                    "landmarks": _floats(one.face.landmarks),
+                    "pose": None if one.face.pose is None else _floats(one.face.pose),
+                }
+                for one in found
+            ]
+            expected.append({"detections": follow.detections, "faces": faces})
+    return {
+        "width": FILM_WIDTH,
+        "height": FILM_HEIGHT,
+        "pattern": _floats(PATTERN),
+        "lost": LOST,
+        "frames": frames,
+        "expected": expected,
+    }
+
+
+FILM_WIDTH, FILM_HEIGHT, FILM_FRAMES = 320, 240, 104
+LOST = {"pose": [0.0, 0.0, 0.0], "sigma": [9.0] * 3, "confidence": 0.01}
+
+
+def _frame(number: int) -> dict[str, Any]:
+    """One face that turns past 180 degrees and leaves, one that comes, becomes hard to see, is
+    detected twice and at last not at all, and one that is too small."""
+
+    def face(x: float, y: float, side: float, roll: float, confidence: float) -> dict[str, Any]:
+        box = [x, y, x + side, y + 1.25 * side]
+        sigma = [0.5, 1.0, 4.0]
+        pose = [number / 4.0, -5.0, roll]
+        return {"box": box, "pose": pose, "sigma": sigma, "confidence": confidence}
+
+    turning = (170.0 + 2 * number + 180) % 360 - 180
+    faces = [face(40 + 4.0 * number, 60 + (number % 2), 60, turning, 0.9)]
+    confidence = 0.2 if 40 <= number < 44 or number >= 74 else 0.8
+    if number >= 12:
+        faces.append(face(20, 150 - number / 2, 48, 0, confidence))
+    if number < 20:
+        faces.append(face(280, 200, 8, 0, 0.9))
+    seen = [f for f in faces if not (30 <= number < 36 or number >= 72)]
+    detected = [{"box": f["box"], "score": 0.9} for f in seen]
+    if number == 36:
+        x0, y0, x1, y1 = faces[1]["box"]
+        detected.append({"box": [x0 + 8, y0 + 6, x1 + 8, y1 + 6], "score": 0.6})
+    return {"seconds": number / 25, "faces": faces, "detected": detected}
 
 
 def one_euro() -> dict[str, Any]:
@@ -544,7 +685,8 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "detections": detections,
     "poses": poses,
     "schemes": schemes,
-    "eyes": eyes,
+    "detector": detector,
+    "tracker": tracker,
     "one_euro": one_euro,
     "statistics": statistics,
     "model_file": model_file,

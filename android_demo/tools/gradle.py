@@ -17,6 +17,7 @@ SCRIPTS = (
     "build.gradle.kts",
     "app/build.gradle.kts",
     "core/build.gradle.kts",
+    "cpu/build.gradle.kts",
 )
 ENTRY = re.compile(r"^([a-z][a-z0-9-]*) = ", re.MULTILINE)
 

@@ -26,10 +26,25 @@ _spec.loader.exec_module(golden)
 FOLDER, MAKERS, write_golden = golden.FOLDER, golden.MAKERS, golden.write_golden
 
 
-@pytest.mark.parametrize("name", sorted(set(MAKERS) - {"crops", "poses"}))
+@pytest.mark.parametrize("name", sorted(set(MAKERS) - {"crops", "poses", "detector"}))
 def test_golden_files_are_what_the_kit_gives(name: str) -> None:
     stored = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     assert stored == json.loads(json.dumps(MAKERS[name]())), "run: make golden"
+
+
+def test_golden_faces_are_those_that_the_detector_finds() -> None:
+    """But for what kernels of other machines change."""
+    stored = json.loads((FOLDER / "detector.json").read_text(encoding="utf-8"))
+    made = json.loads(json.dumps(MAKERS["detector"]()))
+    assert stored["windows"] == made["windows"]
+    for key in ("candidates", "merged", "detections"):
+        assert len(stored[key]) == len(made[key])
+        for old, new in zip(stored[key], made[key], strict=True):
+            assert np.allclose(old["box"], new["box"], atol=0.2), key
+            assert np.isclose(old["score"], new["score"], atol=0.01), key
+    assert np.allclose(stored["landmark_boxes"], made["landmark_boxes"], atol=1e-3)
+    pixels = [np.frombuffer(base64.b64decode(g["face"]["rgb"]), np.uint8) for g in (stored, made)]
+    assert np.abs(pixels[0].astype(int) - pixels[1]).max() <= MAX_LEVELS
 
 
 def test_golden_poses_agree_but_for_the_last_bits_of_sine_and_cosine() -> None:

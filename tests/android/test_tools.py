@@ -54,19 +54,64 @@ def test_the_same_content_gives_the_same_archive(
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
-def test_a_librarys_alignment_is_that_of_its_least_aligned_loaded_segment(
-    tools: dict[str, ModuleType],
-) -> None:
+def library(*alignments: int) -> bytes:
+    """A 64-bit ELF file of loaded segments and a note."""
     header = bytearray(64)
     struct.pack_into("<Q", header, 32, 64)  # program headers follow
-    struct.pack_into("<2H", header, 54, 56, 3)  # three of 56 bytes
+    struct.pack_into("<2H", header, 54, 56, len(alignments) + 1)  # of 56 bytes each
     segments = b""
-    for kind, alignment in ((1, 16384), (1, 4096), (4, 4)):  # loaded, loaded, a note
+    for kind, alignment in [*((1, alignment) for alignment in alignments), (4, 4)]:
         segment = bytearray(56)
         struct.pack_into("<I", segment, 0, kind)
         struct.pack_into("<Q", segment, 48, alignment)
         segments += segment
-    assert tools["gates"].load_alignment(bytes(header) + segments) == 4096
+    return bytes(header) + segments
+
+
+def test_a_librarys_alignment_is_that_of_its_least_aligned_loaded_segment(
+    tools: dict[str, ModuleType],
+) -> None:
+    assert tools["gates"].load_alignment(library(16384, 4096)) == 4096
+
+
+@pytest.mark.parametrize(
+    ("lazy", "libraries", "said"),
+    [
+        (set(), {"libcpu.so": 0x4000}, None),
+        (set(), {"libcpu.so": 0x1000}, "libcpu.so: expected segments of 0x4000, got 0x1000"),
+        ({"libgpu.so"}, {"libcpu.so": 0x4000, "libgpu.so": 0x1000}, None),
+        ({"libgpu.so"}, {"libcpu.so": 0x1000, "libgpu.so": 0x1000}, "libcpu.so: expected segments"),
+        # An exception that nothing needs any more must go.
+        ({"libgpu.so"}, {"libcpu.so": 0x4000, "libgpu.so": 0x4000}, "for smaller pages in"),
+    ],
+)
+def test_a_library_for_small_pages_fails_the_gate_but_where_the_app_loads_it_lazily(
+    tools: dict[str, ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lazy: set[str],
+    libraries: dict[str, int],
+    said: str | None,
+) -> None:
+    build, gates = tools["build"], tools["gates"]
+    path = tmp_path / "app.apk"
+    with zipfile.ZipFile(path, "w") as apk:
+        for name, alignment in libraries.items():
+            content = library(0x4000, alignment)
+            build.add(apk, f"lib/arm64-v8a/{name}", content, zipfile.ZIP_STORED, 0x4000)
+    monkeypatch.setattr(gates, "run", lambda _: "")  # zipalign, which Debian has
+    runtime = build.Runtime("x", path, (), frozenset(libraries), frozenset(lazy))
+    if said is None:
+        assert "16 KiB pages" in gates.alignment(gates.Apk(runtime, []))
+    else:
+        with pytest.raises(gates.GateFailed, match=said):
+            gates.alignment(gates.Apk(runtime, []))
+
+
+def test_only_the_publishable_runtime_is_without_exceptions(tools: dict[str, ModuleType]) -> None:
+    runtimes = tools["build"].RUNTIMES
+    assert runtimes["publishable"].lazy == frozenset()
+    assert runtimes["full"].lazy == {"libtensorflowlite_jni.so", "libtensorflowlite_gpu_jni.so"}
 
 
 def test_without_the_programs_nothing_is_downloaded_and_the_tests_are_skipped(

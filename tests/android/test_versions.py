@@ -34,7 +34,8 @@ def test_no_version_stands_in_the_pom_but_those_of_the_catalog(
 
 
 @pytest.mark.parametrize(
-    "script", ["build.gradle.kts", "app/build.gradle.kts", "core/build.gradle.kts"]
+    "script",
+    ["build.gradle.kts", "app/build.gradle.kts", "core/build.gradle.kts", "cpu/build.gradle.kts"],
 )
 def test_no_version_stands_in_a_gradle_script(script: str) -> None:
     text = (DEMO / script).read_text(encoding="utf-8")

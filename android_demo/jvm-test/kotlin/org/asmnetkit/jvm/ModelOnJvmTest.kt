@@ -6,6 +6,8 @@ import java.nio.ByteBuffer
 import java.util.Base64
 import kotlin.math.abs
 import org.asmnetkit.core.Accelerator
+import org.asmnetkit.core.AcceleratorChoice
+import org.asmnetkit.core.AcceleratorRuntime
 import org.asmnetkit.core.Backend
 import org.asmnetkit.core.Benchmark
 import org.asmnetkit.core.BenchmarkRequest
@@ -15,11 +17,15 @@ import org.asmnetkit.core.FaceModel
 import org.asmnetkit.core.Feed
 import org.asmnetkit.core.InputEncoder
 import org.asmnetkit.core.Json
+import org.asmnetkit.core.ModelException
 import org.asmnetkit.core.ModelFile
 import org.asmnetkit.core.RgbPicture
 import org.asmnetkit.core.TensorFile
 import org.asmnetkit.core.operatorsTaken
+import org.asmnetkit.cpu.CpuEngine
+import org.asmnetkit.cpu.CpuNetwork
 import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 
@@ -27,6 +33,7 @@ import org.junit.jupiter.api.Test
 class ModelOnJvmTest {
     private val path = File(System.getProperty("asmnetkit.model"))
     private val model = read(path)
+    private val engines = AcceleratorChoice(CpuEngine.Runtime, NoAccelerators)
 
     private fun read(path: File): ModelFile = path.readBytes().let { bytes ->
         ModelFile.read(path.name, ByteBuffer.allocateDirect(bytes.size).apply { put(bytes); rewind() })
@@ -43,7 +50,7 @@ class ModelOnJvmTest {
 
     @Test
     fun `an int8 model gives Python's raw outputs`() {
-        BytedecoEngine.Factory.open(model, Backend(Accelerator.CPU, 1)).use { engine ->
+        engines.open(model, Backend(Accelerator.CPU, 1)).use { engine ->
             val input = engine.input.allocate()
             val outputs = engine.outputs.mapValues { it.value.allocate() }
             var largest = 0
@@ -66,21 +73,30 @@ class ModelOnJvmTest {
     }
 
     /**
-     * The rule that the app judges a GPU or NNAPI by, with XNNPACK in the part of the delegate: this
-     * machine's takes all of a float model and, made all the same, nothing of an int8 one.
+     * The rule that the app judges a GPU or NNAPI by, with XNNPACK in the part of the delegate: it takes
+     * all of a float model and of an int8 one, and without it no operator is taken.
      */
     @Test
     fun `the execution plan tells whether a delegate took operators`() {
         val float = read(File(System.getProperty("asmnetkit.float-model")))
-        fun taken(model: ModelFile, engine: BytedecoEngine) = engine.use { operatorsTaken(model.totalOps, it.planLength) }
-        assertEquals(0, taken(float, BytedecoEngine.Factory.openWithoutDelegate(float)))
-        assertEquals(float.totalOps, taken(float, BytedecoEngine.Factory.open(float, Backend(Accelerator.CPU, 1))))
-        assertEquals(0, taken(model, BytedecoEngine.Factory.open(model, Backend(Accelerator.CPU, 1))))
+        fun taken(model: ModelFile, xnnpack: Boolean) =
+            CpuNetwork(model.name, model.content, threads = 1, xnnpack).use { operatorsTaken(model.totalOps, it.planLength) }
+        assertEquals(0, taken(float, xnnpack = false))
+        assertEquals(0, taken(model, xnnpack = false))
+        assertEquals(float.totalOps, taken(float, xnnpack = true))
+        assertEquals(model.totalOps, taken(model, xnnpack = true))
+    }
+
+    @Test
+    fun `what is no model is refused in a sentence`() {
+        val bytes = ByteBuffer.allocateDirect(64)
+        val error = assertThrows(ModelException::class.java) { CpuNetwork("x.tflite", bytes, threads = 1) }
+        assertEquals("x.tflite: not a .tflite file", error.message)
     }
 
     @Test
     fun `a whole frame goes through the model`() {
-        BytedecoEngine.Factory.open(model, Backend(Accelerator.CPU, 2)).use { engine ->
+        engines.open(model, Backend(Accelerator.CPU, 2)).use { engine ->
             val size = model.metadata.inputSize
             // The crop as a picture of its own: a window of exactly its size is a copy of it.
             val box = Box(0.0, 0.0, size / model.metadata.cropScale, size / model.metadata.cropScale)
@@ -100,7 +116,7 @@ class ModelOnJvmTest {
     fun `the benchmark measures it`() {
         val request = BenchmarkRequest("jvm-1", model.name, Backend(Accelerator.GPU, 1), runs = 50, minSeconds = 0.0)
         var progress = -1.0
-        val report = Benchmark(BytedecoEngine.Factory, Pc, "0.1.0").measure(request, model, "2026-01-01T00:00:00+00:00") { progress = it }
+        val report = Benchmark(engines, Pc, "0.1.0").measure(request, model, "2026-01-01T00:00:00+00:00") { progress = it }
         assertEquals("android:cpu", report.target.actual)
         assertEquals("a PC has none", report.target.refusal)
         assertTrue("a PC has none" in report.warnings)
@@ -117,7 +133,7 @@ class ModelOnJvmTest {
         val inputs = TensorFile.read(given.name, ByteBuffer.wrap(given.readBytes()))
         val request = BenchmarkRequest("jvm-2", model.name, Backend(Accelerator.CPU, 1), warmupRuns = 0, runs = 1, minSeconds = 0.0)
         val written = ByteArrayOutputStream()
-        Benchmark(BytedecoEngine.Factory, Pc, "0.1.0").measure(request, model, "2026-01-01T00:00:00+00:00", Feed(inputs, written)) {}
+        Benchmark(engines, Pc, "0.1.0").measure(request, model, "2026-01-01T00:00:00+00:00", Feed(inputs, written)) {}
         val outputs = TensorFile.read("outputs", ByteBuffer.wrap(written.toByteArray()))
         assertEquals(cases.size, outputs.records)
         for ((number, case) in cases.withIndex()) {
@@ -136,6 +152,12 @@ class ModelOnJvmTest {
         val folder = System.getProperty("asmnetkit.reports") ?: return
         File(folder).mkdirs()
         File(folder, "outputs.tensors").writeBytes(written.toByteArray())
+    }
+
+    private object NoAccelerators : AcceleratorRuntime {
+        override fun unavailable(accelerator: Accelerator) = "a PC has none"
+        override fun doubts(accelerator: Accelerator) = emptyList<String>()
+        override fun open(model: ModelFile, requested: Backend, warnings: List<String>) = throw ModelException("a PC has none")
     }
 
     private object Pc : Device {

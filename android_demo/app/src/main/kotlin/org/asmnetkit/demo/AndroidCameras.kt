@@ -9,8 +9,6 @@ import android.hardware.camera2.CameraCharacteristics
 import android.hardware.camera2.CameraDevice
 import android.hardware.camera2.CameraManager
 import android.hardware.camera2.CaptureRequest
-import android.hardware.camera2.CaptureResult
-import android.hardware.camera2.TotalCaptureResult
 import android.media.Image
 import android.media.ImageReader
 import android.os.Handler
@@ -18,10 +16,8 @@ import android.os.Looper
 import android.util.Size
 import android.view.Surface
 import kotlin.math.abs
-import org.asmnetkit.core.Box
 import org.asmnetkit.core.Plane
 import org.asmnetkit.core.YuvPicture
-import org.asmnetkit.core.activeArrayToStream
 
 /** [Cameras] by Android's CameraManager; events come on [handler]'s thread. */
 class AndroidCameras(context: Context, private val handler: Handler) : Cameras {
@@ -88,7 +84,6 @@ class AndroidCameras(context: Context, private val handler: Handler) : Cameras {
         private val size = sizeOf(about)
         private val reader = ImageReader.newInstance(size.width, size.height, ImageFormat.YUV_420_888, IMAGES)
         private var device: CameraDevice? = null
-        private var faces: List<Box>? = null
 
         @Volatile
         private var closed = false
@@ -127,7 +122,7 @@ class AndroidCameras(context: Context, private val handler: Handler) : Cameras {
         private fun deliver(reader: ImageReader) {
             if (closed) return
             val image = reader.acquireLatestImage() ?: return
-            image.use { events.onFrame(pictureOf(it), faces) }
+            image.use { events.onFrame(pictureOf(it)) }
         }
 
         private fun start(camera: CameraDevice) {
@@ -136,12 +131,7 @@ class AndroidCameras(context: Context, private val handler: Handler) : Cameras {
                 val request = camera.createCaptureRequest(CameraDevice.TEMPLATE_PREVIEW)
                 request.addTarget(reader.surface)
                 request.set(CaptureRequest.CONTROL_AF_MODE, focusMode(about))
-                val detects = detectsFaces(about)
-                if (detects) {
-                    request.set(CaptureRequest.STATISTICS_FACE_DETECT_MODE, CaptureResult.STATISTICS_FACE_DETECT_MODE_SIMPLE)
-                    faces = emptyList()
-                }
-                startSession(camera, request.build(), listOf(reader.surface), if (detects) FaceReader() else null)
+                startSession(camera, request.build(), listOf(reader.surface))
             } catch (error: CameraAccessException) {
                 end(camera, problemOf(error))
             } catch (error: IllegalStateException) { // closed by the system meanwhile
@@ -151,18 +141,13 @@ class AndroidCameras(context: Context, private val handler: Handler) : Cameras {
 
         // The newer form needs API 28 and does the same.
         @Suppress("DEPRECATION")
-        private fun startSession(
-            camera: CameraDevice,
-            request: CaptureRequest,
-            surfaces: List<Surface>,
-            results: CameraCaptureSession.CaptureCallback?,
-        ) = camera.createCaptureSession(
+        private fun startSession(camera: CameraDevice, request: CaptureRequest, surfaces: List<Surface>) = camera.createCaptureSession(
             surfaces,
             object : CameraCaptureSession.StateCallback() {
                 override fun onConfigured(session: CameraCaptureSession) {
                     if (closed) return
                     try {
-                        session.setRepeatingRequest(request, results, handler)
+                        session.setRepeatingRequest(request, null, handler)
                     } catch (error: CameraAccessException) {
                         end(camera, problemOf(error))
                     } catch (error: IllegalStateException) {
@@ -176,20 +161,6 @@ class AndroidCameras(context: Context, private val handler: Handler) : Cameras {
             },
             handler,
         )
-
-        /** Keeps the rectangles of the latest result, in pixels of the stream. */
-        private inner class FaceReader : CameraCaptureSession.CaptureCallback() {
-            private val array = about.get(CameraCharacteristics.SENSOR_INFO_ACTIVE_ARRAY_SIZE)
-
-            override fun onCaptureCompleted(session: CameraCaptureSession, request: CaptureRequest, result: TotalCaptureResult) {
-                val array = array ?: return
-                faces = result.get(CaptureResult.STATISTICS_FACES)?.map { face ->
-                    val bounds = face.bounds
-                    val rect = Box(bounds.left.toDouble(), bounds.top.toDouble(), bounds.right.toDouble(), bounds.bottom.toDouble())
-                    activeArrayToStream(rect, array.width(), array.height(), size.width, size.height)
-                }
-            }
-        }
     }
 
     companion object {
@@ -224,10 +195,6 @@ class AndroidCameras(context: Context, private val handler: Handler) : Cameras {
             return sizes?.minByOrNull { abs(it.width - WANTED_WIDTH) + abs(it.height - WANTED_HEIGHT) }
                 ?: Size(WANTED_WIDTH, WANTED_HEIGHT)
         }
-
-        private fun detectsFaces(about: CameraCharacteristics): Boolean =
-            about.get(CameraCharacteristics.STATISTICS_INFO_AVAILABLE_FACE_DETECT_MODES)
-                ?.contains(CaptureResult.STATISTICS_FACE_DETECT_MODE_SIMPLE) == true
 
         private fun focusMode(about: CameraCharacteristics): Int {
             val modes = about.get(CameraCharacteristics.CONTROL_AF_AVAILABLE_MODES) ?: intArrayOf()

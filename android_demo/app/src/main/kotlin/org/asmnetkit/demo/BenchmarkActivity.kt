@@ -229,7 +229,7 @@ class BenchmarkActivity : Activity() {
         private const val TAG = "asmnet-kit"
 
         /** Tests put their own here; no Android library runs on their machine. */
-        var engines: EngineFactory = LiteRtEngine.Factory
+        var engines: EngineFactory = phoneEngines
         var devices: (Context) -> Device = ::PhoneFacts
 
         /** The run_id of the measurement that goes on; null where none does. */

@@ -2,21 +2,19 @@ package org.asmnetkit.demo
 
 import android.os.Handler
 import android.os.SystemClock
-import org.asmnetkit.core.Box
 import org.asmnetkit.core.YuvPicture
 
 /**
  * Keeps one camera open as long as it is wanted: chooses it, and opens it again when another app that
  * took it lets it go. Everything happens on [handler]'s thread.
  *
- * @param onFrame a frame as the sensor has it, and the face boxes of about that moment in its pixels
- *   (null where this camera detects no faces); the picture is gone when the call returns.
+ * @param onFrame a frame as the sensor has it; the picture is gone when the call returns.
  * @param onProblem the camera gives no pictures, with the reason. It may come back by itself.
  */
 class CameraSource(
     private val cameras: Cameras,
     private val handler: Handler,
-    private val onFrame: (picture: YuvPicture, faces: List<Box>?) -> Unit,
+    private val onFrame: (picture: YuvPicture) -> Unit,
     private val onProblem: (CameraProblem) -> Unit,
 ) {
     private var opened: AutoCloseable? = null
@@ -85,8 +83,8 @@ class CameraSource(
     }
 
     private inner class Events(private val mine: Int) : CameraEvents {
-        override fun onFrame(picture: YuvPicture, faces: List<Box>?) {
-            if (mine == generation) this@CameraSource.onFrame(picture, faces)
+        override fun onFrame(picture: YuvPicture) {
+            if (mine == generation) this@CameraSource.onFrame(picture)
         }
 
         override fun onProblem(problem: CameraProblem) {

@@ -1,6 +1,5 @@
 package org.asmnetkit.demo
 
-import org.asmnetkit.core.Box
 import org.asmnetkit.core.YuvPicture
 
 /** Where a camera looks. External ones are webcams of Chromebooks and the like. */
@@ -36,11 +35,8 @@ interface Cameras {
 
 /** What an open camera tells, on one thread. After [onProblem] nothing comes. */
 interface CameraEvents {
-    /**
-     * @param picture as the sensor has it; gone when the call returns.
-     * @param faces boxes of about that moment in its pixels; null where this camera detects no faces.
-     */
-    fun onFrame(picture: YuvPicture, faces: List<Box>?)
+    /** @param picture as the sensor has it; gone when the call returns. */
+    fun onFrame(picture: YuvPicture)
 
     fun onProblem(problem: CameraProblem)
 }

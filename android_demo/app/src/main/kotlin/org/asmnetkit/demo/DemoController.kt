@@ -13,6 +13,7 @@ import org.asmnetkit.core.Backend
 import org.asmnetkit.core.Box
 import org.asmnetkit.core.Engine
 import org.asmnetkit.core.EngineFactory
+import org.asmnetkit.core.FaceFinder
 import org.asmnetkit.core.FaceModel
 import org.asmnetkit.core.Frame
 import org.asmnetkit.core.FramePipeline
@@ -22,7 +23,6 @@ import org.asmnetkit.core.Seen
 import org.asmnetkit.core.TurnedPicture
 import org.asmnetkit.core.YuvPicture
 import org.asmnetkit.core.copyArgb
-import org.asmnetkit.core.turned
 import org.asmnetkit.core.uprightTurn
 
 /**
@@ -30,6 +30,7 @@ import org.asmnetkit.core.uprightTurn
  * on one thread of its own, since an engine belongs to its thread; states and scenes are told on the main
  * thread.
  *
+ * @param finders makes what finds faces, on this controller's thread.
  * @param displayDegrees the display's rotation now, Surface.ROTATION_* x 90.
  * @param onScene a picture to show; [shown] is to be called when it has been drawn.
  */
@@ -37,6 +38,7 @@ class DemoController(
     private val context: Context,
     private val models: Models,
     private val factory: EngineFactory,
+    private val finders: (Context) -> FaceFinder,
     cameras: (Context, Handler) -> Cameras,
     private val displayDegrees: () -> Int,
     private val onState: (UiState) -> Unit,
@@ -46,7 +48,8 @@ class DemoController(
     private val handler = Handler(thread.looper)
     private val main = Handler(Looper.getMainLooper())
     private val camera = CameraSource(cameras(context, handler), handler, ::onFrame, ::onCameraProblem)
-    private val pipeline = FramePipeline(::findFaces)
+    private val pipeline = FramePipeline { picture -> (finder ?: finders(context).also { finder = it }).find(picture) }
+    private var finder: FaceFinder? = null
 
     private var state = UiState()
     private var engine: Engine? = null
@@ -99,6 +102,7 @@ class DemoController(
     fun release(onReleased: () -> Unit = {}) = onThread {
         camera.close()
         closeEngine()
+        closeFinder()
         main.post(onReleased)
     }
 
@@ -144,6 +148,7 @@ class DemoController(
         onThread {
             camera.close()
             closeEngine()
+            closeFinder()
         }
         thread.quitSafely()
     }
@@ -158,18 +163,22 @@ class DemoController(
         pipeline.model = null
     }
 
+    private fun closeFinder() {
+        finder?.close()
+        finder = null
+    }
+
     private fun restart() {
         pipeline.restart()
         pending = false
         toldMs = 0.0
     }
 
-    private fun onFrame(frame: YuvPicture, detected: List<Box>?) {
+    private fun onFrame(frame: YuvPicture) {
         val started = now()
         val turn = uprightTurn(camera.sensorDegrees, displayDegrees(), camera.front)
         val upright = TurnedPicture(frame, turn)
-        val hints = detected?.map { it.turned(frame.width, frame.height, turn) }
-        val seen = seen { pipeline.next(Frame(upright, hints, started)) }
+        val seen = seen { pipeline.next(Frame(upright, started)) }
         val drawing = now()
         if (!pending) show(upright, seen)
         pipeline.drew(now() - drawing)
@@ -182,13 +191,6 @@ class DemoController(
         }
     }
 
-    /** Cameras without face detection, and photos: Android's own detector. */
-    private fun findFaces(picture: Picture): List<Box> {
-        val shown = photo
-        if (shown != null && picture === shown.picture) return findFaces(shown.bitmap)
-        return findFaces(bitmapOf(picture, Bitmap.createBitmap(picture.width, picture.height, Bitmap.Config.ARGB_8888)))
-    }
-
     /** What the pipeline saw; nothing, and an error on the screen, where the model failed. */
     private fun seen(look: () -> Seen): Seen = try {
         look()
@@ -196,7 +198,7 @@ class DemoController(
         closeEngine()
         state = state.copy(mode = Mode.ModelError(error.message.orEmpty()))
         publish(state)
-        Seen(face = null, landmarks = null, box = null, unsure = emptySet(), notFinite = 0)
+        Seen(emptyList(), notFinite = 0)
     }
 
     private fun show(picture: Picture, seen: Seen) {
@@ -219,12 +221,12 @@ class DemoController(
     }
 
     private fun tell(bitmap: Bitmap, mirrored: Boolean, seen: Seen) {
-        val scene = Scene(bitmap, mirrored, state.metadata?.scheme, seen.landmarks, seen.face?.pose, seen.box, seen.unsure)
+        val scene = Scene(bitmap, mirrored, state.metadata?.scheme, seen.faces)
         main.post { onScene(scene) }
     }
 
     private fun UiState.with(seen: Seen) =
-        copy(speed = pipeline.speed(), pose = seen.face?.pose, faceFound = seen.face != null, notFinite = seen.notFinite)
+        copy(speed = pipeline.speed(), pose = seen.faces.firstOrNull()?.pose, faceFound = seen.faces.isNotEmpty(), notFinite = seen.notFinite)
 
     private fun bitmapOf(picture: Picture, into: Bitmap): Bitmap {
         val count = picture.width * picture.height

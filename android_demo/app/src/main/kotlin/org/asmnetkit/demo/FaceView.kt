@@ -60,10 +60,11 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
         val left = placement.left + if (scene.mirrored) placement.scale * placement.pictureWidth else 0.0
         toView.postTranslate(left.toFloat(), placement.top.toFloat())
         canvas.drawBitmap(scene.bitmap, toView, picturePaint)
-        scene.box?.let { canvas.drawBox(it, placement) }
-        val landmarks = scene.landmarks ?: return
-        scene.scheme?.let { canvas.drawFace(landmarks, it, placement, scene.unsure) }
-        scene.pose?.let { canvas.drawAxes(it, landmarks, placement) }
+        for (face in scene.faces) {
+            canvas.drawBox(face.box, placement)
+            scene.scheme?.let { canvas.drawFace(face.landmarks, it, placement, face.unsure) }
+            face.pose?.let { canvas.drawAxes(it, face.landmarks, placement) }
+        }
     }
 
     private fun Canvas.drawBox(box: Box, placement: Placement) {
@@ -120,8 +121,9 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
 
     /** What a screen reader says. Set on change only, so that it does not chatter. */
     private fun describe(scene: Scene?) {
-        val points = (scene?.landmarks?.size ?: 0) / 2
-        val pose = scene?.pose?.takeIf { it.yaw.isFinite() && it.pitch.isFinite() && it.roll.isFinite() }
+        val face = scene?.faces?.firstOrNull()
+        val points = (face?.landmarks?.size ?: 0) / 2
+        val pose = face?.pose?.takeIf { it.yaw.isFinite() && it.pitch.isFinite() && it.roll.isFinite() }
         val text = when {
             points == 0 -> context.getString(R.string.picture_no_face)
             pose == null -> context.getString(R.string.picture_face, points)

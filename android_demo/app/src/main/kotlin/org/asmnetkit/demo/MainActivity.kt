@@ -22,6 +22,7 @@ import android.widget.Toast
 import java.io.IOException
 import java.util.concurrent.Executors
 import org.asmnetkit.core.EngineFactory
+import org.asmnetkit.core.FaceFinder
 import org.asmnetkit.core.ModelException
 
 /** The screen: shows what the controller tells, and tells it what is touched. */
@@ -56,6 +57,7 @@ class MainActivity : Activity() {
             context = this,
             models = models,
             factory = engines,
+            finders = finders,
             cameras = cameras,
             displayDegrees = { 90 * displayRotation(this) },
             onState = ::show,
@@ -326,7 +328,8 @@ class MainActivity : Activity() {
         private const val PHOTO = "photo"
 
         /** Tests put their own here; no Android library and no camera runs on their machine. */
-        var engines: EngineFactory = LiteRtEngine.Factory
+        var engines: EngineFactory = phoneEngines
+        var finders: (Context) -> FaceFinder = ::openDetector
         var cameras: (Context, Handler) -> Cameras = ::AndroidCameras
     }
 }

@@ -41,7 +41,7 @@ class Models(private val context: Context) {
             throw ModelException("expected one of the models ${names()}, got '$name'")
         }
         try {
-            return ModelFile.read(name, if (file != null) mapped(file) else asset(name))
+            return ModelFile.read(name, if (file != null) mapped(file) else asset(context, "$FOLDER/$name"))
         } catch (error: IOException) {
             throw ModelException("$name: ${error.message}", error)
         }
@@ -74,23 +74,6 @@ class Models(private val context: Context) {
     }
 
     private fun bundled(): List<String> = context.assets.list(FOLDER).orEmpty().filter { it.endsWith(SUFFIX) }.sorted()
-
-    /** Mapped, as both builds store models uncompressed; a copy where somebody's build does not. */
-    private fun asset(name: String): ByteBuffer {
-        val stored = try {
-            context.assets.openFd("$FOLDER/$name")
-        } catch (error: FileNotFoundException) { // missing, or compressed
-            null
-        }
-        stored?.use { about ->
-            return about.createInputStream().use { it.channel.map(FileChannel.MapMode.READ_ONLY, about.startOffset, about.length) }
-        }
-        val bytes = context.assets.open("$FOLDER/$name").use { it.readBytes() }
-        return ByteBuffer.allocateDirect(bytes.size).apply {
-            put(bytes)
-            rewind()
-        }
-    }
 
     private fun displayName(uri: Uri): String =
         context.contentResolver.query(uri, arrayOf(OpenableColumns.DISPLAY_NAME), null, null, null)?.use {
@@ -133,3 +116,24 @@ class Models(private val context: Context) {
 /** A file's content, which stays on the disk until it is looked at. */
 internal fun mapped(file: File): ByteBuffer =
     FileInputStream(file).use { it.channel.map(FileChannel.MapMode.READ_ONLY, 0, file.length()) }
+
+/**
+ * A bundled file: mapped, as both builds store models uncompressed; a copy where somebody's build does not.
+ *
+ * @throws IOException there is none.
+ */
+internal fun asset(context: Context, path: String): ByteBuffer {
+    val stored = try {
+        context.assets.openFd(path)
+    } catch (error: FileNotFoundException) { // missing, or compressed
+        null
+    }
+    stored?.use { about ->
+        return about.createInputStream().use { it.channel.map(FileChannel.MapMode.READ_ONLY, about.startOffset, about.length) }
+    }
+    val bytes = context.assets.open(path).use { it.readBytes() }
+    return ByteBuffer.allocateDirect(bytes.size).apply {
+        put(bytes)
+        rewind()
+    }
+}

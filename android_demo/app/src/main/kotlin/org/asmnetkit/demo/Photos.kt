@@ -3,17 +3,12 @@ package org.asmnetkit.demo
 import android.content.Context
 import android.graphics.Bitmap
 import android.graphics.BitmapFactory
-import android.graphics.Canvas
 import android.graphics.Matrix
-import android.graphics.PointF
 import android.media.ExifInterface
-import android.media.FaceDetector
 import android.net.Uri
 import java.io.IOException
 import java.io.InputStream
 import kotlin.math.max
-import org.asmnetkit.core.Box
-import org.asmnetkit.core.boxFromEyes
 
 /**
  * A photo as people see it: turned as its EXIF data says, at most [MAX_SIDE] pixels long.
@@ -68,31 +63,5 @@ fun exifMatrix(orientation: Int): Matrix = Matrix().apply {
     }
 }
 
-/**
- * Faces of a picture by Android's own detector, which runs anywhere and finds upright frontal faces:
- * for photos, and for cameras that detect none themselves.
- *
- * @return landmark boxes in pixels of [bitmap], the surest first.
- */
-fun findFaces(bitmap: Bitmap): List<Box> {
-    val scale = minOf(1f, DETECTOR_SIDE.toFloat() / max(bitmap.width, bitmap.height))
-    val width = (bitmap.width * scale).toInt() and 1.inv() // the detector wants an even width
-    val height = (bitmap.height * scale).toInt()
-    if (width < 2 || height < 2) return emptyList()
-    // It reads RGB_565 alone.
-    val small = Bitmap.createBitmap(width, height, Bitmap.Config.RGB_565)
-    val shrink = Matrix().apply { setScale(width.toFloat() / bitmap.width, height.toFloat() / bitmap.height) }
-    Canvas(small).drawBitmap(bitmap, shrink, null)
-    val found = arrayOfNulls<FaceDetector.Face>(MAX_FACES)
-    val count = FaceDetector(width, height, MAX_FACES).findFaces(small, found)
-    small.recycle()
-    return found.take(count).filterNotNull().sortedByDescending { it.confidence() }.map { face ->
-        val middle = PointF().also(face::getMidPoint)
-        boxFromEyes((middle.x / scale).toDouble(), (middle.y / scale).toDouble(), (face.eyesDistance() / scale).toDouble())
-    }
-}
-
 /** Photos are shrunk to this side: sharper than a screen shows and than any model's crop. */
 const val MAX_SIDE = 2048
-private const val DETECTOR_SIDE = 320
-private const val MAX_FACES = 4

@@ -3,10 +3,10 @@ package org.asmnetkit.demo
 import android.graphics.Bitmap
 import org.asmnetkit.core.Accelerator
 import org.asmnetkit.core.Backend
-import org.asmnetkit.core.Box
 import org.asmnetkit.core.ModelMetadata
 import org.asmnetkit.core.Pose
 import org.asmnetkit.core.Scheme
+import org.asmnetkit.core.SeenFace
 import org.asmnetkit.core.Speed
 
 /** What the app is doing. */
@@ -46,9 +46,5 @@ class Scene(
     val bitmap: Bitmap,
     val mirrored: Boolean,
     val scheme: Scheme?,
-    val landmarks: FloatArray?,
-    val pose: Pose?,
-    val box: Box?,
-    /** Points that the model is not sure of, drawn hollow. */
-    val unsure: Set<Int> = emptySet(),
+    val faces: List<SeenFace>,
 )

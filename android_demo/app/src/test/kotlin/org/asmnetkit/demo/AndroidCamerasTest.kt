@@ -7,7 +7,6 @@ import android.hardware.camera2.CameraDevice
 import android.hardware.camera2.CameraManager
 import android.os.Handler
 import android.os.Looper
-import org.asmnetkit.core.Box
 import org.asmnetkit.core.YuvPicture
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
@@ -50,7 +49,7 @@ class AndroidCamerasTest {
     @Test
     fun `a camera that was unplugged is no crash`() {
         val nobody = object : CameraEvents {
-            override fun onFrame(picture: YuvPicture, faces: List<Box>?) = Unit
+            override fun onFrame(picture: YuvPicture) = Unit
             override fun onProblem(problem: CameraProblem) = Unit
         }
         val error = assertThrows(CameraException::class.java) { cameras.open(CameraAbout("9", Facing.BACK, 90), nobody) }

@@ -48,7 +48,7 @@ class BenchmarkActivityTest {
         engines.onRun = {}
         // A run belongs to the process, and so to the next test.
         waitFor("the end of the run") { BenchmarkActivity.measuring == null }
-        BenchmarkActivity.engines = LiteRtEngine.Factory
+        BenchmarkActivity.engines = phoneEngines
         Models.pushFolder = pushFolder
     }
 

@@ -3,7 +3,6 @@ package org.asmnetkit.demo
 import android.os.Handler
 import android.os.Looper
 import java.util.concurrent.TimeUnit
-import org.asmnetkit.core.Box
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertTrue
@@ -22,7 +21,7 @@ class CameraSourceTest {
     private var frames = 0
 
     private fun sourceOf(cameras: FakeCameras) =
-        CameraSource(cameras.on(handler), handler, { _, _ -> frames++ }, { problems += it })
+        CameraSource(cameras.on(handler), handler, { frames++ }, { problems += it })
 
     private fun idle() = shadowOf(Looper.getMainLooper()).idle()
 
@@ -54,10 +53,10 @@ class CameraSourceTest {
         val source = sourceOf(cameras)
         source.open(true)
         val opened = cameras.open.single()
-        opened.frame(emptyList())
+        opened.frame()
         idle()
         source.close()
-        opened.frame(listOf(Box(0.0, 0.0, 1.0, 1.0))) // already on its way
+        opened.frame() // already on its way
         opened.fail(CameraProblem.DEVICE)
         idle()
         assertEquals(1, frames)
@@ -79,7 +78,7 @@ class CameraSourceTest {
         cameras.free("front")
         pass(2000)
         assertEquals("front", cameras.open.single().about.id)
-        cameras.open.single().frame(null)
+        cameras.open.single().frame()
         idle()
         assertEquals(1, frames)
         source.close()

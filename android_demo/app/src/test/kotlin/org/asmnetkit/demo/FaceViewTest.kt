@@ -7,6 +7,7 @@ import android.view.View
 import org.asmnetkit.core.Placement
 import org.asmnetkit.core.Pose
 import org.asmnetkit.core.Scheme
+import org.asmnetkit.core.SeenFace
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
 import org.junit.Test
@@ -38,9 +39,7 @@ class FaceViewTest {
         TestFace.bitmap,
         mirrored,
         Scheme.OF_68,
-        TestFace.landmarks.takeIf { landmarks },
-        TestFace.pose.takeIf { landmarks },
-        TestFace.box.takeIf { landmarks },
+        if (landmarks) listOf(SeenFace(TestFace.landmarks, TestFace.pose, TestFace.box, emptySet())) else emptyList(),
     )
 
     @Test
@@ -86,7 +85,9 @@ class FaceViewTest {
 
     @Test
     fun `a pose that is no number is not drawn and not spoken, and nothing fails`() {
-        val nan = Scene(TestFace.bitmap, false, Scheme.OF_68, TestFace.landmarks, Pose(Float.NaN, 0f, Float.POSITIVE_INFINITY), TestFace.box)
+        val nan = SeenFace(TestFace.landmarks, Pose(Float.NaN, 0f, Float.POSITIVE_INFINITY), TestFace.box, emptySet()).let {
+            Scene(TestFace.bitmap, false, Scheme.OF_68, listOf(it))
+        }
         drawn(nan)
         val view = FaceView(RuntimeEnvironment.getApplication())
         view.scene = nan

@@ -3,7 +3,6 @@ package org.asmnetkit.demo
 import android.content.Context
 import android.os.Handler
 import java.nio.ByteBuffer
-import org.asmnetkit.core.Box
 import org.asmnetkit.core.Plane
 import org.asmnetkit.core.YuvPicture
 
@@ -29,7 +28,7 @@ class FakeCameras(vararg all: CameraAbout) : Cameras {
             events.onProblem(problem)
         }
 
-        fun frame(faces: List<Box>?) = onThread { events.onFrame(grey(), faces) }
+        fun frame() = onThread { events.onFrame(grey()) }
 
         override fun close() {
             synchronized(open) { open.remove(this) }

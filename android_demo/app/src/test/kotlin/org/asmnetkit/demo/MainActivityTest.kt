@@ -24,6 +24,8 @@ import java.util.concurrent.TimeUnit
 import org.asmnetkit.core.Accelerator
 import org.asmnetkit.core.Backend
 import org.asmnetkit.core.Box
+import org.asmnetkit.core.Detection
+import org.asmnetkit.core.FaceFinder
 import org.asmnetkit.core.Pose
 import org.junit.After
 import org.junit.Assert.assertArrayEquals
@@ -52,6 +54,7 @@ class MainActivityTest {
     private lateinit var activity: ActivityController<MainActivity>
     private lateinit var engines: FakeEngine.Factory
     private val cameras = FakeCameras()
+    private var found = emptyList<Detection>() // by the detector
     private val application = RuntimeEnvironment.getApplication() as Application
 
     private fun allow() = shadowOf(application).grantPermissions(Manifest.permission.CAMERA)
@@ -73,13 +76,15 @@ class MainActivityTest {
         engines = FakeEngine.Factory(Box(x - half, y - half, x + half, y + half), TestFace.box)
         MainActivity.engines = engines
         MainActivity.cameras = cameras.factory
+        MainActivity.finders = { FaceFinder { found } }
     }
 
     @After
     fun close() {
         if (::activity.isInitialized) activity.pause().stop().destroy()
-        MainActivity.engines = LiteRtEngine.Factory
+        MainActivity.engines = phoneEngines
         MainActivity.cameras = ::AndroidCameras
+        MainActivity.finders = ::openDetector
     }
 
     private fun start(): MainActivity {
@@ -137,12 +142,12 @@ class MainActivityTest {
     fun `a photo shows landmarks, pose and times`() {
         val main = start()
         val view = openPhoto(main)
-        // Android's face detector is native code that a PC does not have: point at the face instead.
+        // The detector of these tests finds nothing: point at the face instead.
         view.onTouched?.invoke(TestFace.box.centreX, TestFace.box.centreY)
-        waitFor("the face") { view.scene?.landmarks != null && "yaw" in statusOf(main) }
-        assertNotNull(view.scene?.pose)
+        waitFor("the face") { view.scene?.face?.landmarks != null && "yaw" in statusOf(main) }
+        assertNotNull(view.scene?.face?.pose)
         // From the rough box to the landmarks' own and back through the crop: float32 near 480 pixels.
-        assertArrayEquals(TestFace.landmarks, view.scene?.landmarks, 1e-3f)
+        assertArrayEquals(TestFace.landmarks, view.scene?.face?.landmarks, 1e-3f)
         assertTrue(statusOf(main), "invoke" in statusOf(main))
         shadowOf(Looper.getMainLooper()).idle()
         TestFace.save(screenshotOf(main), "main.png")
@@ -156,6 +161,7 @@ class MainActivityTest {
         val view = main.findViewById<FaceView>(R.id.face)
         assertNull(view.scene)
         for (touch in listOf(::tap, View::performClick)) { // a screen reader clicks
+            @Suppress("DEPRECATION")
             main.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_COMPLETE)
             waitFor("the pause") { "Paused to free memory" in statusOf(main) }
             touch(view)
@@ -187,9 +193,10 @@ class MainActivityTest {
         val main = start()
         val view = openPhoto(main)
         val said = statusesOf(main)
+        @Suppress("DEPRECATION")
         main.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_COMPLETE)
         tap(view)
-        waitFor("the touched face") { view.scene?.landmarks != null }
+        waitFor("the touched face") { view.scene?.face?.landmarks != null }
         assertFalse("$said", said.any { "Paused" in it })
         activity.pause().stop().restart().resume()
         val photo = main.findViewById<TextView>(R.id.photo)
@@ -231,7 +238,7 @@ class MainActivityTest {
             shadowOf(Looper.getMainLooper()).idleFor(100, TimeUnit.MILLISECONDS) // it waits a second
             cameras.open.isNotEmpty()
         }
-        cameras.open.single().frame(null)
+        cameras.open.single().frame()
         waitFor("a frame") { "No face found" in statusOf(main) }
         cameras.open.single().fail(CameraProblem.DEVICE)
         waitFor("the reason") { "the camera has failed" in statusOf(main) }
@@ -302,9 +309,10 @@ class MainActivityTest {
     fun `outputs that are not numbers are told, and nothing fails`() {
         engines.pose = Pose(Float.NaN, Float.NaN, Float.NaN)
         val main = startWithCamera()
-        cameras.open.single().frame(listOf(Box(10.0, 10.0, 40.0, 40.0)))
+        found = listOf(Detection(Box(10.0, 10.0, 40.0, 40.0), 0.9f))
+        cameras.open.single().frame()
         waitFor("the warning") { "3 of the model's outputs are not numbers" in statusOf(main) }
-        assertNull(main.findViewById<FaceView>(R.id.face).scene?.landmarks)
+        assertNull(main.findViewById<FaceView>(R.id.face).scene?.face?.landmarks)
     }
 
     @Test
@@ -314,14 +322,14 @@ class MainActivityTest {
         val scenes = ArrayList<Scene?>()
         repeat(3) {
             val before = view.scene
-            cameras.open.single().frame(null)
+            cameras.open.single().frame()
             settle()
             if (view.scene !== before) scenes += view.scene
         }
         assertEquals(1, scenes.size)
         view.draw(Canvas(Bitmap.createBitmap(view.width, view.height, Bitmap.Config.ARGB_8888)))
         settle()
-        cameras.open.single().frame(null)
+        cameras.open.single().frame()
         waitFor("the next scene") { view.scene !== scenes.single() }
         assertTrue(view.scene?.bitmap !== scenes.single()?.bitmap)
     }
@@ -342,10 +350,10 @@ class MainActivityTest {
     @Test
     fun `figures are told five times a second at most, news at once`() {
         val main = startWithCamera()
-        cameras.open.single().frame(null)
+        cameras.open.single().frame()
         waitFor("the first frame") { "No face found" in statusOf(main) }
         val said = statusesOf(main)
-        repeat(60) { cameras.open.single().frame(null) } // all within the same fake instant
+        repeat(60) { cameras.open.single().frame() } // all within the same fake instant
         settle()
         assertTrue("$said", said.size <= 1)
     }
@@ -386,7 +394,7 @@ class MainActivityTest {
     fun `the screen stays on for a film, not for a photo or an error`() {
         val main = startWithCamera()
         fun isKeptOn() = main.window.attributes.flags and WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON != 0
-        cameras.open.single().frame(null)
+        cameras.open.single().frame()
         waitFor("the film") { isKeptOn() }
         openPhoto(main)
         waitFor("the photo") { !isKeptOn() }

@@ -15,6 +15,7 @@ import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.Json
 import org.asmnetkit.core.ModelFile
 import org.asmnetkit.core.Pose
+import org.asmnetkit.core.SeenFace
 import org.asmnetkit.core.TensorInfo
 
 /** A synthetic face that Python drew, with its true landmarks and pose. */
@@ -104,3 +105,6 @@ class FakeEngine(
         }
     }
 }
+
+/** The face that is told about where there are several. */
+val Scene.face: SeenFace? get() = faces.firstOrNull()

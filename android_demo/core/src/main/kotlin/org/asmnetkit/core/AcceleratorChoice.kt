@@ -1,23 +1,32 @@
 package org.asmnetkit.core
 
+/** Opens models on the CPU. */
+fun interface CpuRuntime {
+    /**
+     * @param refusal why this is not the accelerator that was asked for, for the engine to tell; null where it is.
+     * @throws ModelException the model cannot run.
+     * @throws LinkageError a library is missing or of another version.
+     */
+    fun open(model: ModelFile, requested: Backend, refusal: String?): Engine
+}
+
 /**
- * A runtime's way to open a model on exactly one accelerator, without a way out.
+ * Opens models on exactly the GPU or NNAPI, without a way out.
  *
  * What it throws decides: [AcceleratorChoice] tries an accelerator and falls back to the CPU.
  */
-interface ModelRuntime {
-    /** Why the [accelerator] cannot even be tried on this device; null where it can. */
+interface AcceleratorRuntime {
+    /** Why the [accelerator] cannot even be tried on this device; null where it can. Loads no library. */
     fun unavailable(accelerator: Accelerator): String?
 
     /** What somebody should know about [accelerator] on this device, for example that nobody tested it. */
     fun doubts(accelerator: Accelerator): List<String>
 
     /**
-     * @param refusal why this is not what was asked for, for the engine to tell; null where it is.
      * @throws RuntimeException the accelerator does not take this model, with the reason.
      * @throws LinkageError a library is missing or of another version.
      */
-    fun open(model: ModelFile, requested: Backend, actual: Accelerator, refusal: String?, warnings: List<String>): Engine
+    fun open(model: ModelFile, requested: Backend, warnings: List<String>): Engine
 }
 
 /**
@@ -26,14 +35,14 @@ interface ModelRuntime {
  * An accelerator is always tried: lists of tested devices are older than most phones, and the
  * execution plan of the opened engine shows what the accelerator took.
  */
-class AcceleratorChoice(private val runtime: ModelRuntime) : EngineFactory {
+class AcceleratorChoice(private val cpu: CpuRuntime, private val accelerators: AcceleratorRuntime) : EngineFactory {
     override fun open(model: ModelFile, backend: Backend): Engine {
         val wanted = backend.accelerator
         if (wanted == Accelerator.CPU) return onCpu(model, backend, refusal = null)
         return try {
-            val unavailable = runtime.unavailable(wanted)
+            val unavailable = accelerators.unavailable(wanted)
             if (unavailable != null) return onCpu(model, backend, unavailable)
-            runtime.open(model, backend, wanted, refusal = null, warnings = runtime.doubts(wanted))
+            accelerators.open(model, backend, warnings = accelerators.doubts(wanted))
         } catch (error: RuntimeException) {
             onCpu(model, backend, "${wanted.id} refused this model: ${oneLine(error)}")
         } catch (error: LinkageError) { // the vendor's library is missing or another version
@@ -42,7 +51,7 @@ class AcceleratorChoice(private val runtime: ModelRuntime) : EngineFactory {
     }
 
     private fun onCpu(model: ModelFile, backend: Backend, refusal: String?): Engine = try {
-        runtime.open(model, backend, Accelerator.CPU, refusal, warnings = emptyList())
+        cpu.open(model, backend, refusal)
     } catch (error: RuntimeException) {
         throw ModelException("${model.name}: cannot be loaded: ${oneLine(error)}", error)
     } catch (error: LinkageError) {

@@ -26,13 +26,22 @@ enum class GpuPrecision(val id: String) {
 /** Where a model is asked to run; [threads] are the CPU kernels', [gpuPrecision] is the GPU's. */
 data class Backend(val accelerator: Accelerator, val threads: Int, val gpuPrecision: GpuPrecision = GpuPrecision.FP32)
 
+/** A graph of one input that is loaded and ready to run, on one thread: the one that opened it. */
+interface Network : AutoCloseable {
+    val input: TensorInfo
+    val outputs: Map<String, TensorInfo>
+
+    /** Run once: [input] and [outputs] hold raw values from their start. @throws ModelException */
+    fun run(input: ByteBuffer, outputs: Map<String, ByteBuffer>)
+}
+
 /**
- * A model that is loaded and ready to run, on one thread: the one that opened it.
+ * A model of the kit, and where it runs.
  *
  * An engine says what it became: [actual] differs from the request where that was refused, and then
  * [refusal] says why.
  */
-interface Engine : AutoCloseable {
+interface Engine : Network {
     val requested: Backend
     val actual: Accelerator
     val refusal: String?
@@ -50,11 +59,6 @@ interface Engine : AutoCloseable {
 
     /** What somebody should know who reads figures of this engine, though it runs as asked. */
     val warnings: List<String> get() = emptyList()
-    val input: TensorInfo
-    val outputs: Map<String, TensorInfo>
-
-    /** Run once: [input] and [outputs] hold raw values from their start. @throws ModelException */
-    fun run(input: ByteBuffer, outputs: Map<String, ByteBuffer>)
 }
 
 /**

@@ -3,32 +3,27 @@ package org.asmnetkit.core
 /**
  * A picture of a film, upright.
  *
- * @property hints face boxes that the camera itself reports, pixels of the picture; null where it detects none.
  * @property timeMs when it came, by any clock that only goes forward.
  */
-class Frame(val picture: Picture, val hints: List<Box>?, val timeMs: Double)
+class Frame(val picture: Picture, val timeMs: Double)
 
-/** Finds faces in a picture: landmark boxes in its pixels, the surest first. Slow, so it is asked seldom. */
-fun interface FaceFinder {
-    fun find(picture: Picture): List<Box>
-}
+/**
+ * A face that was seen in a picture.
+ *
+ * @property landmarks smoothed over time in a film: what is drawn.
+ * @property pose likewise; null for a model without that output.
+ * @property box where the model looked.
+ * @property unsure points that the model itself does not trust; all of a face that it does not believe.
+ */
+class SeenFace(val landmarks: FloatArray, val pose: Pose?, val box: Box, val unsure: Set<Int>)
 
 /**
  * What was seen in a picture.
  *
- * @property face the model's own answer; null where there is no face, or outputs that are not numbers.
- * @property landmarks of [face], smoothed over time in a film: what is drawn.
- * @property box where the model looked last; null where nobody knew where to look.
- * @property unsure points that the model itself does not trust.
+ * @property faces in a film oldest first, in a photo largest first; without those that are not numbers.
  * @property notFinite how many output values were NaN or infinite.
  */
-class Seen(
-    val face: Face?,
-    val landmarks: FloatArray?,
-    val box: Box?,
-    val unsure: Set<Int>,
-    val notFinite: Int,
-)
+class Seen(val faces: List<SeenFace>, val notFinite: Int)
 
 /** Means over the last second or so; milliseconds. */
 data class Speed(val preMs: Double, val invokeMs: Double, val postMs: Double, val drawMs: Double, val framesPerSecond: Double)
@@ -39,19 +34,17 @@ data class Speed(val preMs: Double, val invokeMs: Double, val postMs: Double, va
  * Plain arithmetic on one thread. It owns neither camera nor model: pictures are handed in, the model
  * is set from outside and may be taken away at any time.
  *
- * @param finder is asked where the camera reports no faces.
+ * @param finder tells where faces are; [FaceTracker] says when it is asked.
  */
 class FramePipeline(private val finder: FaceFinder) {
-    private val tracker = BoxTracker()
-    private val filter = OneEuroFilter()
+    private val tracker = FaceTracker(finder)
     private val pre = RunningMean(MEAN_FRAMES)
     private val invoke = RunningMean(MEAN_FRAMES)
     private val post = RunningMean(MEAN_FRAMES)
     private val draw = RunningMean(MEAN_FRAMES)
     private val between = RunningMean(MEAN_FRAMES)
     private var lastFrameMs: Double? = null
-    private var lastHintMs: Double? = null
-    private var lastFoundMs: Double? = null
+    private var chosen: Box? = null
 
     /** What looks at faces; null where none is loaded. Its times are counted anew when it changes. */
     var model: FaceModel? = null
@@ -63,10 +56,8 @@ class FramePipeline(private val finder: FaceFinder) {
     /** Forget the film: another one begins. */
     fun restart() {
         tracker.reset()
-        filter.reset()
         lastFrameMs = null
-        lastHintMs = null
-        lastFoundMs = null
+        chosen = null
         listOf(pre, invoke, post, draw, between).forEach(RunningMean::clear)
     }
 
@@ -74,28 +65,30 @@ class FramePipeline(private val finder: FaceFinder) {
     fun next(frame: Frame): Seen {
         lastFrameMs?.let { between.add(frame.timeMs - it) }
         lastFrameMs = frame.timeMs
-        val own = tracker.current
-        val box = tracker.next(boxesOf(frame), frame.timeMs)
-        // A detector's box or a touch is rough; the landmarks' own box is what the model learned.
-        val (face, looked) = look(frame.picture, box, if (box == own) 0 else REFINEMENTS)
-        val shown = face?.takeIf { it.notFinite == 0 }
-        if (shown != null) {
-            tracker.landmarks(shown.landmarks, frame.picture.width, frame.picture.height)
-        } else {
-            filter.reset()
+        val model = model ?: return NOTHING
+        chosen?.let { tracker.choose(refined(model, frame.picture, it)) }
+        chosen = null
+        var notFinite = 0
+        val faces = tracker.update(frame.picture, frame.timeMs / 1000) { box ->
+            look(model, frame.picture, box).also { notFinite += it.notFinite }
         }
-        return seen(face, looked, shown?.let { steady(it, frame.timeMs) })
+        return Seen(faces.map { SeenFace(it.landmarks, it.pose, it.box, unsureOf(it.face)) }, notFinite)
     }
 
-    /** A single picture. @param chosen where to look; where a face is found by default. */
+    /** A single picture. @param chosen where to look; where faces are found by default. */
     fun photo(picture: Picture, chosen: Box? = null): Seen {
-        val box = chosen ?: finder.find(picture).firstOrNull()
-        val (face, looked) = look(picture, box, REFINEMENTS)
-        return seen(face, looked, face?.landmarks)
+        val model = model ?: return NOTHING
+        val boxes = if (chosen != null) listOf(refined(model, picture, chosen)) else finder.find(picture).map { it.box }
+        val looked = boxes.map { Pair(it, look(model, picture, it)) }
+        val faces = looked.filter { (_, face) -> face.notFinite == 0 }
+            .map { (box, face) -> SeenFace(face.landmarks, face.pose, box, unsureOf(face)) }
+        return Seen(faces, looked.sumOf { (_, face) -> face.notFinite })
     }
 
     /** Look at [box], which somebody pointed at, in the next picture. */
-    fun choose(box: Box) = tracker.choose(box)
+    fun choose(box: Box) {
+        chosen = box
+    }
 
     /** Tell how long the last picture took to draw. */
     fun drew(milliseconds: Double) = draw.add(milliseconds)
@@ -113,39 +106,22 @@ class FramePipeline(private val finder: FaceFinder) {
     }
 
     /**
-     * Where faces are, as far as anybody looked.
-     *
-     * Some cameras promise face detection and never report a face; one that has been silent for
-     * [BLIND_MS] is not believed, and [finder] looks now and then.
+     * What a rough box leads to: a touch is no landmark box, which is what the model learned, so it looks
+     * twice, each time in the box of its own landmarks.
      */
-    private fun boxesOf(frame: Frame): List<Box>? {
-        val since = lastHintMs ?: frame.timeMs.also { lastHintMs = it }
-        if (!frame.hints.isNullOrEmpty()) {
-            lastHintMs = frame.timeMs
-            return frame.hints
+    private fun refined(model: FaceModel, picture: Picture, rough: Box): Box {
+        var box = rough
+        repeat(REFINEMENTS) {
+            val face = look(model, picture, box)
+            if (face.notFinite > 0) return box
+            val around = Box.around(face.landmarks)
+            if (around.longerSide < FaceTracker.MIN_SIDE_PIXELS) return box
+            box = around
         }
-        if (frame.hints != null && frame.timeMs - since <= BLIND_MS) return frame.hints
-        val last = lastFoundMs
-        if (last != null && frame.timeMs - last < BoxTracker.PATIENCE_MS) return null
-        lastFoundMs = frame.timeMs
-        return finder.find(frame.picture)
+        return box
     }
 
-    /** The face in [box], looked at again so many times in the box of its landmarks, and the box looked at last. */
-    private fun look(picture: Picture, box: Box?, refinements: Int): Pair<Face?, Box?> {
-        val model = model
-        if (box == null || model == null) return Pair(null, box)
-        var looked: Box = box
-        var face = counted(model.look(picture, looked))
-        repeat(refinements) {
-            if (face.notFinite > 0) return Pair(face, looked)
-            val around = Box.around(face.landmarks)
-            if (around.longerSide < BoxTracker.MIN_SIDE_PIXELS) return Pair(face, looked)
-            looked = around
-            face = counted(model.look(picture, looked))
-        }
-        return Pair(face, looked)
-    }
+    private fun look(model: FaceModel, picture: Picture, box: Box): Face = counted(model.look(picture, box))
 
     private fun counted(face: Face): Face = face.also {
         pre.add(it.times.preMs)
@@ -153,26 +129,19 @@ class FramePipeline(private val finder: FaceFinder) {
         post.add(it.times.postMs)
     }
 
-    private fun steady(face: Face, timeMs: Double): FloatArray =
-        filter.update(face.landmarks, Box.around(face.landmarks).longerSide, timeMs / 1000, face.sigma?.let(Uncertainty::trust))
-
-    private fun seen(face: Face?, box: Box?, landmarks: FloatArray?): Seen {
-        val shown = face?.takeIf { it.notFinite == 0 }
-        return Seen(shown, landmarks.takeIf { shown != null }, box, unsureOf(shown), face?.notFinite ?: 0)
-    }
-
-    private fun unsureOf(face: Face?): Set<Int> {
-        if (face == null || (face.sigma == null && face.visible == null)) return emptySet()
+    private fun unsureOf(face: Face): Set<Int> {
+        val all = 0 until face.landmarks.size / 2
+        val confidence = face.confidence
+        if (confidence != null && confidence < BELIEVED) return all.toSet()
+        if (face.sigma == null && face.visible == null) return emptySet()
         val side = Box.around(face.landmarks).longerSide
-        return (0 until face.landmarks.size / 2).filterTo(mutableSetOf()) {
-            Uncertainty.isUnsure(it, face.sigma, face.visible, side)
-        }
+        return all.filterTo(mutableSetOf()) { Uncertainty.isUnsure(it, face.sigma, face.visible, side) }
     }
 
-    companion object {
-        /** A camera that reports no face for so long is asked no more whether there is one. */
-        const val BLIND_MS = 2000.0
-        private const val MEAN_FRAMES = 30 // about a second
-        private const val REFINEMENTS = 2
+    private companion object {
+        const val MEAN_FRAMES = 30 // about a second
+        const val REFINEMENTS = 2
+        const val BELIEVED = 0.5 // a face that is rather wrong than right is drawn as unsure
+        val NOTHING = Seen(emptyList(), notFinite = 0)
     }
 }

@@ -55,9 +55,7 @@ object Uncertainty {
 
     /** How far the 1 euro filter follows each landmark: 1 for the surer half of them. */
     fun trust(sigma: FloatArray): DoubleArray {
-        val sorted = sigma.sorted()
-        val middle = sorted.size / 2
-        val usual = if (sorted.size % 2 == 1) sorted[middle].toDouble() else (sorted[middle - 1].toDouble() + sorted[middle]) / 2
+        val usual = median(sigma.map(Float::toDouble))
         return DoubleArray(sigma.size) { (usual / max(sigma[it].toDouble(), 1e-9)).coerceIn(LEAST_TRUST, 1.0) }
     }
 

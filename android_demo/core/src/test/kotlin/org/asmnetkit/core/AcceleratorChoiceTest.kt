@@ -34,14 +34,18 @@ class AcceleratorChoiceTest {
         doubts: List<String> = emptyList(),
         onOpen: (Accelerator) -> Unit = {},
     ) = AcceleratorChoice(
-        object : ModelRuntime {
+        { _, requested, refusal ->
+            onOpen(Accelerator.CPU)
+            Opened(requested, Accelerator.CPU, refusal, emptyList())
+        },
+        object : AcceleratorRuntime {
             override fun unavailable(accelerator: Accelerator) = unavailable
 
             override fun doubts(accelerator: Accelerator) = doubts
 
-            override fun open(model: ModelFile, requested: Backend, actual: Accelerator, refusal: String?, warnings: List<String>): Engine {
-                onOpen(actual)
-                return Opened(requested, actual, refusal, warnings)
+            override fun open(model: ModelFile, requested: Backend, warnings: List<String>): Engine {
+                onOpen(requested.accelerator)
+                return Opened(requested, requested.accelerator, refusal = null, warnings)
             }
         },
     )

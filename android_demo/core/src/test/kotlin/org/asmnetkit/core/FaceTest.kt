@@ -41,15 +41,4 @@ class FaceTest {
             )
         }
     }
-
-    @Test
-    fun `eyes alone give nearly the landmark box of the generic face`() {
-        val golden = Golden.read("eyes")
-        val (middleX, middleY) = golden["middle"].doubles.toList()
-        val expected = golden["box"].box
-        val box = boxFromEyes(middleX, middleY, golden["distance"].double)
-        assertEquals(expected.longerSide, box.longerSide, 0.01 * expected.longerSide)
-        assertEquals(expected.centreX, box.centreX, 0.01 * expected.longerSide)
-        assertEquals(expected.centreY, box.centreY, 0.01 * expected.longerSide)
-    }
 }

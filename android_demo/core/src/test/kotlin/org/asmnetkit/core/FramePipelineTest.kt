@@ -1,9 +1,7 @@
 package org.asmnetkit.core
 
 import java.nio.ByteBuffer
-import org.junit.jupiter.api.Assertions.assertArrayEquals
 import org.junit.jupiter.api.Assertions.assertEquals
-import org.junit.jupiter.api.Assertions.assertNotNull
 import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
@@ -48,7 +46,7 @@ class FramePipelineTest {
 
     private var asked = 0
     private var found = emptyList<Box>()
-    private val pipeline = FramePipeline { asked++; found }
+    private val pipeline = FramePipeline { asked++; found.map { Detection(it, 0.9f) } }
     private val near = Box(100.0, 100.0, 200.0, 200.0)
 
     private val cropScale = file.metadata.cropScale // crops are so many boxes wide
@@ -56,77 +54,61 @@ class FramePipelineTest {
     private fun seeing(share: Float = (1 / cropScale).toFloat(), pose: Float = 0f) =
         Seeing(share, pose).also { pipeline.model = FaceModel(file, it) }
 
-    /** Frames 33 ms apart from [fromMs] until [untilMs]; the last thing that was seen. */
-    private fun film(hints: List<Box>?, fromMs: Double, untilMs: Double): Seen {
-        var seen: Seen? = null
-        var now = fromMs
-        while (now <= untilMs) {
-            seen = pipeline.next(Frame(picture, hints, now))
-            now += 33
-        }
-        return requireNotNull(seen)
-    }
+    /** Frames 33 ms apart, so many of them; the last thing that was seen. */
+    private fun film(frames: Int): Seen = List(frames) { pipeline.next(Frame(picture, 33.0 * it)) }.last()
 
     @Test
-    fun `a face that the camera reports is looked at, refined, then followed with one run a frame`() {
+    fun `a face that the finder sees is followed with one run a frame, and looked for once a second`() {
         val engine = seeing()
-        assertNotNull(pipeline.next(Frame(picture, listOf(near), 0.0)).face)
-        assertEquals(3, engine.runs) // the rough box, then twice the landmarks' own
-        val second = pipeline.next(Frame(picture, listOf(near), 33.0))
-        assertEquals(4, engine.runs)
-        assertEquals(0, asked) // the slow finder rests
-        assertArrayEquals(doubleArrayOf(100.0, 200.0), requireNotNull(second.box).let { doubleArrayOf(it.x0, it.x1) }, 1e-3)
-    }
-
-    @Test
-    fun `a camera's rectangle that is far too large ends as the landmarks' own box`() {
-        seeing(share = 0.5f) // the landmarks are half as wide as the crop
-        val seen = pipeline.next(Frame(picture, listOf(Box(100.0, 100.0, 300.0, 300.0)), 0.0))
-        assertEquals(200 * (0.5 * cropScale) * (0.5 * cropScale), requireNotNull(seen.box).longerSide, 1e-3)
-        assertEquals(200.0, seen.box!!.centreX, 1e-3)
-    }
-
-    @Test
-    fun `a camera that promises faces and never reports one is replaced by the finder`() {
-        seeing()
         found = listOf(near)
-        assertNull(film(emptyList(), 0.0, FramePipeline.BLIND_MS).face)
-        assertEquals(0, asked)
-        // From here on the finder looks once a second, and its face stays between its looks.
-        assertNotNull(film(emptyList(), FramePipeline.BLIND_MS + 33, FramePipeline.BLIND_MS + 3500).face)
-        assertTrue(asked in 3..4) { "asked $asked times" }
-        assertNotNull(pipeline.next(Frame(picture, emptyList(), FramePipeline.BLIND_MS + 3533)).face)
+        assertEquals(near.x0, film(FaceTracker.DETECT_EVERY).faces.single().box.x0, 1e-3)
+        assertEquals(FaceTracker.DETECT_EVERY, engine.runs)
+        assertEquals(1, asked)
+        film(1)
+        assertEquals(2, asked)
     }
 
     @Test
-    fun `a camera without face detection has the finder look once a second`() {
-        seeing()
-        found = listOf(near)
-        assertNotNull(film(null, 0.0, 2900.0).face)
-        assertEquals(3, asked)
+    fun `several faces are seen in one picture`() {
+        val engine = seeing()
+        found = listOf(near, Box(400.0, 100.0, 460.0, 160.0))
+        assertEquals(2, film(1).faces.size)
+        assertEquals(2, engine.runs)
+        assertEquals(2, pipeline.photo(picture).faces.size)
+    }
+
+    @Test
+    fun `where somebody points the model looks twice before it believes the box`() {
+        val engine = seeing(share = 0.5f) // the landmarks are half as wide as the crop
+        pipeline.choose(Box(100.0, 100.0, 300.0, 300.0))
+        val seen = film(1).faces.single()
+        assertEquals(3, engine.runs)
+        assertEquals(200 * (0.5 * cropScale) * (0.5 * cropScale), seen.box.longerSide, 1e-3)
+        assertEquals(200.0, seen.box.centreX, 1e-3)
     }
 
     @Test
     fun `outputs that are not numbers are no face, and told`() {
         val engine = seeing(pose = Float.NaN)
-        val seen = pipeline.next(Frame(picture, listOf(near), 0.0))
-        assertNull(seen.face)
-        assertNull(seen.landmarks)
+        found = listOf(near)
+        val seen = film(1)
+        assertTrue(seen.faces.isEmpty())
         assertEquals(3, seen.notFinite)
-        assertEquals(near, seen.box)
         assertEquals(1, engine.runs)
         assertEquals(3, pipeline.photo(picture, near).notFinite)
         seeing(share = Float.POSITIVE_INFINITY)
-        assertEquals(2 * points, pipeline.next(Frame(picture, listOf(near), 33.0)).notFinite)
+        assertEquals(2 * points, film(1).notFinite)
         seeing()
-        assertNotNull(pipeline.next(Frame(picture, listOf(near), 66.0)).face) // the face is still followed
+        assertEquals(1, film(1).faces.size) // the face is still followed
+        assertEquals(1, asked)
     }
 
     @Test
     fun `speed is of the last frames, and of the model that runs`() {
         assertNull(pipeline.speed())
         seeing()
-        film(listOf(near), 0.0, 330.0)
+        found = listOf(near)
+        film(11)
         pipeline.drew(2.5)
         val speed = requireNotNull(pipeline.speed())
         assertEquals(1000 / 33.0, speed.framesPerSecond, 1e-6)
@@ -136,29 +118,32 @@ class FramePipelineTest {
     }
 
     @Test
-    fun `without a model nothing is seen, and the box is kept for one`() {
-        val seen = pipeline.next(Frame(picture, listOf(near), 0.0))
-        assertNull(seen.face)
-        assertEquals(near, seen.box)
+    fun `without a model nothing is seen and nothing looked for`() {
+        found = listOf(near)
+        assertTrue(film(1).faces.isEmpty())
+        assertTrue(pipeline.photo(picture).faces.isEmpty())
+        assertEquals(0, asked)
     }
 
     @Test
     fun `another film starts anew`() {
         seeing()
-        film(listOf(near), 0.0, 100.0)
+        found = listOf(near)
+        film(3)
         pipeline.restart()
-        assertNull(pipeline.next(Frame(picture, emptyList(), 133.0)).face)
-        assertNull(pipeline.speed())
+        found = emptyList()
+        assertTrue(film(1).faces.isEmpty())
+        assertNull(pipeline.speed()?.takeIf { it.framesPerSecond > 0 })
     }
 
     @Test
     fun `a photo is looked at where somebody points, or where a face is found`() {
         seeing()
-        assertNull(pipeline.photo(picture).face)
+        assertTrue(pipeline.photo(picture).faces.isEmpty())
         found = listOf(near)
-        assertNotNull(pipeline.photo(picture).face)
+        assertEquals(1, pipeline.photo(picture).faces.size)
         assertEquals(2, asked)
-        assertNotNull(pipeline.photo(picture, near).face)
+        assertEquals(1, pipeline.photo(picture, near).faces.size)
         assertEquals(2, asked)
     }
 }

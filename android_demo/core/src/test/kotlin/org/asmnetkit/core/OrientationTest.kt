@@ -20,18 +20,6 @@ class OrientationTest {
     }
 
     @Test
-    fun `a turned box keeps its corners sorted`() {
-        assertEquals(Box(5.0, 1.0, 7.0, 2.0), Box(1.0, 2.0, 2.0, 4.0).turned(20, 10, 90))
-    }
-
-    @Test
-    fun `a stream of another shape is the middle of the sensor`() {
-        // 4000 x 3000 array, 1600 x 900 stream: 2.5 array pixels each, 375 rows cut off above.
-        val box = activeArrayToStream(Box(1000.0, 1375.0, 1250.0, 1625.0), 4000, 3000, 1600, 900)
-        assertEquals(Box(399.5, 399.5, 499.5, 499.5), box)
-    }
-
-    @Test
     fun `a picture fits in the middle of a view`() {
         val placement = Placement(640, 480, 1080, 1920, mirrored = false)
         assertEquals(1080.0 / 640, placement.scale)

@@ -62,7 +62,7 @@ class PictureTest {
         for (turn in listOf(0, 90, 180, 270)) {
             val turned = TurnedPicture(numbered, turn)
             for (y in 0..1) for (x in 0..2) {
-                val (u, v) = turnedPoint(x.toDouble(), y.toDouble(), 3, 2, turn)
+                val (u, v) = turnedPoint(x, y, 3, 2, turn)
                 assertEquals(numbered.rgb(x, y), turned.rgb(u.toInt(), v.toInt()), "turned by $turn")
             }
         }
@@ -73,5 +73,13 @@ class PictureTest {
         val pixels = IntArray(6)
         numbered.copyArgb(pixels)
         assertEquals(List(6) { 0xFF000000.toInt() or it }, pixels.toList())
+    }
+
+    /** A pixel of a width x height picture after that picture was turned clockwise. */
+    private fun turnedPoint(x: Int, y: Int, width: Int, height: Int, clockwiseDegrees: Int) = when (clockwiseDegrees) {
+        90 -> Pair(height - 1 - y, x)
+        180 -> Pair(width - 1 - x, height - 1 - y)
+        270 -> Pair(y, width - 1 - x)
+        else -> Pair(x, y)
     }
 }
