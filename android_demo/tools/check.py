@@ -85,10 +85,10 @@ def robolectric_tests() -> str:
     ]
     junit = files("junit")
     sources = toolchain.sources("app/src/test", "app/src/testFull")
-    libraries = [*robolectric, *files("stdlib"), *FULL.jars(), file("android")]
+    libraries = [*robolectric, *files("stdlib"), *FULL.jars()]
     toolchain.kotlinc(
         sources,
-        libraries=classpath(FULL.classes, CORE_CLASSES, CPU_CLASSES, libraries),
+        libraries=classpath(FULL.classes, CORE_CLASSES, CPU_CLASSES, libraries, file("android")),
         out=APP_TEST_CLASSES,
         friends=FULL.classes,
     )
@@ -110,7 +110,8 @@ def robolectric_tests() -> str:
     if not link.exists():
         link.symlink_to(jar)
     # Tests are found with the plain classes of Android, and run with Robolectric's own.
-    runtime = classpath(APP_TEST_CLASSES, FULL.classes, CORE_CLASSES, CPU_CLASSES, libraries, junit)
+    found_with = [*libraries, file("android-java17"), *junit]
+    runtime = classpath(APP_TEST_CLASSES, FULL.classes, CORE_CLASSES, CPU_CLASSES, found_with)
     return run_junit(
         APP_TEST_CLASSES,
         runtime,
