@@ -16,6 +16,7 @@ HELPERS = {  # not run by themselves
         "heads_tried",
         "kit_command",
         "markers",
+        "options",
         "plain_fit",
         "pose_networks",
         "pose_report",

@@ -33,6 +33,7 @@ from asmnet_kit.benchmarks.protocol import (
 )
 from asmnet_kit.tflite.accelerator_placement import OpVerdict, verdict_of
 from asmnet_kit.tflite.graph import Graph, Op
+from asmnet_kit.tflite.packing import pack_model, unpack_model
 from asmnet_kit.tflite.reader import graph_of, read_model_bytes
 from asmnet_kit.tflite.rulings import LEFT_ON_CPU, MAPPED_TO_NPU
 
@@ -122,6 +123,8 @@ class EthosUTarget:
                 )
         vela = find_vela()
         content = read_model_bytes(request.model)
+        # Vela copies where constants lie behind the flatbuffer, and writes another file.
+        content = pack_model(unpack_model(content))
         source = graph_of(content, name=str(request.model))
         compilation = compile_with(
             vela, content, chip=self.chip, system=system, memory=memory, name=str(request.model)

@@ -61,6 +61,7 @@ def folder(
         shutil.copy(model, tmp_path / f"{copy}.tflite")
     make_pts_faces()
     (tmp_path / "in.tensors").touch()
+    (tmp_path / "devices.toml").write_text('[devices.here]\ntargets = ["cpu"]\n')
     (tmp_path / "out" / "model_edgetpu.log").touch()
     for name, nme in (("old", 5.0), ("new", 5.0), ("past/monday", 5.0), ("past/tuesday", 5.0)):
         save_result(tmp_path / name / "m_cpu_1t.json", make_result(nme=nme))

@@ -21,7 +21,7 @@ SHAPE = (1, 8, 8, 4)
 
 
 def test_nothing_else_reads_the_format():
-    """``packing`` writes; the other two find the classes of the schema for both."""
+    """``packing`` and ``float_borders`` write; the others find the classes of the schema."""
     using = {
         str(path.relative_to(ROOT))
         for folder in ("toolkit", "training", "quantize", "benchmarks")
@@ -30,7 +30,7 @@ def test_nothing_else_reads_the_format():
             r"schema_py_generated|tflite_schema|import .*\bschema$", path.read_text(), re.M
         )
     }
-    names = ("litert_private", "schema", "reader", "packing")
+    names = ("litert_private", "schema", "reader", "packing", "float_borders")
     assert using == {f"toolkit/tflite/{name}.py" for name in names}
 
 

@@ -8,13 +8,14 @@ import org.asmnetkit.core.Backend
 import org.asmnetkit.core.ModelFile
 import org.asmnetkit.core.TensorFile
 import org.asmnetkit.core.TensorKind
+import org.asmnetkit.cpu.CpuEngine
 
 /** Runs a model on every record of a file of raw inputs and writes its raw outputs: MODEL INPUTS OUTPUTS. */
 fun main(arguments: Array<String>) {
     val (path, given, written) = arguments.map(::File)
     val model = ModelFile.read(path.name, direct(path))
     val inputs = TensorFile.read(given.name, direct(given))
-    BytedecoEngine.Factory.open(model, Backend(Accelerator.CPU, threads = 1)).use { engine ->
+    CpuEngine.Runtime.open(model, Backend(Accelerator.CPU, threads = 1), null).use { engine ->
         require(inputs.tensors == listOf(TensorKind.of(engine.input))) { "expected inputs of ${engine.input}, got ${inputs.tensors}" }
         val input = engine.input.allocate()
         val outputs = engine.outputs.mapValues { it.value.allocate() }
