@@ -51,10 +51,8 @@ MARKERS = Markers(
 )
 JVM = Path("android_demo/tools")
 JVM_S = 1800.0
-BYTEDECO = re.compile(
-    r"<groupId>org\.bytedeco</groupId>\s*<artifactId>tensorflow-lite</artifactId>\s*"
-    r"<version>([\d.]+)"
-)
+VERSIONS = Path("android_demo/gradle/libs.versions.toml")
+CPU_ENGINE = re.compile(r'^tflite-cpu = "([\d.]+)', re.MULTILINE)
 ARM64_CPUS = ("cortex-a53", "max")  # without dot products, and with all there is
 
 Place = Callable[[Path, Outputs], Outputs]
@@ -268,8 +266,8 @@ def page(places: list[str], rows: list[list[str]], reasons: dict[str, str]) -> s
 
 
 def jvm_version() -> str:
-    """Of TensorFlow Lite on the JVM, as the app's tests pin it."""
-    found = BYTEDECO.search(read_text(JVM / "pom.xml"))
+    """Of the app's TensorFlow Lite for the CPU, which runs on the JVM, too."""
+    found = CPU_ENGINE.search(read_text(VERSIONS))
     return found[1] if found else "of an unknown version"
 
 

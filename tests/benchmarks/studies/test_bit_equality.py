@@ -14,6 +14,7 @@ from asmnet_kit.benchmarks.studies.bit_equality import (
     NotHere,
     builtin,
     drawn_inputs,
+    jvm_version,
     main,
     on_jvm,
     told,
@@ -80,3 +81,7 @@ def test_the_jvm_gives_the_bits_of_xnnpack() -> None:
     ours = [runtime.run({name: one}) for one in inputs]
     for output, values in theirs.items():
         np.testing.assert_array_equal(values, np.stack([run[output] for run in ours]))
+
+
+def test_the_version_on_the_jvm_is_the_apps() -> None:
+    assert jvm_version().startswith("2.21.")
