@@ -16,18 +16,17 @@ MAIN = "org.asmnetkit.jvm.RunTensorsKt"
 
 
 def main(model: Path, inputs: Path, outputs: Path) -> None:
-    libraries = classpath(files("stdlib"), files("tflite-cpu"))
+    libraries = [*files("stdlib"), *files("tflite-cpu")]
     code = sources("core/src/main", "cpu/src/main")
     code += [p for p in sources("jvm-test") if p.stem == "RunTensors"]
     newest = max(path.stat().st_mtime for path in code)
     done = CLASSES / "complete"
     if not done.exists() or done.stat().st_mtime < newest:
-        toolchain.kotlinc(code, libraries=libraries, out=CLASSES)
+        toolchain.kotlinc(code, libraries=classpath(libraries), out=CLASSES)
         done.touch()
     said = java(
         MAIN, model.absolute(), inputs.absolute(), outputs.absolute(),
-        cp=classpath(CLASSES, files("stdlib"), files("tflite-cpu"), files("tflite-cpu-linux")),
-        heap="1g",
+        cp=classpath(CLASSES, libraries, files("tflite-cpu-linux")), heap="1g",
         options=[f"-Dorg.bytedeco.javacpp.cachedir={BUILD}/javacpp"],
     )  # fmt: skip
     print(said.strip().splitlines()[-1])

@@ -8,7 +8,7 @@ phone app's tests run it. What cannot run here is told as not measured.
 """
 
 import platform
-import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from asmnet_kit.base.console import stdout
 from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.base.files import temporary_folder
-from asmnet_kit.base.reading import read_text
 from asmnet_kit.benchmarks.browser import litert_js
 from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.studies.arm64_parity import (
@@ -51,8 +50,6 @@ MARKERS = Markers(
 )
 JVM = Path("android_demo/tools")
 JVM_S = 1800.0
-VERSIONS = Path("android_demo/gradle/libs.versions.toml")
-CPU_ENGINE = re.compile(r'^tflite-cpu = "([\d.]+)', re.MULTILINE)
 ARM64_CPUS = ("cortex-a53", "max")  # without dot products, and with all there is
 
 Place = Callable[[Path, Outputs], Outputs]
@@ -267,8 +264,8 @@ def page(places: list[str], rows: list[list[str]], reasons: dict[str, str]) -> s
 
 def jvm_version() -> str:
     """Of the app's TensorFlow Lite for the CPU, which runs on the JVM, too."""
-    found = CPU_ENGINE.search(read_text(VERSIONS))
-    return found[1] if found else "of an unknown version"
+    versions = runpy.run_path(str(JVM / "versions.py"))["VERSIONS"]
+    return str(versions["tflite-cpu"]).partition("-")[0]  # JavaCPP's version follows
 
 
 if __name__ == "__main__":
