@@ -1,13 +1,12 @@
 """The map of the code: made from the code, up to date, and wrong steps are refused."""
 
-import importlib.util
 import re
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[1]
 PATH = re.compile(r"`((?:toolkit|training|quantize|benchmarks|tests|docs)/[\w./]*)`")
@@ -17,14 +16,7 @@ LINK = re.compile(r"\]\(([^)#]+)")
 @pytest.fixture(scope="module")
 def architecture() -> ModuleType:
     """docs/architecture.py, which is a script of no package."""
-    path = ROOT / "docs" / "architecture.py"
-    spec = importlib.util.spec_from_file_location("docs_architecture", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("docs/architecture.py")
 
 
 def test_the_map_is_up_to_date(architecture: ModuleType) -> None:

@@ -1,10 +1,10 @@
 """The documents: links lead somewhere, and figures of the models are those of their cards."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+from scripts import load_script
 
 from asmnet_kit.shipping.shipped import ShippedModel, shipped_models
 
@@ -34,11 +34,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_the_models_in_the_readme_are_up_to_date() -> None:
-    spec = importlib.util.spec_from_file_location("docs_readme", ROOT / "docs" / "readme.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("docs/readme.py")
     assert (ROOT / "README.md").read_text(encoding="utf-8") == script.page(), "run: make docs"
 
 

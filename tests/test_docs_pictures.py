@@ -1,13 +1,12 @@
 """The pictures of rendered people: small enough for a page, and what their words say."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
+from scripts import load_script
 
 from asmnet_kit.people.render import draw, people
 
@@ -17,13 +16,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 @pytest.fixture(scope="module")
 def pictures() -> ModuleType:
     """docs/pictures.py, which is a script of no package."""
-    spec = importlib.util.spec_from_file_location("docs_pictures", DOCS / "pictures.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("docs/pictures.py")
 
 
 @pytest.mark.parametrize(("name", "limit"), [("people.jpg", 200_000), ("people_own.jpg", 200_000)])

@@ -1,7 +1,6 @@
 """Damaged inputs at every door, a short run of ``make fuzz``; and what its driver notices."""
 
 import contextlib
-import importlib.util
 import json
 import os
 import sys
@@ -13,6 +12,7 @@ from random import Random
 import click
 import pytest
 from click.testing import CliRunner
+from scripts import load_script
 
 from fuzz.child import Trial, input_of, judged, stopped_before_training
 from fuzz.doors import BY_NAME, DOORS, Door
@@ -80,11 +80,7 @@ def test_the_same_seed_door_and_number_are_the_same_input(seeds: Path) -> None:
 
 
 def test_the_page_about_robustness_is_up_to_date() -> None:
-    page = Path(__file__).parents[1] / "docs" / "robustness.py"
-    spec = importlib.util.spec_from_file_location("docs_robustness", page)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("docs/robustness.py")
     assert script.TARGET.read_text(encoding="utf-8") == script.page(), "run: make docs"
 
 

@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import importlib.util
 import json
 import re
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from scripts import load_script
 
 from asmnet_kit.base.openers import OPENERS
 from asmnet_kit.cli import COMMANDS, main
@@ -470,11 +470,7 @@ def test_every_command_and_option_explains_itself(path: tuple[str, ...]) -> None
 
 def test_the_command_reference_is_up_to_date() -> None:
     """docs/commands.md is written by ``make docs``; a changed option must change it too."""
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "commands.py")
-    assert spec is not None
-    assert spec.loader is not None
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
+    reference = load_script("docs/commands.py")
     assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == reference.page(), (
         "run: make docs"
     )

@@ -1,13 +1,12 @@
 """The figure of hard faces: chosen by its rules alone, small enough for a page."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
+from scripts import load_script
 
 from asmnet_kit.people.render import draw
 from asmnet_kit.predict.picture import FacePrediction
@@ -19,14 +18,7 @@ PICTURE = ROOT / "docs" / "uncertainty_hard_faces.jpg"
 @pytest.fixture(scope="module")
 def hard_faces() -> ModuleType:
     """docs/hard_faces.py, which is a script of no package."""
-    path = ROOT / "docs" / "hard_faces.py"
-    spec = importlib.util.spec_from_file_location("docs_hard_faces", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("docs/hard_faces.py")
 
 
 def test_each_rule_takes_the_hardest_faces_that_no_earlier_rule_took(hard_faces) -> None:

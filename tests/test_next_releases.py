@@ -1,10 +1,10 @@
 """``make test-next`` groups what breaks by reason; installing and running is for the machine."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts import load_script
 
 RESULTS = """<testsuites><testsuite>
 <testcase classname="tests.a" name="one"/>
@@ -19,12 +19,7 @@ more</error></testcase>
 
 @pytest.fixture
 def next_releases() -> ModuleType:
-    path = Path(__file__).with_name("next_releases.py")
-    spec = importlib.util.spec_from_file_location("next_releases", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("tests/next_releases.py")
 
 
 def test_failures_of_one_reason_stand_together_and_the_most_come_first(

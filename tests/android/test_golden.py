@@ -1,7 +1,6 @@
 """The golden files are what the kit's code gives today, and the phone's core stays plain Kotlin."""
 
 import base64
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "android_demo" / "core" / "src"
@@ -17,12 +17,7 @@ CORE = ROOT / "android_demo" / "core" / "src"
 # levels, that is up to 200 / 64 = 3 levels along each axis.
 MAX_LEVELS = 6
 
-_spec = importlib.util.spec_from_file_location(
-    "golden", ROOT / "android_demo" / "tools" / "golden.py"
-)
-assert _spec is not None and _spec.loader is not None
-golden = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(golden)
+golden = load_script("android_demo/tools/golden.py")
 FOLDER, MAKERS, write_golden = golden.FOLDER, golden.MAKERS, golden.write_golden
 
 

@@ -4,7 +4,6 @@
 and the command that a user types must end as the row says.
 """
 
-import importlib.util
 import json
 import sys
 import time
@@ -17,6 +16,7 @@ import faulty_chip
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from scripts import load_script
 
 import made_models
 from asmnet_kit.benchmarks import runner, worker
@@ -278,11 +278,7 @@ def test_every_row_of_the_catalogue_is_injected_by_a_test() -> None:
 
 
 def test_the_page_about_trust_is_up_to_date() -> None:
-    page = Path(__file__).parents[2] / "docs" / "trust.py"
-    spec = importlib.util.spec_from_file_location("docs_trust", page)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("docs/trust.py")
     assert script.TARGET.read_text(encoding="utf-8") == script.page(), "run: make docs"
 
 

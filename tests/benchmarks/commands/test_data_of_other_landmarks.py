@@ -1,20 +1,16 @@
 """``benchmark`` and ``parity`` on data with other landmarks than the model's (``--scheme``)."""
 
-import csv
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from chosen_points import put_seven
 from click.testing import CliRunner, Result
 
 from asmnet_kit.cli import main
-from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.results.results import load_result
 from wording import DETECTOR_BOXES
 
-POINTS = [36, 39, 42, 45, 30, 48, 54]
 QUICK = ["--warmup", "1", "--runs", "5", "--seconds", "0"]
 
 
@@ -25,20 +21,7 @@ def run(*arguments: object) -> Result:
 @pytest.fixture
 def seven(tmp_path: Path) -> Path:
     """Three faces with seven points, in a detector's boxes around all 68; their scheme's file."""
-    (tmp_path / "seven.toml").write_text(
-        f'name = "seven"\n\n[from]\nscheme = "68"\npoints = {POINTS}\n'
-    )
-    face = generic_reference(68) * 50 + (60, 50)
-    box = [*face.min(axis=0), *face.max(axis=0)]
-    rows = [["file", *(f"{axis}{i}" for i in range(7) for axis in "xy"),
-             "box_x0", "box_y0", "box_x1", "box_y1"]]  # fmt: skip
-    (tmp_path / "data").mkdir()
-    for number in range(3):
-        picture = np.full((100, 120, 3), 100 + 20 * number, np.uint8)
-        cv2.imwrite(str(tmp_path / f"data/{number}.png"), picture)
-        rows.append([f"{number}.png", *face[POINTS].ravel().tolist(), *box])
-    with (tmp_path / "data/points.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
+    put_seven(tmp_path)
     return tmp_path
 
 

@@ -1,6 +1,5 @@
 """A scheme file whose points are chosen from another scheme's (``[from]``), by the commands."""
 
-import csv
 import json
 import shlex
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from chosen_points import FACES, POINTS, SEVEN, picture, put_seven, whole_face
 from click.testing import CliRunner, Result
 
 from asmnet_kit.cli import main
@@ -16,40 +16,21 @@ from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.generic_face import GENERIC_FACE_98
 from asmnet_kit.face.schemes import SCHEME_68, scheme_named
-from asmnet_kit.face.shape_model.align import generic_reference
 from wording import DETECTOR_BOXES
-
-POINTS = [36, 39, 42, 45, 30, 48, 54]
-SEVEN = f'name = "seven"\n\n[from]\nscheme = "68"\npoints = {POINTS}\n'
-WIDTH, MIDDLE = 50.0, (60, 50)
 
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [*map(str, arguments)])
 
 
-def whole_face() -> np.ndarray:
-    return generic_reference(68) * WIDTH + MIDDLE
-
-
 @pytest.fixture
 def seven(tmp_path: Path) -> Path:
     """The scheme's file beside a CSV of its points, in boxes around all 68, and 300-W's files."""
-    (tmp_path / "seven.toml").write_text(SEVEN)
-    face = whole_face()
-    box = [*face.min(axis=0), *face.max(axis=0)]
-    (tmp_path / "data").mkdir()
-    rows = [["file", *(f"{axis}{i}" for i in range(7) for axis in "xy"),
-             "box_x0", "box_y0", "box_x1", "box_y1"]]  # fmt: skip
+    put_seven(tmp_path)
     (tmp_path / "300w").mkdir()
-    for number in range(3):
-        picture = np.full((100, 120, 3), 100 + 20 * number, np.uint8)
-        cv2.imwrite(str(tmp_path / f"data/{number}.png"), picture)
-        cv2.imwrite(str(tmp_path / f"300w/{number}.png"), picture)
-        write_pts(tmp_path / f"300w/{number}.pts", face.astype(np.float32))
-        rows.append([f"{number}.png", *face[POINTS].ravel().tolist(), *box])
-    with (tmp_path / "data/points.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
+    for number in range(FACES):
+        cv2.imwrite(str(tmp_path / f"300w/{number}.png"), picture(number))
+        write_pts(tmp_path / f"300w/{number}.pts", whole_face().astype(np.float32))
     return tmp_path
 
 
