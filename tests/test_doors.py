@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,61 @@ def test_threads_decode_large_pictures_one_after_the_other(
     monkeypatch.setattr("asmnet_kit.face.pictures.MAX_DECODING_BYTES", SIZE * SIZE * 9)
     decode_all()
     assert most == 1
+
+
+# What each process does while it decodes: sitecustomize runs in every interpreter that is started.
+WATCHED_DECODING = """
+import os, time
+import cv2
+decode = cv2.imdecode
+def watched(*arguments):
+    began = time.monotonic()
+    time.sleep(0.03)
+    decoded = decode(*arguments)
+    line = f"{os.getpid()} {began} {time.monotonic()}\\n"
+    with open(os.environ["DECODED"], "a") as log:
+        log.write(line)
+    return decoded
+cv2.imdecode = watched
+"""
+
+
+@pytest.mark.parametrize("side", [SIZE, 4000])
+@pytest.mark.parametrize("command", ["data inspect", "evaluate"])
+def test_processes_decode_large_pictures_one_after_the_other(
+    command: str, side: int, faces: Path, tmp_path: Path
+) -> None:
+    """Each process may take 1.25 GB for one; only one of them at a time does."""
+    for index in range(40):  # more than one process does at once
+        (faces / f"f{index:02d}.jpg").write_bytes(giant_jpeg(side, side))
+        (faces / f"f{index:02d}.pts").write_text(format_pts(FACE))
+    (tmp_path / "sitecustomize.py").write_text(WATCHED_DECODING)
+    call = [*command.split(), *([MODEL] if command == "evaluate" else [])]
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "asmnet_kit",
+            *call,
+            "--data",
+            faces,
+            "--format",
+            "300w",
+            "--workers",
+            "2",
+            "--json",
+        ],
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "DECODED": str(tmp_path / "log")},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    decoded = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
+    assert len(decoded) == 40
+    assert len({process for process, *_ in decoded}) == 2
+    spans = sorted((float(began), float(ended)) for _, began, ended in decoded)
+    overlaps = sum(before[1] > after[0] for before, after in pairwise(spans))
+    assert (overlaps > 0) == (side == SIZE)
 
 
 def test_a_cutout_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:

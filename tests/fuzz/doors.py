@@ -10,7 +10,12 @@ from asmnet_kit.adapters import linear_map
 from asmnet_kit.base import keras_config, npz, reading
 from asmnet_kit.datasets import cofw, labels, mat_file
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE
-from asmnet_kit.face.pictures import CUTOUT_BYTES, MAX_DECODING_BYTES, MAX_SIDE
+from asmnet_kit.face.pictures import (
+    CUTOUT_BYTES,
+    MAX_DECODING_BYTES,
+    MAX_SIDE,
+    ORDINARY_DECODING_BYTES,
+)
 from asmnet_kit.tflite.metadata import MAX_CROP_SCALE
 from asmnet_kit.tflite.structure import MAX_RANK, MAX_TENSORS_BYTES
 from asmnet_kit.training.foreign import h5_child, saved_model_child
@@ -26,7 +31,8 @@ def size(count: int) -> str:
 
 
 PIXELS = (
-    f"{MAX_SIDE} pixels on a side, and what takes {MAX_DECODING_BYTES / 1e9:g} GB to decode; "
+    f"{MAX_SIDE} pixels on a side, and what takes {MAX_DECODING_BYTES / 1e9:g} GB to decode "
+    f"(above {ORDINARY_DECODING_BYTES / 1e6:g} MB one at a time, however many processes); "
     f"a file of {size(reading.MAX_BYTES)}"
 )
 ARRAYS = f"a file of {size(reading.MAX_BYTES)} that unpacks to {size(npz.MAX_UNPACKED_BYTES)}"

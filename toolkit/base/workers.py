@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from asmnet_kit.base.errors import KitError
+from asmnet_kit.base.taking_turns import Turn, end_turn, work_with
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -54,14 +55,16 @@ class Workers(Generic[Item, Answer]):
         self._processes: list[tuple[BaseProcess, Connection]] = []
         # Fresh interpreters rather than forks: the caller may have threads, which a fork breaks.
         context = multiprocessing.get_context("spawn")
+        turn = Turn()
         with _one_blas_thread(), _ctrl_c_held_back():
             for _ in range(workers):
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_work, args=(begin, theirs), daemon=True)
+                process = context.Process(target=_work, args=(begin, theirs, turn), daemon=True)
                 process.start()
                 theirs.close()  # else the end of the process would not be the end of the pipe
                 self._processes.append((process, ours))
                 self._idle.put((process, ours))
+        turn.close()  # theirs stays open
 
     def __enter__(self) -> "Workers[Item, Answer]":
         return self
@@ -207,8 +210,9 @@ def shared_out(
         yield answers_of(items)
 
 
-def _work(begin: Callable[[], Callable[[Any], Any]], pipe: Connection) -> None:
+def _work(begin: Callable[[], Callable[[Any], Any]], pipe: Connection, turn: Turn) -> None:
     """What a process does: an item in, an answer out, or the error that it came to."""
+    work_with(turn)
     # One process a core: OpenCV's own threads would only get in each other's way.
     import cv2
 
@@ -230,6 +234,8 @@ def _done(work: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]
         return work(item), None
     except Exception as error:
         return None, _portable(error)
+    finally:
+        end_turn()
 
 
 def _portable(error: Exception) -> Exception:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import DatasetError, one_line
 from asmnet_kit.base.kinds import HEAD_BYTES, kind_of
 from asmnet_kit.base.reading import read_bytes
+from asmnet_kit.base.taking_turns import end_turn, take_turn
 from asmnet_kit.face.picture_headers import (
     FORMATS,
     TIFF_ORIENTATION,
@@ -28,6 +29,9 @@ MAX_SIDE = 2**16 - 1  # pixels; JPEG ends there, too
 # What decoding may take. A JPEG of 139 million pixels, as the best phones and cameras make them,
 # fits; the whole command then stays below 2 GB.
 MAX_DECODING_BYTES = 1_250_000_000
+# Of several processes only one at a time decodes more than this (a JPEG of 14 million pixels), and
+# keeps the picture until it is done with it: else each could take the whole of the above.
+ORDINARY_DECODING_BYTES = 128_000_000
 
 # A cutout's bytes for each pixel, decoded and while its colours become floats: with them, too, the
 # whole command stays below 2 GB.
@@ -64,7 +68,10 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
         # libpng would take as much memory as a chunk claims, up to 2 GB.
         raise DatasetError(f"{name}: truncated PNG (a chunk is longer than the rest of the file)")
     _check_size(header, name)
-    _room.enter(header.width * header.height * header.decoding_bytes)
+    amount = header.width * header.height * header.decoding_bytes
+    if amount > ORDINARY_DECODING_BYTES:
+        take_turn()
+    _room.enter(amount)
     flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     if header.format == "TIFF":
         encoded = _without_orientation(encoded)
@@ -111,6 +118,8 @@ class _Room:
         finally:
             with self._changed:
                 self._taken -= self._own.taken
+                if not self._taken:
+                    end_turn()
                 self._changed.notify_all()
             del self._own.taken
 
@@ -134,7 +143,7 @@ def shared_room() -> AbstractContextManager[None]:
     """For each picture that one of several threads reads: large ones wait for one another.
 
     Until it ends, what this thread decodes counts towards ``MAX_DECODING_BYTES`` of all threads
-    together. Drop the pixels before.
+    together. Drop the pixels before. Processes take turns with large ones, too.
     """
     return _room.shared()
 

@@ -5,12 +5,14 @@ import os
 import signal
 import time
 from functools import partial
+from itertools import pairwise
 
 import pytest
 
 from asmnet_kit.base import cores
 from asmnet_kit.base.cores import cpu_quota, usable_cores
 from asmnet_kit.base.errors import DatasetError, KitError
+from asmnet_kit.base.taking_turns import Turn, take_turn
 from asmnet_kit.base.workers import AHEAD, Workers, shared_out
 
 
@@ -117,3 +119,36 @@ def test_the_smallest_limit_above_a_process_counts(tmp_path, monkeypatch):
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("300000\n")
     (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
     assert usable_cores() == 3
+
+
+def begin_turns():
+    return turned
+
+
+def turned(item):
+    """When it was this item's turn."""
+    take_turn()
+    began = time.monotonic()
+    time.sleep(0.05)
+    return began, time.monotonic()
+
+
+def test_processes_take_turns():
+    with Workers(begin_turns, workers=3, doing="takes turns") as workers:
+        spans = sorted(workers.in_order(range(6)))
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
+def take_and_die(turn):
+    turn.take()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_turn_ends_with_its_process():
+    turn = Turn()
+    process = multiprocessing.get_context("spawn").Process(target=take_and_die, args=(turn,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    turn.take()  # and waits for nobody
+    turn.close()
