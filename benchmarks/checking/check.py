@@ -48,11 +48,11 @@ class Check:
     target: str
     verdict: str
     ops: tuple[OpVerdict, ...]
-    refusal: Ruling | None
-    first_blocking: OpVerdict | None
-    estimate: dict[str, Any] | None
-    compiled: Compiled | None
-    notes: tuple[str, ...]
+    refusal: Ruling | None = None
+    first_blocking: OpVerdict | None = None
+    estimate: dict[str, Any] | None = None
+    compiled: Compiled | None = None
+    notes: tuple[str, ...] = ()
     input_shape: tuple[int, int] | None = None
     tool: dict[str, Any] | None = None
     memory_bytes: dict[str, int] | None = None

@@ -19,6 +19,7 @@ from asmnet_kit.commands.options import (
     compared_scheme_option,
     data_options,
     json_option,
+    measured_split_option,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @click.argument("model", type=ModelPath(TFLITE))
 @adapter_option
 @data_options()
-@click.option("--split", help="Only this split.  [default: 'test' where the data has it]")
+@measured_split_option
 @compared_scheme_option(" for the NME")
 @boxes_option
 @click.option(

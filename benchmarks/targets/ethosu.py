@@ -275,10 +275,8 @@ def _outcome(
         target=target,
         verdict=verdict_of(mapped, len(verdicts)),
         ops=verdicts,
-        refusal=None,
         first_blocking=next((verdict for verdict in verdicts if not verdict.mapped), None),
         estimate=_estimate(compilation, cpu_ops=len(verdicts) - mapped) if mapped else None,
-        compiled=None,
         notes=(
             f"compiled by {PACKAGE} {vela.version}; nothing ran: cycles and time are the {LABEL}, "
             f"and Arm asks for a model of the chip or the chip itself for real figures",

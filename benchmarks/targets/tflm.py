@@ -122,10 +122,6 @@ class TflmTarget:
             target=self.name,
             verdict=FULL,
             ops=tuple(OpVerdict(op, MAPPED_TO_TFLM, "", "") for op in graph.ops),
-            refusal=None,
-            first_blocking=None,
-            estimate=None,
-            compiled=None,
             notes=(
                 "TFLM's interpreter ran the model on this machine; the arena is that of a 64-bit "
                 "machine, a 32-bit microcontroller needs less",
@@ -273,9 +269,6 @@ def _refusal(model: Path, graph: Graph, error: Refused) -> Check:
         ops=ops,
         refusal=refusal,
         first_blocking=ops[named] if named is not None and named < len(ops) else None,
-        estimate=None,
-        compiled=None,
-        notes=(),
         tool=_tool(version(PACKAGE)),
     )
 
