@@ -41,10 +41,10 @@ class Plan:
     """
 
     faces: int = 8_000
-    epochs: int = 20
+    epochs: int = 12
     input_size: int = 80  # pixels
     seed: int = 0
-    tune_epochs: int = 3
+    tune_epochs: int = 2
 
     @property
     def picture_size(self) -> int:
