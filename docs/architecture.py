@@ -74,8 +74,8 @@ without TensorFlow: `toolkit/face/`.
 
 **What may this file import?** Its own room and those below it in the first picture. The table is in
 `tests/test_guards.py`, which fails on anything else. TensorFlow: only in `training/` and
-`quantize/`. A module named as a string: only in `toolkit/cli.py` and `toolkit/base/openers.py`, or
-in its own room.
+`quantize/`. A module named as a string: only in `toolkit/__init__.py`, `toolkit/cli.py` and
+`toolkit/base/openers.py`, or in its own room.
 """
 
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from asmnet_kit.base.install import install_command
 from asmnet_kit.benchmarks.browser import chromium, litert_js
 
 EXTRA = {  # package of the extra [web] -> what it is for
@@ -48,6 +49,6 @@ def needs() -> Sequence[Need]:
         "the extra web",
         f"not installed: {', '.join(lacking)}" if lacking else ", ".join(EXTRA),
         f"share: {what}",
-        "pip install 'asmnet-kit[web]'" if lacking else "",
+        install_command("web") if lacking else "",
     )
     return (litert, browser, openssl, extra)

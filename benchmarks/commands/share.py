@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asmnet_kit.base.errors import KitError, UsageError
+from asmnet_kit.base.install import install_command
 from asmnet_kit.base.limits import MAX_THREADS
 from asmnet_kit.commands.options import TFLITE, InputPath, ModelPath, NumberRange
 
@@ -428,7 +429,7 @@ def _code(address: str) -> list[str]:
     try:
         import segno
     except ImportError:
-        return ["pip install 'asmnet-kit[web]' prints a code to scan here, too"]
+        return [f"{install_command('web')} prints a code to scan here, too"]
     text = io.StringIO()
     segno.make(address, error="l", micro=False).terminal(out=text, border=2, compact=True)
     return text.getvalue().splitlines()

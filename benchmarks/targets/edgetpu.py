@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import KitError, MissingDependency, ModelError, UsageError, one_line
+from asmnet_kit.base.install import install_command
 from asmnet_kit.benchmarks.checking.executable import Compiled, read_compiled
 from asmnet_kit.benchmarks.edgetpu.compiler import TIMEOUT_S as COMPILER_TIMEOUT_S
 from asmnet_kit.benchmarks.edgetpu.compiler import (
@@ -64,10 +65,6 @@ NO_DEVICE = (
 NO_LIBRARY = (
     "{library} cannot be loaded ({reason}): install libedgetpu1-std from Coral's Debian packages; "
     "asmnet-kit doctor prints the commands"
-)
-MISMATCH = (
-    "; libedgetpu and the runtime do not belong together: use tflite-runtime 2.14 "
-    f"(pip install 'asmnet-kit[edgetpu]', Python 3.11 or older). {LIBEDGETPU_BUILDS}"
 )
 MISMATCH_SIGNS = ("Unsupported data type in custom op", "unresolved custom op")
 PARTIAL = (
@@ -238,7 +235,7 @@ def open_edgetpu(path: Path, request: Request, *, source: Graph | None) -> EdgeT
         )
     except (RuntimeError, ValueError) as error:
         text = one_line(error)
-        hint = MISMATCH if any(sign in text for sign in MISMATCH_SIGNS) else ""
+        hint = _mismatch() if any(sign in text for sign in MISMATCH_SIGNS) else ""
         raise ModelError(f"{path.name}: the Edge TPU refused the model: {text}{hint}") from error
     except SystemError as error:
         raise unfit_for_numpy(name, error) from error
@@ -318,3 +315,10 @@ def _inside(inside: Compiled) -> list[str]:
         f"{inside.cached_bytes} bytes of parameters cached, {inside.streamed_bytes} streamed; "
         f"on the CPU: {', '.join(inside.cpu_ops) or 'nothing'}"
     ]
+
+
+def _mismatch() -> str:
+    return (
+        "; libedgetpu and the runtime do not belong together: use tflite-runtime 2.14 "
+        f"({install_command('edgetpu')}, Python 3.11 or older). {LIBEDGETPU_BUILDS}"
+    )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from asmnet_kit.base.console import clean, shortened
 from asmnet_kit.base.errors import MissingDependency, ModelError, UsageError
 from asmnet_kit.base.files import temporary_folder, write_bytes
+from asmnet_kit.base.install import install_command
 from asmnet_kit.benchmarks.checking.check import Check
 from asmnet_kit.benchmarks.checking.compiler_run import run_compiler
 from asmnet_kit.benchmarks.options import ETHOSU_CHIPS, ETHOSU_MEMORY, ETHOSU_SYSTEM
@@ -40,8 +41,7 @@ from asmnet_kit.tflite.rulings import LEFT_ON_CPU, MAPPED_TO_NPU
 if TYPE_CHECKING:
     from asmnet_kit.face.predictor import Predictor
 
-PACKAGE, MODULE, PROGRAM = "ethos-u-vela", "ethosu", "vela"
-INSTALL = "pip install 'asmnet-kit[ethosu]'"
+PACKAGE, MODULE, PROGRAM, EXTRA = "ethos-u-vela", "ethosu", "vela", "ethosu"
 CUSTOM = "ethos-u"  # the operator that stands for what the NPU runs
 LABEL = "compiler's estimate, not measured"
 CONFIG_FILE = "Arm/vela.ini"  # Vela brings it
@@ -174,7 +174,8 @@ class Compilation:
         except (KeyError, ValueError, TypeError) as error:
             raise ModelError(
                 f"{PROGRAM}'s summary: expected a number in the column {column!r}, got "
-                f"{self.summary.get(column)!r}; {INSTALL} installs a version that the kit knows"
+                f"{self.summary.get(column)!r}; {install_command(EXTRA)} installs a version that "
+                "the kit knows"
             ) from error
 
 
@@ -192,8 +193,8 @@ def find_vela() -> Vela:
     program = shutil.which(PROGRAM)
     if program is None:
         raise MissingDependency(
-            f"Arm's compiler {PACKAGE} is not installed: {INSTALL}, or {PACKAGE} in an environment "
-            f"of its own whose {PROGRAM} is on the PATH"
+            f"Arm's compiler {PACKAGE} is not installed: {install_command(EXTRA)}, or {PACKAGE} in an "
+            f"environment of its own whose {PROGRAM} is on the PATH"
         )
     text, code = _run([program, "--version"], Path.cwd(), name=program)
     if code:

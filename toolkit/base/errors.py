@@ -4,6 +4,8 @@ import importlib
 import importlib.util
 from types import ModuleType
 
+from asmnet_kit.base.install import install_command
+
 
 class KitError(Exception):
     """Something the user can fix: the message says what was expected, what came, what to do.
@@ -75,5 +77,5 @@ def require_installed(*modules: str, extra: str) -> None:
 def _missing(module: str, extra: str) -> MissingDependency:
     return MissingDependency(
         f"this needs the package {module!r}, which is not installed. "
-        f"Install it with: pip install 'asmnet-kit[{extra}]'"
+        f"Install it with: {install_command(extra)}"
     )

@@ -2,8 +2,9 @@
 
 The toolkit and the benchmarks work without TensorFlow and import no training stage. Where they need
 one after all they name it here, and so does a room that needs one above it (the table of formats
-offers rendered people); this table and the table of commands (``asmnet_kit.cli``) are the only
-places that may name them as a string.
+offers rendered people); this table, the table of commands (``asmnet_kit.cli``) and the package's
+own ``__init__.py``, which offers :mod:`asmnet_kit.api`, are the only places that may name them as a
+string.
 """
 
 import importlib
@@ -19,6 +20,7 @@ OPENERS = {
     "devices of a file": "asmnet_kit.benchmarks.shelf:look_over",
     "what the browser needs": "asmnet_kit.benchmarks.browser.needs:needs",
     "problem of a target": "asmnet_kit.benchmarks.targets.registry:problem_of",
+    "one benchmark": "asmnet_kit.benchmarks.single:measure_one",
     "float landmarks": "asmnet_kit.quantize.rounding.emulated_file:float_landmarks",
     "emulated landmarks": "asmnet_kit.quantize.rounding.emulated_file:emulated_landmarks",
 }
@@ -29,6 +31,7 @@ WITHOUT_TENSORFLOW = (
     "devices of a file",
     "what the browser needs",
     "problem of a target",
+    "one benchmark",
 )
 ENVIRONMENT = "asmnet_kit.training.environment"
 

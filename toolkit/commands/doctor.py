@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.base.errors import GateError
+from asmnet_kit.base.install import install_command
 from asmnet_kit.commands.options import InputPath, json_option
 
 if TYPE_CHECKING:
@@ -71,5 +72,5 @@ def _summary(diagnosis: "Diagnosis") -> str:
     missing = sum(check.status == "missing" for check in diagnosis.checks)
     rest = f"; {missing} optional parts are missing" if missing else ""
     trains = any(check.name == "TensorFlow" and check.status == "ok" for check in diagnosis.checks)
-    step = "asmnet-kit quickstart --out quickstart" if trains else "pip install 'asmnet-kit[train]'"
+    step = "asmnet-kit quickstart --out quickstart" if trains else install_command("train")
     return f"The kit works here{rest}. Next: {step}"

@@ -18,6 +18,7 @@ from typing import Any
 
 from asmnet_kit import __version__
 from asmnet_kit.base.errors import KitError
+from asmnet_kit.base.install import install_command
 from asmnet_kit.base.openers import open_stage
 from asmnet_kit.machine.edgetpu_library import LIBEDGETPU_BUILDS
 from asmnet_kit.machine.vulkan import (
@@ -177,7 +178,7 @@ def check_detector() -> Check:
     if found:
         return Check(
             name, BROKEN, f"sees {len(found)} faces in a grey picture", needed_for,
-            "pip install --force-reinstall asmnet-kit ai-edge-litert",
+            install_command(pip="pip install --force-reinstall") + " ai-edge-litert",
         )  # fmt: skip
     return Check(name, OK, "BlazeFace, ships with the kit", needed_for)
 
@@ -187,7 +188,7 @@ def check_training() -> Check:
     missing = [package for package in TRAIN_PACKAGES if not _version(package)]
     if missing:
         detail = f"not installed: {', '.join(missing)}"
-        return Check(name, MISSING, detail, needed_for, "pip install 'asmnet-kit[train]'")
+        return Check(name, MISSING, detail, needed_for, install_command("train"))
     return Check(name, OK, f"TensorFlow {_version('tensorflow')} with tf-keras", needed_for)
 
 
@@ -197,14 +198,15 @@ def check_tflite_runtime() -> Check:
     if found:
         return Check(name, OK, found, needed_for)
     latest = ".".join(map(str, EDGETPU_PYTHON))
+    in_coral = install_command("edgetpu", pip="coral/bin/pip install")
     if sys.version_info[:2] > EDGETPU_PYTHON:
         return Check(
             name, MISSING, f"has no wheel for Python {platform.python_version()}", needed_for,
-            f"python{latest} -m venv coral && coral/bin/pip install 'asmnet-kit[edgetpu]'",
+            f"python{latest} -m venv coral && {in_coral}",
         )  # fmt: skip
     return Check(
         name, MISSING, "not installed; it needs numpy < 2, so give it its own environment",
-        needed_for, "python -m venv coral && coral/bin/pip install 'asmnet-kit[edgetpu]'",
+        needed_for, f"python -m venv coral && {in_coral}",
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import MissingDependency, ModelError, UsageError, one_line
+from asmnet_kit.base.install import install_command
 from asmnet_kit.base.limits import MAX_THREADS
 from asmnet_kit.base.silent_stderr import silent_stderr
 from asmnet_kit.tflite.graph import SIGNATURE, Graph
@@ -30,14 +31,6 @@ from asmnet_kit.tflite.structure import OPEN
 RUNTIMES = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "tflite-runtime": "tflite_runtime.interpreter",
-}
-HOW_TO_GET = {
-    "ai-edge-litert": "Install it with: pip install ai-edge-litert",
-    "tflite-runtime": (
-        "It wants numpy < 2 and Python 3.10 or 3.11: make an environment of its own and install "
-        "the kit there with: pip install 'asmnet-kit[edgetpu]' (make tflite-runtime makes one "
-        "without the kit, for asmnet-kit parity --tflite-runtime)"
-    ),
 }
 
 
@@ -283,7 +276,7 @@ def installed_runtime(
             continue
         return name, _named_runtime(name)
     raise MissingDependency(
-        f"this needs {' or '.join(order)}, neither of which is installed. {HOW_TO_GET[order[0]]}"
+        f"this needs {' or '.join(order)}, neither of which is installed. {_how_to_get(order[0])}"
     )
 
 
@@ -308,7 +301,17 @@ def unfit_for_numpy(runtime: str, error: BaseException) -> MissingDependency:
     """What the SystemError means that tflite-runtime's interpreter raises beside NumPy 2."""
     return MissingDependency(
         f"{runtime} cannot run beside NumPy {np.__version__} ({one_line(error)}). "
-        f"{HOW_TO_GET[runtime]}"
+        f"{_how_to_get(runtime)}"
+    )
+
+
+def _how_to_get(runtime: str) -> str:
+    if runtime == "ai-edge-litert":
+        return "Install it with: pip install ai-edge-litert"
+    return (
+        "It wants numpy < 2 and Python 3.10 or 3.11: make an environment of its own and install "
+        f"the kit there with: {install_command('edgetpu')} (make tflite-runtime makes one "
+        "without the kit, for asmnet-kit parity --tflite-runtime)"
     )
 
 
@@ -319,10 +322,10 @@ def _named_runtime(name: str) -> ModuleType:
         version(name)
         return importlib.import_module(RUNTIMES[name])
     except PackageNotFoundError as error:
-        raise MissingDependency(f"{name} is not installed. {HOW_TO_GET[name]}") from error
+        raise MissingDependency(f"{name} is not installed. {_how_to_get(name)}") from error
     except (ImportError, AttributeError) as error:  # made for another NumPy or Python
         raise MissingDependency(
-            f"{name} is installed but cannot be imported ({one_line(error)}). {HOW_TO_GET[name]}"
+            f"{name} is installed but cannot be imported ({one_line(error)}). {_how_to_get(name)}"
         ) from error
 
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.base.install import install_command
 from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.targets.cpu import CPU
 from asmnet_kit.cli import main
@@ -210,7 +211,7 @@ def test_a_runtime_that_is_not_installed_is_told_with_how_to_get_it(make_tflite,
     run = _run(make_tflite(), "--runtime", "tflite-runtime", *QUICK, "--out", tmp_path / "r")
     assert run.exit_code == 1
     assert "tflite-runtime is not installed" in run.output
-    assert "pip install 'asmnet-kit[edgetpu]'" in run.output
+    assert install_command("edgetpu") in run.output
     assert not (tmp_path / "r").exists()
 
 

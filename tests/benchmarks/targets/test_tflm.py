@@ -11,6 +11,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from click.testing import CliRunner
 
+from asmnet_kit.base.install import install_command
 from asmnet_kit.benchmarks import runner
 from asmnet_kit.benchmarks.protocol import Request
 from asmnet_kit.benchmarks.targets import tflm
@@ -146,9 +147,9 @@ def test_without_the_package_the_message_has_the_command_that_installs_it(
         monkeypatch.syspath_prepend(str(tmp_path / "before"))
         monkeypatch.delitem(sys.modules, "tflite_micro", raising=False)
         monkeypatch.delitem(sys.modules, "tflite_micro.runtime", raising=False)
-    assert "pip install 'asmnet-kit[tflm]'" in problem_of("tflm")
+    assert install_command("tflm") in problem_of("tflm")
     run = CliRunner().invoke(main, ["check", str(make_tflite()), "--target", "tflm"])
-    assert (run.exit_code, "pip install 'asmnet-kit[tflm]'" in run.output) == (1, True)
+    assert (run.exit_code, install_command("tflm") in run.output) == (1, True)
 
 
 @pytest.mark.skipif(not HAS_TFLM, reason="tflite-micro is not installed: asmnet-kit[tflm]")

@@ -1,6 +1,7 @@
 """What the formats of tools and sets say beyond points: names, marks, groups, links, rotations."""
 
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 from asmnet_kit.adapters.adapter import read_adapter
 from asmnet_kit.base.errors import DatasetError, MissingDependency
+from asmnet_kit.base.install import install_command
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.inspection import inspect_dataset
 from asmnet_kit.datasets.named_points import PointNames
@@ -474,7 +476,7 @@ def test_cofw_says_what_to_install_without_h5py(
 ) -> None:
     MADE["cofw"](tmp_path / "data")
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(MissingDependency, match=r"pip install 'asmnet-kit\[hdf5\]'"):
+    with pytest.raises(MissingDependency, match=re.escape(install_command("hdf5"))):
         load_dataset(tmp_path / "data", "cofw")
 
 

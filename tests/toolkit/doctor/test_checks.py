@@ -6,6 +6,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from asmnet_kit.base.install import install_command
 from asmnet_kit.cli import main
 from asmnet_kit.doctor import checks
 from asmnet_kit.machine import vulkan
@@ -49,7 +50,7 @@ def test_without_tensorflow_the_next_step_is_to_install_it(monkeypatch):
     """quickstart would train."""
     monkeypatch.setattr(checks, "TRAIN_PACKAGES", ("no-such-package",))
     result = CliRunner().invoke(main, ["doctor"])
-    assert "Next: pip install 'asmnet-kit[train]'" in result.stderr
+    assert f"Next: {install_command('train')}" in result.stderr
 
 
 def test_an_opencv_that_cannot_be_imported_is_broken_and_the_kit_still_answers(monkeypatch):
@@ -73,7 +74,7 @@ def test_missing_training_packages_are_named(monkeypatch):
     check = checks.check_training()
     assert check.status == checks.MISSING
     assert "tensorflow" in check.detail
-    assert check.fix == "pip install 'asmnet-kit[train]'"
+    assert check.fix == install_command("train")
 
 
 @pytest.mark.parametrize(("python", "command"), [((3, 12), "python3.11"), ((3, 11), "python -m")])

@@ -1,0 +1,443 @@
+"""The kit for programs: load a model, predict, follow faces in films, evaluate, benchmark.
+
+``import asmnet_kit`` offers everything here (docs/api.md); a name is imported when it is used. No
+part needs TensorFlow but the models that only TensorFlow opens.
+
+Whatever goes wrong is a ``KitError``: ``UsageError`` for a wrong call, ``DatasetError`` for a
+picture or data set, ``ModelError`` for a model, ``MissingDependency`` for a package that is not
+installed. What the operating system refuses stays an ``OSError``.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from asmnet_kit.base.errors import (
+    DatasetError,
+    KitError,
+    MissingDependency,
+    ModelError,
+    UsageError,
+)
+from asmnet_kit.base.openers import open_stage
+from asmnet_kit.datasets.registry import load_to_measure
+from asmnet_kit.face import pictures
+from asmnet_kit.face.boxes import Box
+from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.plausibility import Plausibility, own_plausibility, own_shape_model
+from asmnet_kit.face.predictor import InScheme, Predictor
+from asmnet_kit.face.schemes import Scheme, scheme_named
+from asmnet_kit.measure.evaluate import Evaluation
+from asmnet_kit.measure.evaluate import evaluate as measure
+from asmnet_kit.predict.detector import MIN_SCORE
+from asmnet_kit.predict.draw import draw_faces
+from asmnet_kit.predict.open_predictor import open_predictor
+from asmnet_kit.predict.picture import FacePrediction, predict_image
+from asmnet_kit.predict.tracking import DETECT_EVERY, FaceTracker, TrackedFace
+from asmnet_kit.shipping.shipped import default_model, find_model
+
+__all__ = [
+    "DatasetError",
+    "Evaluation",
+    "FacePrediction",
+    "KitError",
+    "MissingDependency",
+    "Model",
+    "ModelError",
+    "TrackedFace",
+    "Tracker",
+    "UsageError",
+    "benchmark",
+    "evaluate",
+    "load",
+    "read_image",
+]
+
+Picture = str | Path | NDArray[np.uint8]
+
+
+def load(
+    model: str | Path | None = None,
+    *,
+    threads: int = 1,
+    scheme: str | Path | None = None,
+    adapter: str | Path | None = None,
+) -> "Model":
+    """Load a landmark model.
+
+    Args:
+        model: the name of a model that comes with the kit (``asmnet-kit models``) or a path: a
+            .tflite, or a run folder, .keras, .h5 or SavedModel, which need TensorFlow. None is the
+            kit's default model.
+        threads: CPU threads of a .tflite.
+        scheme: the landmarks to give, to which the model's are mapped, by name (``"68"``) or a
+            .toml (docs/schemes.md); of a .keras with landmarks of your own, what they are. None =
+            the model's own.
+        adapter: how to use a .tflite that the kit did not make (docs/adapters.md).
+
+    Raises:
+        UsageError: no such model, scheme or adapter, or no map to ``scheme``.
+        ModelError: a file that is no usable model.
+        MissingDependency: it needs TensorFlow, which is not installed.
+
+    >>> import asmnet_kit
+    >>> model = asmnet_kit.load("asmnet_nano_people")
+    >>> model
+    <asmnet_kit.Model asmnet_nano_people_68_112_qat_w8a8.tflite: 68 landmarks>
+    """
+    path = default_model().path if model is None else find_model(Path(model))
+    wanted = None if scheme is None else scheme_named(str(scheme))
+    reopen = partial(open_predictor, path, threads=threads, scheme=wanted, adapter=adapter)
+    return Model(path, reopen, wanted)
+
+
+class Model:
+    """A loaded landmark model; ``load`` makes one.
+
+    Threads may share one model: each call of ``predict`` is complete in itself. They run the
+    network in turns, so for speed load one model for each thread.
+
+    Attributes:
+        path: of its file or folder.
+        name: of its file or folder, for reports.
+        scheme: its landmarks: ``scheme.points`` is how many, ``scheme.parts`` which belong together.
+        predictor: the bare network, crops in and landmarks as fractions of the crop out
+            (:mod:`asmnet_kit.face.predictor`).
+        plausibility: judges how plausible a predicted shape is; None for a model without.
+    """
+
+    def __init__(
+        self, path: Path, reopen: "partial[Predictor]", scheme: Scheme | None = None
+    ) -> None:
+        opened = reopen()
+        self.path = path
+        self.reopen = reopen
+        self.plausibility = _judge_of(path, opened.scheme)
+        self.predictor: Predictor = opened
+        if scheme is not None and scheme != opened.scheme:
+            self.predictor = InScheme(opened, scheme)
+            self.plausibility = None  # it judges the model's own landmarks
+
+    def __repr__(self) -> str:
+        return f"<asmnet_kit.Model {self.name}: {self.scheme.points} landmarks>"
+
+    @property
+    def name(self) -> str:
+        return self.predictor.name
+
+    @property
+    def scheme(self) -> Scheme:
+        return self.predictor.scheme
+
+    def predict(
+        self,
+        image: Picture,
+        boxes: ArrayLike | None = None,
+        *,
+        min_score: float = MIN_SCORE,
+    ) -> list[FacePrediction]:
+        """Landmarks and head pose of every face in a picture.
+
+        Args:
+            image: a path, which is read upright, or uint8 [height, width, 3] in RGB. OpenCV reads
+                BGR: turn it round with ``image[..., ::-1]``.
+            boxes: where the faces are, [K, 4] of x0, y0, x1, y1 in pixels, each about as tight as
+                the box around all landmarks. None = a detector finds them, the largest first.
+            min_score: leave out faces of which the detector is less sure, 0..1.
+
+        Returns:
+            For each face ``box``, ``landmarks`` float32 [N, 2] in pixels of the picture ((0, 0) is
+            the centre of the top-left pixel), ``pose`` (yaw, pitch, roll in degrees) or None,
+            ``confidence`` and more; ``to_json()`` is what ``asmnet-kit predict --json`` prints.
+
+        Raises:
+            UsageError: no RGB picture of bytes, or boxes that are none.
+            DatasetError: a file that is no picture.
+            ModelError: the model predicts NaN.
+
+        >>> import asmnet_kit
+        >>> faces = asmnet_kit.load().predict("people.png")
+        >>> len(faces), faces[0].landmarks.shape, faces[0].confidence > 0.5
+        (1, (68, 2), True)
+        >>> (again,) = asmnet_kit.load().predict("people.png", boxes=[faces[0].box])
+        >>> bool(abs(again.landmarks - faces[0].landmarks).max() < 0.01)
+        True
+        """
+        if not 0 <= min_score <= 1:
+            raise UsageError(f"expected min_score from 0 to 1, got {min_score!r}")
+        return predict_image(
+            _pixels(image),
+            self.predictor,
+            boxes=None if boxes is None else _checked_boxes(boxes),
+            plausibility=self.plausibility,
+            min_score=min_score,
+        )
+
+    def draw(self, image: Picture, faces: Sequence[FacePrediction]) -> Image:
+        """A copy of a picture with its faces drawn upon it, uint8 [H, W, 3], RGB.
+
+        One with small faces is enlarged by a whole number. Rings are landmarks that the model is
+        unsure of, or that it says are hidden.
+
+        >>> import asmnet_kit
+        >>> model = asmnet_kit.load()
+        >>> image = asmnet_kit.read_image("people.png")
+        >>> model.draw(image, model.predict(image)).shape
+        (320, 320, 3)
+        """
+        return draw_faces(_pixels(image), faces, self.scheme)
+
+
+class Tracker:
+    """Follows faces through the frames of one film or camera, and smooths their landmarks.
+
+    Give each film its own tracker, and use it from one thread at a time: what it says of a frame
+    depends on those before. Trackers in several threads may share a model.
+
+    Args:
+        model: a loaded model, or what ``load`` takes.
+        smoothing: filter landmarks and pose by the 1 € filter (docs/video.md).
+        detect_every: look for new faces at least every so many frames.
+        min_score: of the detector, 0..1.
+
+    Raises:
+        UsageError: ``detect_every`` below 1, or landmarks that do not outline a face.
+
+    >>> import asmnet_kit
+    >>> tracker = asmnet_kit.Tracker("asmnet_nano_people")
+    >>> frame = asmnet_kit.read_image("people.png")
+    >>> for number in range(3):
+    ...     for tracked in tracker.update(frame, seconds=number / 30):
+    ...         print(tracked.track, tracked.face.landmarks.shape)
+    1 (68, 2)
+    1 (68, 2)
+    1 (68, 2)
+    """
+
+    def __init__(
+        self,
+        model: "Model | str | Path | None" = None,
+        *,
+        smoothing: bool = True,
+        detect_every: int = DETECT_EVERY,
+        min_score: float = MIN_SCORE,
+    ) -> None:
+        self.model = _loaded(model)
+        scheme = self.model.scheme
+        if not scheme.outlines_face:
+            raise UsageError(
+                f"expected a model whose landmarks outline a face, such as 68, got {scheme.name}: "
+                "faces are followed by the box around them"
+            )
+        self._tracker = FaceTracker(
+            self.model.predictor,
+            plausibility=self.model.plausibility,
+            smoothing=smoothing,
+            detect_every=detect_every,
+            min_score=min_score,
+        )
+
+    def update(self, image: Picture, seconds: float) -> list[TrackedFace]:
+        """The faces of the next frame; ``track`` is the same number for the same face.
+
+        Args:
+            image: as for ``Model.predict``.
+            seconds: when the frame was taken, in seconds from any moment on.
+
+        Raises:
+            UsageError, DatasetError, ModelError: as ``Model.predict``.
+        """
+        return self._tracker.update(_pixels(image), seconds)
+
+
+def evaluate(
+    model: Model | str | Path | None,
+    data: str | Path,
+    format: str,
+    *,
+    split: str | None = None,
+    subset: str | None = None,
+    boxes: str = "landmarks",
+    complete_only: bool = False,
+    workers: int = 1,
+) -> Evaluation:
+    """Measure a model's accuracy on a data set, as ``asmnet-kit evaluate`` does.
+
+    Args:
+        model: a loaded model, or what ``load`` takes.
+        data: folder or file of the data set.
+        format: how it is laid out: ``300w``, ``wflw``, ``csv`` ... (docs/data.md).
+        split: None = the split ``test`` where there is one, else every face.
+        subset: only this one.
+        boxes: crop around the ``landmarks``, or around the box of the ``detector``.
+        complete_only: only faces on which every point is labelled.
+        workers: processes, for a .tflite. With more than one a script needs
+            ``if __name__ == "__main__":``, since each process imports it.
+
+    Returns:
+        The figures: ``scores.nme_percent``, ``per_subset``, ``nme`` of each face ...; ``to_json()``
+        is what ``asmnet-kit evaluate --json`` prints.
+
+    Raises:
+        UsageError: an unknown format, split or subset.
+        DatasetError: the data set cannot be read, or no face of it can be measured.
+        ModelError: the model predicts other landmarks than the data has, or NaN.
+
+    >>> import asmnet_kit
+    >>> result = asmnet_kit.evaluate("asmnet_nano_synthetic", "faces", "synthetic")
+    >>> result.scores.faces, round(result.scores.nme_percent) < 10
+    (8, True)
+    """
+    loaded = _loaded(model)
+    dataset, _ = load_to_measure(
+        Path(data), format, model_scheme=loaded.scheme, split=split, subset=subset
+    )
+    mapped = isinstance(loaded.predictor, InScheme)
+    return measure(
+        loaded.predictor,
+        dataset,
+        boxes=boxes,
+        complete_only=complete_only,
+        plausibility=loaded.plausibility,
+        reopen=loaded.reopen if loaded.path.suffix == ".tflite" and not mapped else None,
+        workers=workers,
+    )
+
+
+def benchmark(
+    model: Model | str | Path | None,
+    *,
+    target: str = "cpu",
+    threads: int = 1,
+    device: str = "",
+    runs: int = 200,
+    min_seconds: float = 2.0,
+    options: Mapping[str, str] | None = None,
+    data: str | Path | None = None,
+    format: str | None = None,
+    split: str | None = None,
+    out: str | Path | None = None,
+) -> dict[str, Any]:
+    """Measure a .tflite's speed on a target, in a process of its own.
+
+    Args:
+        model: a .tflite: a loaded model, or what ``load`` takes.
+        target: ``cpu``, ``gpu``, ``edgetpu``, ``android``, ``linux`` ... (docs/benchmark.md).
+        threads: of a CPU.
+        device: which one, where the target has several.
+        runs, min_seconds: the timed runs, at least so many and at least so long.
+        options: of the target, by name.
+        data, format, split: measure the accuracy through the target, too, as ``evaluate``.
+        out: folder for the result's file, which ``asmnet-kit report`` and ``compare`` read.
+
+    Returns:
+        The result (toolkit/results/results.schema.json): ``summary`` in milliseconds, ``machine``,
+        ``runtime``, ``accuracy`` or None, ``warnings`` ...
+
+    Raises:
+        UsageError: a target, device or option that there is not.
+        ModelError: no .tflite, or it cannot be run.
+        KitError: the target does not work here, or something else ran the model.
+
+    >>> import asmnet_kit
+    >>> result = asmnet_kit.benchmark("asmnet_nano_people", runs=20, min_seconds=0)
+    >>> result["target"]["actual"], result["summary"]["p50"] > 0
+    ('cpu', True)
+    """
+    path = model.path if isinstance(model, Model) else _path_of(model)
+    result: dict[str, Any] = open_stage("one benchmark")(
+        path,
+        target=target,
+        threads=threads,
+        device=device,
+        runs=runs,
+        min_seconds=min_seconds,
+        options=dict(options or {}),
+        data=None if data is None else Path(data),
+        format=format,
+        split=split,
+        out=None if out is None else Path(out),
+    )
+    return result
+
+
+def read_image(path: str | Path) -> Image:
+    """A picture file as uint8 [height, width, 3], RGB, upright: a stored rotation is followed.
+
+    Raises:
+        DatasetError: no such file, or no picture that the kit reads.
+
+    >>> import asmnet_kit
+    >>> asmnet_kit.read_image("people.png").shape
+    (160, 160, 3)
+    """
+    return pictures.read_image(Path(path), upright=True)
+
+
+def _loaded(model: Model | str | Path | None) -> Model:
+    return model if isinstance(model, Model) else load(model)
+
+
+def _path_of(model: str | Path | None) -> Path:
+    return default_model().path if model is None else find_model(Path(model))
+
+
+def _judge_of(model: Path, scheme: Scheme) -> Plausibility | None:
+    """The shape model beside a model; one that cannot judge costs the plausibility, not the call."""
+    try:
+        own = own_plausibility(model)
+        return None if own is None else own.for_scheme(scheme)
+    except (ModelError, UsageError) as error:
+        warnings.warn(
+            f"going on without plausibility: {own_shape_model(model)}: {error}", stacklevel=4
+        )
+        return None
+
+
+def _pixels(image: Picture) -> Image:
+    """The pixels of a picture, in one block of memory.
+
+    Raises:
+        UsageError: an array that is no RGB picture of bytes.
+        DatasetError: a file that is no picture.
+    """
+    if isinstance(image, str | Path):
+        return read_image(image)
+    found = f"{getattr(image, 'dtype', type(image).__name__)} {list(np.shape(image))}"
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
+        raise UsageError(
+            f"expected a path, or a picture as uint8 [height, width, 3] in RGB, got {found}"
+        )
+    if image.dtype != np.uint8 or not image.size:
+        raise UsageError(
+            f"expected a picture of bytes, uint8 [height, width, 3], 0 to 255; got {found}"
+        )
+    return np.ascontiguousarray(image)
+
+
+def _checked_boxes(boxes: ArrayLike) -> list[Box]:
+    """Raises: UsageError: they are no boxes in pixels."""
+    try:
+        found = np.asarray(boxes, np.float32)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"expected boxes as [K, 4] numbers x0, y0, x1, y1: {error}") from error
+    if found.size == 0:
+        return []
+    if found.ndim != 2 or found.shape[1] != 4:
+        raise UsageError(
+            f"expected boxes as [K, 4] numbers x0, y0, x1, y1, got {list(found.shape)}; one box "
+            "is [[x0, y0, x1, y1]]"
+        )
+    for box in found:
+        x0, y0, x1, y1 = (float(edge) for edge in box)
+        if not (np.isfinite(box).all() and x0 < x1 and y0 < y1):
+            raise UsageError(
+                f"expected a box with finite x0 < x1 and y0 < y1, got {x0:g}, {y0:g}, {x1:g}, "
+                f"{y1:g}"
+            )
+    return list(found)

@@ -1,0 +1,48 @@
+"""How this kit was installed, and the command that installs an extra beside it."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+NAME = "asmnet-kit"
+
+
+def install_command(extra: str = "", *, pip: str = "pip install") -> str:
+    """The command that installs this very kit again, with an extra: for messages.
+
+    The kit need not be on PyPI. pip notes where a package came from, unless that was an index
+    (PEP 610), and the command names the same checkout, wheel or repository.
+
+    Args:
+        extra: ``train``; "" for none.
+        pip: how the command begins, for another environment or with options of pip.
+    """
+    extras = f"[{extra}]" if extra else ""
+    origin = _origin()
+    url = str(origin.get("url", ""))
+    if not url:
+        return f"{pip} {shlex.quote(NAME + extras)}"
+    if not url.startswith("file:"):
+        vcs = origin.get("vcs_info") or {}
+        source = f"{vcs['vcs']}+{url}@{vcs['commit_id']}" if vcs else url
+        return f"{pip} {shlex.quote(f'{NAME}{extras} @ {source}')}"
+    from urllib.parse import unquote, urlsplit
+
+    place = Path(unquote(urlsplit(url).path))
+    if not place.exists():  # a checkout or a wheel that was removed since
+        return f"{pip} {shlex.quote('.' + extras)} (in a checkout of {NAME})"
+    editable = "-e " if (origin.get("dir_info") or {}).get("editable") else ""
+    return f"{pip} {editable}{shlex.quote(str(place) + extras)}"
+
+
+def _origin() -> dict[str, Any]:
+    """What pip noted of where the kit came from; {} for an index, and where nothing is noted."""
+    from importlib.metadata import PackageNotFoundError, distribution  # takes longer than --help
+
+    try:
+        noted = distribution(NAME).read_text("direct_url.json")
+        origin = json.loads(noted) if noted else {}
+    except (PackageNotFoundError, ValueError):  # run from a checkout that nobody installed
+        return {}
+    return origin if isinstance(origin, dict) else {}
