@@ -91,6 +91,7 @@ class QuantizeCall(SourceCall):
     calibration_faces: int | None
     keep_float: tuple[str, ...]
     keep_emulated: bool
+    dashboard: bool
 
     # Options that measure accuracy or follow from labels.
     NEED_FACES = ("split", "teacher", "val_data", "max_nme_increase", "max_pixel_drift")
@@ -106,6 +107,8 @@ class QuantizeCall(SourceCall):
             given["resume"] = True
         if self.keep_emulated:
             given["keep_emulated"] = True
+        if self.dashboard:
+            given["dashboard"] = True
         RECIPES[self.recipe].refuse_unused(given)
         self.refuse_input_of_a_run()
         self._refuse_layers_of_a_graph()

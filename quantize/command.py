@@ -23,6 +23,7 @@ from asmnet_kit.commands.options import (
 )
 from asmnet_kit.quantize.calls import QuantizeCall, SourceCall
 from asmnet_kit.quantize.recipes import RECIPES
+from asmnet_kit.training.dashboard import dashboard_option, told_dashboard
 
 if TYPE_CHECKING:
     from asmnet_kit.quantize.ranges.calibrate import Drift
@@ -122,6 +123,7 @@ def source_options(command: Command) -> Command:
     is_flag=True,
     help="Write the emulated model's weights beside the file, for asmnet-kit parity.",
 )
+@dashboard_option
 @seed_option
 @json_option
 def quantize(**told: Any) -> None:
@@ -154,12 +156,13 @@ def quantize(**told: Any) -> None:
     require_writable(call.out)
     from asmnet_kit.training.environment import import_tensorflow
 
-    import_tensorflow()
-    require("tensorflow_model_optimization", extra="train")
-    if call.data_format is None:
-        _quantize_regression(call)
-    else:
-        _quantize_landmarks(call)
+    with told_dashboard(call.out, asked=call.dashboard):
+        import_tensorflow()
+        require("tensorflow_model_optimization", extra="train")
+        if call.data_format is None:
+            _quantize_regression(call)
+        else:
+            _quantize_landmarks(call)
 
 
 def _quantize_landmarks(call: QuantizeCall) -> None:
@@ -176,6 +179,7 @@ def _quantize_landmarks(call: QuantizeCall) -> None:
         gates=Gates(max_nme_increase=call.max_nme_increase, max_pixel_drift=call.max_pixel_drift),
         resume=call.resume,
         keep_emulated=call.keep_emulated,
+        logs=call.dashboard,
     )
     if call.as_json:
         print_json(result.to_json())

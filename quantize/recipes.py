@@ -88,7 +88,9 @@ def fine_tuned(model: Any, job: "TuningJob") -> "FineTuned":
 # Parameters of the command that some recipes have no use for.
 CALIBRATION = frozenset({"calibration_faces"})
 FLOAT_LAYERS = frozenset({"keep_float"})
-TUNING = frozenset({"epochs", "learning_rate", "distil", "resume", "keep_emulated", "teacher"})
+TUNING = frozenset(
+    {"epochs", "learning_rate", "distil", "resume", "keep_emulated", "teacher", "dashboard"}
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -179,6 +179,7 @@ def quantize(
     gates: Gates | None = None,
     resume: bool = False,
     keep_emulated: bool = False,
+    logs: bool = False,
 ) -> Quantized:
     """Turn a float model into ``out/<architecture>_<points>_<size>_<recipe>.tflite``.
 
@@ -192,6 +193,7 @@ def quantize(
         gates: how much worse the file may be.
         resume: go on with the fine-tuning that was interrupted.
         keep_emulated: write the weights of the emulated model beside the file, for ``parity``.
+        logs: write logs of fine-tuning, for a dashboard, into the folder of its checkpoints.
 
     Raises:
         UsageError: an unknown recipe, split or layer; an option that the recipe has no use for; a
@@ -224,7 +226,7 @@ def quantize(
             faces.labels_fingerprint() for faces in (sources.train, sources.val)
         ],
     }
-    unfinished = UnfinishedTuning(path, settings, resume=resume)
+    unfinished = UnfinishedTuning(path, settings, resume=resume, logs=logs)
     tuned = None
     if recipe.tune is not None:
         tuned = recipe.tune(

@@ -1,7 +1,7 @@
 """asmnet-kit: train, quantize, benchmark and ship small face alignment models.
 
-For programs: ``asmnet_kit.load`` and the other names of :mod:`asmnet_kit.api` (docs/api.md). Each is
-imported when it is first used, so ``import asmnet_kit`` loads nothing else.
+For programs: ``asmnet_kit.load`` and the other names of :mod:`asmnet_kit.api` (docs/api.md). Each
+is imported when it is first used, so ``import asmnet_kit`` loads nothing else.
 """
 
 import importlib

@@ -105,7 +105,7 @@ class Model:
     Attributes:
         path: of its file or folder.
         name: of its file or folder, for reports.
-        scheme: its landmarks: ``scheme.points`` is how many, ``scheme.parts`` which belong together.
+        scheme: its landmarks: ``scheme.points`` is how many, ``scheme.parts`` says of what.
         predictor: the bare network, crops in and landmarks as fractions of the crop out
             (:mod:`asmnet_kit.face.predictor`).
         plausibility: judges how plausible a predicted shape is; None for a model without.
@@ -388,7 +388,7 @@ def _path_of(model: str | Path | None) -> Path:
 
 
 def _judge_of(model: Path, scheme: Scheme) -> Plausibility | None:
-    """The shape model beside a model; one that cannot judge costs the plausibility, not the call."""
+    """The shape model beside a model; one that cannot judge costs the plausibility alone."""
     try:
         own = own_plausibility(model)
         return None if own is None else own.for_scheme(scheme)

@@ -42,6 +42,9 @@ COMMANDS: dict[str, LazyCommand] = {
     "train": LazyCommand(
         "asmnet_kit.training.command:train", "Train a landmark and head pose model."
     ),
+    "runs": LazyCommand(
+        "asmnet_kit.training.runs_command:runs", "Compare training runs in a table."
+    ),
     "evaluate": LazyCommand(
         "asmnet_kit.commands.evaluate:evaluate", "Measure a model's accuracy on a data set."
     ),

@@ -12,7 +12,7 @@ import click
 from asmnet_kit.base.errors import Interrupted, UsageError
 from asmnet_kit.base.files import real_home, real_path
 from asmnet_kit.base.limits import SCHEME_NAMES
-from asmnet_kit.base.run_folder import MODEL
+from asmnet_kit.base.run_folder import MODEL, TENSORBOARD
 from asmnet_kit.commands.options import (
     DATA,
     Command,
@@ -34,6 +34,7 @@ from asmnet_kit.training.catalogue import (
     LOSSES,
 )
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
+from asmnet_kit.training.dashboard import dashboard_option, told_dashboard
 from asmnet_kit.training.networks.architectures import ARCHITECTURES
 from asmnet_kit.training.recipe_files import read_recipe, shipped
 
@@ -41,7 +42,7 @@ FOLDER = InputPath(DATA)
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
 # Parameters of the command that are not settings of the run.
-INVOCATION = ("out", "resume", "max_minutes", "recipe")
+INVOCATION = ("out", "resume", "max_minutes", "recipe", "dashboard")
 
 
 def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Command]:
@@ -203,6 +204,7 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     "lie now, if they moved.",
 )
 @click.option("--max-minutes", type=NumberRange(min=0), help="Begin no epoch after this long.")
+@dashboard_option
 def train(**parameters: Any) -> None:
     """Train a landmark and head pose model.
 
@@ -222,21 +224,22 @@ def train(**parameters: Any) -> None:
     run: Path = parameters["out"]
     given = given_settings(parameters)
     config = None if parameters["resume"] else configuration(given, parameters["recipe"])
-    from asmnet_kit.training.environment import import_tensorflow
-
-    import_tensorflow()
     from asmnet_kit.base.console import stderr, stdout
-    from asmnet_kit.training import run as training_run
+    from asmnet_kit.training.environment import import_tensorflow
 
     call: dict[str, Any] = {
         "max_minutes": parameters["max_minutes"],
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
     try:
-        if config is None:
-            result = training_run.resume(run, given, **call)
-        else:
-            result = training_run.train(config, run, **call)
+        with told_dashboard(run / TENSORBOARD, asked=parameters["dashboard"]):
+            import_tensorflow()
+            from asmnet_kit.training import run as training_run
+
+            if config is None:
+                result = training_run.resume(run, given, **call)
+            else:
+                result = training_run.train(config, run, recipe=parameters["recipe"], **call)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; go on with: asmnet-kit train --resume --out {shlex.quote(str(run))}"

@@ -41,6 +41,7 @@ KINDS: dict[str, Any] = {
     "resumed": list,
     "finished_at": str,
     "licence": str,
+    "recipe": str,
     "crop_scale": (int, float),
 }
 _NAMES: dict[Any, str] = {

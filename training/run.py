@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import alone_in, leftovers, make_folder
-from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, MANIFEST, MODEL, RECORDS, SHAPE_MODEL
+from asmnet_kit.base.run_folder import (
+    CHECKPOINTS,
+    CONFIG,
+    MANIFEST,
+    MODEL,
+    RECORDS,
+    SHAPE_MODEL,
+    SHOWN,
+)
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.shape_model.align import front_reference
@@ -26,6 +34,7 @@ from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
+from asmnet_kit.measure.face_crops import face_crops
 from asmnet_kit.training.config import PLACES, TrainConfig
 from asmnet_kit.training.data.batches import FaceBatches, crop_of, require_batch
 from asmnet_kit.training.data.prepared import prepared_faces
@@ -35,6 +44,7 @@ from asmnet_kit.training.devices import Workers, check_precision, choose_strateg
 from asmnet_kit.training.fit.checkpoints import BEST, LAST, Checkpoints
 from asmnet_kit.training.fit.loop import FitResult, Row, Schedule, fit
 from asmnet_kit.training.fit.monitor import RunMonitor
+from asmnet_kit.training.fit.shown_faces import COUNT, ShownFaces
 from asmnet_kit.training.folder import (
     dataset_facts,
     manifest_to_resume,
@@ -81,7 +91,12 @@ class TrainResult:
 
 
 def train(
-    config: TrainConfig, run: Path, *, max_minutes: float | None = None, command: str = ""
+    config: TrainConfig,
+    run: Path,
+    *,
+    max_minutes: float | None = None,
+    command: str = "",
+    recipe: str | None = None,
 ) -> TrainResult:
     """Train a model and write its run folder.
 
@@ -90,6 +105,7 @@ def train(
         run: the folder, empty or new; of several workers the chief's.
         max_minutes: no epoch begins after this long; ``resume`` finishes the run.
         command: how the run was started, for the manifest.
+        recipe: name of the recipe that its settings started from, for the manifest.
 
     Raises:
         UsageError: contradictory settings, a folder that holds something else, or one that
@@ -110,7 +126,13 @@ def train(
         return config
 
     return _with_workers(
-        config.strategy, begin, given, run, resumed=False, max_minutes=max_minutes, command=command
+        config.strategy,
+        begin,
+        given,
+        run,
+        resumed=False,
+        max_minutes=max_minutes,
+        origin={"command": command, "recipe": recipe},
     )
 
 
@@ -148,7 +170,13 @@ def resume(
         )
 
     return _with_workers(
-        strategy, begin, given, run, resumed=True, max_minutes=max_minutes, command=command
+        strategy,
+        begin,
+        given,
+        run,
+        resumed=True,
+        max_minutes=max_minutes,
+        origin={"command": command},
     )
 
 
@@ -160,11 +188,12 @@ def _with_workers(
     *,
     resumed: bool,
     max_minutes: float | None,
-    command: str,
+    origin: Mapping[str, Any],
 ) -> TrainResult:
     """Train once all workers are there.
 
     Args:
+        origin: what the manifest says of this call.
         begin: the run's settings, of its folder; the chief alone asks.
         given: settings that this worker was given, which must agree with the chief's.
     """
@@ -179,7 +208,7 @@ def _with_workers(
                 rule="every worker trains with the chief's settings",
                 advice="Start each with the same options",
             )
-        return _train(config, run, workers, resumed=resumed, deadline=deadline, command=command)
+        return _train(config, run, workers, resumed=resumed, deadline=deadline, origin=origin)
 
 
 def _train(
@@ -189,7 +218,7 @@ def _train(
     *,
     resumed: bool,
     deadline: float | None,
-    command: str,
+    origin: Mapping[str, Any],
 ) -> TrainResult:
     check_precision(config.precision)
     starts = workers.is_chief and not (run / CHECKPOINTS / LAST).exists()
@@ -225,7 +254,7 @@ def _train(
     if earlier.get("finished_at"):
         return _finished(config, run, workers, earlier, sources.val)
     manifest = {
-        **_origin(earlier, command),
+        **_origin(earlier, origin),
         "seed": config.seed,
         "finished_at": None,
         "dataset": facts,
@@ -279,16 +308,17 @@ def _train(
         )
 
 
-def _origin(earlier: Mapping[str, Any], command: str) -> dict[str, Any]:
+def _origin(earlier: Mapping[str, Any], call: Mapping[str, Any]) -> dict[str, Any]:
     """Who began the run, with what; and the same of each call that went on with it.
 
     Args:
         earlier: manifest of the run that is resumed; empty for a new one.
+        call: ``command``, and of a new run its ``recipe``.
     """
-    here = {"command": command, "git_commit": git_commit(), "packages": package_versions()}
+    here = {**call, "git_commit": git_commit(), "packages": package_versions()}
     if not earlier:
         return {**here, "started_at": now()}
-    kept = {name: earlier.get(name) for name in ("kit_version", *here, "started_at")}
+    kept = {name: earlier.get(name) for name in ("kit_version", "recipe", *here, "started_at")}
     return {**kept, "resumed": [*earlier.get("resumed", []), {"at": now(), **here}]}
 
 
@@ -380,6 +410,8 @@ def _fit(
     predictor = KerasPredictor(final, crop_scale=config.crop_scale, scheme=scheme)
 
     def validate(_: tf_keras.Model) -> Row:
+        if shown is not None:
+            shown.look(predictor)
         row: Row = workers.from_chief(lambda: _validation_row(evaluate(predictor, val_faces)))
         return row
 
@@ -398,12 +430,20 @@ def _fit(
     )
     with workers.chiefs_files(folder, (LAST, BEST) if goes_on else ()) as here:
         checkpoints = Checkpoints(here, writes=workers.is_chief)
+        done = checkpoints.load("last").epoch + 1 if goes_on else 0
+        shown = None
+        if workers.is_chief:
+            crops = face_crops(
+                val_faces, count=COUNT, size=config.input_size, scale=config.crop_scale
+            )
+            shown = ShownFaces(crops, folder / SHOWN, done=done)
         with RunMonitor(
             run,
             epochs=config.epochs,
             steps=data.steps_per_epoch,
             writes=checkpoints.writes,
-            done=checkpoints.load("last").epoch + 1 if goes_on else 0,
+            done=done,
+            faces=shown,
         ) as monitor:
             result = fit(
                 model,

@@ -193,8 +193,8 @@ def find_vela() -> Vela:
     program = shutil.which(PROGRAM)
     if program is None:
         raise MissingDependency(
-            f"Arm's compiler {PACKAGE} is not installed: {install_command(EXTRA)}, or {PACKAGE} in an "
-            f"environment of its own whose {PROGRAM} is on the PATH"
+            f"Arm's compiler {PACKAGE} is not installed: {install_command(EXTRA)}, or {PACKAGE} in "
+            f"an environment of its own whose {PROGRAM} is on the PATH"
         )
     text, code = _run([program, "--version"], Path.cwd(), name=program)
     if code:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import tensorflow as tf
 import tf_keras
@@ -145,7 +144,11 @@ def _fit(
     ranges_before = activation_ranges(emulated)
     done = len(checkpoints.load("last").history) if resume else 0
     monitor = RunMonitor(
-        Path(), epochs=settings.epochs, steps=data.steps_per_epoch, writes=False, done=done
+        job.unfinished.folder,
+        epochs=settings.epochs,
+        steps=data.steps_per_epoch,
+        writes=job.unfinished.logs,
+        done=done,
     )
     with monitor:
         result = fit(

@@ -27,11 +27,13 @@ class UnfinishedTuning:
         file: that fine-tuning leads to; once it is written the folder goes.
         settings: what the fine-tuning depends on, JSON types; see ``SOFTWARE``.
         resume: go on with it.
+        logs: write the logs of a dashboard into the folder.
     """
 
     file: Path
     settings: Mapping[str, Any]
     resume: bool
+    logs: bool = False
 
     @property
     def folder(self) -> Path:

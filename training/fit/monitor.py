@@ -18,6 +18,7 @@ from asmnet_kit.base.errors import KitError, require
 from asmnet_kit.base.files import replacing, write_text
 from asmnet_kit.base.run_folder import CURVES, HISTORY, TENSORBOARD
 from asmnet_kit.training.fit.loop import Row
+from asmnet_kit.training.fit.shown_faces import ShownFaces
 
 # Column -> unit, for everything that a row may hold; TensorBoard shows it as the description.
 UNITS = {
@@ -44,13 +45,24 @@ UNITS = {
 class RunMonitor:
     """Shows a run on the terminal and keeps its logs (``asmnet_kit.training.fit.loop.Monitor``)."""
 
-    def __init__(self, run: Path, *, epochs: int, steps: int, writes: bool, done: int = 0) -> None:
+    def __init__(
+        self,
+        run: Path,
+        *,
+        epochs: int,
+        steps: int,
+        writes: bool,
+        done: int = 0,
+        faces: ShownFaces | None = None,
+    ) -> None:
         """Watch a run of ``epochs`` x ``steps``, ``done`` epochs of which are history.
 
         Args:
             writes: False on all but the chief of several workers.
+            faces: shown below the curves.
         """
         self.run, self.epochs, self.steps, self.writes = run, epochs, steps, writes
+        self.faces = faces
         self.console: Console = stderr()
         self.bar = progress()
         self.task = self.bar.add_task(
@@ -106,11 +118,12 @@ class RunMonitor:
     def _write_logs(self, history: Sequence[Row]) -> None:
         row = history[-1]
         write_history(self.run / HISTORY, history)
-        plot_curves(self.run / CURVES, history)
+        if self.faces is not None:
+            self.faces.save()
+        plot_curves(self.run / CURVES, history, self.faces)
         with self.tensorboard.as_default(step=int(row["epoch"])):
-            for name, value in row.items():
-                if name != "epoch":
-                    _write_scalar(name, value)
+            for name in UNITS.keys() & row.keys() - {"epoch"}:
+                _write_scalar(name, row[name])
         self.tensorboard.flush()
 
     def _line(self, row: Row) -> str:
@@ -145,14 +158,16 @@ def write_history(path: Path, history: Sequence[Row]) -> None:
     write_text(path, text.getvalue())
 
 
-def plot_curves(path: Path, history: Sequence[Row]) -> None:
-    """``curves.png``: the loss with its terms, and the NME, by epoch."""
+def plot_curves(path: Path, history: Sequence[Row], faces: ShownFaces | None = None) -> None:
+    """``curves.png``: the loss with its terms, the NME, and some faces, by epoch."""
     require("matplotlib", extra="train")
     from matplotlib.figure import Figure
 
     epochs = [row["epoch"] for row in history]
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    losses, errors = figure.subplots(1, 2)
+    figure = Figure(figsize=(10, 4 if faces is None else 9), layout="constrained")
+    places = [["losses", "errors"], *([["faces", "faces"]] if faces else [])]
+    axes_of = figure.subplot_mosaic(places, height_ratios=(4, 5) if faces else None)
+    losses, errors = axes_of["losses"], axes_of["errors"]
     for name in ("loss", "mse", "asm", "pose"):
         values = [row.get(name, math.nan) for row in history]
         if any(value > 0 for value in values):
@@ -165,5 +180,13 @@ def plot_curves(path: Path, history: Sequence[Row]) -> None:
     for axes in (losses, errors):
         axes.legend()
         axes.grid(alpha=0.3)
+    if faces is not None:
+        picture, shown = faces.picture()
+        rows = axes_of["faces"]
+        rows.imshow(picture)
+        rows.set(title="Validation faces by epoch: labels green, predictions pink", xticks=[])
+        tile = len(picture) / len(shown)
+        rows.set_yticks([(row + 0.5) * tile for row in range(len(shown))], map(str, shown))
+        rows.set_ylabel("epoch")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)
