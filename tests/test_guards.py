@@ -83,6 +83,8 @@ ROOMS = (
     "training.recipe_files",
     "training.runs",
     "training.runs_command",
+    "training.project",
+    "training.new_command",
     "training.data",
     "training.folder",
     "training.run",

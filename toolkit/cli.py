@@ -36,6 +36,9 @@ COMMANDS: dict[str, LazyCommand] = {
         "asmnet_kit.commands.quickstart:quickstart",
         "Synthetic faces, training, int8, benchmark and report in one go.",
     ),
+    "new": LazyCommand(
+        "asmnet_kit.training.new_command:new", "Start a project folder for a model of your own."
+    ),
     "data": LazyCommand(
         "asmnet_kit.commands.data:data", "Inspect, prepare or synthesize landmark data sets."
     ),

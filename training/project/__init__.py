@@ -1,0 +1,1 @@
+"""Files of the project folder that asmnet-kit new writes; @words@ in them are filled in."""
