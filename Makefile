@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help dev quickstart test test-next fuzz lint format types docs docs-hard-faces clean
+.PHONY: help dev quickstart test test-next package-test fuzz lint format types docs docs-hard-faces clean
 .PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-workers bench-synthetic reference check-reference parity-arm64 bit-equality litert-faults timed-faces bench-video bench-quantize people-assets people-portraits
 .PHONY: golden web android android-test ship-model tflite-runtime
 
@@ -48,6 +48,10 @@ test-next: $(NEXT)/bin/python ## run the tests against tf-nightly and its like: 
 
 $(NEXT)/bin/python:
 	@$(call new_venv,$(NEXT))
+
+# Not part of the tests: it downloads. ARGS="--train" adds TensorFlow, training and quantizing.
+package-test: $(VENV)/bin/python ## sdist -> wheel -> clean environments: ARGS="--train --python 3.12"
+	@$(BIN)/python tests/package_check.py $(ARGS)
 
 # A short run is one of the tests. A fault prints the command that repeats it alone.
 fuzz: $(INSTALLED) ## damaged inputs at every door: ARGS="--seed 7 --count 100000 --door tflite --jobs 2"

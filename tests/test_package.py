@@ -1,11 +1,15 @@
 """What pip installs: every room with its data files, and nothing that only a checkout needs."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from asmnet_kit import __version__
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -37,6 +41,25 @@ command.build_lib = sys.argv[2]
 command.ensure_finalized()
 print(json.dumps(command.get_outputs(include_bytecode=False)))
 """
+
+
+SDIST_LISTING = """
+import json, runpy, sys
+import setuptools
+from setuptools.dist import Distribution
+given = {}
+setuptools.setup = lambda **keywords: given.update(keywords)
+runpy.run_path("setup.py")
+package = Distribution({**given, "script_name": "setup.py"})
+package.parse_config_files()
+info = package.get_command_obj("egg_info")
+info.egg_base = sys.argv[1]
+info.ensure_finalized()
+info.run()
+print(json.dumps({"version": package.metadata.version, "files": info.filelist.files}))
+"""
+# Of a repository, not of a source package.
+ONLY_IN_GIT = {".gitignore", ".gitattributes", ".dockerignore"}
 
 
 @pytest.fixture
@@ -84,6 +107,35 @@ def test_the_files_that_a_command_reads_are_installed(installed: set[str]) -> No
     models = {Path(name).suffix for name in installed if name.startswith(f"{package}/models/")}
     assert {".tflite", ".npz", ".json", ".md", ".toml"} <= models
     assert not [name for name in installed if {"studies", "tests", "tools"} & {*Path(name).parts}]
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """``version`` and ``files`` of the sdist, as setuptools lists them by MANIFEST.in."""
+    command = [sys.executable, "-c", SDIST_LISTING, str(tmp_path_factory.mktemp("sdist"))]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    content: dict[str, Any] = json.loads(listed.stdout.splitlines()[-1])
+    return content
+
+
+def test_the_sdist_holds_what_git_holds(sdist: dict[str, Any]) -> None:
+    """So that whoever has it alone can build, test and read everything."""
+    asked = ["git", "ls-files", "-z"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not in a repository of git")
+    tracked = {name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()}
+    wanted = {n for n in tracked if n not in ONLY_IN_GIT and not n.startswith(".github/")}
+    assert sorted(wanted - set(sdist["files"])) == []
+    junk = [n for n in sdist["files"] if "__pycache__" in n or n.startswith((".venv", "build/"))]
+    assert junk == []
+
+
+def test_the_version_is_stated_once(sdist: dict[str, Any]) -> None:
+    assert sdist["version"] == __version__
+    assert "version" not in PROJECT["project"]
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## \[{re.escape(__version__)}\]", changes, re.MULTILINE)
 
 
 def test_the_licences_go_with_the_package() -> None:

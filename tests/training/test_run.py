@@ -15,6 +15,7 @@ from asmnet_kit.base.errors import DatasetError, KitError, ModelError, UsageErro
 from asmnet_kit.base.files import alone_in
 from asmnet_kit.datasets.base import Face, PictureFile
 from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.face.pictures import read_image
 from asmnet_kit.face.shape_model.file import load_shape_model, save_shape_model
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict.open_predictor import open_predictor
@@ -61,7 +62,17 @@ def test_a_finished_run_has_every_file_of_the_contract_and_no_copy_of_the_pictur
     assert {path.name for path in (finished.run / "checkpoints").iterdir()} == {
         "last.npz",
         "best.npz",
+        "faces.npz",
     }
+
+
+def test_the_curves_show_validation_faces_by_epoch(finished: TrainResult) -> None:
+    """All six of them: below the curves, so the picture is about as high as it is wide."""
+    landmarks = np.load(finished.run / "checkpoints" / "faces.npz")["landmarks"]
+    assert landmarks.shape == (2, 6, 68, 2)
+    assert np.abs(landmarks).max() < 2  # fractions of the crop from its centre
+    picture = read_image(finished.run / "curves.png")
+    assert picture.shape == (900, 1000, 3)
 
 
 def test_the_manifest_says_where_the_model_came_from(finished: TrainResult, data: Path) -> None:
