@@ -75,7 +75,7 @@ docs: $(INSTALLED) ## write docs/commands.md, architecture.md, robustness.md, tr
 	@$(BIN)/python docs/commands.py
 	@$(BIN)/python docs/robustness.py
 	@$(BIN)/python docs/trust.py
-	@$(BIN)/python docs/architecture.py
+	@PYTHONPATH=tests $(BIN)/python docs/architecture.py
 	@$(BIN)/python docs/readme.py
 
 docs-hard-faces: $(INSTALLED) ## draw docs/uncertainty_hard_faces.jpg: twelve hard people before and after
@@ -119,7 +119,7 @@ reference: $(INSTALLED) ## measure the kit's models on this machine into benchma
 	@test -n "$(MODELS)" || { echo 'no model ships with the kit yet: make reference MODELS="a.tflite b.tflite"'; exit 2; }
 	@$(BIN)/python -m asmnet_kit.benchmarks.studies.measure_reference $(MODELS) --out $(REFERENCE) $(ARGS)
 
-# Vela and TFLM are extras: pip install 'asmnet-kit[ethosu,tflm]' into an environment, or PYTHONPATH.
+# Vela and TFLM are extras: pip install '.[ethosu,tflm]' into an environment, or PYTHONPATH.
 check-reference: $(INSTALLED) ## what Vela and TensorFlow Lite Micro say of the kit's models into benchmarks/reference/checks
 	@$(BIN)/python -m asmnet_kit.benchmarks.studies.check_reference $(MODELS) $(ARGS)
 

@@ -1,6 +1,6 @@
 """``--dashboard``: a page that shows a training while it runs, and ends with it.
 
-The page is TensorBoard's, which comes with TensorFlow.
+The page is TensorBoard's. TensorFlow 2.21 no longer brings it, so it is an extra of the kit.
 """
 
 import select
@@ -19,6 +19,7 @@ from asmnet_kit.training import dashboard_page
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+EXTRA = "dashboard"
 STARTS_WITHIN_S = 120.0  # TensorBoard imports TensorFlow, which takes its time on a busy machine
 ENDS_WITHIN_S = 10.0
 
@@ -28,8 +29,8 @@ def dashboard_option(command: Command) -> Command:
     return click.option(
         "--dashboard",
         is_flag=True,
-        help="Show loss and NME in the browser while it trains: starts TensorBoard, which comes "
-        "with TensorFlow, on this machine and prints its address.",
+        help="Show loss and NME in the browser while it trains: starts TensorBoard (extra "
+        "[dashboard]) for this machine alone and prints its address.",
     )(command)
 
 
@@ -60,7 +61,7 @@ def dashboard(logs: Path) -> Iterator[str]:
 
     Args and errors: as for ``told_dashboard``.
     """
-    require_installed("tensorboard", extra="train")
+    require_installed("tensorboard", extra=EXTRA)
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             script_command(Path(dashboard_page.__file__), str(logs)),

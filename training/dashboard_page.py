@@ -6,11 +6,11 @@ training that was killed.
 
 import sys
 
-from tensorboard import program
-
 
 def main(logs: str) -> None:
     """Serve the logs on this machine alone, at a port that is free."""
+    from tensorboard import program  # an extra
+
     page = program.TensorBoard()
     page.configure(
         argv=["tensorboard", "--logdir", logs, "--host", "127.0.0.1", "--port", "0",

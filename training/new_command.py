@@ -42,10 +42,10 @@ FILES = {
     help="The kit's recipe of training to start from.",
 )
 def new(folder: Path, data_format: str, recipe: str) -> None:
-    """Start a project for a model of your own: a folder with a place for data, a recipe, and a
-    Makefile that goes from data to the report and a page for phones.
+    """Start a project folder for a model of your own.
 
-    DIR must be new or empty. Everything in it is yours to change.
+    It has a place for data, a recipe of training, and a Makefile that goes from data to the report
+    and a page for phones. DIR must be new or empty. Everything in it is yours to change.
 
     \b
     Examples:

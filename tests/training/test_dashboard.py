@@ -82,7 +82,7 @@ def test_without_tensorboard_nothing_is_begun(
         main, ["train", *source, "--out", str(tmp_path / "run"), "--dashboard"]
     )
     assert done.exit_code == 1
-    assert "'tensorboard'" in done.output and install_command("train") in done.output
+    assert "'tensorboard'" in done.output and install_command("dashboard") in done.output
     assert not (tmp_path / "run").exists()
 
 
