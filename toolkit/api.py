@@ -58,7 +58,7 @@ __all__ = [
     "read_image",
 ]
 
-Picture = str | Path | NDArray[np.uint8]
+ImageLike = str | Path | NDArray[np.uint8]
 
 
 def load(
@@ -136,7 +136,7 @@ class Model:
 
     def predict(
         self,
-        image: Picture,
+        image: ImageLike,
         boxes: ArrayLike | None = None,
         *,
         min_score: float = MIN_SCORE,
@@ -178,7 +178,7 @@ class Model:
             min_score=min_score,
         )
 
-    def draw(self, image: Picture, faces: Sequence[FacePrediction]) -> Image:
+    def draw(self, image: ImageLike, faces: Sequence[FacePrediction]) -> Image:
         """A copy of a picture with its faces drawn upon it, uint8 [H, W, 3], RGB.
 
         One with small faces is enlarged by a whole number. Rings are landmarks that the model is
@@ -242,7 +242,7 @@ class Tracker:
             min_score=min_score,
         )
 
-    def update(self, image: Picture, seconds: float) -> list[TrackedFace]:
+    def update(self, image: ImageLike, seconds: float) -> list[TrackedFace]:
         """The faces of the next frame; ``track`` is the same number for the same face.
 
         Args:
@@ -399,7 +399,7 @@ def _judge_of(model: Path, scheme: Scheme) -> Plausibility | None:
         return None
 
 
-def _pixels(image: Picture) -> Image:
+def _pixels(image: ImageLike) -> Image:
     """The pixels of a picture, in one block of memory.
 
     Raises:

@@ -78,6 +78,7 @@ def _table(found: "FoundRuns") -> "Table":
         "run", "data", "recipe", "network", "epochs", "NME %", "quantized", "NME % then", "KB",
         "finished", left=words,
     )  # fmt: skip
+    made.columns[0].overflow = "fold"  # a path is for copying: whole, over several lines
     for run in found.runs:
         lines = [_of_model(model) for model in run.models] or [["-", "-", "-"]]
         facts = [*_facts(run), *lines[0], _date(run)]
@@ -110,4 +111,4 @@ def _percent(nme: float | None) -> str:
 def _date(run: "Run") -> str:
     """Its day, or that it goes on."""
     day = (run.date or "?").partition("T")[0]
-    return day if run.finished else f"unfinished (begun {day})"
+    return day if run.finished else f"no, begun {day}"
