@@ -5,7 +5,7 @@ from pathlib import Path
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import require_writable
-from asmnet_kit.base.model_kind import require_kind
+from asmnet_kit.base.model_kind import ModelKind, require_kind
 from asmnet_kit.benchmarks.call import refuse_requests, refuse_unfollowed, requests_for
 from asmnet_kit.benchmarks.protocol import Request, TargetError
 from asmnet_kit.benchmarks.runner import (
@@ -17,6 +17,8 @@ from asmnet_kit.benchmarks.runner import (
 )
 from asmnet_kit.benchmarks.targets.registry import problem_of
 from asmnet_kit.results.results import Result, save_result
+
+TFLITE: tuple[ModelKind, ...] = ("tflite",)
 
 
 def measure_one(
@@ -46,7 +48,7 @@ def measure_one(
     """
     if (data is None) != (format is None) or (split is not None and data is None):
         raise UsageError("expected data and format together, and split with them")
-    require_kind(model, ("tflite",))
+    require_kind(model, TFLITE)
     devices = [device] if device else []
     template = Request(
         model=model,

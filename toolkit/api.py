@@ -188,7 +188,7 @@ class Model:
         >>> model = asmnet_kit.load()
         >>> image = asmnet_kit.read_image("people.png")
         >>> model.draw(image, model.predict(image)).shape
-        (320, 320, 3)
+        (480, 480, 3)
         """
         return draw_faces(_pixels(image), faces, self.scheme)
 
@@ -291,7 +291,7 @@ def evaluate(
     >>> import asmnet_kit
     >>> result = asmnet_kit.evaluate("asmnet_nano_synthetic", "faces", "synthetic")
     >>> result.scores.faces, round(result.scores.nme_percent) < 10
-    (8, True)
+    (4, True)
     """
     loaded = _loaded(model)
     dataset, _ = load_to_measure(

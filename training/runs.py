@@ -4,7 +4,8 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -175,23 +176,21 @@ def _read_run(folder: Path) -> Run:
     manifest = read_manifest(folder)
     if "kit_version" not in manifest:
         raise ModelError(f"{folder}: {MANIFEST} is not one of asmnet-kit")
-    try:
-        config: TrainConfig | None = TrainConfig.load(folder / CONFIG)
-    except KitError:  # of another version; the manifest says the rest
-        config = None
+    settings: dict[str, Any] = {}
+    with suppress(KitError):  # of another version: the manifest says the rest
+        settings = asdict(TrainConfig.load(folder / CONFIG))
     date = manifest.get("finished_at") or _said(manifest, str, "started_at")
     return Run(
         path=folder,
         data=_said(manifest, str, "dataset", "name"),
         data_format=_said(manifest, str, "dataset", "format"),
         recipe=_said(manifest, str, "recipe"),
-        architecture=_said(manifest, str, "architecture", "name") or (config and config.arch),
-        input_size=_said(manifest, int, "architecture", "input_size")
-        or (config and config.input_size),
+        architecture=_said(manifest, str, "architecture", "name") or settings.get("arch"),
+        input_size=_said(manifest, int, "architecture", "input_size") or settings.get("input_size"),
         landmarks=_said(manifest, int, "architecture", "landmarks"),
-        loss=config and config.loss,
+        loss=settings.get("loss"),
         epochs=_said(manifest, int, "metrics", "epochs"),
-        of_epochs=config and config.epochs,
+        of_epochs=settings.get("epochs"),
         finished=bool(manifest.get("finished_at")),
         nme_percent=_said(manifest, (int, float), "metrics", "validation", "nme_percent"),
         val_faces=_said(manifest, int, "metrics", "validation", "faces"),

@@ -45,7 +45,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, person: Image) -> Path:
     for _ in range(4):
         film.write(bgr)
     film.release()
-    drawn = ["data", "synthesize", "--count", "8", "--size", "120", "--out", str(folder / "faces")]
+    drawn = ["data", "synthesize", "--count", "40", "--size", "120", "--out", str(folder / "faces")]
     assert CliRunner().invoke(main, drawn).exit_code == 0
     return folder
 
@@ -66,7 +66,7 @@ def test_the_examples_of_the_page_run(here: Path, capsys: pytest.CaptureFixture[
         run_block(code, names)
     said = capsys.readouterr().out
     assert len(re.findall(r"^\d 1 \[", said, re.MULTILINE)) == 4  # a face in each frame
-    assert re.search(r"^NME \d+\.\d\d % over 8 faces$", said, re.MULTILINE)
+    assert re.search(r"^NME \d+\.\d\d % over 4 faces$", said, re.MULTILINE)
     assert re.search(r"^\d+\.\d\d ms on \S", said, re.MULTILINE)
     assert "no_such_model" in said
     assert [path.suffix for path in (here / "results").iterdir()] == [".json"]
@@ -268,6 +268,6 @@ def test_the_benchmark_measures_accuracy_where_data_is_given(here: Path) -> None
     result = asmnet_kit.benchmark(
         SMALL, runs=5, min_seconds=0, data="faces", format="synthetic", out="with_accuracy"
     )
-    assert result["accuracy"]["faces"] == 8
+    assert result["accuracy"]["faces"] == 4
     (written,) = (here / "with_accuracy").iterdir()
     assert json.loads(written.read_text()) == result

@@ -166,7 +166,7 @@ def plot_curves(path: Path, history: Sequence[Row], faces: ShownFaces | None = N
     epochs = [row["epoch"] for row in history]
     figure = Figure(figsize=(10, 4 if faces is None else 9), layout="constrained")
     places = [["losses", "errors"], *([["faces", "faces"]] if faces else [])]
-    axes_of = figure.subplot_mosaic(places, height_ratios=(4, 5) if faces else None)
+    axes_of: dict[str, Any] = figure.subplot_mosaic(places, height_ratios=(4, 5) if faces else None)
     losses, errors = axes_of["losses"], axes_of["errors"]
     for name in ("loss", "mse", "asm", "pose"):
         values = [row.get(name, math.nan) for row in history]
