@@ -41,6 +41,8 @@ UNITS = {
     "data_wait_percent": "share of training time spent waiting for the next batch",
 }
 
+WIDTH_INCHES, CURVES_INCHES = 10.0, 4.0  # of curves.png, at 100 pixels an inch
+
 
 class RunMonitor:
     """Shows a run on the terminal and keeps its logs (``asmnet_kit.training.fit.loop.Monitor``)."""
@@ -164,24 +166,28 @@ def plot_curves(path: Path, history: Sequence[Row], faces: ShownFaces | None = N
     from matplotlib.figure import Figure
 
     epochs = [row["epoch"] for row in history]
-    figure = Figure(figsize=(10, 4 if faces is None else 9), layout="constrained")
-    places = [["losses", "errors"], *([["faces", "faces"]] if faces else [])]
-    axes_of: dict[str, Any] = figure.subplot_mosaic(places, height_ratios=(4, 5) if faces else None)
+    marker = "o" if len(epochs) == 1 else None  # a line of one point would not be seen
+    picture, shown = (None, []) if faces is None else faces.picture()
+    below = 0.0 if picture is None else 0.6 + WIDTH_INCHES * len(picture) / picture.shape[1]
+    figure = Figure(figsize=(WIDTH_INCHES, CURVES_INCHES + below), layout="constrained")
+    places = [["losses", "errors"], *([["faces", "faces"]] if shown else [])]
+    heights = [CURVES_INCHES, *([below] if shown else [])]
+    axes_of: dict[str, Any] = figure.subplot_mosaic(places, height_ratios=heights)
     losses, errors = axes_of["losses"], axes_of["errors"]
     for name in ("loss", "mse", "asm", "pose"):
         values = [row.get(name, math.nan) for row in history]
         if any(value > 0 for value in values):
-            losses.semilogy(epochs, values, label=name)
+            losses.semilogy(epochs, values, label=name, marker=marker)
     for name, label in (("nme_percent", "training, augmented"), ("val_nme_percent", "validation")):
-        errors.plot(epochs, [row.get(name, math.nan) for row in history], label=label)
+        values = [row.get(name, math.nan) for row in history]
+        errors.plot(epochs, values, label=label, marker=marker)
     losses.set(title="Loss and its terms", xlabel="epoch")
     errors.set(title="NME, % of the outer eye distance", xlabel="epoch")
     errors.set_ylim(bottom=0)
     for axes in (losses, errors):
         axes.legend()
         axes.grid(alpha=0.3)
-    if faces is not None:
-        picture, shown = faces.picture()
+    if picture is not None:
         rows = axes_of["faces"]
         rows.imshow(picture)
         rows.set(title="Validation faces by epoch: labels green, predictions pink", xticks=[])
