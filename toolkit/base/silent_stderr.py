@@ -43,7 +43,7 @@ class _Silence:
         self._own = threading.local()
         self.terminal = STDERR  # where descriptor 2 leads outside of blocks
         self._stream: TextIO = io.TextIOWrapper(
-            io.BufferedWriter(_PastTheSilence()), errors="backslashreplace", line_buffering=True
+            io.BufferedWriter(_PastTheSilence(self)), errors="backslashreplace", line_buffering=True
         )
         self._replaced: TextIO = self._stream
 
@@ -87,19 +87,22 @@ class _Silence:
 class _PastTheSilence(io.RawIOBase):
     """Writes to the terminal, or nowhere for a thread that is inside a block."""
 
+    def __init__(self, silence: _Silence) -> None:
+        self._silence = silence  # TextIOWrapper of Python 3.10 asks for ``fileno`` at once
+
     def writable(self) -> bool:
         return True
 
     def fileno(self) -> int:
-        return _SILENCE.terminal
+        return self._silence.terminal
 
     def isatty(self) -> bool:
         return os.isatty(self.fileno())
 
     def write(self, content: "ReadableBuffer", /) -> int:
-        if _SILENCE.is_mine:
+        if self._silence.is_mine:
             return memoryview(content).nbytes
-        return os.write(_SILENCE.terminal, content)
+        return os.write(self._silence.terminal, content)
 
 
 def _leads_to_stderr(stream: TextIO | None) -> bool:
