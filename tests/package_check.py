@@ -124,7 +124,7 @@ def check(python: Path, place: Path, *, version: str, trains: bool) -> None:
         ]
     for command in commands:
         run(kit, *command, cwd=place)
-    picture = next((place / "faces" / "test").glob("*.png")).name
+    picture = next((place / "faces" / "test").rglob("*.pts")).with_suffix(".jpg").name
     run(python, "-c", API.format(picture=picture, version=version), cwd=place)
     missing = "pip install" in run(python, "-c", WITHOUT_TRAIN, cwd=place)
     if missing == trains:

@@ -46,7 +46,7 @@ def test_training_shows_its_scalars_until_it_ends(
         said = training.stderr.readline()
         (address,) = re.findall(r"^Dashboard: (http://127\.0\.0\.1:\d+/) ", said)
         assert answers(address)
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 500
         scalars = ""
         while "val_nme_percent" not in scalars and time.monotonic() < deadline:
             time.sleep(1)
