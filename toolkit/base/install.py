@@ -38,11 +38,14 @@ def install_command(extra: str = "", *, pip: str = "pip install") -> str:
 
 def _origin() -> dict[str, Any]:
     """What pip noted of where the kit came from; {} for an index, and where nothing is noted."""
-    from importlib.metadata import PackageNotFoundError, distribution  # takes longer than --help
+    from importlib.metadata import distributions  # takes longer than --help may
 
-    try:
-        noted = distribution(NAME).read_text("direct_url.json")
-        origin = json.loads(noted) if noted else {}
-    except (PackageNotFoundError, ValueError):  # run from a checkout that nobody installed
-        return {}
-    return origin if isinstance(origin, dict) else {}
+    # In a checkout its own .egg-info, of which pip notes nothing, may come first.
+    for found in distributions(name=NAME):
+        try:
+            origin = json.loads(found.read_text("direct_url.json") or "{}")
+        except ValueError:
+            continue
+        if origin and isinstance(origin, dict):
+            return origin
+    return {}

@@ -149,7 +149,7 @@ def test_without_the_package_the_message_has_the_command_that_installs_it(
         monkeypatch.delitem(sys.modules, "tflite_micro.runtime", raising=False)
     assert install_command("tflm") in problem_of("tflm")
     run = CliRunner().invoke(main, ["check", str(make_tflite()), "--target", "tflm"])
-    assert (run.exit_code, install_command("tflm") in run.output) == (1, True)
+    assert (run.exit_code, install_command("tflm") in run.output) == (1, True), run.output
 
 
 @pytest.mark.skipif(not HAS_TFLM, reason="tflite-micro is not installed: asmnet-kit[tflm]")

@@ -12,10 +12,13 @@ from asmnet_kit.base.install import install_command
 
 
 def noted(monkeypatch: pytest.MonkeyPatch, origin: Any) -> None:
-    """pip's ``direct_url.json``: an object, text as it stands there, or None for no file."""
+    """pip's ``direct_url.json``: an object, text as it stands there, or None for no file.
+
+    A checkout's .egg-info, which has none, comes first.
+    """
     text = origin if isinstance(origin, str | None) else json.dumps(origin)
-    package = SimpleNamespace(read_text={"direct_url.json": text}.get)
-    monkeypatch.setattr(metadata, "distribution", lambda name: package)
+    packages = [SimpleNamespace(read_text={"direct_url.json": t}.get) for t in (None, text)]
+    monkeypatch.setattr(metadata, "distributions", lambda name: packages)
 
 
 @pytest.mark.parametrize("broken", [None, "", "{", "[]"])
