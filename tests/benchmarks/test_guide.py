@@ -1,21 +1,20 @@
 """docs/benchmark.md and docs/examples: what they tell to type works, in that order."""
 
-import contextlib
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
 from asmnet_kit.results.results import save_result
+from doc_commands import commands_of, context_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "benchmark.md"
@@ -24,18 +23,6 @@ WORKFLOW = ROOT / "docs" / "examples" / "benchmark.yml"
 # What a command with one of these words needs is not here: it is read as the command line reads it.
 DEVICES = ("android", "linux", "edgetpu", "gpu", "mychip")
 MINUTES = ("--sustained", "--single-stream")
-OTHERS_PROGRAMS = ("edgetpu_compiler", "pip")
-
-
-def commands_of(page: str) -> list[list[str]]:
-    """The words of each command: lines of consoles after a $, and indented lines, without notes."""
-    joined = re.sub(r"\\\n\s*", "", page)
-    consoles = re.findall(r"```console\n(.*?)```", joined, re.DOTALL)
-    lines = [line[2:] for text in consoles for line in text.splitlines() if line.startswith("$ ")]
-    fenced = re.sub(r"```.*?```", "", joined, flags=re.DOTALL)
-    starts = ("asmnet-kit", *OTHERS_PROGRAMS)
-    lines += [s for line in fenced.splitlines() if (s := line[4:]).startswith(starts)]
-    return [shlex.split(line.partition(";")[0], comments=True) for line in lines]
 
 
 def is_here(words: list[str]) -> bool:
@@ -69,22 +56,9 @@ def folder(
     return tmp_path
 
 
-@contextlib.contextmanager
-def context_of(words: list[str]) -> Iterator[click.Context]:
-    """The command's context: every option and path was understood."""
-    with click.Context(main, info_name="asmnet-kit") as outer:
-        command = main.get_command(outer, words[1])
-        assert command is not None, words
-        with command.make_context(words[1], list(words[2:]), parent=outer) as inner:
-            yield inner
-
-
 def test_every_command_of_the_guide_works(folder: Path) -> None:
     run, read = [], []
     for words in commands_of(PAGE.read_text(encoding="utf-8")):
-        if words[0] in OTHERS_PROGRAMS:
-            continue
-        assert words[0] == "asmnet-kit", words
         if (words[1] == "check" and "--compiler-log" in words) or not is_here(words):
             with context_of(words):
                 read.append(words)

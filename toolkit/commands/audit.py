@@ -108,6 +108,14 @@ def print_audit(outcome: "Audit") -> None:
         table.add_row(target, verdict.verdict, Text(verdict.reason))
     console = stdout()
     console.print(table)
+    if (about := outcome.metadata) is not None:
+        console.print(
+            f"metadata: {about.architecture}, {about.landmarks} landmarks; input "
+            f"{about.input_size} px, RGB; crop {about.crop_scale:g} times the box's longer side; "
+            f"outputs {', '.join(about.outputs)}",
+            markup=False,
+            highlight=False,
+        )
     for finding in outcome.findings:
         console.print(_line(finding), markup=False, highlight=False)
 

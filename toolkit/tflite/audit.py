@@ -89,6 +89,7 @@ class Audit:
             "size_bytes": self.size_bytes,
             "input_shape": self.input_shape and list(self.input_shape),
             "recipe": None if self.metadata is None else self.metadata.recipe,
+            "metadata": None if self.metadata is None else self.metadata.to_json(),
             "verdicts": {
                 target: {"verdict": v.verdict, "reason": v.reason}
                 for target, v in self.verdicts.items()
