@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help dev quickstart test test-next package-test fuzz lint format types docs docs-hard-faces clean
+.PHONY: help dev quickstart test test-next package-test fuzz lint format types docs docs-hard-faces docs-pictures site clean
 .PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-workers bench-synthetic reference check-reference parity-arm64 bit-equality litert-faults timed-faces bench-video bench-quantize people-assets people-portraits
 .PHONY: golden web android android-test ship-model tflite-runtime
 
@@ -71,18 +71,31 @@ types: $(INSTALLED) ## mypy, strict
 	@ln -s $(CURDIR)/toolkit/* $(CURDIR)/training $(CURDIR)/quantize $(CURDIR)/benchmarks build/namespace/asmnet_kit/
 	@MYPYPATH=build/namespace $(BIN)/mypy -p asmnet_kit
 
-docs: $(INSTALLED) ## write docs/commands.md, architecture.md, robustness.md, trust.md, the list of rooms and README's models
+docs: $(INSTALLED) ## write the generated pages of docs/, the list of rooms and README's models
 	@$(BIN)/python docs/commands.py
 	@$(BIN)/python docs/robustness.py
 	@$(BIN)/python docs/trust.py
 	@PYTHONPATH=tests $(BIN)/python docs/architecture.py
 	@$(BIN)/python docs/readme.py
+	@$(BIN)/python docs/zoo.py
+	@$(BIN)/python docs/contents.py
+
+# Sphinx in an environment of its own; after that nothing is fetched. The Markdown needs no build.
+SITE := .venv-site
+site: $(SITE)/.installed ## build the site of the documents: build/site/index.html
+	@$(SITE)/bin/python docs/build_site.py
+
+$(SITE)/.installed: docs/site/requirements.txt
+	@$(call new_venv,$(SITE))
+	@$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/site/requirements.txt
+	@touch $@
 
 docs-hard-faces: $(INSTALLED) ## draw docs/uncertainty_hard_faces.jpg: twelve hard people before and after
 	@$(BIN)/python docs/hard_faces.py
 
-docs-pictures: $(INSTALLED) ## draw docs/people.jpg, docs/people_own.jpg and docs/film.webp: rendered people
+docs-pictures: $(INSTALLED) ## draw docs/people.jpg, people_own.jpg, film.webp and the zoo: rendered people
 	@$(BIN)/python docs/pictures.py
+	@$(BIN)/python docs/zoo.py --pictures
 
 # tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own, for parity and Coral.
 TFLITE_RUNTIME := .venv-tflite-runtime

@@ -55,8 +55,10 @@ class Option:
 
 RUNTIME = Option(
     "runtime",
-    "Whose interpreter runs the model on the CPU, here or on a board.  "
-    "[default: the first one installed]",
+    (
+        "Runtime that runs the model on the CPU, here or on a board.  [default: the first one "
+        "installed]"
+    ),
     choices=("ai-edge-litert", "tflite-runtime"),  # of asmnet_kit.tflite.runtime, which needs NumPy
 )
 GPU_PRECISION = Option(
@@ -83,7 +85,7 @@ EDGETPU_MODEL = Option(
 )
 BENCHMARK_MODEL = Option(
     "benchmark_model",
-    "Measure with this program in place of the app (android).",
+    "Measure with this program instead of the app (android).",
     file="TensorFlow Lite's benchmark_model for Android",
 )
 

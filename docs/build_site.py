@@ -2,10 +2,10 @@
 
 Usage: make site (which installs Sphinx into .venv-site; this script needs nothing of the kit)
 
-The Markdown of docs/ stays as GitHub shows it. This script copies the pages that docs/site/pages.toml
-lists to build/site-source, points their links at each other's copies, and adds a start page with the
-navigation. Then Sphinx builds it with every warning an error: a link or an anchor that leads nowhere,
-or a page that is in no section, stops the build.
+The Markdown of docs/ stays as GitHub shows it. This script copies the pages that
+docs/site/pages.toml lists to build/site-source, points their links at each other's copies, and adds
+the navigation to the start page. Then Sphinx builds it with every warning an error: a link or an
+anchor that leads nowhere, or a page that is in no section, stops the build.
 """
 
 import os
@@ -132,6 +132,8 @@ def with_links(text: str, file: str, name: str, copies: dict[str, str], target: 
             return os.path.relpath(copies[path.as_posix()] + ".md", here)
         if (ROOT / path).is_dir():
             return None
+        if path.suffix == ".md":
+            raise ValueError(f"{file}: {path} is no page: enter it in docs/site/pages.toml")
         copy = target / "files" / path
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / path, copy)

@@ -49,17 +49,28 @@ def source_options(command: Command) -> Command:
         click.option(
             "--input-scale",
             type=NumberRange(min=0, min_open=True),
-            help="Scale of a model of your own that takes (v - mean) / scale, v in 0..255.  "
-            "[default: 128]",
+            help=(
+                "The scale, for a model of your own that takes (v - mean) / scale with v in "
+                "0..255.  [default: 128]"
+            ),
         ),
         click.option(
             "--input-shape",
             metavar="SxS",
             callback=parse_square,
-            help="Size of the input of a model of your own that leaves it open: 112x112 or "
-            "1x112x112x3.",
+            help=(
+                "Input size of a model of your own, if the model leaves it open: 112x112 or "
+                "1x112x112x3."
+            ),
         ),
-        click.option("--input-mean", type=float, help="Mean of --input-scale.  [default: 128]"),
+        click.option(
+            "--input-mean",
+            type=float,
+            help=(
+                "The mean, for a model of your own that takes (v - mean) / scale with v in "
+                "0..255.  [default: 128]"
+            ),
+        ),
         click.option("--split", help="Split to calibrate or fine-tune on.  [default: the run's]"),
     ):
         command = option(command)
@@ -81,19 +92,24 @@ def source_options(command: Command) -> Command:
     help="Where the run's --val-data is now.  [default: where it was]",
 )
 @click.option(
-    "--recipe", type=click.Choice(list(RECIPES)), required=True, help="Which of those listed below."
+    "--recipe",
+    type=click.Choice(list(RECIPES)),
+    required=True,
+    help=("How to quantize: one of the recipes listed below."),
 )
-@out_option("Folder of the .tflite, which is named after the model and the recipe.")
+@out_option("Folder for the .tflite, which is named after the model and the recipe.")
 @click.option(
     "--max-nme-increase",
     type=NumberRange(min=0),
-    help="Percentage points of NME that may be lost; more, and the exit code is 1.",
+    help="Exit with 1 if the NME rises by more than this, in percentage points.",
 )
 @click.option(
     "--max-pixel-drift",
     type=NumberRange(min=0),
-    help="Pixels of the crop that the landmarks of 99 in 100 faces may move; more, and the exit "
-    "code is 1.",
+    help=(
+        "Exit with 1 if the landmarks of more than one face in 100 move by more than this, in "
+        "pixels of the crop."
+    ),
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of fine-tuning.  [default: 4]")
 @click.option(
@@ -104,19 +120,22 @@ def source_options(command: Command) -> Command:
 @click.option(
     "--distil",
     type=NumberRange(min=0, max=1),
-    help="Share of fine-tuning's loss that follows the float model, not the labels.  [default: 0]",
+    help=(
+        "Share of the fine-tuning loss that follows the float model instead of the labels.  "
+        "[default: 0]"
+    ),
 )
-@click.option("--resume", is_flag=True, help="Go on with a fine-tuning that was interrupted.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted fine-tuning.")
 @click.option(
     "--calibration-faces",
     type=click.IntRange(min=1),
-    help="Augmented training crops to measure ranges on.  [default: 512]",
+    help="Number of augmented training crops for calibration.  [default: 512]",
 )
 @click.option(
     "--keep-float",
     multiple=True,
     metavar="LAYER",
-    help="Leave this layer float (repeatable); the file then runs on CPUs alone.",
+    help="Keep this layer in float; may be given several times. The file then runs only on CPUs.",
 )
 @click.option(
     "--keep-emulated",
@@ -127,21 +146,7 @@ def source_options(command: Command) -> Command:
 @seed_option
 @json_option
 def quantize(**told: Any) -> None:
-    """Turn a training run into a .tflite model.
-
-    RUN is the folder that asmnet-kit train wrote, or a model of your own: a .keras or .h5 of Keras
-    2 or 3, functional or Sequential, or a SavedModel (without fine-tuning). It has an output of x,
-    y of a built-in scheme's landmarks (136 values for 68, 196 for 98), fractions of the crop's side
-    from its centre, and, if any, others of 3 (yaw, pitch, roll in degrees / 90) and of a value a
-    landmark called uncertainty or visibility (docs/uncertainty.md). Code that it brings is never
-    run (docs/quantization.md).
-
-    --data is what it was trained on. The file holds everything that using it takes. Its NME on the
-    validation faces is measured with the runtime that devices have, and printed beside the float
-    model's; so is how far its landmarks move, and what an audit finds.
-
-    A model with one or two outputs of another kind needs no labels: leave --format out, and --data
-    is a folder of pictures to calibrate on. Printed is how far its outputs move.
+    """Convert a trained model into a .tflite, for example an int8 one.
 
     \b
     Examples:
@@ -150,6 +155,20 @@ def quantize(**told: Any) -> None:
       asmnet-kit quantize ASMNet.h5 --input-mean 0 --input-scale 255 --data faces --format 300w \\
           --recipe ptq_w8a8 --out models
       asmnet-kit quantize age.keras --data pictures --recipe ptq_w8a8 --out models
+
+    RUN is the folder that asmnet-kit train wrote, or a model of your own: a functional or
+    Sequential .keras or .h5 of Keras 2 or 3, or a SavedModel (without fine-tuning). Its output is
+    x, y of the landmarks of a built-in scheme (136 values for 68, 196 for 98), as fractions of the
+    crop's side from its centre. It may have more outputs: one of 3 values (yaw, pitch, roll in
+    degrees / 90), and one value for each landmark called uncertainty or visibility
+    (docs/uncertainty.md). Code inside the model is never run (docs/quantization.md).
+
+    Give the data that it was trained on as --data. The command measures the NME of the .tflite on
+    the validation faces, with the runtime that devices use, and prints it beside the float model's
+    NME, how far the landmarks moved, and the findings of an audit. The .tflite needs no other file.
+
+    A model with one or two outputs of another kind needs no labels: leave --format out and give a
+    folder of pictures to calibrate on. The command then prints how far the outputs moved.
     """
     call = QuantizeCall(**told)
     call.refuse_what_has_no_use()
@@ -271,14 +290,14 @@ def ranges_line(farthest: "Drift") -> str:
 def sensitivity(faces: int, **told: Any) -> None:
     """Measure which layers cost accuracy in int8.
 
-    RUN is as for asmnet-kit quantize. Each layer is left float while all others are int8, and made
-    int8 while all others are float, by emulated rounding with ranges from calibration. Shows the
-    NME on validation faces and how far the landmarks move away from the float model's. A layer that
-    costs much can be kept float: asmnet-kit quantize --keep-float LAYER.
-
     \b
     Example:
       asmnet-kit sensitivity runs/first --data faces --format 300w --out sensitivity
+
+    RUN is as for asmnet-kit quantize. Each layer is kept in float while all others are int8, and
+    made int8 while all others are float, with emulated rounding and calibrated ranges. The output
+    shows the NME on validation faces and how far the landmarks move from the float model's. To keep
+    a costly layer in float: asmnet-kit quantize --keep-float LAYER.
     """
     call = SourceCall(**told)
     call.refuse_input_of_a_run()

@@ -473,7 +473,10 @@ def test_every_command_and_option_explains_itself(path: tuple[str, ...]) -> None
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{' '.join(path)} {parameter.opts}"
     if not isinstance(command, click.Group):
-        assert f"asmnet-kit {' '.join(path)}" in command.help, "the help has no example"
+        purpose, example, *_ = command.help.split("\n\n")
+        assert len(purpose) <= 250, "say in a sentence or two what it is for"
+        assert "Example" in example, "expected an example below what the command is for"
+        assert f"asmnet-kit {' '.join(path)}" in example
 
 
 def test_the_command_reference_is_up_to_date() -> None:

@@ -34,7 +34,7 @@ class LazyCommand:
 COMMANDS: dict[str, LazyCommand] = {
     "quickstart": LazyCommand(
         "asmnet_kit.commands.quickstart:quickstart",
-        "Synthetic faces, training, int8, benchmark and report in one go.",
+        "Draw faces, train, quantize, benchmark and report in one go.",
     ),
     "new": LazyCommand(
         "asmnet_kit.training.new_command:new", "Start a project folder for a model of your own."
@@ -52,22 +52,23 @@ COMMANDS: dict[str, LazyCommand] = {
         "asmnet_kit.commands.evaluate:evaluate", "Measure a model's accuracy on a data set."
     ),
     "quantize": LazyCommand(
-        "asmnet_kit.quantize.command:quantize", "Turn a training run into a .tflite model."
+        "asmnet_kit.quantize.command:quantize",
+        "Convert a trained model into a .tflite, for example an int8 one.",
     ),
     "sensitivity": LazyCommand(
         "asmnet_kit.quantize.command:sensitivity", "Measure which layers cost accuracy in int8."
     ),
     "audit": LazyCommand(
         "asmnet_kit.commands.audit:audit",
-        "Say what a .tflite really holds: types, scales, what is cut off.",
+        "Show what a .tflite contains: types, scales, clipped values.",
     ),
     "check": LazyCommand(
         "asmnet_kit.benchmarks.commands.check:check",
-        "Predict what accelerators would run of a .tflite model.",
+        "Predict which operators of a .tflite an accelerator would run.",
     ),
     "parity": LazyCommand(
         "asmnet_kit.benchmarks.commands.parity:parity",
-        "Compare what every runtime and kernel here makes of a .tflite model.",
+        "Compare a .tflite model's outputs across the runtimes of this machine.",
     ),
     "benchmark": LazyCommand(
         "asmnet_kit.benchmarks.commands.benchmark:benchmark",
@@ -89,11 +90,11 @@ COMMANDS: dict[str, LazyCommand] = {
     ),
     "models": LazyCommand(
         "asmnet_kit.commands.models:models",
-        "List the models that come with the kit, or print a card.",
+        "List the models that come with the kit, or print a model's card.",
     ),
     "doctor": LazyCommand(
         "asmnet_kit.commands.doctor:doctor",
-        "Say what works on this machine and how to fix the rest.",
+        "Show what works on this machine and how to fix the rest.",
     ),
 }
 

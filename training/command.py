@@ -70,7 +70,7 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 )
 @setting(
     "faces_per_epoch",
-    "How many new people each epoch shows, with --format people.",
+    "Number of new people in each epoch, with --format people.",
     click.IntRange(min=1),
 )
 @click.option(
@@ -99,46 +99,53 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     click.Choice(list(LOSSES)),
 )
 @setting("alpha", "Weight of the ASM term: paper (2, 1, 0.5 by thirds) or constant:V.")
-@setting("pose_weight", "What the pose's loss counts beside 1 for the landmarks.")
+@setting("pose_weight", "Weight of the pose loss; the landmark loss has weight 1.")
 @click.option(
     "--uncertainty/--no-uncertainty",
     default=DEFAULTS["uncertainty"],
     show_default=True,
-    help="Give the model a third output: how sure it is of each landmark (docs/uncertainty.md).",
+    help="Add an output that says how sure the model is of each landmark (docs/uncertainty.md).",
 )
 @setting(
     "likelihood",
-    "Uncertainty: how errors are taken to be distributed.",
+    "Uncertainty: assumed distribution of the errors.",
     click.Choice(list(LIKELIHOODS)),
 )
-@setting("likelihood_weight", "Uncertainty: what its loss counts beside 1 for the landmarks.")
+@setting("likelihood_weight", "Uncertainty: weight of its loss; the landmark loss has weight 1.")
 @setting(
     "likelihood_gradient",
-    "Uncertainty: whether its loss moves the landmarks too: stop, bounded (sure points pull no "
-    "harder than others) or full.",
+    (
+        "Uncertainty: whether its loss also trains the landmarks: stop (no), bounded (sure "
+        "points pull no harder than others) or full."
+    ),
     click.Choice(list(LIKELIHOOD_GRADIENTS)),
 )
 @click.option(
     "--visibility/--no-visibility",
     default=DEFAULTS["visibility"],
     show_default=True,
-    help="Give the model a fourth output: which landmarks can be seen. It learns it where the data "
-    "says so: rendered people, MERL-RAV, CSV (docs/data.md).",
+    help=(
+        "Add an output that says which landmarks are visible. The data must say so: rendered "
+        "people, MERL-RAV, CSV (docs/data.md)."
+    ),
 )
 @setting(
     "visibility_subsets",
-    "Visibility: learn it from these subsets alone: SUBSET,...  [default: all that have marks]",
+    (
+        "Visibility: learn it only from these subsets: SUBSET,...  [default: all with "
+        "visibility labels]"
+    ),
 )
-@setting("visibility_weight", "Visibility: what its loss counts beside 1 for the landmarks.")
+@setting("visibility_weight", "Visibility: weight of its loss; the landmark loss has weight 1.")
 @click.option(
     "--keep-landmarks/--no-keep-landmarks",
     default=DEFAULTS["keep_landmarks"],
     show_default=True,
-    help="Train uncertainty and visibility alone: landmarks and pose stay those of --init-from.",
+    help="Train only uncertainty and visibility; landmarks and pose stay those of --init-from.",
 )
 @setting(
     "augmentation",
-    "How much training pictures are changed: full for photographs, light for drawn faces.",
+    "Strength of augmentation: full for photographs, light for drawn faces.",
     click.Choice(list(AUGMENTATIONS)),
 )
 @setting("asm_variance", "Share of the shapes' variance that the shape model keeps.")
@@ -146,7 +153,10 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     "--asm-aligned/--asm-upright",
     default=DEFAULTS["asm_aligned"],
     show_default=True,
-    help="Align shapes before the PCA, or take them as their upright crops have them (the paper).",
+    help=(
+        "Align shapes before the PCA, or use them as they lie in their upright crops (as the "
+        "paper does)."
+    ),
 )
 @setting(
     "teacher",
@@ -155,35 +165,46 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 )
 @setting(
     "teacher_share",
-    "Share of the teacher in labels: SUBSET=SHARE,... or a SHARE for all others.  [default: 0]",
+    (
+        "Share of the teacher's landmarks in the labels: SUBSET=SHARE,... or one SHARE for "
+        "all others.  [default: 0]"
+    ),
 )
 @setting(
     "teacher_calibrate",
-    "Subsets on which the teacher's systematic error, learnt from their labels or another's, is "
-    "removed: SUBSET or SUBSET=LABELLED,...",
+    (
+        "Remove the teacher's systematic error in these subsets; it is learnt from their "
+        "labels, or from another subset's: SUBSET or SUBSET=LABELLED,..."
+    ),
 )
-@setting("fill_weight", "What the teacher's points count where there is no label.")
+@setting("fill_weight", "Weight of the teacher's points where there is no label.")
 @setting(
     "sampling",
-    "How often an epoch shows a face, augmented anew each time: SUBSET=WEIGHT,... or a WEIGHT for "
-    "all others.  [default: 1]",
+    (
+        "How often an epoch shows a face, each time with new augmentation: SUBSET=WEIGHT,... "
+        "or one WEIGHT for all others.  [default: 1]"
+    ),
 )
 @setting(
     "clips",
-    "Subsets of video frames, whose names differ in the last digit alone (NAME_10, NAME_11): an "
-    "epoch shows one a clip.",
+    (
+        "Subsets of video frames whose names differ only in the last digit (NAME_10, "
+        "NAME_11): an epoch shows one frame of each clip."
+    ),
 )
 @setting("input_size", "Side of the model's input, pixels; a multiple of 16.")
 @setting(
     "crop_scale",
-    "Side of the crop as a multiple of the landmark box's longer side: a smaller crop shows the "
-    "face larger, a larger one forgives a box that is off. By default that of --init-from, where a "
-    "run or a .tflite says it.",
+    (
+        "Side of the crop as a multiple of the landmark box's longer side: a smaller crop "
+        "shows the face larger, a larger one forgives an inexact box. By default that of "
+        "--init-from, if it is a run or a .tflite."
+    ),
 )
 @setting("epochs", "Passes over the training data.", click.IntRange(min=1))
 @setting("batch_size", "Pictures per step, over all devices.", click.IntRange(min=2))
-@setting("learning_rate", "Adam's, at its peak.")
-@setting("warmup_epochs", "How long the learning rate rises.")
+@setting("learning_rate", "Peak learning rate (Adam).")
+@setting("warmup_epochs", "Number of epochs over which the learning rate rises.")
 @setting(
     "init_from",
     "Start from a run, a .keras, an .h5, a .tflite or a model of the kit by name, an .npz of "
@@ -200,26 +221,31 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with the run in --out, with its settings; --data and other paths say where things "
-    "lie now, if they moved.",
+    help=(
+        "Continue the run in --out with its settings; give --data and other paths only if the "
+        "files have moved."
+    ),
 )
-@click.option("--max-minutes", type=NumberRange(min=0), help="Begin no epoch after this long.")
+@click.option(
+    "--max-minutes", type=NumberRange(min=0), help="Start no new epoch after this many minutes."
+)
 @dashboard_option
 def train(**parameters: Any) -> None:
     """Train a landmark and head pose model.
-
-    The run's folder gets the model with its best averaged weights (model.keras), the shape model,
-    logs, checkpoints and a manifest. Interrupted at any moment, the run goes on with --resume.
-
-    Several machines train together when each runs the same command with TF_CONFIG in its
-    environment. The first worker's --out alone is read and written; a path may differ by machine,
-    what lies there may not.
 
     \b
     Examples:
       asmnet-kit train --data faces --format 300w --out runs/first
       asmnet-kit train --data people --format people --faces-per-epoch 5000 --out runs/people
       asmnet-kit train --resume --out runs/first
+
+    The run folder --out gets the model with its best averaged weights (model.keras), the shape
+    model, logs, checkpoints and a manifest. If the run is interrupted, the same command with
+    --resume continues it.
+
+    Several machines train together if each runs the same command with TF_CONFIG in its environment.
+    Only the first worker's --out is read and written. Paths may differ between machines, the data
+    may not.
     """
     run: Path = parameters["out"]
     given = given_settings(parameters)

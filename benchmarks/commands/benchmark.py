@@ -108,7 +108,7 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     "--affinity",
     metavar="CPUS",
     callback=_parse_cpus,
-    help="Hold the process to these CPUs, for example 0,2 or 4-7 (cpu and linux).",
+    help="Pin the process to these CPUs, for example 0,2 or 4-7 (cpu and linux).",
 )
 @click.option(
     "--warmup",
@@ -116,14 +116,14 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     default=20,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Runs before the timed ones, at least.",
+    help="Minimum number of warm-up runs.",
 )
 @click.option(
     "--runs",
     default=200,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Timed runs, at least.",
+    help="Minimum number of timed runs.",
 )
 @click.option(
     "--seconds",
@@ -131,18 +131,18 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     default=2.0,
     show_default=True,
     type=NumberRange(min=0),
-    help="Timed runs go on at least this long.",
+    help="Minimum duration of the timed runs, in seconds.",
 )
 @click.option(
     "--max-seconds",
     type=NumberRange(min=0, min_open=True),
-    help="Timed runs end after this long, whatever their number.  [default: 300]",
+    help="Stop the timed runs after this many seconds, whatever their number.  [default: 300]",
 )
 @click.option(
     "--xnnpack/--no-xnnpack",
     default=True,
     show_default=True,
-    help="Let the CPU target use the XNNPACK kernels, or the builtin ones alone.",
+    help="Use the XNNPACK kernels on the CPU, or only the builtin ones.",
 )
 @_flag(RUNTIME)
 @click.option(
@@ -156,31 +156,38 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     metavar="MINUTES",
     default=0.0,
     type=NumberRange(min=0),
-    help="Run on for this long without a pause and record the curve: heat shows there.",
+    help=(
+        "Keep running for this many minutes without a pause and record the curve, which shows "
+        "throttling."
+    ),
 )
 @click.option(
-    "--profile", is_flag=True, help="Measure the time of each operator, too (CPU with XNNPACK)."
+    "--profile", is_flag=True, help="Also measure the time of each operator (CPU with XNNPACK)."
 )
 @click.option(
     "--max-nme",
     type=NumberRange(min=0, min_open=True),
-    help="Accuracy target: end with 1 when the NME through the target is above it; needs --data.",
+    help="Exit with 1 if the NME on the target is above this; needs --data.",
 )
 @click.option(
     "--max-parity",
     metavar="PX",
     type=NumberRange(min=0, min_open=True),
-    help="How far an accelerator's landmarks may be from those of this machine's CPU, pixels of "
-    "the crop; of a model without landmarks, each output in the unit of its scale.  [default: what "
-    "the scale of the output and the target's arithmetic allow]",
+    help=(
+        "Maximum distance between an accelerator's landmarks and those of this machine's CPU, "
+        "in pixels of the crop; for a model without landmarks, in the unit of each output's "
+        "scale.  [default: what the output's scale and the target's arithmetic allow]"
+    ),
 )
 @click.option(
     "--device",
     "devices",
     multiple=True,
-    help="Which device, where the target has several (usb:0, pci:0 for edgetpu; a serial number "
-    "for android; user@host for linux); may be given several times. With several kinds of targets "
-    "TARGET=DEVICE says whose it is. With --devices: a name in that file.",
+    help=(
+        "Which device, if the target has several (usb:0, pci:0 for edgetpu; a serial number "
+        "for android; user@host for linux); may be given several times. With several kinds of "
+        "targets write TARGET=DEVICE. With --devices: a name in that file."
+    ),
 )
 @click.option(
     "--devices",
@@ -194,22 +201,26 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     default=1,
     show_default=True,
     type=click.IntRange(0, 100),
-    help="Further tries where a device does not answer or a process is killed. Wrong numbers and "
-    "missed limits are never tried again.",
+    help=(
+        "How often to try again when a device does not answer or a process is killed. Wrong "
+        "outputs and missed limits are never tried again."
+    ),
 )
 @click.option(
     "--entry-temperature",
     metavar="C",
     type=NumberRange(-40, 150),
-    help="Before each measurement wait until the device is at most this warm, degrees Celsius. "
-    "Where a device does not tell its temperature the result has a warning.",
+    help=(
+        "Before each measurement, wait until the device is at most this warm, in degrees "
+        "Celsius. If a device does not report its temperature, the result has a warning."
+    ),
 )
 @click.option(
     "--entry-minutes",
     default=15.0,
     show_default=True,
     type=NumberRange(min=0),
-    help="How long to wait for --entry-temperature; then the device is given up.",
+    help="Maximum wait for --entry-temperature, in minutes; after that the device is given up.",
 )
 @click.option(
     "--cool-down",
@@ -217,7 +228,7 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     default=0.0,
     show_default=True,
     type=NumberRange(min=0),
-    help="Rest between two measurements of a device.",
+    help="Pause between two measurements on a device.",
 )
 @_flag(GPU_PRECISION)
 @_flag(EDGETPU_COMPILER)
@@ -242,7 +253,7 @@ def _flag(option: Option) -> Callable[[Command], Command]:
 @click.option(
     "--outputs",
     type=click.Path(path_type=Path),
-    help="Where the raw outputs of --inputs go, in their order.",
+    help="File for the raw outputs of --inputs, in the same order.",
 )
 @input_shape_option
 @adapter_option
@@ -280,18 +291,18 @@ def benchmark(
     """Measure the speed of any .tflite MODELs. Instead of a path you can give the name of a model
     that comes with the kit. Each model runs in its own process.
 
+    \b
+    Examples:
+      asmnet-kit benchmark models/*.tflite --threads 1 --threads 2 --out results
+      asmnet-kit benchmark m.tflite --data faces --format 300w --split test --out results
+      asmnet-kit benchmark m.tflite --devices devices.toml --entry-temperature 30 --out results
+
     With --data the accuracy is measured too, with the same runtime and kernels. A phone or a board
     gets the faces' crops, and its landmarks are compared with those of this machine's CPU. Each
     result holds the raw times, the machine, the runtime and the evidence of where the model ran.
 
     Phones, boards and this machine are measured at the same time, each one measurement after the
     other; a device that fails costs its own results alone.
-
-    \b
-    Examples:
-      asmnet-kit benchmark models/*.tflite --threads 1 --threads 2 --out results
-      asmnet-kit benchmark m.tflite --data faces --format 300w --split test --out results
-      asmnet-kit benchmark m.tflite --devices devices.toml --entry-temperature 30 --out results
     """
     from asmnet_kit.base.files import require_writable
     from asmnet_kit.benchmarks.batch import Batch

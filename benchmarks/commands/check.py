@@ -47,7 +47,7 @@ Outcome = dict[str, Any]  # the JSON of benchmarks.checking.check.Check, or its 
 @click.option(
     "--compiler-log",
     type=InputPath("the .log of edgetpu_compiler, or what it printed"),
-    help="Set what edgetpu_compiler said of this model beside the prediction (edgetpu).",
+    help="Log of edgetpu_compiler for this model, to compare with the prediction (edgetpu).",
 )
 @input_shape_option
 @json_option
@@ -61,19 +61,19 @@ def check(
 ) -> None:
     """Predict which operators of the .tflite MODEL an accelerator would run.
 
-    Needs no accelerator. edgetpu and gpu are predicted from rules; ethosu and npu ask the chip
-    maker's own compiler, tflm runs TensorFlow Lite Micro's kernels on this machine, browser runs
-    the file that LiteRT.js would get. Each operator gets its status, the reason and a cure; a
-    latency is an estimate and says whose. A model that is compiled for the Edge TPU already is
-    taken apart: cached and streamed bytes, instructions, cycles. Ends with 0 whatever the verdict:
-    full, partial, none or refused; what is not installed is named.
-
     \b
     Examples:
       asmnet-kit check model.tflite
       asmnet-kit check model.tflite --target ethosu:u55-128 --option memory_mode=Sram_Only
       asmnet-kit check model.tflite --target gpu --json
       asmnet-kit check model.tflite --compiler-log model_edgetpu.log
+
+    No accelerator is needed. edgetpu and gpu are predicted from rules; ethosu and npu ask the chip
+    maker's own compiler; tflm runs the kernels of TensorFlow Lite Micro on this machine; browser
+    runs the file that LiteRT.js would get. Each operator gets a status, a reason and a cure. Any
+    latency is an estimate and says whose it is. For a model that is already compiled for the Edge
+    TPU it shows cached and streamed bytes, instructions and cycles. The exit code is 0 whatever the
+    verdict: full, partial, none or refused. A compiler that is not installed is named.
     """
     from dataclasses import asdict
 

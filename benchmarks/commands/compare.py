@@ -20,35 +20,34 @@ if TYPE_CHECKING:
     default=1.10,
     show_default=True,
     type=NumberRange(min=0, min_open=True),
-    help="New p50 over old p50 that is still fine; of p90 where both are --single-stream.",
+    help="Maximum ratio of new to old p50 (of p90 if both are --single-stream).",
 )
 @click.option(
     "--max-nme-increase",
     default=0.1,
     show_default=True,
     type=NumberRange(min=0),
-    help="Increase of NME, in percentage points, that is still fine.",
+    help="Maximum increase of NME, in percentage points.",
 )
 @click.option(
     "--max-pose-increase",
     default=0.2,
     show_default=True,
     type=NumberRange(min=0),
-    help="Increase of the mean error of yaw, pitch or roll, in degrees, that is still fine.",
+    help="Maximum increase of the mean error of yaw, pitch or roll, in degrees.",
 )
 @click.option(
     "--max-parity-increase",
     default=0.1,
     show_default=True,
     type=NumberRange(min=0),
-    help="Increase of the mean difference from the CPU's landmarks, in pixels of the crop, that is "
-    "still fine.",
+    help="Maximum increase of the mean difference from the CPU's landmarks, in pixels of the crop.",
 )
 @click.option(
     "--across",
     multiple=True,
     type=click.Choice(["machine", "runtime", "target", "protocol", "data"]),
-    help="Compare although this differs, on purpose; may be given several times.",
+    help="Compare even though this differs; may be given several times.",
 )
 @click.option(
     "--junit",
@@ -56,7 +55,7 @@ if TYPE_CHECKING:
     help="Write a JUnit XML file for a CI system.",
 )
 @click.option(
-    "--github", is_flag=True, help="Print annotations of GitHub Actions in place of the table."
+    "--github", is_flag=True, help="Print GitHub Actions annotations instead of the table."
 )
 @seed_option
 @json_option
@@ -73,18 +72,19 @@ def compare(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Compare benchmark results BASE with NEW, which are files or folders of them.
-
-    Ends with 1 when something got slower or less accurate than the limits allow, or is missing in
-    NEW. Latency is judged by a 95 % interval of the ratio of medians (of p90 for --single-stream),
-    not by two numbers: what noise can explain does not fail, and is called unclear. Results of
-    unlike machines, runtimes, targets, protocols or data sets are refused with 2, and what differs
-    is named; so are results of models that fell back to the CPU.
+    """Fail when new benchmark results are worse than old ones: compare BASE with NEW.
 
     \b
     Examples:
       asmnet-kit compare main/ branch/ --max-slowdown 1.05
       asmnet-kit compare old.json new.json --across runtime --junit compare.xml
+
+    BASE and NEW are results or folders of results. The exit code is 1 if something got slower or
+    less accurate than the limits allow, or is missing in NEW. Speed is judged by a 95 % interval of
+    the ratio of medians (of p90 for --single-stream): what noise can explain does not fail and is
+    called unclear. Results of different machines, runtimes, targets, protocols or data sets are
+    refused with exit code 2, and the difference is named; so are results of models that fell back
+    to the CPU.
     """
     from asmnet_kit.base.console import print_json, stderr
     from asmnet_kit.benchmarks.comparing.compare import compare as compare_results

@@ -45,18 +45,20 @@ if TYPE_CHECKING:
     "--tflite-runtime",
     type=click.Path(path_type=Path),
     metavar="PYTHON",
-    help="A Python that has tflite-runtime (make tflite-runtime), for its kernels.",
+    help="Path of a Python with tflite-runtime (make tflite-runtime); adds its kernels.",
 )
 @click.option(
     "--run",
     type=ModelPath(FLOAT),
-    help="The run, .keras, .h5 or SavedModel it was made from, for the float model (needs "
-    "TensorFlow).",
+    help=(
+        "The run, .keras, .h5 or SavedModel that MODEL was made from; adds the float model "
+        "(needs TensorFlow)."
+    ),
 )
 @click.option(
     "--emulated",
     type=InputPath("what quantize --keep-emulated wrote"),
-    help="What asmnet-kit quantize --keep-emulated wrote, for the model with emulated rounding.",
+    help="File that asmnet-kit quantize --keep-emulated wrote; adds the emulated int8 model.",
 )
 @json_option
 def parity(
@@ -73,17 +75,17 @@ def parity(
     emulated: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare what every runtime and kernel on this machine makes of the .tflite MODEL.
-
-    XNNPACK, the builtin and the reference kernels of ai-edge-litert, tflite-runtime, the GPU (or a
-    software Vulkan driver), and the tf_keras model before conversion: how far their landmarks are
-    from XNNPACK's, in steps of the output's scale (levels) and in pixels of the crop, and the NME
-    of each. What cannot run here says what is missing. Exit code 1 when a kernel differs by more
-    than rounding explains.
+    """Compare the outputs of the .tflite MODEL across the runtimes and kernels of this machine.
 
     \b
     Example:
       asmnet-kit parity model.tflite --data faces --format 300w --run runs/first
+
+    Runs XNNPACK, the builtin and the reference kernels of ai-edge-litert, tflite-runtime, the GPU
+    (or a software Vulkan driver) and the tf_keras model before conversion. Shows how far their
+    landmarks are from XNNPACK's, in steps of the output's scale (levels) and in pixels of the crop,
+    and the NME of each. What cannot run here is listed with what is missing. The exit code is 1 if
+    a kernel differs by more than rounding explains.
     """
     if emulated is not None and run is None:
         raise UsageError("--emulated needs --run, the model that it is a variant of")

@@ -41,13 +41,12 @@ ELSEWHERE = ("192.0.2.1", 9)
     "downloaded",
     multiple=True,
     type=InputPath("a result that an exported page downloaded"),
-    help="Judge this result of an exported page and write it to --out; repeatable.",
+    help="Check this result of an exported page and write it to --out; may be given several times.",
 )
 @click.option(
     "--lan",
     is_flag=True,
-    help="Serve to the local network by https, with a certificate made on the spot.  "
-    "[default: this machine alone]",
+    help="Serve the local network by https, with a new certificate.  [default: this machine only]",
 )
 @click.option(
     "--port",
@@ -59,14 +58,14 @@ ELSEWHERE = ("192.0.2.1", 9)
     "--results",
     "wanted",
     type=click.IntRange(min=0),
-    help="Stop after so many results; 0: go on until Ctrl-C.  [default: one of each MODEL]",
+    help="Stop after this many results; 0: run until Ctrl-C.  [default: one for each MODEL]",
 )
 @click.option(
     "--minutes",
     type=NumberRange(min=0, min_open=True),
     default=30.0,
     show_default=True,
-    help="Stop after this long.",
+    help="Stop after this many minutes.",
 )
 @click.option(
     "--threads",
@@ -81,14 +80,14 @@ ELSEWHERE = ("192.0.2.1", 9)
     type=click.IntRange(min=0),
     default=20,
     show_default=True,
-    help="Runs before the timed ones, at least.",
+    help="Minimum number of warm-up runs.",
 )
 @click.option(
     "--runs",
     type=click.IntRange(min=1),
     default=200,
     show_default=True,
-    help="Timed runs, at least.",
+    help="Minimum number of timed runs.",
 )
 @click.option(
     "--seconds",
@@ -96,7 +95,7 @@ ELSEWHERE = ("192.0.2.1", 9)
     type=NumberRange(min=0),
     default=2.0,
     show_default=True,
-    help="Timed runs go on at least this long.",
+    help="Minimum duration of the timed runs, in seconds.",
 )
 @click.option(
     "--sustained",
@@ -104,14 +103,17 @@ ELSEWHERE = ("192.0.2.1", 9)
     type=NumberRange(min=0),
     default=1.0,
     show_default=True,
-    help="Run on for so many minutes after the timed runs: does the phone throttle?",
+    help=(
+        "Keep running for this many minutes after the timed runs, to see whether the phone "
+        "throttles."
+    ),
 )
 @click.option(
     "--people",
     type=click.IntRange(min=0, max=MAX_PEOPLE),
     default=48,
     show_default=True,
-    help="Measure the NME over so many drawn people; 0: none.",
+    help="Measure the NME on this many rendered people; 0: none.",
 )
 def share(
     models: tuple[Path, ...],
@@ -125,18 +127,19 @@ def share(
     people: int,
     **protocol: Any,
 ) -> None:
-    """Serve a page that runs MODEL in a browser: landmarks on the camera picture, and figures.
-
-    Scan the printed code with a phone, choose an accelerator and touch Measure: nothing is
-    installed there. The result is written to --out as soon as it is there, like those of
-    asmnet-kit benchmark, and judged on this machine; pictures never leave the phone.
+    """Run MODEL in a phone's browser: landmarks on the camera picture, and its speed there.
 
     \b
-    A phone on a cable:  adb reverse tcp:8000 tcp:8000
-                         asmnet-kit share model.tflite --port 8000 --out results
-    A phone by Wi-Fi:    asmnet-kit share model.tflite --lan --out results
-    Any static host:     asmnet-kit share model.tflite --export page
-                         asmnet-kit share model.tflite --read downloaded.json --out results
+    Examples:
+      A phone on a cable:  adb reverse tcp:8000 tcp:8000
+                           asmnet-kit share model.tflite --port 8000 --out results
+      A phone by Wi-Fi:    asmnet-kit share model.tflite --lan --out results
+      Any static host:     asmnet-kit share model.tflite --export page
+                           asmnet-kit share model.tflite --read downloaded.json --out results
+
+    Scan the printed code with a phone, choose an accelerator and touch Measure: nothing is
+    installed there. The result is written to --out at once, like those of asmnet-kit benchmark,
+    and checked on this machine. Pictures never leave the phone.
     """
     from collections import ChainMap
     from contextlib import ExitStack

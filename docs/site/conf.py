@@ -2,7 +2,7 @@
 
 project = "asmnet-kit"
 author = "the asmnet-kit authors"
-copyright = "the asmnet-kit authors, Apache-2.0"  # noqa: A001 (Sphinx's name)
+copyright = "the asmnet-kit authors, Apache-2.0"
 extensions = ["myst_parser"]
 html_theme = "furo"
 html_title = "asmnet-kit"

@@ -27,7 +27,7 @@ CALIBRATED_ON = "train"
 SHOWN_NAME = 60  # characters; converters join the names of all layers that went into a tensor
 
 
-@click.command(short_help="Say what a .tflite really holds: types, scales, what is cut off.")
+@click.command(short_help="Show what a .tflite contains: types, scales, clipped values.")
 @click.argument("model", type=ModelPath(TFLITE))
 @data_options(required=False)
 @click.option(
@@ -52,18 +52,18 @@ def audit(
     tensors: bool,
     as_json: bool,
 ) -> None:
-    """Say what the .tflite MODEL really holds, and on which target it runs.
-
-    Needs no TensorFlow and works for any .tflite: every tensor's type, scale and zero point (with
-    --tensors or --json), open dimensions, layers left in float, conversions to and fro, dense
-    weights with several scales, shared scales at concatenations, cut-off biases, operator versions.
-    With --data it runs the model on faces and says which activations are cut off at the ends of
-    their range. Exits with 0 whatever it finds.
+    """Show what the .tflite MODEL contains, and on which targets it runs.
 
     \b
     Examples:
       asmnet-kit audit model.tflite
       asmnet-kit audit model.tflite --data faces --format 300w --json
+
+    Works for any .tflite, without TensorFlow. It reports the kit's metadata, open dimensions,
+    layers left in float, conversions between float and int8, dense weights with several scales,
+    shared scales at concatenations, clipped biases and operator versions; --tensors or --json lists
+    the type, scale and zero point of every tensor. With --data it runs the model on faces and
+    reports which activations are clipped. The exit code is 0 whatever it finds.
     """
     if (data is None) != (data_format is None):
         raise UsageError("expected --data and --format together")

@@ -66,14 +66,14 @@ def data() -> None:
 @click.option(
     "--sheet",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a contact sheet with landmarks drawn, a PNG.",
+    help="Write a contact sheet (PNG) with the landmarks drawn.",
 )
 @click.option(
     "--max-bad-share",
     type=NumberRange(0, 1),
     default=0.05,
     show_default=True,
-    help="Share of bad files above which the exit code is 1.",
+    help="Exit with 1 if more than this share of the files is bad.",
 )
 @workers_option
 @json_option
@@ -88,7 +88,7 @@ def inspect(
     workers: int,
     as_json: bool,
 ) -> None:
-    """Count faces, decode every picture, list what is wrong.
+    """Check a data set: count faces, decode every picture, list what is wrong.
 
     Example:  asmnet-kit data inspect --data 300W --format 300w --sheet sheet.png
     """
@@ -143,7 +143,7 @@ def inspect(
     type=NumberRange(min=0),
     default=0.3,
     show_default=True,
-    help="Percent of the eye distance in x above which the exit code is 1.",
+    help="Exit with 1 if the offset in x is larger than this, in percent of the eye distance.",
 )
 @json_option
 def offsets(
@@ -156,12 +156,12 @@ def offsets(
 ) -> None:
     """Find labels that lie half a pixel or more beside the faces.
 
+    Example:  asmnet-kit data offsets --data faces --format 300w
+
     Files that count pixels from 1, or pictures resized without the half pixel, move every label a
     little to the right. The labels are compared with what a model sees in each picture and in its
     mirror image, whose mean leans to neither side. Only x is judged: in y the model's own
     convention does not cancel.
-
-    Example:  asmnet-kit data offsets --data faces --format 300w
     """
     from asmnet_kit.base import console
     from asmnet_kit.datasets.registry import load_for_model
@@ -224,7 +224,7 @@ def offsets(
     help="What to ask; a name of the kit's (asmnet-kit models), a .tflite, a .keras or a run "
     "folder. Repeatable: the mean of several models is better than each.",
 )
-@out_option("The .npz.")
+@out_option("The .npz file to write.")
 @workers_option
 @json_option
 def teacher(
@@ -236,15 +236,15 @@ def teacher(
     workers: int,
     as_json: bool,
 ) -> None:
-    """Write what models see in the faces, for train --teacher.
-
-    Each face is shown in three crops around its labels and their mirror images, and the answers are
-    averaged. A small network learns from a larger one's answers where labels are missing or noisy.
-    A model that was trained on these very faces mostly repeats their labels.
+    """Write the predictions of larger models for a data set, to train with (train --teacher).
 
     \b
     Example:
       asmnet-kit data teacher --data faces --format 300w --model large.tflite --out taught.npz
+
+    Each face is shown in three crops around its labels and in their mirror images, and the answers
+    are averaged. A small network learns from a larger one where labels are missing or noisy. A
+    model that was trained on these very faces mostly repeats their labels.
     """
     from asmnet_kit.base import console
     from asmnet_kit.base.files import real_path, require_writable
@@ -307,7 +307,7 @@ def teacher(
     "--photos",
     type=InputPath("a folder of photographs"),
     required=True,
-    help="Folder of photographs without labels; those in its subfolders count, too.",
+    help="Folder of photographs without labels, subfolders included.",
 )
 @click.option(
     "--model",
@@ -324,22 +324,24 @@ def teacher(
     type=NumberRange(min=0, min_open=True),
     default=MAX_DISAGREEMENT,
     show_default=True,
-    help="Keep a face whose views differ from their mean by at most this, percent of the distance "
-    "between the outer eye corners.",
+    help=(
+        "Keep a face if its views differ from their mean by at most this, in percent of the "
+        "distance between the outer eye corners."
+    ),
 )
 @click.option(
     "--min-face",
     type=NumberRange(min=0),
     default=40.0,
     show_default=True,
-    help="Leave out smaller faces: the longer side of the landmarks' box, pixels.",
+    help="Skip smaller faces: minimum for the longer side of the landmarks' box, in pixels.",
 )
 @click.option(
     "--size",
     type=click.IntRange(min=64),
     default=384,
     show_default=True,
-    help="Largest side of a written picture (twice the landmarks' box), pixels.",
+    help="Maximum side of a written picture (a crop of twice the landmarks' box), in pixels.",
 )
 @json_option
 def label(
@@ -351,16 +353,17 @@ def label(
     size: int,
     as_json: bool,
 ) -> None:
-    """Label your own photographs with models, keeping the faces on which all views agree.
-
-    The kit's detector finds the faces. Each is shown to every model in three crops and their mirror
-    images; where these views agree their mean becomes the label. OUT holds one picture and one .pts
-    for each face that is kept, and faces.csv with every face and why it was left out. What a model
-    always gets wrong stays wrong: look at a sheet of the result (asmnet-kit data inspect --sheet).
+    """Label your own photographs with models, and keep the faces on which all views agree.
 
     \b
     Example:
       asmnet-kit data label --photos photos --model asmnet_plus --out labelled
+
+    The kit's detector finds the faces. Each face is shown to every model in three crops and their
+    mirror images; if these views agree, their mean becomes the label. OUT holds a picture and a
+    .pts for each face that is kept, and faces.csv with every face and why it was left out. An error
+    that a model always makes stays in the labels: look at a sheet of the result (asmnet-kit data
+    inspect --sheet).
     """
     from asmnet_kit.base import console
     from asmnet_kit.base.files import require_writable
@@ -415,7 +418,7 @@ data.add_command(convert)
 
 @data.command()
 @data_options()
-@out_option("Folder of the shards; an interrupted call is continued.")
+@out_option("Folder of the shards. If a call was interrupted, the same call continues it.")
 @split_option
 @points_option
 @landmarks_option
@@ -424,7 +427,7 @@ data.add_command(convert)
     type=click.IntRange(min=64),
     default=384,
     show_default=True,
-    help="Largest side of a face's surroundings (twice the landmark box), pixels.",
+    help="Maximum side of a stored picture (a crop of twice the landmark box), in pixels.",
 )
 @workers_option
 def prepare(
@@ -460,8 +463,8 @@ def prepare(
 
 
 @data.command()
-@click.option("--count", type=click.IntRange(min=1), required=True, help="How many faces.")
-@out_option("Folder of the faces: train, val and test with pictures, .pts files and poses.")
+@click.option("--count", type=click.IntRange(min=1), required=True, help="Number of faces.")
+@out_option("Output folder: train, val and test with pictures, .pts files and poses.")
 @seed_option
 @click.option(
     "--size",
@@ -496,10 +499,10 @@ def synthesize(
 ) -> None:
     """Draw faces with exact landmarks and head poses.
 
+    Example:  asmnet-kit data synthesize --count 2000 --out faces
+
     People (--kind people) can have skins, objects, backgrounds and a camera of your own;
     docs/people.md tells how. dataset.json keeps what was used.
-
-    Example:  asmnet-kit data synthesize --count 2000 --out faces
     """
     from asmnet_kit.base import console
     from asmnet_kit.datasets.write_synthetic import write_faces
@@ -531,14 +534,14 @@ def synthesize(
 
 @data.command()
 @out_option("Folder for skins/skin.png and wireframe.png.")
-@click.option("--skin", help="A skin of the kit's.  [default: the first]")
+@click.option("--skin", help="Name of the kit's skin to write.  [default: the first]")
 def skin_template(out: Path, skin: str | None) -> None:
     """Write a skin of rendered people to start your own from.
 
+    Example:  asmnet-kit data skin-template --out template
+
     skins/skin.png is the skin, in MakeHuman's layout; wireframe.png, transparent, shows where the
     parts of the head lie on it.
-
-    Example:  asmnet-kit data skin-template --out template
     """
     from asmnet_kit.base import console
     from asmnet_kit.people.skin_template import skin_names, write_template

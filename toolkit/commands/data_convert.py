@@ -26,7 +26,7 @@ SHOWN = 20  # faces left out that are told
 @click.option(
     "--to", type=click.Choice(TO), required=True, help="The format to write (docs/data.md)."
 )
-@out_option("Folder for the labels and copies of the pictures; new or empty.")
+@out_option("New or empty folder for the labels and the copied pictures.")
 @click.option("--split", help="Only this split (train, val, test ...).")
 @click.option(
     "--points",
@@ -50,11 +50,11 @@ def convert(
 ) -> None:
     """Write a data set as CSV, COCO keypoints or 300-W's folders.
 
-    Pictures are copied as they are stored. A face that cannot be used is left out and told. Splits
-    and subsets are kept; of them 300-W's folders can say one split and one subset. A scheme of your
-    own is written to OUT/scheme.toml, for --scheme.
-
     Example:  asmnet-kit data convert --data cvat --format cvat --to csv --out faces
+
+    Pictures are copied unchanged. Faces that cannot be used are skipped and listed. Splits and
+    subsets are kept; 300-W's folders can hold one split and one subset. A scheme of your own is
+    written to OUT/scheme.toml: give that file to --scheme.
     """
     from asmnet_kit.base import console
     from asmnet_kit.datasets.convert import SCHEMA_VERSION

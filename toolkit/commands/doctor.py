@@ -21,17 +21,17 @@ STYLES = {"ok": "green", "missing": "yellow", "broken": "red"}
 @click.option(
     "--devices",
     type=InputPath("a file of devices (TOML)"),
-    help="Look at the devices of this file, too; ends with 1 where one is not ready.",
+    help="Also check the devices in this file; exit with 1 if one is not ready.",
 )
 @json_option
 def doctor(devices: Path | None, as_json: bool) -> None:
-    """Say what works on this machine and how to fix the rest.
-
-    Looks at Python, the packages, the runtime, the face detector and what each benchmark target
-    needs. It changes nothing and exits with 0, except for --devices; "missing" is fine for what you
-    do not use.
+    """Show what works on this machine and how to fix the rest.
 
     Example:  asmnet-kit doctor --json
+
+    Checks Python, the packages, the runtime, the face detector and what each benchmark target
+    needs. It changes nothing, and the exit code is 0 except with --devices. "missing" is fine for
+    what you do not use. Add the output of --json when you report a problem.
     """
     from asmnet_kit.base.console import print_json, stderr, stdout
     from asmnet_kit.doctor.checks import BROKEN, diagnose

@@ -47,28 +47,32 @@ if TYPE_CHECKING:
     "--ced",
     "ced_path",
     type=click.Path(path_type=Path),
-    help="Draw the cumulative error distribution into this picture.",
+    help="Plot the cumulative error distribution into this picture.",
 )
 @click.option(
     "--sparsification",
     "sparsification_path",
     type=click.Path(path_type=Path),
-    help="Draw the error that is left without the least sure points and faces into this picture.",
+    help="Plot the error that remains without the least sure points and faces into this picture.",
 )
 @click.option(
     "--shape-model",
     "shape_model_path",
     type=InputPath("a shape_model.npz"),
-    help="A shape_model.npz whose judgement to measure; run folders and the kit's models bring "
-    "their own.",
+    help=(
+        "A shape_model.npz to judge plausibility with; run folders and the kit's models have "
+        "their own."
+    ),
 )
 @click.option(
     "--calibrate",
     "calibrated_path",
     type=click.Path(path_type=Path),
-    help="Fit the confidence to these faces, which must not be the test split. A .tflite gets a "
-    "copy of MODEL with the factor of its sigmas and its confidence in it (MODEL itself may be "
-    "named), an .npz the shape model with its plausibility.",
+    help=(
+        "Calibrate on these faces, which must not be the test split, and write the result to "
+        "this file: a .tflite is a copy of MODEL with calibrated sigmas and confidence (MODEL "
+        "itself may be named), an .npz is the shape model with its plausibility."
+    ),
 )
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads of a .tflite.  [default: 1]"
@@ -95,16 +99,17 @@ def evaluate(
 ) -> None:
     """Measure a model's accuracy on a data set.
 
-    MODEL is a .tflite (which needs no TensorFlow), a run folder, a .keras, an .h5, a SavedModel or
-    the name of one that comes with the kit (asmnet-kit models). NME is in percent of the distance
-    between the outer eye corners, or of what else the landmarks' scheme normalises by, over
-    labelled points; faces without both corners are counted as skipped. A face that the detector
-    misses counts as a failure; the mean NME is over the faces found. The pose is
-    compared with the data's labels, or with the pose that a generic 3-D face takes to fit the
-    landmarks. Of a model that says how sure it is (train --uncertainty, --visibility) the figures
-    tell how right it is about that.
-
     Example:  asmnet-kit evaluate model.tflite --data faces --format 300w --ced ced.png
+
+    MODEL is a .tflite (no TensorFlow needed), a run folder, a .keras, an .h5, a SavedModel or the
+    name of a model of the kit (asmnet-kit models).
+
+    NME is the mean error of the labelled points in percent of the distance between the outer eye
+    corners, or of the normaliser of the landmarks' scheme. Faces without both corners are counted
+    as skipped. A face that the detector misses counts as a failure; the mean NME is over the faces
+    found. The pose is compared with the data's labels or, without labels, with the pose of a
+    generic 3-D face fitted to the landmarks. If the model says how sure it is (train --uncertainty,
+    --visibility), the figures also show how right it is about that.
     """
     if threads is not None and model.suffix != ".tflite":
         raise UsageError("--threads is for a .tflite; TensorFlow chooses its own: leave it out")

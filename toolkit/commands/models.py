@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def models(name: str | None, as_json: bool) -> None:
     """List the models that come with the kit, or print the card of the one called NAME.
 
-    A card says what the model was trained on, under which terms its weights may be used, how
-    accurate and how fast it was measured to be, and where it fails. Wherever a command takes a
-    model's path it takes one of these names, too.
-
     Example:  asmnet-kit models asmnet_nano_people
+
+    A card says what the model was trained on, the licence of its weights, its measured accuracy and
+    speed, and where it fails. Every command that takes a model's path also takes one of these
+    names.
     """
     from asmnet_kit.base.console import counted, print_json
     from asmnet_kit.shipping.shipped import model_named, shipped_models

@@ -227,7 +227,7 @@ def data_options(
     """
 
     def decorate(command: Command) -> Command:
-        about = "Folder of the data set, at any level; pictures are found below it."
+        about = "Folder of the data set, or a folder in it; subfolders are searched for pictures."
         command = click.option(
             "--format",
             "data_format",
@@ -276,8 +276,7 @@ def input_shape_option(command: Command) -> Command:
         "--input-shape",
         metavar="HxW",
         callback=parse_shape,
-        help="Height and width of an input whose size the file leaves open: 112x112 or "
-        "1x112x112x3.",
+        help="Input size (height x width), if the file leaves it open: 112x112 or 1x112x112x3.",
     )(command)
 
 
@@ -377,5 +376,5 @@ workers_option = click.option(
     "--workers",
     type=click.IntRange(1, MAX_WORKERS),
     callback=_workers,
-    help="Processes; the result is the same with any number.  [default: all usable cores]",
+    help="Number of processes; the result does not depend on it.  [default: all usable cores]",
 )

@@ -16,8 +16,8 @@ REALISM = ("hair", "things", "light", "texture", "backdrop", "film")
 # What users bring, what that is, and in which share of the pictures it is by default.
 OWN = {
     "skins": ("skin textures, square, in MakeHuman's layout (data skin-template)", 0.5),
-    "occluders": ("objects that come before the face, PNGs with transparency", 0.25),
-    "backgrounds": ("photographs that come behind people", 0.5),
+    "occluders": ("objects to put in front of faces, PNGs with transparency", 0.25),
+    "backgrounds": ("background photographs", 0.5),
 }
 
 
@@ -26,7 +26,7 @@ def people_options(command: Command) -> Command:
     command = click.option(
         "--camera",
         type=InputPath("a camera as TOML"),
-        help="people: ranges of distance, lens, blur, noise, exposure ... as TOML.",
+        help="people: TOML file with ranges of distance, lens, blur, noise, exposure ...",
     )(command)
     for kind, (what, share) in reversed(OWN.items()):
         command = click.option(
@@ -45,7 +45,10 @@ def people_options(command: Command) -> Command:
         "--without",
         type=click.Choice(REALISM),
         multiple=True,
-        help="people: leave out a part of the realism; repeatable. The labels stay the same.",
+        help=(
+            "people: leave out a part of the realism; may be given several times. The labels "
+            "stay the same."
+        ),
     )(command)
 
 

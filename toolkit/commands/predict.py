@@ -91,41 +91,49 @@ def _parse_boxes(
     metavar="X0,Y0,X1,Y1",
     callback=_parse_boxes,
     multiple=True,
-    help="Where a face is, in pixels; repeat it for more. Without it a detector looks for faces.",
+    help=(
+        "Box of a face, in pixels; may be given several times. Without it a detector finds "
+        "the faces."
+    ),
 )
 @click.option(
     "--min-score",
     type=NumberRange(0, 1),
-    help="Leave out faces of which the detector is less sure.  [default: 0.5]",
+    help="Skip faces with a lower detector score.  [default: 0.5]",
 )
 @click.option(
     "--shape-model",
     "shape_model_path",
     type=InputPath("a shape_model.npz"),
-    help="A shape_model.npz that judges the plausibility; run folders and the kit's models bring "
-    "their own.",
+    help=(
+        "A shape_model.npz to judge plausibility with; run folders and the kit's models have "
+        "their own."
+    ),
 )
 @click.option(
     "--no-smoothing",
     is_flag=True,
-    help="Video: give each frame's landmarks as predicted, without the 1 € filter.",
+    help="Video: do not smooth the landmarks (1 € filter).",
 )
 @click.option(
     "--detect-every",
     metavar="FRAMES",
     type=click.IntRange(min=1),
-    help="Video: look for faces at least this often; in between they are followed.  [default: 30]",
+    help=(
+        "Video: run the face detector at least every so many frames; in between, faces are "
+        "tracked.  [default: 30]"
+    ),
 )
 @click.option(
     "--every",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Video: predict one frame of N, and leave out the others.  [default: 1]",
+    help="Video: predict only every Nth frame.  [default: 1]",
 )
 @click.option(
     "--frames",
     type=click.IntRange(min=1),
-    help="Video: stop after predicting this many; a camera goes on until Ctrl-C without it.",
+    help="Video: stop after this many predicted frames. Without it a camera runs until Ctrl-C.",
 )
 @click.option(
     "--out",
@@ -137,8 +145,10 @@ def _parse_boxes(
 @click.option(
     "--resume",
     is_flag=True,
-    help="Several pictures: leave alone those that an interrupted call has written to --out, a "
-    ".jsonl or a folder.",
+    help=(
+        "Several pictures: continue an interrupted call; skip what it has already written to "
+        "--out (a .jsonl or a folder)."
+    ),
 )
 @click.option(
     "--jsonl",
@@ -166,25 +176,25 @@ def predict(
 ) -> None:
     """Find landmarks and head pose in photographs or a video.
 
-    Coordinates are pixels of the upright picture: a photograph's EXIF rotation is followed first,
-    as viewers do. (0, 0) is the centre of the top-left pixel. Angles are degrees: yaw > 0 towards
-    the image's right, pitch > 0 up, roll > 0 clockwise. Confidence is the probability that a
-    face's error (NME) is at most 8 percent, from how sure the model is of each landmark where it
-    says so, else from how plausible the predicted shape is. Landmarks that are unsure or hidden
-    are drawn as rings.
-
-    Of a folder every picture below it is taken; - reads a list of paths from stdin, one a line.
-    --json then prints a line for each picture. A picture that cannot be read is left out and told;
-    the exit code is 1 when none can.
-
-    In a video faces are followed from frame to frame and their landmarks smoothed. --json prints a
-    line about the video, then one for each frame. A camera is a number: 0 is the first.
-
     \b
     Examples:
       asmnet-kit predict photo.jpg --out landmarks.png
       asmnet-kit predict photos --out photos/labels.csv
       asmnet-kit predict film.mp4 --out landmarks.mp4
+
+    Coordinates are pixels of the upright picture: the EXIF rotation of a photograph is applied
+    first, as viewers do. (0, 0) is the centre of the top-left pixel. Angles are in degrees: yaw > 0
+    towards the image's right, pitch > 0 up, roll > 0 clockwise. Confidence is the probability that
+    a face's error (NME) is at most 8 percent; it comes from how sure the model is of each landmark,
+    or from how plausible the predicted shape is if the model does not say. Unsure or hidden
+    landmarks are drawn as rings.
+
+    For a folder, every picture in it and in its subfolders is predicted; - reads a list of paths
+    from stdin, one a line. --json then prints a line for each picture. A picture that cannot be
+    read is skipped and reported; the exit code is 1 if none can be read.
+
+    In a video, faces are tracked from frame to frame and their landmarks smoothed. --json prints a
+    line about the video, then one for each frame. A camera is a number: 0 is the first.
     """
     source = sources[0]
     camera = _is_camera(source)

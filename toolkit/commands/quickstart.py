@@ -201,21 +201,21 @@ def begin(out: Path, plan: Plan) -> None:
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Folder to write to; the report will be report.html in it.",
+    help="Output folder; the report is report.html in it.",
 )
 @click.option(
     "--faces",
     type=click.IntRange(min=100),
     default=Plan.faces,
     show_default=True,
-    help="How many faces to draw.",
+    help="Number of faces to draw.",
 )
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
     default=Plan.epochs,
     show_default=True,
-    help="How often training sees each of them.",
+    help="Number of training epochs.",
 )
 @click.option(
     "--input-size",
@@ -229,7 +229,7 @@ def begin(out: Path, plan: Plan) -> None:
     type=click.IntRange(min=1),
     default=Plan.tune_epochs,
     show_default=True,
-    help="How often fine-tuning for int8 sees each of them.",
+    help="Number of epochs of fine-tuning for int8.",
 )
 @seed_option
 def quickstart(
@@ -237,11 +237,11 @@ def quickstart(
 ) -> None:
     """Draw faces, train, quantize to int8, benchmark and report, with no data of your own.
 
-    Interrupted at any moment, the same command goes on where it stopped.
-
     \b
     Example:
       asmnet-kit quickstart --out quickstart
+
+    If it is interrupted, run the same command again: it continues where it stopped.
     """
     from asmnet_kit.base.console import stderr
 

@@ -19,32 +19,41 @@ if TYPE_CHECKING:
     "--device",
     default="",
     metavar="WORDS",
-    help="The device that matters, by words of its column, for example 'gpu' or 'cpu 1 thread': "
-    "models are ranked on it first.  [default: the one with the most models]",
+    help=(
+        "The device that matters, by words in its column, for example 'gpu' or 'cpu 1 "
+        "thread': models are ranked on it first.  [default: the one with the most models]"
+    ),
 )
 @click.option(
     "--faces",
     multiple=True,
     metavar="MODEL",
     type=ModelPath(TFLITE),
-    help="Draw people with the landmarks of this .tflite, or of a model of the kit; given twice, "
-    "for example for float and int8, the landmarks are drawn over each other (three at most).",
+    help=(
+        "Draw people with the landmarks of this .tflite or model of the kit. Give it two or "
+        "three times, for example for float and int8, to draw the landmarks over each other."
+    ),
 )
 @click.option(
     "--history",
     multiple=True,
     type=InputPath(RESULTS),
-    help="Folder of earlier results, at any level; may be given several times: the page shows how "
-    "each model went over time on each device, and where it changed by more than noise. Without "
-    "RESULT the page is of the newest of them.",
+    help=(
+        "Folder of earlier results, subfolders included; may be given several times. The page "
+        "shows each model over time on each device, and where it changed by more than noise. "
+        "Without RESULT the page shows the newest of them."
+    ),
 )
 @click.option(
     "--checks",
     type=InputPath("a folder of checks"),
-    help="Folder of what compilers and TensorFlow Lite Micro said of models, as make "
-    "check-reference keeps it (benchmarks/reference/checks): shown apart from what was measured.",
+    help=(
+        "Folder of what compilers and TensorFlow Lite Micro say about the models, as make "
+        "check-reference writes it (benchmarks/reference/checks). It is shown apart from what "
+        "was measured."
+    ),
 )
-@out_option("HTML file to write; the same in Markdown is written beside it.")
+@out_option("HTML file to write; a Markdown version is written beside it.")
 def report(
     results: tuple[Path, ...],
     title: str,
@@ -54,11 +63,7 @@ def report(
     checks: Path | None,
     out: Path,
 ) -> None:
-    """Write one self-contained page from benchmark RESULTs, which are files or folders of them.
-
-    It answers which model to ship, whether it is right, whether its speed holds, what it costs,
-    where it ran and what was not measured. The page loads nothing from anywhere, prints well and
-    works on a phone. A Markdown version with the same figures is written beside it.
+    """Write one self-contained HTML page from benchmark RESULTs, which are files or folders.
 
     \b
     Examples:
@@ -66,6 +71,10 @@ def report(
       asmnet-kit report results --faces asmnet_plus_fp16 --faces asmnet_plus --out report.html
       asmnet-kit report results --history past --out report.html
       asmnet-kit report benchmarks/reference --checks benchmarks/reference/checks --out report.html
+
+    The page answers which model to ship, whether it is right, whether its speed holds, what it
+    costs, where it ran and what was not measured. It loads nothing from elsewhere, prints well and
+    works on a phone. A Markdown version with the same figures is written beside it.
     """
     from asmnet_kit.base.console import counted, stderr, stdout
     from asmnet_kit.results.checks import load_checks
