@@ -28,10 +28,11 @@ ENLARGED = 2  # for drawing: finer lines
 RESEARCH = "LICENSE-WEIGHTS"
 HEAD = """# Model zoo
 
-Written by `make docs` from the models' cards; `asmnet-kit models` prints the same. Every command that takes a model takes
-these names. The pictures show what each model sees in the same five rendered people, whom no model was trained on; rings
-are landmarks that a model is unsure of or says are hidden. The [card](models.md) behind each name has every subset, pose
-errors, speed and known failures.
+Written by `make docs` from the models' cards; `asmnet-kit models` prints the same. Every command
+that takes a model takes these names. The pictures show what each model sees in the same five
+rendered people, whom no model was trained on; rings are landmarks that a model is unsure of or says
+are hidden. The [card](models.md) behind each name has every subset, pose errors, speed and known
+failures.
 """
 
 

@@ -44,13 +44,13 @@ FILES = {
 def new(folder: Path, data_format: str, recipe: str) -> None:
     """Start a project folder for a model of your own.
 
-    It has a place for data, a recipe of training, and a Makefile that goes from data to the report
-    and a page for phones. DIR must be new or empty. Everything in it is yours to change.
-
     \b
     Examples:
       asmnet-kit new my-model
       asmnet-kit new my-model --format 300w --recipe asmnet_plus
+
+    It has a place for data, a recipe of training, and a Makefile that goes from data to the report
+    and a page for phones. DIR must be new or empty. Everything in it is yours to change.
     """
     if data_format == PEOPLE:
         raise UsageError(

@@ -32,14 +32,14 @@ def runs() -> None:
 def list_runs(folders: tuple[Path, ...], as_json: bool) -> None:
     """Compare training runs in a table: data, recipe, NME, int8 NME, size and date.
 
-    Each DIR is searched at any depth for run folders and for the .tflite files that asmnet-kit
-    quantize made from them: name the folder of your models, too. NME is that of the validation
-    faces. What cannot be read is named on stderr; the exit code is 1 when no run can be read.
-
     \b
     Examples:
       asmnet-kit runs list runs models
       asmnet-kit runs list runs --json
+
+    Each DIR is searched at any depth for run folders and for the .tflite files that asmnet-kit
+    quantize made from them: name the folder of your models, too. NME is that of the validation
+    faces. What cannot be read is named on stderr; the exit code is 1 when no run can be read.
     """
     from asmnet_kit.base.console import clean, print_json, stderr, stdout
     from asmnet_kit.training.runs import find_runs
