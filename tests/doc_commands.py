@@ -11,7 +11,7 @@ from asmnet_kit.cli import main
 
 # What may stand before the kit's own command on a line: its environment, a path, what it reads.
 END = re.compile(r"\s*(?:;|\s[>|]\s|\s&&\s)")  # what follows is the shell's
-KIT = re.compile(r"(?:^|\s)(?:\S*/)?asmnet-kit\s(?!&)(.*)")
+KIT = re.compile(r"(?:^|\s)(?:\S*/)?(?<!-t )asmnet-kit\s(?!&)(.*)")
 
 
 def lines_of(page: str) -> list[str]:
