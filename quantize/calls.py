@@ -64,7 +64,7 @@ class SourceCall:
                     "leave it out"
                 )
             if getattr(self, name) is not None and self.adapter is not None:
-                raise UsageError(f"{option_of(name)} stands in the --adapter, too: drop one")
+                raise UsageError(f"{option_of(name)} is also in the --adapter: remove one of them")
         if self.scheme is not None and model_kind(self.run) == "run":
             raise UsageError(
                 "--scheme is for a model of your own; a run knows its landmarks: leave it out"

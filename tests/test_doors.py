@@ -682,8 +682,8 @@ def test_labels_that_cannot_be_a_faces_are_named(faces: Path) -> None:
     assert "point 30 is at 1e+39, 1e+39" in found["f02"]
     assert "are these its labels?" in found["f03"]
     assert "lies outside the picture of 96 x 96 pixels" in found["f04"]
-    assert "left and right are exchanged" in found["f05"]
-    assert "left and right are exchanged" in found["f06"]
+    assert "left and right are swapped" in found["f05"]
+    assert "left and right are swapped" in found["f06"]
 
 
 def test_ordinary_faces_pass_every_check() -> None:

@@ -86,7 +86,7 @@ def landmarks_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # It samples by exact weights, OpenCV by steps of 1/32 pixel: values differ by a grey level at most,
 # which moves float outputs by hundredths and int8 ones by some levels.
 @pytest.mark.parametrize(
-    ("model", "limit"), [("asmnet_plus_fp16", 0.1), ("asmnet_plus_people", 4.0)]
+    ("model", "limit"), [("asmnet_plus_fp16", 0.2), ("asmnet_plus_people", 4.0)]
 )
 @pytest.mark.parametrize("size", [256, 600])  # enlarged; halved
 def test_the_cpp_program_gives_what_predict_gives(

@@ -268,7 +268,7 @@ def train(**parameters: Any) -> None:
                 result = training_run.train(config, run, recipe=parameters["recipe"], **call)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"interrupted; go on with: asmnet-kit train --resume --out {shlex.quote(str(run))}"
+            f"interrupted; continue with: asmnet-kit train --resume --out {shlex.quote(str(run))}"
         ) from None
     scores = result.evaluation.scores
     stdout().print(
@@ -304,7 +304,7 @@ def given_settings(parameters: dict[str, Any]) -> dict[str, Any]:
         UsageError: a recipe for a run that has its settings.
     """
     if parameters["resume"] and parameters["recipe"]:
-        raise UsageError("a resumed run keeps its settings: leave out --recipe")
+        raise UsageError("a resumed run keeps its settings: remove --recipe")
     given = {
         name: as_setting(name, value)
         for name, value in parameters.items()

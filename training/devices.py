@@ -60,7 +60,7 @@ def _require_cluster() -> None:
         machines = [name for kind in config["cluster"].values() for name in kind]
         kind, index = config["task"]["type"], config["task"]["index"]
         if kind not in ("chief", "worker") or not 0 <= index < len(config["cluster"][kind]):
-            raise ValueError("the task is none of the cluster's workers")
+            raise ValueError("the task is not one of the cluster's workers")
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UsageError(
             f"--strategy multiworker expects {CLUSTER} in the environment of every worker, such "

@@ -84,7 +84,7 @@ def check(
     if compiler_log is not None:
         target = target or EDGETPU  # the log is about that one
         if target != EDGETPU:
-            raise UsageError(f"--compiler-log is for the target edgetpu alone, got {target!r}")
+            raise UsageError(f"--compiler-log is only for the target edgetpu, got {target!r}")
     said = None if compiler_log is None else read_log(compiler_log)
     if target in (None, ALL):
         _check_all(model, options, input_shape, as_json=as_json)

@@ -204,13 +204,13 @@ def share(
         click.echo(server.address)
         if certificate is not None:
             messages.print(
-                "The phone will warn of the certificate, which was made just now: go on where its "
+                "The phone will warn about the new certificate: accept it if its "
                 f"SHA-256 fingerprint is {made.fingerprint}",
                 markup=False,
             )
         else:
             messages.print(
-                f"For this machine alone. A phone on a cable: adb reverse tcp:{server.port} "
+                f"For this machine only. A phone on a cable: adb reverse tcp:{server.port} "
                 f"tcp:{server.port}; by Wi-Fi: --lan",
                 markup=False,
             )

@@ -157,7 +157,7 @@ def linked(path: Path, marker: Path) -> None:
         (hidden_lambda, "a Lambda layer, which is code"),
         (own_layer, "Mine is no layer of tf_keras"),
         (function_by_name, "a call of TensorFlow's 'io.write_file'"),
-        (weights_alone, "got weights alone"),
+        (weights_alone, "got only weights"),
         (cut_off, "expected an .h5 of Keras, got a damaged one"),
         (linked, "links to other files"),
     ],

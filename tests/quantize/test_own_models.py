@@ -300,7 +300,7 @@ def test_an_adapter_and_an_input_range_exclude_each_other(
     options = ["--recipe", "ptq_w8a8", "--adapter", str(adapter), "--input-mean", "0"]
     result = call(path, faces, tmp_path / "out", *options)
     assert result.exit_code == 2
-    assert "--input-mean stands in the --adapter" in " ".join(result.output.split())
+    assert "--input-mean is also in the --adapter" in " ".join(result.output.split())
 
 
 SEVEN = """

@@ -77,7 +77,7 @@ class Step:
         if code != 0:
             raise KitError(
                 f"the step '{self.title}' failed with exit code {code}; its message is above. "
-                "Run the quickstart again to go on from here."
+                "Run the quickstart again to continue from here."
             )
 
 

@@ -55,7 +55,7 @@ def check_usable(landmarks: Points, scheme: Scheme | None = None) -> None:
     Raises:
         DatasetError: fewer than two labelled points, all of them in one place, a face of a few
             pixels (labels in fractions of the picture's size are), one point far from all others,
-            or a face whose left and right are exchanged.
+            or a face whose left and right are swapped.
     """
     labelled = landmarks[np.isfinite(landmarks).all(axis=-1)].astype(np.float64)
     if len(labelled) < 2:
@@ -104,7 +104,7 @@ def _check_handedness(landmarks: Points, scheme: Scheme | None) -> None:
     alike, mirrored = likeness(face, landmarks), likeness(face, landmarks * [-1, 1])
     if mirrored > max(alike + MIRRORED_BY, MIRRORED_FACE):
         raise DatasetError(
-            "left and right are exchanged: the points of a mirrored picture must be numbered anew "
+            "left and right are swapped: the points of a mirrored picture must be numbered anew "
             "(or x and y stand the other way round)"
         )
 

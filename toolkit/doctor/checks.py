@@ -174,7 +174,7 @@ def check_detector() -> Check:
 
         found = detect_faces(np.full((128, 128, 3), 128, np.uint8))
     except (ImportError, KitError) as error:
-        return Check(name, BROKEN, str(error), needed_for, "mend the lines above first")
+        return Check(name, BROKEN, str(error), needed_for, "fix the problems above first")
     if found:
         return Check(
             name, BROKEN, f"sees {len(found)} faces in a grey picture", needed_for,

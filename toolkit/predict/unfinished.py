@@ -43,7 +43,7 @@ def finished_lines(path: Path, pictures: Sequence[Path], about: Mapping[str, Any
             if count == len(pictures) or not _is_of(line, pictures[count], about):
                 raise UsageError(
                     f"{begun}: line {count + 1} is of another picture or model than this call's: "
-                    "repeat the call that began it, or begin anew without --resume"
+                    "repeat the call that started it, or start again without --resume"
                 )
             count += 1
     return count

@@ -210,7 +210,7 @@ def check_written(where: str, indices: Iterable[int], constants: Collection[int]
 
 
 def check_listed(where: str, name: str, counts: Mapping[int, int]) -> None:
-    """Check that an operator is told of no more dimensions than a tensor can have.
+    """Check that an operator is given for no more dimensions than a tensor can have.
 
     Args:
         name: of the builtin operator.
@@ -218,7 +218,7 @@ def check_listed(where: str, name: str, counts: Mapping[int, int]) -> None:
     """
     for index in LISTED_INPUTS.get(name, ()):
         if counts.get(index, 0) > MAX_RANK:
-            raise Damaged(f"{where} ({name}) is told of {counts[index]} dimensions")
+            raise Damaged(f"{where} ({name}) is given for {counts[index]} dimensions")
 
 
 def check_operator(where: str, name: str, *, inputs: int, outputs: int, parts: int) -> None:

@@ -73,7 +73,7 @@ class Teacher:
         taught = dict(zip(map(str, names), points.astype(np.float32), strict=True))
         if len(taught) < len(names):
             twice = Counter(map(str, names)).most_common(1)[0][0]
-            raise DatasetError(f"{path}: expected each face once, {twice!r} stands there twice")
+            raise DatasetError(f"{path}: expected each face once, {twice!r} is there twice")
         # Another data set's picture may have another ending, unless two differ in that alone.
         plain = Counter(map(_without_ending, taught))
         alias = {_without_ending(name): shape for name, shape in taught.items()}

@@ -35,7 +35,7 @@ class Copy:
     def model(self) -> None:
         if WEIGHTS not in self.source and "layer_names" in self.source.attrs:
             raise Refused(
-                "expected a whole model, got weights alone (save_weights): load them into the "
+                "expected a whole model, got only weights (save_weights): load them into the "
                 "network that they are of, then model.save('model.keras')"
             )
         if CONFIG not in self.source.attrs:

@@ -440,7 +440,7 @@ def test_a_prediction_that_the_compiler_contradicts_is_called_wrong(make_op_mode
     [
         ("nothing\n", [], 1, "expected what edgetpu_compiler says of one model, got 0"),
         ("Model not quantized\n", [], 1, "it says: Model not quantized"),
-        (LOG.format(sines=1), ["--target", "gpu"], 2, "is for the target edgetpu alone"),
+        (LOG.format(sines=1), ["--target", "gpu"], 2, "is only for the target edgetpu"),
     ],
 )
 def test_what_is_no_log_of_this_compiler_is_refused(

@@ -155,7 +155,7 @@ def test_more_dimensions_than_a_tensor_can_have_are_damage(op, place, make_op_mo
     numbers = [np.zeros(4, np.int32)] * place
     numbers[-1] = np.zeros(48, np.int32)
     model = make_op_model({"op": op, "into": SHAPE, "shape": SHAPE, "constants": numbers})
-    with pytest.raises(ModelError, match=rf"operator 0 \({op}\) is told of 48 dimensions"):
+    with pytest.raises(ModelError, match=rf"operator 0 \({op}\) is given for 48 dimensions"):
         read_graph(model)
 
 

@@ -118,7 +118,7 @@ def test_each_face_of_a_picture_has_its_own_points(tmp_path: Path) -> None:
         assert taught is not None and (taught == number).all(), name
     assert teacher.of(face("b.bmp", "s", ones())) is None  # which of the two?
     np.savez(path, names=np.array(["a.jpg", "a.jpg"]), points=points[:2])
-    with pytest.raises(DatasetError, match=r"'a\.jpg' stands there twice"):
+    with pytest.raises(DatasetError, match=r"'a\.jpg' is there twice"):
         Teacher.load(path)
 
 
