@@ -38,6 +38,11 @@ def test_the_models_in_the_readme_are_up_to_date() -> None:
     assert (ROOT / "README.md").read_text(encoding="utf-8") == script.page(), "run: make docs"
 
 
+def test_the_zoo_is_up_to_date() -> None:
+    script = load_script("docs/zoo.py")
+    assert script.PAGE.read_text(encoding="utf-8") == script.page(), "run: make docs"
+
+
 # No photographs with 98 labelled points were at hand.
 ON_PHOTOGRAPHS = [model for model in shipped_models() if model.summary()["landmarks"] == 68]
 

@@ -9,6 +9,7 @@ import pytest
 from scripts import load_script
 
 from asmnet_kit.people.render import draw, people
+from asmnet_kit.shipping.shipped import ShippedModel, shipped_models
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -54,3 +55,11 @@ def test_a_hidden_point_has_another_colour(pictures) -> None:
     for point, colour in ((hidden[0], pictures.BY_HEAD), (seen[0], pictures.SEEN)):
         x, y = np.round(person.landmarks68[point]).astype(int)
         assert np.abs(picture[y, x].astype(int) - colour).max() < 90
+
+
+@pytest.mark.parametrize("model", shipped_models(), ids=lambda model: model.name)
+def test_the_zoo_has_a_picture_of_every_model(model: ShippedModel) -> None:
+    zoo = load_script("docs/zoo.py")
+    picture = zoo.PICTURES / f"{model.name}.jpg"
+    assert picture.stat().st_size <= 60_000
+    assert cv2.imread(str(picture)).shape == (zoo.SIDE, zoo.COUNT * zoo.SIDE, 3)

@@ -433,7 +433,7 @@ def _notes(measured: Mapping[str, Any]) -> list[str]:
     ]
     if measured["batch"] > 1:
         notes.append(
-            f"a time is the mean of {measured['batch']} runs in a row: a single run is shorter than "
-            f"{CLOCK_STEPS} steps of the browser's clock"
+            f"a time is the mean of {measured['batch']} runs in a row: a single run is shorter "
+            f"than {CLOCK_STEPS} steps of the browser's clock"
         )
     return notes
