@@ -204,7 +204,7 @@ def test_a_flipped_bit_in_a_shard_costs_its_face_and_is_named(
     assert named in inspected.stdout
     measured = kit("evaluate", make_tflite(), *data, "--json")
     assert json.loads(measured.stdout)["faces"] == 23
-    assert "1 bad files skipped" in measured.stderr
+    assert "1 bad files left out" in measured.stderr
     for span in spans[5:8]:
         content[span.offset + 9] ^= 0x01
     shard.write_bytes(content)

@@ -71,11 +71,13 @@ def convert(
     with console.counting("Pictures") as on_progress:
         done = write(dataset, out, to, progress=on_progress)
     for problem in dataset.problems[:SHOWN]:  # the others have been told as they were met
-        console.stderr().print(f"skipped: {problem.name}: {problem.reason}", markup=False)
+        console.stderr().print(f"left out: {problem.name}: {problem.reason}", markup=False)
     if len(dataset.problems) > SHOWN:
-        console.stderr().print(f"skipped: {len(dataset.problems) - SHOWN} more (--json lists them)")
+        console.stderr().print(
+            f"left out: {len(dataset.problems) - SHOWN} more (--json lists them)"
+        )
     for note in done.notes:
-        console.stderr().print(f"skipped: {note}", markup=False)
+        console.stderr().print(f"left out: {note}", markup=False)
     if as_json:
         console.print_json(
             {

@@ -277,10 +277,10 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
 
     remarks = []
     if dataset.problems:
-        remarks.append(f"{len(dataset.problems)} bad files skipped: see asmnet-kit data inspect")
+        remarks.append(f"{len(dataset.problems)} bad files left out: see asmnet-kit data inspect")
     if result.problems:
         unread = counted(len(result.problems), "face")
-        remarks.append(f"{unread} could not be read: skipped (--json lists all)")
+        remarks.append(f"{unread} could not be read: left out (--json lists all)")
     if missed := result.scores.faces_missed:
         uncounted = missed + result.scores.faces - result.scores.failure_rate_faces
         but = f" but {uncounted} without both outer eye corners" if uncounted else ""
@@ -291,7 +291,7 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
             "mean NME and pose are over the faces found"
         )
     if result.faces_incomplete:
-        remarks.append(f"{result.faces_incomplete} faces with missing points skipped")
+        remarks.append(f"{result.faces_incomplete} faces with missing points left out")
     if remark := _foreshortened_remark(result):
         remarks.append(remark)
     ranking = result.ranking.get(None)
