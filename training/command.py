@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from asmnet_kit.base.errors import Interrupted, UsageError
+from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import real_home, real_path
 from asmnet_kit.base.limits import SCHEME_NAMES
-from asmnet_kit.base.run_folder import MODEL
 from asmnet_kit.commands.options import (
     DATA,
     Command,
@@ -33,7 +32,9 @@ from asmnet_kit.training.catalogue import (
     LIKELIHOODS,
     LOSSES,
 )
+from asmnet_kit.training.cluster.addresses import is_asked_for
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
+from asmnet_kit.training.job import Job, work
 from asmnet_kit.training.networks.architectures import ARCHITECTURES
 from asmnet_kit.training.recipe_files import read_recipe, shipped
 
@@ -41,7 +42,7 @@ FOLDER = InputPath(DATA)
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
 # Parameters of the command that are not settings of the run.
-INVOCATION = ("out", "resume", "max_minutes", "recipe")
+INVOCATION = ("out", "resume", "max_minutes", "max_restarts", "recipe")
 
 
 def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Command]:
@@ -203,6 +204,14 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     "lie now, if they moved.",
 )
 @click.option("--max-minutes", type=NumberRange(min=0), help="Begin no epoch after this long.")
+@click.option(
+    "--max-restarts",
+    type=click.IntRange(min=0, max=1000),
+    default=0,
+    show_default=True,
+    help="Start again by itself so often, from the last checkpoint, where a training process is "
+    "killed or a worker is lost; and go on with a run that --out holds already.",
+)
 def train(**parameters: Any) -> None:
     """Train a landmark and head pose model.
 
@@ -210,8 +219,8 @@ def train(**parameters: Any) -> None:
     logs, checkpoints and a manifest. Interrupted at any moment, the run goes on with --resume.
 
     Several machines train together when each runs the same command with TF_CONFIG in its
-    environment. The first worker's --out alone is read and written; a path may differ by machine,
-    what lies there may not.
+    environment (docs/scale.md). The first worker's --out alone is read and written; a path may
+    differ by machine, what lies there may not.
 
     \b
     Examples:
@@ -219,53 +228,20 @@ def train(**parameters: Any) -> None:
       asmnet-kit train --data people --format people --faces-per-epoch 5000 --out runs/people
       asmnet-kit train --resume --out runs/first
     """
-    run: Path = parameters["out"]
     given = given_settings(parameters)
-    config = None if parameters["resume"] else configuration(given, parameters["recipe"])
-    from asmnet_kit.training.environment import import_tensorflow
-
-    import_tensorflow()
-    from asmnet_kit.base.console import stderr, stdout
-    from asmnet_kit.training import run as training_run
-
-    call: dict[str, Any] = {
-        "max_minutes": parameters["max_minutes"],
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    }
-    try:
-        if config is None:
-            result = training_run.resume(run, given, **call)
-        else:
-            result = training_run.train(config, run, **call)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted; go on with: asmnet-kit train --resume --out {shlex.quote(str(run))}"
-        ) from None
-    scores = result.evaluation.scores
-    stdout().print(
-        f"validation NME {scores.nme_percent:.2f} % (best epoch {result.best_epoch} of "
-        f"{result.epochs}, {scores.faces} faces)"
+    job = Job(
+        run=parameters["out"],
+        config=None if parameters["resume"] else configuration(given, parameters["recipe"]),
+        given=given,
+        max_minutes=parameters["max_minutes"],
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
-    if scores.pose_mae_deg is not None:
-        angles = ", ".join(f"{name} {error:.1f}" for name, error in scores.pose_mae_deg.items())
-        stdout().print(f"validation pose error, degrees: {angles}")
-    quoted = shlex.quote(str(run))
-    if not result.finished:
-        stderr().print(
-            f"Stopped after {result.epochs} of {result.config.epochs} epochs. "
-            f"Next: asmnet-kit train --resume --out {quoted}",
-            markup=False,
-        )
-        return
-    if not (run / MODEL).exists():
-        stderr().print("Done: the model is in the chief's folder.")
-        return
-    stderr().print(
-        f"Done: {run / MODEL}. Next: asmnet-kit quantize {quoted} --data "
-        f"{shlex.quote(result.config.data)} --format {result.config.format} --recipe qat_w8a8 "
-        "--out models",
-        markup=False,
-    )
+    max_restarts = parameters["max_restarts"]
+    if max_restarts or is_asked_for(job.strategy):
+        from asmnet_kit.training.supervised import supervise
+
+        raise click.exceptions.Exit(supervise(job, max_restarts=max_restarts))
+    work(job)
 
 
 def given_settings(parameters: dict[str, Any]) -> dict[str, Any]:
