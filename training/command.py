@@ -12,10 +12,10 @@ import click
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import real_home, real_path
 from asmnet_kit.base.limits import SCHEME_NAMES
+from asmnet_kit.base.places import is_url
 from asmnet_kit.commands.options import (
-    DATA,
     Command,
-    DataPath,
+    DataPlace,
     InputPath,
     NumberRange,
     PluginChoice,
@@ -38,7 +38,7 @@ from asmnet_kit.training.job import Job, work
 from asmnet_kit.training.networks.architectures import ARCHITECTURES
 from asmnet_kit.training.recipe_files import read_recipe, shipped
 
-FOLDER = InputPath(DATA)
+FOLDER = DataPlace()
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
 # Parameters of the command that are not settings of the run.
@@ -60,8 +60,9 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 @click.command()
 @click.option(
     "--data",
-    type=DataPath(),
-    help="Folder of the data set, at any level; people with --format people.",
+    type=DataPlace(),
+    help="Folder of the data set, at any level; with --format records also an address on a server "
+    "(https, s3, gs); people with --format people.",
 )
 @click.option(
     "--format",
@@ -313,6 +314,8 @@ def as_setting(name: str, value: Any) -> Any:
         return int(value)
     if name == "init_from" and value != IMAGENET:
         return str(real_path(find_model(real_home(value))))
+    if name in ("data", "val_data") and is_url(value):
+        return value
     if name in ("data", "val_data", "teacher") or (name == "scheme" and value not in SCHEME_NAMES):
         return str(real_path(real_home(value)))
     return value

@@ -19,7 +19,8 @@ from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import alone_in, leftovers, make_folder
 from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, MANIFEST, MODEL, RECORDS, SHAPE_MODEL
-from asmnet_kit.datasets.base import Dataset, Face
+from asmnet_kit.datasets.base import ColumnFaces, Dataset, Face
+from asmnet_kit.face.crop import crop_fractions
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.shape_model.align import front_reference
 from asmnet_kit.face.shape_model.file import save_shape_model
@@ -27,7 +28,7 @@ from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
 from asmnet_kit.training.config import PLACES, TrainConfig
-from asmnet_kit.training.data.batches import FaceBatches, crop_of, require_batch
+from asmnet_kit.training.data.batches import FaceBatches, require_batch
 from asmnet_kit.training.data.prepared import prepared_faces
 from asmnet_kit.training.data.run_batches import batches_for, epoch_size, require_visibility
 from asmnet_kit.training.data.sources import choose_sources
@@ -464,8 +465,9 @@ def seed_everything(seed: int) -> None:
 
 def has_poses(dataset: Dataset) -> bool:
     """Whether anything says what a head pose is: labels, or the scheme's 3-D positions."""
-    has_labels = any(face.pose is not None for face in dataset.faces)
-    return dataset.scheme.positions is not None or has_labels
+    return dataset.scheme.positions is not None or any(
+        face.pose is not None for face in dataset.faces
+    )
 
 
 def fit_shape_model(dataset: Dataset, config: TrainConfig) -> ShapeModel | None:
@@ -513,4 +515,7 @@ def _shapes(
 ) -> Iterator[np.ndarray[Any, np.dtype[np.float32]]]:
     for start in range(0, len(faces), SHAPES_AT_ONCE):
         part = faces[start : start + SHAPES_AT_ONCE]
-        yield np.stack([crop_of(face, 1, crop_scale).to_fractions(face.landmarks) for face in part])
+        if isinstance(part, ColumnFaces):
+            yield crop_fractions(part.landmarks(), crop_scale)
+        else:
+            yield crop_fractions(np.stack([face.landmarks for face in part]), crop_scale)

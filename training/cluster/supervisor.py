@@ -365,7 +365,8 @@ class Chief(Supervisor):
         index, addresses = hello.get("index"), hello.get("addresses")
         if hello["kind"] != "hello" or hello.get("protocol") != PROTOCOL:
             return self._refuse(stranger, "the chief runs another version of asmnet-kit")
-        if addresses != list(self.cluster.addresses) or index not in self.others:
+        expected = list(self.cluster.addresses)
+        if not isinstance(index, int) or index not in self.others or addresses != expected:
             return self._refuse(
                 stranger,
                 "the chief's TF_CONFIG names other workers: expected "
