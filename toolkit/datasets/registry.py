@@ -130,7 +130,7 @@ def _by_table(
                 f"{path}: no subset {subset!r}; {_available(faces.subsets, 'subsets')}"
             )
         faces = chosen
-    name = path.rpartition("/")[2] if isinstance(path, str) else path.resolve().name
+    name = path.rstrip("/").rpartition("/")[2] if isinstance(path, str) else path.resolve().name
     return Dataset(name, PREPARED, scheme, faces, origins=(origin,))
 
 
