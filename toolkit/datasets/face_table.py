@@ -92,10 +92,6 @@ class TableWriter:
         """The faces of the next shard, in its order."""
         rows = np.zeros(len(faces), self._type)
         for row, face in zip(rows, faces, strict=True):
-            name = face.name.encode("utf-8", "surrogateescape")
-            self._write(self._names, NAMES, name)
-            self._end += len(name)
-            row["name_end"], row["shard"] = self._end, len(self._shards)
             assert isinstance(face.picture, FileSlice)
             row["offset"], row["length"] = face.picture.offset, face.picture.length
             row["crc32"] = zlib.crc32(face.picture.read_encoded())
@@ -114,8 +110,17 @@ class TableWriter:
                 bit = self._number(subset, self._subsets, MOST_SUBSETS)
                 row["subsets"] |= np.uint64(1 << bit)
             self._fits &= len(set(face.subsets)) == len(face.subsets)
+        self.add_rows(shard, rows, [face.name for face in faces])
+
+    def add_rows(self, shard: str, rows: NDArray[Any], names: Sequence[str]) -> None:
+        """The next shard's faces as rows, but for their names and their shard's number."""
+        encoded = [name.encode("utf-8", "surrogateescape") for name in names]
+        rows["name_end"] = self._end + np.cumsum([len(name) for name in encoded])
+        rows["shard"] = len(self._shards)
+        self._write(self._names, NAMES, b"".join(encoded))
         self._write(self._rows, ROWS, rows.tobytes())
-        self._faces += len(faces)
+        self._end += sum(map(len, encoded))
+        self._faces += len(rows)
         self._shards.append(shard)
 
     def entry(self) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ What is trained on is no measure of accuracy, nor is what the best epoch was cho
 import hashlib
 import os
 import re
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -266,15 +267,29 @@ def _perhaps_copies(
     train: Sequence[Face], val: Sequence[Face]
 ) -> tuple[Sequence[Face], Sequence[Face]]:
     """Those that can be copies, where tables of labels say it: no picture need be read then."""
-    if not (isinstance(train, FaceTable) and isinstance(val, FaceTable)):
+    if not isinstance(train, FaceTable) and not isinstance(val, FaceTable):
         return train, val
-    keys = train.picture_keys(), val.picture_keys()
+    keys = _picture_keys(train), _picture_keys(val)
     shared = np.intersect1d(*keys)
-    chosen = [
-        table.select(table.chosen[np.isin(own, shared)])
-        for table, own in zip((train, val), keys, strict=True)
-    ]
-    return chosen[0], chosen[1]
+    return (
+        _chosen(train, np.isin(keys[0], shared)),
+        _chosen(val, np.isin(keys[1], shared)),
+    )
+
+
+def _picture_keys(faces: Sequence[Face]) -> NDArray[np.uint64]:
+    """``FaceTable.picture_keys`` of any faces; 0 of a picture that cannot be read."""
+    if isinstance(faces, FaceTable):
+        return faces.picture_keys()
+    return np.array([_key(face) for face in faces], np.uint64)
+
+
+def _key(face: Face) -> int:
+    try:
+        content = face.picture.read_encoded()
+    except (OSError, DatasetError):
+        return 0  # what reads it says so
+    return len(content) << 32 | zlib.crc32(content)
 
 
 def _by_size(faces: Sequence[Face]) -> dict[int, list[Face]]:
