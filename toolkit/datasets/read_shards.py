@@ -47,7 +47,7 @@ SCHEMA_VERSION = 1
 INDEX = "dataset.json"
 SUFFIX = ".tfrecord"
 # A smaller data set on this machine is read whole, so that damage shows before the training.
-TABLE_FROM = 50_000  # faces
+TABLE_FROM = 10_000  # faces
 
 
 def read(root: Path) -> Reading:

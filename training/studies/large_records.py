@@ -36,7 +36,7 @@ BATCH = 64
     "--faces",
     type=click.IntRange(min=1000),
     multiple=True,
-    default=(20_000, 200_000, 2_000_000),
+    default=(20_000, 2_000_000),
     show_default=True,
     help="How many; repeatable.",
 )
