@@ -183,7 +183,7 @@ def test_a_worker_that_is_killed_is_named_and_all_go_on_by_themselves(
         pair.training_process(1).kill()
         pair.finishes()
         for index in (0, 1):
-            (line,) = [line for line in lines(pair.output(index)) if "killed" in line]
+            (line,) = [line for line in lines(pair.output(index)) if "was killed by" in line]
             assert line.startswith("worker 1 (localhost:")
             assert line.endswith("was killed by SIGKILL; all start again (1 of 1)")
         assert "Traceback" not in pair.output()
