@@ -327,7 +327,8 @@ class Chief(Supervisor):
         if not waiting:
             time.sleep(LOOK_S)
             return
-        arrived = wait(waiting, LOOK_S)  # by poll, which knows no limit of 1024 as select does
+        # By poll, which knows no limit of 1024 as select does.
+        arrived: list[Any] = wait(waiting, LOOK_S)
         for one in arrived:
             if one is self.server:
                 connection, _ = self.server.accept()
