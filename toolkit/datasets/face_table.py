@@ -170,6 +170,7 @@ class FaceTable(ColumnFaces):
         chosen: int64 [M], which rows these faces are.
         shards, splits, subsets: their names, by number.
         store: where the shards lie.
+        in_order: whether they are known to be in the order of their names.
     """
 
     rows: NDArray[Any]
@@ -179,6 +180,7 @@ class FaceTable(ColumnFaces):
     splits: tuple[str, ...]
     subsets: tuple[str, ...]
     store: Store
+    in_order: bool = False
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -191,7 +193,7 @@ class FaceTable(ColumnFaces):
 
     def __getitem__(self, index: "int | slice") -> "Face | FaceTable":
         if isinstance(index, slice):
-            return self.select(self.chosen[index])
+            return self._narrowed(index)
         row = self.rows[self.chosen[index]]
         return self._face(int(self.chosen[index]), self.store.picture(*self._place(row)))
 
@@ -200,7 +202,12 @@ class FaceTable(ColumnFaces):
 
     def select(self, chosen: NDArray[np.int64]) -> "FaceTable":
         """The faces of these rows, in this order."""
-        return replace(self, chosen=np.asarray(chosen, np.int64))
+        return replace(self, chosen=np.asarray(chosen, np.int64), in_order=False)
+
+    def _narrowed(self, part: "slice | NDArray[np.bool_]") -> "FaceTable":
+        """Some of these faces, in the same order."""
+        backwards = isinstance(part, slice) and (part.step or 1) < 0
+        return replace(self, chosen=self.chosen[part], in_order=self.in_order and not backwards)
 
     def with_pictures(self, indices: Sequence[int]) -> list[Face]:
         """Faces whose pictures are asked for together, where that is quicker."""
@@ -238,12 +245,12 @@ class FaceTable(ColumnFaces):
         """Those of a split, or of none; empty where there are none."""
         number = self.splits.index(name) if name in self.splits else -1
         number = NO_SPLIT if name is None else number
-        return self.select(self.chosen[self.column("split") == number])
+        return self._narrowed(self.column("split") == number)
 
     def of_subset(self, name: str) -> "FaceTable":
         """Those of a subset; none where no face is in it."""
         bit = 1 << self.subsets.index(name) if name in self.subsets else 0
-        return self.select(self.chosen[(self.column("subsets") & np.uint64(bit)) != 0])
+        return self._narrowed((self.column("subsets") & np.uint64(bit)) != 0)
 
     def shard_places(self) -> set[str]:
         """Where the shards of these faces lie."""
@@ -312,6 +319,8 @@ class FaceTable(ColumnFaces):
     @cached_property
     def names_in_order(self) -> "FaceTable":
         """These faces as ``sorted_by_name`` has them; themselves where they are so already."""
+        if self.in_order:
+            return self
         before = ""
         for name in self.iterate_names():
             if name < before:
@@ -431,7 +440,7 @@ def _opened(
         raise DatasetError(f"{where}: expected {ROWS} as data prepare writes it")
     everything = np.arange(len(rows), dtype=np.int64)
     faces = FaceTable(rows, files[NAMES], everything, shards, splits, subsets, store)
-    return faces.names_in_order
+    return replace(faces.names_in_order, in_order=True)
 
 
 def _mapped(path: Path) -> "bytes | mmap.mmap":
