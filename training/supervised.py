@@ -15,6 +15,7 @@ from asmnet_kit.base.console import stderr
 from asmnet_kit.base.own_process import script_command
 from asmnet_kit.training.cluster.addresses import (
     VARIABLE,
+    Cluster,
     cluster_of_environment,
     is_asked_for,
 )
@@ -56,12 +57,17 @@ def supervise(job: Job, *, max_restarts: int) -> int:
         versions=versions(),
         max_restarts=max_restarts,
         tell=lambda line: stderr().print(line, markup=False),
-        advice=lambda: job.advice if cluster else _alone(job),
+        advice=lambda: _advice(job, cluster),
     ).run()
 
 
-def _alone(job: Job) -> str:
-    return job.advice.replace("every worker", "it")
+def _advice(job: Job, cluster: Cluster | None) -> str:
+    """How to go on, a sentence; the chief alone knows whether there is a run."""
+    if cluster is None:
+        return job.advice.replace("every worker", "it")
+    if cluster.is_chief:
+        return job.advice
+    return "Start every worker again, with --resume once the chief's --out holds a run"
 
 
 def versions() -> dict[str, str]:
