@@ -221,11 +221,10 @@ def _refuse_shared(train: Dataset, val: Dataset) -> None:
     Raises:
         UsageError: naming one.
     """
-    if (
-        isinstance(train.faces, FaceTable)
-        and isinstance(val.faces, FaceTable)
-        and train.faces.shard_places().isdisjoint(val.faces.shard_places())
-    ):
+    tables = [side.faces for side in (train, val) if isinstance(side.faces, FaceTable)]
+    if len(tables) == 1:  # a picture of its own is in no shard
+        return
+    if len(tables) == 2 and tables[0].shard_places().isdisjoint(tables[1].shard_places()):
         return
     trained = {_file_of(face) for face in train.faces}
     shared = [face for face in val.faces if _file_of(face) in trained]
