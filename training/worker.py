@@ -6,6 +6,7 @@ C++ code writes, which is of use to no user as long as all goes well.
 
 import json
 import os
+import signal
 import sys
 import threading
 
@@ -36,14 +37,15 @@ def main(terminal: int) -> None:
         os.write(2, f"{error.reason}\n".encode())
         sys.stderr.flush()
         sys.stdout.flush()
-        os._exit(LOST_ANOTHER)  # TensorFlow would wait at its end for the worker that is gone
+        # TensorFlow would wait at its end for the worker that is gone.
+        os.kill(os.getpid(), -LOST_ANOTHER)
 
 
 def _end_with_the_supervisor() -> None:
     # Not by sys.stdin, whose lock the interpreter would miss at its end.
     while os.read(0, 1 << 10):
         pass
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

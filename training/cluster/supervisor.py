@@ -34,7 +34,8 @@ LOOK_S = 0.2  # between two looks at the training process
 # TensorFlow alone misses a worker, its supervisor may have to be silent for a while to be lost.
 PATIENCE_S = (0.0, 1.5, 1.5, 1.5, LOST_S + 1.5)
 ENDS_WITHIN_S = 10.0  # of a training process that is interrupted
-LOST_ANOTHER = 3  # exit code of a training process that TensorFlow told of a lost worker
+# By this signal a training process ends itself that TensorFlow told of a lost worker.
+LOST_ANOTHER = -int(signal.SIGUSR1)
 
 
 @dataclass(frozen=True)

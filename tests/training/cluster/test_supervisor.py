@@ -145,7 +145,7 @@ def test_the_cause_is_told_rather_than_what_tensorflow_made_of_it(
     addresses: tuple[str, ...],
 ) -> None:
     """The others' TensorFlow notices within milliseconds, and ends in several ways."""
-    lost = f"import sys, time; time.sleep(0.5); sys.exit({LOST_ANOTHER})"
+    lost = f"import os, time; time.sleep(0.5); os.kill(os.getpid(), {-LOST_ANOTHER})"
     aborts = "import os, time; time.sleep(0.5); os.abort()"
     machines = [
         Machine(addresses, 0, lost),
