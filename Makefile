@@ -9,7 +9,7 @@ OUT ?= quickstart
 
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test test-next package-test fuzz lint format types docs docs-hard-faces docs-pictures site clean
-.PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-workers bench-synthetic reference check-reference parity-arm64 bit-equality litert-faults timed-faces bench-video bench-quantize people-assets people-portraits
+.PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-workers bench-records bench-synthetic reference check-reference parity-arm64 bit-equality litert-faults timed-faces bench-video bench-quantize people-assets people-portraits
 .PHONY: golden web android android-test ship-model tflite-runtime
 
 help: ## list the targets
@@ -169,6 +169,9 @@ pose-study: $(INSTALLED) ## pose output, solvePnP or a tiny network: ARGS='--mod
 
 bench-video: $(INSTALLED) ## jitter and lag of landmarks in films, with and without the filter
 	@$(BIN)/python -m asmnet_kit.benchmarks.studies.film_jitter $(if $(MODEL),--model $(MODEL)) $(ARGS)
+
+bench-records: $(INSTALLED) ## how a training on millions of prepared faces starts: ARGS="--faces 2000000"
+	@$(BIN)/python -m asmnet_kit.training.studies.large_records $(ARGS)
 
 bench-workers: $(INSTALLED) ## faces/s with 1 and 2 processes per command: ARGS="--memory 1000 10000" for memory
 	@$(BIN)/python -m asmnet_kit.benchmarks.studies.worker_speed $(ARGS)

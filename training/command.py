@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from asmnet_kit.base.errors import Interrupted, UsageError
+from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import real_home, real_path
 from asmnet_kit.base.limits import SCHEME_NAMES
-from asmnet_kit.base.run_folder import MODEL, TENSORBOARD
+from asmnet_kit.base.places import is_url
+from asmnet_kit.base.run_folder import TENSORBOARD
 from asmnet_kit.commands.options import (
-    DATA,
     Command,
-    DataPath,
+    DataPlace,
     InputPath,
     NumberRange,
     PluginChoice,
@@ -33,16 +33,18 @@ from asmnet_kit.training.catalogue import (
     LIKELIHOODS,
     LOSSES,
 )
+from asmnet_kit.training.cluster.addresses import is_asked_for
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
 from asmnet_kit.training.dashboard import dashboard_option, told_dashboard
+from asmnet_kit.training.job import Job, work
 from asmnet_kit.training.networks.architectures import ARCHITECTURES
 from asmnet_kit.training.recipe_files import read_recipe, shipped
 
-FOLDER = InputPath(DATA)
+FOLDER = DataPlace()
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
 # Parameters of the command that are not settings of the run.
-INVOCATION = ("out", "resume", "max_minutes", "recipe", "dashboard")
+INVOCATION = ("out", "resume", "max_minutes", "max_restarts", "recipe", "dashboard")
 
 
 def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Command]:
@@ -60,8 +62,9 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 @click.command()
 @click.option(
     "--data",
-    type=DataPath(),
-    help="Folder of the data set, at any level; people with --format people.",
+    type=DataPlace(),
+    help="Folder of the data set, at any level; with --format records also an address on a server "
+    "(https, s3, gs); people with --format people.",
 )
 @click.option(
     "--format",
@@ -229,6 +232,14 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
 @click.option(
     "--max-minutes", type=NumberRange(min=0), help="Start no new epoch after this many minutes."
 )
+@click.option(
+    "--max-restarts",
+    type=click.IntRange(min=0, max=1000),
+    default=0,
+    show_default=True,
+    help="Restart this many times from the last checkpoint if a training process is killed or a "
+    "worker is lost, and continue a run that --out already holds.",
+)
 @dashboard_option
 def train(**parameters: Any) -> None:
     """Train a landmark and head pose model.
@@ -247,54 +258,22 @@ def train(**parameters: Any) -> None:
     Only the first worker's --out is read and written. Paths may differ between machines, the data
     may not.
     """
-    run: Path = parameters["out"]
     given = given_settings(parameters)
-    config = None if parameters["resume"] else configuration(given, parameters["recipe"])
-    from asmnet_kit.base.console import stderr, stdout
-    from asmnet_kit.training.environment import import_tensorflow
-
-    call: dict[str, Any] = {
-        "max_minutes": parameters["max_minutes"],
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    }
-    try:
-        with told_dashboard(run / TENSORBOARD, asked=parameters["dashboard"]):
-            import_tensorflow()
-            from asmnet_kit.training import run as training_run
-
-            if config is None:
-                result = training_run.resume(run, given, **call)
-            else:
-                result = training_run.train(config, run, recipe=parameters["recipe"], **call)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted; continue with: asmnet-kit train --resume --out {shlex.quote(str(run))}"
-        ) from None
-    scores = result.evaluation.scores
-    stdout().print(
-        f"validation NME {scores.nme_percent:.2f} % (best epoch {result.best_epoch} of "
-        f"{result.epochs}, {scores.faces} faces)"
+    job = Job(
+        run=parameters["out"],
+        config=None if parameters["resume"] else configuration(given, parameters["recipe"]),
+        given=given,
+        max_minutes=parameters["max_minutes"],
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        recipe=parameters["recipe"],
     )
-    if scores.pose_mae_deg is not None:
-        angles = ", ".join(f"{name} {error:.1f}" for name, error in scores.pose_mae_deg.items())
-        stdout().print(f"validation pose error, degrees: {angles}")
-    quoted = shlex.quote(str(run))
-    if not result.finished:
-        stderr().print(
-            f"Stopped after {result.epochs} of {result.config.epochs} epochs. "
-            f"Next: asmnet-kit train --resume --out {quoted}",
-            markup=False,
-        )
-        return
-    if not (run / MODEL).exists():
-        stderr().print("Done: the model is in the chief's folder.")
-        return
-    stderr().print(
-        f"Done: {run / MODEL}. Next: asmnet-kit quantize {quoted} --data "
-        f"{shlex.quote(result.config.data)} --format {result.config.format} --recipe qat_w8a8 "
-        "--out models",
-        markup=False,
-    )
+    max_restarts = parameters["max_restarts"]
+    with told_dashboard(job.run / TENSORBOARD, asked=parameters["dashboard"]):
+        if max_restarts or is_asked_for(job.strategy):
+            from asmnet_kit.training.supervised import supervise
+
+            raise click.exceptions.Exit(supervise(job, max_restarts=max_restarts))
+        work(job)
 
 
 def given_settings(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -366,6 +345,8 @@ def as_setting(name: str, value: Any) -> Any:
         return int(value)
     if name == "init_from" and value != IMAGENET:
         return str(real_path(find_model(real_home(value))))
+    if name in ("data", "val_data") and is_url(value):
+        return value
     if name in ("data", "val_data", "teacher") or (name == "scheme" and value not in SCHEME_NAMES):
         return str(real_path(real_home(value)))
     return value

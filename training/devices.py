@@ -7,7 +7,6 @@ its disk or not, and may come late.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +17,10 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
-from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import KitError, UsageError, one_line
 from asmnet_kit.base.files import temporary_folder
-from asmnet_kit.base.reading import parse_json
+from asmnet_kit.training.cluster.addresses import cluster_of_environment, is_asked_for
 
-CLUSTER = "TF_CONFIG"  # TensorFlow's variable that names the workers and says which one this is
-SHOWN = 200  # characters of it in a message
 WORD = np.dtype("<u4")  # what bytes are sent as: float64 holds each exactly, on every device
 
 
@@ -35,12 +31,11 @@ def choose_strategy(name: str) -> tf.distribute.Strategy:
         UsageError: multiworker without TF_CONFIG in the environment, or with one that names no
             workers.
     """
-    gpus = tf.config.list_physical_devices("GPU")
+    asked, gpus = name, tf.config.list_physical_devices("GPU")
     if name == "auto":
         name = "mirrored" if len(gpus) > 1 else "none"
-        name = "multiworker" if CLUSTER in os.environ else name
-    if name == "multiworker":
-        _require_cluster()
+    if is_asked_for(asked):
+        cluster_of_environment()
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "mirrored":
         devices = gpus or tf.config.list_logical_devices("CPU")
@@ -48,31 +43,20 @@ def choose_strategy(name: str) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def _require_cluster() -> None:
-    """Refuse a TF_CONFIG that TensorFlow would stumble over, and say who is waited for.
-
-    Raises:
-        UsageError: it is missing, no JSON, or does not say who the workers are and which is this.
-    """
-    text = os.environ.get(CLUSTER, "")
-    try:
-        config = parse_json(text)
-        machines = [name for kind in config["cluster"].values() for name in kind]
-        kind, index = config["task"]["type"], config["task"]["index"]
-        if kind not in ("chief", "worker") or not 0 <= index < len(config["cluster"][kind]):
-            raise ValueError("the task is not one of the cluster's workers")
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"--strategy multiworker expects {CLUSTER} in the environment of every worker, such "
-            'as {"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": '
-            f'"worker", "index": 0}}}}; got {text[:SHOWN]!r}'
-        ) from error
-    stderr().print(f"Waiting for all of {len(machines)} workers: {', '.join(machines)}")
-
-
 def _device_name(device: Any) -> str:
     """``GPU:0`` of a physical or logical device's long name."""
     return ":".join(str(device.name).split(":")[-2:])
+
+
+class WorkerLost(KitError):
+    """TensorFlow says that another worker is gone; ``reason`` in its words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "another worker stopped or cannot be reached any more; its own messages say why. The "
+            f"last epoch's checkpoint is intact: start every worker again with --resume ({reason})"
+        )
+        self.reason = reason
 
 
 class Workers:
@@ -146,18 +130,14 @@ class Workers:
         """A block that ends with a clear error where another worker ends before it does.
 
         Raises:
-            KitError: another worker stopped, or can no longer be reached.
+            WorkerLost: another worker stopped, or can no longer be reached.
         """
         try:
             yield
         except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as e:
             if self.count == 1:
                 raise
-            raise KitError(
-                "another worker stopped or cannot be reached any more; its own messages say why. "
-                "The last epoch's checkpoint is intact: start every worker again with --resume "
-                f"({one_line(e)[:200]})"
-            ) from e
+            raise WorkerLost(one_line(e)[:200]) from e
 
     def _bytes_from_chief(self, content: bytes) -> bytes:
         """The chief's ``content``."""

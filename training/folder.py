@@ -14,6 +14,7 @@ import tf_keras
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import is_unused, replacing
+from asmnet_kit.base.places import is_url
 from asmnet_kit.base.run_folder import CONFIG, MANIFEST, MODEL
 from asmnet_kit.datasets.fingerprints import changed_faces, fingerprints
 from asmnet_kit.tflite.metadata import COMMON_SCHEMES
@@ -71,7 +72,7 @@ def require_places(config: TrainConfig, *, where: str, starts: bool) -> None:
     """
     for name, place in config.places().items():
         is_read = name != "init_from" or (starts and place != IMAGENET)
-        if is_read and not Path(place).exists():
+        if is_read and not is_url(place) and not Path(place).exists():
             option = "--" + name.replace("_", "-")
             raise UsageError(
                 f"{where}: its {option} {place} is not there: say where it is now with {option}"

@@ -27,7 +27,8 @@ from asmnet_kit.base.run_folder import (
     SHAPE_MODEL,
     SHOWN,
 )
-from asmnet_kit.datasets.base import Dataset, Face
+from asmnet_kit.datasets.base import ColumnFaces, Dataset, Face
+from asmnet_kit.face.crop import crop_fractions
 from asmnet_kit.face.input_values import to_float_input
 from asmnet_kit.face.shape_model.align import front_reference
 from asmnet_kit.face.shape_model.file import save_shape_model
@@ -36,7 +37,7 @@ from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
 from asmnet_kit.measure.face_crops import face_crops
 from asmnet_kit.training.config import PLACES, TrainConfig
-from asmnet_kit.training.data.batches import FaceBatches, crop_of, require_batch
+from asmnet_kit.training.data.batches import FaceBatches, require_batch
 from asmnet_kit.training.data.prepared import prepared_faces
 from asmnet_kit.training.data.run_batches import batches_for, epoch_size, require_visibility
 from asmnet_kit.training.data.sources import choose_sources
@@ -66,6 +67,8 @@ from asmnet_kit.training.networks.keras_predictor import KerasPredictor
 from asmnet_kit.training.networks.start_weights import initialise, open_source, start_at_mean_shape
 
 SHAPES_AT_ONCE = 4096  # of the one-pass PCA: 4 MB
+# A variance of so many shapes is known to within 1 %; aligning a million takes more than a minute.
+MOST_SHAPES = 100_000
 STATISTICS = 256  # pictures that batch-norm statistics are made from, for folded weights
 
 
@@ -504,19 +507,25 @@ def seed_everything(seed: int) -> None:
 
 def has_poses(dataset: Dataset) -> bool:
     """Whether anything says what a head pose is: labels, or the scheme's 3-D positions."""
-    has_labels = any(face.pose is not None for face in dataset.faces)
-    return dataset.scheme.positions is not None or has_labels
+    return dataset.scheme.positions is not None or any(
+        face.pose is not None for face in dataset.faces
+    )
 
 
 def fit_shape_model(dataset: Dataset, config: TrainConfig) -> ShapeModel | None:
     """The ASM of the training faces' complete shapes, in fractions of their upright crops.
 
     Shapes are aligned to the scheme's 3-D positions seen from the front, else to their own mean.
-    None, with a warning, where no shape is complete and the loss does not need it.
+    Of more than ``MOST_SHAPES`` faces every n-th is taken, which a line on stderr says. None, with
+    a warning, where no shape is complete and the loss does not need it.
 
     Raises:
         DatasetError: too few complete shapes for the ASM loss.
     """
+    every = -(-len(dataset.faces) // MOST_SHAPES)
+    if every > 1:
+        stderr().print(f"Shape model: of one in {every} of {len(dataset.faces)} faces")
+        dataset = dataclasses.replace(dataset, faces=dataset.faces[::every])
     reference = front_reference(dataset.scheme) if config.asm_aligned else None
     if config.asm_aligned and reference is None:
         reference = _mean_shape(dataset, config.crop_scale)
@@ -553,4 +562,7 @@ def _shapes(
 ) -> Iterator[np.ndarray[Any, np.dtype[np.float32]]]:
     for start in range(0, len(faces), SHAPES_AT_ONCE):
         part = faces[start : start + SHAPES_AT_ONCE]
-        yield np.stack([crop_of(face, 1, crop_scale).to_fractions(face.landmarks) for face in part])
+        if isinstance(part, ColumnFaces):
+            yield crop_fractions(part.landmarks(), crop_scale)
+        else:
+            yield crop_fractions(np.stack([face.landmarks for face in part]), crop_scale)

@@ -19,6 +19,7 @@ from asmnet_kit.face.pictures import read_image
 from asmnet_kit.face.shape_model.file import load_shape_model, save_shape_model
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict.open_predictor import open_predictor
+from asmnet_kit.training import run as training_run
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data import sources
 from asmnet_kit.training.devices import choose_strategy, precision
@@ -532,3 +533,15 @@ def test_shapes_are_as_plausible_whatever_the_scale_of_their_crops(
         save_shape_model(model, tmp_path / "shape_model.npz")
         found.append(load_shape_model(tmp_path / "shape_model.npz").plausibility(shapes))
     np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+
+
+def test_the_shape_model_of_very_many_faces_is_of_some_of_them(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faces, settings = load_dataset(data, "300w", split="train"), config_for(data)
+    expected = fit_shape_model(replace(faces, faces=faces.faces[::3]), settings)
+    monkeypatch.setattr(training_run, "MOST_SHAPES", 6)
+    found = fit_shape_model(faces, settings)
+    assert expected is not None and found is not None
+    np.testing.assert_array_equal(found.mean, expected.mean)
+    assert "Shape model: of one in 3 of 16 faces" in capsys.readouterr().err

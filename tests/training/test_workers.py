@@ -1,98 +1,64 @@
 """Two real processes on this machine, as two machines would train together."""
 
+import csv
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
-from wording import WORKER_STOPPED
+from asmnet_kit.training.cluster.addresses import free_port
 
 FACES, VALIDATION, BATCH, EPOCHS = 8, 2, 4, 2
-PATIENCE_S = 300
+PATIENCE_S = 1500  # of a very busy machine
+LOST_WITHIN_S = 60
 
-# ``asmnet-kit train``, and a record of what it trained on and of the weights it ended with.
-COMMAND = """
-    import os, sys, time
-    import numpy as np
+# The same command in one process with two replicas: what two workers should come to.
+TWO_REPLICAS = """
+    import sys
     from asmnet_kit.training.environment import import_tensorflow
     import_tensorflow()
+    import tensorflow as tf
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
     from asmnet_kit.cli import main
-    from asmnet_kit.training import run
-    from asmnet_kit.training.data.batches import FaceBatches
-
-    shown, models = [], []
-    sample, predictor, choose = FaceBatches.sample, run.KerasPredictor, run.choose_strategy
-
-    def recorded_sample(self, index, epoch, *showing):
-        shown.append((epoch, index))
-        return sample(self, index, epoch, *showing)
-
-    def recorded_predictor(model, **settings):
-        models.append(model)
-        return predictor(model, **settings)
-
-    def late(name):
-        strategy = choose(name)
-        time.sleep(float(os.environ["LATE_S"]))
-        return strategy
-
-    FaceBatches.sample = recorded_sample
-    run.KerasPredictor, run.choose_strategy = recorded_predictor, late
-    try:
-        main(sys.argv[2:])
-    finally:
-        weights = models[-1].get_weights() if models else []
-        np.savez(sys.argv[1], *weights, shown=np.array(shown))
+    main(sys.argv[1:])
 """
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a worker ended: exit code, terminal, faces by epoch, weights."""
-
-    code: int
-    output: str
-    shown: dict[int, set[int]]
-    weights: list[np.ndarray]
 
 
 class Pair:
     """A chief and a worker that train together."""
 
     def __init__(
-        self, folder: Path, chief: Sequence[object], worker: Sequence[object], *, late_s: float = 0
+        self,
+        folder: Path,
+        chief: Sequence[object],
+        worker: Sequence[object],
+        *,
+        workers_path: Path | None = None,
     ) -> None:
         folder.mkdir()
         self.folder = folder
-        ports = free_ports(2)
-        cluster = {"worker": [f"localhost:{port}" for port in ports]}
+        cluster = {"worker": [f"localhost:{free_port()}", f"localhost:{free_port()}"]}
         self.processes = []
         for index, arguments in enumerate((chief, worker)):
             task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+            own_path = {"PYTHONPATH": str(workers_path)} if workers_path and index else {}
             with (folder / f"{index}.log").open("w") as log:
                 self.processes.append(
                     subprocess.Popen(
-                        [
-                            *(sys.executable, "-c", textwrap.dedent(COMMAND)),
-                            str(folder / f"{index}.npz"),
-                            *("train", *map(str, arguments)),
-                        ],
-                        env={
-                            **os.environ,
-                            "TF_CONFIG": json.dumps(task),
-                            "LATE_S": str(late_s * index),
-                        },
+                        [sys.executable, "-m", "asmnet_kit", "train", *map(str, arguments)],
+                        env={**os.environ, "TF_CONFIG": json.dumps(task), **own_path},
                         stdout=log,
                         stderr=log,
                     )
@@ -102,12 +68,11 @@ class Pair:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.kill(*self.processes)
-
-    def kill(self, *processes: subprocess.Popen) -> None:
-        for process in processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
+        for process in self.processes:
+            with suppress(psutil.NoSuchProcess):
+                for training in psutil.Process(process.pid).children():
+                    training.kill()
+            process.kill()
             process.wait()
 
     def until(self, path: Path) -> None:
@@ -115,39 +80,51 @@ class Pair:
         deadline = time.monotonic() + PATIENCE_S
         while not path.exists() and time.monotonic() < deadline:
             codes = [process.poll() for process in self.processes]
-            assert codes == [None, None], self.output(0) + self.output(1)
-            time.sleep(0.01)
+            assert codes == [None, None], self.output()
+            time.sleep(0.005)
 
-    def output(self, index: int) -> str:
-        return (self.folder / f"{index}.log").read_text()
+    def training_process(self, index: int) -> psutil.Process:
+        (child,) = psutil.Process(self.processes[index].pid).children()
+        return child
 
-    def ended(self) -> list[Ended]:
-        """Wait for both."""
-        results = []
-        for index, process in enumerate(self.processes):
-            code = process.wait(PATIENCE_S)
-            with np.load(self.folder / f"{index}.npz") as record:
-                shown: dict[int, set[int]] = {}
-                for epoch, face in record["shown"].reshape(-1, 2).tolist():
-                    shown.setdefault(epoch, set()).add(face)
-                weights = [record[f"arr_{n}"] for n in range(len(record.files) - 1)]
-            results.append(Ended(code, self.output(index), shown, weights))
-        return results
+    def output(self, *indices: int) -> str:
+        logs = [self.folder / f"{index}.log" for index in indices or (0, 1)]
+        return "\n".join(path.read_text() for path in logs)
 
+    def codes(self, patience_s: float = PATIENCE_S) -> list[int]:
+        """Wait for both; their exit codes."""
+        deadline = time.monotonic() + patience_s
+        return [process.wait(max(0.0, deadline - time.monotonic())) for process in self.processes]
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("localhost", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    def finishes(self) -> None:
+        assert self.codes() == [0, 0], self.output()
 
 
-def same_weights(one: Ended, other: Ended) -> bool:
-    assert len(one.weights) == len(other.weights) > 0
-    return all((a == b).all() for a, b in zip(one.weights, other.weights, strict=True))
+def lines(output: str) -> list[str]:
+    """What a worker wrote, without the lines of its progress."""
+    found = [line for line in output.splitlines() if line.strip()]
+    return [line for line in found if not line.startswith(("epoch ", "preparing ", "Waiting "))]
+
+
+def weights_of(run: Path) -> list[np.ndarray]:
+    with np.load(run / "checkpoints" / "last.npz") as checkpoint:
+        names = sorted(name for name in checkpoint.files if name != "history")
+        return [checkpoint[name] for name in names]
+
+
+def same_run(one: Path, other: Path) -> bool:
+    """Weights, optimizer and the curve of the losses, to the last bit."""
+    pairs = zip(weights_of(one), weights_of(other), strict=True)
+    curves = [
+        [{**row, "pictures_per_s": "", "data_wait_percent": ""} for row in history(run)]
+        for run in (one, other)
+    ]
+    return all((a == b).all() for a, b in pairs) and curves[0] == curves[1]
+
+
+def history(run: Path) -> list[dict[str, str]]:
+    with (run / "history.csv").open() as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -162,26 +139,64 @@ def options(data: Path) -> tuple[object, ...]:
     )
 
 
-@pytest.mark.slow
-def test_two_workers_train_as_one_and_go_on_after_both_were_killed(
-    data: Path, tmp_path: Path
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of two workers that nobody disturbs, on a shared disk."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    call = (*options(data), "--out", folder / "run")
+    with Pair(folder / "pair", call, call) as pair:
+        pair.finishes()
+    return folder / "run"
+
+
+def test_two_workers_come_to_what_one_process_with_two_replicas_does(
+    undisturbed: Path, data: Path, tmp_path: Path
 ) -> None:
-    """Undisturbed on a shared disk, where the worker comes late; then killed, with disks apart.
+    """And near what one replica does, whose batch normalisation sees whole batches.
 
-    Each sees its half of every batch, both end with the same weights, and the interruption changes
-    nothing.
+    Each half of a batch is normalised by its own statistics, on two workers as on two GPUs.
     """
-    shared = (*options(data), "--out", tmp_path / "shared")
-    with Pair(tmp_path / "undisturbed", shared, shared, late_s=3) as pair:
-        whole = pair.ended()
-    assert [end.code for end in whole] == [0, 0], whole[0].output + whole[1].output
-    for epoch in range(EPOCHS):
-        halves = [end.shown[epoch] for end in whole]
-        assert not halves[0] & halves[1]
-        assert halves[0] | halves[1] == set(range(FACES))
-    assert same_weights(*whole)
+    call = ["train", *map(str, options(data)), "--strategy"]
+    for strategy, code in (("mirrored", TWO_REPLICAS), ("none", TWO_REPLICAS)):
+        subprocess.run(
+            [
+                *(sys.executable, "-c", textwrap.dedent(code), *call, strategy),
+                *("--out", tmp_path / strategy),
+            ],
+            check=True,
+            capture_output=True,
+        )
+    for name, tolerance in (("mirrored", 1e-5), ("none", 0.05)):
+        for ours, theirs in zip(history(undisturbed), history(tmp_path / name), strict=True):
+            for column in ("loss", "val_nme_percent"):
+                assert float(ours[column]) == pytest.approx(float(theirs[column]), rel=tolerance)
 
-    own_copy = tmp_path / "own" / "faces"  # the worker's disk has the data too, elsewhere
+
+def test_a_worker_that_is_killed_is_named_and_all_go_on_by_themselves(
+    undisturbed: Path, data: Path, tmp_path: Path
+) -> None:
+    """The same command in a scheduler's hands; once finished, it has nothing left to do."""
+    run = tmp_path / "run"
+    call = (*options(data), "--out", run, "--max-restarts", 1)
+    with Pair(tmp_path / "pair", call, call) as pair:
+        pair.until(run / "checkpoints" / "last.npz")
+        pair.training_process(1).kill()
+        pair.finishes()
+        for index in (0, 1):
+            (line,) = [line for line in lines(pair.output(index)) if "was killed by" in line]
+            assert line.startswith("worker 1 (localhost:")
+            assert line.endswith("was killed by SIGKILL; all start again (1 of 1)")
+        assert "Traceback" not in pair.output()
+    assert same_run(run, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_machine_that_is_gone_ends_the_other_with_one_line_and_the_run_goes_on(
+    undisturbed: Path, data: Path, tmp_path: Path, victim: int
+) -> None:
+    """Disks apart: the worker has a copy of the data elsewhere, and no run."""
+    own_copy = tmp_path / "own" / "faces"
     shutil.copytree(data, own_copy)
     chief, worker = tmp_path / "chief" / "run", tmp_path / "own" / "run"
     with Pair(
@@ -190,33 +205,25 @@ def test_two_workers_train_as_one_and_go_on_after_both_were_killed(
         (*options(own_copy), "--out", worker),
     ) as pair:
         pair.until(chief / "checkpoints" / "last.npz")
-        pair.kill(*pair.processes)
+        training = pair.training_process(victim)
+        pair.processes[victim].send_signal(signal.SIGKILL)
+        left = 1 - victim
+        assert pair.codes(LOST_WITHIN_S)[left] == 1
+        name = "worker 1 (localhost:" if victim else "worker 0, the chief, (localhost:"
+        (line,) = lines(pair.output(left))
+        assert line.startswith(f"Error: {name}") and "is gone, so all workers stop" in line
+        assert "with --resume" in line
+        psutil.wait_procs([training], timeout=10)
+        assert not training.is_running()  # it ends with its supervisor
     with Pair(
         tmp_path / "resumed",
         ("--resume", "--out", chief),
         ("--resume", "--data", own_copy, "--out", worker),
     ) as pair:
-        resumed = pair.ended()
-    assert [end.code for end in resumed] == [0, 0], resumed[0].output + resumed[1].output
+        pair.finishes()
+        assert "epoch 2/2" in pair.output(1) and "epoch 1/2" not in pair.output(1)
     assert not worker.exists()
-    for end in resumed:
-        assert "epoch 2/2" in end.output and "epoch 1/2" not in end.output
-        assert set(end.shown) == {1}
-    assert same_weights(*resumed)
-    assert same_weights(resumed[0], whole[0])
-
-
-@pytest.mark.slow
-def test_a_worker_that_dies_ends_the_others_with_advice(data: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    call = (*options(data), "--epochs", "500", "--out", run)
-    with Pair(tmp_path / "pair", call, call) as pair:
-        pair.until(run / "checkpoints" / "last.npz")
-        pair.kill(pair.processes[1])
-        assert pair.processes[0].wait(PATIENCE_S) == 1, pair.output(0)
-        assert WORKER_STOPPED in pair.output(0)
-        assert "--resume" in pair.output(0)
-        assert "Traceback" not in pair.output(0)
+    assert same_run(chief, undisturbed)
 
 
 @pytest.mark.slow
@@ -227,6 +234,40 @@ def test_a_worker_with_other_settings_or_data_is_refused(
     run = tmp_path / "run"
     other = (*options(drawn_faces(train=FACES + 1, val=VALIDATION)), "--out", run)
     with Pair(tmp_path / "pair", (*options(data), "--out", run), other) as pair:
-        chief, worker = pair.ended()
-    assert worker.code == 2 and "differ from what the chief trains on" in worker.output
-    assert chief.code == 1 and WORKER_STOPPED in chief.output
+        chief, worker = pair.codes()
+        assert worker == 2 and "differ from what the chief trains on" in pair.output(1)
+        assert chief == 1 and "worker 1 (localhost:" in pair.output(0)
+
+
+def test_a_worker_with_another_tensorflow_is_refused(data: Path, tmp_path: Path) -> None:
+    installed = tmp_path / "site" / "tensorflow-2.19.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: tensorflow\nVersion: 2.19.0\n"
+    )
+    run = tmp_path / "run"
+    call = (*options(data), "--out", run)
+    with Pair(tmp_path / "pair", call, call, workers_path=installed.parent) as pair:
+        assert pair.codes() == [2, 2]
+        for index in (0, 1):
+            (line,) = lines(pair.output(index))
+            assert line.startswith("Error: worker 1 (localhost:")
+            assert "has other versions than the chief: tensorflow 2.19.0 there" in line
+    assert not run.exists()
+
+
+def test_a_single_process_that_is_killed_starts_again(data: Path, tmp_path: Path) -> None:
+    """Without other workers, as where a machine's memory ran out."""
+    run = tmp_path / "run"
+    call = (*options(data), "--epochs", 4, "--out", run, "--max-restarts", 1)
+    command = [sys.executable, "-m", "asmnet_kit", "train", *map(str, call)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + PATIENCE_S
+    while not (run / "checkpoints" / "last.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    (training,) = psutil.Process(process.pid).children()
+    training.kill()
+    _, told = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, told
+    assert "the training process was killed by SIGKILL; all start again (1 of 1)" in told
+    assert [row["epoch"] for row in history(run)] == ["1", "2", "3", "4"]

@@ -453,7 +453,9 @@ def prepare(
     dataset = dataset if scheme is None else in_scheme(dataset, scheme)
     write_shards = open_stage("shard writer")
     with console.counting("Faces") as on_progress:
-        prepared = write_shards(dataset, out, size=size, workers=workers, progress=on_progress)
+        prepared = write_shards(
+            dataset, out, size=size, fits_poses=True, workers=workers, progress=on_progress
+        )
     _print_left_out(prepared.problems)
     console.stderr().print(
         f"{prepared.faces} faces in {prepared.shards} shards ({prepared.size_bytes / 1e6:.1f} MB). "

@@ -15,6 +15,7 @@ from asmnet_kit.base.errors import ModelError, UsageError
 from asmnet_kit.base.files import require_exists
 from asmnet_kit.base.limits import MAX_SEED, MAX_WORKERS, SCHEME_NAMES
 from asmnet_kit.base.model_kind import RUNNABLE, ModelKind, expected_words, require_kind
+from asmnet_kit.base.places import is_url
 from asmnet_kit.base.plugins import PluginTable
 from asmnet_kit.datasets.formats import FORMATS, PEOPLE
 
@@ -69,6 +70,13 @@ class DataPath(InputPath):
         if Path(value) == Path(PEOPLE):
             return Path(PEOPLE)
         return super().convert(value, param, ctx)
+
+
+class DataPlace(DataPath):
+    """As ``DataPath``, or the address of prepared data on a server, as text: s3://bucket/faces."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if is_url(value) else super().convert(value, param, ctx)
 
 
 class NumberRange(click.FloatRange):

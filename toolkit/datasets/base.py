@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,6 +100,8 @@ class Face:
         split: "train", "val", "test" or another public split ("private"); None = not split.
         visibility: float32 [N], 1 for a point that can be seen, 0 for one that is hidden, by the
             head itself or by something else; NaN where it is not known. None = of no point.
+        fitted_pose: float32 [3], the pose that the landmarks imply, where it was fitted before
+            (``data prepare``): no label, but training need not fit it again.
     """
 
     name: str
@@ -109,6 +112,7 @@ class Face:
     detector_box: NDArray[np.float32] | None = None
     split: str | None = None
     visibility: NDArray[np.float32] | None = None
+    fitted_pose: NDArray[np.float32] | None = None
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -160,7 +164,7 @@ class Face:
             raise DatasetError(f"as {target.name} points: {error}") from error
         if visibility is not None:
             visibility = own.mapped_visibility(visibility, target)
-        return replace(self, landmarks=landmarks, visibility=visibility)
+        return replace(self, landmarks=landmarks, visibility=visibility, fitted_pose=None)
 
     @property
     def box(self) -> NDArray[np.float32]:
@@ -179,6 +183,31 @@ class Problem:
         return {"name": self.name, "reason": self.reason}
 
 
+class ColumnFaces(Sequence[Face]):
+    """Faces that are made when they are asked for, of labels that lie in columns.
+
+    What would otherwise look at each face alone asks for the columns: millions of faces then take
+    seconds rather than minutes, and no memory.
+    """
+
+    @abstractmethod
+    def landmarks(self, part: "slice | NDArray[np.int64]" = slice(None)) -> Points:
+        """float32 [M, N, 2], of all faces or a part of them."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """As ``Dataset.fingerprint``."""
+
+    @abstractmethod
+    def labels_fingerprint(self, *, with_visibility: bool) -> str:
+        """The digest of ``Dataset.labels_fingerprint``."""
+
+    @property
+    @abstractmethod
+    def knows_visibility(self) -> bool:
+        """Whether it is known of any face which points can be seen."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Faces of one format, in the stable order of their names.
@@ -190,7 +219,7 @@ class Dataset:
     name: str
     format: str
     scheme: Scheme
-    faces: tuple[Face, ...]
+    faces: Sequence[Face]
     problems: tuple[Problem, ...] = ()
     origins: tuple[str, ...] = ()
 
@@ -199,6 +228,8 @@ class Dataset:
 
         A picture that is gone, as behind a broken link, has the size -1: who reads it says so.
         """
+        if isinstance(self.faces, ColumnFaces):
+            return self.faces.fingerprint()
         digest = hashlib.sha256()
         for face in sorted(self.faces, key=lambda face: face.name):
             try:
@@ -217,6 +248,11 @@ class Dataset:
         points, where it is known of any face: then it begins with ``v2:``. Another version says
         that something else went into it, so that two of them cannot be compared.
         """
+        if isinstance(self.faces, ColumnFaces):
+            knows_visibility = self.faces.knows_visibility
+            found = self.faces.labels_fingerprint(with_visibility=knows_visibility)
+            version = VISIBILITY_LABELS_VERSION if knows_visibility else LABELS_VERSION
+            return f"{version}:{found}"
         knows_visibility = any(face.visibility is not None for face in self.faces)
         digest = hashlib.sha256()
         for face in sorted(self.faces, key=lambda face: face.name):

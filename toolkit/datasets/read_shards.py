@@ -14,6 +14,10 @@ there are no splits) and, last, ``dataset.json``. Each record is a tf.train.Exam
 | ``name`` | bytes, 1 | of the face in its original data set |
 | ``split`` | bytes, 1 or 0 | |
 | ``subsets`` | bytes, any | |
+| ``fitted_pose`` | float, 3 or 0 | that the landmarks imply, where there is no ``pose`` |
+
+A data set that is large, or on a server, is opened by the table of labels beside its shards
+(``face_table``), without reading them.
 """
 
 import mmap
@@ -24,9 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.reading import read_json
+from asmnet_kit.base.reading import parse_json, read_json
 from asmnet_kit.datasets.base import Face, FileSlice, Problem
+from asmnet_kit.datasets.face_table import NAMES, ROWS, FaceTable, LocalStore, open_table
 from asmnet_kit.datasets.folders import Reading, require_folder, walk
+from asmnet_kit.datasets.remote import remote_table
 from asmnet_kit.datasets.tfrecord import (
     Feature,
     Span,
@@ -40,6 +46,8 @@ from asmnet_kit.face.schemes import Scheme, scheme_from
 SCHEMA_VERSION = 1
 INDEX = "dataset.json"
 SUFFIX = ".tfrecord"
+# A smaller data set on this machine is read whole, so that damage shows before the training.
+TABLE_FROM = 10_000  # faces
 
 
 def read(root: Path) -> Reading:
@@ -91,6 +99,36 @@ def read(root: Path) -> Reading:
     return reading
 
 
+def open_labels(place: Path | str) -> "tuple[FaceTable, Scheme, str] | None":
+    """The faces of a prepared data set by its table, their scheme, and the format they were of.
+
+    Args:
+        place: its folder, or the address of that on a server.
+
+    Returns:
+        None of a folder that is to be read whole: a small one, one of several data sets, or one of
+        an earlier version.
+
+    Raises:
+        DatasetError: a file is missing, damaged or of another kind.
+    """
+    if isinstance(place, str):
+        table, index = remote_table(place, _parsed_index)
+        return table, _scheme_of(place, index), str(index.get("format", ""))
+    path = place / INDEX
+    if not path.is_file():
+        return None
+    index = read_index(path)
+    entry = index.get("table")
+    if not isinstance(entry, dict) or not int(entry.get("faces", 0)) >= TABLE_FROM:
+        return None
+    _check_shards(place, index, sorted(place.glob(f"*{SUFFIX}")))
+    table = open_table(
+        place / ROWS, place / NAMES, index, where=str(place), store=LocalStore(place)
+    )
+    return table, _scheme_of(path, index), str(index.get("format", ""))
+
+
 def read_index(path: Path) -> dict[str, Any]:
     """The content of a ``dataset.json``.
 
@@ -103,6 +141,25 @@ def read_index(path: Path) -> dict[str, Any]:
         raise DatasetError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise DatasetError(f"{path}: expected JSON: {error}") from error
+    return _checked_index(index, path)
+
+
+def _parsed_index(content: bytes, where: str) -> dict[str, Any]:
+    """The content of a ``dataset.json`` that was fetched.
+
+    Raises:
+        DatasetError: as ``read_index``, or it lacks what a data set's has.
+    """
+    try:
+        index = _checked_index(parse_json(content.decode()), where)
+    except ValueError as error:
+        raise DatasetError(f"{where}: expected JSON: {error}") from error
+    if not isinstance(index.get("points"), int):
+        raise DatasetError(f"{where}: expected the dataset.json that data prepare writes")
+    return index
+
+
+def _checked_index(index: Any, path: Path | str) -> dict[str, Any]:
     if not isinstance(index, dict):
         raise DatasetError(f"{path}: expected a JSON object, got {type(index).__name__}")
     if index.get("schema_version") != SCHEMA_VERSION:
@@ -112,7 +169,7 @@ def read_index(path: Path) -> dict[str, Any]:
     return index
 
 
-def _scheme_of(path: Path, index: dict[str, Any]) -> Scheme:
+def _scheme_of(path: Path | str, index: dict[str, Any]) -> Scheme:
     """What an index says its points are: a built-in scheme's name, or all of another one.
 
     Raises:
@@ -205,6 +262,7 @@ def _face(path: Path, content: mmap.mmap, span: Span, points: int, prefix: str) 
         detector_box=_floats(features, "detector_box", length=4),
         split=splits[0] if splits else None,
         visibility=_floats(features, "visibility", length=points),
+        fitted_pose=_floats(features, "fitted_pose", length=3),
     )
 
 

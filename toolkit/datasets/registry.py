@@ -10,8 +10,10 @@ import numpy as np
 
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import DatasetError, KitError, UsageError
+from asmnet_kit.base.places import is_url
 from asmnet_kit.base.plugins import fault
 from asmnet_kit.datasets.base import Dataset, Face, Problem
+from asmnet_kit.datasets.face_table import FaceTable
 from asmnet_kit.datasets.folders import (
     SPLIT_FOLDERS,
     Reading,
@@ -21,6 +23,7 @@ from asmnet_kit.datasets.folders import (
     walk,
 )
 from asmnet_kit.datasets.formats import FORMATS
+from asmnet_kit.datasets.read_shards import open_labels
 from asmnet_kit.datasets.synthetic import drawn_for
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
 
@@ -32,7 +35,7 @@ SHOWN_PROBLEMS = 5  # in an error message; ``data inspect`` lists them all
 
 
 def load_dataset(
-    path: Path,
+    path: Path | str,
     format: str,
     *,
     split: str | None = None,
@@ -47,7 +50,7 @@ def load_dataset(
     the labels leave open what scheme they are of, a line on stderr says which was taken.
 
     Args:
-        path: the folder, at any level.
+        path: the folder, at any level; of ``records`` also an address on a server, as text.
         format: a name in ``formats.FORMATS``.
         split: only this split ("train"); None = all faces.
         subset: only this subset ("common").
@@ -64,7 +67,15 @@ def load_dataset(
             scheme.
         DatasetError: nothing found, or too many bad files; the message lists the first few.
     """
-    reading = _read(Path(path), format, points, scheme)
+    path = path if is_url(path) else Path(path)
+    if format == PREPARED and (opened := open_labels(path)) is not None:
+        return _by_table(opened, path, split, subset, points)
+    if isinstance(path, str):
+        raise UsageError(
+            f"{path}: only --format {PREPARED} is read from a server, got {format}: run data "
+            "prepare and put its folder there"
+        )
+    reading = _read(path, format, points, scheme)
     # Without a face nothing says how many points there are, where the format itself does not.
     if not reading.faces and not (reading.points and reading.problems and max_bad_share >= 1):
         raise DatasetError(_nothing_found(path, format, reading.problems))
@@ -92,6 +103,35 @@ def load_dataset(
         problems=tuple(reading.problems),
         origins=tuple(sorted(reading.origins)) or (format,),
     )
+
+
+def _by_table(
+    opened: tuple[FaceTable, Scheme, str],
+    path: Path | str,
+    split: str | None,
+    subset: str | None,
+    points: int | None,
+) -> Dataset:
+    """Prepared faces by their table of labels; see ``load_dataset``."""
+    faces, scheme, origin = opened
+    if points not in (None, scheme.points):
+        raise UsageError(
+            f"{path}: asked for {points} landmarks, format {PREPARED} has {scheme.points} here"
+        )
+    if split is not None:
+        chosen = faces.of_split(split)
+        if not len(chosen):
+            raise UsageError(f"{path}: no split {split!r}; {_available(faces.splits, 'splits')}")
+        faces = chosen
+    if subset is not None:
+        chosen = faces.of_subset(subset)
+        if not len(chosen):
+            raise UsageError(
+                f"{path}: no subset {subset!r}; {_available(faces.subsets, 'subsets')}"
+            )
+        faces = chosen
+    name = path.rstrip("/").rpartition("/")[2] if isinstance(path, str) else path.resolve().name
+    return Dataset(name, PREPARED, scheme, faces, origins=(origin,))
 
 
 def load_for_model(
@@ -192,7 +232,7 @@ def of_split(faces: Sequence[Face], split: str, path: Path) -> tuple[Face, ...]:
 
 
 def _of_subset(
-    faces: tuple[Face, ...], subset: str, path: Path, split: str | None
+    faces: Sequence[Face], subset: str, path: Path, split: str | None
 ) -> tuple[Face, ...]:
     members = tuple(face for face in faces if subset in face.subsets)
     if not members:
@@ -202,7 +242,7 @@ def _of_subset(
     return members
 
 
-def splits_of(path: Path, format: str, *, scheme: Scheme | None = None) -> tuple[str, ...]:
+def splits_of(path: Path | str, format: str, *, scheme: Scheme | None = None) -> tuple[str, ...]:
     """The splits that the faces at ``path`` belong to, train, val and test first; may be empty.
 
     Args:
@@ -212,6 +252,9 @@ def splits_of(path: Path, format: str, *, scheme: Scheme | None = None) -> tuple
         UsageError: unknown format.
         DatasetError: the folder cannot be read.
     """
+    place = path if is_url(path) else Path(path)
+    if format == PREPARED and (opened := open_labels(place)) is not None:
+        return _usual_first(set(opened[0].splits))
     path = Path(path)
     module = FORMATS.load(format)
     if hasattr(module, "split_of_folder"):  # then the files themselves need not be read
@@ -224,12 +267,15 @@ def splits_of(path: Path, format: str, *, scheme: Scheme | None = None) -> tuple
         }
     else:
         splits = {face.split for face in _read(path, format, None, scheme).faces}
-    found = {split for split in splits if split is not None}
+    return _usual_first({split for split in splits if split is not None})
+
+
+def _usual_first(found: set[str]) -> tuple[str, ...]:
     usual = ("train", "val", "test")
     return (*(name for name in usual if name in found), *sorted(found - set(usual)))
 
 
-def split_of_path(path: Path) -> str | None:
+def split_of_path(path: Path | str) -> str | None:
     """The split that a folder is or lies in, for refusing what test faces must not be used for.
 
     It is the folder's own name, else that of a folder above which stands beside another split's:

@@ -88,6 +88,39 @@ class Crop:
         return points
 
 
+def crop_fractions(landmarks: Points, scale: float) -> Points:
+    """Landmarks of many faces in the crops of their landmark boxes.
+
+    The same numbers as ``Crop.from_box(landmark_box(points), scale=scale).to_fractions(points)`` of
+    each face, at once.
+
+    Args:
+        landmarks: float32 [F, N, 2], pixels of the pictures.
+        scale: side of a crop as a multiple of the box's longer side.
+
+    Returns:
+        float32 [F, N, 2]; NaN where there is no label.
+
+    Raises:
+        DatasetError: a face has fewer than two labelled points, or all in one place.
+    """
+    labelled = np.asarray(np.isfinite(landmarks).all(axis=-1))
+    here = labelled[..., None]
+    low = np.where(here, landmarks, np.float32(np.inf)).min(axis=1).astype(np.float64)
+    high = np.where(here, landmarks, np.float32(-np.inf)).max(axis=1).astype(np.float64)
+    longer = (high - low).max(axis=-1)
+    few = labelled.sum(axis=1) < 2
+    if (few | ~(longer > 0)).any():
+        face = int(np.argmax(few | ~(longer > 0)))
+        raise DatasetError(
+            f"expected at least 2 labelled points that lie apart, got {int(labelled[face].sum())} "
+            f"in face {face}"
+        )
+    centre, side = (low + high) / 2, scale * longer
+    fractions = (landmarks - centre[:, None]) / side[:, None, None]
+    return np.asarray(fractions, np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Window:
     """A part of a picture around a face, at its own resolution or shrunk.

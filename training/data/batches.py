@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, KitError, UsageError
 from asmnet_kit.datasets.base import Face
+from asmnet_kit.datasets.face_table import FaceTable
 from asmnet_kit.face.boxes import CROP_SCALE
-from asmnet_kit.face.crop import Crop
+from asmnet_kit.face.crop import Crop, Points, crop_fractions
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import pose_from_landmarks
 from asmnet_kit.face.schemes import Scheme
@@ -35,6 +36,7 @@ from asmnet_kit.training.data.augment import (
 )
 from asmnet_kit.training.data.sampling import Sampling, sampling_of, showings
 
+MOST_SHAPES = 100_000  # of a mean
 ORDER_STREAM = 2**32 - 1  # the "face" whose random numbers shuffle an epoch: no face has it
 
 
@@ -69,11 +71,67 @@ class Targets:
         rows = (self.upright, self.visible, self.pose, self.visibility)
         return Target(*(row[index] for row in rows))
 
+    def labels(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """``upright`` and ``visible`` of these faces."""
+        return self.upright[indices], self.visible[indices]
+
     def mean_shape(self) -> NDArray[np.float32]:
         """float32 [N, 2]: each point's mean where it has a label, 0 where it never has one."""
         labelled = self.visible > 0
         counts = np.maximum(labelled.sum(axis=0), 1)
         return np.asarray(self.upright.sum(axis=0) / counts[:, None], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class TableTargets:
+    """``Targets`` of faces in a table: rows are computed when they are asked for.
+
+    Attributes:
+        faces: the table.
+        believed: bool [F], whose visibility counts.
+        crop_scale: as for ``targets_of``.
+    """
+
+    faces: FaceTable
+    believed: NDArray[np.bool_]
+    crop_scale: float
+
+    def of(self, index: int) -> Target:
+        """What is known of face ``index``."""
+        part = self._rows(slice(index, index + 1))
+        return Target(part.upright[0], part.visible[0], part.pose[0], part.visibility[0])
+
+    def labels(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """``upright`` and ``visible`` of these faces."""
+        return _upright(self.faces.landmarks(indices), self.crop_scale)
+
+    def mean_shape(self) -> NDArray[np.float32]:
+        """float32 [N, 2]: each point's mean where it has a label, 0 where it never has one."""
+        total, counts = 0.0, 0.0
+        faces = self.faces[:: -(-len(self.faces) // MOST_SHAPES)]  # a first guess needs no more
+        for part in faces.parts():
+            upright, visible = _upright(faces.landmarks(part), self.crop_scale)
+            total, counts = total + upright.sum(axis=0, dtype=np.float64), counts + visible.sum(0)
+        return np.asarray(total / np.maximum(counts, 1)[:, None], np.float32)
+
+    def _rows(self, part: slice) -> Targets:
+        upright, visible = _upright(self.faces.landmarks(part), self.crop_scale)
+        pose, fitted = self.faces.column("pose", part), self.faces.column("fitted_pose", part)
+        pose = np.where(np.isnan(pose).any(axis=1, keepdims=True), fitted, pose)
+        marks = self.faces.column("visibility", part).astype(np.float32)
+        known = self.faces.column("knows_visibility", part) & self.believed[part]
+        visibility = np.where(known[:, None] & (marks >= 0), marks, np.float32(np.nan))
+        return Targets(upright, visible, pose.astype(np.float32), visibility.astype(np.float32))
+
+
+def _upright(
+    landmarks: Points, crop_scale: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """``Targets.upright`` and, where there is a label, 1."""
+    upright = crop_fractions(landmarks, crop_scale)
+    labelled = np.asarray(np.isfinite(upright).all(axis=-1))
+    upright[~labelled] = 0.0
+    return upright, labelled.astype(np.float32)
 
 
 def crop_of(face: Face, size: int, scale: float = CROP_SCALE) -> Crop:
@@ -87,7 +145,11 @@ def pose_of(face: Face, scheme: Scheme) -> NDArray[np.float32] | None:
     Returns:
         float32 [3], yaw, pitch, roll in degrees; None where too few points are labelled.
     """
-    return pose_from_landmarks(face.landmarks, scheme) if face.pose is None else face.pose
+    if face.pose is not None:
+        return face.pose
+    if face.fitted_pose is not None:
+        return face.fitted_pose
+    return pose_from_landmarks(face.landmarks, scheme)
 
 
 def targets_of(
@@ -97,7 +159,7 @@ def targets_of(
     *,
     visibility_subsets: Collection[str] = (),
     crop_scale: float = CROP_SCALE,
-) -> Targets:
+) -> "Targets | TableTargets":
     """Landmarks and poses of ``faces`` as training targets.
 
     Args:
@@ -108,18 +170,14 @@ def targets_of(
     Raises:
         DatasetError: a face has fewer than two labelled points.
     """
-    crops = [crop_of(face, 1, crop_scale) for face in faces]
-    upright = np.stack(
-        [crop.to_fractions(face.landmarks) for crop, face in zip(crops, faces, strict=True)]
-    )
-    visible = np.asarray(np.isfinite(upright).all(axis=-1))
-    upright[~visible] = 0.0
+    if isinstance(faces, FaceTable) and not weights:
+        return TableTargets(faces, _believed(faces, visibility_subsets), crop_scale)
+    upright, counts = _upright(np.stack([face.landmarks for face in faces]), crop_scale)
     pose = np.full((len(faces), 3), np.nan, np.float32)
     for index, face in enumerate(faces):
         known = pose_of(face, scheme)
         if known is not None:
             pose[index] = known
-    counts = visible.astype(np.float32)
     for index, face in enumerate(faces):
         if weights and face.name in weights:
             counts[index] *= weights[face.name]
@@ -128,6 +186,14 @@ def targets_of(
         if face.visibility is not None and is_believed(face, visibility_subsets):
             visibility[index] = face.visibility
     return Targets(upright=upright, visible=counts, pose=pose, visibility=visibility)
+
+
+def _believed(faces: FaceTable, visibility_subsets: Collection[str]) -> NDArray[np.bool_]:
+    """bool [F]: ``is_believed`` of each."""
+    if not visibility_subsets:
+        return np.ones(len(faces), np.bool_)
+    bits = sum(1 << n for n, name in enumerate(faces.subsets) if name in visibility_subsets)
+    return np.asarray(faces.column("subsets") & np.uint64(bits) != 0)
 
 
 def is_believed(face: Face, visibility_subsets: Collection[str]) -> bool:
@@ -245,7 +311,7 @@ class FaceBatches:
         batch_size: int,
         seed: int,
         ranges: AugmentRanges | None = None,
-        targets: Targets | None = None,
+        targets: Targets | TableTargets | None = None,
         sampling: Sampling | None = None,
         crop_scale: float = CROP_SCALE,
     ) -> None:
@@ -320,15 +386,20 @@ class FaceBatches:
         options.threading.private_threadpool_size = os.cpu_count() or 1
         return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
-    def sample(self, index: int, epoch: int, showing: int = 0) -> AugmentedFace:
+    def sample(
+        self, index: int, epoch: int, showing: int = 0, *, face: Face | None = None
+    ) -> AugmentedFace:
         """Face ``index`` as epoch ``epoch`` shows it for the ``showing``-th time, from 0.
+
+        Args:
+            face: the same, where its picture was fetched already.
 
         Raises:
             DatasetError: the picture cannot be read.
         """
         random = generator(self.seed, epoch, index, showing)
         return show(
-            self.faces[index], self.targets.of(index), self.size, self.ranges, random,
+            face or self.faces[index], self.targets.of(index), self.size, self.ranges, random,
             crop_scale=self.crop_scale,
         )  # fmt: skip
 
@@ -348,9 +419,15 @@ class FaceBatches:
         return image, upright, visible, transform, flipped, pose, visibility
 
     def _show(self, shown: NDArray[np.int64], epoch: int) -> Showings:
-        samples = [self.sample(int(index), epoch, int(showing)) for index, showing in shown]
         indices = shown[:, 0]
-        return Showings(samples, self.targets.upright[indices], self.targets.visible[indices])
+        faces: Sequence[Face | None] = [None] * len(indices)
+        if isinstance(self.faces, FaceTable):
+            faces = self.faces.with_pictures(indices.tolist())
+        samples = [
+            self.sample(int(index), epoch, int(showing), face=face)
+            for (index, showing), face in zip(shown, faces, strict=True)
+        ]
+        return Showings(samples, *self.targets.labels(indices))
 
     def _with_shapes(self, values: list[tf.Tensor], batch: int) -> Batch:
         points = self.scheme.points

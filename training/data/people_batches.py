@@ -98,6 +98,5 @@ class PeopleBatches(FaceBatches):
                 )
                 for row, (number, face) in enumerate(zip(numbers, faces, strict=True))
             ],
-            targets.upright,
-            targets.visible,
+            *targets.labels(np.arange(len(faces))),
         )

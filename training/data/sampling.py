@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,11 +26,11 @@ class Sampling:
     Attributes:
         weights: float64 [G], how often a group is shown, on average; above 1 it repeats.
         groups: per group the indices of its pictures, one of which is shown each time: a single
-            picture, or the frames of a clip.
+            picture, or the frames of a clip. None where group g is picture g alone.
     """
 
     weights: NDArray[np.float64]
-    groups: tuple[NDArray[np.int64], ...]
+    groups: tuple[NDArray[np.int64], ...] | None = None
 
     @property
     def epoch_size(self) -> int:
@@ -43,11 +43,13 @@ class Sampling:
         A group of weight w appears floor(w) or ceil(w) times (systematic sampling over a shuffled
         order, so that chance adds as little as it can).
         """
-        order = random.permutation(len(self.groups))
+        order = random.permutation(len(self.weights))
         start = max(int(PARTS * random.random()), self._slack)
         times = np.diff((np.cumsum(self._parts[order]) + start) // PARTS, prepend=0)
         drawn = np.repeat(order, times)
-        picked = np.array([random.choice(self.groups[group]) for group in drawn], np.int64)
+        picked = drawn
+        if self.groups is not None:
+            picked = np.array([random.choice(self.groups[group]) for group in drawn], np.int64)
         return random.permutation(picked)[: self.epoch_size]
 
     @property
@@ -58,7 +60,7 @@ class Sampling:
     @property
     def _slack(self) -> int:
         """By how much rounding to parts may have lowered their sum."""
-        return len(self.groups) // 2
+        return len(self.weights) // 2
 
 
 def showings(faces: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -89,6 +91,8 @@ def sampling_of(
     Raises:
         UsageError: a subset that no face is in, or nothing left to show.
     """
+    if not weights and not clips:
+        return Sampling(np.ones(len(faces)))
     require_subsets(faces, weights, option="--sampling")
     require_subsets(faces, clips, option="--clips")
     members: dict[tuple[str | None, str], list[int]] = defaultdict(list)
@@ -121,12 +125,14 @@ def value_of(face: Face, values: Mapping[str, float], *, default: float) -> floa
     return max(named, default=values.get(OTHERS, default))
 
 
-def require_subsets(faces: Sequence[Face], names: Iterable[str], *, option: str) -> None:
+def require_subsets(faces: Sequence[Face], names: Collection[str], *, option: str) -> None:
     """Check that each of ``names`` is a subset of ``faces``.
 
     Raises:
         UsageError: it is not, so the option would do nothing.
     """
+    if not names:
+        return
     known = {subset for face in faces for subset in face.subsets}
     unknown = sorted({*names} - known - {OTHERS})
     if unknown:

@@ -6,6 +6,7 @@ What is trained on is no measure of accuracy, nor is what the best epoch was cho
 import hashlib
 import os
 import re
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.base.places import is_url
 from asmnet_kit.datasets.base import Dataset, Face
+from asmnet_kit.datasets.face_table import FaceTable
 from asmnet_kit.datasets.registry import (
     MEASURED_SPLIT,
     in_scheme,
@@ -115,7 +118,7 @@ def _calibrated(teacher: Teacher, train: Dataset, conventions: Mapping[str, str]
 def _chosen_faces(config: TrainConfig, advice: str, scheme: Scheme | None) -> Sources:
     if config.draws_people:
         return _people(config, scheme)
-    data, points = Path(config.data), config.points or None
+    data, points = _place(config.data), config.points or None
     if MEASURED_SPLIT in (config.split, split_of_path(data)):
         raise UsageError(
             f"{data}: training on a test split is refused, since its NME would say nothing "
@@ -160,7 +163,7 @@ def _people(config: TrainConfig, scheme: Scheme | None) -> Sources:
 
 def _validation_folder(config: TrainConfig, scheme: Scheme) -> Dataset:
     """The faces of ``val_data``: its split ``val``, where it has one."""
-    folder, format = Path(config.val_data), config.val_format or config.format
+    folder, format = _place(config.val_data), config.val_format or config.format
     has_val = "val" in splits_of(folder, format, scheme=scheme)
     val = load_dataset(folder, format, split="val" if has_val else None, scheme=scheme)
     val = _like(scheme, val, folder, config)
@@ -168,7 +171,12 @@ def _validation_folder(config: TrainConfig, scheme: Scheme) -> Dataset:
     return val
 
 
-def _like(scheme: Scheme, val: Dataset, folder: Path, config: TrainConfig) -> Dataset:
+def _place(text: str) -> Path | str:
+    """Where a data set is: a folder, or an address on a server."""
+    return text if is_url(text) else Path(text)
+
+
+def _like(scheme: Scheme, val: Dataset, folder: Path | str, config: TrainConfig) -> Dataset:
     """Faces to validate on with the landmarks of those trained on; mapped where ``--scheme`` asks.
 
     Raises:
@@ -184,7 +192,7 @@ def _like(scheme: Scheme, val: Dataset, folder: Path, config: TrainConfig) -> Da
     return val
 
 
-def _refuse_test(val: Dataset, folder: Path) -> None:
+def _refuse_test(val: Dataset, folder: Path | str) -> None:
     """Refuse to choose the best epoch by faces that accuracy is measured on afterwards.
 
     Raises:
@@ -192,7 +200,12 @@ def _refuse_test(val: Dataset, folder: Path) -> None:
     """
     # Read from a folder below its split's, as DATA/test/SET, a face is in no split.
     of_folder = split_of_path(folder)
-    held_back = sum((face.split or of_folder) == MEASURED_SPLIT for face in val.faces)
+    if isinstance(val.faces, FaceTable):
+        splits = [of_folder] * len(val.faces.of_split(None))
+        splits += [MEASURED_SPLIT] * len(val.faces.of_split(MEASURED_SPLIT))
+    else:
+        splits = [face.split or of_folder for face in val.faces]
+    held_back = splits.count(MEASURED_SPLIT)
     if held_back:
         raise UsageError(
             f"--val-data {folder}: {held_back} of its {len(val.faces)} faces are a test split. "
@@ -208,6 +221,11 @@ def _refuse_shared(train: Dataset, val: Dataset) -> None:
     Raises:
         UsageError: naming one.
     """
+    tables = [side.faces for side in (train, val) if isinstance(side.faces, FaceTable)]
+    if len(tables) == 1:  # a picture of its own is in no shard
+        return
+    if len(tables) == 2 and tables[0].shard_places().isdisjoint(tables[1].shard_places()):
+        return
     trained = {_file_of(face) for face in train.faces}
     shared = [face for face in val.faces if _file_of(face) in trained]
     if shared:
@@ -223,9 +241,10 @@ def _tell_copies(sources: Sources) -> None:
 
     Only files of one size can be the same, so few are read.
     """
-    trained = _by_size(sources.train.faces)
+    trained_faces, val_faces = _perhaps_copies(sources.train.faces, sources.val.faces)
+    trained = _by_size(trained_faces)
     copies = []
-    for size, faces in _by_size(sources.val.faces).items():
+    for size, faces in _by_size(val_faces).items():
         if size in trained:
             digests = {_digest(face): face.name for face in trained[size]}
             copies += [
@@ -241,6 +260,35 @@ def _tell_copies(sources: Sources) -> None:
             markup=False,
             style="yellow",
         )
+
+
+def _perhaps_copies(
+    train: Sequence[Face], val: Sequence[Face]
+) -> tuple[Sequence[Face], Sequence[Face]]:
+    """Those that can be copies, where tables of labels say it: no picture need be read then."""
+    if not isinstance(train, FaceTable) and not isinstance(val, FaceTable):
+        return train, val
+    keys = _picture_keys(train), _picture_keys(val)
+    shared = np.intersect1d(*keys)
+    return (
+        _chosen(train, np.isin(keys[0], shared)),
+        _chosen(val, np.isin(keys[1], shared)),
+    )
+
+
+def _picture_keys(faces: Sequence[Face]) -> NDArray[np.uint64]:
+    """``FaceTable.picture_keys`` of any faces; 0 of a picture that cannot be read."""
+    if isinstance(faces, FaceTable):
+        return faces.picture_keys()
+    return np.array([_key(face) for face in faces], np.uint64)
+
+
+def _key(face: Face) -> int:
+    try:
+        content = face.picture.read_encoded()
+    except (OSError, DatasetError):
+        return 0  # what reads it says so
+    return len(content) << 32 | zlib.crc32(content)
 
 
 def _by_size(faces: Sequence[Face]) -> dict[int, list[Face]]:
@@ -263,7 +311,7 @@ def _file_of(face: Face) -> str:
     return os.path.realpath(face.picture.name)
 
 
-def _training_split(data: Path, format: str, scheme: Scheme | None) -> str | None:
+def _training_split(data: Path | str, format: str, scheme: Scheme | None) -> str | None:
     splits = splits_of(data, format, scheme=scheme)
     if not splits or "train" in splits:
         return "train" if splits else None
@@ -291,7 +339,11 @@ def hold_out(
     Raises:
         UsageError: too few pictures for both sides.
     """
-    taken = [clip_of(face, clips) or photograph_of(face, dataset.origins) for face in dataset.faces]
+    faces = dataset.faces
+    if isinstance(faces, FaceTable) and not clips:
+        taken = [photograph_named(name, dataset.origins) for name in faces.iterate_names()]
+    else:
+        taken = [clip_of(face, clips) or photograph_of(face, dataset.origins) for face in faces]
     photographs = sorted(set(taken))
     held = round(share * len(photographs))
     if held < 1 or held == len(photographs):
@@ -301,17 +353,26 @@ def hold_out(
         )
     chosen = np.random.default_rng(seed).permutation(len(photographs))[:held]
     val = {photographs[index] for index in chosen}
-    sides: tuple[list[Face], list[Face]] = ([], [])
-    for face, photograph in zip(dataset.faces, taken, strict=True):
-        sides[photograph in val].append(face)
+    is_held = np.fromiter((photograph in val for photograph in taken), np.bool_, len(taken))
     return Sources(
-        replace(dataset, faces=tuple(sides[0])),
-        replace(dataset, faces=tuple(sides[1])),
+        replace(dataset, faces=_chosen(faces, ~is_held)),
+        replace(dataset, faces=_chosen(faces, is_held)),
         f"{held} of {len(photographs)} pictures, held out by the seed",
     )
 
 
+def _chosen(faces: Sequence[Face], which: NDArray[np.bool_]) -> Sequence[Face]:
+    if isinstance(faces, FaceTable):
+        return faces.select(faces.chosen[which])
+    return tuple(face for face, taken in zip(faces, which.tolist(), strict=True) if taken)
+
+
 def photograph_of(face: Face, origins: Collection[str]) -> str:
+    """``photograph_named`` of a face."""
+    return photograph_named(face.name, origins)
+
+
+def photograph_named(face_name: str, origins: Collection[str]) -> str:
     """What a picture was made from: its name without ``#2`` (second face) and ``_mirror``.
 
     300W-LP turns one photograph into ``NAME_0.jpg`` ... ``NAME_17.jpg``, so there the number goes
@@ -320,7 +381,7 @@ def photograph_of(face: Face, origins: Collection[str]) -> str:
     Args:
         origins: ``Dataset.origins``.
     """
-    name = re.sub(r"#\d+$", "", face.name)
+    name = re.sub(r"#\d+$", "", face_name)
     name = re.sub(r"_mirror(?=\.\w+$)", "", name)
     if "300w_lp" in origins:
         name = re.sub(r"_\d+(?=\.\w+$)", "", name).replace("_Flip", "")

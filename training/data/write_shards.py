@@ -10,7 +10,7 @@ first (``prepare.json``), each shard appears under its name only when it is whol
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +31,7 @@ from asmnet_kit.base.files import (
 )
 from asmnet_kit.base.workers import ready_to_share
 from asmnet_kit.datasets.base import Dataset, Face, Problem
+from asmnet_kit.datasets.face_table import NAMES, ROWS, TableWriter, writing_table
 from asmnet_kit.datasets.read_shards import INDEX, SCHEMA_VERSION, SUFFIX, read_index, read_shard
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE, first_problems
 from asmnet_kit.datasets.surroundings import (
@@ -39,6 +40,8 @@ from asmnet_kit.datasets.surroundings import (
     cutter,
     surroundings,
 )
+from asmnet_kit.face.pose import pose_from_landmarks
+from asmnet_kit.face.schemes import Scheme
 
 PLAN = "prepare.json"
 PLAN_KEYS = ("fingerprint", "size", "shard_bytes", "faces_per_shard")
@@ -96,6 +99,7 @@ def prepare(
     shard_bytes: int = SHARD_BYTES,
     max_bad_share: float = MAX_BAD_SHARE,
     pose_of: PoseOf = lambda face: face.pose,
+    fits_poses: bool = False,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Prepared:
@@ -109,6 +113,8 @@ def prepare(
         shard_bytes: about how large a shard becomes.
         max_bad_share: of pictures that cannot be decoded; more is an error.
         pose_of: what a record holds as a face's pose: by default its label, where it has one.
+        fits_poses: store the pose that the landmarks imply, where there is none: no label, but
+            training then need not fit it at each start, about 1 ms a face.
         workers: processes that cut the faces out of their pictures; their number changes no byte.
         progress: called with (faces done, faces in all) after each face.
 
@@ -125,10 +131,23 @@ def prepare(
         for leftover in leftovers(out):  # of a call that was killed
             leftover.unlink()
         begin = partial(cutter, *window)
-        with ready_to_share(
-            begin, workers=workers, doing="cuts out faces", at_once=FACES_AT_ONCE
-        ) as cut:
-            return _prepare(dataset, out, plan, window, cut, max_bad_share, pose_of, progress)
+        with (
+            ready_to_share(
+                begin, workers=workers, doing="cuts out faces", at_once=FACES_AT_ONCE
+            ) as cut,
+            writing_table(out, points=dataset.scheme.points) as table,
+        ):
+            poses = _Poses(pose_of, dataset.scheme if fits_poses else None)
+            done, index = _prepare(
+                dataset, out, plan, window, cut, max_bad_share, poses, table, progress
+            )
+        index["table"] = table.entry()
+        if index["table"] is None:  # the faces do not fit into one
+            for name in (ROWS, NAMES):
+                (out / name).unlink()
+        write_json(out / INDEX, index)
+        (out / PLAN).unlink(missing_ok=True)
+        return done
 
 
 def _prepare(
@@ -138,9 +157,11 @@ def _prepare(
     window: _Window,
     cut: Cut,
     max_bad_share: float,
-    pose_of: PoseOf,
+    poses: "_Poses",
+    table: TableWriter,
     progress: Progress | None,
-) -> Prepared:
+) -> tuple[Prepared, dict[str, Any]]:
+    """Write the shards that are missing; what came of it, and the content of ``dataset.json``."""
     total, done = len(dataset.faces), 0
     splits: Counter[str] = Counter()
     subsets: Counter[str] = Counter()
@@ -149,8 +170,9 @@ def _prepare(
     sizes: dict[str, int] = {}
     for name, faces in _shards(dataset, plan["faces_per_shard"]):
         if not (out / name).exists():
-            _write_shard(out / name, faces, cut, pose_of, _shifted(progress, done, total))
+            _write_shard(out / name, faces, cut, poses, _shifted(progress, done, total))
         kept = read_shard(out / name, points=dataset.scheme.points)
+        table.add(name, [poses.fitted(face) for face in kept])
         written += len(kept)
         splits.update(face.split for face in kept if face.split)
         subsets.update(name for face in kept for name in face.subsets)
@@ -181,13 +203,41 @@ def _prepare(
         "prepared": plan,
         "problems": [problem.to_json() for problem in problems],
     }
-    write_json(out / INDEX, index)
-    (out / PLAN).unlink(missing_ok=True)
-    return Prepared(out, written, len(sizes), sum(sizes.values()), tuple(problems))
+    done_now = Prepared(out, written, len(sizes), sum(sizes.values()), tuple(problems))
+    return done_now, index
+
+
+@dataclass(frozen=True)
+class _Poses:
+    """What a record says of a face's pose.
+
+    Attributes:
+        label: of a face.
+        scheme: of the landmarks that a pose without a label is fitted to; None fits none.
+    """
+
+    label: PoseOf
+    scheme: Scheme | None
+
+    def of(self, face: Face) -> "tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]":
+        """The label, and what was fitted where there is none."""
+        label = self.label(face)
+        if label is not None or self.scheme is None:
+            return label, None
+        return None, pose_from_landmarks(face.landmarks, self.scheme)
+
+    def fitted(self, face: Face) -> Face:
+        """A face of a shard, which an earlier version may have written without."""
+        if self.scheme is None or face.pose is not None or face.fitted_pose is not None:
+            return face
+        return replace(face, fitted_pose=pose_from_landmarks(face.landmarks, self.scheme))
 
 
 def example(
-    face: Face, picture: Surroundings, pose: NDArray[np.float32] | None
+    face: Face,
+    picture: Surroundings,
+    pose: NDArray[np.float32] | None,
+    fitted_pose: NDArray[np.float32] | None = None,
 ) -> tf.train.Example:
     """The record of a face; its features are listed in asmnet_kit.datasets.read_shards."""
 
@@ -213,6 +263,8 @@ def example(
         "split": texts(*([face.split] if face.split else [])),
         "subsets": texts(*face.subsets),
     }
+    if fitted_pose is not None:
+        feature["fitted_pose"] = floats(fitted_pose)
     return tf.train.Example(features=tf.train.Features(feature=feature))
 
 
@@ -282,7 +334,7 @@ def _write_shard(
     path: Path,
     faces: list[Face],
     cut: Cut,
-    pose_of: PoseOf,
+    poses: _Poses,
     progress: Callable[[int], None],
 ) -> None:
     """Write the faces that can be used, in order; the file appears when it is whole."""
@@ -293,7 +345,7 @@ def _write_shard(
                     zip(faces, cut(faces), strict=True), start=1
                 ):
                     if isinstance(picture, Surroundings):  # else _left_out gives the reason
-                        record = example(face, picture, pose_of(face))
+                        record = example(face, picture, *poses.of(face))
                         # Otherwise the order of the features differs from process to process.
                         writer.write(record.SerializeToString(deterministic=True))
                         progress(done)

@@ -206,6 +206,10 @@ def fit(
                 row |= validate(averaged)
         history = [*history, row]
         state = trainer.state(averages, history)
+        if strategy.num_replicas_in_sync > 1:
+            # Each replica has batch-norm statistics of its own, a checkpoint their mean: all go on
+            # from that, as a resumed run does, or it would differ in the last bits.
+            trainer.restore(state)
         if best is None or row.get("val_nme_percent", -epoch) <= _best_nme(best):
             best = state
         if checkpoints is not None:
