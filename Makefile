@@ -206,7 +206,7 @@ golden: $(INSTALLED) ## write the golden files that the phone app's tests compar
 # NNAPI, whose libraries are for 4 KiB pages.
 ANDROID_TOOLS := android_demo/tools
 ANDROID_INPUTS := build/android/models/face.json
-ANDROID_SHIPPED := toolkit/models/asmnet_nano_68_80_qat_w8a8.tflite
+ANDROID_SHIPPED := toolkit/models/asmnet_nano_people_68_112_qat_w8a8.tflite
 ANDROID_MODEL := $(if $(MODEL),--model $(MODEL))
 ANDROID_RUNTIME := $(if $(RUNTIME),--runtime $(RUNTIME))
 

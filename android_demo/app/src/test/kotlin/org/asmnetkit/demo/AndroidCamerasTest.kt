@@ -81,7 +81,7 @@ class AndroidCamerasTest {
         for ((code, problem) in errors) assertEquals(problem, AndroidCameras.problemOf(code))
         val refused = CameraAccessException(CameraAccessException.CAMERA_IN_USE)
         assertEquals(CameraProblem.IN_USE, AndroidCameras.problemOf(refused))
-        val sentences = CameraProblem.entries.map { describe(context, UiState(mode = Mode.CameraError(it))) }
+        val sentences = CameraProblem.entries.map { describe(context, UiState(mode = Mode.CameraError(it))).message.orEmpty() }
         assertEquals(9, sentences.distinct().size) // IN_USE and TAKEN are the same to people
         assertEquals(emptyList<String>(), sentences.filter { it.isEmpty() || "error" in it.lowercase() })
     }

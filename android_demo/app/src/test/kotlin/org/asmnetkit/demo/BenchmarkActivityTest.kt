@@ -238,7 +238,7 @@ class BenchmarkActivityTest {
             .putExtra(BenchmarkActivity.INPUTS, "crops.tensors")
         run(intent, "given-1.json")
         val outputs = TensorFile.read("outputs", ByteBuffer.wrap(File(folder, "given-1.tensors").readBytes()))
-        assertEquals(listOf("landmarks", "pose"), outputs.tensors.map { it.name })
+        assertEquals(listOf("landmarks", "pose", "uncertainty", "visibility"), outputs.tensors.map { it.name })
         assertEquals(3, outputs.records)
         val last = outputs.record(2).order(ByteOrder.LITTLE_ENDIAN)
         last.position(last.position() + 136 * 4)
