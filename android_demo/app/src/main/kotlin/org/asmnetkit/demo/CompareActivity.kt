@@ -9,6 +9,7 @@ import android.os.Build
 import android.os.Bundle
 import android.os.Handler
 import android.os.Looper
+import android.text.format.DateFormat
 import android.view.View
 import android.view.WindowManager
 import android.widget.Button
@@ -22,7 +23,9 @@ import android.widget.TextView
 import android.widget.Toast
 import java.io.IOException
 import java.util.Date
+import java.util.Locale
 import java.util.concurrent.Executors
+import org.asmnetkit.core.Backend
 import org.asmnetkit.core.Benchmark
 import org.asmnetkit.core.BenchmarkRequest
 import org.asmnetkit.core.Comparison
@@ -93,8 +96,10 @@ class CompareActivity : Activity() {
         (0 until childCount).map { getChildAt(it) as CompoundButton }.filter { it.isChecked }.mapNotNull { it.tag as? T }
     }
 
-    private fun entries(): List<Entry> =
-        chosen<String>(R.id.models).flatMap { model -> BACKENDS.filter { it in chosen<Any>(R.id.backends) }.map { Entry(model, it) } }
+    private fun entries(): List<Entry> {
+        val backends = chosen<Backend>(R.id.backends)
+        return chosen<String>(R.id.models).flatMap { model -> backends.map { Entry(model, it) } }
+    }
 
     private fun length(): Length = chosen<Length>(R.id.lengths).firstOrNull() ?: lengths.first()
 
@@ -160,7 +165,7 @@ class CompareActivity : Activity() {
     private fun share() {
         val run = current ?: last ?: return
         val device = "${Build.MANUFACTURER} ${Build.MODEL}"
-        val day = android.text.format.DateFormat.getMediumDateFormat(this).format(Date())
+        val day = DateFormat.getMediumDateFormat(this).format(Date())
         val picture = chart.picture(getString(R.string.chart_footer, device, "Android ${Build.VERSION.RELEASE}", day))
         val reports = run.outcomes.mapNotNull { it.report }
         files.execute {
@@ -237,7 +242,7 @@ class CompareActivity : Activity() {
                 entries,
                 requestOf = ::requestOf,
                 open = models::open,
-                now = BenchmarkActivity::utcNow,
+                now = { BenchmarkActivity.utcNow() },
                 onProgress = { over, share, cooling -> tell(models, over, share, cooling) },
                 onOutcome = { outcome ->
                     keepGoing()
@@ -301,4 +306,4 @@ class CompareActivity : Activity() {
 }
 
 /** A whole number of significant digits, as the kit prints times. */
-fun digits(milliseconds: Double): String = String.format(java.util.Locale.getDefault(), if (milliseconds < 10) "%.2f" else "%.1f", milliseconds)
+fun digits(milliseconds: Double): String = String.format(Locale.getDefault(), if (milliseconds < 10) "%.2f" else "%.1f", milliseconds)

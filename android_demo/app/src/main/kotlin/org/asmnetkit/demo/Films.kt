@@ -1,6 +1,7 @@
 package org.asmnetkit.demo
 
 import android.content.Context
+import android.media.Image
 import android.media.MediaCodec
 import android.media.MediaCodecInfo
 import android.media.MediaExtractor
@@ -108,8 +109,9 @@ class AndroidFilm private constructor(
     private var fed = false // all of the film
 
     override fun next(see: (picture: YuvPicture, timeMs: Double) -> Unit): Boolean {
+        val end = SystemClock.uptimeMillis() + MOST_SILENT_MS
         try {
-            while (true) {
+            while (SystemClock.uptimeMillis() < end) {
                 if (!fed) feed()
                 val index = decoder.dequeueOutputBuffer(about, WAIT_US)
                 if (index < 0) continue // another format, or nothing yet
@@ -122,6 +124,7 @@ class AndroidFilm private constructor(
                     decoder.releaseOutputBuffer(index, false)
                 }
             }
+            throw IOException("no picture within ${MOST_SILENT_MS / 1000} s")
         } catch (error: IllegalStateException) { // MediaCodec.CodecException, too
             throw IOException(oneLine(error), error)
         }
@@ -158,6 +161,7 @@ class AndroidFilm private constructor(
 
     companion object {
         private const val WAIT_US = 10_000L
+        private const val MOST_SILENT_MS = 5_000L
 
         /** @throws IOException it is no film that this phone can decode. */
         fun open(context: Context, uri: Uri): Film {
@@ -189,7 +193,7 @@ class AndroidFilm private constructor(
         private fun typeOf(format: MediaFormat) = format.getString(MediaFormat.KEY_MIME).orEmpty()
 
         /** What of a decoder's picture is the film's: decoders work in whole blocks. */
-        private fun pictureOf(image: android.media.Image): YuvPicture {
+        private fun pictureOf(image: Image): YuvPicture {
             val crop = image.cropRect
             val (y, u, v) = image.planes.mapIndexed { index, plane ->
                 val share = if (index == 0) 1 else 2

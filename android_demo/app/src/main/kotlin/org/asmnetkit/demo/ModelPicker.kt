@@ -36,6 +36,8 @@ class ModelPicker(
 
         override fun getItemId(position: Int) = position.toLong()
 
+        override fun areAllItemsEnabled() = false
+
         override fun isEnabled(position: Int) = choices[position].file != null
 
         override fun getView(position: Int, old: View?, parent: ViewGroup): View {
