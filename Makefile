@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help dev quickstart test test-next package-test fuzz lint format types docs docs-hard-faces docs-pictures site clean
+.PHONY: help dev quickstart test test-next package-test fuzz lint format types docs docs-hard-faces docs-pictures docs-android site clean
 .PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-workers bench-records bench-synthetic reference check-reference parity-arm64 bit-equality litert-faults timed-faces bench-video bench-quantize people-assets people-portraits
 .PHONY: golden web android android-test ship-model tflite-runtime
 
@@ -96,6 +96,9 @@ docs-hard-faces: $(INSTALLED) ## draw docs/uncertainty_hard_faces.jpg: twelve ha
 docs-pictures: $(INSTALLED) ## draw docs/people.jpg, people_own.jpg, film.webp and the zoo: rendered people
 	@$(BIN)/python docs/pictures.py
 	@$(BIN)/python docs/zoo.py --pictures
+
+docs-android: $(INSTALLED) ## take docs/android-*.jpg from what make android-test drew
+	@$(BIN)/python docs/android_pictures.py
 
 # tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own, for parity and Coral.
 TFLITE_RUNTIME := .venv-tflite-runtime

@@ -35,7 +35,7 @@ from golden import picture_of_shapes
 POINTS, SIZE = 68, 112
 CASES = 8
 PERSON_SEED, PERSON_INDEX = 24, 0
-PERSON_WIDTH, PERSON_HEIGHT = 480, 640  # a camera's picture, upright
+LONG, SHORT = 640, 480  # sides of a camera's picture
 
 
 def main(folder: Path, shipped: Path | None = None) -> None:
@@ -93,20 +93,24 @@ def crops(count: int, size: int) -> Image:
 
 
 def person(model: Path) -> dict[str, object]:
-    """A drawn person with true 68 landmarks, pixels, and pose, degrees; and the model's outputs for
-    the box of the landmarks, as real numbers."""
-    drawn = draw(PERSON_SEED, PERSON_INDEX, PERSON_HEIGHT)
-    left = (PERSON_HEIGHT - PERSON_WIDTH) // 2
-    image = np.ascontiguousarray(drawn.image[:, left : left + PERSON_WIDTH])
+    """A drawn person, to be cut upright or wide, with the true 68 landmarks of the upright picture,
+    pixels, and pose, degrees; and the model's outputs for their box, as real numbers."""
+    drawn = draw(PERSON_SEED, PERSON_INDEX, LONG)
+    middle = np.mean(drawn.landmarks68, axis=0)
+    left, top = (int(v) for v in np.clip(np.round(middle - SHORT / 2), 0, LONG - SHORT))
     landmarks = drawn.landmarks68 - np.array([left, 0], np.float32)
     about, runtime = read_metadata(model), open_runtime(model)
-    box = landmark_box(landmarks)
-    crop = Crop.from_box(box, size=about.input_size, scale=about.crop_scale).cut(image)
-    raw = runtime.run({"image": input_values(crop[None], runtime.inputs["image"])})
+    upright = np.ascontiguousarray(drawn.image[:, left : left + SHORT])
+    window = Crop.from_box(
+        landmark_box(landmarks), size=about.input_size, scale=about.crop_scale
+    ).cut(upright)
+    raw = runtime.run({"image": input_values(window[None], runtime.inputs["image"])})
     return {
-        "width": PERSON_WIDTH,
-        "height": PERSON_HEIGHT,
-        "rgb": base64.b64encode(image.tobytes()).decode("ascii"),
+        "long": LONG,
+        "short": SHORT,
+        "left": left,
+        "top": top,
+        "rgb": base64.b64encode(drawn.image.tobytes()).decode("ascii"),
         "landmarks": [float(value) for value in landmarks.ravel()],
         "pose": [float(value) for value in drawn.pose],
         "outputs": {

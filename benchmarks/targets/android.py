@@ -211,7 +211,7 @@ def require_app(phone: Phone) -> None:
 
 
 def unframed(log: str, run_id: str) -> bytes | None:
-    """A result that the app wrote into a log in pieces (LogFrames.kt); None unless all are there."""
+    """A result that the app wrote into a log in pieces (LogFrames.kt); None without all of them."""
     pieces: dict[int, str] = {}
     count = 0
     for line in log.splitlines():

@@ -14,6 +14,7 @@ import android.view.WindowInsets
 import android.widget.TextView
 import org.asmnetkit.core.Detection
 import org.asmnetkit.core.FaceFinder
+import org.asmnetkit.core.uprightTurn
 import org.junit.After
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
@@ -57,7 +58,7 @@ class ScreenTest {
         shadowOf(application).grantPermissions(Manifest.permission.CAMERA)
         MainActivity.engines = engines
         MainActivity.cameras = cameras.factory
-        MainActivity.finders = { FaceFinder { listOf(Detection(TestFace.box, 0.9f)) } }
+        MainActivity.finders = { FaceFinder { listOf(Detection(if (it.width > it.height) TestFace.wideBox else TestFace.box, 0.9f)) } }
         Settings(application).welcomed = true
     }
 
@@ -89,7 +90,8 @@ class ScreenTest {
         activity = controller
         val main = controller.get()
         waitFor("the camera") { cameras.open.isNotEmpty() && engines.open == 1 }
-        val frame = TestFace.frame(FakeCameras.FRONT.sensorDegrees)
+        val turn = uprightTurn(FakeCameras.FRONT.sensorDegrees, 90 * displayRotation(main), front = true)
+        val frame = TestFace.frame(turn, isBeside(main))
         repeat(2) {
             cameras.open.single().frame(frame)
             // Five times a second is told what the pipeline measured.

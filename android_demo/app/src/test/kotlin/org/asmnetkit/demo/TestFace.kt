@@ -6,7 +6,6 @@ import java.nio.ByteBuffer
 import java.util.Base64
 import java.util.concurrent.atomic.AtomicInteger
 import org.asmnetkit.core.Accelerator
-import org.asmnetkit.core.ArgbPicture
 import org.asmnetkit.core.Backend
 import org.asmnetkit.core.Box
 import org.asmnetkit.core.Crop
@@ -15,12 +14,14 @@ import org.asmnetkit.core.Engine
 import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.Json
 import org.asmnetkit.core.ModelFile
+import org.asmnetkit.core.Picture
 import org.asmnetkit.core.Plane
 import org.asmnetkit.core.Pose
 import org.asmnetkit.core.SeenFace
 import org.asmnetkit.core.TensorInfo
 import org.asmnetkit.core.TurnedPicture
 import org.asmnetkit.core.YuvPicture
+import org.asmnetkit.core.copyArgb
 
 /** A person that Python drew, with the true landmarks and pose, and what the model sees of it. */
 object TestFace {
@@ -29,42 +30,60 @@ object TestFace {
     @Suppress("UNCHECKED_CAST")
     private val about = Json.parse(File(folder, "face.json").readText()) as Map<String, Any?>
 
-    val width = (about["width"] as Long).toInt()
-    val height = (about["height"] as Long).toInt()
+    private fun whole(key: String) = (about[key] as Long).toInt()
+
+    /** Of the upright picture, whose pixels [landmarks] and [box] are. */
+    val width = whole("short")
+    val height = whole("long")
     private val rgb: ByteArray = Base64.getDecoder().decode(about["rgb"] as String)
     val landmarks = floats("landmarks")
     val pose = floats("pose").let { Pose(it[0], it[1], it[2]) }
     val box = Box.around(landmarks)
+
+    /** The face in the wide picture. */
+    val wideBox = (whole("left") to whole("top")).let { (x, y) -> Box(box.x0 + x, box.y0 - y, box.x1 + x, box.y1 - y) }
 
     /** What the model of the tests says of this picture, looking at [box], as Python's runtime runs it. */
     val outputs: Map<String, FloatArray> = (about["outputs"] as Map<*, *>).entries.associate { (name, values) ->
         name.toString() to (values as List<*>).map { (it as Number).toFloat() }.toFloatArray()
     }
 
-    /** The picture as a camera gives it: as it is when turned clockwise by [turn], with half the colours' resolution. */
-    fun frame(turn: Int): YuvPicture {
-        val pixels = IntArray(width * height).also { bitmap.getPixels(it, 0, width, 0, 0, width, height) }
-        val picture = TurnedPicture(ArgbPicture(width, height, pixels), (360 - turn) % 360)
-        fun plane(wide: Int, high: Int, value: (x: Int, y: Int) -> Double): Plane {
-            val bytes = ByteArray(wide * high) { value(it % wide, it / wide).coerceIn(0.0, 255.0).toInt().toByte() }
-            return Plane(ByteBuffer.wrap(bytes), wide, 1)
+    private fun cut(left: Int, top: Int, wide: Int, high: Int): Picture = object : Picture {
+        override val width = wide
+        override val height = high
+        override fun rgb(x: Int, y: Int): Int {
+            val at = 3 * ((y + top) * whole("long") + x + left)
+            return (byte(at) shl 16) or (byte(at + 1) shl 8) or byte(at + 2)
+        }
+    }
+
+    private val upright = cut(whole("left"), 0, width, height)
+    private val wide = cut(0, whole("top"), height, width)
+
+    val bitmap: Bitmap by lazy {
+        val pixels = IntArray(width * height).also(upright::copyArgb)
+        Bitmap.createBitmap(pixels, width, height, Bitmap.Config.ARGB_8888)
+    }
+
+    /** The picture as a camera gives it, which is to be turned clockwise by [turn], with half the colours' resolution. */
+    fun frame(turn: Int, isWide: Boolean): YuvPicture {
+        val picture = TurnedPicture(if (isWide) wide else upright, (360 - turn) % 360)
+        fun plane(step: Int, value: (rgb: Int) -> Double): Plane {
+            val across = picture.width / step
+            val bytes = ByteArray(across * (picture.height / step)) {
+                value(picture.rgb(step * (it % across), step * (it / across))).coerceIn(0.0, 255.0).toInt().toByte()
+            }
+            return Plane(ByteBuffer.wrap(bytes), across, 1)
         }
         fun mix(rgb: Int, red: Double, green: Double, blue: Double) =
             red * (rgb shr 16 and 255) + green * (rgb shr 8 and 255) + blue * (rgb and 255)
         return YuvPicture(
             picture.width,
             picture.height,
-            plane(picture.width, picture.height) { x, y -> mix(picture.rgb(x, y), 0.299, 0.587, 0.114) + 0.5 },
-            plane(picture.width / 2, picture.height / 2) { x, y -> 128.5 + mix(picture.rgb(2 * x, 2 * y), -0.168736, -0.331264, 0.5) },
-            plane(picture.width / 2, picture.height / 2) { x, y -> 128.5 + mix(picture.rgb(2 * x, 2 * y), 0.5, -0.418688, -0.081312) },
+            plane(1) { 0.5 + mix(it, 0.299, 0.587, 0.114) },
+            plane(2) { 128.5 + mix(it, -0.168736, -0.331264, 0.5) },
+            plane(2) { 128.5 + mix(it, 0.5, -0.418688, -0.081312) },
         )
-    }
-
-    val bitmap: Bitmap by lazy {
-        val pixels = IntArray(width * height) { i ->
-            (0xFF shl 24) or (byte(3 * i) shl 16) or (byte(3 * i + 1) shl 8) or byte(3 * i + 2)
-        }
-        Bitmap.createBitmap(pixels, width, height, Bitmap.Config.ARGB_8888)
     }
 
     val pictures = File(System.getProperty("asmnetkit.pictures")).apply { mkdirs() }
@@ -81,7 +100,7 @@ object TestFace {
  * Finds the test face whatever it is shown, since no native library for Android runs on a PC. It must
  * know which boxes it will be asked about, one after the other; the last one is then asked again.
  *
- * @param isReal give the model's own answers for [TestFace.box], and not the truth.
+ * @param isReal give what the model itself saw in [TestFace.box], and not the truth.
  */
 class FakeEngine(
     model: ModelFile,
@@ -104,7 +123,13 @@ class FakeEngine(
     override val outputs = mapOf("landmarks" to 136, "pose" to 3, "uncertainty" to 68, "visibility" to 68)
         .filterKeys { it in TestFace.outputs }
         .mapValues { (name, values) -> TensorInfo(name, listOf(1, values), ElementType.FLOAT32, null, 0) }
-    private val answers = boxes.map { Crop.of(it, size, model.metadata.cropScale).toFractions(TestFace.landmarks) }
+    private val scale = model.metadata.cropScale
+    private val landmarks =
+        if (isReal) Crop.of(TestFace.box, size, scale).toPicture(TestFace.outputs.getValue("landmarks")) else TestFace.landmarks
+
+    // A film is looked at in the box of the landmarks that were seen last.
+    private val answers = (boxes + listOfNotNull(Box.around(landmarks).takeIf { isReal }))
+        .map { Crop.of(it, size, scale).toFractions(landmarks) }
     private var runs = 0
 
     override fun run(input: ByteBuffer, outputs: Map<String, ByteBuffer>) {
@@ -112,7 +137,7 @@ class FakeEngine(
         onRun()
         val fractions = answers[minOf(runs++, answers.size - 1)]
         val asked = listOf(pose.yaw, pose.pitch, pose.roll).map { it / Pose.UNIT_DEGREES }.toFloatArray()
-        val known = if (isReal) TestFace.outputs else TestFace.outputs + mapOf("landmarks" to fractions, "pose" to asked)
+        val known = TestFace.outputs + mapOf("landmarks" to fractions) + if (isReal) emptyMap() else mapOf("pose" to asked)
         for ((name, out) in outputs) {
             out.rewind()
             known.getValue(name).forEach { out.putFloat(it) }
