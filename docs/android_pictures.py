@@ -15,7 +15,7 @@ DRAWN = DOCS.parent / "build" / "android" / "pictures"
 PICTURES = {  # in docs/ -> as the tests of android_demo/app called it
     "android-screen.jpg": "docs-360x740.png",
     "android-screen-land.jpg": "docs-740x360-dark.png",
-    "android-compare.jpg": "compare.png",
+    "android-compare.jpg": "chart.png",
     "android-models.jpg": "picker.png",
 }
 LONGEST = 1000  # pixels

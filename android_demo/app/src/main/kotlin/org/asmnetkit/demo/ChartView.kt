@@ -60,11 +60,13 @@ class ChartView(context: Context, attributes: AttributeSet? = null) : View(conte
     }
 
     override fun onDraw(canvas: Canvas) {
+        canvas.save()
         canvas.translate(paddingLeft.toFloat(), paddingTop.toFloat())
         for (block in drawn) {
             block.draw(canvas)
             canvas.translate(0f, block.height)
         }
+        canvas.restore()
     }
 
     /** The chart with [footer] below it, as a picture to share. */

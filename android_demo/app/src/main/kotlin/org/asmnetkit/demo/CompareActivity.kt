@@ -89,7 +89,7 @@ class CompareActivity : Activity() {
         minHeight = (TOUCH_DP * resources.displayMetrics.density).toInt()
         if (this !is RadioButton) setOnCheckedChangeListener { _, _ -> plan() }
         val match = LinearLayout.LayoutParams.MATCH_PARENT
-        findViewById<LinearLayout>(group).addView(this, RadioGroup.LayoutParams(match, LinearLayout.LayoutParams.WRAP_CONTENT))
+        this@CompareActivity.findViewById<LinearLayout>(group).addView(this, RadioGroup.LayoutParams(match, LinearLayout.LayoutParams.WRAP_CONTENT))
     }
 
     private inline fun <reified T> chosen(group: Int): List<T> = findViewById<LinearLayout>(group).run {

@@ -15,6 +15,7 @@ import android.os.Bundle
 import android.os.Handler
 import android.os.Looper
 import android.provider.Settings.ACTION_APPLICATION_DETAILS_SETTINGS
+import android.view.Gravity
 import android.view.View
 import android.view.WindowManager
 import android.widget.Button
@@ -108,8 +109,9 @@ class MainActivity : Activity() {
         bar.layoutParams = if (beside) LinearLayout.LayoutParams(wrap, match) else LinearLayout.LayoutParams(match, wrap)
         for (index in 0 until bar.childCount) {
             bar.getChildAt(index).layoutParams =
-                if (beside) LinearLayout.LayoutParams(match, 0, 1f) else LinearLayout.LayoutParams(0, wrap, 1f)
+                if (beside) LinearLayout.LayoutParams(match, wrap) else LinearLayout.LayoutParams(0, wrap, 1f)
         }
+        bar.gravity = Gravity.CENTER
         val (left, top, right, bottom) = systemBars
         val mirrored = configuration.layoutDirection == View.LAYOUT_DIRECTION_RTL
         val margin = (MARGIN_DP * resources.displayMetrics.density).toInt()
@@ -361,7 +363,7 @@ class MainActivity : Activity() {
 
     private fun show(state: UiState) {
         mode = state.mode
-        val words = describe(this, state)
+        val words = describe(this, state, isBrief = !isLabelled)
         val title = models.titleOf(state.modelName)
         chip(R.id.model, title.ifEmpty { getString(R.string.choose_model) })
             .contentDescription = getString(R.string.choose_model_label, title)
@@ -371,9 +373,9 @@ class MainActivity : Activity() {
         }
         chip(R.id.speed, words.speed)
         findViewById<View>(R.id.speed_chip).showIf(words.speed != null)
-        chip(R.id.stages, words.stages.takeIf { isLabelled }) // a large font has no room for it
+        chip(R.id.stages, words.stages)
         val isMoving = mode is Mode.Camera || mode is Mode.Film
-        sparkline.showIf(isMoving)
+        sparkline.showIf(isMoving && isLabelled)
         if (isMoving) state.speed?.let { sparkline.add(it.totalMs) } else sparkline.clear()
         chip(R.id.status, words.status)
         findViewById<View>(R.id.message_card).showIf(words.message != null)

@@ -11,15 +11,18 @@ import org.asmnetkit.core.Speed
  */
 class Words(val backend: String, val speed: String?, val stages: String?, val status: String?, val message: String?)
 
-fun describe(context: Context, state: UiState): Words {
+/**
+ * @param isBrief where large words would cover the picture: without what is seen in it anyway, and without the stages.
+ */
+fun describe(context: Context, state: UiState, isBrief: Boolean = false): Words {
     val message = problemOf(context, state.mode)
     val speed = state.speed.takeIf { message == null && state.mode !is Mode.Starting }
     return Words(
         backend = (state.actual ?: state.requested.accelerator).let { label(context, it, state.requested.threads) },
         speed = speed?.let { speedOf(context, it, state.mode) },
-        stages = speed?.let { stagesOf(context, it, state.mode) },
+        stages = speed?.takeIf { !isBrief }?.let { stagesOf(context, it, state.mode) },
         status = if (message != null) null else
-            (listOfNotNull(refusalOf(context, state)) + state.doubts + listOfNotNull(facesOf(context, state))).joinToString("\n").ifEmpty { null },
+            (listOfNotNull(refusalOf(context, state)) + state.doubts + listOfNotNull(facesOf(context, state, isBrief))).joinToString("\n").ifEmpty { null },
         message = message,
     )
 }
@@ -65,10 +68,11 @@ private fun stagesOf(context: Context, speed: Speed, mode: Mode): String =
     if (mode is Mode.Photo) context.getString(R.string.stages_photo, speed.preMs, speed.invokeMs, speed.postMs)
     else context.getString(R.string.stages_film, speed.preMs, speed.invokeMs, speed.postMs, speed.drawMs)
 
-private fun facesOf(context: Context, state: UiState): String? = when {
+private fun facesOf(context: Context, state: UiState, isBrief: Boolean): String? = when {
     state.mode is Mode.Starting -> context.getString(R.string.status_starting)
     state.notFinite > 0 -> context.getString(R.string.status_not_finite, state.notFinite)
     state.faces == 0 -> context.getString(R.string.status_no_face)
+    isBrief -> null
     else -> listOfNotNull(
         context.resources.getQuantityString(R.plurals.faces, state.faces, state.faces),
         state.confidence?.let { context.getString(R.string.sure, Math.round(100 * it)) },
