@@ -53,7 +53,7 @@ class BenchmarkActivityTest {
     }
 
     private fun waitFor(what: String, done: () -> Boolean) {
-        val end = System.currentTimeMillis() + 10_000
+        val end = System.currentTimeMillis() + 60_000
         while (!done()) {
             check(System.currentTimeMillis() < end) { "waited in vain for $what; ${folder.list()?.toList()}" }
             Thread.sleep(10)
@@ -281,7 +281,7 @@ class BenchmarkActivityTest {
         val intent = Intent().putExtra(BenchmarkActivity.RUN_ID, "../escape")
         val activity = Robolectric.buildActivity(BenchmarkActivity::class.java, intent).setup().get()
         val outcome = activity.findViewById<TextView>(R.id.outcome)
-        val end = System.currentTimeMillis() + 10_000
+        val end = System.currentTimeMillis() + 60_000
         while ("failed" !in outcome.text) {
             check(System.currentTimeMillis() < end) { "it says ${outcome.text}" }
             Thread.sleep(10)

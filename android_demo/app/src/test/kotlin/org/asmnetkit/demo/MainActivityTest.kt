@@ -105,7 +105,7 @@ class MainActivityTest {
 
     /** The controller works on a thread of its own and answers on this one. */
     private fun waitFor(what: String, done: () -> Boolean) {
-        val end = System.currentTimeMillis() + 10_000
+        val end = System.currentTimeMillis() + 60_000
         while (!done()) {
             check(System.currentTimeMillis() < end) { "waited in vain for $what" }
             Thread.sleep(10)
@@ -201,11 +201,11 @@ class MainActivityTest {
 
     @Test
     fun `a film is played upright, again and again, and left for the camera`() {
+        val films = ArrayList<FakeFilm>()
+        MainActivity.films = { _, _ -> FakeFilm(3).also { films += it } }
         val main = startWithCamera()
         val uri = Uri.parse("content://films/face")
         Robolectric.setupContentProvider(FilmFolder::class.java, "films")
-        val films = ArrayList<FakeFilm>()
-        MainActivity.films = { _, _ -> FakeFilm(3).also { films += it } }
         val open = main.findViewById<TextView>(R.id.open)
         open.performClick()
         val asked = shadowOf(main).nextStartedActivityForResult.intent
@@ -213,7 +213,7 @@ class MainActivityTest {
         shadowOf(main).receiveResult(asked, android.app.Activity.RESULT_OK, Intent().setData(uri))
         waitFor("the film's second round") {
             pass(100)
-            films.singleOrNull()?.rewound == 1 && "No face found" in statusOf(main)
+            (films.singleOrNull()?.rewound ?: 0) >= 1 && "No face found" in statusOf(main)
         }
         val scene = requireNotNull(main.findViewById<FaceView>(R.id.face).scene)
         assertEquals(48 to 64, scene.bitmap.width to scene.bitmap.height) // turned
@@ -229,10 +229,10 @@ class MainActivityTest {
 
     @Test
     fun `a film that cannot be played is told, and the camera comes back`() {
+        MainActivity.films = { _, _ -> throw IOException("no decoder for it") }
         val main = startWithCamera()
         val uri = Uri.parse("content://films/other")
         Robolectric.setupContentProvider(FilmFolder::class.java, "films")
-        MainActivity.films = { _, _ -> throw IOException("no decoder for it") }
         main.receive(1, uri)
         waitFor("the reason") { ShadowToast.getTextOfLatestToast()?.contains("no decoder for it") == true }
         waitFor("the camera") { cameras.open.isNotEmpty() }

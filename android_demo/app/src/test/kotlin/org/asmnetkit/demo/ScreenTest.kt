@@ -3,6 +3,7 @@ package org.asmnetkit.demo
 import android.Manifest
 import android.app.Activity
 import android.app.Application
+import android.app.Dialog
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.graphics.Insets
@@ -77,7 +78,7 @@ class ScreenTest {
     }
 
     private fun waitFor(what: String, done: () -> Boolean) {
-        val end = System.currentTimeMillis() + 10_000
+        val end = System.currentTimeMillis() + 60_000
         while (!done()) {
             check(System.currentTimeMillis() < end) { "waited in vain for $what" }
             Thread.sleep(5)
@@ -263,14 +264,20 @@ class ScreenTest {
         assertEquals("asmnet_nano_people", row.findViewById<TextView>(R.id.model_name).text.toString())
         val facts = row.findViewById<TextView>(R.id.model_facts).text.toString()
         for (fact in listOf("error 5.1 %", "68 points", "0.5 MB", "Apache-2.0")) assertTrue(facts, fact in facts)
-        TestFace.save(drawn(requireNotNull(picker.window).decorView), "picker.png")
+        save(picker, "picker.png")
         row.findViewById<View>(R.id.model_details).performClick()
         val card = ShadowAlertDialog.getLatestAlertDialog()
         val words = card.findViewById<TextView>(android.R.id.message).text.toString()
         for (part in listOf("Trained on", "People rendered by the kit", "Terms", "Known failures", "A crop without a face")) {
             assertTrue(part, part in words)
         }
-        TestFace.save(drawn(requireNotNull(card.window).decorView), "card.png")
+        save(card, "card.png")
+    }
+
+    private fun save(dialog: Dialog, name: String) {
+        val window = requireNotNull(dialog.window).decorView
+        waitFor("its layout") { window.width > 0 }
+        TestFace.save(drawn(window), name)
     }
 
     @Test
