@@ -73,12 +73,11 @@ class ChartView(context: Context, attributes: AttributeSet? = null) : View(conte
     fun picture(footer: String): Bitmap {
         val foot = words(footer, notePaint, (width - paddingLeft - paddingRight).coerceAtLeast(1))
         val bitmap = Bitmap.createBitmap(width, height + foot.height + paddingBottom, Bitmap.Config.ARGB_8888)
-        Canvas(bitmap).apply {
-            drawColor(context.getColor(R.color.raised))
-            this@ChartView.draw(this)
-            translate(paddingLeft.toFloat(), height.toFloat())
-            foot.draw(this)
-        }
+        val canvas = Canvas(bitmap)
+        canvas.drawColor(context.getColor(R.color.raised))
+        draw(canvas)
+        canvas.translate(paddingLeft.toFloat(), height.toFloat())
+        foot.draw(canvas)
         return bitmap
     }
 

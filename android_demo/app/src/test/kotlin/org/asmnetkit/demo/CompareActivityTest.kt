@@ -174,6 +174,8 @@ class CompareActivityTest {
         val pixels = IntArray(chart.width * chart.height).also { chart.getPixels(it, 0, chart.width, 0, 0, chart.width, chart.height) }
         assertTrue(pixels.count { it == accent } > 0.01 * pixels.size) // bars
         assertEquals(255, Color.alpha(pixels.last()))
+        val below = pixels.drop(chart.width * compare.findViewById<View>(R.id.chart).height)
+        assertTrue(below.any { it != below.last() }) // the phone's name, in words
         assertThrows(FileNotFoundException::class.java) { provider.openFile(zip.buildUpon().path("/../secret").build(), "r") }
         assertThrows(FileNotFoundException::class.java) { provider.openFile(zip, "w") }
     }
