@@ -351,7 +351,7 @@ DOORS: tuple[Door, ...] = (
         seeds=("results.zip",),
         place="input.zip",
         calls=(("report", "{file}", "--out", "{out}.html"),),
-        ways=(*damage.ARCHIVE, *damage.BYTES),  # the seed has one member alone
+        ways=(*damage.ARCHIVE, *damage.BYTES),
         share=15,
     ),
     Door(
@@ -736,7 +736,7 @@ DOORS: tuple[Door, ...] = (
         seeds=("teacher.npz",),
         place="input.npz",
         calls=((*TRAIN, "--teacher", "{file}", "--teacher-share", "0.5", "--batch-size", "4"),),
-        ways=(*damage.ARCHIVE, *damage.BYTES),  # the seed has one member alone
+        ways=damage.ARCHIVE,
         share=15,
         tensorflow=True,
     ),
