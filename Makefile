@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help dev quickstart test test-next package-test fuzz lint format types docs docs-hard-faces docs-pictures site clean
+.PHONY: help dev quickstart test test-next package-test fuzz lint format types docs docs-hard-faces docs-pictures docs-android site clean
 .PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-workers bench-records bench-synthetic reference check-reference parity-arm64 bit-equality litert-faults timed-faces bench-video bench-quantize people-assets people-portraits
 .PHONY: golden web android android-test ship-model tflite-runtime
 
@@ -96,6 +96,9 @@ docs-hard-faces: $(INSTALLED) ## draw docs/uncertainty_hard_faces.jpg: twelve ha
 docs-pictures: $(INSTALLED) ## draw docs/people.jpg, people_own.jpg, film.webp and the zoo: rendered people
 	@$(BIN)/python docs/pictures.py
 	@$(BIN)/python docs/zoo.py --pictures
+
+docs-android: $(INSTALLED) ## take docs/android-*.jpg from what make android-test drew
+	@$(BIN)/python docs/android_pictures.py
 
 # tflite-runtime wants NumPy 1 and Python up to 3.11: an environment of its own, for parity and Coral.
 TFLITE_RUNTIME := .venv-tflite-runtime
@@ -206,7 +209,7 @@ golden: $(INSTALLED) ## write the golden files that the phone app's tests compar
 # NNAPI, whose libraries are for 4 KiB pages.
 ANDROID_TOOLS := android_demo/tools
 ANDROID_INPUTS := build/android/models/face.json
-ANDROID_SHIPPED := toolkit/models/asmnet_nano_68_80_qat_w8a8.tflite
+ANDROID_SHIPPED := toolkit/models/asmnet_nano_people_68_112_qat_w8a8.tflite
 ANDROID_MODEL := $(if $(MODEL),--model $(MODEL))
 ANDROID_RUNTIME := $(if $(RUNTIME),--runtime $(RUNTIME))
 

@@ -63,3 +63,12 @@ def test_the_zoo_has_a_picture_of_every_model(model: ShippedModel) -> None:
     picture = zoo.PICTURES / f"{model.name}.jpg"
     assert picture.stat().st_size <= 60_000
     assert cv2.imread(str(picture)).shape == (zoo.SIDE, zoo.COUNT * zoo.SIDE, 3)
+
+
+def test_the_phone_apps_pictures_are_there_and_small() -> None:
+    shown = load_script("docs/android_pictures.py")
+    text = (DOCS / "android.md").read_text(encoding="utf-8")
+    for name in shown.PICTURES:
+        assert f'src="{name}"' in text
+        assert (DOCS / name).stat().st_size <= 150_000
+        assert max(cv2.imread(str(DOCS / name)).shape) <= shown.LONGEST

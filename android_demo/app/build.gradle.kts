@@ -59,6 +59,15 @@ android {
     // The face detector's weights; the folder's other files do no harm.
     sourceSets["main"].assets.srcDir(rootDir.resolve("../toolkit/predict/blazeface"))
 
+    // What the kit tells of its models, where the app looks for it.
+    val cards = layout.buildDirectory.dir("cards")
+    val copyCards = tasks.register<Copy>("copyCards") {
+        from(rootDir.resolve("../toolkit/models")) { include("*.json") }
+        into(cards.map { it.dir("cards") })
+    }
+    sourceSets["main"].assets.srcDir(cards)
+    tasks.named("preBuild") { dependsOn(copyCards) }
+
     // Models are mapped into memory: they stay uncompressed. Put yours into src/main/assets/models/.
     androidResources {
         noCompress += "tflite"

@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from versions import VERSIONS
 
@@ -37,6 +38,8 @@ CPU_CLASSES = BUILD / "cpu-classes"
 RESOURCES = BUILD / "resources.apk"
 GENERATED = BUILD / "generated"
 DETECTOR = ROOT / "toolkit" / "predict" / "blazeface"  # weights of the face detector
+MODELS = ROOT / "toolkit" / "models"
+PEOPLE = "_people"  # in the names of models that learned people, and not drawn faces alone
 INPUTS = BUILD / "models"  # of the tests: make_test_inputs.py writes them
 
 # Libraries and models are mapped into memory: they stay uncompressed, on the borders of memory
@@ -171,7 +174,7 @@ def build(models: Sequence[Path], runtime: Runtime = FULL) -> Path:
 
 
 def default_models() -> list[Path]:
-    """The kit's int8 models whose terms let an app carry them.
+    """The kit's int8 models of people whose terms let an app carry them.
 
     Weights for research alone must be asked for by name: whoever passes them on takes their terms
     along.
@@ -179,16 +182,22 @@ def default_models() -> list[Path]:
     Raises:
         BuildError: there is none.
     """
-    folder = ROOT / "toolkit" / "models"
-    cards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     free = [
-        folder / card["file"]
-        for card in cards
-        if card["licence"] == "Apache-2.0" and card["model"]["recipe"].endswith("w8a8")
+        MODELS / card["file"]
+        for card in cards().values()
+        if card["licence"] == "Apache-2.0"
+        and card["model"]["recipe"].endswith("w8a8")
+        and PEOPLE in card["name"]
     ]
     if not free:
-        raise BuildError(f"no int8 model in {folder} may go into an app: name one with --model")
+        raise BuildError(f"no int8 model in {MODELS} may go into an app: name one with --model")
     return free
+
+
+def cards() -> dict[Path, dict[str, Any]]:
+    """What the kit tells of each of its models, by file."""
+    paths = sorted(MODELS.glob("*.json"))
+    return {path: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def test_model() -> Path:
@@ -303,6 +312,8 @@ def pack(dex: Path, models: Sequence[Path], runtime: Runtime) -> Path:
                         add(apk, path, library.read(name), zipfile.ZIP_STORED, PAGE_BYTES)
         for name, path in assets(models).items():
             add(apk, name, path.read_bytes(), zipfile.ZIP_STORED, PAGE_BYTES)
+        for path in cards():
+            add(apk, f"assets/cards/{path.name}", path.read_bytes(), zipfile.ZIP_DEFLATED)
     return unsigned
 
 

@@ -98,6 +98,8 @@ def robolectric_tests() -> str:
     shutil.copy(RESOURCES, resources)
     with zipfile.ZipFile(resources, "a") as apk:
         apk.write(build.test_model(), f"assets/models/{build.test_model().name}")
+        for path in build.cards():
+            apk.write(path, f"assets/cards/{path.name}")
     configuration.write_text(
         f"android_merged_manifest={build.GENERATED / 'AndroidManifest.xml'}\n"
         f"android_resource_apk={resources}\n"

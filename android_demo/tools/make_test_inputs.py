@@ -1,11 +1,12 @@
-"""Make what the app is built and tested with: an int8 model and a drawn face.
+"""Make what the app is built and tested with: an int8 model and a drawn person.
 
     python android_demo/tools/make_test_inputs.py OUT_FOLDER [MODEL.tflite]
 
 Writes the model, and beside it a few crops as raw inputs (.inputs.tensors) and what the kit's own
 runtime answers to them (JSON), which the JVM test compares with. Without a MODEL that is
 asmnet_nano, converted untrained: its landmarks mean nothing; its operators, types and metadata are
-those of a trained model. Writes a synthetic face with its landmarks and pose too.
+those of a trained model. Writes a drawn person with landmarks and pose too, and what the model sees
+in the picture.
 """
 
 import base64
@@ -18,22 +19,23 @@ from numpy.typing import NDArray
 import asmnet_kit.quantize  # noqa: F401  # isort: skip  (chooses Keras 2 before TensorFlow starts)
 import tf_keras  # isort: skip
 from asmnet_kit.base.files import write_bytes, write_json
-from asmnet_kit.drawn_faces.render import synthesize
-from asmnet_kit.face.crop import Crop
+from asmnet_kit.face.crop import Crop, landmark_box
 from asmnet_kit.face.pictures import Image
+from asmnet_kit.people.render import draw
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.converter_settings import CALIBRATED_INT8
 from asmnet_kit.quantize.source.fold import deployable
 from asmnet_kit.tflite.inputs import input_values
-from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
-from asmnet_kit.tflite.runtime import open_runtime
+from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata, with_metadata
+from asmnet_kit.tflite.runtime import dequantize, open_runtime
 from asmnet_kit.tflite.tensorfile import write_tensors
 from asmnet_kit.training.networks.build import build
 from golden import picture_of_shapes
 
 POINTS, SIZE = 68, 112
 CASES = 8
-FACE_SEED, FACE_SIZE = 128, 480
+PERSON_SEED, PERSON_INDEX = 24, 0
+LONG, SHORT = 640, 480  # sides of a camera's picture
 
 
 def main(folder: Path, shipped: Path | None = None) -> None:
@@ -45,7 +47,7 @@ def main(folder: Path, shipped: Path | None = None) -> None:
         write_bytes(path, shipped.read_bytes())
     write_json(path.with_suffix(".expected.json"), expected(path))
     write_tensors(path.with_suffix(".inputs.tensors"), {"image": inputs(path)})
-    write_json(folder / "face.json", face())
+    write_json(folder / "face.json", person(path))
     print(path)
 
 
@@ -90,15 +92,31 @@ def crops(count: int, size: int) -> Image:
     return np.clip(np.stack(cut), 0, 255).astype(np.uint8)
 
 
-def face() -> dict[str, object]:
-    """A drawn face with its true 68 landmarks, pixels, and pose, degrees."""
-    drawn = next(iter(synthesize(1, seed=FACE_SEED, size=FACE_SIZE)))
+def person(model: Path) -> dict[str, object]:
+    """A drawn person, to be cut upright or wide, with the true 68 landmarks of the upright picture,
+    pixels, and pose, degrees; and the model's outputs for their box, as real numbers."""
+    drawn = draw(PERSON_SEED, PERSON_INDEX, LONG)
+    middle = np.mean(drawn.landmarks68, axis=0)
+    left, top = (int(v) for v in np.clip(np.round(middle - SHORT / 2), 0, LONG - SHORT))
+    landmarks = drawn.landmarks68 - np.array([left, 0], np.float32)
+    about, runtime = read_metadata(model), open_runtime(model)
+    upright = np.ascontiguousarray(drawn.image[:, left : left + SHORT])
+    window = Crop.from_box(
+        landmark_box(landmarks), size=about.input_size, scale=about.crop_scale
+    ).cut(upright)
+    raw = runtime.run({"image": input_values(window[None], runtime.inputs["image"])})
     return {
-        "width": FACE_SIZE,
-        "height": FACE_SIZE,
+        "long": LONG,
+        "short": SHORT,
+        "left": left,
+        "top": top,
         "rgb": base64.b64encode(drawn.image.tobytes()).decode("ascii"),
-        "landmarks": [float(value) for value in drawn.landmarks68.ravel()],
+        "landmarks": [float(value) for value in landmarks.ravel()],
         "pose": [float(value) for value in drawn.pose],
+        "outputs": {
+            name: [float(value) for value in dequantize(values, runtime.outputs[name]).ravel()]
+            for name, values in raw.items()
+        },
     }
 
 

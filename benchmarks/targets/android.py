@@ -8,10 +8,14 @@ app's own folder below /sdcard/Android/data is its own: some phones refuse adb t
 folder that adb makes before the app first runs belongs to the wrong user.
 """
 
+import base64
+import binascii
 import math
+import re
 import shlex
 import time
 import uuid
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -37,6 +41,7 @@ from asmnet_kit.benchmarks.targets.phone import (
 )
 from asmnet_kit.benchmarks.targets.remote import (
     INPUTS_S,
+    MAX_RESULT_BYTES,
     REMOTE_INPUTS_S,
     REMOTE_PATIENCE_S,
     Answer,
@@ -58,6 +63,7 @@ INSTALL = "adb install -r build/android/asmnet-kit-demo.apk (make android builds
 START_S = 60.0  # from the start of the activity to the first run, the GPU's shaders included
 EMULATOR = "emulator-"
 OTHERS_DEVICES = ("usb:", "pci:")  # names of Edge TPUs
+FRAME = re.compile(r"(\d{1,4})/(\d{1,4}) ([A-Za-z0-9+/=]+)\s*")  # of a result in the phone's log
 WAIT_S = 20.0  # one command on the phone waits so long; in between this end tells the progress
 
 
@@ -204,6 +210,25 @@ def require_app(phone: Phone) -> None:
         raise RemoteError(f"{phone.serial}: the app {PACKAGE} is not installed ({said}); {INSTALL}")
 
 
+def unframed(log: str, run_id: str) -> bytes | None:
+    """A result that the app wrote into a log in pieces (LogFrames.kt); None without all of them."""
+    pieces: dict[int, str] = {}
+    count = 0
+    for line in log.splitlines():
+        piece = FRAME.fullmatch(line.partition(f"{run_id} result ")[2])
+        if piece:
+            pieces[int(piece[1])], count = piece[3], int(piece[2])
+    if not count or set(pieces) != set(range(1, count + 1)):
+        return None
+    try:
+        packed = base64.b64decode("".join(pieces[n] for n in range(1, count + 1)), validate=True)
+        unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        content = unpacking.decompress(packed, MAX_RESULT_BYTES)
+    except (binascii.Error, zlib.error):  # another line came between
+        return None
+    return content if unpacking.eof else None
+
+
 @dataclass(frozen=True)
 class AppRun:
     """One run of the app's benchmark activity, and the files that it reads and writes.
@@ -293,6 +318,9 @@ class AppRun:
             failed = self.phone.read(self.error, what="read the result")
             if failed is not None:
                 raise RemoteError(f"{serial}: the app failed: {tail(failed)}")
+            logged = self._logged_result()
+            if logged is not None:
+                return logged
             elapsed = time.monotonic() - started
             if elapsed > limit:
                 raise Unreachable(
@@ -310,6 +338,12 @@ class AppRun:
             f"do sleep 1; left=$((left-1)); done"
         )
         self.phone.run_line(line, what="wait for the result", timeout_s=WAIT_S + COMMAND_TIMEOUT_S)
+
+    def _logged_result(self) -> bytes | None:
+        """The result from the phone's log, where the app puts it, too: some phones keep the folders
+        of apps from adb."""
+        out, _, _ = self.phone.shell("logcat", "-d", "-s", "asmnet-kit", what="read the log")
+        return unframed(out.decode(errors="replace"), self.run_id)
 
     def _last_words(self) -> str:
         """What the app said of this run in the phone's log, in a message."""

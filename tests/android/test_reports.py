@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from asmnet_kit.cli import main
 from asmnet_kit.results.results import load_result
 from asmnet_kit.tflite.tensorfile import read_tensors
 
@@ -27,6 +29,18 @@ def test_the_schema_accepts_what_the_app_writes(name: str) -> None:
     assert result["run_id"]
 
 
+@pytest.mark.parametrize("name", ["comparison", "shared"])
+def test_what_a_phone_shares_makes_a_report(name: str, tmp_path: Path) -> None:
+    """``comparison``: of the core; ``shared``: by the buttons of the app's screen."""
+    path = REPORTS / f"{name}.zip"
+    if not path.exists():
+        pytest.skip("the app's tests did not run: make android-test")
+    out = tmp_path / "report.html"
+    done = CliRunner().invoke(main, ["report", str(path), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "android:gpu" in out.read_text(encoding="utf-8")
+
+
 def test_the_outputs_that_the_apps_benchmark_writes_are_read() -> None:
     path = REPORTS / "outputs.tensors"
     if not path.exists():
@@ -35,5 +49,7 @@ def test_the_outputs_that_the_apps_benchmark_writes_are_read() -> None:
     assert {name: values.shape for name, values in outputs.items()} == {
         "landmarks": (8, 1, 136),
         "pose": (8, 1, 3),
+        "uncertainty": (8, 1, 68),
+        "visibility": (8, 1, 68),
     }
     assert len({values.tobytes() for values in outputs["landmarks"]}) == 8  # of eight crops

@@ -6,6 +6,7 @@
 import json
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -162,6 +163,9 @@ def _operators() -> list[dict[str, object]]:
 def _texts(folder: Path) -> None:
     quick = ("--runs", 2, "--warmup", 0, "--seconds", 0)
     kit("benchmark", folder / "models" / "float.tflite", *quick, "--out", folder / "results")
+    with zipfile.ZipFile(folder / "results.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted((folder / "results").glob("*.json")):
+            archive.write(path, path.name)
     # A folder that holds labels of two formats and results.
     shutil.copytree(folder / "300w", folder / "mixed")
     shutil.copy(folder / "csv" / "labels.csv", folder / "mixed")

@@ -28,7 +28,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 # What a command expects at a path, for ``InputPath``.
 DATA = "the folder of a data set"
-RESULTS = "benchmark results: a .json or a folder of them"
+RESULTS = "benchmark results: a .json, or a folder or .zip of them"
 
 SHAPE = re.compile(r"(?:1x)?(\d{1,5})x(\d{1,5})(?:x3)?")  # of a model's input
 MAX_SIDE = 4096  # of it, pixels

@@ -63,7 +63,7 @@ def report(
     checks: Path | None,
     out: Path,
 ) -> None:
-    """Write one self-contained HTML page from benchmark RESULTs, which are files or folders.
+    """Write one self-contained HTML page from benchmark RESULTs: files, folders or .zip of them.
 
     \b
     Examples:

@@ -7,6 +7,8 @@ raw samples and the facts of the machine and runtime, so that what is drawn from
 import json
 import math
 import sys
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -25,6 +27,9 @@ from asmnet_kit.results.quick_check import quick_check
 
 SCHEMA_VERSION = 1
 SUFFIX = ".json"
+ARCHIVE = ".zip"
+MAX_ARCHIVE_BYTES = 2**28
+MAX_ARCHIVED = 1000  # results in an archive; the phone app shares some dozens
 MAX_DEPTH = 100  # lists and objects in one another; a result has 6
 LONGEST_MS = 1e9  # eleven days, as in the schema
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
@@ -174,9 +179,18 @@ def load_result(path: Path) -> Result:
     """
     try:
         text = reading.read_text(path, limit=reading.MAX_JSON_BYTES)
-        content = parse_json(text)
     except OSError as error:
         raise ResultError(f"{path}: {error.strerror}") from error
+    return _checked(text, path)
+
+
+def _checked(text: str, path: Path) -> Result:
+    """
+    Raises:
+        ResultError: the text is no JSON or no result.
+    """
+    try:
+        content = parse_json(text)
     except ValueError as error:
         raise ResultError(f"{path}: expected JSON, but {error}") from error
     # In JSON, control characters stand as escapes, but for the last of ASCII.
@@ -197,13 +211,17 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def load_results(paths: Sequence[Path]) -> list[tuple[Path, Result]]:
-    """Read results from files and folders; a folder means every ``.json`` in it, by name.
+    """Read results from files, folders and archives.
+
+    A folder or a ``.zip``, such as the phone app shares, means every ``.json`` in it, by name. A
+    file in an archive is called as if that were a folder.
 
     Raises:
-        ResultError: a file fails, or a folder holds no result.
+        ResultError: a file fails, or a folder or archive holds no result.
         UsageError: no path, or a path does not exist.
     """
     found: list[Path] = []
+    loaded: dict[Path, Result] = {}
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.glob(f"*{SUFFIX}") if not p.name.startswith("."))
@@ -212,10 +230,57 @@ def load_results(paths: Sequence[Path]) -> list[tuple[Path, Result]]:
             found.extend(inside)
         else:
             require_exists(path, expected="benchmark results")
-            found.append(path)
+            if path.suffix.lower() == ARCHIVE:
+                inside_archive = _load_archive(path)
+                loaded |= inside_archive
+                found.extend(inside_archive)
+            else:
+                found.append(path)
     if not found:
         raise UsageError("expected at least one benchmark result")
-    return [(path, load_result(path)) for path in dict.fromkeys(found)]
+    return [(path, loaded.get(path) or load_result(path)) for path in dict.fromkeys(found)]
+
+
+def _load_archive(path: Path) -> dict[Path, Result]:
+    """The results in a .zip; nothing of it is written anywhere.
+
+    Raises:
+        ResultError: it is no archive, holds no result or too much, or one of them fails.
+    """
+    try:
+        with (
+            reading.open_file(path, limit=MAX_ARCHIVE_BYTES) as file,
+            zipfile.ZipFile(file) as archive,
+        ):
+            names = sorted(
+                name
+                for name in archive.namelist()
+                if name.endswith(SUFFIX) and not Path(name).name.startswith(".")
+            )
+            if not names:
+                raise ResultError(f"{path}: expected benchmark results (*{SUFFIX}), found none")
+            if len(names) > MAX_ARCHIVED:
+                raise ResultError(
+                    f"{path}: expected at most {MAX_ARCHIVED} results, got {len(names)}"
+                )
+            return {path / name: _checked(_member(archive, name), path / name) for name in names}
+    except OSError as error:
+        raise ResultError(f"{path}: {error.strerror or error}") from error
+    # What zipfile and zlib say of what is damaged, encrypted or packed in another way.
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError) as error:
+        raise ResultError(f"{path}: expected a .zip of results, but {error}") from error
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> str:
+    """
+    Raises:
+        ValueError: it is larger than a result can be, or no UTF-8.
+    """
+    with archive.open(name) as file:
+        content = file.read(reading.MAX_JSON_BYTES + 1)
+    if len(content) > reading.MAX_JSON_BYTES:
+        raise ValueError(f"{name} has more than {reading.MAX_JSON_BYTES >> 20} MiB")
+    return content.decode("utf-8")
 
 
 def load_history(folders: Iterable[Path]) -> list[tuple[Path, Result]]:

@@ -1,5 +1,7 @@
 """Phones and boards, played by scripts that speak adb's and ssh's part of the conversation."""
 
+import base64
+import gzip
 import json
 import os
 import random
@@ -104,6 +106,16 @@ else:
             run_inputs(pushed + extras["model"], pushed + extras["inputs"], outputs)
         elif "inputs" in extras and said["outputs"]:
             open(outputs, "w").write(said["outputs"])
+        if said.get("log"):
+            import base64, gzip
+            packed = base64.b64encode(gzip.compress(text.encode())).decode()
+            pieces = [packed[i : i + 300] for i in range(0, len(packed), 300)]
+            log = open(root + "/log.txt", "w")
+            for number, piece in reversed(list(enumerate(pieces, 1))):
+                print("01-01 I asmnet-kit:", extras["run_id"], "result", end=" ", file=log)
+                print(str(number) + "/" + str(len(pieces)), piece, file=log)
+                print("01-01 I asmnet-kit: other", file=log)
+            log.close()
         if said["name"]:
             open(folder + said["name"].replace("RUN_ID", extras["run_id"]), "w").write(text)
         print(said["am"])
@@ -338,6 +350,32 @@ def test_a_phone_that_writes_nothing_has_its_apps_last_words_told(phone):
     (phone.root / "log.txt").write_text("other\n")
     with pytest.raises(RemoteError, match=r"logcat -s asmnet-kit$"):
         ANDROID.measure(_request(model), lambda *_: None)
+
+
+def test_a_phone_that_keeps_the_apps_files_from_adb_gives_the_result_by_its_log(phone):
+    """As LogFrames.kt writes it, between lines of others and not in order."""
+    model = phone(name="")
+    said = json.loads((phone.root / "app.json").read_text())
+    (phone.root / "app.json").write_text(json.dumps(said | {"log": True}))
+    measured = ANDROID.measure(_request(model), lambda *_: None)
+    sent = json.loads(said["text"])
+    assert measured.timings_ms["invoke"] == sent["timings_ms"]["invoke"]
+
+
+@pytest.mark.parametrize("lost", ["a piece", "a character", "the end"])
+def test_a_result_in_a_log_is_taken_whole_or_not_at_all(lost):
+    packed = base64.b64encode(gzip.compress(os.urandom(400), mtime=0)).decode()
+    pieces = [packed[i : i + 100] for i in range(0, len(packed), 100)]
+    lines = [f"I asmnet-kit: a1 result {n}/{len(pieces)} {p}" for n, p in enumerate(pieces, 1)]
+    assert android.unframed("\n".join(reversed(lines)), "a1") is not None
+    assert android.unframed("\n".join(lines), "a2") is None
+    if lost == "a piece":
+        del lines[1]
+    elif lost == "a character":
+        lines[0] = lines[0][:-1]
+    else:
+        lines[-1] = lines[-1][:-8]
+    assert android.unframed("\n".join(lines), "a1") is None
 
 
 def test_a_phone_that_refuses_a_command_is_told_with_what_to_try(phone):

@@ -2,9 +2,11 @@
 
 import copy
 import json
+import zipfile
 
 import pytest
 
+from asmnet_kit.base import reading
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.results.results import (
     ResultError,
@@ -117,6 +119,48 @@ def test_a_folder_means_its_json_files_by_name(tmp_path, make_result):
     (tmp_path / ".a.123.part.json").write_text("half a result")
     found = load_results([tmp_path, tmp_path / "a.json"])
     assert [path.name for path, _ in found] == ["a.json", "b.json"]
+
+
+def test_an_archive_means_its_json_files_by_name(tmp_path, make_result):
+    path = tmp_path / "shared.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("b.json", "a.json", "notes.txt", "__MACOSX/._a.json"):
+            archive.writestr(name, json.dumps(make_result()))
+    assert [found for found, _ in load_results([path, path])] == [path / "a.json", path / "b.json"]
+
+
+BAD_ARCHIVES = {
+    "empty": ({}, "found none"),
+    "another": ({"a.json": "[]"}, "a.json: expected a JSON object"),
+    "no text": ({"a.json": b"\xff\xff"}, "expected a .zip of results"),
+    "a bomb": ({"a.json": b" " * (reading.MAX_JSON_BYTES + 1)}, "has more than 16 MiB"),
+    "too many": ({f"{n}.json": "" for n in range(1001)}, "at most 1000 results, got 1001"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARCHIVES)
+def test_an_archive_of_something_else_is_refused(tmp_path, case):
+    content, message = BAD_ARCHIVES[case]
+    path = tmp_path / "shared.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in content.items():
+            archive.writestr(name, text)
+    with pytest.raises(ResultError, match=message):
+        load_results([path])
+
+
+def test_a_damaged_archive_is_refused(tmp_path, make_result):
+    path = tmp_path / "shared.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.json", json.dumps(make_result()))
+    content = bytearray(path.read_bytes())
+    content[60:80] = bytes(20)
+    path.write_bytes(content)
+    with pytest.raises(ResultError, match=r"expected a \.zip of results, but"):
+        load_results([path])
+    path.write_bytes(b"no archive")
+    with pytest.raises(ResultError, match="not a zip file"):
+        load_results([path])
 
 
 def test_an_empty_folder_and_a_missing_path_are_said(tmp_path):

@@ -29,6 +29,7 @@ import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.Feed
 import org.asmnetkit.core.GpuPrecision
 import org.asmnetkit.core.Json
+import org.asmnetkit.core.LogFrames
 import org.asmnetkit.core.ModelException
 import org.asmnetkit.core.TensorFile
 import org.asmnetkit.core.summarise
@@ -83,6 +84,10 @@ class BenchmarkActivity : Activity() {
         setIntent(intent)
         shownBy = this
         val run = Run(applicationContext, runId, intent)
+        if (CompareActivity.isMeasuring) {
+            run.fail(IOException("busy: the app compares models; wait for its end and ask again"))
+            return render(run)
+        }
         current = run
         render(run)
         Thread(run, "benchmark").start()
@@ -140,15 +145,16 @@ class BenchmarkActivity : Activity() {
             val request = requestOf(runId, intent, models)
             tell(0.0, request)
             val model = models.open(request.modelName)
-            val version = context.packageManager.getPackageInfo(context.packageName, 0).versionName.orEmpty()
-            val benchmark = Benchmark(engines, devices(context), version)
+            val benchmark = Benchmark(engines, devices(context), versionOf(context))
             fun measured(feed: Feed?) = benchmark.measure(request, model, utcNow(), feed) { tell(it, request) }
             val inputs = intent.getStringExtra(INPUTS)?.let { inputsOf(context, it) }
             val report = if (inputs == null) measured(null) else writeWhole(File(folder, "$runId$TENSORS")) { measured(Feed(inputs, it)) }
             stayed()
             val file = File(folder, "$runId.json")
-            writeWhole(file) { it.write(report.toJson().toByteArray()) }
+            val json = report.toJson()
+            writeWhole(file) { it.write(json.toByteArray()) }
             Log.i(TAG, "$runId: wrote $file")
+            for (line in LogFrames.of(runId, json)) Log.i(TAG, line) // some phones keep the file from adb
             over { done(report, file) }
         }
 
@@ -292,7 +298,9 @@ class BenchmarkActivity : Activity() {
             else -> error.toString()
         }
 
-        private fun utcNow(): String =
+        fun versionOf(context: Context): String = context.packageManager.getPackageInfo(context.packageName, 0).versionName.orEmpty()
+
+        fun utcNow(): String =
             SimpleDateFormat("yyyy-MM-dd'T'HH:mm:ss'+00:00'", Locale.ROOT)
                 .apply { timeZone = TimeZone.getTimeZone("UTC") }
                 .format(Date())

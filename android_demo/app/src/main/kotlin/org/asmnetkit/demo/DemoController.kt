@@ -20,6 +20,7 @@ import org.asmnetkit.core.FramePipeline
 import org.asmnetkit.core.ModelException
 import org.asmnetkit.core.Picture
 import org.asmnetkit.core.Seen
+import org.asmnetkit.core.ThinnedPicture
 import org.asmnetkit.core.TurnedPicture
 import org.asmnetkit.core.YuvPicture
 import org.asmnetkit.core.copyArgb
@@ -40,6 +41,7 @@ class DemoController(
     private val factory: EngineFactory,
     private val finders: (Context) -> FaceFinder,
     cameras: (Context, Handler) -> Cameras,
+    private val films: (Context, Uri) -> Film,
     private val displayDegrees: () -> Int,
     private val onState: (UiState) -> Unit,
     private val onScene: (Scene) -> Unit,
@@ -54,6 +56,8 @@ class DemoController(
     private var state = UiState()
     private var engine: Engine? = null
     private var photo: Photo? = null
+    private var film: Uri? = null // shown instead of the camera, and its
+    private var player: FilmPlayer? = null
     private var toldMs = 0.0
     private var pixels = IntArray(0)
 
@@ -85,6 +89,7 @@ class DemoController(
             val mode = if (state.mode is Mode.ModelError) Mode.Starting else state.mode
             publish(state.copy(mode = mode, actual = opened.actual, refusal = opened.refusal, doubts = opened.warnings, notFinite = 0))
             if (photo != null) showPhoto(null)
+            goOnWithFilm()
         } catch (error: ModelException) {
             closeEngine()
             publish(state.copy(mode = Mode.ModelError(error.message.orEmpty()), requested = backend, actual = null))
@@ -93,6 +98,8 @@ class DemoController(
 
     fun startCamera(front: Boolean) = onThread {
         photo = null
+        closePlayer()
+        film = null
         restart()
         publish(state.copy(mode = Mode.Starting))
         camera.open(front)
@@ -101,21 +108,32 @@ class DemoController(
     /** Free the camera and the model, then tell it: nothing of this screen runs any more. */
     fun release(onReleased: () -> Unit = {}) = onThread {
         camera.close()
+        closePlayer()
         closeEngine()
         closeFinder()
         main.post(onReleased)
     }
 
-    fun noPermission() = onThread { publish(state.copy(mode = Mode.NoPermission)) }
+    /** There is no picture yet, for the reason that [mode] is. */
+    fun say(mode: Mode) = onThread { publish(state.copy(mode = mode)) }
 
-    /** Show a photo instead of the camera. [onFailure] is told why it cannot be. */
-    fun openPhoto(uri: Uri, onFailure: (String) -> Unit) = onThread {
+    /** Show a photo or a film instead of the camera. [onFailure] is told why it cannot be. */
+    fun open(uri: Uri, onFailure: (String) -> Unit) = onThread {
         try {
-            val opened = Photo(readPhoto(context, uri))
-            camera.close()
-            photo = opened
-            restart()
-            showPhoto(null)
+            if (isFilm(uri)) {
+                play(uri)
+                camera.close()
+                photo = null
+                film = uri
+            } else {
+                val opened = Photo(readPhoto(context, uri))
+                camera.close()
+                closePlayer()
+                film = null
+                photo = opened
+                restart()
+                showPhoto(null)
+            }
         } catch (error: IOException) {
             main.post { onFailure(error.message.orEmpty()) }
         } catch (error: SecurityException) {
@@ -123,6 +141,33 @@ class DemoController(
         } catch (error: OutOfMemoryError) { // the one large allocation of this app
             main.post { onFailure(context.getString(R.string.photo_memory)) }
         }
+    }
+
+    private fun isFilm(uri: Uri) = context.contentResolver.getType(uri).orEmpty().startsWith("video/")
+
+    /** @throws IOException it cannot be played. */
+    private fun play(uri: Uri) {
+        val opened = films(context, uri)
+        closePlayer()
+        restart()
+        player = FilmPlayer(opened, handler, ::onFilmFrame, onRestart = ::restart, onProblem = ::onFilmProblem).apply { start() }
+    }
+
+    /** From its start: what it was at when it was left is long forgotten. */
+    private fun goOnWithFilm() {
+        val uri = film.takeIf { player == null } ?: return
+        try {
+            play(uri)
+        } catch (error: IOException) {
+            onFilmProblem(error.message.orEmpty())
+        } catch (error: SecurityException) {
+            onFilmProblem(error.message.orEmpty())
+        }
+    }
+
+    private fun onFilmProblem(reason: String) {
+        closePlayer()
+        publish(state.copy(mode = Mode.ModelError(context.getString(R.string.film_broken, reason))))
     }
 
     /** Look for a face around a point of the shown picture, in its pixels. */
@@ -137,7 +182,7 @@ class DemoController(
 
     /** Free what can be made again: all of the camera's. A photo stays, which nothing would bring back. */
     fun lowMemory() = onThread {
-        if (photo != null) return@onThread
+        if (photo != null || film != null) return@onThread
         camera.close()
         bitmaps.fill(null)
         pixels = IntArray(0)
@@ -147,6 +192,7 @@ class DemoController(
     fun close() {
         onThread {
             camera.close()
+            closePlayer()
             closeEngine()
             closeFinder()
         }
@@ -163,6 +209,11 @@ class DemoController(
         pipeline.model = null
     }
 
+    private fun closePlayer() {
+        player?.close()
+        player = null
+    }
+
     private fun closeFinder() {
         finder?.close()
         finder = null
@@ -175,18 +226,26 @@ class DemoController(
     }
 
     private fun onFrame(frame: YuvPicture) {
-        val started = now()
         val turn = uprightTurn(camera.sensorDegrees, displayDegrees(), camera.front)
-        val upright = TurnedPicture(frame, turn)
-        val seen = seen { pipeline.next(Frame(upright, started)) }
+        onPicture(TurnedPicture(frame, turn), now(), Mode.Camera)
+    }
+
+    private fun onFilmFrame(frame: YuvPicture, timeMs: Double) {
+        val upright = TurnedPicture(frame, player?.turnDegrees ?: 0)
+        val step = (maxOf(upright.width, upright.height) + FILM_SIDE - 1) / FILM_SIDE
+        onPicture(if (step > 1) ThinnedPicture(upright, step) else upright, timeMs, Mode.Film)
+    }
+
+    private fun onPicture(upright: Picture, timeMs: Double, mode: Mode) {
+        val seen = seen { pipeline.next(Frame(upright, timeMs)) }
         val drawing = now()
-        if (!pending) show(upright, seen)
+        if (!pending) show(upright, seen, mirrored = mode is Mode.Camera && camera.front)
         pipeline.drew(now() - drawing)
-        val new = state.copy(mode = Mode.Camera.takeIf { state.mode !is Mode.ModelError } ?: state.mode).with(seen)
+        val new = state.copy(mode = mode.takeIf { state.mode !is Mode.ModelError } ?: state.mode).with(seen)
         // Digits that change with every frame cannot be read; what is news is told at once.
-        val news = new.mode::class != state.mode::class || new.faceFound != state.faceFound || new.notFinite != state.notFinite
-        if (news || started - toldMs >= TELL_EVERY_MS) {
-            toldMs = started
+        val news = new.mode::class != state.mode::class || (new.faces == 0) != (state.faces == 0) || new.notFinite != state.notFinite
+        if (news || now() - toldMs >= TELL_EVERY_MS) {
+            toldMs = now()
             publish(new)
         }
     }
@@ -201,7 +260,7 @@ class DemoController(
         Seen(emptyList(), notFinite = 0)
     }
 
-    private fun show(picture: Picture, seen: Seen) {
+    private fun show(picture: Picture, seen: Seen, mirrored: Boolean) {
         val slot = nextBitmap
         nextBitmap = 1 - nextBitmap
         val old = bitmaps[slot]
@@ -209,24 +268,32 @@ class DemoController(
             ?: Bitmap.createBitmap(picture.width, picture.height, Bitmap.Config.ARGB_8888)
         bitmaps[slot] = room
         pending = true
-        tell(bitmapOf(picture, room), camera.front, seen)
+        tell(bitmapOf(picture, room), mirrored, seen, fills = true)
     }
 
     /** Show the photo with its face, in [chosen] or where one is found. */
     private fun showPhoto(chosen: Box?) {
         val shown = photo ?: return
         val seen = seen { pipeline.photo(shown.picture, chosen) }
-        tell(shown.bitmap, mirrored = false, seen)
+        tell(shown.bitmap, mirrored = false, seen, fills = false)
         publish(state.copy(mode = if (state.mode is Mode.ModelError) state.mode else Mode.Photo).with(seen))
     }
 
-    private fun tell(bitmap: Bitmap, mirrored: Boolean, seen: Seen) {
-        val scene = Scene(bitmap, mirrored, state.metadata?.scheme, seen.faces)
+    private fun tell(bitmap: Bitmap, mirrored: Boolean, seen: Seen, fills: Boolean) {
+        val scene = Scene(bitmap, mirrored, state.metadata?.scheme, seen.faces, fills)
         main.post { onScene(scene) }
     }
 
-    private fun UiState.with(seen: Seen) =
-        copy(speed = pipeline.speed(), pose = seen.faces.firstOrNull()?.pose, faceFound = seen.faces.isNotEmpty(), notFinite = seen.notFinite)
+    private fun UiState.with(seen: Seen): UiState {
+        val first = seen.faces.firstOrNull()
+        return copy(
+            speed = pipeline.speed(),
+            pose = first?.pose,
+            confidence = first?.confidence,
+            faces = seen.faces.size,
+            notFinite = seen.notFinite,
+        )
+    }
 
     private fun bitmapOf(picture: Picture, into: Bitmap): Bitmap {
         val count = picture.width * picture.height
@@ -246,5 +313,6 @@ class DemoController(
     private companion object {
         const val POINTED_SHARE = 0.4 // of the picture's shorter side: a face that somebody points at
         const val TELL_EVERY_MS = 200.0
+        const val FILM_SIDE = 960 // pixels of the longer side: larger films are thinned, or drawing takes all the time
     }
 }

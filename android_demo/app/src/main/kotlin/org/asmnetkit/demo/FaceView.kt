@@ -42,11 +42,13 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
     private val pixelsPerDp = resources.displayMetrics.density
     private val toView = Matrix()
     private val picturePaint = Paint(Paint.FILTER_BITMAP_FLAG)
-    private val linePaint = stroke(Color.argb(200, 53, 199, 208), 1.5f)
-    private val pointPaint = Paint(Paint.ANTI_ALIAS_FLAG).apply { color = Color.WHITE }
-    private val unsurePaint = stroke(Color.WHITE, 1f) // a ring: the model is not sure of it
+
+    // The colours of the page of `asmnet-kit share`; unsure points are hollow as well, for who tells no amber.
+    private val linePaint = stroke(Color.rgb(76, 194, 241), 1.5f)
+    private val pointPaint = Paint(Paint.ANTI_ALIAS_FLAG).apply { color = Color.rgb(230, 247, 255) }
+    private val unsurePaint = stroke(Color.rgb(255, 178, 36), 1.5f)
     private val boxPaint = stroke(Color.argb(160, 255, 255, 255), 1f)
-    private val axisPaints = listOf(Color.rgb(255, 82, 82), Color.rgb(105, 240, 118), Color.rgb(68, 138, 255)).map { stroke(it, 3f) }
+    private val axisPaints = listOf(Color.rgb(229, 72, 77), Color.rgb(48, 164, 108), Color.rgb(59, 130, 246)).map { stroke(it, 3f) }
 
     override fun onDraw(canvas: Canvas) {
         val scene = scene ?: return
@@ -117,7 +119,7 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
         return true
     }
 
-    private fun placementOf(scene: Scene) = Placement(scene.bitmap.width, scene.bitmap.height, width, height, scene.mirrored)
+    private fun placementOf(scene: Scene) = Placement(scene.bitmap.width, scene.bitmap.height, width, height, scene.mirrored, scene.fills)
 
     /** What a screen reader says. Set on change only, so that it does not chatter. */
     private fun describe(scene: Scene?) {

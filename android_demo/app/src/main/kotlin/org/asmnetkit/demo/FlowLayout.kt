@@ -6,10 +6,12 @@ import android.view.View
 import android.view.ViewGroup
 
 /**
- * Children side by side, in as many rows as their widths need, each row in the middle: buttons that stay on
- * the screen whatever its width and the size of the font.
+ * Children side by side, in as many rows as their widths need: they stay on the screen whatever its width and
+ * the size of the font.
  */
 class FlowLayout(context: Context, attributes: AttributeSet? = null) : ViewGroup(context, attributes) {
+    private val gap = (GAP_DP * resources.displayMetrics.density).toInt()
+
     override fun onMeasure(widthMeasureSpec: Int, heightMeasureSpec: Int) {
         val room = MeasureSpec.getSize(widthMeasureSpec) - paddingLeft - paddingRight
         val height = MeasureSpec.getSize(heightMeasureSpec)
@@ -20,7 +22,7 @@ class FlowLayout(context: Context, attributes: AttributeSet? = null) : ViewGroup
         val width = rows.maxOfOrNull(::widthOf) ?: 0
         setMeasuredDimension(
             resolveSize(width + paddingLeft + paddingRight, widthMeasureSpec),
-            resolveSize(rows.sumOf(::heightOf) + paddingTop + paddingBottom, heightMeasureSpec),
+            resolveSize(rows.sumOf(::heightOf) + gap * maxOf(0, rows.size - 1) + paddingTop + paddingBottom, heightMeasureSpec),
         )
     }
 
@@ -28,12 +30,14 @@ class FlowLayout(context: Context, attributes: AttributeSet? = null) : ViewGroup
         val room = right - left - paddingLeft - paddingRight
         var y = paddingTop
         for (row in rows(room)) {
-            var x = paddingLeft + (room - widthOf(row)) / 2
-            for (child in if (layoutDirection == LAYOUT_DIRECTION_RTL) row.reversed() else row) {
-                child.layout(x, y, x + child.measuredWidth, y + child.measuredHeight)
-                x += child.measuredWidth
+            val rightToLeft = layoutDirection == LAYOUT_DIRECTION_RTL
+            var x = paddingLeft + if (rightToLeft) room - widthOf(row) else 0
+            for (child in if (rightToLeft) row.reversed() else row) {
+                val top = y + (heightOf(row) - child.measuredHeight) / 2
+                child.layout(x, top, x + child.measuredWidth, top + child.measuredHeight)
+                x += child.measuredWidth + gap
             }
-            y += heightOf(row)
+            y += heightOf(row) + gap
         }
     }
 
@@ -43,12 +47,16 @@ class FlowLayout(context: Context, attributes: AttributeSet? = null) : ViewGroup
         val rows = ArrayList<ArrayList<View>>()
         for (child in children()) {
             val last = rows.lastOrNull()
-            if (last == null || widthOf(last) + child.measuredWidth > room) rows += arrayListOf(child) else last += child
+            if (last == null || widthOf(last) + gap + child.measuredWidth > room) rows += arrayListOf(child) else last += child
         }
         return rows
     }
 
-    private fun widthOf(row: List<View>) = row.sumOf { it.measuredWidth }
+    private fun widthOf(row: List<View>) = row.sumOf { it.measuredWidth } + gap * (row.size - 1)
 
     private fun heightOf(row: List<View>) = row.maxOf { it.measuredHeight }
+
+    private companion object {
+        const val GAP_DP = 6
+    }
 }

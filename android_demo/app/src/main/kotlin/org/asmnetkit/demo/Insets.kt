@@ -18,7 +18,7 @@ fun View.addSystemBarsToPadding() {
 }
 
 /** Left, top, right, bottom in pixels. */
-private fun systemBars(insets: WindowInsets): List<Int> {
+fun systemBars(insets: WindowInsets): List<Int> {
     if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.R) {
         val bars = insets.getInsets(WindowInsets.Type.systemBars() or WindowInsets.Type.displayCutout())
         return listOf(bars.left, bars.top, bars.right, bars.bottom)

@@ -7,6 +7,7 @@ import android.content.ComponentCallbacks2
 import android.content.Context
 import android.content.Intent
 import android.content.pm.PackageManager
+import android.content.res.Configuration
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.net.Uri
@@ -14,13 +15,16 @@ import android.os.Bundle
 import android.os.Handler
 import android.os.Looper
 import android.provider.Settings.ACTION_APPLICATION_DETAILS_SETTINGS
+import android.view.Gravity
 import android.view.View
 import android.view.WindowManager
 import android.widget.Button
+import android.widget.LinearLayout
 import android.widget.TextView
 import android.widget.Toast
 import java.io.IOException
 import java.util.concurrent.Executors
+import org.asmnetkit.core.Accelerator
 import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.FaceFinder
 import org.asmnetkit.core.ModelException
@@ -34,31 +38,44 @@ class MainActivity : Activity() {
     private val back by lazy { BackToCamera(this, ::backToCamera) }
     private lateinit var controller: DemoController
     private lateinit var faceView: FaceView
-    private lateinit var status: TextView
-    private lateinit var photoButton: Button
-    private lateinit var allowButton: Button
+    private lateinit var overlay: LinearLayout
+    private lateinit var words: View
+    private lateinit var bar: LinearLayout
+    private lateinit var sparkline: SparklineView
+    private lateinit var openButton: Button
     private lateinit var working: View
+    private var systemBars = listOf(0, 0, 0, 0)
+    private var isLabelled = true
+    private var wayOn: () -> Unit = {} // what the message's button does
     private var mode: Mode = Mode.Starting
-    private var photo: Uri? = null // shown instead of the camera
+    private var shown: Uri? = null // a photo or a film instead of the camera
     private var asked = false
     private var released = true // camera and model: in the background, and for the benchmark
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
         setContentView(R.layout.main)
-        findViewById<View>(R.id.overlay).addSystemBarsToPadding()
         asked = savedInstanceState?.getBoolean(ASKED) ?: false
         faceView = findViewById(R.id.face)
-        status = findViewById(R.id.status)
-        photoButton = findViewById(R.id.photo)
-        allowButton = findViewById(R.id.allow)
+        overlay = findViewById(R.id.overlay)
+        words = findViewById(R.id.words)
+        bar = findViewById(R.id.bar)
+        sparkline = findViewById(R.id.sparkline)
+        openButton = findViewById(R.id.open)
         working = findViewById(R.id.working)
+        overlay.setOnApplyWindowInsetsListener { _, insets ->
+            systemBars = systemBars(insets)
+            layOut(resources.configuration)
+            insets
+        }
+        layOut(resources.configuration)
         controller = DemoController(
             context = this,
             models = models,
             factory = engines,
             finders = finders,
             cameras = cameras,
+            films = films,
             displayDegrees = { 90 * displayRotation(this) },
             onState = ::show,
             onScene = { faceView.scene = it },
@@ -67,13 +84,53 @@ class MainActivity : Activity() {
         faceView.onDrawn = controller::shown
         onClick(R.id.face, ::goOn)
         onClick(R.id.switch_camera, ::switchCamera)
-        onClick(R.id.photo, ::photoOrCamera)
+        onClick(R.id.open, ::openOrCamera)
         onClick(R.id.model, ::chooseModel)
         onClick(R.id.backend, ::chooseBackend)
-        onClick(R.id.benchmark, ::benchmark)
+        onClick(R.id.compare, ::compare)
         onClick(R.id.share, ::share)
-        onClick(R.id.allow, ::allowCamera)
-        savedInstanceState?.getString(PHOTO)?.let { openPhoto(Uri.parse(it)) }
+        onClick(R.id.message_button) { wayOn() }
+        savedInstanceState?.getString(SHOWN)?.let { open(Uri.parse(it)) }
+    }
+
+    override fun onConfigurationChanged(newConfig: Configuration) {
+        super.onConfigurationChanged(newConfig)
+        layOut(newConfig)
+    }
+
+    /** The bar below the words in portrait and beside them in landscape, both off the system's bars. */
+    private fun layOut(configuration: Configuration) {
+        val beside = configuration.screenWidthDp > configuration.screenHeightDp
+        val match = LinearLayout.LayoutParams.MATCH_PARENT
+        val wrap = LinearLayout.LayoutParams.WRAP_CONTENT
+        overlay.orientation = if (beside) LinearLayout.HORIZONTAL else LinearLayout.VERTICAL
+        words.layoutParams = if (beside) LinearLayout.LayoutParams(0, match, 1f) else LinearLayout.LayoutParams(match, 0, 1f)
+        bar.orientation = if (beside) LinearLayout.VERTICAL else LinearLayout.HORIZONTAL
+        bar.layoutParams = if (beside) LinearLayout.LayoutParams(wrap, match) else LinearLayout.LayoutParams(match, wrap)
+        for (index in 0 until bar.childCount) {
+            bar.getChildAt(index).layoutParams =
+                if (beside) LinearLayout.LayoutParams(match, wrap) else LinearLayout.LayoutParams(0, wrap, 1f)
+        }
+        bar.gravity = Gravity.CENTER
+        val (left, top, right, bottom) = systemBars
+        val mirrored = configuration.layoutDirection == View.LAYOUT_DIRECTION_RTL
+        val margin = (MARGIN_DP * resources.displayMetrics.density).toInt()
+        val besideLeft = beside && mirrored
+        val besideRight = beside && !mirrored
+        words.setPadding(
+            margin + if (besideLeft) 0 else left,
+            margin + top,
+            margin + if (besideRight) 0 else right,
+            margin + if (beside) bottom else 0,
+        )
+        bar.setPadding(if (besideRight) 0 else left, if (beside) top else 0, if (besideLeft) 0 else right, bottom)
+        findViewById<View>(R.id.behind_bars).apply { layoutParams = layoutParams.apply { height = top } }
+        // The icons alone where the words under them would not fit; screen readers have words in any case.
+        val narrow = minOf(configuration.screenWidthDp, configuration.screenHeightDp) / configuration.fontScale
+        val labels = listOf(R.id.switch_camera to R.string.switch_camera, R.id.compare to R.string.compare, R.id.share to R.string.share)
+        isLabelled = narrow >= LABELLED_FROM_DP
+        for ((id, label) in labels) findViewById<Button>(id).text = if (isLabelled) getString(label) else ""
+        labelOpenButton()
     }
 
     override fun onStart() {
@@ -82,7 +139,7 @@ class MainActivity : Activity() {
             released = false
             loadModel(settings.modelName)
         }
-        if (photo == null) startCamera()
+        if (shown == null) startCamera()
     }
 
     /** An app in the background gives the camera to others, and its memory: the model is loaded in a moment. */
@@ -102,7 +159,7 @@ class MainActivity : Activity() {
     override fun onSaveInstanceState(outState: Bundle) {
         super.onSaveInstanceState(outState)
         outState.putBoolean(ASKED, asked)
-        outState.putString(PHOTO, photo?.toString())
+        outState.putString(SHOWN, shown?.toString())
     }
 
     // The levels between are told no more since Android 14; they are still before.
@@ -116,8 +173,8 @@ class MainActivity : Activity() {
 
     override fun onRequestPermissionsResult(requestCode: Int, permissions: Array<out String>, grantResults: IntArray) {
         super.onRequestPermissionsResult(requestCode, permissions, grantResults)
-        if (photo != null) return
-        if (hasPermission()) startCamera() else controller.noPermission()
+        if (shown != null) return
+        if (hasPermission()) startCamera() else controller.say(Mode.NoPermission)
     }
 
     @Deprecated("The newer way is in androidx, which this app does without")
@@ -125,7 +182,7 @@ class MainActivity : Activity() {
         val uri = data?.data
         if (resultCode != RESULT_OK || uri == null) return
         when (requestCode) {
-            PICK_PHOTO -> openPhoto(uri)
+            PICK_PICTURE -> open(uri)
             PICK_MODEL -> importModel(uri)
         }
     }
@@ -134,14 +191,14 @@ class MainActivity : Activity() {
     @Deprecated("Newer phones ask the callback instead")
     @Suppress("DEPRECATION")
     override fun onBackPressed() {
-        if (photo != null) backToCamera() else super.onBackPressed()
+        if (shown != null) backToCamera() else super.onBackPressed()
     }
 
-    private fun openPhoto(uri: Uri) {
-        showPhotoMode(uri)
-        controller.openPhoto(uri) {
+    private fun open(uri: Uri) {
+        showInstead(uri)
+        controller.open(uri) {
             toast(getString(R.string.photo_error, it))
-            if (photo == uri) backToCamera()
+            if (shown == uri) backToCamera()
         }
     }
 
@@ -171,8 +228,14 @@ class MainActivity : Activity() {
 
     private fun startCamera() {
         if (hasPermission()) return controller.startCamera(settings.front)
-        if (asked) return controller.noPermission() // asking again and again would be a trap
+        if (!settings.welcomed) return controller.say(Mode.Welcome) // a question without a reason is refused
+        if (asked) return controller.say(Mode.NoPermission) // asking again and again would be a trap
         askForPermission()
+    }
+
+    private fun begin() {
+        settings.welcomed = true
+        startCamera()
     }
 
     private fun askForPermission() {
@@ -194,7 +257,7 @@ class MainActivity : Activity() {
             settings.modelName = name
             controller.use(name, settings.backend)
         } catch (error: ModelException) {
-            status.text = error.message
+            controller.say(Mode.ModelError(error.message.orEmpty()))
         }
     }
 
@@ -203,39 +266,43 @@ class MainActivity : Activity() {
         backToCamera()
     }
 
-    private fun photoOrCamera() {
-        if (photo != null) backToCamera() else pick("image/*", PICK_PHOTO)
+    private fun openOrCamera() {
+        if (shown != null) backToCamera() else pickPicture()
     }
 
+    private fun pickPicture() = pick("*/*", PICK_PICTURE, "image/*", "video/*")
+
     private fun backToCamera() {
-        showPhotoMode(null)
+        showInstead(null)
         startCamera()
     }
 
-    private fun showPhotoMode(shown: Uri?) {
-        photo = shown
-        back.enabled = shown != null
-        photoButton.setText(if (shown != null) R.string.back_to_camera else R.string.open_photo)
-        photoButton.contentDescription = getString(if (shown != null) R.string.back_to_camera_label else R.string.open_photo_label)
+    private fun showInstead(uri: Uri?) {
+        shown = uri
+        back.enabled = uri != null
+        sparkline.clear()
+        labelOpenButton()
     }
 
-    private fun chooseModel() {
-        val names = models.names()
-        AlertDialog.Builder(this)
-            .setTitle(R.string.choose_model_label)
-            .setSingleChoiceItems(names.toTypedArray(), names.indexOf(settings.modelName)) { dialog, which ->
-                dialog.dismiss()
-                loadModel(names[which])
-            }
-            .setNeutralButton(R.string.pick_model) { _, _ -> pick("*/*", PICK_MODEL) }
-            .setNegativeButton(android.R.string.cancel, null)
-            .show()
+    private fun labelOpenButton() {
+        val isOpen = shown != null
+        openButton.contentDescription = getString(if (isOpen) R.string.back_to_camera_label else R.string.open_label)
+        openButton.setCompoundDrawablesRelativeWithIntrinsicBounds(0, if (isOpen) R.drawable.ic_camera else R.drawable.ic_open, 0, 0)
+        openButton.text = if (isLabelled) getString(if (isOpen) R.string.back_to_camera else R.string.open) else ""
+    }
+
+    private fun chooseModel() = inBackground({ models.choices() }) { result ->
+        result.onSuccess { choices ->
+            ModelPicker(this, choices, settings.modelName, onChosen = ::loadModel, onFile = { pick("*/*", PICK_MODEL) }).show()
+        }
     }
 
     private fun chooseBackend() {
-        val labels = BACKENDS.map { it.label(this) }.toTypedArray()
+        val labels = BACKENDS.map {
+            if (it.accelerator == Accelerator.NNAPI) getString(R.string.backend_nnapi_old) else it.label(this)
+        }.toTypedArray()
         AlertDialog.Builder(this)
-            .setTitle(R.string.choose_backend_label)
+            .setTitle(R.string.backend_title)
             .setSingleChoiceItems(labels, BACKENDS.indexOf(settings.backend)) { dialog, which ->
                 dialog.dismiss()
                 settings.backend = BACKENDS[which]
@@ -246,29 +313,22 @@ class MainActivity : Activity() {
     }
 
     /** Beside a running camera and a second model the figures would be of all three. */
-    private fun benchmark() {
-        val backend = settings.backend
-        val intent = Intent(this, BenchmarkActivity::class.java)
-            .putExtra(BenchmarkActivity.MODEL, settings.modelName)
-            .putExtra(BenchmarkActivity.DELEGATE, backend.accelerator.id)
-            .putExtra(BenchmarkActivity.THREADS, backend.threads)
-        controller.release {
-            released = true
-            startActivity(intent)
-        }
+    private fun compare() = controller.release {
+        released = true
+        startActivity(Intent(this, CompareActivity::class.java))
     }
 
     private fun share() {
         if (faceView.scene == null) return toast(getString(R.string.nothing_to_share))
         val picture = screenshot()
-        inBackground({ ScreenshotProvider.store(this, picture) }) { result ->
+        inBackground({ SharedFiles.store(this, SharedFiles.PICTURE, picture) }) { result ->
             result.onSuccess(::shareWithOthers).onFailure { toast(getString(R.string.share_error, it.message)) }
         }
     }
 
     private fun shareWithOthers(uri: Uri) {
         val send = Intent(Intent.ACTION_SEND)
-            .setType(ScreenshotProvider.TYPE)
+            .setType(SharedFiles.PICTURE.type)
             .putExtra(Intent.EXTRA_STREAM, uri)
             .addFlags(Intent.FLAG_GRANT_READ_URI_PERMISSION)
         startActivity(Intent.createChooser(send, getString(R.string.share_label)))
@@ -279,8 +339,8 @@ class MainActivity : Activity() {
         val bitmap = Bitmap.createBitmap(faceView.width, faceView.height, Bitmap.Config.ARGB_8888)
         val origin = IntArray(2).also(faceView::getLocationInWindow)
         Canvas(bitmap).apply {
-            drawColor(getColor(R.color.background))
-            for (view in listOf<View>(faceView, status)) {
+            drawColor(getColor(R.color.ground))
+            for (view in listOf(faceView, words)) {
                 val at = IntArray(2).also(view::getLocationInWindow)
                 save()
                 translate((at[0] - origin[0]).toFloat(), (at[1] - origin[1]).toFloat())
@@ -303,15 +363,61 @@ class MainActivity : Activity() {
 
     private fun show(state: UiState) {
         mode = state.mode
-        status.text = describe(this, state)
-        allowButton.visibility = if (mode is Mode.NoPermission) View.VISIBLE else View.GONE
+        val words = describe(this, state, isBrief = !isLabelled)
+        val title = models.titleOf(state.modelName)
+        chip(R.id.model, title.ifEmpty { getString(R.string.choose_model) })
+            .contentDescription = getString(R.string.choose_model_label, title)
+        chip(R.id.backend, words.backend).apply {
+            contentDescription = getString(R.string.choose_backend_label, words.backend)
+            setTextColor(getColor(if (state.refusal == null) R.color.ink else R.color.bad))
+        }
+        chip(R.id.speed, words.speed)
+        findViewById<View>(R.id.speed_chip).showIf(words.speed != null)
+        chip(R.id.stages, words.stages)
+        val isMoving = mode is Mode.Camera || mode is Mode.Film
+        sparkline.showIf(isMoving && isLabelled)
+        if (isMoving) state.speed?.let { sparkline.add(it.totalMs) } else sparkline.clear()
+        chip(R.id.status, words.status)
+        findViewById<View>(R.id.message_card).showIf(words.message != null)
+        if (words.message != null) findViewById<TextView>(R.id.message).text = words.message
+        val way = wayOnFrom(mode)
+        findViewById<Button>(R.id.message_button).apply {
+            showIf(way != null)
+            way?.let { (label, action) ->
+                setText(label)
+                wayOn = action
+            }
+        }
         // A film needs the screen; a photo and an error do not.
         val flag = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
-        if (mode is Mode.Camera) window.addFlags(flag) else window.clearFlags(flag)
+        if (isMoving) window.addFlags(flag) else window.clearFlags(flag)
     }
 
-    private fun pick(type: String, code: Int) =
-        startActivityForResult(Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType(type), code)
+    private fun wayOnFrom(mode: Mode): Pair<Int, () -> Unit>? = when (mode) {
+        Mode.Welcome -> Pair(R.string.welcome_button, ::begin)
+        Mode.NoPermission -> Pair(R.string.allow, ::allowCamera)
+        Mode.NoCamera -> Pair(R.string.open, ::pickPicture)
+        Mode.LowMemory -> Pair(R.string.go_on, ::startCamera)
+        is Mode.CameraError -> Pair(R.string.try_again, ::startCamera)
+        is Mode.ModelError -> Pair(R.string.choose_model, ::chooseModel)
+        Mode.Starting, Mode.Camera, Mode.Film, Mode.Photo -> null
+    }
+
+    /** A view's text, which is not set anew where it is the same: a screen reader would say it again. */
+    private fun chip(id: Int, text: String?): TextView = findViewById<TextView>(id).apply {
+        if (text != null && text != this.text.toString()) this.text = text
+        showIf(text != null)
+    }
+
+    private fun View.showIf(yes: Boolean) {
+        visibility = if (yes) View.VISIBLE else View.GONE
+    }
+
+    private fun pick(type: String, code: Int, vararg types: String) {
+        val intent = Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType(type)
+        if (types.isNotEmpty()) intent.putExtra(Intent.EXTRA_MIME_TYPES, types)
+        startActivityForResult(intent, code)
+    }
 
     private fun onClick(id: Int, action: () -> Unit) = findViewById<View>(id).setOnClickListener { action() }
 
@@ -322,15 +428,18 @@ class MainActivity : Activity() {
     }
 
     companion object {
-        private const val PICK_PHOTO = 1
+        private const val PICK_PICTURE = 1
         private const val PICK_MODEL = 2
         private const val ASKED = "asked"
-        private const val PHOTO = "photo"
+        private const val SHOWN = "shown"
+        private const val MARGIN_DP = 8
+        private const val LABELLED_FROM_DP = 300 // of the screen's shorter side, at the usual size of the font
 
         /** Tests put their own here; no Android library and no camera runs on their machine. */
         var engines: EngineFactory = phoneEngines
         var finders: (Context) -> FaceFinder = ::openDetector
         var cameras: (Context, Handler) -> Cameras = ::AndroidCameras
+        var films: (Context, Uri) -> Film = AndroidFilm.Companion::open
     }
 }
 

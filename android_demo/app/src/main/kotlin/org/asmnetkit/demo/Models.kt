@@ -11,6 +11,8 @@ import java.io.InputStream
 import java.io.InterruptedIOException
 import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
+import org.asmnetkit.core.Json
+import org.asmnetkit.core.ModelCard
 import org.asmnetkit.core.ModelException
 import org.asmnetkit.core.ModelFile
 
@@ -29,9 +31,28 @@ class Models(private val context: Context) {
         return (bundled() + files).filter { it.endsWith(SUFFIX) }.distinct().sorted()
     }
 
-    /** The model to start with. @throws ModelException there is none. */
-    fun first(): String = (bundled() + names()).firstOrNull()
+    /** The model to start with: the kit's own choice where it is here. @throws ModelException there is none. */
+    fun first(): String = (bundled() + names()).let { names -> cards.find { it.isDefault && it.file in names }?.file ?: names.firstOrNull() }
         ?: throw ModelException(context.getString(R.string.model_none))
+
+    /** What the kit tells of its models; of a bundle without cards nothing. */
+    val cards: List<ModelCard> by lazy {
+        val names = context.assets.list(CARDS).orEmpty().filter { it.endsWith(".json") }
+        names.map { name -> ModelCard.of(Json.parse(context.assets.open("$CARDS/$name").use { it.reader().readText() })) }
+    }
+
+    /** A short name for a file: the kit's, where it is called as one of the kit's. */
+    fun titleOf(name: String): String = cards.find { it.file == name }?.name ?: name.removeSuffix(SUFFIX)
+
+    /** Every model with what is known of it. Reads all files: not on the main thread. */
+    fun choices(): List<ModelChoice> = names().map { name ->
+        try {
+            val file = open(name)
+            ModelChoice(name, titleOf(name), file, cards.find { it.sha256 == file.sha256 }, null)
+        } catch (error: ModelException) {
+            ModelChoice(name, titleOf(name), null, null, error.message)
+        }
+    }
 
     /** @throws ModelException no such model, or it cannot be used. */
     fun open(name: String): ModelFile {
@@ -101,6 +122,7 @@ class Models(private val context: Context) {
 
     companion object {
         private const val FOLDER = "models"
+        private const val CARDS = "cards"
         private const val SUFFIX = ".tflite"
         private const val MAX_NAME = 100
         private const val MAX_BYTES = 256L shl 20
@@ -112,6 +134,14 @@ class Models(private val context: Context) {
         var pushFolder = File("/data/local/tmp/asmnet-kit")
     }
 }
+
+/**
+ * A model to choose.
+ *
+ * @property card of exactly this file; null where it is not one of the kit's.
+ * @property problem why it cannot be used; null where [file] could be read.
+ */
+class ModelChoice(val name: String, val title: String, val file: ModelFile?, val card: ModelCard?, val problem: String?)
 
 /** A file's content, which stays on the disk until it is looked at. */
 internal fun mapped(file: File): ByteBuffer =

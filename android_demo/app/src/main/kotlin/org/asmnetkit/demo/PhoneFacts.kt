@@ -55,6 +55,8 @@ class PhoneFacts(private val context: Context) : Device {
         battery()?.takeIf { !isPluggedIn(it) }?.let { "the phone runs on its battery (${percentOf(it) ?: "unknown"} %)" },
     )
 
+    override fun isHot() = thermalStatus().let { it != null && it != "none" }
+
     private fun battery(): Intent? = context.registerReceiver(null, IntentFilter(Intent.ACTION_BATTERY_CHANGED))
 
     private fun isPluggedIn(battery: Intent): Boolean = battery.getIntExtra(BatteryManager.EXTRA_PLUGGED, 0) != 0

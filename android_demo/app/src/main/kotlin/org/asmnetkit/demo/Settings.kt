@@ -12,6 +12,11 @@ class Settings(context: Context) {
         get() = stored.getString("model", null)
         set(value) = stored.edit().putString("model", value).apply()
 
+    /** Whether somebody has read what the app does. */
+    var welcomed: Boolean
+        get() = stored.getBoolean("welcomed", false)
+        set(value) = stored.edit().putBoolean("welcomed", value).apply()
+
     var front: Boolean
         get() = stored.getBoolean("front", true)
         set(value) = stored.edit().putBoolean("front", value).apply()

@@ -1,18 +1,35 @@
 package org.asmnetkit.demo
 
 import android.content.Context
+import org.asmnetkit.core.Speed
 
-/** What the lines below the picture say. */
-fun describe(context: Context, state: UiState): String {
-    val problem = problemOf(context, state.mode)
-    if (problem != null && state.mode !is Mode.Starting) return problem
-    return listOfNotNull(modelLine(context, state), backendLine(context, state), problem ?: speedLine(context, state), faceLine(context, state))
-        .joinToString("\n")
+/**
+ * What the screen says beside the picture. What is null is not shown.
+ *
+ * @property message instead of a picture: what is missing, and what to do.
+ * @property status of the picture's faces, and what speaks against the figures.
+ */
+class Words(val backend: String, val speed: String?, val stages: String?, val status: String?, val message: String?)
+
+/**
+ * @param isBrief where large words would cover the picture: without what is seen in it anyway, and without the stages.
+ */
+fun describe(context: Context, state: UiState, isBrief: Boolean = false): Words {
+    val message = problemOf(context, state.mode)
+    val speed = state.speed.takeIf { message == null && state.mode !is Mode.Starting }
+    return Words(
+        backend = (state.actual ?: state.requested.accelerator).let { label(context, it, state.requested.threads) },
+        speed = speed?.let { speedOf(context, it, state.mode) },
+        stages = speed?.takeIf { !isBrief }?.let { stagesOf(context, it, state.mode) },
+        status = if (message != null) null else
+            (listOfNotNull(refusalOf(context, state)) + state.doubts + listOfNotNull(facesOf(context, state, isBrief))).joinToString("\n").ifEmpty { null },
+        message = message,
+    )
 }
 
 private fun problemOf(context: Context, mode: Mode): String? = when (mode) {
-    Mode.Camera, Mode.Photo -> null
-    Mode.Starting -> context.getString(R.string.status_starting)
+    Mode.Starting, Mode.Camera, Mode.Photo, Mode.Film -> null
+    Mode.Welcome -> context.getString(R.string.welcome)
     Mode.NoPermission -> context.getString(R.string.status_no_permission)
     Mode.NoCamera -> context.getString(R.string.status_no_camera)
     Mode.LowMemory -> context.getString(R.string.status_memory)
@@ -32,30 +49,33 @@ private fun sentenceOf(problem: CameraProblem): Int = when (problem) {
     CameraProblem.UNPLUGGED -> R.string.camera_unplugged
 }
 
-private fun modelLine(context: Context, state: UiState): String? = state.metadata?.let {
-    context.getString(R.string.status_model, it.architecture, it.recipe, it.landmarks, it.inputSize, it.cropScale)
-}
-
-private fun backendLine(context: Context, state: UiState): String? {
+private fun refusalOf(context: Context, state: UiState): String? {
     val actual = state.actual ?: return null
-    val ran = label(context, actual, state.requested.threads)
-    if (state.refusal == null) {
-        return (listOf(context.getString(R.string.status_ran_as_asked, ran)) + state.doubts).joinToString("; ")
-    }
-    return context.getString(R.string.status_refused, state.requested.label(context), ran, state.refusal)
+    if (state.refusal == null) return null
+    return context.getString(
+        R.string.status_refused,
+        state.requested.label(context),
+        label(context, actual, state.requested.threads),
+        state.refusal,
+    )
 }
 
-private fun speedLine(context: Context, state: UiState): String? = state.speed?.let {
-    if (state.mode is Mode.Photo) {
-        context.getString(R.string.status_photo_times, it.preMs, it.invokeMs, it.postMs)
-    } else {
-        context.getString(R.string.status_times, it.preMs, it.invokeMs, it.postMs, it.drawMs, it.framesPerSecond)
-    }
-}
+private fun speedOf(context: Context, speed: Speed, mode: Mode): String =
+    if (mode is Mode.Photo) context.getString(R.string.speed_photo, speed.totalMs)
+    else context.getString(R.string.speed_film, speed.framesPerSecond, speed.totalMs)
 
-private fun faceLine(context: Context, state: UiState): String? = when {
-    state.mode is Mode.Starting -> null
+private fun stagesOf(context: Context, speed: Speed, mode: Mode): String =
+    if (mode is Mode.Photo) context.getString(R.string.stages_photo, speed.preMs, speed.invokeMs, speed.postMs)
+    else context.getString(R.string.stages_film, speed.preMs, speed.invokeMs, speed.postMs, speed.drawMs)
+
+private fun facesOf(context: Context, state: UiState, isBrief: Boolean): String? = when {
+    state.mode is Mode.Starting -> context.getString(R.string.status_starting)
     state.notFinite > 0 -> context.getString(R.string.status_not_finite, state.notFinite)
-    !state.faceFound -> context.getString(R.string.status_no_face)
-    else -> state.pose?.let { context.getString(R.string.status_pose, it.yaw, it.pitch, it.roll) }
+    state.faces == 0 -> context.getString(R.string.status_no_face)
+    isBrief -> null
+    else -> listOfNotNull(
+        context.resources.getQuantityString(R.plurals.faces, state.faces, state.faces),
+        state.confidence?.let { context.getString(R.string.sure, Math.round(100 * it)) },
+        state.pose?.let { context.getString(R.string.status_pose, it.yaw, it.pitch, it.roll) },
+    ).joinToString(" · ")
 }

@@ -11,8 +11,11 @@ import org.asmnetkit.core.Speed
 
 /** What the app is doing. */
 sealed interface Mode {
+    /** Before the camera is asked for, the first time. */
+    object Welcome : Mode
     object Starting : Mode
     object Camera : Mode
+    object Film : Mode
     object Photo : Mode
     object NoPermission : Mode
     object NoCamera : Mode
@@ -33,18 +36,22 @@ data class UiState(
     val doubts: List<String> = emptyList(),
     val speed: Speed? = null,
     val pose: Pose? = null,
-    val faceFound: Boolean = false,
+    /** How many there are; [pose] and [confidence] are the first one's. */
+    val faces: Int = 0,
+    val confidence: Double? = null,
     /** Output values of the last look that are no numbers. */
     val notFinite: Int = 0,
 )
 
 /**
  * A picture and what was seen in it. Coordinates are pixels of [bitmap]; [mirrored] says that it is
- * shown as in a mirror, as people expect of the front camera.
+ * shown as in a mirror, as people expect of the front camera, and [fills] that it covers the view, whatever is cut
+ * off; else all of it is shown.
  */
 class Scene(
     val bitmap: Bitmap,
     val mirrored: Boolean,
     val scheme: Scheme?,
     val faces: List<SeenFace>,
+    val fills: Boolean = false,
 )

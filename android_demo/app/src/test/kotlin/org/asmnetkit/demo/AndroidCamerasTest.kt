@@ -6,6 +6,7 @@ import android.hardware.camera2.CameraCharacteristics
 import android.hardware.camera2.CameraDevice
 import android.hardware.camera2.CameraManager
 import android.os.Handler
+import android.os.HandlerThread
 import android.os.Looper
 import org.asmnetkit.core.YuvPicture
 import org.junit.Assert.assertEquals
@@ -16,7 +17,10 @@ import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
+import org.robolectric.shadow.api.Shadow
 import org.robolectric.shadows.ShadowCameraCharacteristics
+import org.robolectric.shadows.ShadowCameraDeviceImpl
+import org.robolectric.shadows.ShadowCameraManager
 
 /** What of the real CameraManager Robolectric plays: which cameras there are, and being told of them. */
 @RunWith(RobolectricTestRunner::class)
@@ -46,12 +50,34 @@ class AndroidCamerasTest {
         assertEquals(expected, cameras.all())
     }
 
+    private val nobody = object : CameraEvents {
+        override fun onFrame(picture: YuvPicture) = Unit
+        override fun onProblem(problem: CameraProblem) = Unit
+    }
+
+    /** The devices that the manager has opened, and whether each is still open. */
+    private fun devices(): List<Boolean> {
+        val made = ShadowCameraManager::class.java.getDeclaredField("createdCameras").apply { isAccessible = true }.get(manager) as Collection<*>
+        return made.map { device ->
+            val shadow = Shadow.extract<ShadowCameraDeviceImpl>(device)
+            !(ShadowCameraDeviceImpl::class.java.getDeclaredField("closed").apply { isAccessible = true }.get(shadow) as Boolean)
+        }
+    }
+
+    @Test
+    fun `a device that opens when its thread has ended is closed`() {
+        add("0", CameraCharacteristics.LENS_FACING_BACK, 90)
+        val thread = HandlerThread("gone").apply { start() }
+        AndroidCameras(context, Handler(thread.looper)).open(CameraAbout("0", Facing.BACK, 90), nobody)
+        thread.quit() // the screen was left while the camera was opening
+        thread.join()
+        assertEquals(listOf(true), devices())
+        shadowOf(Looper.getMainLooper()).idle()
+        assertEquals(listOf(false), devices())
+    }
+
     @Test
     fun `a camera that was unplugged is no crash`() {
-        val nobody = object : CameraEvents {
-            override fun onFrame(picture: YuvPicture) = Unit
-            override fun onProblem(problem: CameraProblem) = Unit
-        }
         val error = assertThrows(CameraException::class.java) { cameras.open(CameraAbout("9", Facing.BACK, 90), nobody) }
         assertEquals(CameraProblem.UNPLUGGED, error.problem)
     }
@@ -81,7 +107,7 @@ class AndroidCamerasTest {
         for ((code, problem) in errors) assertEquals(problem, AndroidCameras.problemOf(code))
         val refused = CameraAccessException(CameraAccessException.CAMERA_IN_USE)
         assertEquals(CameraProblem.IN_USE, AndroidCameras.problemOf(refused))
-        val sentences = CameraProblem.entries.map { describe(context, UiState(mode = Mode.CameraError(it))) }
+        val sentences = CameraProblem.entries.map { describe(context, UiState(mode = Mode.CameraError(it))).message.orEmpty() }
         assertEquals(9, sentences.distinct().size) // IN_USE and TAKEN are the same to people
         assertEquals(emptyList<String>(), sentences.filter { it.isEmpty() || "error" in it.lowercase() })
     }

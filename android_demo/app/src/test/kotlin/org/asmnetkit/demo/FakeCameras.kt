@@ -28,7 +28,7 @@ class FakeCameras(vararg all: CameraAbout) : Cameras {
             events.onProblem(problem)
         }
 
-        fun frame() = onThread { events.onFrame(grey()) }
+        fun frame(picture: YuvPicture = grey()) = onThread { events.onFrame(picture) }
 
         override fun close() {
             synchronized(open) { open.remove(this) }

@@ -5,7 +5,10 @@ import java.util.Locale
 import java.util.Random
 import kotlin.math.max
 
-/** What to measure. A run ends after [runs] and [minSeconds], or after [maxSeconds] whatever its runs. */
+/**
+ * What to measure. A run ends after [runs] and [minSeconds], or after [maxSeconds] whatever its runs. Where
+ * [sustainedSeconds] is above 0 the model then runs so long without a pause, as a film needs it.
+ */
 data class BenchmarkRequest(
     val runId: String,
     val modelName: String,
@@ -14,6 +17,7 @@ data class BenchmarkRequest(
     val runs: Int = 200,
     val minSeconds: Double = 2.0,
     val maxSeconds: Double = 300.0,
+    val sustainedSeconds: Double = 0.0,
 ) {
     init {
         require(isRunId(runId)) { "expected a run_id of letters, digits, '.', '_' and '-', got '$runId'" }
@@ -22,6 +26,7 @@ data class BenchmarkRequest(
             "expected 0 to $MAX_RUNS warm-up runs and 1 to $MAX_RUNS runs, got $warmupRuns and $runs"
         }
         require(maxSeconds <= LONGEST_SECONDS) { "expected at most $LONGEST_SECONDS seconds, got $maxSeconds" }
+        require(sustainedSeconds in 0.0..LONGEST_SECONDS) { "expected 0 to $LONGEST_SECONDS seconds sustained, got $sustainedSeconds" }
         require(minSeconds >= 0 && minSeconds <= maxSeconds) {
             "expected 0 to $maxSeconds seconds, got $minSeconds"
         }
@@ -52,6 +57,9 @@ interface Device {
 
     /** Reasons not to trust what was measured between now and [facts], for example heat. */
     fun disturbances(): List<String>
+
+    /** Whether it is too hot to begin; false where it does not tell. */
+    fun isHot(): Boolean = false
 }
 
 /**
@@ -94,6 +102,7 @@ class Benchmark(
             val wallBefore = nanoTime()
             val samples = timedRuns(request, onProgress) { engine.run(input, outputs) }
             val busy = (device.processCpuMs() - cpuBefore) / max(ms(nanoTime() - wallBefore), 1e-9)
+            val sustained = sustained(request, onProgress) { engine.run(input, outputs) }
             val peak = device.peakRssBytes()
 
             val faceModel = FaceModel(model, engine)
@@ -128,6 +137,7 @@ class Benchmark(
                     post = median(frames) { it.postMs },
                     endToEnd = median(frames) { it.totalMs },
                 ),
+                sustained = sustained,
                 peakRssBytes = peak,
                 parity = parity,
                 warnings = listOfNotNull(engine.refusal, stopped, SAME_BITS.takeIf { parity?.identical == true }, parity?.failure) +
@@ -204,6 +214,33 @@ class Benchmark(
         }
     }
 
+    /** Medians of windows of some seconds, without a pause between; null where none was asked for. */
+    private fun sustained(request: BenchmarkRequest, onProgress: (Double) -> Unit, run: () -> Unit): Sustained? {
+        val total = request.sustainedSeconds
+        if (total <= 0) return null
+        val width = minOf(WINDOW_SECONDS, total / 2)
+        val windows = ArrayList<Window>()
+        val started = nanoTime()
+        var told = started
+        var seconds = 0.0
+        while (seconds < total) {
+            val samples = ArrayList<Double>()
+            val end = seconds + width
+            while (seconds < end) {
+                samples += time(run)
+                val now = nanoTime()
+                seconds = (now - started) / 1e9
+                if (now - told > TELL_EVERY_NS) {
+                    onProgress(minOf(1.0, seconds / total))
+                    told = now
+                }
+            }
+            val times = samples.toDoubleArray()
+            windows += Window(seconds, times.size, percentile(times, 50.0), percentile(times, 90.0))
+        }
+        return Sustained(total / 60, windows)
+    }
+
     private fun expectInputs(engine: Engine, model: ModelFile, inputs: TensorFile) {
         val wanted = listOf(TensorKind.of(engine.input))
         if (inputs.tensors != wanted) {
@@ -266,6 +303,7 @@ class Benchmark(
         const val MIN_WARMUP_MS = 200.0 // caches, page tables and the clock settle at least this long
         const val MAX_WARMUP_FACTOR = 5 // times that are not steady after this many times the asked runs never are
         const val TELL_EVERY_NS = 100_000_000L
+        const val WINDOW_SECONDS = 5.0 // as benchmarks/timing/session_timing.py has it
         const val FRAMES = 100
         const val WARMUP_FRAMES = 5
         const val PARITY_INPUTS = 8

@@ -27,6 +27,26 @@ class Timings(
     val endToEnd: Double?,
 )
 
+/** The median of [runs] runs, which ended [seconds] after the sustained run began; milliseconds. */
+class Window(val seconds: Double, val runs: Int, val p50: Double, val p90: Double)
+
+/** Runs without a pause, for [minutes]: the result file's `sustained`. */
+class Sustained(val minutes: Double, val windows: List<Window>) {
+    /** Medians of the windows' medians: of the first and the last fifth of them. */
+    private val ends: Pair<Double, Double> = windows.map { it.p50 }.let { medians ->
+        val fifth = maxOf(1, medians.size / 5)
+        percentile(medians.take(fifth).toDoubleArray(), 50.0) to percentile(medians.takeLast(fifth).toDoubleArray(), 50.0)
+    }
+
+    fun toMap(): Map<String, Any?> = linkedMapOf(
+        "minutes" to minutes,
+        "windows" to windows.map { linkedMapOf("seconds" to it.seconds, "runs" to it.runs, "p50" to it.p50, "p90" to it.p90) },
+        "first_p50" to ends.first,
+        "last_p50" to ends.second,
+        "slowdown" to if (ends.first > 0) ends.second / ends.first else null,
+    )
+}
+
 /** A benchmark result of the kit: the JSON of `toolkit/results/results.schema.json`, made on a phone. */
 data class BenchmarkReport(
     val runId: String,
@@ -45,7 +65,15 @@ data class BenchmarkReport(
     val parity: Parity?,
     val warnings: List<String>,
     val notes: List<String>,
+    /** Null where it was not asked for. */
+    val sustained: Sustained? = null,
 ) {
+    /**
+     * Medians of the first and of the last third: of the sustained run where there is one, else of the timed runs.
+     * The kit's report ranks by the second.
+     */
+    fun thirds(): Pair<Double, Double> = thirds(sustained?.run { windows.map { it.p50 }.toDoubleArray() } ?: timings.invoke)
+
     fun toJson(): String = Json.write(
         linkedMapOf(
             "schema_version" to 1,
@@ -98,6 +126,7 @@ data class BenchmarkReport(
             "parity" to parity?.toMap(),
             "output_check" to parity?.outputCheck(),
             "profile" to null,
+            "sustained" to sustained?.toMap(),
             "warnings" to warnings + instability(timings.invoke),
             "notes" to notes,
         ),

@@ -14,8 +14,16 @@ class Frame(val picture: Picture, val timeMs: Double)
  * @property pose likewise; null for a model without that output.
  * @property box where the model looked.
  * @property unsure points that the model itself does not trust; all of a face that it does not believe.
+ * @property confidence probability that the face's error is small ([Face.confidence]); null where the file does
+ *   not tell it.
  */
-class SeenFace(val landmarks: FloatArray, val pose: Pose?, val box: Box, val unsure: Set<Int>)
+class SeenFace(
+    val landmarks: FloatArray,
+    val pose: Pose?,
+    val box: Box,
+    val unsure: Set<Int>,
+    val confidence: Double? = null,
+)
 
 /**
  * What was seen in a picture.
@@ -26,7 +34,10 @@ class SeenFace(val landmarks: FloatArray, val pose: Pose?, val box: Box, val uns
 class Seen(val faces: List<SeenFace>, val notFinite: Int)
 
 /** Means over the last second or so; milliseconds. */
-data class Speed(val preMs: Double, val invokeMs: Double, val postMs: Double, val drawMs: Double, val framesPerSecond: Double)
+data class Speed(val preMs: Double, val invokeMs: Double, val postMs: Double, val drawMs: Double, val framesPerSecond: Double) {
+    /** Of the model and what it needs; drawing is the app's own. */
+    val totalMs get() = preMs + invokeMs + postMs
+}
 
 /**
  * From pictures to faces: where to look, what the model sees there, and how fast that goes.
@@ -72,7 +83,7 @@ class FramePipeline(private val finder: FaceFinder) {
         val faces = tracker.update(frame.picture, frame.timeMs / 1000) { box ->
             look(model, frame.picture, box).also { notFinite += it.notFinite }
         }
-        return Seen(faces.map { SeenFace(it.landmarks, it.pose, it.box, unsureOf(it.face)) }, notFinite)
+        return Seen(faces.map { SeenFace(it.landmarks, it.pose, it.box, unsureOf(it.face), it.face.confidence) }, notFinite)
     }
 
     /** A single picture. @param chosen where to look; where faces are found by default. */
@@ -81,7 +92,7 @@ class FramePipeline(private val finder: FaceFinder) {
         val boxes = if (chosen != null) listOf(refined(model, picture, chosen)) else finder.find(picture).map { it.box }
         val looked = boxes.map { Pair(it, look(model, picture, it)) }
         val faces = looked.filter { (_, face) -> face.notFinite == 0 }
-            .map { (box, face) -> SeenFace(face.landmarks, face.pose, box, unsureOf(face)) }
+            .map { (box, face) -> SeenFace(face.landmarks, face.pose, box, unsureOf(face), face.confidence) }
         return Seen(faces, looked.sumOf { (_, face) -> face.notFinite })
     }
 

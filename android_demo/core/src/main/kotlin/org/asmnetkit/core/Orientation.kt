@@ -1,5 +1,6 @@
 package org.asmnetkit.core
 
+import kotlin.math.max
 import kotlin.math.min
 
 /**
@@ -15,7 +16,8 @@ fun uprightTurn(sensorDegrees: Int, displayDegrees: Int, front: Boolean): Int {
 }
 
 /**
- * A picture shown as large as it fits in the middle of a view, mirrored or not.
+ * A picture shown in the middle of a view, mirrored or not: as large as it fits, or where it [fills] the view, as
+ * small as covers it.
  *
  * A view's coordinates are pixel corners (its first pixel's centre is at 0.5), a picture's are centres.
  */
@@ -25,9 +27,11 @@ data class Placement(
     val viewWidth: Int,
     val viewHeight: Int,
     val mirrored: Boolean,
+    val fills: Boolean = false,
 ) {
     /** View pixels per picture pixel. */
-    val scale: Double = min(viewWidth.toDouble() / pictureWidth, viewHeight.toDouble() / pictureHeight)
+    val scale: Double = (viewWidth.toDouble() / pictureWidth to viewHeight.toDouble() / pictureHeight)
+        .let { (across, down) -> if (fills) max(across, down) else min(across, down) }
     val left: Double = (viewWidth - pictureWidth * scale) / 2
     val top: Double = (viewHeight - pictureHeight * scale) / 2
 

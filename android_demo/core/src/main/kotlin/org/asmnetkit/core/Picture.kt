@@ -78,6 +78,18 @@ class TurnedPicture(private val source: Picture, private val clockwiseDegrees: I
     }
 }
 
+/** Every [step]th pixel of every [step]th row of [source]: a large film as large as a screen shows it. */
+class ThinnedPicture(private val source: Picture, private val step: Int) : Picture {
+    init {
+        require(step >= 1) { "expected a step of at least 1, got $step" }
+    }
+
+    override val width = (source.width + step - 1) / step
+    override val height = (source.height + step - 1) / step
+
+    override fun rgb(x: Int, y: Int): Int = source.rgb(step * x, step * y)
+}
+
 /** All pixels of the picture as 0xFFRRGGBB, row by row, into [pixels]. */
 fun Picture.copyArgb(pixels: IntArray) {
     require(pixels.size >= width * height) { "expected room for ${width * height} pixels, got ${pixels.size}" }

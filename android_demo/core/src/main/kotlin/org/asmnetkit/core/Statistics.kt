@@ -62,6 +62,16 @@ private fun ranks(runs: Int, q: Double): Pair<Int, Int>? {
     return if (low >= 0 && high < runs) low to high else null
 }
 
+/**
+ * The medians of the first and of the last third of the runs: fresh, and after a while, which is what a film
+ * gets. The kit's report ranks by the second.
+ */
+fun thirds(samplesMs: DoubleArray): Pair<Double, Double> {
+    val third = maxOf(1, samplesMs.size / 3)
+    val first = percentile(samplesMs.copyOfRange(0, third), 50.0)
+    return first to percentile(samplesMs.copyOfRange(samplesMs.size - third, samplesMs.size), 50.0)
+}
+
 /** Do the last runs take as long as those before them? Of too few runs nobody can say. */
 fun steady(times: List<Double>): Boolean {
     if (times.size < 2 * STEADY_RUNS) return true
@@ -81,9 +91,7 @@ fun instability(samplesMs: DoubleArray): List<String> {
             .format(Locale.ROOT, 100 * (p90 / p50 - 1))
     }
     if (samplesMs.size >= MIN_DRIFT_RUNS) {
-        val third = samplesMs.size / 3
-        val first = percentile(samplesMs.copyOfRange(0, third), 50.0)
-        val last = percentile(samplesMs.copyOfRange(samplesMs.size - third, samplesMs.size), 50.0)
+        val (first, last) = thirds(samplesMs)
         if (first > 0 && abs(last / first - 1) > MAX_DRIFT) {
             val cause = if (last > first) " (throttled by heat or power?)" else ""
             reasons += (

@@ -12,7 +12,7 @@ class BenchmarkTest {
     private val model = ModelFile.read("nano_98_112_qat_w8a8.tflite", ByteBuffer.wrap(Golden.read("model_file")["model"].bytes))
 
     /** A model whose landmarks are [fraction] wherever it looks. */
-    private class Still(
+    internal class Still(
         override val requested: Backend,
         private val fraction: Float,
         private val onRun: () -> Unit = {},
@@ -38,7 +38,7 @@ class BenchmarkTest {
         override fun close() = Unit
     }
 
-    private object NoPhone : Device {
+    internal object NoPhone : Device {
         override fun facts() = mapOf<String, Any?>("cpu" to null, "architecture" to "none", "cores" to 1)
         override fun processCpuMs() = 0L
         override fun peakRssBytes(): Long? = null
@@ -171,5 +171,28 @@ class BenchmarkTest {
         assertEquals(0, operatorsTaken(totalOps = 1, planLength = 1))
         assertEquals(31, operatorsTaken(totalOps = 31, planLength = 1))
         assertNull(operatorsTaken(totalOps = 31, planLength = 30)) // 2 as one node, 4 as three, ...
+    }
+
+    @Test
+    fun `a sustained run is windows of medians, by whose last third it is ranked`() {
+        val asked = BenchmarkRequest(
+            "run-1", model.name, Backend(Accelerator.CPU, 1), warmupRuns = 0, runs = 1, minSeconds = 0.0, sustainedSeconds = 30.0,
+        )
+        // The first and the timed run, then 100 ms each, from the 152nd on 200: a phone that has become warm.
+        val report = timed(asked) { if (it < 152) 100 else 200 }
+        val windows = requireNotNull(report.sustained).windows
+        assertEquals(listOf(100.0, 100.0, 100.0, 200.0, 200.0, 200.0), windows.map { it.p50 })
+        assertEquals(listOf(50, 50, 50, 25, 25, 25), windows.map { it.runs })
+        assertEquals(100.0 to 200.0, report.thirds())
+        val written = (Json.parse(report.toJson()) as Map<*, *>)["sustained"] as Map<*, *>
+        assertEquals(listOf(0.5, 2.0), listOf(written["minutes"], written["slowdown"]))
+    }
+
+    @Test
+    fun `without a sustained run the timed runs' thirds count`() {
+        val asked = BenchmarkRequest("run-1", model.name, Backend(Accelerator.CPU, 1), warmupRuns = 0, runs = 9, minSeconds = 0.0)
+        val report = timed(asked) { 10L * it }
+        assertNull(report.sustained)
+        assertEquals(20.0 to 80.0, report.thirds())
     }
 }

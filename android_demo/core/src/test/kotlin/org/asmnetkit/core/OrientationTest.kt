@@ -46,4 +46,15 @@ class OrientationTest {
             assertEquals(45.0, placement.pictureY(placement.viewY(45.0)), 1e-9)
         }
     }
+
+    @Test
+    fun `a picture that fills the view covers all of it`() {
+        for (mirrored in listOf(false, true)) {
+            val placement = Placement(480, 640, 411, 891, mirrored, fills = true)
+            assertEquals(891.0 / 640, placement.scale, 1e-12)
+            assertEquals(0.0, placement.top, 1e-9)
+            assertEquals(411 - 480 * placement.scale, 2 * placement.left, 1e-9) // cut off on both sides alike
+            assertEquals(100.0, placement.pictureX(placement.viewX(100.0)), 1e-9)
+        }
+    }
 }

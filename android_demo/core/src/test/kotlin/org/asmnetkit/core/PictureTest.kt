@@ -82,4 +82,12 @@ class PictureTest {
         270 -> Pair(y, width - 1 - x)
         else -> Pair(x, y)
     }
+
+    @Test
+    fun `a thinned picture has every nth pixel`() {
+        val source = ArgbPicture(5, 3, IntArray(15) { it })
+        val thin = ThinnedPicture(source, 2)
+        assertEquals(3 to 2, thin.width to thin.height)
+        assertEquals(listOf(0, 2, 4, 10, 12, 14), (0..1).flatMap { y -> (0..2).map { x -> thin.rgb(x, y) } })
+    }
 }
