@@ -36,9 +36,10 @@ from asmnet_kit.datasets.labels import check_in_picture, check_usable
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.datasets.pts import format_pts
 from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.datasets.surroundings import cutter
 from asmnet_kit.datasets.write_synthetic import write_faces
 from asmnet_kit.drawn_faces.write import DRAWN
-from asmnet_kit.face.pictures import decode_image, shared_room
+from asmnet_kit.face.pictures import decode_cutout, decode_image, shared_room
 from asmnet_kit.face.schemes import SCHEME_68, mirrored
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.predict.film import Film
@@ -268,6 +269,46 @@ def test_processes_decode_large_pictures_one_after_the_other(
     spans = sorted((float(began), float(ended)) for _, began, ended in decoded)
     overlaps = sum(before[1] > after[0] for before, after in pairwise(spans))
     assert (overlaps > 0) == (side == SIZE)
+
+
+@pytest.fixture
+def turns(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A line for each turn that is taken, of whatever room."""
+    taken: list[str] = []
+    monkeypatch.setattr("asmnet_kit.face.pictures.take_turn", lambda: taken.append("taken"))
+    return taken
+
+
+def test_a_cutout_waits_for_its_turn_by_the_memory_of_its_four_channels(turns: list[str]) -> None:
+    for side, count in ((1000, 0), (2000, 1)):
+        rgba = np.full((side, side, 4), 9, np.uint8)
+        decode_cutout(cv2.imencode(".png", rgba)[1].tobytes(), name="o.png")
+        assert len(turns) == count
+
+
+def test_a_large_file_waits_for_its_turn_before_it_is_read(
+    faces: Path, turns: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every process that waits for its turn holds its file already."""
+    monkeypatch.setattr("asmnet_kit.face.pictures.ORDINARY_FILE_BYTES", 100)
+    face = load_dataset(faces, "300w").faces[0]
+    for read in (face.picture.read, face.picture.read_encoded):
+        turns.clear()
+        read()
+        assert turns == ["taken"]
+
+
+def test_an_error_that_is_kept_keeps_no_picture(faces: Path) -> None:
+    """Sixteen faces whose labels lie outside of theirs would else be sixteen pictures."""
+    outside = np.asarray(FACE) + 10 * SIZE
+    (faces / "f00.pts").write_text(format_pts(outside))
+    face = load_dataset(faces, "300w").faces[0]
+    error = cutter(128, 2.0)(face)
+    assert isinstance(error, DatasetError)
+    found: BaseException | None = error
+    while found is not None:
+        assert found.__traceback__ is None
+        found = found.__cause__ or found.__context__
 
 
 def test_a_cutout_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:

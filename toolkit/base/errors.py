@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 from types import ModuleType
+from typing import TypeVar
 
 from asmnet_kit.base.install import install_command
 
@@ -42,6 +43,21 @@ class Interrupted(KitError):
 
 class MissingDependency(KitError):
     """A package of an optional extra is not installed."""
+
+
+Raised = TypeVar("Raised", bound=BaseException)
+
+
+def without_frames(error: Raised) -> Raised:
+    """An error that is kept rather than raised on: without the calls that it came through.
+
+    Their variables live as long as it does, a picture of a gigabyte among them.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        found.__traceback__ = None
+        found = found.__cause__ or found.__context__
+    return error
 
 
 def one_line(error: BaseException) -> str:

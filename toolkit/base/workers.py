@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from multiprocessing import resource_tracker
@@ -23,7 +23,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from asmnet_kit.base.errors import KitError
+from asmnet_kit.base.errors import KitError, without_frames
 from asmnet_kit.base.taking_turns import Turn, end_turn, work_with
 
 Item = TypeVar("Item")
@@ -56,7 +56,8 @@ class Workers(Generic[Item, Answer]):
         # Fresh interpreters rather than forks: the caller may have threads, which a fork breaks.
         context = multiprocessing.get_context("spawn")
         turn = Turn()
-        with _one_blas_thread(), _ctrl_c_held_back():
+        # Closed here in the end: the processes' own stay open.
+        with closing(turn), _one_blas_thread(), _ctrl_c_held_back():
             for _ in range(workers):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_work, args=(begin, theirs, turn), daemon=True)
@@ -64,7 +65,6 @@ class Workers(Generic[Item, Answer]):
                 theirs.close()  # else the end of the process would not be the end of the pipe
                 self._processes.append((process, ours))
                 self._idle.put((process, ours))
-        turn.close()  # theirs stays open
 
     def __enter__(self) -> "Workers[Item, Answer]":
         return self
@@ -241,7 +241,7 @@ def _done(work: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]
 def _portable(error: Exception) -> Exception:
     """An error as another process can raise it; of a bug, with where it was."""
     if isinstance(error, (KitError, OSError, MemoryError)):
-        return error
+        return without_frames(error)
     return RuntimeError("".join(traceback.format_exception(error)))
 
 

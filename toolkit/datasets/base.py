@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.base.reading import open_file, read_bytes
+from asmnet_kit.base.reading import open_file
 from asmnet_kit.datasets.labels import check_in_picture, check_usable
 from asmnet_kit.face.crop import Points, landmark_box
 from asmnet_kit.face.picture_headers import stored_orientation
-from asmnet_kit.face.pictures import Image, decode_image, read_image
+from asmnet_kit.face.pictures import Image, decode_image, read_image, read_in_turn
 from asmnet_kit.face.schemes import Scheme
 
 # Of Dataset.labels_fingerprint: v2 where visibility is known, which v1 knows nothing of.
@@ -50,7 +50,7 @@ class PictureFile:
         return self.path.stat().st_size
 
     def read_encoded(self) -> bytes:
-        return read_bytes(self.path)
+        return read_in_turn(self.path)
 
     def read_start(self, count: int) -> bytes:
         """The first ``count`` encoded bytes."""

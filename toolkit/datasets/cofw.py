@@ -28,12 +28,20 @@ from asmnet_kit.base.reading import open_file
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import Reading, stem_and_suffix
 from asmnet_kit.datasets.records import LabelFiles, Record, add_faces, usable_box
-from asmnet_kit.face.pictures import MAX_SIDE, Image, encode_png
+from asmnet_kit.face.pictures import (
+    MAX_DECODING_BYTES,
+    MAX_SIDE,
+    Image,
+    encode_png,
+    wait_for_turn,
+)
 
 POINTS = 29
 SUFFIX = ".mat"
 MAX_BYTES = 2**32  # of a file: the pictures are in it
-MAX_PICTURE_BYTES = 2**28
+# Memory for each grey level, as a picture of three colours and while that becomes a PNG.
+LEVEL_BYTES = 12
+MAX_PICTURE_LEVELS = MAX_DECODING_BYTES // LEVEL_BYTES
 MAX_FACES = 100_000
 # Split -> the names of the pictures, the boxes, and the points.
 SETS = {"train": ("IsTr", "bboxesTr", "phisTr"), "test": ("IsT", "bboxesT", "phisT")}
@@ -67,7 +75,9 @@ class MatPicture:
 
     def read(self) -> Image:
         with _opened(self.path) as file:
-            stored = _picture_in(file, self.variable, self.index)[()]
+            picture = _picture_in(file, self.variable, self.index)
+            wait_for_turn(picture.size * LEVEL_BYTES)
+            stored = picture[()]
         image = np.asarray(stored).T  # MATLAB's order of axes is the opposite one
         if image.ndim == 2:
             image = np.stack([image] * 3, axis=-1)
@@ -200,6 +210,6 @@ def _picture_in(file: Any, variable: str, index: int) -> Any:
     colours = len(shape) == 3 and shape[0] == 3
     if found.dtype != np.uint8 or not (colours or len(shape) == 2):
         raise DatasetError(f"picture {index + 1}: expected uint8 [3, W, H], got {shape}")
-    if not 0 < max(shape) <= MAX_SIDE or not 0 < found.size <= MAX_PICTURE_BYTES:
+    if not 0 < max(shape) <= MAX_SIDE or not 0 < found.size <= MAX_PICTURE_LEVELS:
         raise DatasetError(f"picture {index + 1}: {shape} is no size of a picture")
     return found

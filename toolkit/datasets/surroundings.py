@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.errors import DatasetError, without_frames
 from asmnet_kit.datasets.base import Face
 from asmnet_kit.face.crop import Points, Window
 from asmnet_kit.face.pictures import decode_image
@@ -76,4 +76,4 @@ def _cut_out(size: int, window_scale: float, face: Face) -> Surroundings | Datas
     try:
         return surroundings(face, size, window_scale)
     except (DatasetError, OSError) as error:
-        return error
+        return without_frames(error)

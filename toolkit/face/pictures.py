@@ -32,6 +32,7 @@ MAX_DECODING_BYTES = 1_250_000_000
 # Of several processes only one at a time decodes more than this (a JPEG of 14 million pixels), and
 # keeps the picture until it is done with it: else each could take the whole of the above.
 ORDINARY_DECODING_BYTES = 128_000_000
+ORDINARY_FILE_BYTES = 32_000_000  # likewise: phones append films to pictures
 
 # A cutout's bytes for each pixel, decoded and while its colours become floats: with them, too, the
 # whole command stays below 2 GB.
@@ -69,9 +70,8 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
         raise DatasetError(f"{name}: truncated PNG (a chunk is longer than the rest of the file)")
     _check_size(header, name)
     amount = header.width * header.height * header.decoding_bytes
-    if amount > ORDINARY_DECODING_BYTES:
-        take_turn()
-    _room.enter(amount)
+    _room.enter(amount)  # first: who leaves the room as its last ends the turn
+    wait_for_turn(amount)
     flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     if header.format == "TIFF":
         encoded = _without_orientation(encoded)
@@ -137,6 +137,12 @@ class _Room:
 
 
 _room = _Room()
+
+
+def wait_for_turn(amount: int) -> None:
+    """Before this many bytes are taken for a picture: large ones wait for other processes."""
+    if amount > ORDINARY_DECODING_BYTES:
+        take_turn()
 
 
 def shared_room() -> AbstractContextManager[None]:
@@ -251,6 +257,7 @@ def decode_cutout(encoded: bytes, *, name: str) -> NDArray[np.uint8]:
                 f"{name}: its header says {header.width} x {header.height} pixels; a picture with "
                 f"transparency may have at most {most / 1e6:.0f} million: shrink it first"
             )
+        wait_for_turn(header.width * header.height * CUTOUT_BYTES)
     decode_image(encoded, name=name)  # refuses what is no whole picture
     pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:
@@ -278,9 +285,20 @@ def read_encoded(path: Path) -> bytes:
         DatasetError: it is missing, unreadable or too large.
     """
     try:
-        return read_bytes(path)
+        return read_in_turn(path)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from error
+
+
+def read_in_turn(path: Path) -> bytes:
+    """``read_bytes`` of a picture file; of several processes only one at a time reads a large one.
+
+    Raises:
+        DatasetError, OSError: as ``read_bytes``.
+    """
+    if path.stat().st_size > ORDINARY_FILE_BYTES:
+        take_turn()
+    return read_bytes(path)
 
 
 def encode_png(image: Image, *, name: str) -> bytes:

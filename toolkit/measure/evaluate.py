@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.base.errors import DatasetError, UsageError, without_frames
 from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
@@ -496,15 +496,18 @@ class _Eye:
         """A face's crop and its pixels."""
         with shared_room():
             try:
-                picture = face.read()
-                box = box_to_crop(face, picture, self.find_boxes)
-                if box is None:
-                    return None
-                size, scale = self.predictor.input_size, self.predictor.crop_scale
-                crop = Crop.from_box(box, size=size, scale=scale)
+                return self._cut(face)
             except (DatasetError, OSError) as error:
-                return error
-            return crop, crop.cut(picture)
+                return without_frames(error)
+
+    def _cut(self, face: Face) -> "_Cut":
+        picture = face.read()
+        box = box_to_crop(face, picture, self.find_boxes)
+        if box is None:
+            return None
+        size, scale = self.predictor.input_size, self.predictor.crop_scale
+        crop = Crop.from_box(box, size=size, scale=scale)
+        return crop, crop.cut(picture)
 
     def predict(self, faces: Sequence[Face], cuts: Sequence["_Cut"]) -> _Seen:
         """What the model says of the crops of some faces."""

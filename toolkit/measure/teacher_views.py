@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.base.errors import DatasetError, UsageError, without_frames
 from asmnet_kit.base.files import replacing
 from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
@@ -125,7 +125,7 @@ def _seen_by(predictors: Sequence[Predictor], face: Face) -> _Answer:
     try:
         return _seen(face, predictors)
     except (DatasetError, OSError) as error:
-        return error
+        return without_frames(error)
 
 
 def _seen(face: Face, predictors: Sequence[Predictor]) -> Points:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import require_exists
-from asmnet_kit.base.reading import read_bytes
+from asmnet_kit.base.taking_turns import end_turn
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import PICTURE_SUFFIXES, walk
-from asmnet_kit.face.pictures import decode_cutout, decode_image
+from asmnet_kit.face.pictures import decode_cutout, decode_image, read_encoded
 from asmnet_kit.people.camera_settings import DEFAULT_CAMERA, CameraSettings
 from asmnet_kit.people.tones import FROM_SRGB
 
@@ -73,7 +73,7 @@ class Pictures:
             for file in listing.files:
                 if file.lower().endswith(PICTURE_SUFFIXES):
                     path = listing.folder / file
-                    encoded = _read(path)
+                    encoded = read_encoded(path)
                     _PREPARE[kind](encoded, str(path))
                     found[hashlib.sha256(encoded).hexdigest()] = path.resolve()
         if problems:  # a folder that cannot be listed: the same options would not mean the same
@@ -121,19 +121,14 @@ class OwnData:
 NOTHING = OwnData()
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return read_bytes(path)
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from error
-
-
 @lru_cache(maxsize=KEPT)
 def _prepared(kind: str, path: Path, digest: str) -> Ready:
-    encoded = _read(path)
+    encoded = read_encoded(path)
     if hashlib.sha256(encoded).hexdigest() != digest:
         raise DatasetError(f"{path}: changed while people were drawn; put it back, or start again")
-    return _PREPARE[kind](encoded, str(path))
+    ready = _PREPARE[kind](encoded, str(path))
+    end_turn()  # a large picture is small by now, and the next people take long to draw
+    return ready
 
 
 def _skin(encoded: bytes, name: str) -> Bytes:

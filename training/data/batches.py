@@ -23,7 +23,7 @@ from asmnet_kit.datasets.base import Face
 from asmnet_kit.datasets.face_table import FaceTable
 from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.crop import Crop, Points, crop_fractions
-from asmnet_kit.face.pictures import Image
+from asmnet_kit.face.pictures import Image, shared_room
 from asmnet_kit.face.pose import pose_from_landmarks
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.training.batch import Batch
@@ -247,7 +247,8 @@ def show(
         DatasetError: the picture cannot be read.
     """
     moved = draw_transform(ranges, random)
-    image = cut(face.read(), crop_of(face, size, crop_scale), moved.matrix)
+    with shared_room():
+        image = cut(face.read(), crop_of(face, size, crop_scale), moved.matrix)
     covered = np.zeros((size, size), np.bool_)
     return AugmentedFace(
         image=change_pixels(image, ranges, random, covered),
