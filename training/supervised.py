@@ -10,6 +10,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import cv2
+
 from asmnet_kit import __version__
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.own_process import script_command
@@ -75,7 +77,9 @@ def versions() -> dict[str, str]:
     commit = git_commit()
     of_checkout = {"commit": commit} if commit else {}
     python = ".".join(platform.python_version_tuple()[:2])
-    return {"asmnet-kit": __version__, **of_checkout, **package_versions(), "python": python}
+    # Of whichever package it is: opencv-python or opencv-python-headless.
+    own = {"asmnet-kit": __version__, "OpenCV": cv2.__version__, "python": python}
+    return {**own, **of_checkout, **package_versions()}
 
 
 def _start(job: Job, tf_config: str | None) -> Child:

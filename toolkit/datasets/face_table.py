@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, overload
 
@@ -415,8 +415,9 @@ def _opened(
     store: Store,
 ) -> FaceTable:
     """``open_table``, for files of these times of their last change."""
-    entry, kind = json.loads(table), row_type(points)
+    entry = json.loads(table)
     try:
+        kind = row_type(points)
         if not isinstance(entry, dict) or entry["version"] != VERSION:
             raise DatasetError(
                 f"{where}: expected a table of version {VERSION}; run data prepare again"
@@ -425,6 +426,8 @@ def _opened(
         digests = {name: str(entry["sha256"][name]) for name in sizes}
         splits, subsets = (tuple(map(str, entry[key])) for key in ("splits", "subsets"))
         shards = tuple(map(str, entry["shards"]))
+        if any(Path(shard).name != shard or shard in ("", "..") for shard in shards):
+            raise DatasetError(f"{where}: expected shards beside dataset.json, got paths")
     except (KeyError, TypeError, ValueError) as error:  # a DatasetError is none of these
         raise DatasetError(f"{where}: expected the table that data prepare describes") from error
     files = {}
@@ -436,11 +439,30 @@ def _opened(
                 f"{where}: {name} is damaged or of another data set; run data prepare again"
             )
     rows = np.frombuffer(files[ROWS], kind)
-    if len(rows) and (rows["shard"].max() >= len(shards) or (np.diff(rows["name_end"]) < 0).any()):
+    if not _is_sound(rows, sizes[NAMES], len(shards), len(splits), len(subsets)):
         raise DatasetError(f"{where}: expected {ROWS} as data prepare writes it")
     everything = np.arange(len(rows), dtype=np.int64)
     faces = FaceTable(rows, files[NAMES], everything, shards, splits, subsets, store)
     return replace(faces.names_in_order, in_order=True)
+
+
+def _is_sound(rows: NDArray[Any], name_bytes: int, shards: int, splits: int, subsets: int) -> bool:
+    """Whether rows, whose file may be somebody else's, speak of what is there."""
+    end = 0
+    for first in range(0, len(rows), AT_ONCE):
+        part = rows[first : first + AT_ONCE]
+        ends = [end, *part["name_end"].tolist()]
+        split = part["split"]
+        if (
+            any(after <= before for before, after in pairwise(ends))
+            or (part["shard"] >= shards).any()
+            or ((split >= splits) & (split != NO_SPLIT)).any()
+            or any(bits >> subsets for bits in np.unique(part["subsets"]).tolist())
+            or np.isinf(part["landmarks"]).any()
+        ):
+            return False
+        end = ends[-1]
+    return end == name_bytes
 
 
 def _mapped(path: Path) -> "bytes | mmap.mmap":

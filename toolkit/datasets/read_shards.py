@@ -120,7 +120,8 @@ def open_labels(place: Path | str) -> "tuple[FaceTable, Scheme, str] | None":
         return None
     index = read_index(path)
     entry = index.get("table")
-    if not isinstance(entry, dict) or not int(entry.get("faces", 0)) >= TABLE_FROM:
+    faces = entry.get("faces") if isinstance(entry, dict) else None
+    if not isinstance(faces, int) or faces < TABLE_FROM:
         return None
     _check_shards(place, index, sorted(place.glob(f"*{SUFFIX}")))
     table = open_table(

@@ -28,6 +28,7 @@ from asmnet_kit.face.pictures import Image, decode_image
 
 # What brings each kind of place, beside fsspec itself.
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
+CONNECT_S, SILENT_S = 30.0, 60.0
 TRIES, PAUSE_S = 4, 1.0  # of a request; the pause doubles each time
 
 Answer = TypeVar("Answer")
@@ -58,7 +59,7 @@ class RemoteStore:
         fsspec = require("fsspec", extra="remote")
         kind = url.partition(MARK)[0]
         try:
-            system, root = fsspec.core.url_to_fs(url.rstrip("/"))
+            system, root = fsspec.core.url_to_fs(url.rstrip("/"), **_options(kind))
         except ImportError as error:
             extra = EXTRAS.get(kind, "remote")
             raise KitError(
@@ -124,6 +125,17 @@ class RemoteStore:
                 self._persistently(
                     lambda: self.system.get_file(path, str(temporary)), self.place(name)
                 )
+                found = hashlib.sha256()
+                with temporary.open("rb") as file:
+                    while part := file.read(1 << 20):
+                        found.update(part)
+                if (
+                    found.hexdigest() != digest
+                ):  # nothing is kept: the next call asks the server again
+                    raise DatasetError(
+                        f"{self.place(name)}: not the file that dataset.json there describes: copy "
+                        "the prepared folder to the server again"
+                    )
         return copy
 
     def size_of(self, shard: str) -> int:
@@ -181,6 +193,16 @@ class RemotePicture:
 
     def read(self) -> Image:
         return decode_image(self.read_encoded(), name=self.name)
+
+
+def _options(kind: str) -> dict[str, Any]:
+    """What fsspec's file system of this kind is told."""
+    if not kind.startswith("http"):
+        return {}
+    aiohttp = require("aiohttp", extra="remote")
+    # Its own limit is five minutes for a whole file, which a large table takes longer than.
+    limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENT_S)
+    return {"client_kwargs": {"timeout": limits}}
 
 
 def cache() -> Path:

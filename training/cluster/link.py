@@ -6,6 +6,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from asmnet_kit.base.reading import parse_json
+
 BEAT_S = 2.0  # between two signs of life
 LOST_S = 30.0  # of silence, after which the other side is lost
 MOST_BYTES = 1 << 20  # of a line: a stranger's endless one is no reason to run out of memory
@@ -61,7 +63,7 @@ class Link:
         if len(self._received) > MOST_BYTES:
             raise LinkLost("no message")
         try:
-            found = [json.loads(line) for line in lines]
+            found = [parse_json(line) for line in lines]
         except ValueError as error:
             raise LinkLost("no message") from error
         if not all(isinstance(one, dict) and isinstance(one.get("kind"), str) for one in found):

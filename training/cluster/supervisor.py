@@ -299,8 +299,12 @@ class Chief(Supervisor):
                     if message is None:
                         ends.setdefault(index, End(index, 1, "is gone", True))
                     elif message["kind"] == "ended":
-                        note = str(message.get("note", ""))
-                        ends[index] = end_of(index, int(message["code"]), note)
+                        note, code = str(message.get("note", "")), message.get("code")
+                        ends[index] = (
+                            end_of(index, code, note)
+                            if isinstance(code, int)
+                            else End(index, 1, "sent what no worker sends", True)
+                        )
                 # A worker that went between two trainings says nothing any more.
                 for index in set(self.others) - set(self.links):
                     ends.setdefault(index, End(index, 1, "is gone", True))
@@ -338,6 +342,8 @@ class Chief(Supervisor):
             try:
                 stranger.beat()
                 for message in stranger.messages() if stranger in arrived else ():
+                    if stranger not in self.strangers:
+                        break  # let in or refused by the message before
                     self._greet(stranger, message)
             except LinkLost:
                 self._drop(stranger)

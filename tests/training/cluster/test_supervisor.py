@@ -199,7 +199,14 @@ def test_a_worker_of_another_run_is_refused_alone(addresses: tuple[str, ...]) ->
 def test_strangers_do_no_harm(addresses: tuple[str, ...]) -> None:
     chief = Machine(addresses[:2], 0, WELL)
     host, _, port = addresses[0].partition(":")
-    for words in (b"GET / HTTP/1.1\r\n\r\n", b"[1]\n", b"{}\n", b"\xff\n", b""):
+    for words in (
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"[1]\n",
+        b"{}\n",
+        b"\xff\n",
+        b"",
+        b"[" * 60_000 + b"\n",
+    ):
         with connected(host, int(port)) as stranger:
             stranger.sendall(words)
     worker = Machine(addresses[:2], 1, WELL)

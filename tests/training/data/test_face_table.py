@@ -1,7 +1,10 @@
 """Prepared data by its table of labels, from a folder and from a server."""
 
+import hashlib
 import http.server
 import json
+import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,7 +20,7 @@ from asmnet_kit.base.errors import DatasetError, KitError, UsageError
 from asmnet_kit.cli import main
 from asmnet_kit.datasets import read_shards, remote
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
-from asmnet_kit.datasets.face_table import FaceTable
+from asmnet_kit.datasets.face_table import ROWS, FaceTable, row_type
 from asmnet_kit.datasets.read_shards import INDEX
 from asmnet_kit.datasets.registry import load_dataset, splits_of
 from asmnet_kit.face.crop import Crop, crop_fractions, landmark_box
@@ -180,6 +183,37 @@ def test_damage_is_refused(dataset: Dataset, tmp_path: Path, by_table: None) -> 
     table.write_bytes(content)
     with pytest.raises(DatasetError, match=r"faces\.table is damaged or of another data set"):
         load_dataset(shards, "records")
+
+
+@pytest.mark.parametrize(
+    "forged",
+    ["ends that fall", "a split of none", "a subset of none", "infinite", "paths", "points"],
+)
+def test_a_forged_table_is_refused(
+    forged: str, shards: Path, tmp_path: Path, by_table: None
+) -> None:
+    """Its checksums are right, since whoever wrote it wrote these too."""
+    folder = tmp_path / "shards"
+    shutil.copytree(shards, folder)
+    index = json.loads((folder / INDEX).read_text())
+    rows = np.frombuffer((folder / ROWS).read_bytes(), row_type(68)).copy()
+    if forged == "ends that fall":
+        rows["name_end"][3] = 1
+    elif forged == "a split of none":
+        rows["split"][0] = 7
+    elif forged == "a subset of none":
+        rows["subsets"][0] = 1 << 40
+    elif forged == "infinite":
+        rows["landmarks"][0, 0] = np.inf
+    elif forged == "paths":
+        index["table"]["shards"][0] = f"../{index['table']['shards'][0]}"
+    else:
+        index["points"] = -5
+    (folder / ROWS).write_bytes(rows.tobytes())
+    index["table"]["sha256"][ROWS] = hashlib.sha256(rows.tobytes()).hexdigest()
+    (folder / INDEX).write_text(json.dumps(index))
+    with pytest.raises(DatasetError, match=re.escape(str(folder))):
+        load_dataset(folder, "records")
 
 
 def test_pictures_held_out_are_the_same_by_table(
