@@ -223,7 +223,7 @@ import cv2
 decode = cv2.imdecode
 def watched(*arguments):
     began = time.monotonic()
-    time.sleep(0.03)
+    time.sleep(0.08)
     decoded = decode(*arguments)
     line = f"{os.getpid()} {began} {time.monotonic()}\\n"
     with open(os.environ["DECODED"], "a") as log:
