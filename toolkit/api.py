@@ -109,6 +109,8 @@ class Model:
         predictor: the bare network, crops in and landmarks as fractions of the crop out
             (:mod:`asmnet_kit.face.predictor`).
         plausibility: judges how plausible a predicted shape is; None for a model without.
+        own_predictor: the same with the model's own landmarks.
+        asked_scheme: what ``load`` was asked for; None = the model's own.
     """
 
     def __init__(
@@ -118,6 +120,8 @@ class Model:
         self.path = path
         self.reopen = reopen
         self.plausibility = _judge_of(path, opened.scheme)
+        self.own_predictor = opened
+        self.asked_scheme = scheme
         self.predictor: Predictor = opened
         if scheme is not None and scheme != opened.scheme:
             self.predictor = InScheme(opened, scheme)
@@ -294,17 +298,24 @@ def evaluate(
     (4, True)
     """
     loaded = _loaded(model)
+    # Crops are those of the model's own landmarks; only what is compared is mapped.
+    predictor, asked = loaded.own_predictor, loaded.asked_scheme
     dataset, _ = load_to_measure(
-        Path(data), format, model_scheme=loaded.scheme, split=split, subset=subset
+        Path(data),
+        format,
+        model_scheme=predictor.scheme,
+        compared=asked,
+        split=split,
+        subset=subset,
     )
-    mapped = isinstance(loaded.predictor, InScheme)
     return measure(
-        loaded.predictor,
+        predictor,
         dataset,
+        scheme=asked,
         boxes=boxes,
         complete_only=complete_only,
         plausibility=loaded.plausibility,
-        reopen=loaded.reopen if loaded.path.suffix == ".tflite" and not mapped else None,
+        reopen=loaded.reopen if loaded.path.suffix == ".tflite" else None,
         workers=workers,
     )
 
@@ -350,6 +361,13 @@ def benchmark(
     ('cpu', True)
     """
     path = model.path if isinstance(model, Model) else _path_of(model)
+    if data is not None and isinstance(model, Model):
+        for name in ("scheme", "adapter"):
+            if model.reopen.keywords.get(name) is not None:
+                raise UsageError(
+                    f"benchmark measures the model's own landmarks: load it without {name}=, or "
+                    f"use asmnet-kit benchmark --{name}"
+                )
     result: dict[str, Any] = open_stage("one benchmark")(
         path,
         target=target,

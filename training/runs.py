@@ -99,8 +99,8 @@ class FoundRuns:
 
     @property
     def alike(self) -> bool:
-        """Whether all runs were validated on the same faces, so that their NMEs can be compared."""
-        return len({run.val_fingerprint for run in self.runs}) <= 1
+        """Whether all validated runs saw the same faces, so that their NMEs can be compared."""
+        return len({run.val_fingerprint for run in self.runs} - {None}) <= 1
 
     def to_json(self) -> dict[str, Any]:
         """The JSON of ``asmnet-kit runs list --json``."""
@@ -123,11 +123,16 @@ def find_runs(folders: Sequence[Path]) -> FoundRuns:
     hashes: dict[str, Path] = {}
     models: dict[Path, MadeModel] = {}
     problems: dict[Path, str] = {}
+    known: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: expected a folder of runs, got a file")
-        seen = len(runs) + len(models) + len(problems)
+        found, before = False, len(problems)
         for place in _walk(folder, problems):
+            found = True
+            if (real := place.resolve()) in known:  # by another folder or another way to it
+                continue
+            known.add(real)
             try:
                 if place.is_dir():
                     runs[place] = _read_run(place)
@@ -137,7 +142,7 @@ def find_runs(folders: Sequence[Path]) -> FoundRuns:
                     models[place] = _read_model(place)
             except (KitError, OSError) as error:
                 problems[place] = str(error).removeprefix(f"{place}: ")
-        if len(runs) + len(models) + len(problems) == seen:
+        if not found and len(problems) == before:
             problems[folder] = "no run and no model of the kit is at or below it"
     made: dict[Path, list[MadeModel]] = {}
     for model in models.values():
@@ -205,7 +210,12 @@ def _said(content: Any, kind: Any, *keys: str) -> Any:
         content = content.get(key) if isinstance(content, dict) else None
     if isinstance(content, bool) or not isinstance(content, kind):
         return None
-    return None if isinstance(content, float) and not math.isfinite(content) else content
+    if isinstance(content, (int, float)):
+        try:
+            return content if math.isfinite(content) else None
+        except OverflowError:  # an integer of hundreds of digits
+            return None
+    return content
 
 
 def _read_model(path: Path) -> MadeModel:

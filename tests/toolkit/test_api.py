@@ -59,6 +59,27 @@ def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # What it says it does -----------------------------------------------------------------------------
 
 
+def test_a_model_loaded_with_other_landmarks_is_measured_as_the_command_does(here: Path) -> None:
+    """Its crops are those of all its own landmarks; the box around five is another one."""
+    five = asmnet_kit.load(SMALL, scheme="5")
+    measured = asmnet_kit.evaluate(five, "faces", "synthetic").scores
+    words = [
+        "evaluate",
+        SMALL,
+        "--data",
+        "faces",
+        "--format",
+        "synthetic",
+        "--scheme",
+        "5",
+        "--json",
+    ]
+    told = json.loads(CliRunner().invoke(main, words).stdout)
+    assert measured.nme_percent == pytest.approx(told["nme_percent"])
+    with pytest.raises(asmnet_kit.UsageError, match="load it without scheme="):
+        asmnet_kit.benchmark(five, data="faces", format="synthetic")
+
+
 def test_the_examples_of_the_page_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}

@@ -180,6 +180,29 @@ def test_edited_figures_are_left_out_and_not_believed(tmp_path: Path) -> None:
     assert (run["nme_percent"], run["val_faces"], run["of_epochs"]) == (None, None, None)
 
 
+def test_a_run_that_two_folders_hold_is_listed_once(place: Path) -> None:
+    done = listed(place, place / "runs" / "first", place / "models" / "..", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert [Path(run["path"]).name for run in told["runs"]] == ["first", "second"]
+    assert told["problems"] == []
+
+
+def test_a_run_without_validation_does_not_make_the_others_unlike(tmp_path: Path) -> None:
+    write_run(tmp_path / "whole")
+    write_run(tmp_path / "begun", metrics={"epochs": 3}, finished_at=None)
+    assert json.loads(listed(tmp_path, "--json").stdout)["validated_on_same_faces"]
+
+
+def test_a_figure_too_large_for_a_float_is_left_out(tmp_path: Path) -> None:
+    write_run(
+        tmp_path / "edited",
+        metrics={"epochs": 3, "best_epoch": 2, "validation": {"nme_percent": 10**400}},
+    )
+    done = listed(tmp_path)
+    assert done.exit_code == 0, done.output
+
+
 def test_a_tflite_that_is_no_model_of_the_kit_is_named(place: Path) -> None:
     (place / "models" / "foreign.tflite").write_bytes(b"nothing")
     done = listed(place)
