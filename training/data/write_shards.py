@@ -207,7 +207,7 @@ def _prepare(
     return done_now, index
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Poses:
     """What a record says of a face's pose.
 
