@@ -34,7 +34,7 @@ def smaller(words: list[str]) -> list[str]:
     return shlex.split(line)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_command_of_the_tutorial_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

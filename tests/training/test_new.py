@@ -99,7 +99,7 @@ def test_make_alone_lists_the_steps_and_the_readme_has_them_all(project: Path) -
     assert [step for step in told if f"`make {step}`" not in readme] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_way_runs_and_what_is_made_is_not_made_again(project: Path) -> None:
     looked = make(project, "look", **TINY)
     assert looked.returncode == 0, looked.stderr

@@ -190,7 +190,7 @@ def test_a_worker_that_is_killed_is_named_and_all_go_on_by_themselves(
     assert same_run(run, undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_machine_that_is_gone_ends_the_other_with_one_line_and_the_run_goes_on(
     undisturbed: Path, data: Path, tmp_path: Path, victim: int
@@ -226,7 +226,7 @@ def test_a_machine_that_is_gone_ends_the_other_with_one_line_and_the_run_goes_on
     assert same_run(chief, undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_with_other_settings_or_data_is_refused(
     data: Path, drawn_faces: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -256,6 +256,7 @@ def test_a_worker_with_another_tensorflow_is_refused(data: Path, tmp_path: Path)
     assert not run.exists()
 
 
+@pytest.mark.long
 def test_a_single_process_that_is_killed_starts_again(data: Path, tmp_path: Path) -> None:
     """Without other workers, as where a machine's memory ran out."""
     run = tmp_path / "run"
