@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from asmnet_kit.base.errors import DatasetError, KitError, UsageError, one_line, require
 from asmnet_kit.base.files import replacing
+from asmnet_kit.base.install import install_command
 from asmnet_kit.base.places import MARK
 from asmnet_kit.datasets.base import Picture
 from asmnet_kit.datasets.face_table import (
@@ -64,7 +65,7 @@ class RemoteStore:
             extra = EXTRAS.get(kind, "remote")
             raise KitError(
                 f"{url}: {kind}{MARK} needs a package that is not installed ({one_line(error)}). "
-                f"Install it with: pip install 'asmnet-kit[{extra}]'"
+                f"Install it with: {install_command(extra)}"
             ) from error
         except ValueError as error:
             raise UsageError(f"{url}: expected an address that fsspec knows: {error}") from error

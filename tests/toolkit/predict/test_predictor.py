@@ -136,5 +136,5 @@ def test_a_run_folder_without_tensorflow_says_what_to_install(tmp_path, monkeypa
         archive.writestr("metadata.json", '{"keras_version": "2.21.0"}')
         archive.writestr("config.json", '{"class_name": "Functional", "config": {"layers": []}}')
         archive.writestr("model.weights.h5", "")
-    with pytest.raises(MissingDependency, match=r"asmnet-kit\[train\]"):
+    with pytest.raises(MissingDependency, match=r"pip install .*\[train\]"):
         open_predictor(tmp_path)
