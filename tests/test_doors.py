@@ -12,11 +12,10 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from watched_decoding import WatchedDecoding
 
 from asmnet_kit.base.errors import DatasetError, KitError, ModelError
 from asmnet_kit.base.files import leftovers, temporary_folder, write_text
@@ -32,6 +32,7 @@ from asmnet_kit.base.keras_config import check_keras
 from asmnet_kit.base.kinds import kind_of
 from asmnet_kit.base.npz import read_npz
 from asmnet_kit.cli import main
+from asmnet_kit.datasets.cofw import LEVEL_BYTES
 from asmnet_kit.datasets.labels import check_in_picture, check_usable
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.datasets.pts import format_pts
@@ -48,6 +49,7 @@ from asmnet_kit.tflite.packing import with_entry
 from asmnet_kit.tflite.runtime import open_runtime
 from asmnet_kit.training.fit.checkpoints import Checkpoints, TrainingState
 from asmnet_kit.training.manifest import read_manifest
+from made_labels import MADE
 
 ROOT = Path(__file__).parents[1]
 MODEL = "asmnet_nano_synthetic"
@@ -184,20 +186,7 @@ def test_threads_decode_large_pictures_one_after_the_other(
     faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each may take 1.25 GB; all of them together no more."""
-    at_once: set[int] = set()
-    most = 0
-    decode = cv2.imdecode
-
-    def watched(*arguments: Any) -> Any:
-        nonlocal most
-        at_once.add(threading.get_ident())
-        most = max(most, len(at_once))
-        time.sleep(0.01)
-        decoded = decode(*arguments)
-        at_once.discard(threading.get_ident())
-        return decoded
-
-    monkeypatch.setattr(cv2, "imdecode", watched)
+    decoding = WatchedDecoding(monkeypatch)
     pictures = [*faces.rglob("*.png"), *faces.rglob("*.jpg")]
 
     def read(path: Path) -> None:
@@ -209,11 +198,11 @@ def test_threads_decode_large_pictures_one_after_the_other(
             list(pool.map(read, pictures))
 
     decode_all()
-    assert most > 1
-    most = 0
+    assert decoding.most > 1
+    decoding.most = 0
     monkeypatch.setattr("asmnet_kit.face.pictures.MAX_DECODING_BYTES", SIZE * SIZE * 9)
     decode_all()
-    assert most == 1
+    assert decoding.most == 1
 
 
 # What each process does while it decodes: sitecustomize runs in every interpreter that is started.
@@ -284,6 +273,38 @@ def test_a_cutout_waits_for_its_turn_by_the_memory_of_its_four_channels(turns: l
         rgba = np.full((side, side, 4), 9, np.uint8)
         decode_cutout(cv2.imencode(".png", rgba)[1].tobytes(), name="o.png")
         assert len(turns) == count
+
+
+def test_a_picture_inside_of_a_cofw_file_waits_for_its_turn_by_its_own_memory(
+    tmp_path: Path, turns: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no file of its own, and no decoder of pictures reads it."""
+    MADE["cofw"](tmp_path)
+    face = load_dataset(tmp_path, "cofw").faces[0]
+    needed = face.read().size * LEVEL_BYTES
+    assert turns == []
+    for ordinary, count in ((needed, 0), (needed - 1, 1)):
+        monkeypatch.setattr("asmnet_kit.face.pictures.ORDINARY_DECODING_BYTES", ordinary)
+        face.read()
+        assert len(turns) == count
+
+
+def test_threads_read_large_pictures_of_a_cofw_file_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MADE["cofw"](tmp_path)
+    first, second = load_dataset(tmp_path, "cofw").faces[:2]
+    monkeypatch.setattr("asmnet_kit.face.pictures.MAX_DECODING_BYTES", 1)
+
+    def read() -> None:
+        with shared_room():
+            second.read()
+
+    with ThreadPoolExecutor(1) as pool, shared_room():
+        first.read()
+        other = pool.submit(read)
+        assert not wait([other], timeout=0.2).done  # the first one's pixels are still there
+    other.result(timeout=30)
 
 
 def test_a_large_file_waits_for_its_turn_before_it_is_read(

@@ -33,7 +33,7 @@ from asmnet_kit.face.pictures import (
     MAX_SIDE,
     Image,
     encode_png,
-    wait_for_turn,
+    wait_for_room,
 )
 
 POINTS = 29
@@ -76,7 +76,7 @@ class MatPicture:
     def read(self) -> Image:
         with _opened(self.path) as file:
             picture = _picture_in(file, self.variable, self.index)
-            wait_for_turn(picture.size * LEVEL_BYTES)
+            wait_for_room(picture.size * LEVEL_BYTES)
             stored = picture[()]
         image = np.asarray(stored).T  # MATLAB's order of axes is the opposite one
         if image.ndim == 2:

@@ -70,8 +70,7 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
         raise DatasetError(f"{name}: truncated PNG (a chunk is longer than the rest of the file)")
     _check_size(header, name)
     amount = header.width * header.height * header.decoding_bytes
-    _room.enter(amount)  # first: who leaves the room as its last ends the turn
-    wait_for_turn(amount)
+    wait_for_room(amount)
     flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     if header.format == "TIFF":
         encoded = _without_orientation(encoded)
@@ -139,8 +138,9 @@ class _Room:
 _room = _Room()
 
 
-def wait_for_turn(amount: int) -> None:
-    """Before this many bytes are taken for a picture: large ones wait for other processes."""
+def wait_for_room(amount: int) -> None:
+    """Before this many bytes are taken for a picture: wait for other threads and processes."""
+    _room.enter(amount)  # first: who leaves the room as its last ends the turn
     if amount > ORDINARY_DECODING_BYTES:
         take_turn()
 
@@ -257,7 +257,7 @@ def decode_cutout(encoded: bytes, *, name: str) -> NDArray[np.uint8]:
                 f"{name}: its header says {header.width} x {header.height} pixels; a picture with "
                 f"transparency may have at most {most / 1e6:.0f} million: shrink it first"
             )
-        wait_for_turn(header.width * header.height * CUTOUT_BYTES)
+        wait_for_room(header.width * header.height * CUTOUT_BYTES)
     decode_image(encoded, name=name)  # refuses what is no whole picture
     pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4:

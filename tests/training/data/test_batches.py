@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from watched_decoding import WatchedDecoding
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.datasets.base import Dataset, PictureFile
@@ -31,6 +32,20 @@ def batches_of(dataset: Dataset, **options: object) -> FaceBatches:
 
 def epoch(batches: FaceBatches, index: int, replicas: range = range(1), count: int = 1) -> list:
     return list(batches.epoch(index, replicas=replicas, replica_count=count).as_numpy_iterator())
+
+
+def test_the_threads_of_a_training_decode_large_pictures_one_after_the_other(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each of them could take 1.25 GB."""
+    decoding = WatchedDecoding(monkeypatch)
+    epoch(batches_of(dataset, batch_size=2), 0)
+    assert decoding.most > 1
+    decoding.most = 0
+    one_picture = 3 * dataset.faces[0].read().size
+    monkeypatch.setattr("asmnet_kit.face.pictures.MAX_DECODING_BYTES", one_picture)
+    epoch(batches_of(dataset, batch_size=2), 1)
+    assert decoding.most == 1
 
 
 def test_targets_are_fractions_of_the_landmark_boxs_crop(dataset: Dataset) -> None:
