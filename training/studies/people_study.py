@@ -3,11 +3,14 @@
 Usage: make people-study ARGS="--photos DIR --photos-format F --out DIR"
 
 One change at a time to the same small training: what is left out of the pictures, how many people
-there are, how much training changes them. Each set is drawn, each run trained and measured by the
-commands that a user types, so a study that was interrupted goes on where it stopped. The first
-variant runs with every seed: its spread says which differences mean something.
+there are, how much training changes them, which network learns; with ``--portraits``, which of
+``make people-portraits`` made them, also what these add. Each set is drawn, each run trained and
+measured by the commands that a user types, so a study that was interrupted goes on where it
+stopped. The first variant runs with every seed: its spread says which differences mean something.
 """
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,7 +19,7 @@ from typing import Any
 
 import click
 
-from asmnet_kit.base.files import write_text
+from asmnet_kit.base.files import make_folder, write_text
 from asmnet_kit.cli import KitCommand
 from asmnet_kit.commands.options import PluginChoice
 from asmnet_kit.commands.people_options import REALISM
@@ -27,10 +30,12 @@ SCHEMA_VERSION = 1
 DRAWN_SEED, DRAWN_SIDE = 31, 96  # pixels
 COUNT, EPOCHS, SIDE = 3000, 8, 64
 COUNTS = (750, 1500, 6000, 12_000)
+ARCHITECTURE = "asmnet_plus"
 TRAINING = (
-    "--arch", "asmnet_plus", "--loss", "smooth_l1", "--input-size", str(SIDE), "--batch-size", "64",
+    "--loss", "smooth_l1", "--input-size", str(SIDE), "--batch-size", "64",
     "--learning-rate", "3e-3",
 )  # fmt: skip
+LABELS = "labels68.csv"  # of make people-portraits
 
 
 @dataclass(frozen=True)
@@ -42,22 +47,29 @@ class Variant:
         count: people that are drawn; a tenth validates and is not trained on.
         without: of REALISM.
         augmentation: of training.
+        architecture: of the network.
+        portraits: subsets of the portraits that are added to the people.
     """
 
     title: str
     count: int = COUNT
     without: tuple[str, ...] = ()
     augmentation: str = "strong"
+    architecture: str = ARCHITECTURE
+    portraits: tuple[str, ...] = ()
 
     @property
     def drawn(self) -> str:
         """The folder of its pictures."""
         return "_".join((str(self.count), *(f"no-{name}" for name in self.without)))
 
-    @property
-    def epochs(self) -> int:
-        """So many that each variant has the same number of steps."""
-        return round(EPOCHS * COUNT / self.count)
+    def epochs(self, added: int) -> int:
+        """So many that each variant has about the same number of steps.
+
+        Args:
+            added: number of pictures beside the people.
+        """
+        return max(1, round(EPOCHS * COUNT / (self.count + added)))
 
 
 VARIANTS = (
@@ -66,6 +78,11 @@ VARIANTS = (
     Variant("without all of these", without=tuple(REALISM)),
     *(Variant(f"{count:,} people, as many steps", count=count) for count in COUNTS),
     *(Variant(f"augmentation {kind}", augmentation=kind) for kind in ("full", "light", "none")),
+    *(Variant(f"network {name}", architecture=name) for name in ("asmnet", "mobilenetv2")),
+)
+WITH_PORTRAITS = (
+    Variant("and portraits", portraits=("portraits",)),
+    Variant("and portraits, also turned", portraits=("portraits", "turned")),
 )
 
 
@@ -90,36 +107,93 @@ class Outcome:
     show_default=True,
     help="As asmnet-kit train --init-from; '' for random weights.",
 )
+@click.option(
+    "--portraits",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="What make people-portraits wrote; adds variants with these.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def main(
-    photos: Path, photos_format: str, split: str, seeds: int, init_from: str, out: Path
+    photos: Path,
+    photos_format: str,
+    split: str,
+    seeds: int,
+    init_from: str,
+    portraits: Path | None,
+    out: Path,
 ) -> None:
     """Which realism pays?"""
     training = (*TRAINING, *(("--init-from", init_from) if init_from else ()))
     measured = ("--data", str(photos), "--format", photos_format, "--split", split)
     outcomes = []
-    for variant in VARIANTS:
+    for variant in (*VARIANTS, *(WITH_PORTRAITS if portraits else ())):
+        data, added = _data(variant, portraits, out)
+        learning = (*training, *data, "--epochs", str(variant.epochs(added)))
         for seed in range(seeds if variant is VARIANTS[0] else 1):
-            outcomes.append(_outcome(variant, seed, training, measured, out))
+            outcomes.append(_outcome(variant, seed, learning, measured, out))
             write_text(out / "study.md", table(outcomes))
             write_text(out / "study.json", _as_json(outcomes))
     click.echo(table(outcomes))
 
 
+def _data(variant: Variant, portraits: Path | None, out: Path) -> tuple[tuple[str, ...], int]:
+    """Draw what a variant learns from, where that is missing.
+
+    Returns:
+        the options that name it, and how many portraits are in it.
+    """
+    people = out / "people" / variant.drawn
+    without = [word for name in variant.without for word in ("--without", name)]
+    count = ("--count", str(variant.count), "--seed", str(DRAWN_SEED))
+    about = people / "dataset.json"
+    if not about.is_file() or not json.loads(about.read_text())["complete"]:
+        size = ("--size", str(DRAWN_SIDE))
+        kit("data", "synthesize", "--kind", "people", *count, *size, *without, "--out", people)
+    if not variant.portraits or portraits is None:
+        return ("--data", str(people), "--format", "synthetic"), 0
+    both = people.with_name("_and_".join((people.name, *variant.portraits)))
+    if not both.is_dir():
+        kit("data", "convert", "--data", people, "--format", "synthetic", "--to", "csv",
+            "--out", both)  # fmt: skip
+    rows = _rows(portraits / LABELS)
+    added = [row for row in rows if row["subset"] in variant.portraits]
+    _add(both / "labels.csv", added, portraits)
+    return ("--data", str(both), "--format", "csv"), len(added)
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _add(table: Path, added: Sequence[dict[str, str]], pictures: Path) -> None:
+    """Add rows to a table of labels, once, with links to their ``pictures``."""
+    rows = _rows(table)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    known = {row["file"] for row in rows}
+    for row in added:
+        name = f"portraits/{row['file']}"
+        if name in known:
+            continue
+        place = table.parent / name
+        make_folder(place.parent)
+        place.unlink(missing_ok=True)
+        place.symlink_to((pictures / row["file"]).resolve())
+        writer.writerow({**row, "file": name, "split": "train"})
+    write_text(table, text.getvalue())
+
+
 def _outcome(
     variant: Variant, seed: int, training: Sequence[str], measured: Sequence[str], out: Path
 ) -> Outcome:
-    people, run = out / "people" / variant.drawn, out / "runs" / f"{_slug(variant.title)}_{seed}"
-    without = [word for name in variant.without for word in ("--without", name)]
-    count = ("--count", str(variant.count), "--seed", str(DRAWN_SEED))
-    size = ("--size", str(DRAWN_SIDE))
-    about = people / "dataset.json"
-    if not about.is_file() or not json.loads(about.read_text())["complete"]:
-        kit("data", "synthesize", "--kind", "people", *count, *size, *without, "--out", people)
+    run = out / "runs" / f"{_slug(variant.title)}_{seed}"
     if not (run / "model.keras").is_file():
         fresh = (
-            *training, "--data", str(people), "--format", "synthetic", "--epochs",
-            str(variant.epochs), "--augmentation", variant.augmentation, "--seed", str(seed),
+            *training, "--arch", variant.architecture, "--augmentation", variant.augmentation,
+            "--seed", str(seed),
         )  # fmt: skip
         kit("train", *(("--resume",) if run.exists() else fresh), "--out", run)
     found = json.loads(kit("evaluate", run, *measured, "--complete-only", "--json"))

@@ -1,5 +1,6 @@
 """Which realism pays: the study's runs, and its table."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -7,14 +8,22 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.training.studies import people_study
-from asmnet_kit.training.studies.people_study import VARIANTS, Outcome, Variant, table
+from asmnet_kit.training.studies.people_study import (
+    VARIANTS,
+    WITH_PORTRAITS,
+    Outcome,
+    Variant,
+    table,
+)
 
 
 def test_every_variant_has_as_many_steps():
-    shown = {variant.epochs * variant.count for variant in VARIANTS}
+    shown = {variant.epochs(0) * variant.count for variant in VARIANTS}
     assert shown == {people_study.EPOCHS * people_study.COUNT}
-    assert len({variant.title for variant in VARIANTS}) == len(VARIANTS)
-    assert len({(v.drawn, v.augmentation) for v in VARIANTS}) == len(VARIANTS)
+    assert len({variant.title for variant in (*VARIANTS, *WITH_PORTRAITS)}) == len(VARIANTS) + 2
+    assert len({(v.drawn, v.augmentation, v.architecture) for v in VARIANTS}) == len(VARIANTS)
+    for variant in WITH_PORTRAITS:  # twice the pictures, half the epochs
+        assert variant.epochs(variant.count) == people_study.EPOCHS // 2
 
 
 def test_the_table_has_a_row_for_each_variant_and_a_figure_for_each_seed():
@@ -31,27 +40,52 @@ def test_the_table_has_a_row_for_each_variant_and_a_figure_for_each_seed():
     ]
 
 
-TINY = ("--input-size", "64", "--arch", "asmnet_nano", "--batch-size", "8")
+TINY = ("--input-size", "64", "--batch-size", "8")
 
 
 @pytest.mark.slow
 def test_a_study_draws_trains_measures_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
     class Short(Variant):
-        epochs = 1
+        def epochs(self, added):
+            return 1
 
-    few, plain = Short("few", count=20), Short("plain", count=20, without=("hair",))
-    monkeypatch.setattr(people_study, "VARIANTS", (few, plain))
+    few = Short("few", count=20, architecture="asmnet_nano")
+    changes = {"without": ("hair",), "portraits": ("turned",), "architecture": "asmnet_nano"}
+    monkeypatch.setattr(people_study, "VARIANTS", (few,))
+    mixed = Short("mixed", count=20, **changes)
+    monkeypatch.setattr(people_study, "WITH_PORTRAITS", (mixed,))
     monkeypatch.setattr(people_study, "TRAINING", TINY)
     photos, out = tmp_path / "photos", tmp_path / "study"
     people_study.kit("data", "synthesize", "--count", "12", "--size", "48", "--out", photos)
+    portraits = some_portraits(photos, tmp_path / "portraits")
     words = ["--photos", str(photos), "--photos-format", "synthetic", "--split", "train"]
-    words += ["--seeds", "1", "--init-from", "", "--out", str(out)]
+    words += ["--seeds", "1", "--init-from", "", "--portraits", str(portraits), "--out", str(out)]
     result = CliRunner().invoke(people_study.main, words)
     assert result.exit_code == 0, result.output
     runs = json.loads(Path(out / "study.json").read_text())["runs"]
-    assert [run["variant"] for run in runs] == ["few", "plain"]
+    assert [run["variant"] for run in runs] == ["few", "mixed"]
     assert all(run["nme"] > 0 for run in runs)
+    few_faces, mixed_faces = (
+        json.loads((out / "runs" / run / "manifest.json").read_text())["dataset"]["counts"]["train"]
+        for run in ("few_0", "mixed_0")
+    )
+    assert mixed_faces == few_faces + 3
     began = (out / "runs" / "few_0" / "model.keras").stat().st_mtime_ns
     again = CliRunner().invoke(people_study.main, words)
     assert again.output == result.output
     assert (out / "runs" / "few_0" / "model.keras").stat().st_mtime_ns == began
+
+
+def some_portraits(faces: Path, out: Path) -> Path:
+    """What make people-portraits would write: four pictures, three of which are turned."""
+    people_study.kit("data", "convert", "--data", faces, "--format", "synthetic", "--to", "csv",
+                     "--split", "train", "--out", out)  # fmt: skip
+    rows = people_study._rows(out / "labels.csv")[:4]
+    for row, subset in zip(rows, ("portraits", "turned", "turned", "turned"), strict=True):
+        row["subset"] = subset
+    kept = ["file", *(f"{axis}{point}" for point in range(68) for axis in "xy"), "subset", "split"]
+    with (out / "labels68.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, kept, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return out
