@@ -231,6 +231,35 @@ def test_pictures_held_out_are_the_same_by_table(
         assert isinstance(ours, FaceTable)
 
 
+@pytest.mark.parametrize("by_table", ["train", "val"])
+def test_faces_trained_on_are_refused_whichever_side_is_read_by_table(
+    drawn_faces: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    by_table: str,
+) -> None:
+    """A folder of several prepared sets is read whole, a large one of them by its table."""
+    prepare(load_dataset(drawn_faces(12), "300w"), tmp_path / "sets" / "large")
+    prepare(load_dataset(drawn_faces(4), "300w"), tmp_path / "sets" / "small")
+    monkeypatch.setattr(read_shards, "TABLE_FROM", 12)
+    (tmp_path / "link").symlink_to(tmp_path / "sets" / "large")
+    train, val = tmp_path / "sets", tmp_path / "link"
+    if by_table == "train":
+        train, val = val, train
+    calls = [
+        ("train", "--data", train, "--format", "records", "--val-data", val),
+        ("train", "--data", train, "--format", "records", "--val-data", val, "--scheme", "68"),
+    ]
+    for call in calls:
+        refused = kit(*call, "--batch-size", 2, "--epochs", 1, "--out", tmp_path / "run")
+        assert refused.exit_code == 2 and "12 of its" in refused.output, refused.output
+        assert not (tmp_path / "run").exists()
+    apart = TrainConfig(
+        data=str(tmp_path / "sets" / "small"), format="records", val_data=str(tmp_path / "link")
+    )
+    assert len(choose_sources(apart).val.faces) == 12
+
+
 # On a server --------------------------------------------------------------------------------------
 
 
