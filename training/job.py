@@ -19,6 +19,8 @@ class Job:
         run: the folder; of several workers the chief's.
         config: the settings of a new run; None goes on with the one in ``run``.
         given: the settings that the user typed, which must be the run's.
+        left_open: settings of a new run that nobody gave and that follow from others: of several
+            workers the chief alone settles them.
         max_minutes: no epoch begins after this long.
         command: how it was started, for the manifest.
         recipe: that the settings of a new run started from, for the manifest.
@@ -27,6 +29,7 @@ class Job:
     run: Path
     config: TrainConfig | None
     given: dict[str, Any]
+    left_open: tuple[str, ...]
     max_minutes: float | None
     command: str
     recipe: str | None = None
@@ -38,7 +41,8 @@ class Job:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Job":
         config = content["config"] and TrainConfig(**content["config"])
-        return cls(**{**content, "run": Path(content["run"]), "config": config})
+        kept = {"run": Path(content["run"]), "left_open": tuple(content["left_open"])}
+        return cls(**{**content, **kept, "config": config})
 
     @property
     def strategy(self) -> str:
@@ -79,7 +83,9 @@ def work(job: Job) -> None:
         if job.config is None:
             result = training_run.resume(job.run, job.given, **call)
         else:
-            result = training_run.train(job.config, job.run, recipe=job.recipe, **call)
+            result = training_run.train(
+                job.config, job.run, recipe=job.recipe, left_open=job.left_open, **call
+            )
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; continue with: asmnet-kit train --resume --out {quoted}"

@@ -3,7 +3,7 @@
 import dataclasses
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -100,6 +100,7 @@ def train(
     max_minutes: float | None = None,
     command: str = "",
     recipe: str | None = None,
+    left_open: Collection[str] = (),
 ) -> TrainResult:
     """Train a model and write its run folder.
 
@@ -109,6 +110,7 @@ def train(
         max_minutes: no epoch begins after this long; ``resume`` finishes the run.
         command: how the run was started, for the manifest.
         recipe: name of the recipe that its settings started from, for the manifest.
+        left_open: settings in which a worker takes the chief's, whatever ``config`` says.
 
     Raises:
         UsageError: contradictory settings, a folder that holds something else, or one that
@@ -121,7 +123,7 @@ def train(
     given = {
         name: value
         for name, value in dataclasses.asdict(config).items()
-        if value or name not in PLACES
+        if (value or name not in PLACES) and name not in left_open
     }
 
     def begin() -> TrainConfig:

@@ -222,10 +222,10 @@ def _refuse_shared(train: Dataset, val: Dataset) -> None:
     Raises:
         UsageError: naming one.
     """
-    if any(isinstance(side.faces, FaceTable) for side in (train, val)):
-        # Millions of faces need not be looked at one by one where their files are others.
-        if _shards_of(train.faces).isdisjoint(_shards_of(val.faces)):
-            return
+    tables = any(isinstance(side.faces, FaceTable) for side in (train, val))
+    # Millions of faces need not be looked at one by one where their files are others.
+    if tables and _shards_of(train.faces).isdisjoint(_shards_of(val.faces)):
+        return
     trained = {_file_of(face) for face in train.faces}
     shared = [face for face in val.faces if _file_of(face) in trained]
     if shared:
