@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from asmnet_kit.base.errors import DatasetError, KitError, UsageError
+from asmnet_kit.base.errors import DatasetError, KitError, Outage, ServerError, UsageError
 from asmnet_kit.cli import main
 from asmnet_kit.datasets import read_shards, remote
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
@@ -272,12 +272,17 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         if self.server.fails.pop(self.path, False):  # type: ignore[attr-defined]
             self.send_error(503)
             return None
+        if asked in self.server.refused:  # type: ignore[attr-defined]
+            self.send_error(self.server.refused[asked])  # type: ignore[attr-defined]
+            return None
         path = Path(self.translate_path(self.path))
         if asked is None or not self.server.knows_ranges or not path.is_file():  # type: ignore[attr-defined]
             return super().send_head()
         first, _, last = asked.removeprefix("bytes=").partition("-")
         content = path.read_bytes()
         part = content[int(first) : int(last) + 1]
+        if asked in self.server.damaged:  # type: ignore[attr-defined]
+            part = bytes(len(part))
         self.send_response(206)
         self.send_header("Content-Length", str(len(part)))
         self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
@@ -294,6 +299,8 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("localhost", 0), partial(Handler, directory=str(folder)))
         self.asked: list[tuple[str, str | None]] = []
         self.fails: dict[str, bool] = {}
+        self.refused: dict[str | None, int] = {}  # ranges, and the status that is sent instead
+        self.damaged: set[str | None] = set()
         self.knows_ranges = True
         self.url = f"http://localhost:{self.server_address[1]}"
 
@@ -343,15 +350,15 @@ def test_what_a_server_cannot_give_is_said(
     server = serve(shards.parent)
     with pytest.raises(UsageError, match="only --format records is read from a server, got 300w"):
         load_dataset(f"{server.url}/shards", "300w")
-    with pytest.raises(DatasetError, match=r"nothing/dataset\.json: not found on the server"):
+    with pytest.raises(ServerError, match=r"nothing/dataset\.json: not found on the server"):
         load_dataset(f"{server.url}/nothing", "records")
     found = load_dataset(f"{server.url}/shards", "records")
     server.knows_ranges = False
-    with pytest.raises(DatasetError, match="sends whole files where a part is asked for"):
+    with pytest.raises(ServerError, match="sends whole files where a part is asked for"):
         found.faces[0].read()
     server.shutdown()
     server.server_close()
-    with pytest.raises(DatasetError, match="cannot be fetched, tried 4 times"):
+    with pytest.raises(Outage, match="cannot be fetched, tried 4 times"):
         found.faces[1].read()
     with pytest.raises(UsageError, match="expected an address that fsspec knows"):
         load_dataset("nowhere://bucket/faces", "records")
@@ -393,6 +400,38 @@ def test_training_from_a_server_is_training_from_the_folder(
     assert curves[:2] == curves[2:]
     resumed = kit("train", "--resume", "--data", tmp_path / "s", "--out", tmp_path / "server")
     assert resumed.exit_code == 0, resumed.output
+
+
+@pytest.mark.parametrize("fault", ["503", "403", "damaged"])
+def test_what_a_server_does_not_give_ends_the_validation_and_a_bad_picture_is_left_out(
+    drawn_faces: Callable[..., Path],
+    tmp_path: Path,
+    serve: Callable[[Path], Server],
+    fault: str,
+) -> None:
+    """One of 24, which is less than the share of unusable pictures that is let pass."""
+    shards = tmp_path / "val"
+    prepare(load_dataset(drawn_faces(24), "300w"), shards)
+    picture = load_dataset(shards, "records").faces[1].picture
+    place = f"bytes={picture.offset}-{picture.offset + picture.length - 1}"
+    server = serve(tmp_path)
+    if fault == "damaged":
+        server.damaged.add(place)
+    else:
+        server.refused[place] = int(fault)
+    url = f"{server.url}/val"
+    result = kit(
+        *("train", "--data", drawn_faces(8), "--format", "300w", "--val-data", url),
+        *("--val-format", "records", "--arch", "asmnet_nano", "--input-size", 64),
+        *("--batch-size", 4, "--epochs", 1, "--out", tmp_path / "run"),
+    )
+    tries = len([part for _, part in server.asked if part == place])
+    if fault == "damaged":
+        assert result.exit_code == 0 and "left out: " in result.output, result.output
+    else:
+        assert result.exit_code == 1 and "left out: " not in result.output, result.output
+        assert f"Error: {url}: pictures: " in result.output
+        assert tries == (4 if fault == "503" else 1)
 
 
 def kit(*words: object) -> Result:
