@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import Interrupted
-from asmnet_kit.base.run_folder import CONFIG, MODEL
-from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, LAST_CHECKPOINT, MODEL
+from asmnet_kit.training.config import TrainConfig, strategy_to_resume
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ class Job:
         """The ``--strategy`` that counts."""
         if self.config is not None:
             return self.config.strategy
-        path = self.run / CONFIG
-        stored = TrainConfig.load(path).strategy if path.exists() else "auto"
-        return str(self.given.get("strategy") or stored)
+        return strategy_to_resume(self.run, self.given)
 
     def going_on(self) -> "Job":
         """The same, but to go on where the folder holds a run."""
@@ -60,8 +58,12 @@ class Job:
     @property
     def advice(self) -> str:
         """How to go on after a worker was lost, a sentence."""
-        begun = (self.run / CONFIG).is_file() or self.config is None
-        again = " with --resume: the last epoch's checkpoint is intact" if begun else ""
+        if (self.run / CHECKPOINTS / LAST_CHECKPOINT).is_file():
+            again = " with --resume: the last epoch's checkpoint is intact"
+        elif (self.run / CONFIG).is_file():
+            again = " with --resume; no epoch was finished yet"
+        else:
+            again = ""
         return f"Start every worker again{again}"
 
 

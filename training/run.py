@@ -36,7 +36,7 @@ from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
 from asmnet_kit.measure.face_crops import face_crops
-from asmnet_kit.training.config import PLACES, TrainConfig
+from asmnet_kit.training.config import PLACES, TrainConfig, strategy_to_resume
 from asmnet_kit.training.data.batches import FaceBatches, require_batch
 from asmnet_kit.training.data.prepared import prepared_faces
 from asmnet_kit.training.data.run_batches import batches_for, epoch_size, require_visibility
@@ -161,21 +161,17 @@ def resume(
         DatasetError, KitError: as ``train``.
     """
     given = given or {}
-    path = run / CONFIG
-    strategy = given.get("strategy") or (
-        TrainConfig.load(path).strategy if path.exists() else "auto"
-    )
 
     def begin() -> TrainConfig:
         return settings_again(
-            TrainConfig.load(path),
+            TrainConfig.load(run / CONFIG),
             given,
             rule=f"{run}: a resumed run keeps its settings",
             advice="Leave them out, or start a new run in another folder",
         )
 
     return _with_workers(
-        strategy,
+        strategy_to_resume(run, given),
         begin,
         given,
         run,
