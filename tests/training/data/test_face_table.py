@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -25,6 +26,7 @@ from asmnet_kit.datasets.read_shards import INDEX
 from asmnet_kit.datasets.registry import load_dataset, splits_of
 from asmnet_kit.face.crop import Crop, crop_fractions, landmark_box
 from asmnet_kit.face.schemes import SCHEME_68
+from asmnet_kit.training.cluster import supervisor
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data import batches
 from asmnet_kit.training.data.batches import TableTargets, Targets, targets_of
@@ -269,7 +271,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def send_head(self):  # type: ignore[no-untyped-def]
         asked = self.headers.get("Range")
         self.server.asked.append((self.path, asked))  # type: ignore[attr-defined]
-        if self.server.fails.pop(self.path, False):  # type: ignore[attr-defined]
+        if self.server.fails[self.path]:  # type: ignore[attr-defined]
+            self.server.fails[self.path] -= 1  # type: ignore[attr-defined]
             self.send_error(503)
             return None
         if asked in self.server.refused:  # type: ignore[attr-defined]
@@ -298,7 +301,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self, folder: Path) -> None:
         super().__init__(("localhost", 0), partial(Handler, directory=str(folder)))
         self.asked: list[tuple[str, str | None]] = []
-        self.fails: dict[str, bool] = {}
+        self.fails: Counter[str] = Counter()  # how often yet
         self.refused: dict[str | None, int] = {}  # ranges, and the status that is sent instead
         self.damaged: set[str | None] = set()
         self.knows_ranges = True
@@ -327,7 +330,7 @@ def test_faces_on_a_server_are_those_in_the_folder(
 ) -> None:
     """Only what is looked at is fetched, the labels once."""
     server = serve(shards.parent)
-    server.fails["/shards/dataset.json"] = True  # once, as networks do
+    server.fails["/shards/dataset.json"] = 1  # once, as networks do
     found = load_dataset(f"{server.url}/shards/", "records", split="train")
     here = load_dataset(shards, "records", split="train")
     assert found.fingerprint() == here.fingerprint() and found.name == "shards"
@@ -432,6 +435,31 @@ def test_what_a_server_does_not_give_ends_the_validation_and_a_bad_picture_is_le
         assert result.exit_code == 1 and "left out: " not in result.output, result.output
         assert f"Error: {url}: pictures: " in result.output
         assert tries == (4 if fault == "503" else 1)
+
+
+@pytest.mark.long
+def test_a_training_whose_server_was_away_starts_again(
+    drawn_faces: Callable[..., Path],
+    tmp_path: Path,
+    serve: Callable[[Path], Server],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "OUTAGE_PAUSE_S", (0.1, 1.0))
+    prepare(load_dataset(drawn_faces(train=8, val=2), "300w"), tmp_path / "s")
+    server = serve(tmp_path)
+    call = (
+        *("train", "--data", f"{server.url}/s", "--format", "records", "--arch", "asmnet_nano"),
+        *("--input-size", 64, "--batch-size", 4, "--epochs", 1, "--max-restarts", 1, "--out"),
+    )
+    server.fails["/s/dataset.json"] = 4
+    went_on = kit(*call, tmp_path / "run")
+    assert went_on.exit_code == 0, went_on.output
+    assert "cannot reach the server of its data; all start again" in went_on.output
+    assert (tmp_path / "run" / "model.keras").exists()
+    server.fails["/s/dataset.json"] = 8
+    gave_up = kit(*call, tmp_path / "other")
+    assert gave_up.exit_code == 1, gave_up.output
+    assert not (tmp_path / "other").exists()
 
 
 def kit(*words: object) -> Result:
