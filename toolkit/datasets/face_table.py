@@ -278,16 +278,14 @@ class FaceTable(ColumnFaces):
         ordered = self.names_in_order
         for part, names in zip(ordered.parts(), ordered._encoded_names(), strict=True):
             landmarks = ordered.landmarks(part).astype("<f4", copy=False)
-            content = memoryview(landmarks.reshape(-1).view(np.uint8))
+            content = landmarks.reshape(-1).view(np.uint8).data
             width = len(content) // len(names)
             starts = range(0, len(content), width)
             sizes = ordered.column("length", part).tolist()
-            digest.update(
-                b"".join(
-                    b"%b\0%d\0%b" % (name, size, content[start : start + width])
-                    for name, size, start in zip(names, sizes, starts, strict=True)
-                )
-            )
+            pieces: list[bytes | memoryview] = []
+            for name, size, start in zip(names, sizes, starts, strict=True):
+                pieces += (b"%b\0%d\0" % (name, size), content[start : start + width])
+            digest.update(b"".join(pieces))
         return digest.hexdigest()
 
     def labels_fingerprint(self, *, with_visibility: bool) -> str:
