@@ -237,8 +237,9 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     type=click.IntRange(min=0, max=1000),
     default=0,
     show_default=True,
-    help="Restart this many times from the last checkpoint if a training process is killed or a "
-    "worker is lost, and continue a run that --out already holds.",
+    help="Restart this many times from the last checkpoint if a training process is killed, a "
+    "worker is lost or the data's server cannot be reached, and continue a run that --out already "
+    "holds.",
 )
 @dashboard_option
 def train(**parameters: Any) -> None:

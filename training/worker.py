@@ -30,7 +30,7 @@ def main(terminal: int) -> None:
     except (KeyboardInterrupt, Interrupted):
         raise
     except Outage as error:
-        KitFailure(str(error), OUTAGE).show()
+        KitFailure(str(error), error.exit_code).show()
         _leave_at_once(OUTAGE)
     except KitError as error:
         from asmnet_kit.training.devices import WorkerLost
@@ -42,15 +42,13 @@ def main(terminal: int) -> None:
 
 
 def _leave_at_once(code: int) -> None:
-    """End with an exit code, or by a signal where it is negative.
+    """End by the signal that becomes the exit code ``code``.
 
     TensorFlow would wait at its end for the others, of which one is gone or none is as far.
     """
     sys.stderr.flush()
     sys.stdout.flush()
-    if code < 0:
-        os.kill(os.getpid(), -code)
-    os._exit(code)
+    os.kill(os.getpid(), -code)
 
 
 def _end_with_the_supervisor() -> None:

@@ -41,8 +41,8 @@ PATIENCE_S = (0.0, 1.5, 1.5, 1.5, LOST_S + 1.5)
 ENDS_WITHIN_S = 10.0  # of a training process that is interrupted
 # By this signal a training process ends itself that TensorFlow told of a lost worker.
 LOST_ANOTHER = -int(signal.SIGUSR1)
-# With this exit code a training process ends whose data's server cannot be reached: EX_TEMPFAIL.
-OUTAGE = 75
+# And by this one where the server of its data cannot be reached, which it has told the user.
+OUTAGE = -int(signal.SIGUSR2)
 # Before all start again after an outage; it doubles each time, up to the second.
 OUTAGE_PAUSE_S = (30.0, 600.0)
 MOST_NOTES, KEPT_NOTES = 1 << 20, 1 << 14  # bytes, and how many of more than that are kept
@@ -143,6 +143,9 @@ def end_of(index: int, code: int, note: str = "") -> End | None:
         return None
     if code == LOST_ANOTHER:
         return End(index, 4, f"lost the connection to another worker{note}", True)
+    if code == OUTAGE:
+        says = "cannot reach the server of its data"
+        return End(index, 2, says, True, KitError.exit_code, is_outage=True)
     if code < 0:
         from_outside = -code in (signal.SIGKILL, signal.SIGTERM)
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
@@ -150,9 +153,6 @@ def end_of(index: int, code: int, note: str = "") -> End | None:
         return End(index, 0 if from_outside else 3, says, True)
     if code == Interrupted.exit_code:
         return End(index, 0, "was interrupted", False, code)
-    if code == OUTAGE:
-        says = "cannot reach the server of its data"
-        return End(index, 2, says, True, KitError.exit_code, is_outage=True)
     rank = 0 if code == UsageError.exit_code else 2
     return End(index, rank, f"ended with exit code {code}, its own messages say why", False, code)
 

@@ -182,7 +182,7 @@ def test_an_outage_of_the_datas_server_is_waited_for(
 ) -> None:
     """Longer each time, up to a limit: the server is not there again at once."""
     monkeypatch.setattr(supervisor_module, "OUTAGE_PAUSE_S", (0.6, 1.0))
-    gone = f"raise SystemExit({OUTAGE})"
+    gone = f"import os; os.kill(os.getpid(), {-OUTAGE})"
     began = time.monotonic()
     chief = Machine(addresses[:2], 0, FOREVER, FOREVER, WELL, max_restarts=2)
     worker = Machine(addresses[:2], 1, gone, gone, WELL, max_restarts=2)
