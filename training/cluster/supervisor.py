@@ -484,9 +484,9 @@ class Worker(Supervisor):
     def supervised(self) -> int:
         restarts = 0
         while True:
-            link = self._connect()
+            link, heard = self._connect()
             try:
-                return self._follow(link)
+                return self._follow(link, heard)
             except LinkLost:
                 self.stop_child()
                 line = f"{self.name_of(0)} is gone, so all workers stop"
@@ -502,8 +502,8 @@ class Worker(Supervisor):
             finally:
                 link.close()
 
-    def _connect(self) -> Link:
-        """A connection on which the chief has said when to begin.
+    def _connect(self) -> tuple[Link, list[Message]]:
+        """A connection on which the chief has said when to begin, and what it said after that.
 
         Raises:
             KitError: nobody answers there.
@@ -520,8 +520,9 @@ class Worker(Supervisor):
                 time.sleep(ASK_AGAIN_S)
                 continue
             try:
-                if self._is_let_in(link):
-                    return link
+                heard = self._let_in(link)
+                if heard is not None:
+                    return link, heard
             except LinkLost:
                 pass
             except BaseException:
@@ -534,8 +535,12 @@ class Worker(Supervisor):
             "the others reach that address"
         )
 
-    def _is_let_in(self, link: Link) -> bool:
-        """Say who this is, and wait for the start; False where the chief is busy."""
+    def _let_in(self, link: Link) -> list[Message] | None:
+        """Say who this is and wait for the start; None where the chief is busy.
+
+        Returns:
+            What came with the start, behind it.
+        """
         assert self.cluster is not None
         link.send(
             "hello",
@@ -545,23 +550,27 @@ class Worker(Supervisor):
             versions=dict(self.versions),
         )
         while True:
-            for message in _heard(link):
+            heard = _heard(link)
+            for number, message in enumerate(heard):
                 if message["kind"] == "refused":
                     raise UsageError(str(message.get("line")))
                 if message["kind"] == "stop":
                     raise KitError(str(message.get("line")))
                 if message["kind"] == "busy":
-                    return False
+                    return None
                 if message["kind"] == "start":
                     self._begin(message, 0)
-                    return True
+                    return heard[number + 1 :]
 
     def _begin(self, message: Message, restarts: int) -> None:
         assert self.cluster is not None
         self.child = self.start(self.cluster.tf_config(str(message["chief"])), restarts)
 
-    def _follow(self, link: Link) -> int:
+    def _follow(self, link: Link, heard: list[Message]) -> int:
         """Train as the chief says.
+
+        Args:
+            heard: what it said already.
 
         Raises:
             LinkLost: the chief is gone.
@@ -570,7 +579,7 @@ class Worker(Supervisor):
         assert self.cluster is not None
         code: int | None = None
         while True:
-            for message in _heard(link):
+            for message in heard:
                 if message["kind"] == "done":
                     return 0
                 if message["kind"] == "start":
@@ -590,6 +599,7 @@ class Worker(Supervisor):
                 code = self.child_code()
                 if code is not None:
                     link.send("ended", code=code, note=self.child.last_note())
+            heard = _heard(link)
 
 
 def _heard(link: Link) -> list[Message]:
