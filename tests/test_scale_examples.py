@@ -93,13 +93,17 @@ def test_workers_are_started_by_slurm(calls: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_workers_are_started_by_kubernetes(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    service, job = yaml.safe_load_all((EXAMPLES / "train_job.yml").read_text())
+    claim, service, job = yaml.safe_load_all((EXAMPLES / "train_job.yml").read_text())
     assert (service["kind"], service["spec"]["clusterIP"]) == ("Service", "None")
     assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
     spec, pod = job["spec"], job["spec"]["template"]["spec"]
     assert job["apiVersion"] == "batch/v1" and spec["completionMode"] == "Indexed"
     assert spec["completions"] == spec["parallelism"] == 4
     assert pod["subdomain"] == service["metadata"]["name"]
+    # Every pod of a Job mounts what its template says, on several nodes.
+    (mounted,) = (one for one in pod["volumes"] if "persistentVolumeClaim" in one)
+    assert mounted["persistentVolumeClaim"] == {"claimName": claim["metadata"]["name"]}
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
     volumes = {volume["name"] for volume in pod["volumes"]}
     (container,) = pod["containers"]
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes

@@ -33,7 +33,7 @@ from asmnet_kit.training.catalogue import (
     LIKELIHOODS,
     LOSSES,
 )
-from asmnet_kit.training.cluster.addresses import is_asked_for
+from asmnet_kit.training.cluster.addresses import is_asked_for, leads
 from asmnet_kit.training.config import PRECISIONS, STRATEGIES, TrainConfig
 from asmnet_kit.training.dashboard import dashboard_option, told_dashboard
 from asmnet_kit.training.job import Job, work
@@ -237,8 +237,9 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     type=click.IntRange(min=0, max=1000),
     default=0,
     show_default=True,
-    help="Restart this many times from the last checkpoint if a training process is killed or a "
-    "worker is lost, and continue a run that --out already holds.",
+    help="Restart this many times from the last checkpoint if a training process is killed, a "
+    "worker is lost or the data's server cannot be reached, and continue a run that --out already "
+    "holds.",
 )
 @dashboard_option
 def train(**parameters: Any) -> None:
@@ -259,10 +260,12 @@ def train(**parameters: Any) -> None:
     may not.
     """
     given = given_settings(parameters)
+    settings = given if parameters["resume"] else with_recipe(given, parameters["recipe"])
     job = Job(
         run=parameters["out"],
-        config=None if parameters["resume"] else configuration(given, parameters["recipe"]),
+        config=None if parameters["resume"] else configuration(settings),
         given=given,
+        left_open=() if "crop_scale" in settings else ("crop_scale",),
         max_minutes=parameters["max_minutes"],
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         recipe=parameters["recipe"],
@@ -285,7 +288,7 @@ def given_settings(parameters: dict[str, Any]) -> dict[str, Any]:
     if parameters["resume"] and parameters["recipe"]:
         raise UsageError("a resumed run keeps its settings: remove --recipe")
     given = {
-        name: as_setting(name, value)
+        name: as_setting(name, value, strategy=parameters["strategy"])
         for name, value in parameters.items()
         if name not in INVOCATION and is_given(name)
     }
@@ -297,19 +300,30 @@ def given_settings(parameters: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def configuration(given: dict[str, Any], recipe_name: str | None) -> TrainConfig:
-    """A new run's settings: those given, and a recipe's for the rest.
+def with_recipe(given: dict[str, Any], recipe_name: str | None) -> dict[str, Any]:
+    """The settings given, and a recipe's beside them, if there is one.
+
+    Raises:
+        UsageError: no such recipe.
+    """
+    if not recipe_name:
+        return given
+    from asmnet_kit.base.console import stderr
+
+    recipe = read_recipe(recipe_name)
+    for name, text in recipe.about.items():
+        stderr().print(f"{recipe.name}, {name}: {text}", markup=False)
+    settings = recipe.settings | given
+    strategy = settings.get("strategy", TrainConfig.strategy)
+    return {n: as_setting(n, v, strategy=strategy) for n, v in recipe.settings.items()} | given
+
+
+def configuration(given: dict[str, Any]) -> TrainConfig:
+    """A new run's settings, as far as they are given.
 
     Raises:
         UsageError: --data or --format is missing, or a value is out of range.
     """
-    from asmnet_kit.base.console import stderr
-
-    if recipe_name:
-        recipe = read_recipe(recipe_name)
-        for name, text in recipe.about.items():
-            stderr().print(f"{recipe.name}, {name}: {text}", markup=False)
-        given = {n: as_setting(n, value) for n, value in recipe.settings.items()} | given
     missing = [f"--{name}" for name in ("data", "format") if name not in given]
     if missing:
         raise UsageError(f"expected {' and '.join(missing)}: what to train on")
@@ -325,6 +339,8 @@ def _start_crop(given: dict[str, Any]) -> dict[str, Any]:
     start = given.get("init_from", IMAGENET)
     if start == IMAGENET or "crop_scale" in given:
         return {}
+    if not leads(given.get("strategy", TrainConfig.strategy)):
+        return {}  # the chief alone has to have the file
     from asmnet_kit.base.console import stderr
     from asmnet_kit.training.manifest import crop_scale_of_start
 
@@ -339,12 +355,25 @@ def _start_crop(given: dict[str, Any]) -> dict[str, Any]:
     return {"crop_scale": scale}
 
 
-def as_setting(name: str, value: Any) -> Any:
-    """A parameter as ``TrainConfig`` keeps it: paths absolute, for a resume from elsewhere."""
+def as_setting(name: str, value: Any, *, strategy: str) -> Any:
+    """A parameter as ``TrainConfig`` keeps it: paths absolute, for a resume from elsewhere.
+
+    Args:
+        strategy: of the run: of several workers the chief alone has to have ``init_from``.
+
+    Raises:
+        UsageError: ``init_from`` is no path and no model of the kit.
+    """
     if name == "points":
         return int(value)
     if name == "init_from" and value != IMAGENET:
-        return str(real_path(find_model(real_home(value))))
+        place = real_home(value)
+        try:
+            place = find_model(place)
+        except UsageError:
+            if leads(strategy):
+                raise
+        return str(real_path(place))
     if name in ("data", "val_data") and is_url(value):
         return value
     if name in ("data", "val_data", "teacher") or (name == "scheme" and value not in SCHEME_NAMES):

@@ -12,6 +12,7 @@ from asmnet_kit.base import reading
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import write_text
 from asmnet_kit.base.limits import MAX_PEOPLE, MAX_SEED, SCHEME_NAMES
+from asmnet_kit.base.run_folder import CONFIG
 from asmnet_kit.datasets.formats import PEOPLE
 from asmnet_kit.training.catalogue import IMAGENET
 
@@ -396,6 +397,27 @@ class TrainConfig:
         if self.scheme:
             return scheme_named(self.scheme)
         return scheme_of(self.points) if self.points else None
+
+
+def strategy_to_resume(run: Path, given: Mapping[str, Any]) -> str:
+    """The ``--strategy`` with which the run in a folder goes on.
+
+    Args:
+        run: the folder. On a worker that is not the chief it is not looked at: what is in it is
+            some other run.
+        given: settings that are given once more.
+
+    Raises:
+        UsageError: the run's settings cannot be read, or TF_CONFIG names no workers.
+    """
+    from asmnet_kit.training.cluster.addresses import leads
+
+    strategy = given.get("strategy")
+    if strategy:
+        return str(strategy)
+    if not leads(TrainConfig.strategy) or not (run / CONFIG).exists():
+        return TrainConfig.strategy
+    return TrainConfig.load(run / CONFIG).strategy
 
 
 def _require_unicode(name: str, text: str) -> None:

@@ -53,8 +53,8 @@ class WorkerLost(KitError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            "another worker stopped or cannot be reached any more; its own messages say why. The "
-            f"last epoch's checkpoint is intact: start every worker again with --resume ({reason})"
+            "another worker stopped or cannot be reached any more; its own messages say why. Start "
+            f"every worker again, with --resume once the chief's --out holds a run ({reason})"
         )
         self.reason = reason
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import Interrupted
-from asmnet_kit.base.run_folder import CONFIG, MODEL
-from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, LAST_CHECKPOINT, MODEL
+from asmnet_kit.training.config import TrainConfig, strategy_to_resume
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Job:
         run: the folder; of several workers the chief's.
         config: the settings of a new run; None goes on with the one in ``run``.
         given: the settings that the user typed, which must be the run's.
+        left_open: settings of a new run that nobody gave and that follow from others: of several
+            workers the chief alone settles them.
         max_minutes: no epoch begins after this long.
         command: how it was started, for the manifest.
         recipe: that the settings of a new run started from, for the manifest.
@@ -27,6 +29,7 @@ class Job:
     run: Path
     config: TrainConfig | None
     given: dict[str, Any]
+    left_open: tuple[str, ...]
     max_minutes: float | None
     command: str
     recipe: str | None = None
@@ -38,16 +41,15 @@ class Job:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Job":
         config = content["config"] and TrainConfig(**content["config"])
-        return cls(**{**content, "run": Path(content["run"]), "config": config})
+        kept = {"run": Path(content["run"]), "left_open": tuple(content["left_open"])}
+        return cls(**{**content, **kept, "config": config})
 
     @property
     def strategy(self) -> str:
         """The ``--strategy`` that counts."""
         if self.config is not None:
             return self.config.strategy
-        path = self.run / CONFIG
-        stored = TrainConfig.load(path).strategy if path.exists() else "auto"
-        return str(self.given.get("strategy") or stored)
+        return strategy_to_resume(self.run, self.given)
 
     def going_on(self) -> "Job":
         """The same, but to go on where the folder holds a run."""
@@ -56,8 +58,12 @@ class Job:
     @property
     def advice(self) -> str:
         """How to go on after a worker was lost, a sentence."""
-        begun = (self.run / CONFIG).is_file() or self.config is None
-        again = " with --resume: the last epoch's checkpoint is intact" if begun else ""
+        if (self.run / CHECKPOINTS / LAST_CHECKPOINT).is_file():
+            again = " with --resume: the last epoch's checkpoint is intact"
+        elif (self.run / CONFIG).is_file():
+            again = " with --resume; no epoch was finished yet"
+        else:
+            again = ""
         return f"Start every worker again{again}"
 
 
@@ -79,7 +85,9 @@ def work(job: Job) -> None:
         if job.config is None:
             result = training_run.resume(job.run, job.given, **call)
         else:
-            result = training_run.train(job.config, job.run, recipe=job.recipe, **call)
+            result = training_run.train(
+                job.config, job.run, recipe=job.recipe, left_open=job.left_open, **call
+            )
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; continue with: asmnet-kit train --resume --out {quoted}"

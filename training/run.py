@@ -3,7 +3,7 @@
 import dataclasses
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +36,7 @@ from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
 from asmnet_kit.measure.face_crops import face_crops
-from asmnet_kit.training.config import PLACES, TrainConfig
+from asmnet_kit.training.config import PLACES, TrainConfig, strategy_to_resume
 from asmnet_kit.training.data.batches import FaceBatches, require_batch
 from asmnet_kit.training.data.prepared import prepared_faces
 from asmnet_kit.training.data.run_batches import batches_for, epoch_size, require_visibility
@@ -100,6 +100,7 @@ def train(
     max_minutes: float | None = None,
     command: str = "",
     recipe: str | None = None,
+    left_open: Collection[str] = (),
 ) -> TrainResult:
     """Train a model and write its run folder.
 
@@ -109,6 +110,7 @@ def train(
         max_minutes: no epoch begins after this long; ``resume`` finishes the run.
         command: how the run was started, for the manifest.
         recipe: name of the recipe that its settings started from, for the manifest.
+        left_open: settings in which a worker takes the chief's, whatever ``config`` says.
 
     Raises:
         UsageError: contradictory settings, a folder that holds something else, or one that
@@ -121,7 +123,7 @@ def train(
     given = {
         name: value
         for name, value in dataclasses.asdict(config).items()
-        if value or name not in PLACES
+        if (value or name not in PLACES) and name not in left_open
     }
 
     def begin() -> TrainConfig:
@@ -159,21 +161,17 @@ def resume(
         DatasetError, KitError: as ``train``.
     """
     given = given or {}
-    path = run / CONFIG
-    strategy = given.get("strategy") or (
-        TrainConfig.load(path).strategy if path.exists() else "auto"
-    )
 
     def begin() -> TrainConfig:
         return settings_again(
-            TrainConfig.load(path),
+            TrainConfig.load(run / CONFIG),
             given,
             rule=f"{run}: a resumed run keeps its settings",
             advice="Leave them out, or start a new run in another folder",
         )
 
     return _with_workers(
-        strategy,
+        strategy_to_resume(run, given),
         begin,
         given,
         run,

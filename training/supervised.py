@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import subprocess
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from asmnet_kit.training.cluster.addresses import (
     cluster_of_environment,
     is_asked_for,
 )
-from asmnet_kit.training.cluster.supervisor import Chief, Child, Worker
+from asmnet_kit.training.cluster.supervisor import Chief, Child, Worker, open_notes
 from asmnet_kit.training.job import Job
 from asmnet_kit.training.manifest import git_commit, package_versions
 
@@ -84,7 +83,7 @@ def versions() -> dict[str, str]:
 
 def _start(job: Job, tf_config: str | None) -> Child:
     """Start the training process of a job; see ``worker``."""
-    notes = tempfile.TemporaryFile()  # noqa: SIM115 - Child.stop closes it
+    notes = open_notes()
     terminal = os.dup(2)
     try:
         process = subprocess.Popen(

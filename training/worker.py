@@ -12,9 +12,9 @@ import threading
 
 import click
 
-from asmnet_kit.base.errors import Interrupted, KitError
-from asmnet_kit.cli import KitCommand
-from asmnet_kit.training.cluster.supervisor import LOST_ANOTHER
+from asmnet_kit.base.errors import Interrupted, KitError, Outage
+from asmnet_kit.cli import KitCommand, KitFailure
+from asmnet_kit.training.cluster.supervisor import LOST_ANOTHER, OUTAGE
 from asmnet_kit.training.job import Job, work
 
 
@@ -29,16 +29,26 @@ def main(terminal: int) -> None:
         work(job)
     except (KeyboardInterrupt, Interrupted):
         raise
+    except Outage as error:
+        KitFailure(str(error), error.exit_code).show()
+        _leave_at_once(OUTAGE)
     except KitError as error:
         from asmnet_kit.training.devices import WorkerLost
 
         if not isinstance(error, WorkerLost):
             raise
         os.write(2, f"{error.reason}\n".encode())
-        sys.stderr.flush()
-        sys.stdout.flush()
-        # TensorFlow would wait at its end for the worker that is gone.
-        os.kill(os.getpid(), -LOST_ANOTHER)
+        _leave_at_once(LOST_ANOTHER)
+
+
+def _leave_at_once(code: int) -> None:
+    """End by the signal that becomes the exit code ``code``.
+
+    TensorFlow would wait at its end for the others, of which one is gone or none is as far.
+    """
+    sys.stderr.flush()
+    sys.stdout.flush()
+    os.kill(os.getpid(), -code)
 
 
 def _end_with_the_supervisor() -> None:

@@ -14,16 +14,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from asmnet_kit.base.errors import UsageError
 from asmnet_kit.cli import main
 from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.quantize.source.float_model import open_float_model
 from asmnet_kit.tflite.metadata import read_metadata, with_metadata
+from asmnet_kit.training import devices, supervised
+from asmnet_kit.training import run as run_module
 from asmnet_kit.training.command import LOSSES, configuration
-from asmnet_kit.training.config import TrainConfig
+from asmnet_kit.training.config import TrainConfig, strategy_to_resume
 from asmnet_kit.training.data import batches
 from asmnet_kit.training.data.augment import change_pixels
+from asmnet_kit.training.job import Job
 from asmnet_kit.training.loss.losses import LOSSES as LOSS_KINDS
 from asmnet_kit.training.manifest import crop_scale_of_start
 from asmnet_kit.training.networks.build import build
@@ -124,8 +128,82 @@ def test_a_run_keeps_the_crop_of_the_weights_it_starts_from(data: Path, tmp_path
     scale, told = crop_of(inherited, "--init-from", first)
     assert scale == 1.4 and f"Crop scale 1.4, as {first} was trained with" in told
     given = {"data": str(data), "format": "300w", "init_from": str(first)}
-    assert configuration(given, None).crop_scale == 1.4
-    assert configuration({**given, "crop_scale": CROP_SCALE}, None).crop_scale == CROP_SCALE
+    assert configuration(given).crop_scale == 1.4
+    assert configuration({**given, "crop_scale": CROP_SCALE}).crop_scale == CROP_SCALE
+
+
+def as_worker(index: int, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Be one of two workers; the jobs that would be supervised."""
+    task = {"type": "worker", "index": index}
+    cluster = {"worker": ["localhost:1", "localhost:2"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    jobs: list[Job] = []
+    monkeypatch.setattr(supervised, "supervise", lambda job, **_: jobs.append(job) or 0)
+    return jobs
+
+
+def test_a_resuming_worker_does_not_look_into_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old run there says nothing of the chief's."""
+    for strategy in ("none", "nonsense"):
+        text = f'data = "faces"\nformat = "300w"\nstrategy = "{strategy}"\n'
+        (tmp_path / "config.toml").write_text(text)
+        jobs = as_worker(1, monkeypatch)
+        asked = train("--resume", "--out", tmp_path)
+        assert asked.exit_code == 0 and len(jobs) == 1, asked.output
+        assert strategy_to_resume(tmp_path, {}) == "auto"
+        assert strategy_to_resume(tmp_path, {"strategy": "none"}) == "none"
+
+
+def test_how_to_go_on_speaks_of_a_checkpoint_once_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = as_worker(0, monkeypatch)
+    train("--data", tmp_path, "--format", "300w", "--out", tmp_path)
+    train("--resume", "--out", tmp_path)
+    assert [job.advice for job in jobs] == 2 * ["Start every worker again"]
+    (tmp_path / "config.toml").write_text('data = "faces"\nformat = "300w"\n')
+    assert {job.advice for job in jobs} == {
+        "Start every worker again with --resume; no epoch was finished yet"
+    }
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.npz").touch()
+    assert {job.advice for job in jobs} == {
+        "Start every worker again with --resume: the last epoch's checkpoint is intact"
+    }
+
+
+@pytest.mark.parametrize("start", ["/chiefs/first", "first", None])
+def test_a_worker_needs_no_weights_to_start_from_to_learn_their_crop(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str | None
+) -> None:
+    """The chief's --init-from says the crop; a worker may lack the file, or not know of it."""
+    jobs = as_worker(1, monkeypatch)
+    options = ("--data", data, "--format", "300w", *(("--init-from", start) if start else ()))
+    asked = train(*options, "--out", tmp_path / "run")
+    assert asked.exit_code == 0, asked.output
+    (job,) = (Job.from_json(json.loads(json.dumps(job.to_json()))) for job in jobs)
+    chief = {"data": str(data), "format": "300w", "init_from": "/chiefs/first", "crop_scale": 1.4}
+    told = dataclasses.asdict(TrainConfig(**chief))
+    used = {}
+
+    class FromChief(devices.Workers):
+        is_chief, count = False, 2
+
+        def __init__(self, strategy: object) -> None:
+            pass
+
+        def from_chief(self, decide: Callable[[], object]) -> object:
+            return told
+
+    monkeypatch.setattr(run_module, "Workers", FromChief)
+    monkeypatch.setattr(run_module, "choose_strategy", lambda name: None)
+    monkeypatch.setattr(run_module, "_train", lambda config, *_, **__: used.update(vars(config)))
+    run_module.train(job.config, job.run, left_open=job.left_open)
+    assert used["crop_scale"] == 1.4
+    with pytest.raises(UsageError, match="crop_scale: 1"):
+        run_module.train(dataclasses.replace(job.config, crop_scale=1.2), job.run)
 
 
 def test_a_tflite_of_the_kit_says_its_crop_as_a_start(

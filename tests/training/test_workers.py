@@ -49,20 +49,20 @@ class Pair:
     ) -> None:
         folder.mkdir()
         self.folder = folder
-        cluster = {"worker": [f"localhost:{free_port()}", f"localhost:{free_port()}"]}
-        self.processes = []
-        for index, arguments in enumerate((chief, worker)):
-            task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
-            own_path = {"PYTHONPATH": str(workers_path)} if workers_path and index else {}
-            with (folder / f"{index}.log").open("w") as log:
-                self.processes.append(
-                    subprocess.Popen(
-                        [sys.executable, "-m", "asmnet_kit", "train", *map(str, arguments)],
-                        env={**os.environ, "TF_CONFIG": json.dumps(task), **own_path},
-                        stdout=log,
-                        stderr=log,
-                    )
-                )
+        self.cluster = {"worker": [f"localhost:{free_port()}", f"localhost:{free_port()}"]}
+        self.calls, self.workers_path = (chief, worker), workers_path
+        self.processes = [self.started(index) for index in (0, 1)]
+
+    def started(self, index: int) -> subprocess.Popen:
+        task = {"cluster": self.cluster, "task": {"type": "worker", "index": index}}
+        own_path = {"PYTHONPATH": str(self.workers_path)} if self.workers_path and index else {}
+        with (self.folder / f"{index}.log").open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "asmnet_kit", "train", *map(str, self.calls[index])],
+                env={**os.environ, "TF_CONFIG": json.dumps(task), **own_path},
+                stdout=log,
+                stderr=log,
+            )
 
     def __enter__(self) -> "Pair":
         return self
@@ -191,6 +191,26 @@ def test_a_worker_that_is_killed_is_named_and_all_go_on_by_themselves(
 
 
 @pytest.mark.long
+def test_a_chief_that_is_killed_and_started_again_leads_all_on(
+    undisturbed: Path, data: Path, tmp_path: Path
+) -> None:
+    """As a scheduler starts it again, with the same command; the worker waits for it."""
+    run = tmp_path / "run"
+    call = (*options(data), "--out", run, "--max-restarts", 1)
+    with Pair(tmp_path / "pair", call, call) as pair:
+        pair.until(run / "checkpoints" / "last.npz")
+        training = pair.training_process(0)
+        pair.processes[0].kill()
+        pair.processes[0].wait()
+        psutil.wait_procs([training], timeout=10)
+        assert not training.is_running()
+        pair.processes[0] = pair.started(0)
+        pair.finishes()
+        assert "is gone, so all workers stop; waiting for it (1 of 1)" in pair.output(1)
+    assert same_run(run, undisturbed)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_machine_that_is_gone_ends_the_other_with_one_line_and_the_run_goes_on(
     undisturbed: Path, data: Path, tmp_path: Path, victim: int
@@ -257,18 +277,28 @@ def test_a_worker_with_another_tensorflow_is_refused(data: Path, tmp_path: Path)
 
 
 @pytest.mark.long
-def test_a_single_process_that_is_killed_starts_again(data: Path, tmp_path: Path) -> None:
-    """Without other workers, as where a machine's memory ran out."""
-    run = tmp_path / "run"
-    call = (*options(data), "--epochs", 4, "--out", run, "--max-restarts", 1)
-    command = [sys.executable, "-m", "asmnet_kit", "train", *map(str, call)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("kind", ["folder", "people"])
+def test_a_single_process_that_is_killed_starts_again(
+    data: Path, tmp_path: Path, kind: str
+) -> None:
+    """Without other workers, as where a machine's memory ran out; people are the same ones."""
+    call = (*options(data), "--epochs", 4)
+    if kind == "people":
+        call = (*call, "--data", "people", "--format", "people", "--faces-per-epoch", FACES)
+    run, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
+    command = [sys.executable, "-m", "asmnet_kit", "train", *map(str, call), "--out"]
+    process = subprocess.Popen(
+        [*command, run, "--max-restarts", "1"], stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + PATIENCE_S
     while not (run / "checkpoints" / "last.npz").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
     (training,) = psutil.Process(process.pid).children()
+    drawing = training.children(recursive=True)
     training.kill()
     _, told = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, told
     assert "the training process was killed by SIGKILL; all start again (1 of 1)" in told
-    assert [row["epoch"] for row in history(run)] == ["1", "2", "3", "4"]
+    assert not psutil.wait_procs(drawing, timeout=10)[1]
+    subprocess.run([*command, undisturbed], check=True, capture_output=True)
+    assert same_run(run, undisturbed)

@@ -27,6 +27,14 @@ class DatasetError(KitError):
     """A data set, a picture or an annotation that cannot be used."""
 
 
+class ServerError(KitError):
+    """A server that data is read from does not give what was asked for; no picture is at fault."""
+
+
+class Outage(ServerError):
+    """A server cannot be reached for now: a later try may succeed."""
+
+
 class ModelError(KitError):
     """A model file, run folder or checkpoint that cannot be used."""
 

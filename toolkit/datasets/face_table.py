@@ -10,12 +10,13 @@ picture is read.
 import hashlib
 import json
 import mmap
+import operator
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, overload
 
@@ -36,6 +37,7 @@ AT_ONCE = 4096  # faces of whose labels a copy is made
 Part = slice | NDArray[np.int64]  # of some faces: from one to another, or by their indices
 # A subset's name and a face's are written as JSON writes them into a fingerprint.
 quoted = json.encoder.encode_basestring_ascii
+NOT_PLAIN = re.compile(rb"[^ !#-\[\]-~]")  # what does not stand there as it is
 
 
 def row_type(points: int) -> np.dtype[Any]:
@@ -229,12 +231,21 @@ class FaceTable(ColumnFaces):
 
     def iterate_names(self) -> Iterator[str]:
         """The faces' names, without making the faces."""
+        return (name for names in self._encoded_names() for name in map(_decoded, names))
+
+    def _encoded_names(self) -> Iterator[list[bytes]]:
+        """The faces' names as they are written, those of each of ``parts``."""
         for part in self.parts():
             rows = self.chosen[part]
-            ends = self.rows["name_end"][rows].tolist()
-            starts = np.where(rows > 0, self.rows["name_end"][np.maximum(rows - 1, 0)], 0).tolist()
-            for start, end in zip(starts, ends, strict=True):
-                yield self.names[start:end].decode("utf-8", "surrogateescape")
+            ends = self.rows["name_end"][rows].astype(np.int64)
+            before = self.rows["name_end"][np.maximum(rows - 1, 0)].astype(np.int64)
+            starts = np.where(rows > 0, before, 0)
+            first = int(starts[0])
+            content, begin = self.names, 0
+            if (starts[1:] == ends[:-1]).all():  # one behind the other: read together
+                content, begin = self.names[first : int(ends[-1])], first
+            places = zip((starts - begin).tolist(), (ends - begin).tolist(), strict=True)
+            yield [content[start:end] for start, end in places]
 
     def sorted_by_name(self) -> "FaceTable":
         """The same faces in the order of their names."""
@@ -265,45 +276,37 @@ class FaceTable(ColumnFaces):
         """``Dataset.fingerprint``."""
         digest = hashlib.sha256()
         ordered = self.names_in_order
-        names = ordered.iterate_names()
-        for part in ordered.parts():
-            landmarks = ordered.landmarks(part).astype("<f4").reshape(-1).view(np.uint8)
-            width = landmarks.size // max(1, len(ordered.chosen[part]))
-            content = landmarks.tobytes()
-            digest.update(
-                b"".join(
-                    chain.from_iterable(
-                        (
-                            f"{name}\0{size}\0".encode("utf-8", "surrogateescape"),
-                            content[number * width : (number + 1) * width],
-                        )
-                        for number, (size, name) in enumerate(
-                            zip(ordered.column("length", part).tolist(), names, strict=False)
-                        )
-                    )
-                )
-            )
+        for part, names in zip(ordered.parts(), ordered._encoded_names(), strict=True):
+            landmarks = ordered.landmarks(part).astype("<f4", copy=False)
+            content = landmarks.reshape(-1).view(np.uint8).data
+            width = len(content) // len(names)
+            starts = range(0, len(content), width)
+            sizes = ordered.column("length", part).tolist()
+            pieces: list[bytes | memoryview] = []
+            for name, size, start in zip(names, sizes, starts, strict=True):
+                pieces += (b"%b\0%d\0" % (name, size), content[start : start + width])
+            digest.update(b"".join(pieces))
         return digest.hexdigest()
 
     def labels_fingerprint(self, *, with_visibility: bool) -> str:
         """The digest of ``Dataset.labels_fingerprint``."""
         digest = hashlib.sha256()
         ordered = self.names_in_order
-        names = ordered.iterate_names()
         splits = {n: quoted(name) for n, name in enumerate(self.splits)} | {NO_SPLIT: "null"}
-        subsets: dict[int, str] = {}
-        for part in ordered.parts():
+        behind: dict[tuple[int, int], bytes] = {}  # a name in its list, by split and subsets
+        for part, names in zip(ordered.parts(), ordered._encoded_names(), strict=True):
             rows = ordered.rows[ordered.chosen[part]]
+            if NOT_PLAIN.search(b"".join(names)):
+                names = [quoted(_decoded(name))[1:-1].encode() for name in names]
             pose, box = _numbers(rows["pose"]), _numbers(rows["detector_box"])
             pieces: list[bytes] = []
-            columns = zip(
-                rows["split"].tolist(), rows["subsets"].tolist(), pose, box, names, strict=False
-            )
-            for number, (split, bits, own_pose, own_box, name) in enumerate(columns):
-                if bits not in subsets:
-                    subsets[bits] = json.dumps(sorted(self._subsets_of(bits)))
-                words = f"[{quoted(name)}, {splits[split]}, {subsets[bits]}]"
-                pieces += (words.encode(), own_pose, own_box)
+            groups = zip(rows["split"].tolist(), rows["subsets"].tolist(), strict=True)
+            columns = zip(groups, pose, box, names, strict=True)
+            for number, (group, own_pose, own_box, name) in enumerate(columns):
+                if group not in behind:
+                    subsets = json.dumps(sorted(self._subsets_of(group[1])))
+                    behind[group] = f'", {splits[group[0]]}, {subsets}]'.encode()
+                pieces += (b'["', name, behind[group], own_pose, own_box)
                 if with_visibility:
                     seen = _visibility(rows[number])
                     seen = np.empty(0, np.float32) if seen is None else seen
@@ -322,10 +325,11 @@ class FaceTable(ColumnFaces):
         if self.in_order:
             return self
         before = ""
-        for name in self.iterate_names():
-            if name < before:
+        for part in self._encoded_names():
+            names = [before, *map(_decoded, part)]
+            if any(map(operator.gt, names, names[1:])):
                 return self.sorted_by_name()
-            before = name
+            before = names[-1]
         return self
 
     def _place(self, row: Any) -> tuple[str, int, int, int]:
@@ -352,6 +356,10 @@ class FaceTable(ColumnFaces):
         )
 
 
+def _decoded(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
 def _value(numbers: NDArray[Any]) -> NDArray[np.float32] | None:
     return None if np.isnan(numbers).any() else np.array(numbers, np.float32)
 
@@ -367,6 +375,8 @@ def _numbers(values: NDArray[Any]) -> list[bytes]:
     """A pose or box of each face as ``Dataset.labels_fingerprint`` takes it."""
     # + 0: -0 is the same angle as 0.
     known = ~np.isnan(values).any(axis=1)
+    if not known.any():
+        return [b"\0"] * len(values)
     content = np.add(values, 0, dtype="<f4").tobytes()
     width = values.shape[1] * 4
     length = bytes([width])
@@ -451,17 +461,17 @@ def _is_sound(rows: NDArray[Any], name_bytes: int, shards: int, splits: int, sub
     end = 0
     for first in range(0, len(rows), AT_ONCE):
         part = rows[first : first + AT_ONCE]
-        ends = [end, *part["name_end"].tolist()]
+        ends = np.array([end, *part["name_end"].tolist()], np.uint64)
         split = part["split"]
         if (
-            any(after <= before for before, after in pairwise(ends))
+            (ends[1:] <= ends[:-1]).any()
             or (part["shard"] >= shards).any()
             or ((split >= splits) & (split != NO_SPLIT)).any()
             or any(bits >> subsets for bits in np.unique(part["subsets"]).tolist())
             or np.isinf(part["landmarks"]).any()
         ):
             return False
-        end = ends[-1]
+        end = int(ends[-1])
     return end == name_bytes
 
 

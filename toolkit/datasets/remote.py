@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from asmnet_kit.base.errors import DatasetError, KitError, UsageError, one_line, require
+from asmnet_kit.base.errors import (
+    DatasetError,
+    KitError,
+    Outage,
+    ServerError,
+    UsageError,
+    one_line,
+    require,
+)
 from asmnet_kit.base.files import replacing
 from asmnet_kit.base.install import install_command
 from asmnet_kit.base.places import MARK
@@ -31,6 +39,8 @@ from asmnet_kit.face.pictures import Image, decode_image
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 CONNECT_S, SILENT_S = 30.0, 60.0
 TRIES, PAUSE_S = 4, 1.0  # of a request; the pause doubles each time
+# Of HTTP: these a server gives for a while; any other one of 400 to 499 is its last word.
+PASSING = (408, 425, 429)
 
 Answer = TypeVar("Answer")
 
@@ -81,7 +91,8 @@ class RemoteStore:
         """Fetched together.
 
         Raises:
-            DatasetError: one cannot be fetched, or is damaged.
+            DatasetError: one is damaged.
+            ServerError: one cannot be fetched.
         """
         paths = [f"{self.root}/{shard}" for shard, _, _, _ in places]
         starts = [offset for _, offset, _, _ in places]
@@ -105,7 +116,7 @@ class RemoteStore:
         """A whole file.
 
         Raises:
-            DatasetError: it cannot be fetched.
+            ServerError: it cannot be fetched.
         """
         path = f"{self.root}/{name}"
         return bytes(self._persistently(lambda: self.system.cat_file(path), self.place(name)))
@@ -117,7 +128,8 @@ class RemoteStore:
             digest: its SHA-256, by which the copy is found again.
 
         Raises:
-            DatasetError: it cannot be fetched.
+            DatasetError: it is not the one that is described.
+            ServerError: it cannot be fetched.
         """
         copy = cache() / "records" / hashlib.sha256(digest.encode()).hexdigest()
         if not copy.is_file():
@@ -147,24 +159,31 @@ class RemoteStore:
 
     def _whole(self, content: bytes, length: int, crc32: int, name: str) -> bytes:
         if len(content) > length:
-            raise DatasetError(
+            raise ServerError(
                 f"{self.url}: the server sends whole files where a part is asked for: expected "
                 "one that knows Range requests, as object stores, nginx and Apache do"
             )
         return checked(content, crc32, name)
 
     def _persistently(self, call: Callable[[], Answer], what: str) -> Answer:
-        """What ``call`` gives; tried again where the network fails."""
+        """What ``call`` gives; tried again where the network fails.
+
+        Raises:
+            Outage: it failed each time.
+            ServerError: the server refuses it.
+        """
         for attempt in range(TRIES):
             try:
                 return call()
             except FileNotFoundError as error:
-                raise DatasetError(f"{what}: not found on the server") from error
-            except PermissionError as error:
-                raise DatasetError(f"{what}: refused by the server: {one_line(error)}") from error
+                raise ServerError(f"{what}: not found on the server") from error
             except Exception as error:  # each file system has errors of its own
+                if _is_refused(error):
+                    raise ServerError(
+                        f"{what}: refused by the server: {one_line(error)[:200]}"
+                    ) from error
                 if attempt + 1 == TRIES:
-                    raise DatasetError(
+                    raise Outage(
                         f"{what}: cannot be fetched, tried {TRIES} times: {one_line(error)[:200]}"
                     ) from error
                 time.sleep(PAUSE_S * 2**attempt)
@@ -196,6 +215,14 @@ class RemotePicture:
         return decode_image(self.read_encoded(), name=self.name)
 
 
+def _is_refused(error: Exception) -> bool:
+    """Whether asking again is in vain."""
+    # aiohttp's errors have a status, gcsfs's a code; s3fs raises PermissionError.
+    status = error.status if hasattr(error, "status") else getattr(error, "code", None)
+    refused = isinstance(status, int) and 400 <= status < 500 and status not in PASSING
+    return refused or isinstance(error, PermissionError)
+
+
 def _options(kind: str) -> dict[str, Any]:
     """What fsspec's file system of this kind is told."""
     if not kind.startswith("http"):
@@ -221,7 +248,8 @@ def remote_table(
         read_index: checks and parses the content of ``dataset.json``; its second argument is where.
 
     Raises:
-        DatasetError: there is none, or one without a table.
+        DatasetError: it is none, or one without a table.
+        ServerError: there is none, or it cannot be reached.
     """
     store = RemoteStore.open(url)
     index = read_index(store.read("dataset.json"), store.place("dataset.json"))

@@ -308,6 +308,7 @@ def evaluate(
         ModelError: the model predicts other landmarks than the data has, or NaN.
         DatasetError: no face could be measured, or too many pictures cannot be read; fewer are left
             out and told.
+        ServerError: a picture is on a server that does not give it.
     """
     if batch < 1:
         raise UsageError(f"expected a batch of at least 1, got {batch}")
@@ -595,8 +596,12 @@ def _read_ahead(eye: _Eye, batches: Sequence[Sequence[Face]]) -> Iterator[Iterat
             ready = [pool.submit(eye.cut, face) for face in following]
             yield eye.predict(batch, [cut.result() for cut in cuts])
 
-    with ThreadPoolExecutor(eye.threads) as pool:
+    pool = ThreadPoolExecutor(eye.threads)
+    try:
         yield seen(pool)
+    finally:
+        # After an error nobody waits for the rest, each of which may ask a server that is gone.
+        pool.shutdown(cancel_futures=True)
 
 
 def _nme_of_missed(faces: Sequence[Face], own: Scheme, scheme: Scheme) -> NDArray[np.float64]:

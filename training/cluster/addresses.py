@@ -47,6 +47,15 @@ def is_asked_for(strategy: str) -> bool:
     return strategy == "multiworker" or (strategy == "auto" and VARIABLE in os.environ)
 
 
+def leads(strategy: str) -> bool:
+    """Whether this process decides about a run with this ``--strategy``: alone, or as the chief.
+
+    Raises:
+        UsageError: see ``cluster_of_environment``.
+    """
+    return not is_asked_for(strategy) or cluster_of_environment().is_chief
+
+
 def cluster_of_environment() -> Cluster:
     """The cluster that TF_CONFIG names.
 

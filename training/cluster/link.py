@@ -21,7 +21,7 @@ class LinkLost(Exception):
 
 
 class Link:
-    """One end; its owner waits with ``select`` and then calls ``messages``."""
+    """One end; its owner waits with ``poll`` and then calls ``messages``."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
@@ -47,7 +47,7 @@ class Link:
         self._sent = time.monotonic()
 
     def messages(self) -> list[Message]:
-        """What has arrived, once ``select`` says that something has; signs of life left out.
+        """What has arrived, once ``poll`` says that something has; signs of life left out.
 
         Raises:
             LinkLost: the connection's end, or something that is no message.

@@ -12,11 +12,16 @@ Messages, JSON lines (``link``), to the chief: ``hello`` (protocol, index, addre
 (line, again), ``done``.
 """
 
+import fcntl
+import os
+import resource
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -36,6 +41,12 @@ PATIENCE_S = (0.0, 1.5, 1.5, 1.5, LOST_S + 1.5)
 ENDS_WITHIN_S = 10.0  # of a training process that is interrupted
 # By this signal a training process ends itself that TensorFlow told of a lost worker.
 LOST_ANOTHER = -int(signal.SIGUSR1)
+# And by this one where the server of its data cannot be reached, which it has told the user.
+OUTAGE = -int(signal.SIGUSR2)
+# Before all start again after an outage; it doubles each time, up to the second.
+OUTAGE_PAUSE_S = (30.0, 600.0)
+MOST_NOTES, KEPT_NOTES = 1 << 20, 1 << 14  # bytes, and how many of more than that are kept
+SPARE_FILES = 64  # descriptors beside the connections
 
 
 @dataclass(frozen=True)
@@ -44,11 +55,21 @@ class Child:
 
     Attributes:
         process: in a session of its own; it ends when its stdin does.
-        notes: what C++ code writes to its stderr.
+        notes: what C++ code writes to its stderr; see ``open_notes``.
     """
 
     process: "subprocess.Popen[str]"
     notes: IO[bytes]
+
+    def code(self) -> int | None:
+        """Its exit code, None while it runs; forgets old notes, which would fill the disk."""
+        file = self.notes.fileno()
+        size = os.fstat(file).st_size
+        if size > MOST_NOTES:
+            kept = os.pread(file, KEPT_NOTES, size - KEPT_NOTES)
+            os.truncate(file, 0)
+            os.write(file, kept)
+        return self.process.poll()
 
     def stop(self) -> None:
         """End it at once."""
@@ -71,9 +92,19 @@ class Child:
 
     def last_note(self) -> str:
         """The last line of its notes; empty without any."""
-        self.notes.seek(0)
-        lines = self.notes.read().decode(errors="replace").split("\n")
+        file = self.notes.fileno()
+        written = os.pread(file, KEPT_NOTES, max(0, os.fstat(file).st_size - KEPT_NOTES))
+        lines = written.decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def open_notes() -> IO[bytes]:
+    """A file without a name for the notes of a training process, which may be cut while it runs."""
+    notes = tempfile.TemporaryFile()  # noqa: SIM115 - Child.stop closes it
+    # Else the next note would stand where the last one ended, behind a hole.
+    flags = fcntl.fcntl(notes, fcntl.F_GETFL)
+    fcntl.fcntl(notes, fcntl.F_SETFL, flags | os.O_APPEND)
+    return notes
 
 
 # Starts training: TensorFlow's TF_CONFIG, None without other workers, and how often it was started.
@@ -90,6 +121,7 @@ class End:
         says: in words.
         may_recover: whether starting again can help.
         code: of a training process that told the reason itself.
+        is_outage: whether starting again helps only later.
     """
 
     index: int
@@ -97,6 +129,7 @@ class End:
     says: str
     may_recover: bool
     code: int | None = None
+    is_outage: bool = False
 
 
 def end_of(index: int, code: int, note: str = "") -> End | None:
@@ -110,6 +143,9 @@ def end_of(index: int, code: int, note: str = "") -> End | None:
         return None
     if code == LOST_ANOTHER:
         return End(index, 4, f"lost the connection to another worker{note}", True)
+    if code == OUTAGE:
+        says = "cannot reach the server of its data"
+        return End(index, 2, says, True, KitError.exit_code, is_outage=True)
     if code < 0:
         from_outside = -code in (signal.SIGKILL, signal.SIGTERM)
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
@@ -122,7 +158,7 @@ def end_of(index: int, code: int, note: str = "") -> End | None:
 
 
 @dataclass
-class Supervisor:
+class Supervisor(ABC):
     """What the supervisors of the chief and of the others share.
 
     Attributes:
@@ -154,9 +190,9 @@ class Supervisor:
         finally:
             self.stop_child()
 
+    @abstractmethod
     def supervised(self) -> int:
         """``run``, which ends the training process in any case."""
-        raise NotImplementedError
 
     def interrupt_child(self) -> int:
         """Ctrl-C for the training process, which says how to go on.
@@ -176,7 +212,7 @@ class Supervisor:
 
     def child_code(self) -> int | None:
         """The exit code of the training process, None while it runs."""
-        return None if self.child is None else self.child.process.poll()
+        return None if self.child is None else self.child.code()
 
     def name_of(self, index: int) -> str:
         """A worker in a message."""
@@ -191,6 +227,7 @@ class Chief(Supervisor):
         self.strangers: list[Link] = []  # that have not said who they are
         self.ready: set[int] = set()
         self.is_training = False
+        self._allow_connections()
         with ExitStack() as stack:
             self.server = self._listen(stack)
             try:
@@ -206,15 +243,19 @@ class Chief(Supervisor):
                     link.close()
 
     def _lead(self) -> int:
-        restarts = 0
+        restarts = outages = 0
+        pause_s = 0.0
         while True:
-            self._gather()
+            self._gather(pause_s)
             end = self._train(restarts)
             if end is None:
                 self._send_all("done")
                 return 0
             again = end.may_recover and restarts < self.max_restarts
-            line = self._line(end, restarts + 1 if again else 0)
+            first_s, longest_s = OUTAGE_PAUSE_S
+            pause_s = min(longest_s, first_s * 2**outages) if end.is_outage else 0.0
+            outages += end.is_outage
+            line = self._line(end, restarts + 1 if again else 0, pause_s)
             self._send_all("stop", line=line, again=again)
             self.stop_child()
             if not again:
@@ -224,10 +265,11 @@ class Chief(Supervisor):
             restarts += 1
             self.tell(line)
 
-    def _line(self, end: End, restart: int) -> str:
+    def _line(self, end: End, restart: int, pause_s: float) -> str:
         what = f"{self.name_of(end.index)} {end.says}"
         if restart:
-            return f"{what}; all start again ({restart} of {self.max_restarts})"
+            when = f" in {pause_s:.0f} s" if pause_s else ""
+            return f"{what}; all start again{when} ({restart} of {self.max_restarts})"
         return (
             f"{what}, so all workers stop. {self.advice()}"
             if self.others
@@ -238,6 +280,23 @@ class Chief(Supervisor):
     def others(self) -> range:
         """The indices of the other workers."""
         return range(1, 1 if self.cluster is None else len(self.cluster.addresses))
+
+    def _allow_connections(self) -> None:
+        """Let this process have a descriptor for each worker: often 1,024 are allowed at first.
+
+        Raises:
+            KitError: the system allows fewer.
+        """
+        needed = len(self.others) + SPARE_FILES
+        allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if allowed == resource.RLIM_INFINITY or allowed >= needed:
+            return
+        if most != resource.RLIM_INFINITY and most < needed:
+            raise KitError(
+                f"the chief of {len(self.others)} other workers needs {needed} open files, this "
+                f"machine allows {most}: raise the hard limit of ulimit -n"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
 
     def _listen(self, stack: ExitStack) -> socket.socket | None:
         if self.cluster is None or not self.others:
@@ -256,17 +315,20 @@ class Chief(Supervisor):
                 f"({error.strerror}): end what uses it, or name another port on every worker"
             ) from error
 
-    def _gather(self) -> None:
-        """Wait until every other worker is there and ready.
+    def _gather(self, pause_s: float) -> None:
+        """Wait until every other worker is there and ready, and at least ``pause_s``.
 
         Raises:
             KitError: some did not come.
             UsageError: one has other versions.
         """
-        deadline = time.monotonic() + WAIT_S
+        begin = time.monotonic()
+        deadline = begin + pause_s + WAIT_S
         told = False
-        while missing := [index for index in self.others if index not in self.ready]:
-            if not told:
+        while (missing := [index for index in self.others if index not in self.ready]) or (
+            time.monotonic() < begin + pause_s
+        ):
+            if missing and not told:
                 self.tell(f"Waiting for {', '.join(map(self.name_of, missing))}")
                 told = True
             if time.monotonic() > deadline:
@@ -336,12 +398,12 @@ class Chief(Supervisor):
         arrived: list[Any] = wait(waiting, LOOK_S)
         for one in arrived:
             if one is self.server:
-                connection, _ = self.server.accept()
-                self.strangers.append(Link(connection))
+                with suppress(OSError):  # it is gone again, or strangers took all descriptors
+                    connection, _ = self.server.accept()
+                    self.strangers.append(Link(connection))
         for stranger in list(self.strangers):
             try:
-                stranger.beat()
-                for message in stranger.messages() if stranger in arrived else ():
+                for message in _said(stranger, arrived):
                     if stranger not in self.strangers:
                         break  # let in or refused by the message before
                     self._greet(stranger, message)
@@ -349,8 +411,7 @@ class Chief(Supervisor):
                 self._drop(stranger)
         for link, index in links.items():
             try:
-                link.beat()
-                for message in link.messages() if link in arrived else ():
+                for message in _said(link, arrived):
                     yield index, message
             except LinkLost:
                 link.close()
@@ -423,9 +484,9 @@ class Worker(Supervisor):
     def supervised(self) -> int:
         restarts = 0
         while True:
-            link = self._connect()
+            link, heard = self._connect()
             try:
-                return self._follow(link)
+                return self._follow(link, heard)
             except LinkLost:
                 self.stop_child()
                 line = f"{self.name_of(0)} is gone, so all workers stop"
@@ -441,8 +502,8 @@ class Worker(Supervisor):
             finally:
                 link.close()
 
-    def _connect(self) -> Link:
-        """A connection on which the chief has said when to begin.
+    def _connect(self) -> tuple[Link, list[Message]]:
+        """A connection on which the chief has said when to begin, and what it said after that.
 
         Raises:
             KitError: nobody answers there.
@@ -459,8 +520,9 @@ class Worker(Supervisor):
                 time.sleep(ASK_AGAIN_S)
                 continue
             try:
-                if self._is_let_in(link):
-                    return link
+                heard = self._let_in(link)
+                if heard is not None:
+                    return link, heard
             except LinkLost:
                 pass
             except BaseException:
@@ -473,8 +535,12 @@ class Worker(Supervisor):
             "the others reach that address"
         )
 
-    def _is_let_in(self, link: Link) -> bool:
-        """Say who this is, and wait for the start; False where the chief is busy."""
+    def _let_in(self, link: Link) -> list[Message] | None:
+        """Say who this is and wait for the start; None where the chief is busy.
+
+        Returns:
+            What came with the start, behind it.
+        """
         assert self.cluster is not None
         link.send(
             "hello",
@@ -484,31 +550,36 @@ class Worker(Supervisor):
             versions=dict(self.versions),
         )
         while True:
-            for message in _heard(link):
+            heard = _heard(link)
+            for number, message in enumerate(heard):
                 if message["kind"] == "refused":
                     raise UsageError(str(message.get("line")))
                 if message["kind"] == "stop":
                     raise KitError(str(message.get("line")))
                 if message["kind"] == "busy":
-                    return False
+                    return None
                 if message["kind"] == "start":
                     self._begin(message, 0)
-                    return True
+                    return heard[number + 1 :]
 
     def _begin(self, message: Message, restarts: int) -> None:
         assert self.cluster is not None
         self.child = self.start(self.cluster.tf_config(str(message["chief"])), restarts)
 
-    def _follow(self, link: Link) -> int:
+    def _follow(self, link: Link, heard: list[Message]) -> int:
         """Train as the chief says.
+
+        Args:
+            heard: what it said already.
 
         Raises:
             LinkLost: the chief is gone.
             KitError: a worker was lost, the chief says which.
         """
+        assert self.cluster is not None
         code: int | None = None
         while True:
-            for message in _heard(link):
+            for message in heard:
                 if message["kind"] == "done":
                     return 0
                 if message["kind"] == "start":
@@ -518,8 +589,9 @@ class Worker(Supervisor):
                     self.stop_child()
                     line = str(message.get("line"))
                     if not message.get("again"):
-                        if code is not None and code > 0 and code != LOST_ANOTHER:
-                            return code
+                        own = None if code is None else end_of(self.cluster.index, code)
+                        if own is not None and own.code is not None:
+                            return own.code
                         raise KitError(line)
                     self.tell(line)
                     link.send("ready")
@@ -527,6 +599,7 @@ class Worker(Supervisor):
                 code = self.child_code()
                 if code is not None:
                     link.send("ended", code=code, note=self.child.last_note())
+            heard = _heard(link)
 
 
 def _heard(link: Link) -> list[Message]:
@@ -536,5 +609,19 @@ def _heard(link: Link) -> list[Message]:
         LinkLost: it is gone.
     """
     arrived = wait([link], LOOK_S)  # type: ignore[list-item]  # anything with fileno() will do
+    return _said(link, arrived)
+
+
+def _said(link: Link, arrived: Sequence[Any]) -> list[Message]:
+    """What the other side said, if it is among those that ``arrived``; else a beat is sent.
+
+    What it said comes first: whoever has just told why it ends takes no beat any more, and whoever
+    did not run for a while (a busy machine) has not heard the others, who were not silent.
+
+    Raises:
+        LinkLost: it is gone.
+    """
+    if link in arrived and (said := link.messages()):
+        return said
     link.beat()
-    return link.messages() if arrived else []
+    return []

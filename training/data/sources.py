@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.places import is_url
-from asmnet_kit.datasets.base import Dataset, Face
-from asmnet_kit.datasets.face_table import FaceTable
+from asmnet_kit.datasets.base import Dataset, Face, FileSlice, Picture
+from asmnet_kit.datasets.face_table import CheckedPicture, FaceTable
 from asmnet_kit.datasets.registry import (
     MEASURED_SPLIT,
     in_scheme,
@@ -27,6 +27,7 @@ from asmnet_kit.datasets.registry import (
     split_of_path,
     splits_of,
 )
+from asmnet_kit.datasets.remote import RemotePicture
 from asmnet_kit.face.schemes import Scheme, scheme_of
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data.people import PeopleStream
@@ -221,10 +222,9 @@ def _refuse_shared(train: Dataset, val: Dataset) -> None:
     Raises:
         UsageError: naming one.
     """
-    tables = [side.faces for side in (train, val) if isinstance(side.faces, FaceTable)]
-    if len(tables) == 1:  # a picture of its own is in no shard
-        return
-    if len(tables) == 2 and tables[0].shard_places().isdisjoint(tables[1].shard_places()):
+    tables = any(isinstance(side.faces, FaceTable) for side in (train, val))
+    # Millions of faces need not be looked at one by one where their files are others.
+    if tables and _shards_of(train.faces).isdisjoint(_shards_of(val.faces)):
         return
     trained = {_file_of(face) for face in train.faces}
     shared = [face for face in val.faces if _file_of(face) in trained]
@@ -306,9 +306,28 @@ def _digest(face: Face) -> bytes:
         return b""  # what reads it says so
 
 
-def _file_of(face: Face) -> str:
-    """The picture of a face, however its folder was named."""
-    return os.path.realpath(face.picture.name)
+def _file_of(face: Face) -> tuple[str, int]:
+    """The picture of a face, however its folder was named: its file, and where in a shard it is."""
+    shard = _place_in_shard(face.picture)
+    return (os.path.realpath(face.picture.name), 0) if shard is None else shard
+
+
+def _place_in_shard(picture: Picture) -> tuple[str, int] | None:
+    """The shard that a picture is in, and where; None of a picture in a file of its own."""
+    if isinstance(picture, RemotePicture):
+        return picture.store.place(picture.shard), picture.offset
+    if isinstance(picture, CheckedPicture):
+        picture = picture.source
+    if isinstance(picture, FileSlice):
+        return os.path.realpath(picture.path), picture.offset
+    return None
+
+
+def _shards_of(faces: Sequence[Face]) -> set[str]:
+    """The shards in which pictures of these faces are."""
+    if isinstance(faces, FaceTable):
+        return faces.shard_places()
+    return {place[0] for face in faces if (place := _place_in_shard(face.picture))}
 
 
 def _training_split(data: Path | str, format: str, scheme: Scheme | None) -> str | None:

@@ -139,7 +139,7 @@ def main(
         epochs=epochs,
         sampling=sampling,
         clips=clips,
-        init_from=init_from and as_setting("init_from", init_from),
+        init_from=init_from and as_setting("init_from", init_from, strategy="none"),
     ).validated()
     outcomes = [
         run_once(base, variant, seed, out)

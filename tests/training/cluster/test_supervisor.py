@@ -1,11 +1,12 @@
 """Supervisors on this machine, with training processes that need no TensorFlow."""
 
 import json
+import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -16,8 +17,16 @@ from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.training.cluster import link as link_module
 from asmnet_kit.training.cluster import supervisor as supervisor_module
 from asmnet_kit.training.cluster.addresses import Cluster, cluster_of_environment, free_port
-from asmnet_kit.training.cluster.link import Link
-from asmnet_kit.training.cluster.supervisor import LOST_ANOTHER, Chief, Child, Worker, different
+from asmnet_kit.training.cluster.link import Link, LinkLost
+from asmnet_kit.training.cluster.supervisor import (
+    LOST_ANOTHER,
+    OUTAGE,
+    Chief,
+    Child,
+    Worker,
+    different,
+    open_notes,
+)
 
 VERSIONS = {"tensorflow": "2.21.0", "numpy": "2.0.0"}
 SOON_S = 20
@@ -53,7 +62,7 @@ class Machine:
 
     def _start(self, config: str | None, restarts: int) -> Child:
         code = self.codes[min(len(self.started), len(self.codes) - 1)]
-        notes = tempfile.TemporaryFile()  # noqa: SIM115 - Child.stop closes it
+        notes = open_notes()
         process = subprocess.Popen(
             [sys.executable, "-c", f"config = {config!r}\n{code}"],
             stdin=subprocess.PIPE,
@@ -168,6 +177,29 @@ def test_an_error_of_its_own_is_not_tried_again(addresses: tuple[str, ...]) -> N
     assert (len(chief.started), len(worker.started)) == (1, 1)
 
 
+def test_an_outage_of_the_datas_server_is_waited_for(
+    addresses: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer each time, up to a limit: the server is not there again at once."""
+    monkeypatch.setattr(supervisor_module, "OUTAGE_PAUSE_S", (0.6, 1.0))
+    gone = f"import os; os.kill(os.getpid(), {-OUTAGE})"
+    began = time.monotonic()
+    chief = Machine(addresses[:2], 0, FOREVER, FOREVER, WELL, max_restarts=2)
+    worker = Machine(addresses[:2], 1, gone, gone, WELL, max_restarts=2)
+    assert (chief.ended(), worker.ended()) == (0, 0)
+    assert time.monotonic() - began > 0.6 + 1.0
+    says = f"worker 1 ({addresses[1]}) cannot reach the server of its data"
+    for machine in (chief, worker):
+        told = [line for line in machine.lines if "start again" in line]
+        assert told == [f"{says}; all start again in 1 s ({n} of 2)" for n in (1, 2)]
+
+    chief = Machine(addresses[:2], 0, FOREVER)
+    worker = Machine(addresses[:2], 1, gone)
+    assert worker.ended() == 1  # it said why itself
+    assert str(chief.ended()) == f"{says}, so all workers stop. Go on."
+    assert Machine((), 0, gone).ended() == 1
+
+
 def test_other_versions_are_refused_before_anything_starts(addresses: tuple[str, ...]) -> None:
     chief = Machine(addresses, 0, WELL)
     same = Machine(addresses, 1, WELL)
@@ -194,6 +226,92 @@ def test_a_worker_of_another_run_is_refused_alone(addresses: tuple[str, ...]) ->
     assert isinstance(stray.outcome, UsageError)
     worker = Machine(addresses[:2], 1, WELL)
     assert (chief.ended(), worker.ended()) == (0, 0)
+
+
+def test_a_hello_that_is_sent_twice_lets_one_worker_in(addresses: tuple[str, ...]) -> None:
+    chief = Machine(addresses[:2], 0, WELL)
+    host, _, port = addresses[0].partition(":")
+    hello = {
+        "kind": "hello",
+        "protocol": 1,
+        "index": 1,
+        "addresses": addresses[:2],
+        "versions": VERSIONS,
+    }
+    with connected(host, int(port)) as worker:
+        worker.sendall(2 * (json.dumps(hello).encode() + b"\n"))
+        assert json.loads(worker.makefile().readline())["kind"] == "start"
+        worker.sendall(b'{"kind": "ended", "code": 0}\n')
+        assert chief.ended() == 0
+
+
+def test_what_has_arrived_is_read_before_the_other_side_is_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A supervisor that did not run for a while was silent itself; and a last word is heard."""
+    monkeypatch.setattr(link_module, "LOST_S", 0.05)
+    monkeypatch.setattr(link_module, "BEAT_S", 0.0)
+    one, other = socket.socketpair()
+    here, there = Link(one), Link(other)
+    there.send("beat")
+    time.sleep(0.1)
+    assert supervisor_module._heard(here) == []
+    there.send("stop", line="It is over.")
+    there.close()
+    assert [message["line"] for message in supervisor_module._heard(here)] == ["It is over."]
+    with pytest.raises(LinkLost):
+        supervisor_module._heard(here)
+    here.close()
+
+
+def test_what_comes_right_behind_the_start_is_heard(addresses: tuple[str, ...]) -> None:
+    """As where a worker is lost at once and this one is slow to look."""
+    with socket.create_server(("", int(addresses[0].partition(":")[2]))) as server:
+        worker = Machine(addresses[:2], 1, FOREVER)
+        connection, _ = server.accept()
+        said = [{"kind": "start", "chief": "localhost:3"}, {"kind": "stop", "line": "Over."}]
+        connection.sendall(b"".join(json.dumps(one).encode() + b"\n" for one in said))
+        assert str(worker.ended()) == "Over."
+        connection.close()
+
+
+def test_a_chief_may_have_as_many_connections_as_workers(
+    addresses: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = (*addresses, *(f"localhost:{port}" for port in range(3, 900)))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    try:
+        chief = Machine(many, 0, WELL)
+        until(lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= len(many))
+        other = Machine(many, 1, WELL, versions=VERSIONS | {"numpy": "1"})
+        assert isinstance(chief.ended(), UsageError) and isinstance(other.ended(), UsageError)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (512, 512))
+    assert "raise the hard limit of ulimit -n" in str(Machine(many, 0, WELL).ended())
+
+
+def test_the_notes_of_a_training_process_do_not_fill_the_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor_module, "MOST_NOTES", 50_000)
+    writes = """
+import os, time
+for _ in range(400):
+    os.write(2, 1000 * b"x" + b"\\n")
+    time.sleep(0.001)
+os.write(2, b"the end\\n\\n")
+"""
+    notes = open_notes()
+    process = subprocess.Popen([sys.executable, "-c", writes], stderr=notes)
+    child = Child(process, notes)
+    while child.code() is None:
+        time.sleep(0.01)
+    assert child.code() == 0
+    assert 0 < os.fstat(notes.fileno()).st_size <= 50_000
+    assert child.last_note() == "the end"
+    child.stop()
 
 
 def test_strangers_do_no_harm(addresses: tuple[str, ...]) -> None:

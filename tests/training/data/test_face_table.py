@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from asmnet_kit.base.errors import DatasetError, KitError, UsageError
+from asmnet_kit.base.errors import DatasetError, KitError, Outage, ServerError, UsageError
 from asmnet_kit.cli import main
 from asmnet_kit.datasets import read_shards, remote
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
@@ -25,6 +26,7 @@ from asmnet_kit.datasets.read_shards import INDEX
 from asmnet_kit.datasets.registry import load_dataset, splits_of
 from asmnet_kit.face.crop import Crop, crop_fractions, landmark_box
 from asmnet_kit.face.schemes import SCHEME_68
+from asmnet_kit.training.cluster import supervisor
 from asmnet_kit.training.config import TrainConfig
 from asmnet_kit.training.data import batches
 from asmnet_kit.training.data.batches import TableTargets, Targets, targets_of
@@ -231,6 +233,35 @@ def test_pictures_held_out_are_the_same_by_table(
         assert isinstance(ours, FaceTable)
 
 
+@pytest.mark.parametrize("by_table", ["train", "val"])
+def test_faces_trained_on_are_refused_whichever_side_is_read_by_table(
+    drawn_faces: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    by_table: str,
+) -> None:
+    """A folder of several prepared sets is read whole, a large one of them by its table."""
+    prepare(load_dataset(drawn_faces(12), "300w"), tmp_path / "sets" / "large")
+    prepare(load_dataset(drawn_faces(4), "300w"), tmp_path / "sets" / "small")
+    monkeypatch.setattr(read_shards, "TABLE_FROM", 12)
+    (tmp_path / "link").symlink_to(tmp_path / "sets" / "large")
+    train, val = tmp_path / "sets", tmp_path / "link"
+    if by_table == "train":
+        train, val = val, train
+    calls = [
+        ("train", "--data", train, "--format", "records", "--val-data", val),
+        ("train", "--data", train, "--format", "records", "--val-data", val, "--scheme", "68"),
+    ]
+    for call in calls:
+        refused = kit(*call, "--batch-size", 2, "--epochs", 1, "--out", tmp_path / "run")
+        assert refused.exit_code == 2 and "12 of its" in refused.output, refused.output
+        assert not (tmp_path / "run").exists()
+    apart = TrainConfig(
+        data=str(tmp_path / "sets" / "small"), format="records", val_data=str(tmp_path / "link")
+    )
+    assert len(choose_sources(apart).val.faces) == 12
+
+
 # On a server --------------------------------------------------------------------------------------
 
 
@@ -240,8 +271,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def send_head(self):  # type: ignore[no-untyped-def]
         asked = self.headers.get("Range")
         self.server.asked.append((self.path, asked))  # type: ignore[attr-defined]
-        if self.server.fails.pop(self.path, False):  # type: ignore[attr-defined]
+        if self.server.fails[self.path]:  # type: ignore[attr-defined]
+            self.server.fails[self.path] -= 1  # type: ignore[attr-defined]
             self.send_error(503)
+            return None
+        if asked in self.server.refused:  # type: ignore[attr-defined]
+            self.send_error(self.server.refused[asked])  # type: ignore[attr-defined]
             return None
         path = Path(self.translate_path(self.path))
         if asked is None or not self.server.knows_ranges or not path.is_file():  # type: ignore[attr-defined]
@@ -249,6 +284,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         first, _, last = asked.removeprefix("bytes=").partition("-")
         content = path.read_bytes()
         part = content[int(first) : int(last) + 1]
+        if asked in self.server.damaged:  # type: ignore[attr-defined]
+            part = bytes(len(part))
         self.send_response(206)
         self.send_header("Content-Length", str(len(part)))
         self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
@@ -264,7 +301,9 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self, folder: Path) -> None:
         super().__init__(("localhost", 0), partial(Handler, directory=str(folder)))
         self.asked: list[tuple[str, str | None]] = []
-        self.fails: dict[str, bool] = {}
+        self.fails: Counter[str] = Counter()  # how often yet
+        self.refused: dict[str | None, int] = {}  # ranges, and the status that is sent instead
+        self.damaged: set[str | None] = set()
         self.knows_ranges = True
         self.url = f"http://localhost:{self.server_address[1]}"
 
@@ -291,7 +330,7 @@ def test_faces_on_a_server_are_those_in_the_folder(
 ) -> None:
     """Only what is looked at is fetched, the labels once."""
     server = serve(shards.parent)
-    server.fails["/shards/dataset.json"] = True  # once, as networks do
+    server.fails["/shards/dataset.json"] = 1  # once, as networks do
     found = load_dataset(f"{server.url}/shards/", "records", split="train")
     here = load_dataset(shards, "records", split="train")
     assert found.fingerprint() == here.fingerprint() and found.name == "shards"
@@ -314,15 +353,15 @@ def test_what_a_server_cannot_give_is_said(
     server = serve(shards.parent)
     with pytest.raises(UsageError, match="only --format records is read from a server, got 300w"):
         load_dataset(f"{server.url}/shards", "300w")
-    with pytest.raises(DatasetError, match=r"nothing/dataset\.json: not found on the server"):
+    with pytest.raises(ServerError, match=r"nothing/dataset\.json: not found on the server"):
         load_dataset(f"{server.url}/nothing", "records")
     found = load_dataset(f"{server.url}/shards", "records")
     server.knows_ranges = False
-    with pytest.raises(DatasetError, match="sends whole files where a part is asked for"):
+    with pytest.raises(ServerError, match="sends whole files where a part is asked for"):
         found.faces[0].read()
     server.shutdown()
     server.server_close()
-    with pytest.raises(DatasetError, match="cannot be fetched, tried 4 times"):
+    with pytest.raises(Outage, match="cannot be fetched, tried 4 times"):
         found.faces[1].read()
     with pytest.raises(UsageError, match="expected an address that fsspec knows"):
         load_dataset("nowhere://bucket/faces", "records")
@@ -364,6 +403,63 @@ def test_training_from_a_server_is_training_from_the_folder(
     assert curves[:2] == curves[2:]
     resumed = kit("train", "--resume", "--data", tmp_path / "s", "--out", tmp_path / "server")
     assert resumed.exit_code == 0, resumed.output
+
+
+@pytest.mark.parametrize("fault", ["503", "403", "damaged"])
+def test_what_a_server_does_not_give_ends_the_validation_and_a_bad_picture_is_left_out(
+    drawn_faces: Callable[..., Path],
+    tmp_path: Path,
+    serve: Callable[[Path], Server],
+    fault: str,
+) -> None:
+    """One of 24, which is less than the share of unusable pictures that is let pass."""
+    shards = tmp_path / "val"
+    prepare(load_dataset(drawn_faces(24), "300w"), shards)
+    picture = load_dataset(shards, "records").faces[1].picture
+    place = f"bytes={picture.offset}-{picture.offset + picture.length - 1}"
+    server = serve(tmp_path)
+    if fault == "damaged":
+        server.damaged.add(place)
+    else:
+        server.refused[place] = int(fault)
+    url = f"{server.url}/val"
+    result = kit(
+        *("train", "--data", drawn_faces(8), "--format", "300w", "--val-data", url),
+        *("--val-format", "records", "--arch", "asmnet_nano", "--input-size", 64),
+        *("--batch-size", 4, "--epochs", 1, "--out", tmp_path / "run"),
+    )
+    tries = len([part for _, part in server.asked if part == place])
+    if fault == "damaged":
+        assert result.exit_code == 0 and "left out: " in result.output, result.output
+    else:
+        assert result.exit_code == 1 and "left out: " not in result.output, result.output
+        assert f"Error: {url}: pictures: " in result.output
+        assert tries == (4 if fault == "503" else 1)
+
+
+@pytest.mark.long
+def test_a_training_whose_server_was_away_starts_again(
+    drawn_faces: Callable[..., Path],
+    tmp_path: Path,
+    serve: Callable[[Path], Server],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "OUTAGE_PAUSE_S", (0.1, 1.0))
+    prepare(load_dataset(drawn_faces(train=8, val=2), "300w"), tmp_path / "s")
+    server = serve(tmp_path)
+    call = (
+        *("train", "--data", f"{server.url}/s", "--format", "records", "--arch", "asmnet_nano"),
+        *("--input-size", 64, "--batch-size", 4, "--epochs", 1, "--max-restarts", 1, "--out"),
+    )
+    server.fails["/s/dataset.json"] = 4
+    went_on = kit(*call, tmp_path / "run")
+    assert went_on.exit_code == 0, went_on.output
+    assert "cannot reach the server of its data; all start again" in went_on.output
+    assert (tmp_path / "run" / "model.keras").exists()
+    server.fails["/s/dataset.json"] = 8
+    gave_up = kit(*call, tmp_path / "other")
+    assert gave_up.exit_code == 1, gave_up.output
+    assert not (tmp_path / "other").exists()
 
 
 def kit(*words: object) -> Result:
