@@ -174,6 +174,8 @@ def test_a_step_runs_again_when_its_settings_changed_and_only_then(
     makefile = steps.folder / "Makefile"
     makefile.write_text(makefile.read_text().replace("TARGET   := cpu", "TARGET   := edgetpu"))
     assert kinds(steps("benchmark", **again)) == ["benchmark"]
+    assert steps("clean") == []
+    assert kinds(steps("benchmark", **again)) == ["benchmark"]  # runs and models stay
 
 
 def test_each_run_has_models_and_results_of_its_own(steps: Steps) -> None:
