@@ -13,21 +13,24 @@ PAGE = """# Robustness
 
 Written by `make docs` from `tests/fuzz/doors.py`; edit the table there, not this page.
 
-Whatever comes in, and however it is damaged:
+What you can rely on, however damaged the input is:
 
-- a command does its work, or refuses with a message and an exit code: 2 for a wrong call, 1 for
-  anything else. There is no traceback, no crash and no hang;
-- no input takes more than {gib} GB of memory, whatever its header claims;
-- what a command writes appears whole or not at all: an earlier file stays until the new one is
-  complete, after `kill -9` and on a full disk, too. The same command, or `--resume`, then goes on
-  to the same result and removes what was left half-written;
-- nothing that was read is executed: [SECURITY.md](../SECURITY.md).
+- A command does its work, or refuses with a message and an exit code: 2 for a wrong call, 1 for
+  everything else. It does not print a traceback, crash or hang.
+- No input takes more than {gib} GB of memory, whatever its header claims.
+- Output files are written completely or not at all, also after `kill -9` and on a full disk: an
+  earlier file stays until the new one is complete. Run the same command again, with `--resume`
+  where it has that option, and you get the same result; half-written files are removed.
+- Nothing in an input is ever executed: [SECURITY.md](../SECURITY.md).
 
-## The doors
+## Inputs
+
+Everything that the kit reads from outside. `make fuzz` calls each input a door; `--door NAME` tests
+only that one. A limit is the most that is accepted.
 
 {doors}
 
-Not tried by `make fuzz`:
+`make fuzz` does not try:
 
 {not_tried}
 
@@ -38,25 +41,25 @@ $ make fuzz ARGS="--seed 7 --count 100000 --jobs 2"
 $ make fuzz ARGS="--seed 7 --door tflite --first 1234 --count 1"    # one input again
 ```
 
-`make fuzz` starts with whole inputs that the kit makes, damages them, and gives each to the command
-that a user would type, in a process that it watches. Bytes are flipped, cut off, moved and
-replaced by extreme numbers; in text also numbers, lines, encodings and separators. Where a format
-has checksums or offsets, part of the damage keeps them right: members of an archive, sides in a
-picture's header, values in the tables of a .tflite. The seed, the door and the number of an input
-determine it; `build/fuzz/fuzz.json` has the outcomes by door and every fault with the command that
-repeats it, `build/fuzz/faults` its input. `tests/test_fuzz.py` is a short run, and checks that
-every door reads what is whole.
+`make fuzz` takes valid inputs that the kit wrote, damages them, and passes each to the command that
+a user would type, in a process that it watches. It flips, truncates and moves bytes and replaces
+them by extreme numbers; in text it also changes numbers, lines, encodings and separators. If a
+format has checksums or offsets, part of the damage keeps them valid: members of an archive, the
+size in a picture's header, values in the tables of a .tflite. Seed, door and number determine an
+input. `build/fuzz/fuzz.json` has the outcomes by door and the command that repeats each fault;
+`build/fuzz/faults` has the inputs. `tests/test_fuzz.py` is a short run, which also checks that
+every valid input is accepted.
 
-`tests/test_kills_and_disks.py` ends each command that writes at the worst moment, with the content
-written and its name not yet given, and fills its disk: a tmpfs of its own where mounting is
-allowed, else a limit of the size of files (`tests/disks.py`).
+`tests/test_kills_and_disks.py` kills each command that writes at the worst moment, when the content
+is written and the file does not have its name yet. It also fills the disk: a tmpfs of its own if
+mounting is allowed, else a limit on the size of files (`tests/disks.py`).
 """
 FIELDS = (
     ("Commands", "commands"),
     ("Formats", "formats"),
     ("Limits", "limits"),
-    ("Left out, and told", "left_out"),
-    ("Ends the command", "ends"),
+    ("Skipped and reported", "left_out"),
+    ("Stops the command", "ends"),
 )
 
 

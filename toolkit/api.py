@@ -8,15 +8,27 @@ picture or data set, ``ModelError`` for a model, ``MissingDependency`` for a pac
 installed. What the operating system refuses stays an ``OSError``.
 """
 
+import inspect
+import math
 import warnings
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from asmnet_kit.base.arguments import (
+    flag_of,
+    number_of,
+    path_of,
+    renamed,
+    text_of,
+    texts_of,
+    whole_of,
+    wrong,
+)
 from asmnet_kit.base.errors import (
     DatasetError,
     KitError,
@@ -25,6 +37,7 @@ from asmnet_kit.base.errors import (
     UsageError,
 )
 from asmnet_kit.base.openers import open_stage
+from asmnet_kit.datasets.labels import FARTHEST
 from asmnet_kit.datasets.registry import load_to_measure
 from asmnet_kit.face import pictures
 from asmnet_kit.face.boxes import Box
@@ -59,8 +72,30 @@ __all__ = [
 ]
 
 ImageLike = str | Path | NDArray[np.uint8]
+MODEL = "a name that asmnet-kit models lists, or the path of a model"
+SCHEME = 'the name of a scheme, such as scheme="68", or the path of a .toml'
+ADAPTER = 'the name of an adapter, such as adapter="pfld", or the path of a .toml'
+FORMAT = "300w"  # as an example
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
 
 
+def _for_programs(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+    """Errors of ``function`` name its arguments, not the options of a command."""
+    takes = frozenset(inspect.signature(function).parameters)
+
+    @wraps(function)
+    def called(*given: Parameters.args, **named: Parameters.kwargs) -> Returned:
+        try:
+            return function(*given, **named)
+        except KitError as error:
+            renamed(error, takes, open_stage("options of targets") if "options" in takes else ())
+            raise
+
+    return called
+
+
+@_for_programs
 def load(
     model: str | Path | None = None,
     *,
@@ -90,9 +125,11 @@ def load(
     >>> model
     <asmnet_kit.Model asmnet_nano_people_68_112_qat_w8a8.tflite: 68 landmarks>
     """
-    path = default_model().path if model is None else find_model(Path(model))
-    wanted = None if scheme is None else scheme_named(str(scheme))
-    reopen = partial(open_predictor, path, threads=threads, scheme=wanted, adapter=adapter)
+    path = _path_of(model)
+    wanted = None if scheme is None else scheme_named(path_of("scheme", scheme, SCHEME))
+    used = None if adapter is None else path_of("adapter", adapter, ADAPTER)
+    count = whole_of("threads", threads, 4)
+    reopen = partial(open_predictor, path, threads=count, scheme=wanted, adapter=used)
     return Model(path, reopen, wanted)
 
 
@@ -138,6 +175,7 @@ class Model:
     def scheme(self) -> Scheme:
         return self.predictor.scheme
 
+    @_for_programs
     def predict(
         self,
         image: ImageLike,
@@ -151,7 +189,8 @@ class Model:
             image: a path, which is read upright, or uint8 [height, width, 3] in RGB. OpenCV reads
                 BGR: turn it round with ``image[..., ::-1]``.
             boxes: where the faces are, [K, 4] of x0, y0, x1, y1 in pixels, each about as tight as
-                the box around all landmarks. None = a detector finds them, the largest first.
+                the box around all landmarks of the model, also if ``load`` was given another
+                scheme. None = a detector finds them, the largest first.
             min_score: leave out faces of which the detector is less sure, 0..1.
 
         Returns:
@@ -172,21 +211,29 @@ class Model:
         >>> bool(abs(again.landmarks - faces[0].landmarks).max() < 0.01)
         True
         """
-        if not 0 <= min_score <= 1:
-            raise UsageError(f"expected min_score from 0 to 1, got {min_score!r}")
+        least = number_of("min_score", min_score, MIN_SCORE, least=0, most=1)
         return predict_image(
             _pixels(image),
             self.predictor,
             boxes=None if boxes is None else _checked_boxes(boxes),
             plausibility=self.plausibility,
-            min_score=min_score,
+            min_score=least,
         )
 
-    def draw(self, image: ImageLike, faces: Sequence[FacePrediction]) -> Image:
+    @_for_programs
+    def draw(self, image: ImageLike, faces: Sequence[FacePrediction | TrackedFace]) -> Image:
         """A copy of a picture with its faces drawn upon it, uint8 [H, W, 3], RGB.
 
         One with small faces is enlarged by a whole number. Rings are landmarks that the model is
         unsure of, or that it says are hidden.
+
+        Args:
+            image: as for ``predict``.
+            faces: what ``predict`` or ``Tracker.update`` gave for it, with this model's landmarks.
+
+        Raises:
+            UsageError: no such faces, or no RGB picture of bytes.
+            DatasetError: a file that is no picture.
 
         >>> import asmnet_kit
         >>> model = asmnet_kit.load()
@@ -194,7 +241,7 @@ class Model:
         >>> model.draw(image, model.predict(image)).shape
         (480, 480, 3)
         """
-        return draw_faces(_pixels(image), faces, self.scheme)
+        return draw_faces(_pixels(image), _faces_of(faces, self.scheme), self.scheme)
 
 
 class Tracker:
@@ -210,7 +257,7 @@ class Tracker:
         min_score: of the detector, 0..1.
 
     Raises:
-        UsageError: ``detect_every`` below 1, or landmarks that do not outline a face.
+        UsageError: an argument of a wrong type or value, or landmarks that do not outline a face.
 
     >>> import asmnet_kit
     >>> tracker = asmnet_kit.Tracker("asmnet_nano_people")
@@ -223,6 +270,7 @@ class Tracker:
     1 (68, 2)
     """
 
+    @_for_programs
     def __init__(
         self,
         model: "Model | str | Path | None" = None,
@@ -241,24 +289,36 @@ class Tracker:
         self._tracker = FaceTracker(
             self.model.predictor,
             plausibility=self.model.plausibility,
-            smoothing=smoothing,
-            detect_every=detect_every,
-            min_score=min_score,
+            smoothing=flag_of("smoothing", smoothing),
+            detect_every=whole_of("detect_every", detect_every, DETECT_EVERY),
+            min_score=number_of("min_score", min_score, MIN_SCORE, least=0, most=1),
         )
+        self._seconds = -math.inf  # of the last frame
 
+    @_for_programs
     def update(self, image: ImageLike, seconds: float) -> list[TrackedFace]:
         """The faces of the next frame; ``track`` is the same number for the same face.
 
         Args:
             image: as for ``Model.predict``.
-            seconds: when the frame was taken, in seconds from any moment on.
+            seconds: when the frame was taken, in seconds from any moment on; never before the last
+                frame.
 
         Raises:
             UsageError, DatasetError, ModelError: as ``Model.predict``.
         """
-        return self._tracker.update(_pixels(image), seconds)
+        taken = number_of("seconds", seconds, 0.04)
+        if taken < self._seconds:
+            raise UsageError(
+                f"seconds: expected a frame taken at or after {self._seconds:g}, the last one; got "
+                f"{taken:g}: give frames in order, and each film a Tracker of its own"
+            )
+        found = self._tracker.update(_pixels(image), taken)
+        self._seconds = taken
+        return found
 
 
+@_for_programs
 def evaluate(
     model: Model | str | Path | None,
     data: str | Path,
@@ -280,8 +340,7 @@ def evaluate(
         subset: only this one.
         boxes: crop around the ``landmarks``, or around the box of the ``detector``.
         complete_only: only faces on which every point is labelled.
-        workers: processes, for a .tflite. With more than one a script needs
-            ``if __name__ == "__main__":``, since each process imports it.
+        workers: processes, for a .tflite.
 
     Returns:
         The figures: ``scores.nme_percent``, ``per_subset``, ``nme`` of each face ...; ``to_json()``
@@ -297,29 +356,33 @@ def evaluate(
     >>> result.scores.faces, round(result.scores.nme_percent) < 10
     (4, True)
     """
+    place, kind, chosen, part = _data_of(data, format, split, subset)
+    crops = text_of("boxes", boxes, "detector")
+    complete, count = flag_of("complete_only", complete_only), whole_of("workers", workers, 4)
     loaded = _loaded(model)
     # Crops are those of the model's own landmarks; only what is compared is mapped.
     predictor, asked = loaded.own_predictor, loaded.asked_scheme
     dataset, _ = load_to_measure(
-        Path(data),
-        format,
+        place,
+        kind,
         model_scheme=predictor.scheme,
         compared=asked,
-        split=split,
-        subset=subset,
+        split=chosen,
+        subset=part,
     )
     return measure(
         predictor,
         dataset,
         scheme=asked,
-        boxes=boxes,
-        complete_only=complete_only,
+        boxes=crops,
+        complete_only=complete,
         plausibility=loaded.plausibility,
         reopen=loaded.reopen if loaded.path.suffix == ".tflite" else None,
-        workers=workers,
+        workers=count,
     )
 
 
+@_for_programs
 def benchmark(
     model: Model | str | Path | None,
     *,
@@ -370,20 +433,21 @@ def benchmark(
                 )
     result: dict[str, Any] = open_stage("one benchmark")(
         path,
-        target=target,
-        threads=threads,
-        device=device,
-        runs=runs,
-        min_seconds=min_seconds,
-        options=dict(options or {}),
-        data=None if data is None else Path(data),
-        format=format,
-        split=split,
-        out=None if out is None else Path(out),
+        target=text_of("target", target, "cpu"),
+        threads=whole_of("threads", threads, 4),
+        device=text_of("device", device, "usb:0"),
+        runs=whole_of("runs", runs, 200),
+        min_seconds=number_of("min_seconds", min_seconds, 2, least=0),
+        options={} if options is None else texts_of("options", options, {"runtime": "litert"}),
+        data=None if data is None else path_of("data", data),
+        format=None if format is None else text_of("format", format, FORMAT),
+        split=None if split is None else text_of("split", split, "test"),
+        out=None if out is None else path_of("out", out),
     )
     return result
 
 
+@_for_programs
 def read_image(path: str | Path) -> Image:
     """A picture file as uint8 [height, width, 3], RGB, upright: a stored rotation is followed.
 
@@ -394,15 +458,52 @@ def read_image(path: str | Path) -> Image:
     >>> asmnet_kit.read_image("people.png").shape
     (160, 160, 3)
     """
-    return pictures.read_image(Path(path), upright=True)
+    return pictures.read_image(path_of("path", path), upright=True)
 
 
 def _loaded(model: Model | str | Path | None) -> Model:
-    return model if isinstance(model, Model) else load(model)
+    if isinstance(model, Model):
+        return model
+    path = _path_of(model)
+    return Model(path, partial(open_predictor, path))
 
 
 def _path_of(model: str | Path | None) -> Path:
-    return default_model().path if model is None else find_model(Path(model))
+    return default_model().path if model is None else find_model(path_of("model", model, MODEL))
+
+
+def _data_of(
+    data: str | Path, format: str, split: str | None, subset: str | None
+) -> tuple[Path, str, str | None, str | None]:
+    """Raises: UsageError: one is of a wrong type."""
+    return (
+        path_of("data", data),
+        text_of("format", format, FORMAT),
+        None if split is None else text_of("split", split, "test"),
+        None if subset is None else text_of("subset", subset, "common"),
+    )
+
+
+def _faces_of(
+    faces: Sequence[FacePrediction | TrackedFace], scheme: Scheme
+) -> list[FacePrediction]:
+    """Faces of a picture, those of a tracker without their numbers.
+
+    Raises:
+        UsageError: they are none, or have other landmarks than ``scheme``.
+    """
+    if not isinstance(faces, Sequence):
+        raise wrong("faces", "a list of faces, as predict gives it; of one face [face]", faces)
+    found = [face.face if isinstance(face, TrackedFace) else face for face in faces]
+    for face in found:
+        if not isinstance(face, FacePrediction):
+            raise wrong("faces", "faces as predict or Tracker.update give them", face)
+        if len(face.landmarks) != scheme.points:
+            raise UsageError(
+                f"faces: expected {scheme.points} landmarks, as this model predicts, got "
+                f"{len(face.landmarks)}: draw faces with the model that predicted them"
+            )
+    return found
 
 
 def _judge_of(model: Path, scheme: Scheme) -> Plausibility | None:
@@ -425,8 +526,9 @@ def _pixels(image: ImageLike) -> Image:
         DatasetError: a file that is no picture.
     """
     if isinstance(image, str | Path):
-        return read_image(image)
-    found = f"{getattr(image, 'dtype', type(image).__name__)} {list(np.shape(image))}"
+        return pictures.read_image(path_of("image", image), upright=True)
+    shape = list(image.shape) if isinstance(image, np.ndarray) else ""
+    found = f"{getattr(image, 'dtype', type(image).__name__)} {shape}".strip()
     if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
         raise UsageError(
             f"expected a path, or a picture as uint8 [height, width, 3] in RGB, got {found}"
@@ -441,8 +543,8 @@ def _pixels(image: ImageLike) -> Image:
 def _checked_boxes(boxes: ArrayLike) -> list[Box]:
     """Raises: UsageError: they are no boxes in pixels."""
     try:
-        found = np.asarray(boxes, np.float32)
-    except (TypeError, ValueError) as error:
+        found = np.asarray(boxes, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"expected boxes as [K, 4] numbers x0, y0, x1, y1: {error}") from error
     if found.size == 0:
         return []
@@ -452,10 +554,11 @@ def _checked_boxes(boxes: ArrayLike) -> list[Box]:
             "is [[x0, y0, x1, y1]]"
         )
     for box in found:
-        x0, y0, x1, y1 = (float(edge) for edge in box)
-        if not (np.isfinite(box).all() and x0 < x1 and y0 < y1):
+        usable = (abs(box) <= FARTHEST).all()  # neither NaN nor infinite
+        x0, y0, x1, y1 = box.astype(np.float32).tolist() if usable else box.tolist()
+        if not (usable and x0 < x1 and y0 < y1):
             raise UsageError(
                 f"expected a box with finite x0 < x1 and y0 < y1, got {x0:g}, {y0:g}, {x1:g}, "
-                f"{y1:g}"
+                f"{y1:g}: give pixels of the picture, at most {FARTHEST:.0f}"
             )
-    return list(found)
+    return list(found.astype(np.float32))

@@ -1,5 +1,6 @@
 """``asmnet-kit new``: a folder for a model of one's own."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from asmnet_kit.training.recipe_files import FOLDER as RECIPES
 from asmnet_kit.training.recipe_files import shipped
 
 TEMPLATES = Path(__file__).parent / "project"
+REPOSITORY = ".git"  # of a fresh repository: a folder, or a file in a worktree
 # Name in the project -> template. The README comes last: where it is, all of them are.
 FILES = {
     ".gitignore": "gitignore",
@@ -50,26 +52,30 @@ def new(folder: Path, data_format: str, recipe: str) -> None:
       asmnet-kit new my-model --format 300w --recipe asmnet_plus
 
     It has a place for data, a recipe of training, and a Makefile that goes from data to the report
-    and a page for phones. DIR must be new or empty. Everything in it is yours to change.
+    and a page for phones. DIR must be new, empty or a fresh git repository. Everything in it is
+    yours to change.
     """
     if data_format == PEOPLE:
         raise UsageError(
             f"--format {PEOPLE} draws its own faces, and a project is for data of your own: use "
             f"asmnet-kit train --data {PEOPLE} --format {PEOPLE}"
         )
-    if not is_unused(folder):
-        raise UsageError(f"{folder}: expected a new or empty folder for the project")
+    if not is_unused(folder, except_for=[REPOSITORY]):
+        raise UsageError(
+            f"{folder}: expected a new or empty folder for the project; {REPOSITORY} alone may be "
+            "in it"
+        )
     require_writable(folder)
     words = {"name": folder.absolute().name or "model", "format": data_format, "recipe": recipe}
     for name, template in FILES.items():
         text = (TEMPLATES / template).read_text(encoding="utf-8")
-        for word, value in words.items():
-            text = text.replace(f"@{word}@", value)
+        text = re.sub("@(name|format|recipe)@", lambda found: words[found[1]], text)
         if name == "recipe.toml":
             text += settings_of(recipe)
         write_text(folder / name, text)
+    place = f"./{folder}" if str(folder).startswith("-") else str(folder)
     click.echo(
-        f"Made {folder}. Next: cd {shlex.quote(str(folder))}, put your faces into data/faces, then "
+        f"Made {folder}. Next: cd {shlex.quote(place)}, put your faces into data/faces, then "
         "make look",
         err=True,
     )

@@ -156,7 +156,7 @@ def find_runs(folders: Sequence[Path]) -> FoundRuns:
 
 
 def _walk(folder: Path, problems: dict[Path, str]) -> Iterator[Path]:
-    """Folders that look like runs, which are not looked into, and .tflite files."""
+    """Folders that look like runs, and .tflite files, also those in and below such a folder."""
 
     def note(error: OSError) -> None:
         problems[Path(error.filename or folder)] = error.strerror or str(error)
@@ -165,9 +165,9 @@ def _walk(folder: Path, problems: dict[Path, str]) -> Iterator[Path]:
         place = Path(name)
         begun = CONFIG in files and CHECKPOINTS in inner
         if MANIFEST in files or begun:
-            inner.clear()
             yield place
-            continue
+        if begun:
+            inner.remove(CHECKPOINTS)
         inner[:] = sorted(one for one in inner if not one.startswith("."))
         yield from (
             place / file

@@ -31,26 +31,27 @@ def size(count: int) -> str:
 
 
 PIXELS = (
-    f"{MAX_SIDE} pixels on a side, and what takes {MAX_DECODING_BYTES / 1e9:g} GB to decode "
-    f"(above {ORDINARY_DECODING_BYTES / 1e6:g} MB one at a time, however many processes); "
-    f"a file of {size(reading.MAX_BYTES)}"
+    f"{MAX_SIDE} pixels on a side, {MAX_DECODING_BYTES / 1e9:g} GB of memory to decode it (if it "
+    f"takes more than {ORDINARY_DECODING_BYTES / 1e6:g} MB, only one process at a time decodes); "
+    f"file size {size(reading.MAX_BYTES)}"
 )
-ARRAYS = f"a file of {size(reading.MAX_BYTES)} that unpacks to {size(npz.MAX_UNPACKED_BYTES)}"
+ARRAYS = f"file size {size(reading.MAX_BYTES)}, {size(npz.MAX_UNPACKED_BYTES)} unpacked"
 TOML_SIZE = (
-    f"a file of {size(reading.MAX_TOML_BYTES)}; {reading.MAX_KEY_DOTS} dots in a line, beside "
-    "those of decimals"
+    f"file size {size(reading.MAX_TOML_BYTES)}; {reading.MAX_KEY_DOTS} dots in a line, not "
+    "counting "
+    "decimal points"
 )
-JSON_SIZE = f"a file of {size(reading.MAX_JSON_BYTES)}"
+JSON_SIZE = f"file size {size(reading.MAX_JSON_BYTES)}"
 LABELS = (
-    f"a file of {size(reading.MAX_LABELS_BYTES)}, and what takes "
-    f"{reading.MAX_PARSED_BYTES / 1e9:g} GB as JSON; {MAX_BAD_SHARE:.0%} of the faces may be "
-    "unusable, or another share with `--max-bad-share`"
+    f"file size {size(reading.MAX_LABELS_BYTES)}, "
+    f"{reading.MAX_PARSED_BYTES / 1e9:g} GB of memory as JSON; {MAX_BAD_SHARE:.0%} unusable faces, "
+    "or as `--max-bad-share` says"
 )
 XML = (
-    f"no document type, so no entities; {reading.MAX_XML_DEPTH} levels and "
-    f"{reading.MAX_XML_ELEMENTS} elements of an image"
+    f"no document type, so no entities; at most {reading.MAX_XML_DEPTH} levels, and "
+    f"{reading.MAX_XML_ELEMENTS} elements in an image"
 )
-BAD_SHARE = f"{MAX_BAD_SHARE:.0%} of the faces may be unusable"
+BAD_SHARE = f"{MAX_BAD_SHARE:.0%} unusable faces"
 TEXT = "UTF-8, UTF-16, UTF-32 or Latin-1, with any line ends"
 DATA = ("--data", "{work}", "--format")
 MODEL = ("--model", "{seeds}/models/int8.tflite")
@@ -72,10 +73,10 @@ class Door:
         name: for ``--door``.
         what: comes in.
         commands: that open it.
-        formats: what is taken.
-        limits: of size, beside the 2 GB that hold everywhere.
-        left_out: what is left out and told, while the command goes on; "-" where nothing is.
-        ends: what ends the command.
+        formats: that are accepted.
+        limits: at most this, besides the 2 GB of memory that hold everywhere.
+        left_out: what is skipped and reported, while the command goes on; "-" for nothing.
+        ends: what stops the command.
         seeds: whole inputs below the folder of seeds, as patterns.
         place: where the damaged input is put, below the folder of work; {suffix} is the seed's.
         beside: a folder of seeds that is copied there first.
@@ -108,11 +109,11 @@ def _data_set(data_format: str, **values: object) -> dict[str, object]:
     """What the doors of labels have in common."""
     return {
         "commands": f"every `--data` with `--format {data_format}`",
-        "limits": f"{BAD_SHARE}, or another share with `--max-bad-share`",
-        "left_out": "a face that cannot be used, listed with its file and the reason: damaged, "
-        f"points beyond {labels.FARTHEST:.0f} pixels or far from the others, a face below "
+        "limits": f"{BAD_SHARE}, or as `--max-bad-share` says",
+        "left_out": "an unusable face, listed with its file and the reason: a damaged file, "
+        f"points beyond {labels.FARTHEST:.0f} pixels or far from the others, a face smaller than "
         f"{labels.SMALLEST_FACE:g} pixels, labels that do not fit the picture",
-        "ends": "more unusable faces than that; no face at all",
+        "ends": "too many unusable faces; no face at all",
         "calls": (("data", "inspect", *DATA, data_format),),
         **values,
     }
@@ -123,11 +124,12 @@ DOORS: tuple[Door, ...] = (
         name="picture",
         what="A photograph",
         commands="`predict`",
-        formats="JPEG, PNG, BMP, WebP, TIFF and what else OpenCV reads; EXIF rotation is followed",
+        formats="JPEG, PNG, BMP, WebP, TIFF and whatever else OpenCV reads; EXIF rotation is "
+        "applied",
         limits=PIXELS,
-        left_out="of a folder, a list or several pictures: one that cannot be read, any number of "
-        "them; a line of JSON for it has its `error`",
-        ends="anything that is no whole picture; of several, when none can be read",
+        left_out="unreadable pictures, any number of them, if a folder, a list or several pictures "
+        "were given; in JSON lines their line has an `error`",
+        ends="a single picture that is damaged or no picture; several, if none can be read",
         seeds=("pictures/*",),
         place="input{suffix}",
         calls=(
@@ -144,11 +146,11 @@ DOORS: tuple[Door, ...] = (
         what="A picture of a data set",
         commands="every `--data`: `train`, `quantize`, `sensitivity`, `evaluate`, `audit`, "
         "`parity`, `benchmark`, `data inspect`, `prepare`, `teacher`, `offsets`; `data label`",
-        formats="as above; labels count the stored pixels, so EXIF rotation is not followed",
-        limits=f"{PIXELS}; {BAD_SHARE}, or another share with `data inspect --max-bad-share`; any "
-        "number of the photographs of `data label`",
-        left_out="a picture that cannot be read: listed with its file and the reason",
-        ends="more unusable pictures than that, of those that the command is about",
+        formats="as above; labels refer to the stored pixels, so EXIF rotation is not applied",
+        limits=f"{PIXELS}; {BAD_SHARE}, or as `data inspect --max-bad-share` says; `data label` "
+        "accepts any number of unreadable photographs",
+        left_out="unreadable pictures, listed with file and reason",
+        ends="too many unreadable pictures among those that the command needs",
         seeds=("300w/face_000000.jpg",),
         beside="300w",
         place="face_000000.jpg",
@@ -166,10 +168,12 @@ DOORS: tuple[Door, ...] = (
         name="film",
         what="A film",
         commands="`predict`",
-        formats="MP4, AVI, MOV, MKV, WebM and what else OpenCV's FFmpeg reads",
-        limits="frames of one size",
-        left_out="frames that cannot be decoded: the film ends there, and the count is told",
-        ends="no frame, or frames of several sizes; text or a playlist, under any name",
+        formats="MP4, AVI, MOV, MKV, WebM and whatever else OpenCV's FFmpeg reads",
+        limits="all frames of one size",
+        left_out="everything after the first frame that cannot be decoded; the message says how "
+        "many "
+        "frames were read",
+        ends="no frame, or frames of several sizes; text or a playlist, whatever its name",
         seeds=("films/*",),
         place="input{suffix}",
         calls=(
@@ -183,11 +187,12 @@ DOORS: tuple[Door, ...] = (
         name="tflite",
         what="A .tflite model of the kit",
         commands="`predict`, `evaluate`, `audit`, `check`, `benchmark`, `parity`",
-        formats="TFLite's schema version 3, weights inside or behind the tables",
-        limits=f"a file of {size(reading.MAX_MODEL_BYTES)}, tensors of {MAX_RANK} dimensions and "
-        f"{size(MAX_TENSORS_BYTES)} in all; every table is checked before a runtime sees it",
+        formats="TFLite schema version 3, with weights inside or after the FlatBuffer tables",
+        limits=f"file size {size(reading.MAX_MODEL_BYTES)}, tensors of {MAX_RANK} dimensions and "
+        f"{size(MAX_TENSORS_BYTES)} in total; every table is checked before a runtime opens the "
+        "file",
         left_out="-",
-        ends="a file that is cut off, damaged or inconsistent; operators no kernel is there for",
+        ends="a truncated, damaged or inconsistent file; operators without a kernel",
         seeds=("models/*.tflite",),
         place="input.tflite",
         calls=(
@@ -224,10 +229,10 @@ DOORS: tuple[Door, ...] = (
         name="compiled-tflite",
         what="A model compiled for the Edge TPU",
         commands="`audit`, `check`, `benchmark --edgetpu-model`",
-        formats="as above, with edgetpu_compiler's operator",
+        formats="as above, with the operator that edgetpu_compiler writes",
         limits="as above",
         left_out="-",
-        ends="an operator without the compiler's package, or with a damaged one",
+        ends="an operator whose compiled program is missing or damaged",
         seeds=("foreign/x_edgetpu.tflite",),
         place="input.tflite",
         calls=(("audit", "{file}"), ("check", "{file}", "--target", "edgetpu")),
@@ -239,9 +244,9 @@ DOORS: tuple[Door, ...] = (
         what="The kit's metadata in a .tflite",
         commands="`predict`, `evaluate`, `audit`, `benchmark --data`, `parity`",
         formats="JSON in the buffer `ASMNET_KIT`",
-        limits=f"a crop's scale above 0 and up to {MAX_CROP_SCALE:g}",
+        limits=f"a crop scale above 0 and up to {MAX_CROP_SCALE:g}",
         left_out="-",
-        ends="metadata that is missing or says something else, where a command needs it",
+        ends="missing or contradictory metadata, if the command needs it",
         seeds=("models/float.tflite", "models/int8.tflite"),
         place="input.tflite",
         calls=(
@@ -258,7 +263,7 @@ DOORS: tuple[Door, ...] = (
         commands="`benchmark`",
         formats="as above; each model runs in a process of its own",
         limits="as above",
-        left_out="a model that fails: the others are measured, and the exit code is 1",
+        left_out="a model that fails; the others are measured, and the exit code is 1",
         ends="-",
         seeds=("models/*.tflite", "foreign/operators.tflite"),
         place="input.tflite",
@@ -271,9 +276,9 @@ DOORS: tuple[Door, ...] = (
         what="Raw inputs for a model",
         commands="`benchmark --inputs`",
         formats="the kit's tensor files: a first line of JSON, then the values",
-        limits="the values that the first line announces",
+        limits="as many values as the first line says",
         left_out="-",
-        ends="a file of another kind or length; tensors that are not the model's",
+        ends="a file of another kind or length; tensors that do not fit the model",
         seeds=("inputs.tensors",),
         place="input.tensors",
         calls=(
@@ -296,9 +301,9 @@ DOORS: tuple[Door, ...] = (
         name="compiler-log",
         what="A log of edgetpu_compiler",
         commands="`check --compiler-log`",
-        formats=f"text of compiler versions 2 to 16; {TEXT}",
-        limits=f"a file of {size(reading.MAX_TEXT_BYTES)}",
-        left_out="lines that say nothing about operators",
+        formats=f"text as compiler versions 2 to 16 write it; {TEXT}",
+        limits=f"file size {size(reading.MAX_TEXT_BYTES)}",
+        left_out="lines that are not about operators",
         ends="no operator in it; several models",
         seeds=("compiler.log",),
         place="input.log",
@@ -309,11 +314,12 @@ DOORS: tuple[Door, ...] = (
     Door(
         name="shape-model",
         what="A shape model (.npz)",
-        commands="`predict --shape-model`, `evaluate --shape-model`, and beside any model",
+        commands="`predict --shape-model`, `evaluate --shape-model`, and any model with one "
+        "beside it",
         formats="NumPy's .npz without pickled objects",
         limits=ARRAYS,
-        left_out="one that lies beside a model and cannot judge: told, no plausibility is given",
-        ends="one that was named and is damaged, or of another number of landmarks",
+        left_out="an unusable one beside a model: a warning, and no plausibility",
+        ends="one given as an option that is damaged or has another number of landmarks",
         seeds=("shape_model.npz",),
         place="input.npz",
         calls=(
@@ -327,10 +333,10 @@ DOORS: tuple[Door, ...] = (
         name="result",
         what="Benchmark results (.json)",
         commands="`report`, `compare`",
-        formats="JSON of the schema in `toolkit/results/results.schema.json`",
-        limits=f"{JSON_SIZE}; whole numbers of at most 64 bits; no NaN",
+        formats="JSON that fits `toolkit/results/results.schema.json`",
+        limits=f"{JSON_SIZE}; integers of 64 bits; no NaN",
         left_out="-",
-        ends="a file that is no such result; every string is shown as text, never as markup",
+        ends="a file that is no benchmark result; strings are shown as text, never as markup",
         seeds=("results/*.json",),
         place="input.json",
         calls=(
@@ -345,9 +351,9 @@ DOORS: tuple[Door, ...] = (
         what="Benchmark results (.zip), as the phone app shares them",
         commands="`report`, `compare`",
         formats="a .zip of JSON files",
-        limits=f"256 MB, 1,000 files; each: {JSON_SIZE}",
-        left_out="files in it that do not end with .json",
-        ends="an archive that is damaged or holds no result, a file in it that is none",
+        limits=f"256 MB, 1,000 files; for each file: {JSON_SIZE}",
+        left_out="files whose name does not end with .json",
+        ends="a damaged archive, one without results, or a .json in it that is no result",
         seeds=("results.zip",),
         place="input.zip",
         calls=(("report", "{file}", "--out", "{out}.html"),),
@@ -368,7 +374,7 @@ DOORS: tuple[Door, ...] = (
     Door(
         name="merlrav",
         what="Labels: MERL-RAV (.pts)",
-        formats="as 300-W, negative where a point is hidden",
+        formats="as 300-W; hidden points are negative",
         seeds=("merlrav/face_000000.pts",),
         beside="merlrav",
         place="face_000000.pts",
@@ -455,8 +461,8 @@ DOORS: tuple[Door, ...] = (
     ),
     Door(
         name="predictions",
-        what="Labels: what predict printed (.json, .jsonl)",
-        formats="one object, or one a line",
+        what="Labels: output of predict (.json, .jsonl)",
+        formats="one JSON object, or one in each line",
         seeds=("predictions/one.json", "predictions/faces.jsonl"),
         beside="predictions",
         place="{name}",
@@ -478,7 +484,7 @@ DOORS: tuple[Door, ...] = (
     Door(
         name="jd106",
         what="Labels: JD-landmark's boxes (.rect)",
-        formats="x0 y0 x1 y1; without a usable one the face is read all the same",
+        formats="x0 y0 x1 y1; without a usable box the face is read anyway",
         seeds=("jd106/Test_data1/rect/3.jpg.rect",),
         beside="jd106",
         place="Test_data1/rect/3.jpg.rect",
@@ -506,12 +512,12 @@ DOORS: tuple[Door, ...] = (
         place="COFW_train_color.mat",
         ways=damage.BYTES,
         share=30,
-        **_data_set("cofw", limits=f"a file of {size(cofw.MAX_BYTES)}; {BAD_SHARE}"),
+        **_data_set("cofw", limits=f"file size {size(cofw.MAX_BYTES)}; {BAD_SHARE}"),
     ),
     Door(
         name="aflw2000",
         what="Labels: AFLW2000-3D and 300W-LP (.mat)",
-        formats="MATLAB files of versions 4 and 5, the kit's own reader",
+        formats="MATLAB files of versions 4 and 5, read by the kit itself",
         seeds=("aflw2000/face_000000.mat",),
         beside="aflw2000",
         place="face_000000.mat",
@@ -519,7 +525,7 @@ DOORS: tuple[Door, ...] = (
         share=50,
         **_data_set(
             "aflw2000",
-            limits=f"{size(mat_file.MAX_UNPACKED_BYTES)} for a variable; {BAD_SHARE}",
+            limits=f"{size(mat_file.MAX_UNPACKED_BYTES)} per variable; {BAD_SHARE}",
         ),
     ),
     Door(
@@ -531,7 +537,7 @@ DOORS: tuple[Door, ...] = (
         place="dataset.json",
         ways=damage.JSON,
         share=15,
-        **_data_set("synthetic", ends="drawing that was interrupted; no JSON"),
+        **_data_set("synthetic", ends="an unfinished data set; invalid JSON"),
     ),
     Door(
         name="synthetic-pose",
@@ -554,9 +560,10 @@ DOORS: tuple[Door, ...] = (
         share=30,
         **_data_set(
             "records",
-            formats="as `data prepare` writes them; both checksums of each record are checked",
-            left_out="a record that is damaged, by its checksum: named with its shard and number",
-            ends="a shard that is missing, cut off or of another length; more damaged records",
+            formats="as `data prepare` writes them; both checksums of each record are verified",
+            left_out="records with a wrong checksum, named with shard and number",
+            ends="a shard that is missing, truncated or of another length; too many damaged "
+            "records",
         ),
     ),
     Door(
@@ -568,15 +575,15 @@ DOORS: tuple[Door, ...] = (
         place="dataset.json",
         ways=damage.JSON,
         share=15,
-        **_data_set("records", ends="no JSON, another version, shards that are not listed"),
+        **_data_set("records", ends="invalid JSON, another version, shards that are not listed"),
     ),
     Door(
         name="folder",
-        what="What lies in a folder of data",
-        commands="every `--data`, `--photos` and folder of results",
-        formats="files and folders at any depth; names in any script",
-        limits="links that lead into themselves are not followed",
-        left_out="what is no picture, label or result",
+        what="Other files in a data folder",
+        commands="every `--data`, `--photos` and results folder",
+        formats="files and folders at any depth; names in any writing system",
+        limits="links that form a loop are not followed",
+        left_out="files that are no picture, label or result",
         ends="as for the format",
         seeds=("folder.json",),
         place="",
@@ -593,13 +600,13 @@ DOORS: tuple[Door, ...] = (
     ),
     Door(
         name="own-pictures",
-        what="Your own skins, objects and backgrounds of rendered people",
+        what="Your own skins, objects and backgrounds for rendered people",
         commands="`data synthesize --skins`, `--occluders`, `--backgrounds`",
-        formats="as a photograph; a skin is square, an object has transparency",
-        limits=f"{PIXELS}; {MAX_DECODING_BYTES // CUTOUT_BYTES / 1e6:.0f} million pixels of an "
-        "object",
+        formats="as a photograph; a skin is square, an object has an alpha channel",
+        limits=f"{PIXELS}; an object: {MAX_DECODING_BYTES // CUTOUT_BYTES / 1e6:.0f} million "
+        "pixels",
         left_out="-",
-        ends="any picture that cannot be used: the same options mean the same people",
+        ends="any unusable picture, since the same options must give the same people",
         seeds=("own/*.png",),
         place="input{suffix}",
         calls=tuple(
@@ -611,10 +618,10 @@ DOORS: tuple[Door, ...] = (
     ),
     Door(
         name="camera",
-        what="The camera of rendered people (.toml)",
+        what="The camera for rendered people (.toml)",
         commands="`data synthesize --camera`",
-        formats="TOML, docs/people.md names the settings",
-        limits=f"a file of {size(reading.MAX_TOML_BYTES)}",
+        formats="TOML; the settings are in docs/people.md",
+        limits=f"file size {size(reading.MAX_TOML_BYTES)}",
         left_out="-",
         ends="anything that is no setting, of another type, or out of range",
         seeds=("camera.toml",),
@@ -644,10 +651,10 @@ DOORS: tuple[Door, ...] = (
         name="scheme",
         what="A landmark scheme (.toml)",
         commands="`--scheme FILE`: `data inspect`, `data prepare`, `train`, `evaluate`, `predict`",
-        formats="TOML, docs/schemes.md has every key",
+        formats="TOML; the keys are in docs/schemes.md",
         limits=TOML_SIZE,
         left_out="-",
-        ends="a key that is unknown, missing or of a wrong value",
+        ends="a key that is unknown, missing or has a wrong value",
         seeds=("scheme.toml",),
         place="input.toml",
         calls=(
@@ -660,10 +667,11 @@ DOORS: tuple[Door, ...] = (
         name="adapter",
         what="An adapter (.toml)",
         commands="`--adapter FILE`: `predict`, `evaluate`, `benchmark`, `parity`, `quantize`",
-        formats="TOML, docs/adapters.md has every key",
+        formats="TOML; the keys are in docs/adapters.md",
         limits=TOML_SIZE,
         left_out="-",
-        ends="a key that is unknown, missing or of a wrong value; a model that it does not fit",
+        ends="a key that is unknown, missing or has a wrong value; a model that the adapter does "
+        "not fit",
         seeds=("adapter/adapter.toml",),
         beside="adapter",
         place="adapter.toml",
@@ -674,11 +682,11 @@ DOORS: tuple[Door, ...] = (
     Door(
         name="adapter-map",
         what="An adapter's linear map (.npz)",
-        commands="as of an adapter",
+        commands="as for an adapter",
         formats="anchors [2], mean_points [2M], mean_landmarks [2N] and weights [2M, 2N]",
         limits=f"{ARRAYS}; {linear_map.MAX_WEIGHTS} weights",
         left_out="-",
-        ends="other arrays, shapes or types; values that are not finite",
+        ends="other arrays, shapes or types; NaN or infinite values",
         seeds=("adapter/map.npz",),
         beside="adapter",
         place="map.npz",
@@ -688,11 +696,11 @@ DOORS: tuple[Door, ...] = (
     ),
     Door(
         name="unfinished",
-        what="Lines that an interrupted call has written (.jsonl.unfinished)",
+        what="Output of an interrupted predict (.jsonl.unfinished)",
         commands="`predict --out OUT.jsonl --resume`",
         formats="as `predict` writes them",
         limits=f"lines of {size(reading.MAX_LINE_BYTES)}",
-        left_out="a last line that is cut off: its picture is predicted again",
+        left_out="an incomplete last line; its picture is predicted again",
         ends="a line of another picture or model",
         seeds=("lines.jsonl.unfinished",),
         place="lines.jsonl.unfinished",
@@ -715,7 +723,7 @@ DOORS: tuple[Door, ...] = (
         what="A training recipe (.toml)",
         commands="`train --recipe`",
         formats="TOML with the tables [about] and [train]",
-        limits=f"a file of {size(reading.MAX_TOML_BYTES)}",
+        limits=f"file size {size(reading.MAX_TOML_BYTES)}",
         left_out="-",
         ends="anything that is no setting, of another type, or out of range",
         seeds=("recipe.toml",),
@@ -727,12 +735,12 @@ DOORS: tuple[Door, ...] = (
     ),
     Door(
         name="teacher",
-        what="A teacher's answers (.npz)",
+        what="A teacher's predictions (.npz)",
         commands="`train --teacher`",
         formats="names [F] and points [F, N, 2]",
         limits=ARRAYS,
         left_out="-",
-        ends="other arrays, shapes or types; values that are not finite",
+        ends="other arrays, shapes or types; NaN or infinite values",
         seeds=("teacher.npz",),
         place="input.npz",
         calls=((*TRAIN, "--teacher", "{file}", "--teacher-share", "0.5", "--batch-size", "4"),),
@@ -744,11 +752,11 @@ DOORS: tuple[Door, ...] = (
         name="keras",
         what="A .keras model",
         commands="`predict`, `evaluate`, `quantize`, `train --init-from`",
-        formats="tf_keras' archive, or Keras 3's; code in it is never run",
-        limits=f"a file of {size(reading.MAX_MODEL_BYTES)} that unpacks to "
-        f"{size(keras_config.MAX_UNPACKED_BYTES)}",
+        formats="archives of tf_keras and Keras 3; code in them is never run",
+        limits=f"file size {size(reading.MAX_MODEL_BYTES)}, "
+        f"{size(keras_config.MAX_UNPACKED_BYTES)} unpacked",
         left_out="-",
-        ends="an archive that is damaged, or with layers of its own",
+        ends="a damaged archive, or custom layers",
         seeds=("run/model.keras",),
         place="input.keras",
         calls=(("predict", PICTURE, "--model", "{file}", *BOX),),
@@ -758,14 +766,14 @@ DOORS: tuple[Door, ...] = (
     ),
     Door(
         name="h5",
-        what="An .h5 of Keras",
+        what="A Keras .h5 model",
         commands="`predict`, `evaluate`, `quantize`, `train --init-from`",
         formats="HDF5 as Keras saves a whole model; read in a process of its own, code in it is "
         "never run",
-        limits=f"a file of {size(reading.MAX_MODEL_BYTES)}, weights of "
+        limits=f"file size {size(reading.MAX_MODEL_BYTES)}, weights "
         f"{size(h5_child.MAX_ARRAYS_BYTES)}",
-        left_out="what is neither configuration nor weights",
-        ends="a file that is damaged, weights alone, links to other files, layers of its own",
+        left_out="everything but the configuration and the weights",
+        ends="a damaged file, weights without a configuration, links to other files, custom layers",
         seeds=("elsewhere/net.h5",),
         place="input.h5",
         calls=(("predict", PICTURE, "--model", "{file}", *BOX),),
@@ -778,9 +786,10 @@ DOORS: tuple[Door, ...] = (
         what="A SavedModel's graph (saved_model.pb)",
         commands="`predict`, `evaluate`, `quantize`",
         formats="as TensorFlow 2 saves it; read in a process of its own",
-        limits=f"files of {size(saved_model_child.MAX_FOLDER_BYTES)} together",
+        limits=f"{size(saved_model_child.MAX_FOLDER_BYTES)} for all files together",
         left_out="-",
-        ends="a file that is damaged; any operation that does more than compute; TensorFlow 1",
+        ends="a damaged file; operations that do more than compute, such as file access; "
+        "TensorFlow 1",
         seeds=("elsewhere/saved/saved_model.pb",),
         beside="elsewhere/saved",
         place="{name}",
@@ -812,7 +821,7 @@ DOORS: tuple[Door, ...] = (
         formats="as `train` writes them",
         limits=JSON_SIZE,
         left_out="-",
-        ends="a manifest or settings that cannot be read, or of another run",
+        ends="a manifest or settings that are unreadable or belong to another run",
         seeds=("run/manifest.json", "run/config.toml", "run/history.csv"),
         beside="run",
         place="{name}",
@@ -826,9 +835,9 @@ DOORS: tuple[Door, ...] = (
         what="A run's checkpoint (last.npz)",
         commands="`train --resume`",
         formats="as `train` writes it",
-        limits=f"{ARRAYS}; the arrays of the run's own network",
+        limits=f"{ARRAYS}; exactly the arrays of the run's network",
         left_out="-",
-        ends="a checkpoint that is damaged or of another network",
+        ends="a checkpoint that is damaged or belongs to another network",
         seeds=("unfinished/checkpoints/last.npz",),
         beside="unfinished",
         place="checkpoints/last.npz",
@@ -841,14 +850,15 @@ DOORS: tuple[Door, ...] = (
 BY_NAME = {door.name: door for door in DOORS}
 # Doors that ``make fuzz`` does not go through: what comes in -> why not, and what tests it instead.
 NOT_TRIED = {
-    "Cameras": "there is none on the machines that test; frames go the way of a film's",
-    "Answers of phones and boards (adb, ssh)": "they take a device; scripted answers, damaged ones "
-    "among them, are in `tests/benchmarks/targets`",
-    "edgetpu_compiler's and a GPU's own output": "as above",
-    "The words and measurements of a shipped model's card": "only `make ship-model` reads them; "
-    "`tests/toolkit/shipping`",
-    "Lists of pictures on stdin (`predict -`)": "a path is taken as it is, in lines of at most "
-    f"{size(reading.MAX_LINE_BYTES)}; `tests/toolkit/commands/test_predict_pictures.py`",
-    "Packages that bring formats, networks or targets": "they are code that you installed, and may "
+    "Cameras": "the test machines have none; their frames go through the same code as a film's",
+    "Answers of phones and boards (adb, ssh)": "they need a device; `tests/benchmarks/targets` has "
+    "scripted answers, also damaged ones",
+    "Output of edgetpu_compiler and of a GPU": "as above",
+    "Texts and measurements on the card of a shipped model": "only `make ship-model` reads them; "
+    "tests: `tests/toolkit/shipping`",
+    "Lists of pictures on stdin (`predict -`)": "each line is a path, taken literally, of at most "
+    f"{size(reading.MAX_LINE_BYTES)}; tests: `tests/toolkit/commands/test_predict_pictures.py`",
+    "Packages that add formats, networks or targets": "they are code that you installed, and it "
+    "may "
     "do whatever you may",
 }

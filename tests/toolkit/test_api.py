@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import inspect
 import json
 import re
 import subprocess
@@ -201,6 +202,7 @@ def test_trackers_of_several_threads_may_share_a_model(person: Image) -> None:
         (np.zeros((8, 9, 3), np.float32), r"0 to 255; got float32 \[8, 9, 3\]"),
         (np.zeros((0, 9, 3), np.uint8), r"got uint8 \[0, 9, 3\]"),
         ([[1, 2, 3]], "got list"),
+        ([[1, 2], [3]], "got list"),
         (None, "got NoneType"),
     ],
 )
@@ -218,6 +220,9 @@ def test_what_is_no_picture_is_refused_by_shape_and_type(image: Any, words: str)
         ([[10, 10, 50]], r"got \[1, 3\]"),
         ([[50, 10, 10, 50]], "x0 < x1 and y0 < y1, got 50, 10, 10, 50"),
         ([[10, 10, float("nan"), 50]], "x0 < x1 and y0 < y1, got 10, 10, nan, 50"),
+        ([[0, 0, 1e30, 1e30]], "got 0, 0, 1e.30, 1e.30: give pixels"),
+        ([[0, 0, 1e39, float("inf")]], "got 0, 0, 1e.39, inf"),
+        ([[0, 0, 10**400, 1]], r"expected boxes as \[K, 4\]"),
         ([[1, 2, 3, 4], [1]], r"expected boxes as \[K, 4\] numbers x0, y0, x1, y1: "),
         ("left", r"expected boxes as \[K, 4\]"),
         ([[900, 900, 990, 990]], "in the picture of 160 x 160"),
@@ -268,6 +273,90 @@ def test_every_mistake_is_one_of_the_kits_errors(
         call(place)
     assert isinstance(raised.value, asmnet_kit.KitError)
     assert len(str(raised.value)) > 20
+
+
+def test_an_argument_of_a_wrong_type_is_refused_by_name(person: Image) -> None:
+    model = asmnet_kit.load(SMALL)
+    calls: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+        (asmnet_kit.load, {}),
+        (model.predict, {"image": person}),
+        (model.draw, {"image": person, "faces": []}),
+        (asmnet_kit.Tracker, {"model": model}),
+        (asmnet_kit.Tracker(model).update, {"image": person, "seconds": 0.0}),
+        (asmnet_kit.evaluate, {"model": model, "data": "faces", "format": "synthetic"}),
+        (asmnet_kit.benchmark, {"model": model}),
+        (asmnet_kit.read_image, {"path": "gone.jpg"}),
+    ]
+    tried = 0
+    for call, given in calls:
+        for name in inspect.signature(call).parameters:
+            for value in (object(), b"text", [None], float("nan"), 2j):
+                with pytest.raises(asmnet_kit.UsageError) as raised:
+                    call(**{**given, name: value})
+                said = str(raised.value)
+                assert "expected" in said and ("got" in said or name == "boxes"), said
+                assert said.startswith(
+                    (f"{name}: ", "expected a path, or a picture", "expected box")
+                )
+                tried += 1
+    assert tried > 100
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("threads", True), ("runs", 1.5), ("min_seconds", "2"), ("min_seconds", -1), ("data", "a\0b"),
+     ("options", {"runtime": 3}), ("target", 3), ("threads", -1)],
+)  # fmt: skip
+def test_a_value_of_a_near_type_is_refused_too(argument: str, value: Any) -> None:
+    with pytest.raises(asmnet_kit.UsageError, match=f"^{argument}: expected .*got "):
+        asmnet_kit.benchmark(SMALL, **{argument: value})
+
+
+def test_numbers_of_numpy_are_numbers(person: Image) -> None:
+    model = asmnet_kit.load(SMALL, threads=np.int64(1))  # type: ignore[arg-type]
+    assert len(model.predict(person, min_score=np.float32(0.5))) == 1  # type: ignore[arg-type]
+    tracker = asmnet_kit.Tracker(model, smoothing=np.True_)  # type: ignore[arg-type]
+    assert len(tracker.update(person, np.float64(0.0))) == 1
+
+
+def test_errors_name_arguments_and_no_options_of_the_command(place: Path) -> None:
+    five = asmnet_kit.load(SMALL, scheme="5")
+    calls: list[tuple[Callable[[], Any], str]] = [
+        (lambda: asmnet_kit.load(SMALL, adapter="gone"), "adapter="),
+        (lambda: asmnet_kit.benchmark(SMALL, device="usb:0"), "device="),
+        (lambda: asmnet_kit.benchmark(SMALL, options={"gpu_precision": "fp16"}), 'options["gpu'),
+        (lambda: asmnet_kit.benchmark(SMALL, options={"nope": "1"}), "options nope"),
+        (lambda: asmnet_kit.benchmark(SMALL, target="linux"), "device=user@host"),
+        (lambda: asmnet_kit.evaluate(five, place / "gone", "people"), 'data="people"'),
+        (lambda: asmnet_kit.evaluate(SMALL, place / "faces", "synthetic", subset="x"), "split="),
+    ]
+    for call, words in calls:
+        with pytest.raises(asmnet_kit.KitError) as raised:
+            call()
+        assert words in str(raised.value) and "--" not in str(raised.value)
+
+
+# The faces that are drawn, the frames that are followed -------------------------------------------
+
+
+def test_faces_of_a_tracker_are_drawn_and_those_of_other_landmarks_are_not(person: Image) -> None:
+    model = asmnet_kit.load(SMALL)
+    tracked = asmnet_kit.Tracker(model).update(person, 0.0)
+    drawn = model.draw(person, tracked)
+    assert np.array_equal(drawn, model.draw(person, [one.face for one in tracked]))
+    five = asmnet_kit.load(SMALL, scheme="5").predict(person)
+    with pytest.raises(asmnet_kit.UsageError, match=r"expected 68 landmarks.*got 5"):
+        model.draw(person, five)
+    with pytest.raises(asmnet_kit.UsageError, match=r"of one face \[face\]"):
+        model.draw(person, five[0])  # type: ignore[arg-type]
+
+
+def test_frames_go_forward_in_time(person: Image) -> None:
+    tracker = asmnet_kit.Tracker(SMALL)
+    tracker.update(person, 1.0)
+    assert tracker.update(person, 1.0)
+    with pytest.raises(asmnet_kit.UsageError, match="each film a Tracker of its own"):
+        tracker.update(person, 0.96)
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,109 @@ def test_make_alone_lists_the_steps_and_the_readme_has_them_all(project: Path) -
     assert [step for step in told if f"`make {step}`" not in readme] == []
 
 
+def test_a_fresh_repository_is_a_place_for_a_project(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    assert new(str(tmp_path)).exit_code == 0
+    assert files_of(tmp_path) == FILES
+
+
+def test_names_with_a_dash_or_the_words_of_the_templates_stay_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = new("--", "-lead")
+    assert done.exit_code == 0 and "Next: cd ./-lead," in done.stderr
+    assert new("x@format@y").exit_code == 0
+    assert (tmp_path / "x@format@y" / "README.md").read_text().startswith("# x@format@y\n")
+
+
+# A kit that writes down how it was called, and makes empty files where the real one makes models.
+FAKE_KIT = """#!/bin/sh
+echo "$*" >> calls
+step=$1
+while [ $# -gt 0 ]; do
+  case $1 in --out) out=$2;; --recipe) recipe=$2;; esac; shift
+done
+case $step in train|quantize|benchmark) mkdir -p "$out";; esac
+case $step in
+  train) touch "$out/model.keras" "$out/config.toml";;
+  quantize) touch "$out/nano_$recipe.tflite";;
+esac
+"""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Runs make in a project with the kit above."""
+
+    folder: Path
+    kit: Path
+
+    def __call__(self, *targets: str, **settings: str) -> list[str]:
+        """The calls of the kit; last what make said, if it failed."""
+        (self.folder / "calls").write_text("")
+        done = make(self.folder, *targets, **{"KIT": f"sh {self.kit}", **settings})
+        calls = (self.folder / "calls").read_text().splitlines()
+        return [*calls, done.stderr] if done.returncode else calls
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> Steps:
+    folder, kit = tmp_path / "project", tmp_path / "kit.sh"
+    assert new(str(folder)).exit_code == 0
+    kit.write_text(FAKE_KIT)
+    return Steps(folder, kit)
+
+
+def kinds(calls: list[str]) -> list[str]:
+    return [call.split()[0] for call in calls]
+
+
+def test_a_step_runs_again_when_its_settings_changed_and_only_then(
+    steps: Steps,
+) -> None:
+    assert kinds(steps("benchmark")) == ["train", "quantize", "quantize", "benchmark"]
+    assert steps("benchmark") == []
+    (call,) = steps("benchmark", TARGET="gpu")
+    assert "--target gpu" in call
+    assert kinds(steps("benchmark")) == ["benchmark"]  # back to the CPU
+    calls = steps("benchmark", QUANTIZE="ptq_w8a8", QUANTIZE_OPTIONS="--keep-float 'a b'")
+    assert kinds(calls) == ["quantize", "quantize", "benchmark"]
+    assert "models/first/nano_ptq_w8a8.tflite" in calls[-1] and "qat_w8a8" not in calls[-1]
+    again = {"QUANTIZE": "ptq_w8a8", "QUANTIZE_OPTIONS": "--keep-float 'a b'"}
+    assert steps("benchmark", **again) == []
+    makefile = steps.folder / "Makefile"
+    makefile.write_text(makefile.read_text().replace("TARGET   := cpu", "TARGET   := edgetpu"))
+    assert kinds(steps("benchmark", **again)) == ["benchmark"]
+    assert steps("clean") == []
+    assert kinds(steps("benchmark", **again)) == ["benchmark"]  # runs and models stay
+
+
+def test_each_run_has_models_and_results_of_its_own(steps: Steps) -> None:
+    steps("report")
+    calls = steps("report", RUN="second")
+    assert kinds(calls) == ["train", "quantize", "quantize", "benchmark", "report"]
+    assert not [call for call in calls if "first" in call]
+    assert kinds(steps("report")) == ["report"]
+    (refused,) = steps("report", RUN="runs/second")
+    assert "expected RUN to be a name" in refused
+
+
+def test_a_run_that_was_trained_with_other_settings_is_refused(
+    steps: Steps,
+) -> None:
+    steps("train")
+    (refused,) = steps("report", DATA="elsewhere")
+    assert "runs/first was trained with other settings" in refused
+    assert "--data data/faces" in refused and "--data elsewhere" in refused
+    recipe = steps.folder / "recipe.toml"
+    recipe.write_text(recipe.read_text() + "# changed")
+    (refused,) = steps("train")
+    assert "RUN=second" in refused
+    (steps.folder / "runs" / "first.settings").unlink()
+    assert steps("train") == []
+
+
 @pytest.mark.long
 def test_the_whole_way_runs_and_what_is_made_is_not_made_again(project: Path) -> None:
     looked = make(project, "look", **TINY)
@@ -106,10 +210,12 @@ def test_the_whole_way_runs_and_what_is_made_is_not_made_again(project: Path) ->
     done = make(project, "report", "check", **TINY)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {
-        "data/sheet.png", "runs/first/curves.png", "report.html", "report.md",
-        "models/asmnet_nano_68_64_fp32.tflite", "models/asmnet_nano_68_64_ptq_w8a8.tflite",
+        "data/sheet.png", "runs/first/curves.png",
+        "results/first/report.html", "results/first/report.md",
+        "models/first/asmnet_nano_68_64_fp32.tflite",
+        "models/first/asmnet_nano_68_64_ptq_w8a8.tflite",
     } <= files_of(project)  # fmt: skip
-    assert len(list((project / "results").glob("*.json"))) == 2
+    assert len(list((project / "results" / "first").glob("*.json"))) == 2
 
     again = make(project, "quantize", "report", **TINY)
     assert " train " not in again.stdout + again.stderr
@@ -143,7 +249,12 @@ def test_git_keeps_models_and_leaves_out_pictures(project: Path) -> None:
         subprocess.run(["git", "init", "-q"], cwd=project, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no git")
-    names = ["data/faces/a.png", "data/README.md", "models/a.tflite", "runs/first/model.keras"]
+    names = [
+        "data/faces/a.png",
+        "data/README.md",
+        "models/first/a.tflite",
+        "runs/first/model.keras",
+    ]
     asked = subprocess.run(
         ["git", "check-ignore", *names], cwd=project, capture_output=True, text=True, check=False
     )

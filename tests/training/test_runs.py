@@ -229,3 +229,19 @@ def test_a_folder_without_anything_is_named_beside_others(place: Path, tmp_path:
 def test_what_is_not_there_or_no_folder_is_a_wrong_call(place: Path, tmp_path: Path) -> None:
     assert listed(tmp_path / "gone").exit_code == 2
     assert listed(place / "runs" / "first" / "manifest.json").exit_code == 2
+
+
+def test_models_in_a_runs_folder_and_below_another_tools_manifest_are_listed(
+    tmp_path: Path, make_tflite: Callable[..., Path]
+) -> None:
+    (tmp_path / "manifest.json").write_text('{"name": "app", "icons": []}')
+    source = write_run(tmp_path / "runs" / "first")
+    made = quantized(make_tflite().read_bytes(), source, recipe="fp32", nme=4.5)
+    for folder in (source.parent, source.parent / "int8"):
+        folder.mkdir(exist_ok=True)
+        (folder / "nano.tflite").write_bytes(made)
+    (source.parent / "checkpoints" / "last.tflite").write_bytes(b"not looked at")
+    told = json.loads(listed(tmp_path, "--json").stdout)
+    (run,) = told["runs"]
+    assert [Path(model["path"]).parent.name for model in run["models"]] == ["first", "int8"]
+    assert [problem["path"] for problem in told["problems"]] == [str(tmp_path)]

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -112,11 +112,18 @@ def leftovers(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]
 
 
-def is_unused(folder: Path) -> bool:
-    """Whether ``folder`` is missing, or holds at most what a killed process left half-written."""
+def is_unused(folder: Path, *, except_for: Collection[str] = ()) -> bool:
+    """Whether ``folder`` is missing, or holds at most what a killed process left half-written.
+
+    Args:
+        except_for: names in it that do not count.
+    """
     if not folder.exists():
         return True
-    return folder.is_dir() and len(list(folder.iterdir())) == len(leftovers(folder))
+    if not folder.is_dir():
+        return False
+    found = {path for path in folder.iterdir() if path.name not in except_for}
+    return found <= set(leftovers(folder))
 
 
 def make_folder(folder: Path) -> None:

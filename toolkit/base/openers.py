@@ -21,6 +21,7 @@ OPENERS = {
     "what the browser needs": "asmnet_kit.benchmarks.browser.needs:needs",
     "problem of a target": "asmnet_kit.benchmarks.targets.registry:problem_of",
     "one benchmark": "asmnet_kit.benchmarks.single:measure_one",
+    "options of targets": "asmnet_kit.benchmarks.options:FLAGS",
     "float landmarks": "asmnet_kit.quantize.rounding.emulated_file:float_landmarks",
     "emulated landmarks": "asmnet_kit.quantize.rounding.emulated_file:emulated_landmarks",
 }
@@ -32,6 +33,7 @@ WITHOUT_TENSORFLOW = (
     "what the browser needs",
     "problem of a target",
     "one benchmark",
+    "options of targets",
 )
 ENVIRONMENT = "asmnet_kit.training.environment"
 

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,7 +58,7 @@ class Workers(Generic[Item, Answer]):
         context = multiprocessing.get_context("spawn")
         turn = Turn()
         # Closed here in the end: the processes' own stay open.
-        with closing(turn), _one_blas_thread(), _ctrl_c_held_back():
+        with closing(turn), _one_blas_thread(), _ctrl_c_held_back(), _script_left_alone():
             for _ in range(workers):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_work, args=(begin, theirs, turn), daemon=True)
@@ -262,6 +263,28 @@ def _one_blas_thread() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+_hidden = threading.Lock()
+
+
+@contextmanager
+def _script_left_alone() -> Iterator[None]:
+    """Processes started in the block do not import the caller's script.
+
+    They import what they need by name. multiprocessing would have them run the script too, which
+    then needs ``if __name__ == "__main__":``; it finds the script by these two names.
+    """
+    script = sys.modules["__main__"]
+    with _hidden:
+        spec, file = script.__spec__, vars(script).pop("__file__", None)
+        script.__spec__ = None
+        try:
+            yield
+        finally:
+            script.__spec__ = spec
+            if file is not None:  # there is none in an interactive session
+                script.__file__ = file
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def runs_needed(percent: float) -> int:
 def too_few_runs(runs: int) -> str | None:
     """Which percentiles have no interval, in a sentence; None where all have one."""
     needed = {name: runs_needed(percent) for name, percent in PERCENTILES.items()}
-    short = [f"{name} takes {least}" for name, least in needed.items() if runs < least]
+    short = [f"{name} needs {least}" for name, least in needed.items() if runs < least]
     return f"not enough runs for an interval: {', '.join(short)}, got {runs}" if short else None
 
 

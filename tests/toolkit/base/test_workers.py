@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from itertools import pairwise
@@ -152,3 +154,18 @@ def test_a_turn_ends_with_its_process():
     assert process.exitcode == -signal.SIGKILL
     turn.take()  # and waits for nobody
     turn.close()
+
+
+def test_a_script_without_a_guard_is_not_run_again(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import operator\n"
+        "from functools import partial\n"
+        "from asmnet_kit.base.workers import Workers\n"
+        "with Workers(partial(partial, operator.neg), workers=2, doing='counts') as workers:\n"
+        "    print(list(workers.in_order([1, 2])), __file__.rpartition('/')[2], __spec__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[-1, -2] script.py None\n"

@@ -55,7 +55,7 @@ MOST_CARDS = 100  # of models and profiles; the results hold them all
 # The schema lets nothing else be read from these; a profile is cleaned where it is shown.
 NUMBERS = ("timings_ms", "summary", "sustained", "profile")
 FELL_BACK = (
-    "the CPU ran what an accelerator was asked for: left out of the headline and the comparisons"
+    "an accelerator was requested but the CPU ran the model: not in the headline and comparisons"
 )
 
 
@@ -277,14 +277,14 @@ def _missing(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
     """What a result can hold and these do not."""
     absent: dict[str, Callable[[Result], bool]] = {
         "accuracy on a data set (benchmark --data DIR --format F)": lambda r: r["accuracy"] is None,
-        "difference to the CPU reference (a target other than cpu)": lambda r: (
+        "difference from the CPU's outputs (targets other than cpu)": lambda r: (
             r["parity"] is None and r["target"]["requested"] != "cpu"
         ),
-        "outputs of the timed runs beside the CPU's (results of this version)": lambda r: (
+        "outputs of the timed runs compared with the CPU's (results of this version)": lambda r: (
             not r.get("output_check")
         ),
         "whether the speed holds (benchmark --sustained MINUTES)": lambda r: not r.get("sustained"),
-        "how far the NME may be off by chance (results of this version, of 30 faces or more)": (
+        "interval of the NME (results of this version with 30 or more faces)": (
             lambda r: bool(r["accuracy"]) and not r["accuracy"].get("nme_interval_percent")
         ),
         "time of each operator (benchmark --profile)": lambda r: r["profile"] is None,

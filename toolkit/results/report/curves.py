@@ -33,7 +33,7 @@ def ced_plot(rows: Sequence[Row]) -> Plot | None:
     return line_plot(
         series[:MOST_LINES],
         x_name="NME, %",
-        y_name="faces within it, %",
+        y_name="faces within this error, %",
         y_axis=Axis(0.0, 100.0, False, (0.0, 20.0, 40.0, 60.0, 80.0, 100.0)),
     )
 

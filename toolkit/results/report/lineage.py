@@ -71,12 +71,12 @@ def _add_file(graph: "_Graph", rows: Sequence[Row]) -> None:
     if quantized_on and quantized_on != trained_on:
         graph.link(_data_node(graph, quantized_on, "quantized on", metadata), file)
     if not source:
-        unknown = graph.node(0, f"unknown {facts['sha256']}", "origin unknown", "no metadata in it")
+        unknown = graph.node(0, f"unknown {facts['sha256']}", "origin unknown", "no metadata")
         graph.link(unknown, file)
     devices = list(dict.fromkeys(row.column for row in rows))
     told = devices[0] if len(devices) == 1 else text.plural(len(devices), "device")
     data = next((row.result["accuracy"] for row in rows if row.result["accuracy"]), None)
-    on = f"accuracy on {data.get('dataset') or 'unnamed'}" if data else "speed alone"
+    on = f"accuracy on {data.get('dataset') or 'unnamed'}" if data else "only speed"
     graph.link(file, graph.node(3, facts["sha256"], told, on))
 
 

@@ -17,7 +17,7 @@ CURVES = ("ced", "sparsification")  # of an accuracy: alike where its figures ar
 def headline(rows: Sequence[Row]) -> list[str]:
     """What a reader in a hurry should know, in one or two sentences, of rows that compete."""
     if not rows:
-        return ["The CPU ran every model that an accelerator was asked for: nothing to compare."]
+        return ["Accelerators were requested, but the CPU ran every model: nothing to compare."]
     fastest = min(rows, key=lambda row: row.p50)
     between = " (not enough runs for an interval)"
     if ends := fastest.ends("p50"):
@@ -35,13 +35,13 @@ def headline(rows: Sequence[Row]) -> list[str]:
         sentences[0] = f"Fastest of {len(models)} models: {sentences[0]}"
     ranked = [row for row in rows if row.nme is not None]
     if not of_the_same_faces(ranked):
-        sentences.append("The NMEs are of different faces: none is called the lowest.")
+        sentences.append("The NMEs are of different faces, so they are not ranked.")
     elif ranked and len(models) > 1:
         best = min(ranked, key=lambda row: (row.nme, row.p50))
         if len({row.key for row in ranked}) == 1:
             sentences.append("No other model's accuracy was measured.")
         elif best.key == fastest.key:
-            sentences.append("It is the most accurate one, too.")
+            sentences.append("It is also the most accurate one.")
         else:
             slower = best.p50 / fastest.p50 if fastest.p50 else 0.0
             cost = (
@@ -54,7 +54,7 @@ def headline(rows: Sequence[Row]) -> list[str]:
                 f"{cost}."
             )
     if not ranked:
-        sentences.append("Accuracy was not measured (benchmark --data does).")
+        sentences.append("Accuracy was not measured (use benchmark --data).")
     return sentences
 
 
@@ -147,9 +147,10 @@ def _choice(device: str, rows: list[Row]) -> Choice:
         for row in front[:MOST_TOLD]
     ]
     more = len(front) - len(told)
-    verdict = f"No other model beats {', '.join(told)}" + (f" and {more} more" if more else "")
+    verdict = f"No other model is both faster and more accurate than {', '.join(told)}"
+    verdict += f" and {more} more" if more else ""
     if close:
-        verdict += f"; {text.plural(close, 'other')} beaten by less than noise explains"
+        verdict += f"; {text.plural(close, 'other')} may be as good (within the noise)"
     return Choice(device, rows, chart, f"{verdict}.")
 
 

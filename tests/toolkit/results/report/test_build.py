@@ -68,7 +68,7 @@ def test_nmes_of_different_faces_are_not_ranked(tmp_path, make_result, fact):
     easy, hard = make_result(name="a", p50=3.0, nme=3.0), make_result(name="b", nme=5.0)
     easy["accuracy"][fact], hard["accuracy"][fact] = "1" * 64, "0" * 64
     report = build_report([(tmp_path / "a", easy), (tmp_path / "b", hard)], tmp_path)
-    assert "of different faces: none is called the lowest" in " ".join(report.headline)
+    assert "of different faces, so they are not ranked" in " ".join(report.headline)
     assert "Most accurate" not in " ".join(report.headline)
     assert "lowest NME" not in [what for what, _, _ in report.tiles]
     assert report.choices == []
@@ -104,7 +104,7 @@ def test_labels_of_another_version_of_the_fingerprint_are_not_taken_for_others(
 def test_how_sure_a_model_is_has_a_table_of_its_own(make_result, written):
     sure, plain = make_result(name="sure", nme=4.0), make_result(name="plain", nme=5.0)
     html, md = written(plain)
-    assert "How sure" not in html and "How sure" not in md
+    assert "Uncertainty" not in html and "Uncertainty" not in md
     sure["accuracy"]["uncertainty"] = {
         "points": 6800,
         "coverage_percent": {"50": 52.25, "90": 91.5},
@@ -164,7 +164,7 @@ def test_what_fell_back_to_the_cpu_is_shown_and_wins_nothing(tmp_path, make_resu
     assert "gpu (ran on cpu)" in report.rows[0].label
     _, md = written(fallen)
     assert NOTHING_TO_COMPARE in md
-    assert "left out of the headline" in md
+    assert "not in the headline" in md
 
 
 def test_models_and_targets_form_a_matrix_with_gaps_named(tmp_path, make_result, written):
@@ -424,8 +424,8 @@ def test_equal_bits_are_suspicious_where_the_arithmetic_differs(written, make_re
     result["parity"] = {"max": 0.0, "mean": 0.0, "identical": True}
     result["warnings"] = [SAME_BITS] if warned else []
     for page in written(result):
-        section = page.partition("Same answers as the CPU?")[2]
-        assert ("suspicious" in section.split("Same answers")[0][:2000]) is warned
+        section = page.partition("Same outputs as the CPU?")[2]
+        assert ("suspicious" in section.split("Same outputs")[0][:2000]) is warned
 
 
 def test_a_path_is_printed_as_it_is(make_result, tmp_path):
@@ -446,7 +446,7 @@ def test_operators_curves_placement_and_parity_are_shown(written, make_result):
     assert "ARG_MAX" in page
     assert "0.5000" in page
     assert html.count("<script") == 1
-    for section in ("Where the time goes", "Does it hold", "On the Edge TPU", "Same answers"):
+    for section in ("Where the time goes", "Does it hold", "On the Edge TPU", "Same outputs"):
         assert section in md
 
 
@@ -474,7 +474,7 @@ def test_percentiles_of_too_few_runs_are_shown_without_an_interval(tmp_path, mak
         assert done.exit_code == 0, done.output
     few, many = (Page((tmp_path / f"{name}.html").read_text()).text for name in ("few", "many"))
     assert "(95 % interval 2.01 to 2.08)" in few  # the second and the ninth of ten
-    assert "not enough runs for an interval: p90 takes 36, p99 takes 368, got 10" in few
+    assert "not enough runs for an interval: p90 needs 36, p99 needs 368, got 10" in few
     assert "not enough runs" in (tmp_path / "few.md").read_text()
     assert "not enough runs" not in many
     assert "not enough runs" not in (tmp_path / "many.md").read_text()
@@ -497,11 +497,14 @@ def test_the_verdict_on_the_outputs_is_shown_with_pixels_limit_and_cause(written
         result["output_check"] = told
     html, md = written(*results)
     page = Page(html).text
-    assert "landmarks: 0.250 of at most 2.500 pixels of the 112 px crop" in page
-    assert "pose: no number of at most 2.500 steps of the output's scale" in page
+    assert "landmarks: 0.250 (limit 2.500 pixels of the 112 px crop)" in page
+    assert "pose: not a number (limit 2.500 steps of the output's scale)" in page
     assert "NaN <b>" in page and "<td>passed</td>" in html
-    assert "outputs of the timed runs beside the CPU's (results of this version) (1 of 3" in page
-    assert "passed; 1 runs beside a runtime" in md and "NaN &lt;b>" in md
+    assert (
+        "outputs of the timed runs compared with the CPU's (results of this version) (1 of 3"
+        in page
+    )
+    assert "passed; 1 run compared with a runtime" in md and "NaN &lt;b>" in md
 
 
 def test_what_compilers_say_is_shown_apart_from_what_was_measured(tmp_path, make_result):

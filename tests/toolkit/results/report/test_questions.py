@@ -88,7 +88,9 @@ def test_models_are_ranked_on_each_device_and_the_one_that_matters_comes_first(m
     one, two = build_report(results, results[0][0].parent).choices
     assert one.device == "cpu · 1 thread · XNNPACK"
     assert "b (1.00 ms, 5.00 %), a (2.00 ms, 4.00 %)" in one.verdict
-    assert "No other model beats a (1.00 ms, 4.00 %)." in two.verdict
+    assert (
+        "No other model is both faster and more accurate than a (1.00 ms, 4.00 %)." in two.verdict
+    )
     chosen = build_report(results, results[0][0].parent, device="2 threads").choices
     assert chosen[0].device == "cpu · 2 threads · XNNPACK"
 
