@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import os
+import sys
 import tarfile
 import urllib.error
 import urllib.request
@@ -89,6 +90,7 @@ def pack_smaller(folder: Path) -> None:
     for name in names():
         place = folder / stored(name, BROTLI)
         if name.endswith(".wasm") and not place.is_file():
+            print(f"packing {name} by brotli, half a minute ...", file=sys.stderr, flush=True)
             content = gzip.decompress((folder / stored(name)).read_bytes())
             write_bytes(place, packed(content, BROTLI, best=True))
 
@@ -132,7 +134,10 @@ def _archive(package: Package, registry: str) -> bytes:
         with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer:
             content: bytes = answer.read(MAX_PACKAGE_BYTES + 1)
     except (urllib.error.URLError, TimeoutError) as error:
-        raise KitError(f"{address}: {getattr(error, 'reason', error)}") from error
+        raise KitError(
+            f"{address}: {getattr(error, 'reason', error)}; without a network copy the folder from "
+            f"a machine that has it, and set ${ENVIRONMENT}"
+        ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != package.sha256:
         raise KitError(
@@ -153,9 +158,17 @@ def _files(archive: bytes) -> dict[str, bytes]:
     return files
 
 
-if __name__ == "__main__":
-    place = default_folder()
-    if missing(place):
-        fetch(place)
-    pack_smaller(place)
+def main(place: Path, *, registry: str = REGISTRY) -> None:
+    """Fetch and pack what ``place`` lacks, and print where it is."""
+    try:
+        if missing(place):
+            print(f"fetching LiteRT.js {VERSION}, 11.8 MB ...", file=sys.stderr, flush=True)
+            fetch(place, registry=registry)
+        pack_smaller(place)
+    except KitError as error:
+        sys.exit(f"Error: {error}")
     print(place)
+
+
+if __name__ == "__main__":
+    main(default_folder())

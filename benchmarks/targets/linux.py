@@ -268,7 +268,8 @@ class Board:
             raise RemoteError(
                 f"{self.host}: {what}: {tail(error)}; install the kit there (from a checkout: "
                 "pip wheel . --no-deps; copy the wheel and pip install it), and see that a shell "
-                f"without a terminal finds {REMOTE_COMMAND}"
+                f"without a terminal finds {REMOTE_COMMAND}: sudo ln -s ENVIRONMENT/bin/"
+                f"{REMOTE_COMMAND} /usr/local/bin/{REMOTE_COMMAND}"
             )
         if code:
             raise RemoteError(f"{self.host}: {what} ended with {code}: {tail(out, error)}")

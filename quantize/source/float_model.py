@@ -340,6 +340,6 @@ def _named(model: tf_keras.Model, path: Path, scheme: Scheme | None) -> tf_keras
             f"{path}: expected an output [B, {expected}] of landmarks and, if any, others "
             f"[B, {POSE_WIDTH}] of the pose, [B, N] called {UNCERTAINTY} or {VISIBILITY}; got "
             + ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in tensors)
-            + ". For other outputs leave --format out: pictures alone will do"
+            + ". Points of your own: --scheme FILE. No landmarks: leave --format out, pictures do"
         )
     return tf_keras.Model(model.inputs, dict(zip(found, tensors, strict=True)), name=model.name)

@@ -174,7 +174,7 @@ def test_a_run_without_a_format_and_a_folder_without_pictures_are_refused(tmp_pa
 def test_outputs_that_are_no_landmarks_are_refused_with_their_shapes(tmp_path: Path) -> None:
     path = tmp_path / "twelve.keras"
     nested((12,)).save(path)  # no built-in scheme has 6 points
-    with pytest.raises(ModelError, match=r"136 or 196 or .* landmarks .*, 12\].*pictures alone"):
+    with pytest.raises(ModelError, match=r"136 or .*, 12\].*Points of your own.*pictures"):
         open_float_model(path, mean=None, scale=None)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from asmnet_kit.tflite.audit import Audit
     from asmnet_kit.tflite.findings import Finding
     from asmnet_kit.tflite.graph import Tensor
+    from asmnet_kit.tflite.metadata import ModelMetadata
 
 DEFAULT_FACES = 64
 CALIBRATED_ON = "train"
@@ -112,12 +113,18 @@ def print_audit(outcome: "Audit") -> None:
         console.print(
             f"metadata: {about.architecture}, {about.landmarks} landmarks; input "
             f"{about.input_size} px, RGB; crop {about.crop_scale:g} times the box's longer side; "
-            f"outputs {', '.join(about.outputs)}",
+            f"outputs {', '.join(about.outputs)}{_calibrated(about)}",
             markup=False,
             highlight=False,
         )
     for finding in outcome.findings:
         console.print(_line(finding), markup=False, highlight=False)
+
+
+def _calibrated(about: "ModelMetadata") -> str:
+    if about.calibration is None:
+        return ""
+    return f"; sigmas times {about.calibration.factor:.6g} (calibrated)"
 
 
 def _line(finding: "Finding") -> str:

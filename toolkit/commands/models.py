@@ -32,6 +32,11 @@ def models(name: str | None, as_json: bool) -> None:
             print_json(model.card)
         else:
             click.echo(model.text(), nl=False)
+        click.echo(
+            f"The file: {model.path}. Next: asmnet-kit predict photo.jpg --model {model.name} "
+            f"--out drawn.png",
+            err=True,
+        )
         return
     shipped = shipped_models()
     if not shipped:

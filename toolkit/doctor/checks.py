@@ -217,6 +217,7 @@ def check_edgetpu_library() -> Check:
         return Check(name, OK, found, needed_for)
     return Check(
         name, MISSING, f"no libedgetpu.so.1 on the library path. {LIBEDGETPU_BUILDS}", needed_for,
+        f"a .deb of github.com/feranick/libedgetpu/releases, or Google's own: "
         f"{CORAL_PACKAGES}libedgetpu1-std",
     )  # fmt: skip
 

@@ -77,3 +77,14 @@ def test_another_content_than_the_pinned_one_is_refused(
 def test_without_it_the_way_to_get_it_is_told(tmp_path: Path) -> None:
     with pytest.raises(MissingDependency, match=r"python -m .*litert_js"):
         litert_js.require(tmp_path)
+
+
+def test_a_fetch_says_what_it_does_and_a_registry_that_is_away_ends_it_in_one_line(
+    registry: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"Error: .*without a network") as ended:
+        litert_js.main(tmp_path / "litert", registry="http://127.0.0.1:9")
+    assert "fetching" in capsys.readouterr().err and "\n" not in str(ended.value)
+    litert_js.main(tmp_path / "litert", registry=registry)
+    assert capsys.readouterr().out == f"{tmp_path / 'litert'}\n"
+    litert_js.main(tmp_path / "litert", registry="http://127.0.0.1:9")  # nothing left to fetch

@@ -1,4 +1,4 @@
-"""``asmnet-kit audit`` of models whose input takes more memory than a machine has."""
+"""``asmnet-kit audit``: the calibration it prints; models whose input takes too much memory."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,8 @@ from asmnet_kit.base.limits import MAX_INPUT_SIZE
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.face.shape_model.align import generic_reference
-from asmnet_kit.tflite.metadata import ModelMetadata
+from asmnet_kit.shipping.shipped import model_named
+from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata
 
 SIDE = 16_384  # 800 MB for each crop: less than the 2 GB of a tensor
 
@@ -47,3 +48,16 @@ def test_a_model_from_elsewhere_with_a_giant_input_gets_no_crops(
 def test_metadata_with_a_giant_input_is_refused() -> None:
     with pytest.raises(ModelError, match=f"at most {MAX_INPUT_SIZE} pixels, got {SIDE}"):
         ModelMetadata(architecture="a", landmarks=68, input_size=SIDE, recipe="none")
+
+
+def test_the_numbers_that_a_program_needs_are_printed() -> None:
+    """docs/integrate.md has them from here: the crop's scale and the factor of the sigmas."""
+    model = model_named("asmnet_plus_people")
+    about = read_metadata(model.path)
+    assert about is not None and about.calibration is not None
+    result = CliRunner().invoke(main, ["audit", model.name])
+    printed = " ".join(result.stdout.split())
+    assert f"crop {about.crop_scale:g} times" in printed
+    assert f"sigmas times {about.calibration.factor:.6g}" in printed
+    result = CliRunner().invoke(main, ["audit", "asmnet_nano_synthetic"])
+    assert "sigmas" not in result.stdout

@@ -144,6 +144,7 @@ def test_json_lists_the_same_and_nothing_else_is_on_stdout() -> None:
 def test_a_name_prints_the_card(model: ShippedModel) -> None:
     run = CliRunner().invoke(main, ["models", model.name])
     assert run.stdout == model.text()
+    assert f"The file: {model.path}. Next: asmnet-kit predict" in run.stderr
     run = CliRunner().invoke(main, ["models", model.name, "--json"])
     assert json.loads(run.stdout) == model.card
     run = CliRunner().invoke(main, ["models", "none"])
