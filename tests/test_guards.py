@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 import pytest
-from scripts import load_script
 
 from asmnet_kit.base.openers import OPENERS
 from asmnet_kit.cli import COMMANDS, main
