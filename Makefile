@@ -221,8 +221,9 @@ ANDROID_RUNTIME := $(if $(RUNTIME),--runtime $(RUNTIME))
 $(ANDROID_INPUTS): $(ANDROID_TOOLS)/make_test_inputs.py $(ANDROID_SHIPPED) | $(INSTALLED)
 	@$(BIN)/python $(ANDROID_TOOLS)/make_test_inputs.py $(@D) $(ANDROID_SHIPPED)
 
-android: $(ANDROID_INPUTS) ## build the phone app: a signed APK, from Maven Central and Debian alone
-	@$(BIN)/python $(ANDROID_TOOLS)/build.py $(ANDROID_MODEL) $(ANDROID_RUNTIME)
+# Building takes Python's own library alone, and so no environment.
+android: ## build the phone app: a signed APK, from Maven Central and Debian alone
+	@$(PYTHON) $(ANDROID_TOOLS)/build.py $(ANDROID_MODEL) $(ANDROID_RUNTIME)
 
 android-test: $(ANDROID_INPUTS) ## test the phone app: JUnit, a model on the JVM, Robolectric, APK gates
 	@$(BIN)/python $(ANDROID_TOOLS)/build.py $(ANDROID_MODEL) --runtime publishable

@@ -56,6 +56,11 @@ android {
         }
     }
 
+    // For a compiler that no phone has, and of two JavaCPP libraries: packing would stop at the second.
+    packaging {
+        resources.excludes += "META-INF/native-image/**"
+    }
+
     // The face detector's weights; the folder's other files do no harm.
     sourceSets["main"].assets.srcDir(rootDir.resolve("../toolkit/predict/blazeface"))
 

@@ -140,6 +140,10 @@ def main() -> int:
     )
     add_runtime_option(parser)
     arguments = parser.parse_args()
+    for model in arguments.model or ():
+        problem = problem_of(model)
+        if problem:
+            parser.error(f"--model: {problem}")
     try:
         print(build(arguments.model or default_models(), RUNTIMES[arguments.runtime]))
     except BuildError as error:
@@ -171,6 +175,21 @@ def build(models: Sequence[Path], runtime: Runtime = FULL) -> Path:
     say("packing and signing (zipfile, apksigner)")
     unsigned = pack(dex, models, runtime)
     return sign(unsigned, runtime)
+
+
+def problem_of(model: Path) -> str | None:
+    """Why the app could not use a file as a model; None where nothing speaks against it."""
+    expected = f"expected a .tflite of asmnet-kit, got {model}"
+    if not model.is_file():
+        return f"{expected}: there is no such file"
+    if model.suffix != ".tflite":
+        return f"{expected}: the app looks for names that end in .tflite"
+    content = model.read_bytes()
+    if content[4:8] != b"TFL3":
+        return f"{expected}: it is no TFLite model"
+    if b"ASMNET_KIT" not in content:
+        return f"{expected}: it has no ASMNET_KIT metadata; asmnet-kit quantize writes it"
+    return None
 
 
 def default_models() -> list[Path]:

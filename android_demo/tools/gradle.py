@@ -5,6 +5,10 @@ it only those of the version catalog are checked: what Gradle makes of the other
 """
 
 import re
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from versions import CATALOG, VERSIONS
@@ -19,13 +23,18 @@ SCRIPTS = (
     "core/build.gradle.kts",
     "cpu/build.gradle.kts",
 )
+PACKED = ("stdlib", "tflite-cpu", "tflite-cpu-android")  # profiles of pom.xml: the APK's libraries
+# What the Android plugin itself leaves out, takes once or joins where several libraries bring it.
+HARMLESS = ("META-INF/MANIFEST.MF", "META-INF/maven/*", "META-INF/services/*", "*.class", "*/")
+EXCLUDED = re.compile(r'resources\.excludes \+= "([^"]+)"')
 ENTRY = re.compile(r"^([a-z][a-z0-9-]*) = ", re.MULTILINE)
 
 
 def check() -> str:
     """
     Raises:
-        BuildError: a script is no Kotlin, or names what the version catalog does not have.
+        BuildError: a script is no Kotlin, names what the version catalog does not have, or does
+            not leave out a file that two libraries bring.
     """
     known = catalog()
     for name in SCRIPTS:
@@ -37,7 +46,26 @@ def check() -> str:
         wrong = syntax_errors(text, path)
         if wrong:
             raise BuildError(f"{name}: it is no Kotlin:\n" + "\n".join(wrong))
+    script = (DEMO / "app" / "build.gradle.kts").read_text(encoding="utf-8")
+    jars = [path for name in PACKED for path in files(name) if path.suffix == ".jar"]
+    twice = clashes(jars, EXCLUDED.findall(script))
+    if twice:
+        raise BuildError(f"app/build.gradle.kts: more than one library brings {', '.join(twice)}")
     return f"{len(SCRIPTS)} scripts parse, and the version catalog has what they name; not run here"
+
+
+def clashes(jars: Sequence[Path], excluded: Sequence[str]) -> list[str]:
+    """Files of more than one library, which the Android plugin refuses unless they are excluded."""
+    counts: Counter[str] = Counter()
+    for path in set(jars):
+        with zipfile.ZipFile(path) as jar:
+            counts.update(set(jar.namelist()))
+    ignored = [*HARMLESS, *excluded]
+    return sorted(
+        name
+        for name, count in counts.items()
+        if count > 1 and not any(fnmatch(name, pattern) for pattern in ignored)
+    )
 
 
 def catalog() -> set[str]:

@@ -207,7 +207,9 @@ def require_app(phone: Phone) -> None:
     """
     found, said = phone.has_app(PACKAGE)
     if not found:
-        raise RemoteError(f"{phone.serial}: the app {PACKAGE} is not installed ({said}); {INSTALL}")
+        raise RemoteError(
+            f"{phone.serial}: the app {PACKAGE} is not installed (pm path said {said}); {INSTALL}"
+        )
 
 
 def unframed(log: str, run_id: str) -> bytes | None:

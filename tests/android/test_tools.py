@@ -54,6 +54,29 @@ def test_the_same_content_gives_the_same_archive(
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("none.tflite", None, "there is no such file"),
+        ("a.onnx", b"onnx", "names that end in .tflite"),
+        ("a.tflite", bytes(64), "no TFLite model"),
+        ("b.tflite", b"\x1c\0\0\0TFL3" + bytes(64), "no ASMNET_KIT metadata"),
+    ],
+)
+def test_a_model_that_the_app_could_not_use_is_told_before_anything_is_built(
+    tmp_path: Path, name: str, content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    command = [sys.executable, TOOLS / "build.py", "--model", path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert f"expected a .tflite of asmnet-kit, got {path}" in done.stderr
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def library(*alignments: int) -> bytes:
     """A 64-bit ELF file of loaded segments and a note."""
     header = bytearray(64)

@@ -3,6 +3,7 @@
 import importlib
 import re
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -81,6 +82,22 @@ def test_what_gradle_scripts_name_is_in_the_catalog(tools: dict[str, ModuleType]
     for name in gradle.SCRIPTS:
         assert gradle.used((DEMO / name).read_text(encoding="utf-8")) <= known, name
     assert gradle.used("x = libs.versions.no.sdk.get()") - known == {"versions.no.sdk"}
+
+
+def test_a_file_that_two_libraries_bring_is_found_unless_the_script_leaves_it_out(
+    tools: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    """make android-test looks into the real libraries: packing stops at such a file."""
+    gradle = tools["gradle"]
+    jars = [tmp_path / "a.jar", tmp_path / "b.jar"]
+    twice = "META-INF/native-image/android-arm64/jni-config.json"
+    for jar in jars:
+        with zipfile.ZipFile(jar, "w") as archive:
+            for name in ("META-INF/MANIFEST.MF", "META-INF/maven/x/pom.xml", twice, f"{jar}.txt"):
+                archive.writestr(name, "")
+    assert gradle.clashes(jars, []) == [twice]
+    script = (DEMO / "app" / "build.gradle.kts").read_text(encoding="utf-8")
+    assert gradle.clashes(jars, gradle.EXCLUDED.findall(script)) == []
 
 
 def test_a_line_of_the_catalog_that_is_no_version_is_an_error(

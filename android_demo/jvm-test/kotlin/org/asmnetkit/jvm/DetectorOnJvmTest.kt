@@ -90,4 +90,18 @@ class DetectorOnJvmTest {
             }
         }
     }
+
+    @Test
+    fun `an app gets no face of a model that computes no numbers`() {
+        val file = content(File(System.getProperty("asmnetkit.float-model")))
+        val middle = file.capacity() / 4 * 2
+        for (at in middle until middle + 4000 step 2) file.putShort(at, java.lang.Short.reverseBytes(0x7E00.toShort())) // weights of 16 bits: NaN
+        val pixels = IntArray(420 * 300).also(picture::copyArgb)
+        FaceLandmarks(file, content(BlazeFaceWeights.SHORT_RANGE), content(BlazeFaceWeights.FULL_RANGE)).use { faces ->
+            val box = golden["detections"].list.first()["box"].box
+            assertTrue(faces.inBox(pixels, 420, 300, box).notFinite > 0)
+            assertEquals(0, faces.inPicture(pixels, 420, 300).size)
+            assertEquals(0, faces.inFilm(pixels, 420, 300, seconds = 0.0).size)
+        }
+    }
 }

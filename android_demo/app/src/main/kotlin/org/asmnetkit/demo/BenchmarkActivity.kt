@@ -84,6 +84,7 @@ class BenchmarkActivity : Activity() {
         setIntent(intent)
         shownBy = this
         val run = Run(applicationContext, runId, intent)
+        run.forget()
         if (CompareActivity.isMeasuring) {
             run.fail(IOException("busy: the app compares models; wait for its end and ask again"))
             return render(run)
@@ -131,6 +132,12 @@ class BenchmarkActivity : Activity() {
             private set
 
         val isAnswered get() = BenchmarkRequest.isRunId(runId) && (File(folder, "$runId.json").exists() || errorFile(runId).exists())
+
+        /** Answers to an earlier run of this name, which somebody would take for this one's. */
+        fun forget() {
+            if (!BenchmarkRequest.isRunId(runId)) return
+            for (file in listOf(File(folder, "$runId.json"), errorFile(runId), File(folder, "$runId$TENSORS"))) file.delete()
+        }
 
         override fun run() {
             try {

@@ -43,6 +43,7 @@ class ChartView(context: Context, attributes: AttributeSet? = null) : View(conte
     private class Block(val height: Float, val draw: Canvas.() -> Unit)
 
     fun show(heading: String, legend: String, lines: List<ChartLine>) {
+        if (heading == this.heading && legend == this.legend && lines == this.lines) return // told ten times a second
         this.heading = heading
         this.legend = legend
         this.lines = lines

@@ -43,15 +43,20 @@ class CompareActivity : Activity() {
     private val main = Handler(Looper.getMainLooper())
     private val files = Executors.newSingleThreadExecutor()
     private lateinit var chart: ChartView
+    private var leftOut = emptyList<String>() // by whoever chose, before this screen was made anew
+    private var said: String? = null // likewise
 
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
         setContentView(R.layout.compare)
         findViewById<View>(R.id.overlay).addSystemBarsToPadding()
         chart = findViewById(R.id.chart)
-        for (backend in BACKENDS) add(R.id.backends, CheckBox(this), backend.label(this), backend).isChecked = true
+        leftOut = savedInstanceState?.getStringArrayList(LEFT_OUT).orEmpty()
+        said = savedInstanceState?.getString(SAID)
+        for (backend in BACKENDS) add(R.id.backends, CheckBox(this), backend.label(this), backend)
         for (length in lengths) add(R.id.lengths, RadioButton(this), getString(length.label), length)
-        (findViewById<RadioGroup>(R.id.lengths).getChildAt(0) as RadioButton).isChecked = true
+        val chosen = (0 until lengths.size).map { findViewById<RadioGroup>(R.id.lengths).getChildAt(it) as RadioButton }
+        (chosen.find { leftOut.isNotEmpty() && it.text.toString() !in leftOut } ?: chosen.first()).isChecked = true
         findViewById<RadioGroup>(R.id.lengths).setOnCheckedChangeListener { _, _ -> plan() }
         findViewById<View>(R.id.measure).setOnClickListener { measureOrStop() }
         findViewById<View>(R.id.share).setOnClickListener { share() }
@@ -75,9 +80,20 @@ class CompareActivity : Activity() {
         super.onDestroy()
     }
 
+    /** Dark mode at sunset makes this screen anew, with what was chosen and said. */
+    override fun onSaveInstanceState(outState: Bundle) {
+        super.onSaveInstanceState(outState)
+        val groups = listOf(R.id.models, R.id.backends, R.id.lengths).map { findViewById<LinearLayout>(it) }
+        val shown = groups.flatMap { group -> (0 until group.childCount).map { group.getChildAt(it) as CompoundButton } }
+        val left = shown.filter { !it.isChecked }.map { it.text.toString() }
+        outState.putStringArrayList(LEFT_OUT, ArrayList(left + leftOut.filter { it !in shown.map { button -> button.text.toString() } }))
+        if (current == null) outState.putString(SAID, findViewById<TextView>(R.id.outcome).text.toString())
+    }
+
     private fun offer(choices: List<ModelChoice>) {
-        for (choice in choices) add(R.id.models, CheckBox(this), choice.title, choice.name).isChecked = true
+        for (choice in choices) add(R.id.models, CheckBox(this), choice.title, choice.name)
         plan()
+        said?.takeIf { current == null }?.let { findViewById<TextView>(R.id.outcome).text = it }
     }
 
     private fun <T : CompoundButton> add(group: Int, button: T, label: String, value: Any): T = button.apply {
@@ -86,7 +102,9 @@ class CompareActivity : Activity() {
         textSize = LABEL_SP
         setTextColor(getColor(R.color.ink))
         id = View.generateViewId()
+        isSaveEnabled = false // by onSaveInstanceState: its id is another each time
         minHeight = (TOUCH_DP * resources.displayMetrics.density).toInt()
+        if (this !is RadioButton) isChecked = label !in leftOut
         if (this !is RadioButton) setOnCheckedChangeListener { _, _ -> plan() }
         val match = LinearLayout.LayoutParams.MATCH_PARENT
         this@CompareActivity.findViewById<LinearLayout>(group).addView(this, RadioGroup.LayoutParams(match, LinearLayout.LayoutParams.WRAP_CONTENT))
@@ -118,8 +136,10 @@ class CompareActivity : Activity() {
 
     private fun measureOrStop() {
         current?.let { return it.stop(R.string.compare_by_user) }
+        val entries = entries()
+        if (entries.isEmpty()) return plan()
         if (BenchmarkActivity.measuring != null) return Toast.makeText(this, R.string.compare_busy, Toast.LENGTH_LONG).show()
-        val run = Run(applicationContext, entries(), length())
+        val run = Run(applicationContext, entries, length())
         current = run
         render(run)
         Thread(run, "comparison").start()
@@ -134,7 +154,7 @@ class CompareActivity : Activity() {
             setText(if (goesOn) R.string.stop else R.string.measure)
             setBackgroundResource(if (goesOn) R.drawable.button else R.drawable.button_main)
             setTextColor(getColor(if (goesOn) R.color.ink else R.color.on_accent))
-            isEnabled = true
+            isEnabled = goesOn || entries().isNotEmpty()
         }
         findViewById<ProgressBar>(R.id.progress).apply {
             visibility = if (goesOn) View.VISIBLE else View.GONE
@@ -165,7 +185,7 @@ class CompareActivity : Activity() {
     private fun share() {
         val run = current ?: last ?: return
         val device = "${Build.MANUFACTURER} ${Build.MODEL}"
-        val day = DateFormat.getMediumDateFormat(this).format(Date())
+        val day = DateFormat.getMediumDateFormat(this).format(Date(run.id))
         val picture = chart.picture(getString(R.string.chart_footer, device, "Android ${Build.VERSION.RELEASE}", day))
         val reports = run.outcomes.mapNotNull { it.report }
         files.execute {
@@ -195,7 +215,9 @@ class CompareActivity : Activity() {
     /** One comparison. It belongs to the process, and not to an activity, which may be made anew. */
     private class Run(private val context: Context, private val entries: List<Entry>, private val length: Length) : Runnable {
         private val main = Handler(Looper.getMainLooper())
-        private val id = System.currentTimeMillis()
+
+        /** When it began, and what its runs are called. */
+        val id = System.currentTimeMillis()
 
         /** A string's number; 0 while it goes on. */
         @Volatile
@@ -281,6 +303,8 @@ class CompareActivity : Activity() {
     }
 
     companion object {
+        private const val LEFT_OUT = "left out"
+        private const val SAID = "said"
         private const val LABEL_SP = 15f
         private const val TOUCH_DP = 48
         private const val LEAST_RUNS = 50

@@ -58,6 +58,8 @@ class DemoController(
     private var photo: Photo? = null
     private var film: Uri? = null // shown instead of the camera, and its
     private var player: FilmPlayer? = null
+    private var failure: String? = null // why no model runs, whatever else is shown meanwhile
+    private var turned = 0 // the camera's frames, degrees
     private var toldMs = 0.0
     private var pixels = IntArray(0)
 
@@ -74,8 +76,10 @@ class DemoController(
         }
     }
 
-    private fun onCameraProblem(problem: CameraProblem) =
+    private fun onCameraProblem(problem: CameraProblem) {
+        pipeline.restart() // what comes when it is back does not follow what came before
         publish(state.copy(mode = if (problem == CameraProblem.NONE) Mode.NoCamera else Mode.CameraError(problem)))
+    }
 
     /** Load a model and choose what runs it. */
     fun use(modelName: String, backend: Backend) = onThread {
@@ -86,13 +90,14 @@ class DemoController(
             val opened = factory.open(file, backend)
             engine = opened
             pipeline.model = FaceModel(file, opened)
+            failure = null
             val mode = if (state.mode is Mode.ModelError) Mode.Starting else state.mode
             publish(state.copy(mode = mode, actual = opened.actual, refusal = opened.refusal, doubts = opened.warnings, notFinite = 0))
             if (photo != null) showPhoto(null)
             goOnWithFilm()
         } catch (error: ModelException) {
-            closeEngine()
-            publish(state.copy(mode = Mode.ModelError(error.message.orEmpty()), requested = backend, actual = null))
+            fail(error.message.orEmpty())
+            publish(state.copy(mode = modeOf(state.mode), modelName = modelName, requested = backend, actual = null))
         }
     }
 
@@ -101,7 +106,7 @@ class DemoController(
         closePlayer()
         film = null
         restart()
-        publish(state.copy(mode = Mode.Starting))
+        publish(state.copy(mode = modeOf(Mode.Starting)))
         camera.open(front)
     }
 
@@ -116,6 +121,12 @@ class DemoController(
 
     /** There is no picture yet, for the reason that [mode] is. */
     fun say(mode: Mode) = onThread { publish(state.copy(mode = mode)) }
+
+    /** There is no model to run, for a reason. */
+    fun sayNoModel(reason: String) = onThread {
+        fail(reason)
+        publish(state.copy(mode = modeOf(state.mode), actual = null))
+    }
 
     /** Show a photo or a film instead of the camera. [onFailure] is told why it cannot be. */
     fun open(uri: Uri, onFailure: (String) -> Unit) = onThread {
@@ -203,6 +214,14 @@ class DemoController(
         handler.post(action)
     }
 
+    private fun fail(reason: String) {
+        closeEngine()
+        failure = reason
+    }
+
+    /** What the screen is to say in [mode]: where no model runs that goes first, or there would just be no face. */
+    private fun modeOf(mode: Mode): Mode = failure?.let { Mode.ModelError(it) } ?: mode
+
     private fun closeEngine() {
         engine?.close()
         engine = null
@@ -227,6 +246,8 @@ class DemoController(
 
     private fun onFrame(frame: YuvPicture) {
         val turn = uprightTurn(camera.sensorDegrees, displayDegrees(), camera.front)
+        if (turn != turned) pipeline.restart() // a face is elsewhere in a picture that is turned otherwise
+        turned = turn
         onPicture(TurnedPicture(frame, turn), now(), Mode.Camera)
     }
 
@@ -237,11 +258,11 @@ class DemoController(
     }
 
     private fun onPicture(upright: Picture, timeMs: Double, mode: Mode) {
-        val seen = seen { pipeline.next(Frame(upright, timeMs)) }
+        val seen = seen { pipeline.next(Frame(upright, timeMs, cameMs = now())) }
         val drawing = now()
         if (!pending) show(upright, seen, mirrored = mode is Mode.Camera && camera.front)
         pipeline.drew(now() - drawing)
-        val new = state.copy(mode = mode.takeIf { state.mode !is Mode.ModelError } ?: state.mode).with(seen)
+        val new = state.copy(mode = modeOf(mode)).with(seen)
         // Digits that change with every frame cannot be read; what is news is told at once.
         val news = new.mode::class != state.mode::class || (new.faces == 0) != (state.faces == 0) || new.notFinite != state.notFinite
         if (news || now() - toldMs >= TELL_EVERY_MS) {
@@ -254,9 +275,8 @@ class DemoController(
     private fun seen(look: () -> Seen): Seen = try {
         look()
     } catch (error: ModelException) {
-        closeEngine()
-        state = state.copy(mode = Mode.ModelError(error.message.orEmpty()))
-        publish(state)
+        fail(error.message.orEmpty())
+        publish(state.copy(mode = modeOf(state.mode)))
         Seen(emptyList(), notFinite = 0)
     }
 
@@ -276,7 +296,7 @@ class DemoController(
         val shown = photo ?: return
         val seen = seen { pipeline.photo(shown.picture, chosen) }
         tell(shown.bitmap, mirrored = false, seen, fills = false)
-        publish(state.copy(mode = if (state.mode is Mode.ModelError) state.mode else Mode.Photo).with(seen))
+        publish(state.copy(mode = modeOf(Mode.Photo)).with(seen))
     }
 
     private fun tell(bitmap: Bitmap, mirrored: Boolean, seen: Seen, fills: Boolean) {

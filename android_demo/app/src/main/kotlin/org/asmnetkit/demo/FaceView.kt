@@ -113,7 +113,9 @@ class FaceView(context: Context, attributes: AttributeSet? = null) : View(contex
             performClick() // whoever listens for that may be blind, and needs no picture
             scene?.let {
                 val placement = placementOf(it)
-                onTouched?.invoke(placement.pictureX(event.x.toDouble()), placement.pictureY(event.y.toDouble()))
+                val x = placement.pictureX(event.x.toDouble())
+                val y = placement.pictureY(event.y.toDouble())
+                if (placement.isInPicture(x, y)) onTouched?.invoke(x, y) // beside a photo there is nothing to see
             }
         }
         return true

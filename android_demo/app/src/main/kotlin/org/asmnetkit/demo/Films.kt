@@ -11,6 +11,7 @@ import android.os.Handler
 import android.os.SystemClock
 import java.io.IOException
 import org.asmnetkit.core.Plane
+import org.asmnetkit.core.YuvColours
 import org.asmnetkit.core.YuvPicture
 import org.asmnetkit.core.oneLine
 
@@ -49,11 +50,13 @@ class FilmPlayer(
     private var startedMs = 0L
     private var lastMs = 0.0 // of the film
     private var shownMs = 0L
+    private var pictures = 0 // since the film began
     val turnDegrees: Int get() = film.turnDegrees
 
     fun start() {
         startedMs = SystemClock.uptimeMillis()
         lastMs = 0.0
+        pictures = 0
         handler.post(::step)
     }
 
@@ -68,17 +71,19 @@ class FilmPlayer(
         var intervalMs = USUAL_INTERVAL_MS
         try {
             val more = film.next { picture, timeMs ->
+                pictures++
                 if (timeMs > lastMs) intervalMs = timeMs - lastMs
                 lastMs = timeMs
                 val now = SystemClock.uptimeMillis()
                 val lateMs = now - startedMs - timeMs
                 if (lateMs < LATE_MS || now - shownMs > LONGEST_GAP_MS) {
-                    shownMs = now
                     onFrame(picture, startedMs + timeMs)
+                    shownMs = SystemClock.uptimeMillis() // what the model took is no gap, or every picture would wait for it
                 }
             }
             if (closed) return
             if (!more) {
+                if (pictures == 0) throw IOException("it has no picture")
                 film.rewind()
                 onRestart()
                 return start()
@@ -107,23 +112,27 @@ class AndroidFilm private constructor(
 ) : Film {
     private val about = MediaCodec.BufferInfo()
     private var fed = false // all of the film
+    private var ended = false // its last picture came
 
     override fun next(see: (picture: YuvPicture, timeMs: Double) -> Unit): Boolean {
         val end = SystemClock.uptimeMillis() + MOST_SILENT_MS
         try {
-            while (SystemClock.uptimeMillis() < end) {
+            while (!ended && SystemClock.uptimeMillis() < end) {
                 if (!fed) feed()
                 val index = decoder.dequeueOutputBuffer(about, WAIT_US)
                 if (index < 0) continue // another format, or nothing yet
                 try {
-                    if (about.flags and MediaCodec.BUFFER_FLAG_END_OF_STREAM != 0 && about.size == 0) return false
+                    ended = about.flags and MediaCodec.BUFFER_FLAG_END_OF_STREAM != 0 // with the last picture, or after it
+                    if (ended && about.size == 0) return false
                     val image = decoder.getOutputImage(index) ?: continue
-                    image.use { see(pictureOf(it), about.presentationTimeUs / 1000.0) }
+                    val colours = coloursOf(decoder.getOutputFormat(index), minOf(image.width, image.height))
+                    image.use { see(pictureOf(it, colours), about.presentationTimeUs / 1000.0) }
                     return true
                 } finally {
                     decoder.releaseOutputBuffer(index, false)
                 }
             }
+            if (ended) return false
             throw IOException("no picture within ${MOST_SILENT_MS / 1000} s")
         } catch (error: IllegalStateException) { // MediaCodec.CodecException, too
             throw IOException(oneLine(error), error)
@@ -152,6 +161,7 @@ class AndroidFilm private constructor(
         }
         extractor.seekTo(0, MediaExtractor.SEEK_TO_CLOSEST_SYNC)
         fed = false
+        ended = false
     }
 
     override fun close() {
@@ -162,6 +172,7 @@ class AndroidFilm private constructor(
     companion object {
         private const val WAIT_US = 10_000L
         private const val MOST_SILENT_MS = 5_000L
+        private const val HD_SIDE = 720
 
         /** @throws IOException it is no film that this phone can decode. */
         fun open(context: Context, uri: Uri): Film {
@@ -193,14 +204,26 @@ class AndroidFilm private constructor(
         private fun typeOf(format: MediaFormat) = format.getString(MediaFormat.KEY_MIME).orEmpty()
 
         /** What of a decoder's picture is the film's: decoders work in whole blocks. */
-        private fun pictureOf(image: Image): YuvPicture {
+        private fun pictureOf(image: Image, colours: YuvColours): YuvPicture {
             val crop = image.cropRect
             val (y, u, v) = image.planes.mapIndexed { index, plane ->
                 val share = if (index == 0) 1 else 2
                 val skipped = crop.top / share * plane.rowStride + crop.left / share * plane.pixelStride
                 Plane(plane.buffer.apply { position(skipped) }.slice(), plane.rowStride, plane.pixelStride)
             }
-            return YuvPicture(crop.width(), crop.height(), y, u, v)
+            return YuvPicture(crop.width(), crop.height(), y, u, v, colours)
+        }
+
+        /** As the decoder's [format] says, and where it does not, as films of that size usually are. */
+        fun coloursOf(format: MediaFormat, shorterSide: Int): YuvColours {
+            fun of(key: String) = if (format.containsKey(key)) format.getInteger(key) else 0
+            val standard = when (of(MediaFormat.KEY_COLOR_STANDARD)) {
+                MediaFormat.COLOR_STANDARD_BT709 -> YuvColours.Standard.BT709
+                MediaFormat.COLOR_STANDARD_BT601_PAL, MediaFormat.COLOR_STANDARD_BT601_NTSC -> YuvColours.Standard.BT601
+                MediaFormat.COLOR_STANDARD_BT2020 -> YuvColours.Standard.BT2020
+                else -> if (shorterSide >= HD_SIDE) YuvColours.Standard.BT709 else YuvColours.Standard.BT601
+            }
+            return YuvColours(standard, isFull = of(MediaFormat.KEY_COLOR_RANGE) == MediaFormat.COLOR_RANGE_FULL)
         }
     }
 }

@@ -25,9 +25,12 @@ import android.widget.Toast
 import java.io.IOException
 import java.util.concurrent.Executors
 import org.asmnetkit.core.Accelerator
+import org.asmnetkit.core.Backend
+import org.asmnetkit.core.Engine
 import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.FaceFinder
 import org.asmnetkit.core.ModelException
+import org.asmnetkit.core.ModelFile
 
 /** The screen: shows what the controller tells, and tells it what is touched. */
 class MainActivity : Activity() {
@@ -72,7 +75,7 @@ class MainActivity : Activity() {
         controller = DemoController(
             context = this,
             models = models,
-            factory = engines,
+            factory = { model, backend -> opened(model, backend) },
             finders = finders,
             cameras = cameras,
             films = films,
@@ -90,7 +93,27 @@ class MainActivity : Activity() {
         onClick(R.id.compare, ::compare)
         onClick(R.id.share, ::share)
         onClick(R.id.message_button) { wayOn() }
+        if (settings.isOpening && !isOpening) leaveAccelerator()
         savedInstanceState?.getString(SHOWN)?.let { open(Uri.parse(it)) }
+    }
+
+    /** A driver that ends the app while it loads a model would do so at every start: what is asked for is marked before. */
+    private fun opened(model: ModelFile, backend: Backend): Engine {
+        if (backend.accelerator == Accelerator.CPU) return engines.open(model, backend)
+        isOpening = true
+        settings.isOpening = true
+        try {
+            return engines.open(model, backend)
+        } finally {
+            settings.isOpening = false
+            isOpening = false
+        }
+    }
+
+    private fun leaveAccelerator() {
+        settings.isOpening = false
+        toast(getString(R.string.backend_ended, settings.backend.label(this)))
+        settings.backend = BACKENDS.first()
     }
 
     override fun onConfigurationChanged(newConfig: Configuration) {
@@ -257,7 +280,7 @@ class MainActivity : Activity() {
             settings.modelName = name
             controller.use(name, settings.backend)
         } catch (error: ModelException) {
-            controller.say(Mode.ModelError(error.message.orEmpty()))
+            controller.sayNoModel(error.message.orEmpty())
         }
     }
 
@@ -314,8 +337,8 @@ class MainActivity : Activity() {
 
     /** Beside a running camera and a second model the figures would be of all three. */
     private fun compare() = controller.release {
+        if (!released) startActivity(Intent(this, CompareActivity::class.java)) // once, however often it was touched meanwhile
         released = true
-        startActivity(Intent(this, CompareActivity::class.java))
     }
 
     private fun share() {
@@ -376,7 +399,7 @@ class MainActivity : Activity() {
         chip(R.id.stages, words.stages)
         val isMoving = mode is Mode.Camera || mode is Mode.Film
         sparkline.showIf(isMoving && isLabelled)
-        if (isMoving) state.speed?.let { sparkline.add(it.totalMs) } else sparkline.clear()
+        if (!isMoving) sparkline.clear() else if (state.faces > 0) state.speed?.let { sparkline.add(it.totalMs) }
         chip(R.id.status, words.status)
         findViewById<View>(R.id.message_card).showIf(words.message != null)
         if (words.message != null) findViewById<TextView>(R.id.message).text = words.message
@@ -428,6 +451,9 @@ class MainActivity : Activity() {
     }
 
     companion object {
+        /** An accelerator is being opened by this very process. */
+        @Volatile
+        private var isOpening = false
         private const val PICK_PICTURE = 1
         private const val PICK_MODEL = 2
         private const val ASKED = "asked"

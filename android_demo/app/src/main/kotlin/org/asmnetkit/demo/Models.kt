@@ -81,10 +81,14 @@ class Models(private val context: Context) {
         try {
             val stream = context.contentResolver.openInputStream(uri) ?: throw IOException(context.getString(R.string.file_gone))
             stream.use { copyLimited(it, partial) }
-            ModelFile.read(name, mapped(partial))
+            val read = ModelFile.read(name, mapped(partial))
+            val isBundled = name in bundled()
+            if (isBundled && ModelFile.read(name, asset(context, "$FOLDER/$name")).sha256 == read.sha256) return name
+            // Another file of that name: it would take the bundled one's place, and the kit's name for it.
+            val own = if (isBundled) name.removeSuffix(SUFFIX) + OWN + SUFFIX else name
             picked.mkdirs()
-            if (!partial.renameTo(File(picked, name))) throw IOException(context.getString(R.string.model_store))
-            return name
+            if (!partial.renameTo(File(picked, own))) throw IOException(context.getString(R.string.model_store))
+            return own
         } catch (error: IOException) {
             throw ModelException("$name: ${error.message}", error)
         } catch (error: SecurityException) {
@@ -124,6 +128,7 @@ class Models(private val context: Context) {
         private const val FOLDER = "models"
         private const val CARDS = "cards"
         private const val SUFFIX = ".tflite"
+        private const val OWN = "_own"
         private const val MAX_NAME = 100
         private const val MAX_BYTES = 256L shl 20
 

@@ -1,5 +1,6 @@
 package org.asmnetkit.demo
 
+import android.annotation.SuppressLint
 import android.content.Context
 import org.asmnetkit.core.Accelerator
 import org.asmnetkit.core.Backend
@@ -16,6 +17,14 @@ class Settings(context: Context) {
     var welcomed: Boolean
         get() = stored.getBoolean("welcomed", false)
         set(value) = stored.edit().putBoolean("welcomed", value).apply()
+
+    /** An accelerator is being opened, which may end the app: written before anything else happens. */
+    var isOpening: Boolean
+        get() = stored.getBoolean("opening", false)
+        @SuppressLint("ApplySharedPref") // what is written later would be lost
+        set(value) {
+            stored.edit().putBoolean("opening", value).commit()
+        }
 
     var front: Boolean
         get() = stored.getBoolean("front", true)

@@ -19,8 +19,8 @@ fun describe(context: Context, state: UiState, isBrief: Boolean = false): Words 
     val speed = state.speed.takeIf { message == null && state.mode !is Mode.Starting }
     return Words(
         backend = (state.actual ?: state.requested.accelerator).let { label(context, it, state.requested.threads) },
-        speed = speed?.let { speedOf(context, it, state.mode) },
-        stages = speed?.takeIf { !isBrief }?.let { stagesOf(context, it, state.mode) },
+        speed = speed?.let { if (isIdle(state)) context.getString(R.string.speed_idle, it.framesPerSecond) else speedOf(context, it, state.mode) },
+        stages = speed?.takeIf { !isBrief && !isIdle(state) }?.let { stagesOf(context, it, state.mode) },
         status = if (message != null) null else
             (listOfNotNull(refusalOf(context, state)) + state.doubts + listOfNotNull(facesOf(context, state, isBrief))).joinToString("\n").ifEmpty { null },
         message = message,
@@ -59,6 +59,9 @@ private fun refusalOf(context: Context, state: UiState): String? {
         state.refusal,
     )
 }
+
+/** Without a face the model does not run: what it took for the last one is over. */
+private fun isIdle(state: UiState) = state.mode !is Mode.Photo && state.faces == 0 && state.notFinite == 0
 
 private fun speedOf(context: Context, speed: Speed, mode: Mode): String =
     if (mode is Mode.Photo) context.getString(R.string.speed_photo, speed.totalMs)

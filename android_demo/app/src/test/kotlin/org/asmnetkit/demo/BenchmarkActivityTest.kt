@@ -308,4 +308,15 @@ class BenchmarkActivityTest {
             assertTrue(error, message in error)
         }
     }
+
+    @Test
+    fun `a run asked for again leaves no answer of the first one to be taken for its own`() {
+        folder.mkdirs()
+        val old = listOf("again-1.json", "again-1.error.json", "again-1.tensors").map { File(folder, it).apply { writeText("{}") } }
+        engines.onRun = { Thread.sleep(1) }
+        val activity = Robolectric.buildActivity(BenchmarkActivity::class.java, endless("again-1")).setup()
+        assertEquals(emptyList<File>(), old.filter { it.exists() }) // before `am start -W` returns
+        activity.pause().stop()
+        assertTrue("left the foreground" in errorOf("again-1"))
+    }
 }

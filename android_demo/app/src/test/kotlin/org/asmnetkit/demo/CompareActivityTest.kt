@@ -223,4 +223,82 @@ class CompareActivityTest {
         activity.recreate()
         waitFor("it on the new screen") { "1 of 5" in textOf(activity.get()) }
     }
+
+    @Test
+    fun `the shared chart bears the day of the measurement, not of the sharing`() {
+        val compare = start()
+        measured(compare)
+        drawn(compare)
+        fun shared(): ByteArray {
+            while (shadowOf(compare).nextStartedActivity != null) continue
+            compare.findViewById<View>(R.id.share).performClick()
+            waitFor("the chooser") { shadowOf(compare).nextStartedActivity != null }
+            return File(File(compare.cacheDir, "shared"), SharedFiles.CHART.name).readBytes()
+        }
+        val today = shared()
+        val run = CompareActivity::class.java.getDeclaredField("last").apply { isAccessible = true }.get(null)
+        val began = run.javaClass.getDeclaredField("id").apply { isAccessible = true }
+        began.setLong(run, began.getLong(run) - 40L * 24 * 3600 * 1000)
+        assertFalse(today.contentEquals(shared()))
+    }
+
+    @Test
+    fun `who measures nothing keeps what was measured`() {
+        val compare = start()
+        measured(compare)
+        for (box in boxes(compare, R.id.models)) box.performClick()
+        compare.findViewById<View>(R.id.measure).performClick() // a test clicks on what is greyed out, too
+        waitFor("the end") { !CompareActivity.isMeasuring }
+        assertTrue(compare.findViewById<View>(R.id.chart).isShown)
+        for (box in boxes(compare, R.id.models)) box.performClick()
+        val said = textOf(compare)
+        activity.recreate() // dark mode at sunset
+        val again = activity.get()
+        assertEquals(boxes(again, R.id.models).any { it.isChecked }, again.findViewById<View>(R.id.measure).isEnabled)
+        assertTrue(again.findViewById<View>(R.id.chart).isShown)
+        waitFor("the models") { boxes(again, R.id.models).isNotEmpty() }
+        assertEquals(said, textOf(again))
+    }
+
+    @Test
+    fun `an activity that is made anew keeps what was chosen`() {
+        val compare = start()
+        for (box in boxes(compare, R.id.backends).drop(2)) box.performClick()
+        (compare.findViewById<LinearLayout>(R.id.lengths).getChildAt(1) as RadioButton).performClick()
+        val said = textOf(compare)
+        assertTrue(said, "2 measurements" in said)
+        activity.recreate()
+        val again = activity.get()
+        waitFor("the models") { boxes(again, R.id.models).isNotEmpty() }
+        assertEquals(listOf(true, true, false, false, false), boxes(again, R.id.backends).map { it.isChecked })
+        assertTrue((again.findViewById<LinearLayout>(R.id.lengths).getChildAt(1) as RadioButton).isChecked)
+        assertEquals(said, textOf(again))
+    }
+
+    @Test
+    fun `a chart that says the same is not laid out again beside the measurement`() {
+        val compare = start()
+        measured(compare)
+        drawn(compare)
+        val chart = compare.findViewById<ChartView>(R.id.chart)
+        assertFalse(chart.isLayoutRequested)
+        CompareActivity::class.java.declaredMethods.single { it.name == "render" }.apply { isAccessible = true }
+            .invoke(compare, CompareActivity::class.java.getDeclaredField("last").apply { isAccessible = true }.get(null))
+        assertFalse(chart.isLayoutRequested)
+    }
+
+    @Test
+    fun `the chart fits the smallest screen with the largest words`() {
+        RuntimeEnvironment.setQualifiers("w320dp-h568dp-port-night-mdpi")
+        RuntimeEnvironment.setFontScale(2f)
+        oneThreadMs = 12
+        val compare = start()
+        measured(compare)
+        TestFace.save(drawn(compare), "compare-320x568-font2-dark.png")
+        val chart = compare.findViewById<ChartView>(R.id.chart)
+        val bitmap = Bitmap.createBitmap(chart.width, chart.height, Bitmap.Config.ARGB_8888).also { chart.draw(Canvas(it)) }
+        val edge = chart.width - chart.paddingRight / 2
+        val ink = (0 until chart.height step 2).map { bitmap.getPixel(edge, it) }.drop(40).dropLast(40).distinct()
+        assertEquals(1, ink.size) // nothing reaches the border
+    }
 }

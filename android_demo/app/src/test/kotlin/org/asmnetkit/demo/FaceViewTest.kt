@@ -3,6 +3,7 @@ package org.asmnetkit.demo
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.graphics.Color
+import android.view.MotionEvent
 import android.view.View
 import org.asmnetkit.core.Placement
 import org.asmnetkit.core.Pose
@@ -115,5 +116,22 @@ class FaceViewTest {
         assertTrue(view.contentDescription.startsWith("Face with 68 landmarks"))
         view.scene = scene(mirrored = false, landmarks = false)
         assertEquals("Picture without a face", view.contentDescription)
+    }
+
+    @Test
+    fun `a touch beside the picture points at nothing in it`() {
+        val view = FaceView(RuntimeEnvironment.getApplication())
+        view.layout(0, 0, width, height)
+        view.scene = scene(mirrored = false, landmarks = false)
+        val placement = Placement(TestFace.width, TestFace.height, width, height, mirrored = false)
+        assertTrue(placement.left > 10) // bars on both sides
+        val touched = ArrayList<Double>()
+        view.onTouched = { x, _ -> touched += x }
+        var clicks = 0
+        view.setOnClickListener { clicks++ }
+        for (x in listOf(5f, width / 2f, width - 5f)) view.dispatchTouchEvent(MotionEvent.obtain(0, 0, MotionEvent.ACTION_UP, x, height / 2f, 0))
+        assertEquals(1, touched.size)
+        assertEquals(placement.pictureX(width / 2.0), touched.single(), 1e-6)
+        assertEquals(3, clicks)
     }
 }

@@ -7,12 +7,14 @@ import android.content.ContentProvider
 import android.content.ContentValues
 import android.content.Intent
 import android.database.Cursor
+import android.database.MatrixCursor
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.hardware.display.DisplayManager
 import android.net.Uri
 import android.os.Looper
 import android.os.SystemClock
+import android.provider.OpenableColumns
 import android.text.Editable
 import android.text.TextWatcher
 import android.view.MotionEvent
@@ -29,9 +31,12 @@ import org.asmnetkit.core.Accelerator
 import org.asmnetkit.core.Backend
 import org.asmnetkit.core.Box
 import org.asmnetkit.core.Detection
+import org.asmnetkit.core.EngineFactory
 import org.asmnetkit.core.FaceFinder
+import org.asmnetkit.core.ModelException
 import org.asmnetkit.core.Pose
 import org.asmnetkit.core.YuvPicture
+import org.asmnetkit.core.uprightTurn
 import org.junit.After
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
@@ -92,6 +97,7 @@ class MainActivityTest {
         MainActivity.cameras = ::AndroidCameras
         MainActivity.films = AndroidFilm.Companion::open
         MainActivity.finders = ::openDetector
+        FilmFolder.displayName = null
     }
 
     private fun start(): MainActivity {
@@ -170,10 +176,15 @@ class MainActivityTest {
     class FilmFolder : ContentProvider() {
         override fun onCreate() = true
         override fun getType(uri: Uri) = "video/mp4"
-        override fun query(uri: Uri, columns: Array<String>?, where: String?, values: Array<String>?, order: String?): Cursor? = null
+        override fun query(uri: Uri, columns: Array<String>?, where: String?, values: Array<String>?, order: String?): Cursor? =
+            displayName?.let { name -> MatrixCursor(arrayOf(OpenableColumns.DISPLAY_NAME)).apply { addRow(arrayOf(name)) } }
         override fun insert(uri: Uri, values: ContentValues?): Uri? = null
         override fun update(uri: Uri, values: ContentValues?, where: String?, arguments: Array<String>?) = 0
         override fun delete(uri: Uri, where: String?, arguments: Array<String>?) = 0
+
+        companion object {
+            var displayName: String? = null
+        }
     }
 
     /** A film of [pictures] grey pictures, a tenth of a second each. */
@@ -306,11 +317,13 @@ class MainActivityTest {
         shadowOf(RuntimeEnvironment.getApplication() as Application).grantPermissions(Manifest.permission.CAMERA)
         val main = start()
         waitFor("the model") { engines.open == 1 }
-        main.findViewById<View>(R.id.compare).performClick()
+        repeat(2) { main.findViewById<View>(R.id.compare).performClick() } // as an impatient person does
         assertNull(shadowOf(main).nextStartedActivity) // not before all is freed
         var started: Intent? = null
         waitFor("the benchmark") { shadowOf(main).nextStartedActivity.also { started = it } != null }
         assertEquals(CompareActivity::class.java.name, started?.component?.className)
+        settle()
+        assertNull(shadowOf(main).nextStartedActivity)
         assertEquals(0, engines.open)
         activity.pause().stop().restart().resume()
         waitFor("the model again") { engines.open == 1 }
@@ -524,5 +537,129 @@ class MainActivityTest {
         for (id in listOf(R.id.switch_camera, R.id.open, R.id.model, R.id.backend, R.id.compare, R.id.share)) {
             assertTrue(main.findViewById<View>(id).contentDescription.isNotEmpty())
         }
+    }
+
+    /** The model looks where it is told, and sees a face as large as the box it looked at. */
+    private fun seeing(box: Box) {
+        engines = FakeEngine.Factory(TestFace.box)
+        MainActivity.engines = engines
+        found = listOf(Detection(box, 0.9f))
+    }
+
+    private fun draw(view: View) = view.draw(Canvas(Bitmap.createBitmap(view.width, view.height, Bitmap.Config.ARGB_8888)))
+
+    /** A frame that is on the screen when this returns. */
+    private fun FaceView.see(picture: YuvPicture = FakeCameras.grey()): Scene {
+        val before = scene
+        cameras.open.single().frame(picture)
+        waitFor("the picture") { scene !== before }
+        draw(this)
+        repeat(5) { // for what is told after it; the clock stays
+            Thread.sleep(10)
+            shadowOf(Looper.getMainLooper()).idle()
+        }
+        return requireNotNull(scene)
+    }
+
+    private val small = Box(10.0, 5.0, 50.0, 45.0) // of a frame of 64 x 48
+
+    @Test
+    fun `a model that cannot be loaded is told beside the running camera, too`() {
+        MainActivity.engines = EngineFactory { _, _ -> throw ModelException("its operator 99 is unknown") }
+        allow()
+        cameras.present = listOf(FakeCameras.FRONT, FakeCameras.BACK)
+        val main = start()
+        waitFor("the camera") { cameras.open.isNotEmpty() }
+        main.findViewById<FaceView>(R.id.face).see()
+        assertTrue(statusOf(main), "its operator 99 is unknown" in statusOf(main))
+        main.findViewById<View>(R.id.switch_camera).performClick()
+        settle()
+        main.findViewById<FaceView>(R.id.face).see()
+        assertTrue(statusOf(main), "its operator 99 is unknown" in statusOf(main))
+    }
+
+    @Test
+    fun `a turned phone looks for its faces anew`() {
+        seeing(TestFace.box)
+        val main = startWithCamera()
+        val view = main.findViewById<FaceView>(R.id.face)
+        fun frame(isWide: Boolean) = TestFace.frame(uprightTurn(270, 90 * displayRotation(main), front = true), isWide)
+        view.see(frame(isWide = false))
+        found = listOf(Detection(TestFace.wideBox, 0.9f))
+        ShadowDisplayManager.changeDisplay(0, "+land")
+        val box = requireNotNull(view.see(frame(isWide = true)).face).box
+        assertEquals(TestFace.wideBox.centreX, box.centreX, 0.5)
+        assertEquals(TestFace.wideBox.centreY, box.centreY, 0.5)
+    }
+
+    @Test
+    fun `the time without a camera is no frame's`() {
+        seeing(small)
+        val main = startWithCamera()
+        val view = main.findViewById<FaceView>(R.id.face)
+        repeat(5) { view.see(); pass(100) }
+        pass(300)
+        assertTrue(statusOf(main), "10 fps" in statusOf(main))
+        cameras.open.single().fail(CameraProblem.TAKEN)
+        waitFor("the reason") { "another app uses the camera" in statusOf(main) }
+        pass(60_000)
+        cameras.free("front")
+        waitFor("the camera again") { pass(100); cameras.open.isNotEmpty() }
+        repeat(5) { view.see(); pass(100) }
+        assertTrue(statusOf(main), "10 fps" in statusOf(main))
+    }
+
+    @Test
+    fun `without a face there is no time of the model`() {
+        seeing(small)
+        val main = startWithCamera()
+        val view = main.findViewById<FaceView>(R.id.face)
+        repeat(5) { view.see(); pass(100) }
+        assertTrue(statusOf(main), " ms" in statusOf(main))
+        found = emptyList()
+        repeat(60) { view.see(); pass(100) } // the detector misses it for a second
+        assertTrue(statusOf(main), "No face found" in statusOf(main) && "10 fps" in statusOf(main))
+        assertFalse(statusOf(main), " ms" in statusOf(main)) // it did not run
+    }
+
+    @Test
+    fun `a picked model named as a bundled one does not take its place or its title`() {
+        val bundled = Models(application).first()
+        val content = Models(application).open(bundled).content.let { c -> ByteArray(c.capacity()).also { c.duplicate().get(it) } }
+        for ((uri, bytes) in mapOf("content://films/a" to content + ByteArray(16), "content://films/b" to content)) {
+            shadowOf(application.contentResolver).registerInputStreamSupplier(Uri.parse(uri)) { ByteArrayInputStream(bytes) }
+        }
+        FilmFolder.displayName = bundled
+        Robolectric.setupContentProvider(FilmFolder::class.java, "films")
+        val models = Models(application)
+        val mine = models.import(Uri.parse("content://films/a"))
+        assertEquals(bundled.removeSuffix(".tflite") + "_own.tflite", mine)
+        assertEquals(content.size, models.open(bundled).sizeBytes)
+        assertEquals(content.size + 16, models.open(mine).sizeBytes)
+        assertTrue(models.titleOf(mine) != models.titleOf(bundled))
+        assertEquals(bundled, models.import(Uri.parse("content://films/b"))) // the very file: there is nothing to add
+        assertEquals(listOf(mine), models.names() - bundled)
+    }
+
+    @Test
+    fun `an accelerator that ended the app is not loaded again at the next start`() {
+        Settings(application).backend = Backend(Accelerator.GPU, 1)
+        var opened = 0
+        val before = ArrayList<Boolean>()
+        MainActivity.engines = EngineFactory { model, backend ->
+            before += Settings(application).isOpening
+            opened++
+            engines.open(model, backend)
+        }
+        start()
+        waitFor("the model") { engines.open == 1 && !Settings(application).isOpening }
+        assertEquals(listOf(true), before) // told before, in case it never returns
+        activity.pause().stop().destroy()
+        settle()
+        Settings(application).isOpening = true // what a driver that crashed leaves behind
+        start()
+        waitFor("the model") { engines.open == 1 }
+        assertEquals(Backend(Accelerator.CPU, 1), Settings(application).backend)
+        assertTrue("${ShadowToast.getTextOfLatestToast()}", "GPU" in ShadowToast.getTextOfLatestToast())
     }
 }

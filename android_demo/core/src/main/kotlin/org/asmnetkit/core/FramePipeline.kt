@@ -3,9 +3,10 @@ package org.asmnetkit.core
 /**
  * A picture of a film, upright.
  *
- * @property timeMs when it came, by any clock that only goes forward.
+ * @property timeMs when it was taken, by any clock that only goes forward: what is smoothed goes by it.
+ * @property cameMs when it came here, by the phone's clock: frames per second are counted by it.
  */
-class Frame(val picture: Picture, val timeMs: Double)
+class Frame(val picture: Picture, val timeMs: Double, val cameMs: Double = timeMs)
 
 /**
  * A face that was seen in a picture.
@@ -74,8 +75,8 @@ class FramePipeline(private val finder: FaceFinder) {
 
     /** The next picture of a film. @throws ModelException the model failed to run. */
     fun next(frame: Frame): Seen {
-        lastFrameMs?.let { between.add(frame.timeMs - it) }
-        lastFrameMs = frame.timeMs
+        lastFrameMs?.let { between.add(frame.cameMs - it) }
+        lastFrameMs = frame.cameMs
         val model = model ?: return NOTHING
         chosen?.let { tracker.choose(refined(model, frame.picture, it)) }
         chosen = null

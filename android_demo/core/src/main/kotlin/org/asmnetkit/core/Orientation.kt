@@ -17,7 +17,7 @@ fun uprightTurn(sensorDegrees: Int, displayDegrees: Int, front: Boolean): Int {
 
 /**
  * A picture shown in the middle of a view, mirrored or not: as large as it fits, or where it [fills] the view, as
- * small as covers it.
+ * small as covers it. A picture of which less than half would be seen then is shown whole.
  *
  * A view's coordinates are pixel corners (its first pixel's centre is at 0.5), a picture's are centres.
  */
@@ -31,7 +31,8 @@ data class Placement(
 ) {
     /** View pixels per picture pixel. */
     val scale: Double = (viewWidth.toDouble() / pictureWidth to viewHeight.toDouble() / pictureHeight)
-        .let { (across, down) -> if (fills) max(across, down) else min(across, down) }
+        .let { (across, down) -> Pair(min(across, down), max(across, down)) }
+        .let { (fitting, covering) -> if (fills && fitting >= LEAST_SEEN * covering) covering else fitting }
     val left: Double = (viewWidth - pictureWidth * scale) / 2
     val top: Double = (viewHeight - pictureHeight * scale) / 2
 
@@ -45,4 +46,12 @@ data class Placement(
     }
 
     fun pictureY(viewY: Double): Double = (viewY - top) / scale - 0.5
+
+    /** Whether the picture has this point, in its own pixels. */
+    fun isInPicture(x: Double, y: Double): Boolean =
+        x >= -0.5 && x < pictureWidth - 0.5 && y >= -0.5 && y < pictureHeight - 0.5
+
+    private companion object {
+        const val LEAST_SEEN = 0.5 // share of a picture that fills its view
+    }
 }

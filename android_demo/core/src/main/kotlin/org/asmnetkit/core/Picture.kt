@@ -45,18 +45,19 @@ class Plane(val bytes: ByteBuffer, val rowStride: Int, val pixelStride: Int) {
     operator fun get(x: Int, y: Int): Int = bytes.get(y * rowStride + x * pixelStride).toInt() and 255
 }
 
-/** A camera's YUV_420_888 frame; the chroma planes [u] and [v] have half the width and height. */
+/** A YUV_420_888 frame; the chroma planes [u] and [v] have half the width and height. */
 class YuvPicture(
     override val width: Int,
     override val height: Int,
     private val y: Plane,
     private val u: Plane,
     private val v: Plane,
+    private val colours: YuvColours = YuvColours.OF_CAMERAS,
 ) : Picture {
     override fun rgb(x: Int, y: Int): Int {
         val chromaX = x shr 1
         val chromaY = y shr 1
-        return yuvToRgb(this.y[x, y], u[chromaX, chromaY], v[chromaX, chromaY])
+        return colours.toRgb(this.y[x, y], u[chromaX, chromaY], v[chromaX, chromaY])
     }
 }
 
@@ -98,19 +99,45 @@ fun Picture.copyArgb(pixels: IntArray) {
 }
 
 /**
- * Full-range BT.601 (JFIF), which is what cameras deliver as YUV_420_888:
- * R = Y + 1.402 (V - 128), G = Y - 0.344136 (U - 128) - 0.714136 (V - 128), B = Y + 1.772 (U - 128),
+ * How Y, U and V become colours: R = Y + 2 (1 - kr) V, B = Y + 2 (1 - kb) U, G so that Y = kr R + kg G + kb B,
  * rounded and clipped to 0..255. Coefficients are multiplied by 2^16.
+ *
+ * @property isFull whether Y, U and V have all of 0..255; else Y is 16..235, U and V are 16..240, as most films have it.
  */
-fun yuvToRgb(y: Int, u: Int, v: Int): Int {
-    val luma = (y shl 16) + HALF
-    val blue = u - 128
-    val red = v - 128
-    return rgb(
-        clip((luma + 91881 * red) shr 16),
-        clip((luma - 22553 * blue - 46802 * red) shr 16),
-        clip((luma + 116130 * blue) shr 16),
-    )
+data class YuvColours(val standard: Standard, val isFull: Boolean) {
+    /** Shares of red and blue in Y. */
+    enum class Standard(val kr: Double, val kb: Double) {
+        BT601(0.299, 0.114),
+        BT709(0.2126, 0.0722),
+        BT2020(0.2627, 0.0593),
+    }
+
+    private val black = if (isFull) 0 else 16
+    private val luma = fixed(if (isFull) 1.0 else 255.0 / 219)
+    private val chroma = if (isFull) 1.0 else 255.0 / 224
+    private val redOfV = 2 * (1 - standard.kr) * chroma
+    private val blueOfU = 2 * (1 - standard.kb) * chroma
+    private val red = fixed(redOfV)
+    private val blue = fixed(blueOfU)
+    private val greenOfV = fixed(redOfV * standard.kr / (1 - standard.kr - standard.kb))
+    private val greenOfU = fixed(blueOfU * standard.kb / (1 - standard.kr - standard.kb))
+
+    /** 0xRRGGBB of values of 0..255. */
+    fun toRgb(y: Int, u: Int, v: Int): Int {
+        val light = luma * (y - black) + HALF
+        return rgb(
+            clip((light + red * (v - 128)) shr 16),
+            clip((light - greenOfU * (u - 128) - greenOfV * (v - 128)) shr 16),
+            clip((light + blue * (u - 128)) shr 16),
+        )
+    }
+
+    companion object {
+        /** Full-range BT.601 (JFIF), which is what cameras deliver as YUV_420_888. */
+        val OF_CAMERAS = YuvColours(Standard.BT601, isFull = true)
+
+        private fun fixed(coefficient: Double) = Math.round(65536 * coefficient).toInt()
+    }
 }
 
 internal fun rgb(red: Int, green: Int, blue: Int): Int = (red shl 16) or (green shl 8) or blue

@@ -195,4 +195,35 @@ class BenchmarkTest {
         assertNull(report.sustained)
         assertEquals(20.0 to 80.0, report.thirds())
     }
+
+    /** Half a second of timed runs and 10 s without a pause, 20 ms each; what progress was told. */
+    private fun sustained(engine: (Backend, onRun: () -> Unit) -> Engine): Pair<BenchmarkReport, List<Double>> {
+        var now = 0L
+        val told = ArrayList<Double>()
+        val asked = BenchmarkRequest(
+            "run-1", model.name, Backend(Accelerator.GPU, 1), warmupRuns = 0, runs = 1, minSeconds = 0.5, sustainedSeconds = 10.0,
+        )
+        val factory = EngineFactory { _, backend -> engine(backend) { now += 20_000_000 } }
+        val report = Benchmark(factory, NoPhone, "0.1.0", nanoTime = { now }).measure(asked, model, "2026-01-01T00:00:00Z") { told += it }
+        return report to told
+    }
+
+    @Test
+    fun `progress never goes back, and is a share of the whole time`() {
+        val (_, told) = sustained { backend, onRun -> Still(backend, 0.5f, onRun) }
+        assertEquals(told.sorted(), told)
+        assertTrue(told.last() in 0.9..1.0) { "$told" }
+        assertTrue(told.first() < 0.05) { "$told" } // 0.1 of 10.5 s are over
+    }
+
+    @Test
+    fun `what does not run as asked has no place, and no minutes without a pause`() {
+        val (report, _) = sustained { backend, onRun ->
+            object : Engine by Still(backend, 0.5f, onRun) {
+                override val actual = Accelerator.CPU
+                override val refusal: String? = "nnapi: there is none".takeIf { backend.accelerator != Accelerator.CPU }
+            }
+        }
+        assertNull(report.sustained)
+    }
 }

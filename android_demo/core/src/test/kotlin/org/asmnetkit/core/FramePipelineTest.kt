@@ -146,4 +146,12 @@ class FramePipelineTest {
         assertEquals(1, pipeline.photo(picture, near).faces.size)
         assertEquals(2, asked)
     }
+
+    @Test
+    fun `frames per second are counted by the phone's clock, not by the film's`() {
+        seeing()
+        found = listOf(near)
+        repeat(10) { pipeline.next(Frame(picture, timeMs = 33.0 * it, cameMs = 300.0 * it)) }
+        assertEquals(1000 / 300.0, requireNotNull(pipeline.speed()).framesPerSecond, 1e-6)
+    }
 }

@@ -57,4 +57,12 @@ class OrientationTest {
             assertEquals(100.0, placement.pictureX(placement.viewX(100.0)), 1e-9)
         }
     }
+
+    @Test
+    fun `a picture of which less than half would be seen does not fill the view`() {
+        val wide = Placement(1280, 720, 360, 800, mirrored = false, fills = true) // a film beside which a phone stands upright
+        assertEquals(360.0 / 1280, wide.scale, 1e-12)
+        assertEquals(0.0, wide.left, 1e-9)
+        assertEquals(800.0 / 640, Placement(480, 640, 360, 800, mirrored = false, fills = true).scale, 1e-12)
+    }
 }

@@ -18,7 +18,7 @@ class PictureTest {
     fun `YUV becomes Python's colours`() {
         for (colour in Golden.read("yuv")["colours"].list) {
             val (y, u, v, red, green) = colour.ints
-            val got = yuvToRgb(y, u, v)
+            val got = YuvColours.OF_CAMERAS.toRgb(y, u, v)
             val parts = listOf(got shr 16, (got shr 8) and 255, got and 255)
             // 2^-17 per coefficient times 128 is far below half a level: only ties differ.
             for ((a, b) in parts.zip(listOf(red, green, colour.ints[5]))) {
@@ -29,7 +29,7 @@ class PictureTest {
 
     @Test
     fun `grey needs no chroma`() {
-        for (y in 0..255) assertEquals(y * 0x010101, yuvToRgb(y, 128, 128))
+        for (y in 0..255) assertEquals(y * 0x010101, YuvColours.OF_CAMERAS.toRgb(y, 128, 128))
     }
 
     @Test
@@ -89,5 +89,28 @@ class PictureTest {
         val thin = ThinnedPicture(source, 2)
         assertEquals(3 to 2, thin.width to thin.height)
         assertEquals(listOf(0, 2, 4, 10, 12, 14), (0..1).flatMap { y -> (0..2).map { x -> thin.rgb(x, y) } })
+    }
+
+    /** The colours of a film's 8 bits by the definition in ITU-R BT.601 and BT.709: Y = kr R + kg G + kb B, 16..235. */
+    @Test
+    fun `a film's colours are those that it was made of`() {
+        for (standard in YuvColours.Standard.entries) {
+            val colours = YuvColours(standard, isFull = false)
+            val kg = 1 - standard.kr - standard.kb
+            for (rgb in listOf(0x000000, 0xFFFFFF, 0x808080, 0xFF0000, 0x00FF00, 0x0000FF, 0xE0AC90, 0x3C2820)) {
+                val (red, green, blue) = listOf(16, 8, 0).map { ((rgb shr it) and 255) / 255.0 }
+                val light = standard.kr * red + kg * green + standard.kb * blue
+                val y = Math.round(16 + 219 * light).toInt()
+                val u = Math.round(128 + 224 * (blue - light) / (2 * (1 - standard.kb))).toInt()
+                val v = Math.round(128 + 224 * (red - light) / (2 * (1 - standard.kr))).toInt()
+                val got = colours.toRgb(y, u, v)
+                for (shift in listOf(16, 8, 0)) {
+                    val apart = abs(((got shr shift) and 255) - ((rgb shr shift) and 255))
+                    assertTrue(apart <= 3) { "$standard %06x: got %06x".format(rgb, got) } // Y, U and V are rounded
+                }
+            }
+        }
+        assertEquals(0x101010, YuvColours.OF_CAMERAS.toRgb(16, 128, 128)) // what a film's black was shown as
+        assertEquals(0x000000, YuvColours(YuvColours.Standard.BT709, isFull = false).toRgb(16, 128, 128))
     }
 }

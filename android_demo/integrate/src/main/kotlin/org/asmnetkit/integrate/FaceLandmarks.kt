@@ -24,7 +24,7 @@ import org.asmnetkit.cpu.CpuNetwork
  *     bitmap.getPixels(pixels, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
  *     for (face in faces.inPicture(pixels, bitmap.width, bitmap.height)) draw(face.landmarks)
  *
- * Make, use and close it on one thread. Buffers are direct ones, for example mapped assets. Needs `core/`, `cpu/`
+ * Make, use and close it on one thread. Buffers are direct ones: docs/android.md has a `mapped` for assets. Needs `core/`, `cpu/`
  * and `org.bytedeco:tensorflow-lite` with `javacpp` (versions: gradle/libs.versions.toml).
  *
  * @throws ModelException a file is no model, or not the one it should be.
@@ -49,10 +49,13 @@ class FaceLandmarks(model: ByteBuffer, shortRange: ByteBuffer, fullRange: ByteBu
      */
     fun inPicture(pixels: IntArray, width: Int, height: Int): List<Face> {
         val picture = ArgbPicture(width, height, pixels)
-        return detector.find(picture).map { landmarks.look(picture, it.box) }
+        return detector.find(picture).map { landmarks.look(picture, it.box) }.filter { it.notFinite == 0 }
     }
 
-    /** The face in a box of yours: about the smallest box around the landmarks, not a detector's own convention. */
+    /**
+     * The face in a box of yours: about the smallest box around the landmarks, not a detector's own convention. It is
+     * none where its `notFinite` is above 0, which the other two leave out.
+     */
     fun inBox(pixels: IntArray, width: Int, height: Int, box: Box): Face =
         landmarks.look(ArgbPicture(width, height, pixels), box)
 
