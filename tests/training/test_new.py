@@ -188,6 +188,14 @@ def test_each_run_has_models_and_results_of_its_own(steps: Steps) -> None:
     assert "expected RUN to be a name" in refused
 
 
+def test_landmarks_of_ones_own_are_said_where_labels_are_read(steps: Steps) -> None:
+    """The run keeps them for what follows."""
+    calls = steps("look", "benchmark", SCHEME="fox.toml")
+    assert ["--scheme fox.toml" in call for call in calls] == [True, True, False, False, False]
+    (refused,) = steps("train")
+    assert "runs/first was trained with other settings" in refused
+
+
 def test_a_run_that_was_trained_with_other_settings_is_refused(
     steps: Steps,
 ) -> None:

@@ -128,7 +128,9 @@ def main(
     outcomes = []
     for variant in (*VARIANTS, *(WITH_PORTRAITS if portraits else ())):
         data, added = _data(variant, portraits, out)
-        learning = (*training, *data, "--epochs", str(variant.epochs(added)))
+        epochs = variant.epochs(added)
+        warm_up = ("--warmup-epochs", str(epochs / EPOCHS))  # of as many steps, too
+        learning = (*training, *data, "--epochs", str(epochs), *warm_up)
         for seed in range(seeds if variant is VARIANTS[0] else 1):
             outcomes.append(_outcome(variant, seed, learning, measured, out))
             write_text(out / "study.md", table(outcomes))
