@@ -39,12 +39,12 @@ quickstart: $(INSTALLED) ## synthetic faces -> training -> int8 -> benchmark -> 
 	@$(BIN)/asmnet-kit quickstart --out $(OUT)
 
 test: $(INSTALLED) ## run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 # Not part of CI: half an hour more on two cores. The tutorial and a project of ``new`` from end to
 # end, and trainings of several workers one of which is killed.
 test-all: $(INSTALLED) ## run all tests, those of several minutes too
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 -m ""
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10 -m ""
 
 # Not part of CI: it says what the next releases will break. An environment of its own (about 3 GB).
 NEXT := .venv-next

@@ -20,7 +20,7 @@ from fuzz.driver import Limits, faults_in_words, fuzz, shares, table, to_json
 from fuzz.seeds import make_seeds
 from fuzz.toy import DEEDS, FORMAT, TOY
 
-SHORT = 400  # inputs, over all doors
+SHORT = 250  # inputs, over all doors
 ROOMY = Limits(seconds=300.0)  # where other tests run beside this one
 
 

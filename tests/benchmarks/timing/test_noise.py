@@ -36,7 +36,7 @@ def test_the_ends_of_an_interval_are_the_samples_of_the_binomials_ranks():
 
 def test_too_few_runs_are_told_with_the_number_that_it_takes():
     assert [runs_needed(percent) for percent in (50, 90, 99)] == [6, 36, 368]
-    assert too_few_runs(100) == "not enough runs for an interval: p99 takes 368, got 100"
+    assert too_few_runs(100) == "not enough runs for an interval: p99 needs 368, got 100"
     assert too_few_runs(368) is None
 
 
