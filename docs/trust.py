@@ -15,15 +15,15 @@ PAGE = """# Who notices what
 
 Written by `make docs` from `tests/benchmarks/faults.toml`; edit the table there, not this page.
 
-Each row is a published way in which a benchmark reported a wrong number. A test injects the fault: it
-replaces the runtime that a target calls, or the machine's clock and counters, and runs the command that
-a user types. The command must name the cause. It ends with exit code 1 and no result; if a person must
-judge, it warns on the terminal and in the result. `tests/benchmarks/test_faults.py` has a test for each
-row; {clean}.
+Each row is a published way in which a benchmark reported a wrong number. A test injects the fault:
+it replaces the runtime that a target calls, or the machine's clock and counters, and runs the
+command that a user types. The command must name the cause. It ends with exit code 1 and no result;
+if a person must judge, it warns on the terminal and in the result.
+`tests/benchmarks/test_faults.py` has a test for each row; {clean}.
 
-The last column shows what Google's `litert-benchmark` (ai-edge-litert 2.3.0, x86-64, CPU) did with the
-same fault: `python -m asmnet_kit.benchmarks.studies.litert_faults MODEL.tflite` injects it there;
-`--use_npu` was its own command on a machine without an NPU. "Not tried" means just that.
+The last column shows what Google's `litert-benchmark` (ai-edge-litert 2.3.0, x86-64, CPU) did with
+the same fault: `python -m asmnet_kit.benchmarks.studies.litert_faults MODEL.tflite` injects it
+there; `--use_npu` was its own command on a machine without an NPU. "Not tried" means just that.
 
 {table}
 
