@@ -11,7 +11,8 @@ measurements it writes, beside the words,
 Every figure of the card is copied from the JSON of ``asmnet-kit evaluate --json``, from a benchmark
 result or from a run's manifest. A measurement of another file is refused, and so are words with
 figures in them. Only the metadata buffer of the file changes, which no runtime reads; that the
-outputs stay the same to the bit is checked.
+outputs stay the same to the bit is checked. Without ``--model`` the times of a card are measured
+anew (``make time-models``): figures of one table belong to one machine.
 """
 
 import argparse
@@ -135,6 +136,30 @@ def ship(
     return path
 
 
+def time_again(words_file: Path, *, benchmarks: Sequence[Path], folder: Path = FOLDER) -> Path:
+    """Replace the times of a model's card; returns the card's path.
+
+    Args:
+        words_file: ``NAME.toml``.
+        benchmarks: result files of ``asmnet-kit benchmark`` of the file that ships.
+
+    Raises:
+        UsageError: no benchmark.
+        KitError: a file that cannot be read, or a result of another model.
+        OSError: a file that cannot be written; the card is that from before.
+    """
+    if not benchmarks:
+        raise UsageError("expected --benchmark: a result of the model that ships; or --model")
+    path = folder / f"{words_file.stem}.json"
+    card = read_object(path)
+    sha256 = card["model"]["sha256"]
+    timed: Card = {**card, "speed": [speed_of(result, sha256) for result in benchmarks]}
+    _replace_together(
+        {path: _json_bytes(timed), path.with_suffix(".md"): card_text(timed).encode()}
+    )
+    return path
+
+
 def licence_in_file(licence: str) -> str:
     """The licence as the model file says it, which may be far from this folder."""
     if licence == "Apache-2.0":
@@ -173,7 +198,9 @@ def main() -> int:
     """Parse, ship, say what was written."""
     parser = argparse.ArgumentParser(description="Put a model and its card into the kit.")
     parser.add_argument("words", type=Path, help="NAME.toml in toolkit/models")
-    parser.add_argument("--model", type=Path, required=True, help="the .tflite as measured")
+    parser.add_argument(
+        "--model", type=Path, help="the .tflite as measured; without it only the times are new"
+    )
     parser.add_argument(
         "--evaluation", type=Path, action="append", default=[], help="evaluate --json, repeatable"
     )
@@ -184,15 +211,19 @@ def main() -> int:
     parser.add_argument("--run", type=Path, help="the training run's folder")
     options = parser.parse_args()
     try:
-        path = ship(
-            options.words,
-            model=options.model,
-            evaluations=options.evaluation,
-            benchmarks=options.benchmark,
-            shape_model=options.shape_model,
-            run=options.run,
-            folder=options.words.parent,
-        )
+        if options.model is None:
+            folder = options.words.parent
+            path = time_again(options.words, benchmarks=options.benchmark, folder=folder)
+        else:
+            path = ship(
+                options.words,
+                model=options.model,
+                evaluations=options.evaluation,
+                benchmarks=options.benchmark,
+                shape_model=options.shape_model,
+                run=options.run,
+                folder=options.words.parent,
+            )
     except KitError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

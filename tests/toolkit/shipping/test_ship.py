@@ -21,6 +21,7 @@ from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
+from asmnet_kit.shipping import ship as shipping
 from asmnet_kit.shipping.measurements import same_outputs
 from asmnet_kit.shipping.ship import ship
 from asmnet_kit.shipping.shipped import model_named, shipped_models
@@ -130,6 +131,28 @@ def test_shipping_the_shipped_file_again_changes_nothing(folder, measured, tmp_p
     assert model.path.read_bytes() == first
     (again,) = shipped_models(folder)
     assert all(again.card["model"][key] == trained[key] for key in ("macs", "trained"))
+
+
+def test_the_times_of_a_card_are_measured_anew_and_nothing_else_changes(
+    folder, measured, make_result, monkeypatch, capsys
+) -> None:
+    words = folder / "constant_model.toml"
+    before = json.loads(ship(words, **measured, folder=folder).read_text())
+    (result,) = measured["benchmarks"]
+    monkeypatch.setattr(sys, "argv", ["ship", str(words), "--benchmark", str(result)])
+    assert shipping.main() == 1  # the file as it was before its licence went in
+    assert "expected a result of the model with SHA-256" in capsys.readouterr().err
+    timed = make_result(p50=1.125)
+    timed["model"]["sha256"] = before["model"]["sha256"]
+    result.write_text(json.dumps(timed))
+    assert shipping.main() == 0
+    after = json.loads((folder / "constant_model.json").read_text())
+    assert after["speed"][0]["p50_ms"] == 1.125
+    assert {**after, "speed": None} == {**before, "speed": None}
+    assert "1.12" in model_named("constant_model", folder).text()
+    monkeypatch.setattr(sys, "argv", ["ship", str(words)])
+    assert shipping.main() == 2
+    assert "expected --benchmark" in capsys.readouterr().err
 
 
 def test_a_shape_model_goes_with_it(folder, measured, tmp_path) -> None:
