@@ -975,6 +975,16 @@ def test_a_film_that_cannot_be_written_whole_fails_and_the_earlier_one_stays(
 # Terminals, litter, results -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "command", [("data", "inspect"), ("evaluate", MODEL), ("quantize", "run", "--recipe", "fp16")]
+)
+def test_an_address_where_a_folder_is_read_is_named_as_such(command: tuple[str, ...]) -> None:
+    address = "http://127.0.0.1:9/faces"
+    out = ("--out", "out") if command[0] == "quantize" else ()
+    result = kit(*command, "--data", address, "--format", "records", *out)
+    refused(result, 2, f"{address}: expected the folder", "only asmnet-kit train reads")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
 def test_a_terminal_of_any_encoding_gets_an_answer(encoding: str) -> None:
     done = subprocess.run(

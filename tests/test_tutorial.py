@@ -16,9 +16,9 @@ PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 # Not the kit's commands: targets of the Makefile, and the shell's own.
 OTHERS = ("make dev", ". .venv/bin/activate", "make web")
 SMALLER = {
-    "--count 1000": "--count 60",
+    "--count 4000": "--count 60",
     "--size 128": "--size 64",
-    "--epochs 6 --batch-size 64": "--epochs 1 --batch-size 8",
+    "--epochs 12 --batch-size 64": "--epochs 1 --batch-size 8",
     "--epochs 2": "--epochs 1 --calibration-faces 16",
     "--out results": "--warmup 1 --runs 3 --seconds 0 --out results",
 }

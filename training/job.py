@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import Interrupted
+from asmnet_kit.base.places import is_url
 from asmnet_kit.base.run_folder import CHECKPOINTS, CONFIG, LAST_CHECKPOINT, MODEL
 from asmnet_kit.training.config import TrainConfig, strategy_to_resume
 
@@ -110,9 +111,11 @@ def work(job: Job) -> None:
     if not (job.run / MODEL).exists():
         stderr().print("Done: the model is in the chief's folder.")
         return
+    # quantize reads no server: it needs a copy of the folder.
+    data = "FOLDER" if is_url(result.config.data) else shlex.quote(result.config.data)
     stderr().print(
         f"Done: {job.run / MODEL}. Next: asmnet-kit quantize {quoted} --data "
-        f"{shlex.quote(result.config.data)} --format {result.config.format} --recipe qat_w8a8 "
+        f"{data} --format {result.config.format} --recipe qat_w8a8 "
         "--out models",
         markup=False,
     )

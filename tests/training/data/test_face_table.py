@@ -396,6 +396,8 @@ def test_training_from_a_server_is_training_from_the_folder(
         )
         assert result.exit_code == 0, result.output
         assert VALIDATION_NME in result.output
+        told = "--data FOLDER" if place == url else f"--data {place}"
+        assert f"{told} --format records --recipe" in result.stderr  # quantize reads no server
         curve = (tmp_path / run / "history.csv").read_text().splitlines()[1]
         curves.append(curve.split(",")[:-2])  # without the speed
         manifest = json.loads((tmp_path / run / "manifest.json").read_text())
