@@ -982,7 +982,7 @@ def test_an_address_where_a_folder_is_read_is_named_as_such(command: tuple[str, 
     address = "http://127.0.0.1:9/faces"
     out = ("--out", "out") if command[0] == "quantize" else ()
     result = kit(*command, "--data", address, "--format", "records", *out)
-    refused(result, 2, f"{address}: expected the folder", "only asmnet-kit train reads")
+    refused(result, 2, f"{address}: expected the folder of a data set", "got an address")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])

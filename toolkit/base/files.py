@@ -241,8 +241,15 @@ def require_exists(path: Path, *, expected: str) -> None:
     Raises:
         UsageError: there is nothing at ``path``.
     """
-    if not path.exists():
-        raise UsageError(f"{path}: no such file or folder; expected {expected}")
+    if path.exists():
+        return
+    server, slash, place = path.as_posix().partition(":/")  # a Path keeps one slash of two
+    if slash and server.isalnum():
+        raise UsageError(
+            f"{server}://{place}: expected {expected} on this machine, got an address: download it "
+            "first (only train --data reads from a server)"
+        )
+    raise UsageError(f"{path}: no such file or folder; expected {expected}")
 
 
 def require_writable(folder: Path) -> None:

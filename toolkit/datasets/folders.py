@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import require_exists
 from asmnet_kit.datasets.base import Face, Problem
 from asmnet_kit.face.schemes import Scheme
@@ -166,15 +166,9 @@ def require_folder(root: Path) -> None:
     """Check that ``root`` is a folder.
 
     Raises:
-        UsageError: it does not exist, or is an address on a server.
+        UsageError: it does not exist.
         DatasetError: it is a file.
     """
-    server, slash, place = root.as_posix().partition(":/")  # a Path keeps one slash of two
-    if slash and server.isalnum() and not root.exists():
-        raise UsageError(
-            f"{server}://{place}: expected the folder of a data set, got an address: only "
-            "asmnet-kit train reads from a server; copy the folder to this machine"
-        )
     require_exists(root, expected="the folder of a data set")
     if not root.is_dir():
         raise DatasetError(f"{root}: expected the folder of a data set, found a file there")
