@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asmnet_kit.base.errors import UsageError
+from asmnet_kit.base.places import url_in
 
 # What writing to an open file raises, without a file name. A failing read has other numbers (EIO,
 # EISDIR) and is about another file.
@@ -243,10 +244,10 @@ def require_exists(path: Path, *, expected: str) -> None:
     """
     if path.exists():
         return
-    server, slash, place = path.as_posix().partition(":/")  # a Path keeps one slash of two
-    if slash and server.isalnum():
+    url = url_in(path)
+    if url is not None:
         raise UsageError(
-            f"{server}://{place}: expected {expected} on this machine, got an address: download it "
+            f"{url}: expected {expected} on this machine, got an address: download it "
             "first (only train --data reads from a server)"
         )
     raise UsageError(f"{path}: no such file or folder; expected {expected}")

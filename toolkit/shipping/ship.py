@@ -126,7 +126,7 @@ def ship(
     }
     path = folder / f"{name}.json"
     old = _named_by(path)
-    files = {path: _json_bytes(card), path.with_suffix(".md"): card_text(card).encode()}
+    files = _card_files(path, card)
     if shapes is not None:
         files[shipped.with_suffix(".npz")] = shapes
     files[shipped] = stamped
@@ -154,9 +154,7 @@ def time_again(words_file: Path, *, benchmarks: Sequence[Path], folder: Path = F
     card = read_object(path)
     sha256 = card["model"]["sha256"]
     timed: Card = {**card, "speed": [speed_of(result, sha256) for result in benchmarks]}
-    _replace_together(
-        {path: _json_bytes(timed), path.with_suffix(".md"): card_text(timed).encode()}
-    )
+    _replace_together(_card_files(path, timed))
     return path
 
 
@@ -185,8 +183,10 @@ def _replace_together(files: Mapping[Path, bytes]) -> None:
                 os.fsync(file.fileno())  # a full disk may only tell now: before the first swap
 
 
-def _json_bytes(card: Card) -> bytes:
-    return (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()
+def _card_files(path: Path, card: Card) -> dict[Path, bytes]:
+    """A card for programs at ``path``, and for readers beside it."""
+    text = json.dumps(card, indent=2, allow_nan=False) + "\n"
+    return {path: text.encode(), path.with_suffix(".md"): card_text(card).encode()}
 
 
 def _shape_model_bytes(source: Path, metadata: ModelMetadata) -> bytes:
