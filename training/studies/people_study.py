@@ -4,7 +4,8 @@ Usage: make people-study ARGS="--photos DIR --photos-format F --out DIR"
 
 One change at a time to the same small training: what is left out of the pictures, how many people
 there are, how much training changes them, which network learns; with ``--portraits``, which of
-``make people-portraits`` made them, also what these add. Each set is drawn, each run trained and
+``make people-portraits`` made them, also what these add. ``--many`` measures the number of people
+alone, up to 100,000, in a training four times as long. Each set is drawn, each run trained and
 measured by the commands that a user types, so a study that was interrupted goes on where it
 stopped. The first variant runs with every seed: its spread says which differences mean something.
 """
@@ -30,6 +31,8 @@ SCHEMA_VERSION = 1
 DRAWN_SEED, DRAWN_SIDE = 31, 96  # pixels
 COUNT, EPOCHS, SIDE = 3000, 8, 64
 COUNTS = (750, 1500, 6000, 12_000)
+MANY = (3000, 12_000, 100_000)
+SEEN, MANY_SEEN = EPOCHS * COUNT, max(MANY)  # pictures in all epochs together
 ARCHITECTURE = "asmnet_plus"
 TRAINING = (
     "--loss", "smooth_l1", "--input-size", str(SIDE), "--batch-size", "64",
@@ -49,6 +52,7 @@ class Variant:
         augmentation: of training.
         architecture: of the network.
         portraits: subsets of the portraits that are added to the people.
+        seen: pictures in all epochs together.
     """
 
     title: str
@@ -57,6 +61,7 @@ class Variant:
     augmentation: str = "strong"
     architecture: str = ARCHITECTURE
     portraits: tuple[str, ...] = ()
+    seen: int = SEEN
 
     @property
     def drawn(self) -> str:
@@ -69,7 +74,7 @@ class Variant:
         Args:
             added: number of pictures beside the people.
         """
-        return max(1, round(EPOCHS * COUNT / (self.count + added)))
+        return max(1, round(self.seen / (self.count + added)))
 
 
 VARIANTS = (
@@ -83,6 +88,9 @@ VARIANTS = (
 WITH_PORTRAITS = (
     Variant("and portraits", portraits=("portraits",)),
     Variant("and portraits, also turned", portraits=("portraits", "turned")),
+)
+LONGER = tuple(
+    Variant(f"{count:,} people, {MANY_SEEN:,} seen", count, seen=MANY_SEEN) for count in MANY
 )
 
 
@@ -112,6 +120,7 @@ class Outcome:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="What make people-portraits wrote; adds variants with these.",
 )
+@click.option("--many", is_flag=True, help="Vary only the number of people, in a longer training.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def main(
     photos: Path,
@@ -120,18 +129,20 @@ def main(
     seeds: int,
     init_from: str,
     portraits: Path | None,
+    many: bool,
     out: Path,
 ) -> None:
     """Which realism pays?"""
     training = (*TRAINING, *(("--init-from", init_from) if init_from else ()))
     measured = ("--data", str(photos), "--format", photos_format, "--split", split)
     outcomes = []
-    for variant in (*VARIANTS, *(WITH_PORTRAITS if portraits else ())):
+    variants = LONGER if many else (*VARIANTS, *(WITH_PORTRAITS if portraits else ()))
+    for variant in variants:
         data, added = _data(variant, portraits, out)
         epochs = variant.epochs(added)
         warm_up = ("--warmup-epochs", str(epochs / EPOCHS))  # of as many steps, too
         learning = (*training, *data, "--epochs", str(epochs), *warm_up)
-        for seed in range(seeds if variant is VARIANTS[0] else 1):
+        for seed in range(seeds if variant is variants[0] else 1):
             outcomes.append(_outcome(variant, seed, learning, measured, out))
             write_text(out / "study.md", table(outcomes))
             write_text(out / "study.json", _as_json(outcomes))

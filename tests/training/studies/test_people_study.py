@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from asmnet_kit.training.studies import people_study
 from asmnet_kit.training.studies.people_study import (
+    LONGER,
     VARIANTS,
     WITH_PORTRAITS,
     Outcome,
@@ -24,6 +25,9 @@ def test_every_variant_has_as_many_steps():
     assert len({(v.drawn, v.augmentation, v.architecture) for v in VARIANTS}) == len(VARIANTS)
     for variant in WITH_PORTRAITS:  # twice the pictures, half the epochs
         assert variant.epochs(variant.count) == people_study.EPOCHS // 2
+    for variant in LONGER:  # whole epochs
+        seen = variant.epochs(0) * variant.count
+        assert seen == pytest.approx(people_study.MANY_SEEN, rel=0.05)
 
 
 def test_the_table_has_a_row_for_each_variant_and_a_figure_for_each_seed():
@@ -70,6 +74,11 @@ def test_a_study_draws_trains_measures_and_goes_on_where_it_stopped(tmp_path, mo
         for run in ("few_0", "mixed_0")
     )
     assert mixed_faces == few_faces + 3
+    monkeypatch.setattr(
+        people_study, "LONGER", (Short("many", count=20, architecture=few.architecture),)
+    )
+    many = CliRunner().invoke(people_study.main, [*words[:-2], "--many", "--out", str(out)])
+    assert [line.split(" | ")[0] for line in many.output.splitlines()[2:]] == ["| many"]
     began = (out / "runs" / "few_0" / "model.keras").stat().st_mtime_ns
     again = CliRunner().invoke(people_study.main, words)
     assert again.output == result.output
