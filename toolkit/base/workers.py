@@ -2,7 +2,8 @@
 
 Each process has a pipe of its own and does one item at a time, so there is no queue, lock or
 semaphore that a killed process could leave behind, and a process whose caller is gone reads the
-pipe's end and goes too. Answers come in the order of the items: which process gave one, and how
+pipe's end and goes too. It has the next items at hand before it is done with the last ones, so it
+never waits for its caller. Answers come in the order of the items: which process gave one, and how
 many there are, changes nothing.
 """
 
@@ -13,6 +14,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -33,6 +35,7 @@ Answer = TypeVar("Answer")
 LAST_WORDS_S = 5.0  # how long a process that hung up may take until its exit code is known
 ENDS_WITHIN_S = 10.0  # of one that is told to end; then it is killed
 AHEAD = 3  # items of each process that are asked for before their answers are taken
+AT_HAND = 2  # items that a process has got: the one that it does, and the next
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
@@ -105,21 +108,22 @@ class Workers(Generic[Item, Answer]):
         Raises:
             KitError: a process ended; and what doing an item raised.
         """
-        idle = list(self._processes)
-        busy: dict[Connection, tuple[int, BaseProcess]] = {}
+        free = deque(self._processes * AT_HAND)
+        asked_of: dict[Connection, deque[int]] = {pipe: deque() for _, pipe in self._processes}
+        process_of = {pipe: process for process, pipe in self._processes}
         answers: dict[int, list[tuple[Answer, Exception | None]]] = {}
         waiting, asked, taken = iter(items), 0, 0
         exhausted = False
-        while busy or answers or not exhausted:
-            while idle and not exhausted and asked - taken < AHEAD * len(self._processes):
+        while asked > taken or not exhausted:
+            while free and not exhausted and asked - taken < AHEAD * len(self._processes):
                 together = list(islice(waiting, at_once))
                 if not together:
                     exhausted = True
                     break
-                process, pipe = idle.pop()
+                process, pipe = free.popleft()
                 with self._blames(process):
                     pipe.send(together)
-                busy[pipe] = (asked, process)
+                asked_of[pipe].append(asked)
                 asked += 1
             if taken in answers:
                 for answer, error in answers.pop(taken):
@@ -128,12 +132,12 @@ class Workers(Generic[Item, Answer]):
                     yield answer
                 taken += 1
             # The next answer is waited for; others are taken where they are there already.
-            for ready in wait(list(busy), 0 if taken in answers else None) if busy else ():
+            busy = [pipe for pipe, numbers in asked_of.items() if numbers]
+            for ready in wait(busy, 0 if taken in answers else None) if busy else ():
                 if isinstance(ready, Connection):
-                    number, process = busy.pop(ready)
-                    with self._blames(process):
-                        answers[number] = ready.recv()
-                    idle.append((process, ready))
+                    with self._blames(process_of[ready]):
+                        answers[asked_of[ready].popleft()] = ready.recv()
+                    free.append((process_of[ready], ready))
 
     def _done(self, item: Item) -> Answer:
         """What a thread does: have the next free process do an item."""
@@ -219,15 +223,25 @@ def _work(begin: Callable[[], Callable[[Any], Any]], pipe: Connection, turn: Tur
 
     cv2.setNumThreads(1)
     signal.signal(signal.SIGTERM, _end)  # which removes half-written files on its way out
-    with suppress(EOFError, OSError):  # nobody asks any more
-        failure, work = None, None
-        try:
-            work = begin()
-        except Exception as error:
-            failure = _portable(error)
-        while True:
-            together = pipe.recv()
+    asked: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
+    # Else both could wait for the other to read, each with a full pipe.
+    threading.Thread(target=_listen, args=(pipe, asked), daemon=True).start()
+    failure, work = None, None
+    try:
+        work = begin()
+    except Exception as error:
+        failure = _portable(error)
+    with suppress(OSError):  # nobody wants it any more
+        while (together := asked.get()) is not None:
             pipe.send([(None, failure) if work is None else _done(work, item) for item in together])
+
+
+def _listen(pipe: Connection, asked: "queue.SimpleQueue[list[Any] | None]") -> None:
+    """Take what is asked for as it comes; at the end of the pipe None."""
+    with suppress(EOFError, OSError):
+        while True:
+            asked.put(pipe.recv())
+    asked.put(None)
 
 
 def _done(work: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:

@@ -62,6 +62,39 @@ def test_few_more_items_are_asked_for_than_answers_taken():
     assert multiprocessing.active_children() == []
 
 
+def begin_echo():
+    return echo
+
+
+def echo(item):
+    return item
+
+
+def test_neither_side_waits_for_the_other_to_read():
+    """More than a pipe holds goes both ways at once."""
+    items = [bytes([number]) * 4_000_000 for number in range(12)]
+    with shared_out(begin_echo, items, workers=2, doing="echoes") as answers:
+        assert [answer == item for answer, item in zip(answers, items, strict=True)] == [True] * 12
+
+
+def begin_touching(folder):
+    return partial(touch, folder)
+
+
+def touch(folder, item):
+    (folder / str(item)).touch()
+
+
+def test_a_process_goes_on_while_its_answer_is_looked_at(tmp_path):
+    with Workers(partial(begin_touching, tmp_path), workers=1, doing="touches") as workers:
+        next(workers.in_order(range(10)))
+        # The one that was at hand, and the one asked for instead of the first.
+        ends = time.monotonic() + 60
+        while len(list(tmp_path.iterdir())) < 3:
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+
+
 @pytest.mark.parametrize(
     ("item", "kind", "words"),
     [
