@@ -425,13 +425,14 @@ def _above(max_nme: float | None, written: "dict[Path, Result]") -> list[str]:
 
 
 def _where(target: "dict[str, Any]") -> str:
-    """For example ``cpu x1 XNNPACK``."""
+    """For example ``cpu x1 XNNPACK``; a device by the name that its file gives it."""
     from asmnet_kit.benchmarks.words import cpu_list
 
     threads = f"x{target['threads']}" if target["threads"] else ""
     held = f"on CPUs {cpu_list(target['affinity'])}" if target.get("affinity") else ""
     kernels = target["delegate"] or "builtin"
-    words = (target["actual"], target.get("device"), target.get("tool"), threads, held, kernels)
+    device = target.get("device_name") or target.get("device")
+    words = (target["actual"], device, target.get("tool"), threads, held, kernels)
     return " ".join(word for word in words if word)
 
 

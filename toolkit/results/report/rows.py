@@ -24,8 +24,8 @@ class Row:
     Attributes:
         fell_back: the CPU ran what an accelerator was asked for; such a row competes with none.
         intervals: 95 %, of p50, p90 and p99, milliseconds; None of too few runs.
-        variant: target, threads, kernels, a size that ``--input-shape`` gave, and the options in
-            which results differ: with the machine, the matrix' column.
+        variant: target, threads, kernels, a size that ``--input-shape`` gave, and the options and
+            devices in which results differ: with the machine, the matrix' column.
         stages: (name, milliseconds, percent of their sum), pre to post.
     """
 
@@ -115,13 +115,18 @@ def rows_of(
     rows: list[Row] = []
     names = _model_names([result for _, result in results]) if files_apart else {}
     telling = _telling_options([result for _, result in results])
+    twins = _twins([result for _, result in results])
     for path, result in results:
         nme = (result["accuracy"] or {}).get("nme_percent")
         target = result["target"]
         fallen = fell_back(target)
         stages = _stages(result)
         frame_ms = sum(ms for _, ms in stages)
-        name = machine_names[machine_fingerprint(result["machine"])]
+        machine = machine_fingerprint(result["machine"])
+        name = machine_names[machine]
+        variant = _variant(result, telling)
+        if (machine, target["requested"]) in twins and _device(target):
+            variant = f"{variant} · {_device(target)}"
         rows.append(
             Row(
                 path=path,
@@ -129,7 +134,7 @@ def rows_of(
                 link="./" + quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix())),
                 result=result,
                 model=names.get(result["model"]["sha256"], result["model"]["name"]),
-                variant=_variant(result, telling),
+                variant=variant,
                 machine=name if len(set(machine_names.values())) > 1 else "",
                 p50=result["summary"]["p50"],
                 nme=nme,
@@ -187,6 +192,21 @@ def _telling_options(results: Sequence[Result]) -> set[str]:
         for name in {name for options in given for name in options}
         if len({options.get(name) for options in given}) > 1
     }
+
+
+def _device(target: dict[str, Any]) -> str:
+    """As the file of devices or ``--device`` names it."""
+    return target.get("device_name") or target.get("device") or ""
+
+
+def _twins(results: Sequence[Result]) -> set[tuple[str, str]]:
+    """(machine, target) of devices of one kind, whose results look alike but for their names."""
+    devices: dict[tuple[str, str], set[str]] = {}
+    for result in results:
+        target = result["target"]
+        key = (machine_fingerprint(result["machine"]), target["requested"])
+        devices.setdefault(key, set()).add(_device(target))
+    return {key for key, names in devices.items() if len(names) > 1}
 
 
 def _variant(result: Result, telling: Collection[str] = ()) -> str:

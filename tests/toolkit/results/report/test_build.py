@@ -209,6 +209,18 @@ def test_results_of_unlike_options_are_columns_of_their_own(tmp_path, make_resul
     assert alone.columns == [column]
 
 
+def test_devices_of_one_kind_are_columns_of_their_own(tmp_path, make_result):
+    first, second, named, earlier = (make_result(p50=p50) for p50 in (5.0, 2.0, 3.0, 6.0))
+    first["target"]["device"], second["target"]["device"] = "A1", "B2"
+    named["target"] |= {"device": "C3", "device_name": "pixel"}
+    loaded = [(tmp_path / str(i), r) for i, r in enumerate((first, second, named, earlier))]
+    column = "cpu · 1 thread · XNNPACK"
+    assert build_report(loaded, tmp_path).columns == [
+        f"{column} · A1", f"{column} · B2", f"{column} · pixel", column,
+    ]  # fmt: skip
+    assert build_report(loaded[:1], tmp_path).columns == [column]
+
+
 def test_results_of_two_machines_are_columns_of_their_own(tmp_path, make_result):
     here, there = make_result(), make_result()
     there["machine"]["cpu"] = "Another"
