@@ -183,8 +183,10 @@ class RemoteStore:
                         f"{what}: refused by the server: {one_line(error)[:200]}"
                     ) from error
                 if attempt + 1 == TRIES:
+                    # Of a connection, aiohttp's own words are of its settings ("ssl:default").
+                    reason = one_line(getattr(error, "os_error", error))[:200]
                     raise Outage(
-                        f"{what}: cannot be fetched, tried {TRIES} times: {one_line(error)[:200]}"
+                        f"{what}: cannot be fetched, tried {TRIES} times: {reason}"
                     ) from error
                 time.sleep(PAUSE_S * 2**attempt)
         raise AssertionError
