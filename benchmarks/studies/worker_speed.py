@@ -4,7 +4,8 @@ Usage: make bench-workers [ARGS="--rounds 5 --workers 1 2 4"]
        make bench-workers ARGS="--memory 1000 10000"
 
 Rounds alternate between the numbers of processes, so that whatever else the machine does hits all
-of them. A rate is of the part after the start: from a quarter of the faces to the last one.
+of them. A rate is of the part after the start: from a quarter of the faces to the last one. OpenCV
+has one thread in every process, also where there is only one: else that one uses more than a core.
 With --memory: the most memory that a command and its processes hold together, for so many faces.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import cv2
 import psutil
 
 from asmnet_kit.base.files import temporary_folder
@@ -182,6 +184,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="COMMAND", help="such as 'data inspect'")
     parser.add_argument("--memory", type=int, nargs="+", metavar="FACES")
     chosen = parser.parse_args()
+    cv2.setNumThreads(1)
     with temporary_folder() as folder:
         if chosen.memory:
             most = max(chosen.workers)

@@ -36,7 +36,16 @@ LAST_WORDS_S = 5.0  # how long a process that hung up may take until its exit co
 ENDS_WITHIN_S = 10.0  # of one that is told to end; then it is killed
 AHEAD = 3  # items of each process that are asked for before their answers are taken
 AT_HAND = 2  # items that a process has got: the one that it does, and the next
-BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+# Read as a process starts, by NumPy and by glibc. A core each; and freed memory, up to 64 MB of it,
+# is kept for the next picture: to get each one's anew from the system takes as long as decoding it.
+ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+    "MALLOC_TOP_PAD_": str(16 << 20),
+}
 
 
 class Workers(Generic[Item, Answer]):
@@ -61,7 +70,7 @@ class Workers(Generic[Item, Answer]):
         context = multiprocessing.get_context("spawn")
         turn = Turn()
         # Closed here in the end: the processes' own stay open.
-        with closing(turn), _one_blas_thread(), _ctrl_c_held_back(), _script_left_alone():
+        with closing(turn), _environment(), _ctrl_c_held_back(), _script_left_alone():
             for _ in range(workers):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_work, args=(begin, theirs, turn), daemon=True)
@@ -265,10 +274,10 @@ def _end(number: int, frame: object) -> None:
 
 
 @contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """New processes' NumPy multiplies on one core: NumPy reads these as it is imported."""
-    before = {name: os.environ.get(name) for name in BLAS_THREADS}
-    os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
+def _environment() -> Iterator[None]:
+    """What new processes find in their environment."""
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
     try:
         yield
     finally:

@@ -77,6 +77,19 @@ def test_neither_side_waits_for_the_other_to_read():
         assert [answer == item for answer, item in zip(answers, items, strict=True)] == [True] * 12
 
 
+def begin_environment():
+    return os.environ.get
+
+
+def test_processes_keep_freed_memory_and_have_a_core_each(monkeypatch):
+    names = ["MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    with shared_out(begin_environment, names, workers=2, doing="looks") as answers:
+        assert list(answers) == [str(64 << 20), "1"]
+    assert list(map(os.environ.get, names)) == [None, "7"]
+
+
 def begin_touching(folder):
     return partial(touch, folder)
 
