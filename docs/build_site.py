@@ -184,6 +184,8 @@ def stage(target: Path) -> list[str]:
         text = with_links((ROOT / file).read_text(encoding="utf-8"), file, name, copies, target)
         copy.write_text(text + ("\n" + navigation() if name == "index" else ""), encoding="utf-8")
     shutil.copyfile(SITE / "conf.py", target / "conf.py")
+    (target / "_static").mkdir()
+    shutil.copyfile(SITE / "site.css", target / "_static" / "site.css")
     return sorted(set(copies.values()))
 
 
