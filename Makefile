@@ -10,7 +10,7 @@ OUT ?= quickstart
 .DEFAULT_GOAL := help
 .PHONY: help dev quickstart test test-all test-next package-test fuzz lint format types docs docs-hard-faces docs-pictures docs-android site clean
 .PHONY: bench-harness bench-report bench-train asm-study people-study head-study pose-study bench-peers bench-workers bench-records bench-synthetic reference check-reference parity-arm64 bit-equality litert-faults timed-faces bench-video bench-quantize people-assets people-portraits
-.PHONY: golden web android android-test ship-model time-models tflite-runtime
+.PHONY: golden web android android-test ship-model time-models card-words tflite-runtime
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -200,6 +200,10 @@ time-models: $(INSTALLED) ## measure the times in the cards of the kit's models 
 	@for words in toolkit/models/*.toml; do name=$$(basename $$words .toml); out=build/times/$$name; rm -rf $$out; \
 	  $(BIN)/asmnet-kit benchmark $$name --threads 1 --threads 2 --out $$out && \
 	  $(BIN)/python -m asmnet_kit.shipping.ship $$words $$(printf -- '--benchmark %s ' $$out/*.json) || exit 1; done
+
+card-words: $(INSTALLED) ## put the words of toolkit/models/*.toml into the models' cards; figures stay
+	@for words in toolkit/models/*.toml; do \
+	  $(BIN)/python -m asmnet_kit.shipping.ship $$words --words-only || exit 1; done
 
 # OpenEXR reads the panoramas; it goes into a folder of its own and is needed for nothing else.
 people-assets: $(INSTALLED) ## pack the CC0 head of rendered people: toolkit/people/head.npz

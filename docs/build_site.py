@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -35,6 +36,9 @@ LOADED = re.compile(
     r"|<link\b[^>]*\brel=[\"']?(?:stylesheet|preload|preconnect|icon)[^>]*\bhref=[\"']?(?:https?:)?//[^>]+"
     r"|(?:@import|url\()\s*[\"']?(?:https?:)?//[^\"') ]+"
 )
+
+
+PICTURE = re.compile(r'<img\b[^>]*\bsrc="([^":]+)"')
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,8 @@ def stage(target: Path) -> list[str]:
         text = with_links((ROOT / file).read_text(encoding="utf-8"), file, name, copies, target)
         copy.write_text(text + ("\n" + navigation() if name == "index" else ""), encoding="utf-8")
     shutil.copyfile(SITE / "conf.py", target / "conf.py")
+    (target / "_static").mkdir()
+    shutil.copyfile(SITE / "site.css", target / "_static" / "site.css")
     return sorted(set(copies.values()))
 
 
@@ -197,6 +203,16 @@ def foreign_loads(folder: Path) -> list[str]:
     return found
 
 
+def lost_pictures(folder: Path) -> list[str]:
+    """Pictures that a page shows and the site does not have; Sphinx looks at no HTML of a page."""
+    return [
+        f"{page.relative_to(folder)}: no picture {source}"
+        for page in sorted(folder.rglob("*.html"))
+        for source in PICTURE.findall(page.read_text(encoding="utf-8"))
+        if not (page.parent / unquote(source)).is_file()
+    ]
+
+
 def main() -> int:
     """Build the site; returns the exit code."""
     from sphinx.cmd.build import build_main
@@ -208,7 +224,8 @@ def main() -> int:
     if code := build_main([*options, str(source), str(out)]):
         return code
     missing = [name for name in names if not (out / f"{name}.html").is_file()]
-    if problems := [f"{name}: not built" for name in missing] + foreign_loads(out):
+    problems = [f"{name}: not built" for name in missing]
+    if problems := problems + foreign_loads(out) + lost_pictures(out):
         print(*problems, sep="\n", file=sys.stderr)
         return 1
     print(f"wrote {len(names)} pages: {(out / 'index.html').relative_to(ROOT)}")

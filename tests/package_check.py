@@ -162,9 +162,7 @@ def main() -> int:
         started = time.monotonic()
         try:
             python = new_environment(FOLDER / f"python{name}", place)
-            # 3.14 is no promise yet: its light part is tried all the same.
-            untold = ["--ignore-requires-python"] if minor > TRAINS_UP_TO else []
-            run(python, *PIP, "install", *untold, f"{wheel}{extra}")
+            run(python, *PIP, "install", f"{wheel}{extra}")
             here = FOLDER / f"used{name}"
             here.mkdir()
             check(python, here, version=version, trains=trains)

@@ -76,6 +76,14 @@ def test_links_lead_to_the_copies(
     assert site.with_links(text, "docs/models.md", "models", copies, tmp_path) == changed
 
 
+def test_a_page_without_its_picture_is_found(site: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "here.jpg").touch()
+    (tmp_path / "a.html").write_text('<img alt="" src="here.jpg"><img src="https://example.com/b">')
+    assert site.lost_pictures(tmp_path) == []
+    (tmp_path / "b.html").write_text('<img alt="" src="gone.jpg" />')
+    assert site.lost_pictures(tmp_path) == ["b.html: no picture gone.jpg"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "count"),
     [

@@ -2,15 +2,18 @@
 
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 NAME = "asmnet-kit"
+TRAIN_PYTHON = (3, 13)  # TensorFlow 2.21 has no wheels for later ones
 
 
 def install_command(extra: str = "", *, pip: str = "pip install") -> str:
     """The command that installs this very kit again, with an extra: for messages.
 
+    If TensorFlow has no wheel for this Python, the command for ``train`` says which Python has one.
     The kit need not be on PyPI. pip notes where a package came from, unless that was an index
     (PEP 610), and the command names the same checkout, wheel or repository.
 
@@ -18,7 +21,14 @@ def install_command(extra: str = "", *, pip: str = "pip install") -> str:
         extra: ``train``; "" for none.
         pip: how the command begins, for another environment or with options of pip.
     """
-    extras = f"[{extra}]" if extra else ""
+    command = _command(f"[{extra}]" if extra else "", pip)
+    if extra == "train" and sys.version_info[:2] > TRAIN_PYTHON:
+        highest, own = (".".join(map(str, v[:2])) for v in (TRAIN_PYTHON, sys.version_info))
+        return f"{command} (with Python {highest} or older: TensorFlow 2.21 has none for {own})"
+    return command
+
+
+def _command(extras: str, pip: str) -> str:
     origin = _origin()
     url = str(origin.get("url", ""))
     if not url:

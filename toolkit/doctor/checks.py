@@ -31,7 +31,7 @@ from asmnet_kit.machine.vulkan import (
 SCHEMA_VERSION = 1
 OK, MISSING, BROKEN = "ok", "missing", "broken"
 
-SUPPORTED_PYTHON = ((3, 10), (3, 13))
+SUPPORTED_PYTHON = ((3, 10), (3, 14))
 EDGETPU_PYTHON = (3, 11)  # tflite-runtime 2.14 has no wheels for later ones
 
 # Packages that own the same folder cv2: with two of them the last installed wins.

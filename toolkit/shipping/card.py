@@ -10,7 +10,7 @@ from asmnet_kit.shipping.measurements import Card
 from asmnet_kit.shipping.shipped import LICENCES
 
 TEMPLATE = "card.md.j2"
-BOXES = {"landmarks": "the labels", "detector": "the detector's box"}
+BOXES = {"landmarks": "labels", "detector": "detector"}
 
 
 def card_text(card: Card) -> str:

@@ -11,8 +11,9 @@ measurements it writes, beside the words,
 Every figure of the card is copied from the JSON of ``asmnet-kit evaluate --json``, from a benchmark
 result or from a run's manifest. A measurement of another file is refused, and so are words with
 figures in them. Only the metadata buffer of the file changes, which no runtime reads; that the
-outputs stay the same to the bit is checked. Without ``--model`` the times of a card are measured
-anew (``make time-models``): figures of one table belong to one machine.
+outputs stay the same to the bit is checked. Without ``--model`` only a part of a card changes: its
+times (``--benchmark``, ``make time-models``: figures of one table belong to one machine), or its
+words (``--words-only``, ``make card-words``).
 """
 
 import argparse
@@ -83,11 +84,7 @@ def ship(
         raise UsageError("expected at least one evaluation and one benchmark result of the model")
     accuracy = [evaluation_of(path, measured_sha256, words) for path in evaluations]
     speed = [speed_of(path, measured_sha256) for path in benchmarks]
-    if words.default:
-        others = [m.name for m in shipped_models(folder) if m.is_default and m.name != name]
-        if others:
-            raise UsageError(f"{', '.join(others)} is the default model: there can be only one")
-
+    _expect_one_default(words, name, folder)
     stamped = with_metadata(content, replace(metadata, licence=licence_in_file(words.licence)))
     if not same_outputs(model, stamped, metadata):
         raise ModelError(f"{model}: its outputs changed with its metadata: convert it again")
@@ -101,14 +98,7 @@ def ship(
         "name": name,
         "file": shipped.name,
         "shape_model": None if shapes is None else shipped.with_suffix(".npz").name,
-        "summary": words.summary,
-        "default": words.default,
-        "licence": words.licence,
-        "trained_on": words.trained_on,
-        "terms": words.terms,
-        "use": words.use,
-        "failures": list(words.failures),
-        "sets": words.sets,
+        **_said(words),
         "model": {
             "architecture": metadata.architecture,
             "recipe": metadata.recipe,
@@ -149,7 +139,9 @@ def time_again(words_file: Path, *, benchmarks: Sequence[Path], folder: Path = F
         OSError: a file that cannot be written; the card is that from before.
     """
     if not benchmarks:
-        raise UsageError("expected --benchmark: a result of the model that ships; or --model")
+        raise UsageError(
+            "expected --benchmark: a result of the model that ships; or --model, or --words-only"
+        )
     path = folder / f"{words_file.stem}.json"
     card = read_object(path)
     sha256 = card["model"]["sha256"]
@@ -158,11 +150,63 @@ def time_again(words_file: Path, *, benchmarks: Sequence[Path], folder: Path = F
     return path
 
 
+def reword(words_file: Path, *, folder: Path = FOLDER) -> Path:
+    """Replace the words of a model's card, and no figure; returns the card's path.
+
+    Args:
+        words_file: ``NAME.toml``.
+
+    Raises:
+        UsageError: a licence or variant other than that of the file that ships, a measured data set
+            without words, a second default model, no card.
+        OSError: a file that cannot be written; the card is that from before.
+    """
+    words, name = Words.read(words_file), words_file.stem
+    path = folder / f"{name}.json"
+    card = read_object(path)
+    metadata = read_metadata(folder / card["file"])
+    if (words.licence, metadata.named(words.variant)) != (card["licence"], card["file"]):
+        raise UsageError(
+            f"{words_file}: expected the licence {card['licence']} and the variant of "
+            f"{card['file']}, got {words.licence} and {words.variant or 'no variant'!r}: "
+            "they are part of the model file, so ship it again with --model"
+        )
+    unsaid = sorted({scores["dataset"] for scores in card["accuracy"]} - words.sets.keys())
+    if unsaid:
+        raise UsageError(
+            f"{words_file}: expected {', '.join(unsaid)} in [sets], got {', '.join(words.sets)}: "
+            "the card has measurements on it"
+        )
+    _expect_one_default(words, name, folder)
+    _replace_together(_card_files(path, {**card, **_said(words)}))
+    return path
+
+
 def licence_in_file(licence: str) -> str:
     """The licence as the model file says it, which may be far from this folder."""
     if licence == "Apache-2.0":
         return licence
     return f"{licence} of asmnet-kit ({LICENCES[licence]})"
+
+
+def _said(words: Words) -> Card:
+    """What a card takes from the words as it is."""
+    return {
+        "summary": words.summary,
+        "default": words.default,
+        "licence": words.licence,
+        "trained_on": words.trained_on,
+        "terms": words.terms,
+        "use": words.use,
+        "failures": list(words.failures),
+        "sets": words.sets,
+    }
+
+
+def _expect_one_default(words: Words, name: str, folder: Path) -> None:
+    others = [m.name for m in shipped_models(folder) if m.is_default and m.name != name]
+    if words.default and others:
+        raise UsageError(f"{', '.join(others)} is the default model: there can be only one")
 
 
 def _named_by(card: Path) -> set[Path]:
@@ -199,7 +243,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Put a model and its card into the kit.")
     parser.add_argument("words", type=Path, help="NAME.toml in toolkit/models")
     parser.add_argument(
-        "--model", type=Path, help="the .tflite as measured; without it only the times are new"
+        "--model", type=Path, help="the .tflite as measured; without it only times or words change"
+    )
+    parser.add_argument(
+        "--words-only", action="store_true", help="put the words into the card that ships"
     )
     parser.add_argument(
         "--evaluation", type=Path, action="append", default=[], help="evaluate --json, repeatable"
@@ -210,9 +257,14 @@ def main() -> int:
     parser.add_argument("--shape-model", type=Path, help="an .npz for the plausibility")
     parser.add_argument("--run", type=Path, help="the training run's folder")
     options = parser.parse_args()
+    folder = options.words.parent
     try:
-        if options.model is None:
-            folder = options.words.parent
+        if options.words_only:
+            measured = (options.model, options.evaluation, options.benchmark)
+            if any(measured) or options.shape_model or options.run:
+                raise UsageError("expected --words-only and no model or measurement")
+            path = reword(options.words, folder=folder)
+        elif options.model is None:
             path = time_again(options.words, benchmarks=options.benchmark, folder=folder)
         else:
             path = ship(
@@ -222,7 +274,7 @@ def main() -> int:
                 benchmarks=options.benchmark,
                 shape_model=options.shape_model,
                 run=options.run,
-                folder=options.words.parent,
+                folder=folder,
             )
     except KitError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """The command that messages name installs this very kit, wherever it came from."""
 
 import json
+import sys
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +29,18 @@ def test_without_a_note_the_kit_came_from_an_index(
     noted(monkeypatch, broken)
     assert install_command("train") == "pip install 'asmnet-kit[train]'"
     assert install_command() == "pip install asmnet-kit"
+
+
+def test_a_python_without_tensorflow_is_told_which_one_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noted(monkeypatch, None)
+    monkeypatch.setattr(sys, "version_info", (3, 14, 0, "final", 0))
+    assert install_command("train") == (
+        "pip install 'asmnet-kit[train]' "
+        "(with Python 3.13 or older: TensorFlow 2.21 has none for 3.14)"
+    )
+    assert install_command("web") == "pip install 'asmnet-kit[web]'"
 
 
 def test_a_checkout_is_named_and_stays_editable(

@@ -23,7 +23,7 @@ from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.shipping import ship as shipping
 from asmnet_kit.shipping.measurements import same_outputs
-from asmnet_kit.shipping.ship import ship
+from asmnet_kit.shipping.ship import reword, ship
 from asmnet_kit.shipping.shipped import model_named, shipped_models
 from asmnet_kit.shipping.words import Words
 from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata
@@ -153,6 +153,41 @@ def test_the_times_of_a_card_are_measured_anew_and_nothing_else_changes(
     monkeypatch.setattr(sys, "argv", ["ship", str(words)])
     assert shipping.main() == 2
     assert "expected --benchmark" in capsys.readouterr().err
+
+
+def test_new_words_go_into_a_card_and_no_figure_changes(
+    folder, measured, monkeypatch, capsys
+) -> None:
+    words = folder / "constant_model.toml"
+    before = json.loads(ship(words, **measured, folder=folder).read_text())
+    words.write_text(WORDS.replace("Every face but one.", "All faces."))
+    monkeypatch.setattr(sys, "argv", ["ship", str(words), "--words-only"])
+    assert shipping.main() == 0
+    after = json.loads((folder / "constant_model.json").read_text())
+    assert after == {**before, "failures": ["All faces."]}
+    assert "- All faces." in model_named("constant_model", folder).text()
+    monkeypatch.setattr(sys, "argv", ["ship", str(words), "--words-only", "--benchmark", "a.json"])
+    assert shipping.main() == 2
+    assert "no model or measurement" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("LICENSE-WEIGHTS", "Apache-2.0", "expected the licence LICENSE-WEIGHTS"),
+        ("default = true", 'default = true\nvariant = "people"', "and 'people'"),
+        ("faces = ", "others = ", "expected faces in .sets."),
+    ],
+)
+def test_words_that_do_not_fit_the_file_that_ships_are_refused(
+    folder, measured, old, new, message
+) -> None:
+    path = ship(folder / "constant_model.toml", **measured, folder=folder)
+    before = path.read_bytes()
+    (folder / "constant_model.toml").write_text(WORDS.replace(old, new))
+    with pytest.raises(KitError, match=message):
+        reword(folder / "constant_model.toml", folder=folder)
+    assert path.read_bytes() == before
 
 
 def test_a_shape_model_goes_with_it(folder, measured, tmp_path) -> None:
@@ -293,8 +328,8 @@ def test_the_card_says_how_many_faces_the_detector_missed(folder, measured) -> N
     path.write_text(json.dumps(evaluation))
     ship(folder / "constant_model.toml", **measured, folder=folder)
     text = model_named("constant_model", folder).text()
-    assert "| faces | 4, 2 missed | the detector's box | 0." in text
-    assert "- Worst measured: 50.0 % of the 4 faces of faces/all fail (boxes: detector)." in text
+    assert "| faces | 4, 2 missed | detector | 0." in text
+    assert "- Highest failure rate measured: 50.0 % of the 4 faces of faces/all" in text
 
 
 def test_two_cards_cannot_have_the_same_file(folder, measured) -> None:

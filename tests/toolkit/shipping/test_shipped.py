@@ -54,7 +54,7 @@ def test_the_card_is_that_of_the_file_beside_it(model: ShippedModel) -> None:
 def test_the_card_says_what_its_words_say_and_is_printed_as_written(model: ShippedModel) -> None:
     words = Words.read(model.folder / f"{model.name}.toml")
     for key in ("summary", "default", "licence", "trained_on", "terms", "use", "sets"):
-        assert model.card[key] == getattr(words, key), "run: make ship-model"
+        assert model.card[key] == getattr(words, key), "run: make card-words"
     assert model.card["failures"] == list(words.failures)
     assert model.text() == card_text(model.card)
 
