@@ -20,6 +20,7 @@ from asmnet_kit.face.boxes import CROP_SCALE
 from asmnet_kit.face.pictures import Image
 
 Points = NDArray[np.float32]  # [..., N, 2], x right, y down; NaN where there is no label
+Affine = list[list[float]]  # a map [2, 3] as plain numbers, which are quicker than NumPy's
 
 MAX_HALVINGS = 20  # then no picture is more than a pixel
 
@@ -55,7 +56,7 @@ class Crop:
         """
         x0, y0, x1, y1 = box.tolist()
         longer = max(x1 - x0, y1 - y0)
-        if not all(map(math.isfinite, (x0, y0, x1, y1))) or longer <= 0:
+        if not (longer > 0 and math.isfinite(x0 + y0 + x1 + y1)):
             raise DatasetError(
                 f"expected a box x0,y0,x1,y1 with x0 < x1 or y0 < y1, got {x0}, {y0}, {x1}, {y1}"
             )
@@ -64,18 +65,19 @@ class Crop:
     @property
     def matrix(self) -> NDArray[np.float64]:
         """[2, 3], pixels of the picture to pixels of the crop."""
+        return np.array(self._affine)
+
+    @property
+    def _affine(self) -> Affine:
         k = self.size / self.side
         middle = (self.size - 1) / 2
-        return np.array(
-            [
-                [k, 0.0, middle - k * self.centre[0]],
-                [0.0, k, middle - k * self.centre[1]],
-            ]
-        )
+        x, y = self.centre
+        return [[k, 0.0, middle - k * x], [0.0, k, middle - k * y]]
 
     def cut(self, image: Image) -> Image:
         """The crop's pixels, uint8 [size, size, 3], black outside the picture."""
-        return warp(image, self.matrix, self.size)
+        crop: Image = _warp(image, self._affine, self.size)
+        return crop
 
     def to_fractions(self, points: Points) -> Points:
         """Pixels of the picture to fractions of the side from the centre."""
@@ -84,7 +86,7 @@ class Crop:
 
     def to_picture(self, fractions: Points) -> Points:
         """Fractions of the side from the centre to pixels of the picture."""
-        points: Points = (np.asarray(self.centre) + fractions * self.side).astype(np.float32)
+        points: Points = (fractions * self.side + self.centre).astype(np.float32)
         return points
 
 
@@ -186,45 +188,52 @@ def warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
         image: uint8 [H, W, C].
         matrix: [2, 3], pixels of the picture to pixels of the crop; k = sqrt(|determinant|).
     """
-    (a, b, _), (c, d, _) = matrix.tolist()
+    crop: Image = _warp(image, matrix.tolist(), size)
+    return crop
+
+
+def _warp(image: Any, affine: Affine, size: int) -> Any:
+    (a, b, _), (c, d, _) = affine
     k = math.sqrt(abs(a * d - b * c))
     times = 0
     while k * 2**times < 0.5 and times < MAX_HALVINGS:
         times += 1
     if times:
-        image, matrix = _halved(image, matrix, times, size)
+        image, affine = _halved(image, affine, times, size)
     # OpenCV samples four channels 2.6 times as fast as three, and to the same bits; that pays for
     # adding and removing one as long as the picture is not much larger than the crop.
-    if image.shape[2] == 3 and image.shape[0] * image.shape[1] <= FOUR_CHANNELS_BELOW * size**2:
-        return np.asarray(
-            cv2.cvtColor(_sample(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), matrix, size),
-                         cv2.COLOR_RGBA2RGB), np.uint8,
-        )  # fmt: skip
-    return np.asarray(_sample(image, matrix, size), np.uint8)
+    height, width, channels = image.shape
+    if channels == 3 and height * width <= FOUR_CHANNELS_BELOW * size**2:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
+        image = _sample(image, affine, size)
+        return cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
+    return _sample(image, affine, size)
 
 
-def _sample(image: Any, matrix: NDArray[np.float64], size: int) -> Any:
+def _sample(image: Any, affine: Affine, size: int) -> Any:
     return cv2.warpAffine(
-        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        image,
+        np.array(affine),
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
     )
 
 
-def _halved(
-    image: Image, matrix: NDArray[np.float64], times: int, size: int
-) -> tuple[Image, NDArray[np.float64]]:
+def _halved(image: Any, affine: Affine, times: int, size: int) -> tuple[Any, Affine]:
     """Halve what the crop sees of the picture, ``times`` times; move the map with it."""
     n = 2**times
     height, width, channels = image.shape
-    (a, b, e), (c, d, f) = matrix.tolist()
+    (a, b, e), (c, d, f) = affine
     # The crop's middle in the picture, and how far the crop and one pixel around it reach from it.
     scale = 1 / (a * d - b * c)
     u, v = (size - 1) / 2 - e, (size - 1) / 2 - f
     reach = abs(scale) * (size + 1) / 2
     x0, x1 = _blocks(scale * (d * u - b * v), reach * (abs(d) + abs(b)), n)
     y0, y1 = _blocks(scale * (a * v - c * u), reach * (abs(a) + abs(c)), n)
-    small: Any = image[y0 : min(y1, height), x0 : min(x1, width)]
+    small = image[y0 : min(y1, height), x0 : min(x1, width)]
     if small.size == 0:
-        return np.zeros((1, 1, channels), np.uint8), matrix
+        return np.zeros((1, 1, channels), np.uint8), affine
     for _ in range(times):
         rows, columns = small.shape[:2]
         if rows % 2 or columns % 2:
@@ -235,8 +244,7 @@ def _halved(
     # Small pixel s covers picture pixels x0 + n s ... x0 + n s + n - 1: its centre is
     # x0 + n s + (n - 1) / 2.
     x, y = x0 + (n - 1) / 2, y0 + (n - 1) / 2
-    moved = np.array([[n * a, n * b, a * x + b * y + e], [n * c, n * d, c * x + d * y + f]])
-    return small, moved
+    return small, [[n * a, n * b, a * x + b * y + e], [n * c, n * d, c * x + d * y + f]]
 
 
 def _blocks(middle: float, reach: float, n: int) -> tuple[int, int]:

@@ -116,6 +116,7 @@ def test_the_study_measures_times_and_writes_its_page(
     page = (tmp_path / "peers.md").read_text()
     assert f"| a peer | none | {same['as_it_is']['nme']:.2f} |" in page
     assert "npm peer 1.0 | MIT |" in page
+    assert f"alone: {found['machine']['cpu']}, instruction sets: " in page
 
 
 def test_maps_are_not_fitted_on_the_faces_that_are_measured(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from asmnet_kit.adapters.predictor import AdaptedPredictor
 from asmnet_kit.base import console
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import make_folder, write_bytes, write_json, write_text
+from asmnet_kit.benchmarks.timing.machine import machine_facts
 from asmnet_kit.cli import KitCommand
 from asmnet_kit.commands.options import DataPath, PluginChoice
 from asmnet_kit.datasets.base import Dataset, Face
@@ -163,6 +164,7 @@ def main(
         "schema_version": SCHEMA_VERSION,
         "kind": "peers",
         "kit_version": __version__,
+        "machine": machine_facts(),
         "test": {"dataset": test.name, "split": split, "faces": len(complete)},
         "fit": {"split": fit_split, "faces": len(training)},
         "models": [outcome.to_json() for outcome in outcomes],
@@ -393,7 +395,7 @@ def time_all(outcomes: Sequence[Outcome]) -> None:
 
 def text_of(about: dict[str, Any]) -> str:
     """The page."""
-    models = about["models"]
+    models, machine = about["models"], about["machine"]
     reference = next(model for model in models if model["name"] == REFERENCE)
     subsets = sorted({name for model in models for name in model["fitted"]["subsets"]})
     template = Path(__file__).with_name("page.md").read_text("utf-8")
@@ -443,6 +445,8 @@ def text_of(about: dict[str, Any]) -> str:
         rounds=TIMED_ROUNDS,
         runs=RUNS_A_ROUND,
         reference=REFERENCE,
+        cpu=machine["cpu"],
+        sets=", ".join(machine["instruction_sets"]) or "unknown",
     )
 
 
