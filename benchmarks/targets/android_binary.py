@@ -33,7 +33,7 @@ from asmnet_kit.benchmarks.targets.runtime_info import (
     RuntimeInfoError,
     parse_runtime_info,
 )
-from asmnet_kit.benchmarks.timing.machine import cpu_model, instruction_sets
+from asmnet_kit.machine.cpu import cpu_model, instruction_sets
 
 PROGRAM = "benchmark_model"
 FOLDER = "/data/local/tmp"  # the one place where adb's shell may run programs

@@ -13,55 +13,7 @@ from typing import Any
 import psutil
 
 from asmnet_kit.base.cores import usable_cores
-
-# Instruction sets that int8 and float kernels choose their code by: flag of /proc/cpuinfo -> name.
-X86_FLAGS = {
-    "sse4_1": "sse4.1",
-    "avx": "avx",
-    "f16c": "f16c",
-    "fma": "fma",
-    "avx2": "avx2",
-    "avx512f": "avx512f",
-    "avx512bw": "avx512bw",
-    "avx512_vnni": "avx512_vnni",
-    "avx_vnni": "avx_vnni",
-    "avx_vnni_int8": "avx_vnni_int8",
-    "avx512_fp16": "avx512_fp16",
-    "avx512_bf16": "avx512_bf16",
-    "amx_tile": "amx_tile",
-    "amx_int8": "amx_int8",
-    "amx_bf16": "amx_bf16",
-}
-ARM_FLAGS = {
-    "neon": "neon",
-    "asimd": "neon",
-    "asimdhp": "fp16",
-    "asimddp": "dotprod",
-    "i8mm": "i8mm",
-    "bf16": "bf16",
-    "sve": "sve",
-    "sve2": "sve2",
-    "sme": "sme",
-}
-
-# Linux on Arm names no CPU model: MIDR part numbers of Arm Ltd (implementer 0x41).
-ARM_PARTS = {
-    "0xd03": "Cortex-A53",
-    "0xd04": "Cortex-A35",
-    "0xd05": "Cortex-A55",
-    "0xd07": "Cortex-A57",
-    "0xd08": "Cortex-A72",
-    "0xd09": "Cortex-A73",
-    "0xd0a": "Cortex-A75",
-    "0xd0b": "Cortex-A76",
-    "0xd0c": "Neoverse-N1",
-    "0xd40": "Neoverse-V1",
-    "0xd41": "Cortex-A78",
-    "0xd46": "Cortex-A510",
-    "0xd47": "Cortex-A710",
-    "0xd49": "Neoverse-N2",
-    "0xd4f": "Neoverse-V2",
-}
+from asmnet_kit.machine.cpu import cpu_model, field, instruction_sets, this_cpuinfo
 
 # Names that Linux gives to sensors of processors.
 CPU_SENSORS = ("coretemp", "k10temp", "cpu_thermal", "cpu-thermal", "soc_thermal", "acpitz")
@@ -78,7 +30,7 @@ READINGS, MOMENT_S = 20, 0.001  # both clocks are read within a moment; another 
 
 def machine_facts() -> dict[str, Any]:
     """CPU, instruction sets, clock, load, memory, operating system, Python and container hints."""
-    cpuinfo = _read(Path("/proc/cpuinfo"))
+    cpuinfo = this_cpuinfo()
     memory = psutil.virtual_memory()
     load = os.getloadavg()
     return {
@@ -103,28 +55,6 @@ def machine_facts() -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "container": container_hints(cpuinfo),
     }
-
-
-def cpu_model(cpuinfo: str) -> str | None:
-    """The CPU's name in the text of /proc/cpuinfo, or what the platform says."""
-    name = _field(cpuinfo, "model name")
-    if name:
-        return " ".join(name.split())
-    if _field(cpuinfo, "CPU implementer") == "0x41":
-        parts = re.findall(r"^CPU part\s*:\s*(\S+)", cpuinfo, flags=re.MULTILINE)
-        names = [ARM_PARTS.get(part, f"Arm part {part}") for part in dict.fromkeys(parts)]
-        if names:
-            return " + ".join(names)
-    return platform.processor() or None
-
-
-def instruction_sets(cpuinfo: str) -> list[str]:
-    """Names of the instruction sets of interest in the text of /proc/cpuinfo."""
-    x86 = set((_field(cpuinfo, "flags") or "").split())
-    arm = set((_field(cpuinfo, "Features") or "").split())
-    names = [name for flag, name in X86_FLAGS.items() if flag in x86]
-    names += [name for flag, name in ARM_FLAGS.items() if flag in arm]
-    return list(dict.fromkeys(names))
 
 
 def governor() -> str | None:
@@ -171,7 +101,7 @@ def container_hints(cpuinfo: str) -> list[str]:
         hints.append("podman")
     if "kubepods" in _read(Path("/proc/1/cgroup")) or "KUBERNETES_SERVICE_HOST" in os.environ:
         hints.append("kubernetes")
-    if "hypervisor" in (_field(cpuinfo, "flags") or "").split():
+    if "hypervisor" in (field(cpuinfo, "flags") or "").split():
         hints.append("virtual machine")
     if "microsoft" in platform.release().lower():
         hints.append("WSL")
@@ -321,11 +251,6 @@ def _os_name() -> str:
         return platform.freedesktop_os_release().get("PRETTY_NAME", platform.platform())
     except OSError:
         return platform.platform()
-
-
-def _field(cpuinfo: str, key: str) -> str | None:
-    match = re.search(rf"^{re.escape(key)}\s*:\s*(.*)$", cpuinfo, flags=re.MULTILINE)
-    return match[1].strip() if match else None
 
 
 def _read(path: Path) -> str:

@@ -239,11 +239,12 @@ targets = ["cpu"]
 """
 
 
-def test_a_file_names_the_devices(shelf, tmp_path):
+def test_a_file_names_the_devices(shelf, tmp_path, monkeypatch):
     shelf("A1", celsius=[25.0])
     shelf("B2", actual="android:gpu")
     file, out = tmp_path / "devices.toml", tmp_path / "r"
     file.write_text(DEVICES)
+    monkeypatch.setenv("COLUMNS", "200")  # the table in one piece
     run = measure(shelf, out, "--devices", file)
     assert run.exit_code == 0, run.output
     found = {}

@@ -1,1 +1,1 @@
-"""Drivers and libraries of this machine: Vulkan, the Edge TPU's."""
+"""This machine: its CPU; drivers and libraries of its GPU and Edge TPU."""

@@ -10,12 +10,11 @@ import pytest
 from asmnet_kit.benchmarks.timing.machine import (
     CpuUse,
     container_hints,
-    cpu_model,
     disturbances,
-    instruction_sets,
     machine_facts,
     peak_rss_bytes,
 )
+from asmnet_kit.machine.cpu import cpu_model, instruction_sets
 
 XEON = """processor	: 0
 model name	: Intel(R)   Xeon(R) Processor

@@ -78,7 +78,7 @@ def test_a_study_draws_trains_measures_and_goes_on_where_it_stopped(tmp_path, mo
         people_study, "LONGER", (Short("many", count=20, architecture=few.architecture),)
     )
     many = CliRunner().invoke(people_study.main, [*words[:-2], "--many", "--out", str(out)])
-    assert [line.split(" | ")[0] for line in many.output.splitlines()[2:]] == ["| many"]
+    assert [line.split(" | ")[0] for line in many.output.strip().splitlines()[2:]] == ["| many"]
     began = (out / "runs" / "few_0" / "model.keras").stat().st_mtime_ns
     again = CliRunner().invoke(people_study.main, words)
     assert again.output == result.output

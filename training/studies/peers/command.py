@@ -31,7 +31,6 @@ from asmnet_kit.adapters.predictor import AdaptedPredictor
 from asmnet_kit.base import console
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import make_folder, write_bytes, write_json, write_text
-from asmnet_kit.benchmarks.timing.machine import machine_facts
 from asmnet_kit.cli import KitCommand
 from asmnet_kit.commands.options import DataPath, PluginChoice
 from asmnet_kit.datasets.base import Dataset, Face
@@ -40,6 +39,7 @@ from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.crop import Crop, Points
 from asmnet_kit.face.metrics import failure_rate, mean_nme, per_face_nme
 from asmnet_kit.face.schemes import SCHEME_68
+from asmnet_kit.machine.cpu import cpu_model, instruction_sets, this_cpuinfo
 from asmnet_kit.predict.open_predictor import open_tflite
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.shipping.shipped import model_named
@@ -160,11 +160,12 @@ def main(
     contestants = [*ours(), *mediapipe(cache), *face_api(cache, out, training)]
     outcomes = [measure(one, training, complete, out) for one in contestants]
     time_all(outcomes)
+    cpuinfo = this_cpuinfo()
     about = {
         "schema_version": SCHEMA_VERSION,
         "kind": "peers",
         "kit_version": __version__,
-        "machine": machine_facts(),
+        "machine": {"cpu": cpu_model(cpuinfo), "instruction_sets": instruction_sets(cpuinfo)},
         "test": {"dataset": test.name, "split": split, "faces": len(complete)},
         "fit": {"split": fit_split, "faces": len(training)},
         "models": [outcome.to_json() for outcome in outcomes],
