@@ -24,7 +24,7 @@ def install_command(extra: str = "", *, pip: str = "pip install") -> str:
     command = _command(f"[{extra}]" if extra else "", pip)
     if extra == "train" and sys.version_info[:2] > TRAIN_PYTHON:
         highest, own = (".".join(map(str, v[:2])) for v in (TRAIN_PYTHON, sys.version_info))
-        return f"{command} (with Python {highest} or older: TensorFlow 2.21 has none for {own})"
+        return f"{command} (with Python {highest} or older: TensorFlow 2.21 has no wheel for {own})"
     return command
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 
+from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import make_folder, write_text
 from asmnet_kit.cli import KitCommand
 from asmnet_kit.commands.options import PluginChoice
@@ -90,7 +91,7 @@ WITH_PORTRAITS = (
     Variant("and portraits, also turned", portraits=("portraits", "turned")),
 )
 LONGER = tuple(
-    Variant(f"{count:,} people, {MANY_SEEN:,} seen", count, seen=MANY_SEEN) for count in MANY
+    Variant(f"{count:,} people, about {MANY_SEEN:,} seen", count, seen=MANY_SEEN) for count in MANY
 )
 
 
@@ -133,6 +134,8 @@ def main(
     out: Path,
 ) -> None:
     """Which realism pays?"""
+    if many and portraits:
+        raise UsageError("--many varies the number of people alone: leave --portraits out")
     training = (*TRAINING, *(("--init-from", init_from) if init_from else ()))
     measured = ("--data", str(photos), "--format", photos_format, "--split", split)
     outcomes = []

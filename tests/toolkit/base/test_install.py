@@ -38,7 +38,7 @@ def test_a_python_without_tensorflow_is_told_which_one_has_it(
     monkeypatch.setattr(sys, "version_info", (3, 14, 0, "final", 0))
     assert install_command("train") == (
         "pip install 'asmnet-kit[train]' "
-        "(with Python 3.13 or older: TensorFlow 2.21 has none for 3.14)"
+        "(with Python 3.13 or older: TensorFlow 2.21 has no wheel for 3.14)"
     )
     assert install_command("web") == "pip install 'asmnet-kit[web]'"
 

@@ -77,6 +77,43 @@ def test_neither_side_waits_for_the_other_to_read():
         assert [answer == item for answer, item in zip(answers, items, strict=True)] == [True] * 12
 
 
+class NotThere:
+    """An item that other processes cannot make."""
+
+    def __reduce__(self):
+        return (absent, ())
+
+
+def absent():
+    raise ImportError("not there")
+
+
+def memory_runs_out():
+    raise MemoryError
+
+
+class TooLarge:
+    def __reduce__(self):
+        return (memory_runs_out, ())
+
+
+@pytest.mark.parametrize("item", [NotThere(), TooLarge()])
+def test_an_item_that_cannot_be_read_ends_its_process(item):
+    with (
+        pytest.raises(KitError, match=r"a process that echoes ended \(exit code 1"),
+        shared_out(begin_echo, [item] * 3, workers=2, doing="echoes") as answers,
+    ):
+        list(answers)
+    assert multiprocessing.active_children() == []
+
+
+def test_answers_that_nobody_took_are_not_those_of_later_items():
+    with Workers(begin_echo, workers=2, doing="echoes") as workers:
+        next(workers.in_order(range(20)))
+        later = range(100, 120)
+        assert list(workers.in_order(later)) == list(later)
+
+
 def begin_environment():
     return os.environ.get
 

@@ -77,7 +77,10 @@ def test_a_study_draws_trains_measures_and_goes_on_where_it_stopped(tmp_path, mo
     monkeypatch.setattr(
         people_study, "LONGER", (Short("many", count=20, architecture=few.architecture),)
     )
-    many = CliRunner().invoke(people_study.main, [*words[:-2], "--many", "--out", str(out)])
+    mixed = CliRunner().invoke(people_study.main, [*words, "--many"])
+    assert mixed.exit_code == 2 and "leave --portraits out" in mixed.output
+    alone = [word for word in words if word not in ("--portraits", str(portraits))]
+    many = CliRunner().invoke(people_study.main, [*alone, "--many"])
     assert [line.split(" | ")[0] for line in many.output.strip().splitlines()[2:]] == ["| many"]
     began = (out / "runs" / "few_0" / "model.keras").stat().st_mtime_ns
     again = CliRunner().invoke(people_study.main, words)

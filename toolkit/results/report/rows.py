@@ -115,7 +115,7 @@ def rows_of(
     rows: list[Row] = []
     names = _model_names([result for _, result in results]) if files_apart else {}
     telling = _telling_options([result for _, result in results])
-    twins = _twins([result for _, result in results])
+    twins = _labels_of_twins([result for _, result in results])
     for path, result in results:
         nme = (result["accuracy"] or {}).get("nme_percent")
         target = result["target"]
@@ -125,8 +125,8 @@ def rows_of(
         machine = machine_fingerprint(result["machine"])
         name = machine_names[machine]
         variant = _variant(result, telling)
-        if (machine, target["requested"]) in twins and _device(target):
-            variant = f"{variant} · {_device(target)}"
+        if label := twins.get((machine, target["requested"], target.get("device") or "")):
+            variant = f"{variant} · {label}"
         rows.append(
             Row(
                 path=path,
@@ -194,19 +194,24 @@ def _telling_options(results: Sequence[Result]) -> set[str]:
     }
 
 
-def _device(target: dict[str, Any]) -> str:
-    """As the file of devices or ``--device`` names it."""
-    return target.get("device_name") or target.get("device") or ""
+def _labels_of_twins(results: Sequence[Result]) -> dict[tuple[str, str, str], str]:
+    """By (machine, target, device), of devices of one kind, whose results else look alike.
 
-
-def _twins(results: Sequence[Result]) -> set[tuple[str, str]]:
-    """(machine, target) of devices of one kind, whose results look alike but for their names."""
-    devices: dict[tuple[str, str], set[str]] = {}
+    A device is called as its file of devices calls it, if no other one of them is.
+    """
+    kinds: dict[tuple[str, str], dict[str, str]] = {}
     for result in results:
         target = result["target"]
-        key = (machine_fingerprint(result["machine"]), target["requested"])
-        devices.setdefault(key, set()).add(_device(target))
-    return {key for key, names in devices.items() if len(names) > 1}
+        if device := target.get("device"):
+            key = (machine_fingerprint(result["machine"]), target["requested"])
+            names = kinds.setdefault(key, {})
+            names[device] = target.get("device_name") or names.get(device, "")
+    return {
+        (*key, device): name if name and list(names.values()).count(name) == 1 else device
+        for key, names in kinds.items()
+        if len(names) > 1
+        for device, name in names.items()
+    }
 
 
 def _variant(result: Result, telling: Collection[str] = ()) -> str:

@@ -210,15 +210,24 @@ def test_results_of_unlike_options_are_columns_of_their_own(tmp_path, make_resul
 
 
 def test_devices_of_one_kind_are_columns_of_their_own(tmp_path, make_result):
-    first, second, named, earlier = (make_result(p50=p50) for p50 in (5.0, 2.0, 3.0, 6.0))
-    first["target"]["device"], second["target"]["device"] = "A1", "B2"
-    named["target"] |= {"device": "C3", "device_name": "pixel"}
-    loaded = [(tmp_path / str(i), r) for i, r in enumerate((first, second, named, earlier))]
-    column = "cpu · 1 thread · XNNPACK"
-    assert build_report(loaded, tmp_path).columns == [
-        f"{column} · A1", f"{column} · B2", f"{column} · pixel", column,
-    ]  # fmt: skip
-    assert build_report(loaded[:1], tmp_path).columns == [column]
+    def on(device, name=None):
+        result = make_result()
+        result["target"] |= {"device": device, "device_name": name}
+        return result
+
+    def columns(*results):
+        loaded = [(tmp_path / str(number), result) for number, result in enumerate(results)]
+        return [
+            name.removeprefix("cpu · 1 thread · XNNPACK")
+            for name in build_report(loaded, tmp_path).columns
+        ]
+
+    assert columns(on("A1"), on("B2", "pixel"), on(None)) == [" · A1", " · pixel", ""]
+    assert columns(on("A1"), on("B2", "pixel"), on("B2")) == [" · A1", " · pixel"]
+    assert columns(on("A1", "pixel"), on("B2", "pixel")) == [" · A1", " · B2"]
+    # One device, however it was named; this machine, with a file of devices and without.
+    assert columns(on("A1"), on("A1", "pixel")) == [""]
+    assert columns(on(None), on(None, "here")) == [""]
 
 
 def test_results_of_two_machines_are_columns_of_their_own(tmp_path, make_result):
