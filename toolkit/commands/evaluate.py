@@ -139,9 +139,12 @@ def evaluate(
         model_scheme=predictor.scheme,
         compared=scheme,
     )
-    if scheme is not None and scheme != predictor.scheme and calibrated_path is not None:
-        raise UsageError("--calibrate fits to the model's own landmarks: leave out --scheme")
     if calibrated_path is not None:
+        if scheme not in (None, predictor.scheme) and calibrated_path.suffix == ".npz":
+            raise UsageError(
+                "--calibrate into an .npz fits a shape of the model's own landmarks: leave out "
+                "--scheme"
+            )
         if adapter is not None and calibrated_path.suffix == ".tflite":
             raise UsageError("--calibrate into a .tflite is for models of the kit: drop --adapter")
         _check_calibration(calibrated_path, model, plausibility, split, data)

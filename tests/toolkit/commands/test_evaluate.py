@@ -318,6 +318,23 @@ def test_a_calibrated_file_has_right_sigmas_and_a_confidence(make_tflite, tmp_pa
     assert after["uncertainty"]["brier"] < 0.05 < after["uncertainty"]["brier_constant"]
 
 
+def test_sigmas_are_calibrated_on_landmarks_that_follow_from_the_models(make_tflite, tmp_path):
+    model = make_tflite(
+        "half.tflite", sure=True, calibration=Calibration(0.5, 1, None, "none", "none")
+    )
+    data = write_sure_faces(tmp_path / "faces", "val")
+    arguments = ("--data", data, "--format", "csv", "--split", "val", "--scheme", "5")
+    out = tmp_path / "calibrated.tflite"
+    result = run(model, *arguments, "--calibrate", out)
+    assert result.exit_code == 0, result.output
+    stored = read_metadata(out).calibration
+    assert stored is not None and stored.points == 5 * 40
+    after = json.loads(run(out, *arguments, "--json").stdout)
+    assert after["uncertainty"]["coverage_percent"]["90"] == pytest.approx(90, abs=2)
+    refused = run(model, *arguments, "--calibrate", tmp_path / "shapes.npz")
+    assert refused.exit_code == 2 and "fits a shape of the model's own landmarks" in refused.stderr
+
+
 def test_a_calibration_that_would_be_worth_nothing_is_refused(make_tflite, tmp_path):
     data = write_sure_faces(tmp_path / "faces", "val", faces=4)
     common = ("--data", data, "--format", "csv")
