@@ -169,6 +169,6 @@ def test_the_app_bundles_the_int8_models_of_the_kit_that_may_be_shipped(
     free = [m for m in shipped_models() if m.card["licence"] == "Apache-2.0"]
     # Those that learned people: beside them one of drawn faces alone is no model to show.
     expected = {m.path.name for m in free if m.path.stem.endswith("w8a8") and "people" in m.name}
-    assert len(expected) == 3 and set(names) == expected
+    assert len(expected) == 4 and set(names) == expected
     default = next(m for m in shipped_models() if m.card["default"])
     assert default.path.name in expected  # what the app starts with
