@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from asmnet_kit.base.cores import usable_cores
-from asmnet_kit.machine.cpu import cpu_model, field, instruction_sets, this_cpuinfo
+from asmnet_kit.machine.cpu import cpu_model, field, instruction_sets, small_file, this_cpuinfo
 
 # Names that Linux gives to sensors of processors.
 CPU_SENSORS = ("coretemp", "k10temp", "cpu_thermal", "cpu-thermal", "soc_thermal", "acpitz")
@@ -59,7 +59,7 @@ def machine_facts() -> dict[str, Any]:
 
 def governor() -> str | None:
     """The frequency governor of the first core, for example ``performance``."""
-    return _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")).strip() or None
+    return small_file(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")).strip() or None
 
 
 def frequency_mhz() -> float | None:
@@ -99,7 +99,7 @@ def container_hints(cpuinfo: str) -> list[str]:
         hints.append("docker")
     if Path("/run/.containerenv").exists():
         hints.append("podman")
-    if "kubepods" in _read(Path("/proc/1/cgroup")) or "KUBERNETES_SERVICE_HOST" in os.environ:
+    if "kubepods" in small_file(Path("/proc/1/cgroup")) or "KUBERNETES_SERVICE_HOST" in os.environ:
         hints.append("kubernetes")
     if "hypervisor" in (field(cpuinfo, "flags") or "").split():
         hints.append("virtual machine")
@@ -203,7 +203,9 @@ def peak_rss_bytes() -> int | None:
     Linux: VmHWM, which starts anew at exec. (getrusage's ru_maxrss does not: a child started by a
     large parent would report the parent's memory.)
     """
-    match = re.search(r"^VmHWM:\s*(\d+) kB", _read(Path("/proc/self/status")), flags=re.MULTILINE)
+    match = re.search(
+        r"^VmHWM:\s*(\d+) kB", small_file(Path("/proc/self/status")), flags=re.MULTILINE
+    )
     if match:
         return int(match[1]) * 1024
     if sys.platform == "darwin":
@@ -215,7 +217,7 @@ def peak_rss_bytes() -> int | None:
 
 def _waited_s() -> float | None:
     """Linux: the second number is the nanoseconds that this thread waited for a core."""
-    fields = _read(Path("/proc/self/schedstat")).split()
+    fields = small_file(Path("/proc/self/schedstat")).split()
     return int(fields[1]) / 1e9 if len(fields) == 3 and fields[1].isdigit() else None
 
 
@@ -235,14 +237,14 @@ def _second_clock_s() -> float:
 
 
 def _board() -> str | None:
-    text = _read(Path("/proc/device-tree/model")) or _read(
+    text = small_file(Path("/proc/device-tree/model")) or small_file(
         Path("/sys/devices/virtual/dmi/id/product_name")
     )
     return text.strip("\0 \n") or None
 
 
 def _frequency_max_mhz() -> float | None:
-    text = _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")).strip()
+    text = small_file(Path("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")).strip()
     return int(text) / 1000 if text.isdigit() else None
 
 
@@ -251,11 +253,3 @@ def _os_name() -> str:
         return platform.freedesktop_os_release().get("PRETTY_NAME", platform.platform())
     except OSError:
         return platform.platform()
-
-
-def _read(path: Path) -> str:
-    """A small file's text, or nothing: kernels and containers differ in what they show."""
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

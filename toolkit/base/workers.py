@@ -129,7 +129,7 @@ class Workers(Generic[Item, Answer]):
                 while numbers:
                     pipe.recv()
                     numbers.popleft()
-        free = deque(self._processes * AT_HAND)
+        free = deque(list(process_of) * AT_HAND)
         asked_of = self._asked_of = {pipe: deque() for pipe in process_of}
         answers: dict[int, list[tuple[Answer, Exception | None]]] = {}
         waiting, asked, taken = iter(items), 0, 0
@@ -140,8 +140,8 @@ class Workers(Generic[Item, Answer]):
                 if not together:
                     exhausted = True
                     break
-                process, pipe = free.popleft()
-                with self._blames(process):
+                pipe = free.popleft()
+                with self._blames(process_of[pipe]):
                     pipe.send(together)
                 asked_of[pipe].append(asked)
                 asked += 1
@@ -157,7 +157,7 @@ class Workers(Generic[Item, Answer]):
                 if isinstance(ready, Connection):
                     with self._blames(process_of[ready]):
                         answers[asked_of[ready].popleft()] = ready.recv()
-                    free.append((process_of[ready], ready))
+                    free.append(ready)
 
     def _done(self, item: Item) -> Answer:
         """What a thread does: have the next free process do an item."""

@@ -56,8 +56,13 @@ ARM_PARTS = {
 
 def this_cpuinfo() -> str:
     """/proc/cpuinfo of this machine; nothing where there is none or it may not be read."""
+    return small_file(Path("/proc/cpuinfo"))
+
+
+def small_file(path: Path) -> str:
+    """A small file's text, or nothing: kernels and containers differ in what they show."""
     try:
-        return Path("/proc/cpuinfo").read_text(errors="replace")
+        return path.read_text(errors="replace")
     except OSError:
         return ""
 

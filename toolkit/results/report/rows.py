@@ -113,9 +113,10 @@ def rows_of(
         files_apart: different files of one name get part of their hash into it.
     """
     rows: list[Row] = []
-    names = _model_names([result for _, result in results]) if files_apart else {}
-    telling = _telling_options([result for _, result in results])
-    twins = _labels_of_twins([result for _, result in results])
+    alone = [result for _, result in results]
+    names = _model_names(alone) if files_apart else {}
+    telling = _telling_options(alone)
+    twins = _labels_of_twins(alone)
     for path, result in results:
         nme = (result["accuracy"] or {}).get("nme_percent")
         target = result["target"]
