@@ -74,6 +74,17 @@ class Prediction:
             confidence=confidence,
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["Prediction"]) -> "Prediction":
+        """Several predictions of one model, one or more, one after the other."""
+        first, *others = (vars(part) for part in parts)
+        return cls(
+            **{
+                name: None if value is None else np.concatenate([value, *(o[name] for o in others)])
+                for name, value in first.items()
+            }
+        )
+
     def in_scheme(self, own: Scheme, target: Scheme) -> "Prediction":
         """The same said with another scheme's landmarks.
 

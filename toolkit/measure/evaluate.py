@@ -15,6 +15,7 @@ from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.crop import Crop
+from asmnet_kit.face.looks import look_twice
 from asmnet_kit.face.metrics import (
     auc,
     failure_rate,
@@ -286,8 +287,9 @@ def evaluate(
     Args:
         boxes: crop around the ``landmarks`` (what published NMEs do), or around the box of a
             ``detector``: the one that came with the face, else that of ``find_boxes`` which
-            overlaps the landmarks' box most; where none overlaps it enough the face is missed,
-            which counts as a failure. The difference between the two figures is what a real
+            overlaps the landmarks' box most, in which the model looks twice, as ``predict`` does
+            (asmnet_kit.face.looks); where none overlaps it enough the face is missed, which counts
+            as a failure. The difference between the two figures is what a real
             pipeline loses by its boxes.
         complete_only: leave out faces with a missing point.
         batch: crops per call of the model.
@@ -494,7 +496,8 @@ class _Eye:
         return self.predict(faces, [self.cut(face) for face in faces])
 
     def cut(self, face: Face) -> "_Cut":
-        """A face's crop and its pixels."""
+        """A face's crop and its pixels, or what is said of it: in the box of a detector the next
+        crop depends on what is seen in the first."""
         with shared_room():
             try:
                 return self._cut(face)
@@ -506,6 +509,8 @@ class _Eye:
         box = box_to_crop(face, picture, self.find_boxes)
         if box is None:
             return None
+        if self.find_boxes is not None:
+            return look_twice(self.predictor, picture, box, name=face.name)
         size, scale = self.predictor.input_size, self.predictor.crop_scale
         crop = Crop.from_box(box, size=size, scale=scale)
         return crop, crop.cut(picture)
@@ -513,10 +518,11 @@ class _Eye:
     def predict(self, faces: Sequence[Face], cuts: Sequence["_Cut"]) -> _Seen:
         """What the model says of the crops of some faces."""
         crops = [cut[0] if isinstance(cut, tuple) else cut for cut in cuts]
-        pixels = [cut[1] for cut in cuts if isinstance(cut, tuple)]
-        if not pixels:
+        seen = [cut[1] for cut in cuts if isinstance(cut, tuple)]
+        if not seen:
             return _Seen(crops)
-        predicted = self.predictor.predict(np.stack(pixels))
+        said = [one for one in seen if isinstance(one, Prediction)]
+        predicted = Prediction.joined(said) if said else self.predictor.predict(np.stack(seen))
         if predicted.pose is None:
             return _Seen(crops, predicted)
         found = [face for face, cut in zip(faces, cuts, strict=True) if isinstance(cut, tuple)]
@@ -524,11 +530,11 @@ class _Eye:
 
     @property
     def threads(self) -> int:
-        """Detectors keep state between calls: one at a time."""
+        """Detectors and models keep state between calls: one at a time."""
         return READING_THREADS if self.find_boxes is None else 1
 
 
-_Cut = tuple[Crop, Image] | DatasetError | OSError | None
+_Cut = tuple[Crop, Image] | tuple[Crop, Prediction] | DatasetError | OSError | None
 
 
 def _open_eye(reopen: Callable[[], Predictor], boxes: str, pose_truth: "_PoseTruth") -> _Eye:

@@ -27,7 +27,7 @@ def marks_of_person(person: Person) -> dict[int, str]:
 
 
 PEOPLE = Renderer(
-    "people", version=10, draw=_draw, pose_of=pose_of, check=_check, marks_of=marks_of_person
+    "people", version=11, draw=_draw, pose_of=pose_of, check=_check, marks_of=marks_of_person
 )
 
 

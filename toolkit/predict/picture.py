@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.face.boxes import Box
-from asmnet_kit.face.crop import Crop, Points
+from asmnet_kit.face.crop import Points
+from asmnet_kit.face.looks import Look, look_once, look_twice
 from asmnet_kit.face.picture_headers import stored_orientation
 from asmnet_kit.face.pictures import Image, decode_image, read_encoded
 from asmnet_kit.face.plausibility import Plausibility
 from asmnet_kit.face.pose import pose_from_landmarks
-from asmnet_kit.face.predictor import Predictor, refuse_nan
+from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.face.uncertainty import UNCERTAINTY, unsure
 from asmnet_kit.predict.detector import MIN_SCORE, detect_faces
 
@@ -148,7 +149,8 @@ def predict_image(
     Args:
         image: uint8 [H, W, 3], RGB.
         boxes: where the faces are, each float32 [4] about as tight as the box around all landmarks;
-            by default the detector finds them (largest face first).
+            by default the detector finds them (largest face first), and the model looks twice at
+            each (asmnet_kit.face.looks).
         plausibility: judges each face's shape.
         min_score: of the detector.
 
@@ -165,7 +167,10 @@ def predict_image(
         faces = [(face.box, face.score) for face in detect_faces(image, min_score=min_score)]
     else:
         faces = [(_inside(box, image), None) for box in boxes]
-    return [predict_face(image, predictor, box, score, plausibility) for box, score in faces]
+    look = look_twice if boxes is None else look_once
+    return [
+        predict_face(image, predictor, box, score, plausibility, look=look) for box, score in faces
+    ]
 
 
 def predict_face(
@@ -174,15 +179,19 @@ def predict_face(
     box: Box,
     score: float | None,
     plausibility: Plausibility | None,
+    *,
+    look: Look = look_once,
 ) -> FacePrediction:
     """Landmarks and pose of the face in ``box``, which the detector gave ``score``.
+
+    Args:
+        look: ``look_twice`` where the box is a detector's.
 
     Raises:
         ModelError: the model predicts NaN.
     """
-    crop = Crop.from_box(box, size=predictor.input_size, scale=predictor.crop_scale)
-    prediction = predictor.predict(crop.cut(image)[None])
-    refuse_nan(predictor, ["the face at " + ", ".join(f"{v:.0f}" for v in box)], prediction)
+    name = "the face at " + ", ".join(f"{v:.0f}" for v in box)
+    crop, prediction = look(predictor, image, box, name=name)
     landmarks = crop.to_picture(prediction.landmarks[0])
     pose = (
         pose_from_landmarks(landmarks, predictor.scheme)
