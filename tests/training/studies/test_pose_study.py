@@ -12,6 +12,7 @@ from asmnet_kit.face.generic_face import GENERIC_FACE_68, positions_of
 from asmnet_kit.face.pose import rotation_matrix
 from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98, mirrored
 from asmnet_kit.training.environment import import_tensorflow
+from asmnet_kit.people.placement import LEFT_OFFSETS_MM
 from asmnet_kit.training.studies import pose_study
 from asmnet_kit.training.studies.pose_networks import Answers, Design, train
 from asmnet_kit.training.studies.pose_report import (
@@ -108,8 +109,9 @@ def test_a_face_in_the_right_pose_fits_the_points_that_can_be_seen() -> None:
 def test_annotators_mark_the_jaw_s_ends_lower_and_the_brows_higher() -> None:
     for scheme, end, brow in ((SCHEME_68, 0, 19), (SCHEME_98, 0, 35)):
         moved = marked_face(scheme) - positions_of(scheme)
-        assert np.allclose(moved[end], (-2.6, 9.6, 0), atol=1e-5)
-        assert np.allclose(moved[brow], (-3.6, -3.6, 0), atol=1e-5)
+        assert np.allclose(moved[end], (*LEFT_OFFSETS_MM[0], 0), atol=1e-5)
+        assert moved[end][1] > 5 and -5 < moved[brow][1] < -2  # y points down
+        assert np.allclose(moved[brow], (*LEFT_OFFSETS_MM[19], 0), atol=1e-5)
 
 
 def test_an_interval_narrows_with_the_number_of_faces() -> None:

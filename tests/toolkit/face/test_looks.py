@@ -1,0 +1,121 @@
+"""Two looks at a face in a detector's box."""
+
+import cv2
+import numpy as np
+import pytest
+
+from asmnet_kit.datasets.base import Dataset, Face, PictureFile
+from asmnet_kit.face.crop import landmark_box
+from asmnet_kit.face.looks import look_once, look_twice
+from asmnet_kit.face.predictor import Prediction
+from asmnet_kit.face.schemes import SCHEME_68, scheme_of
+from asmnet_kit.face.shape_model.align import generic_reference
+from asmnet_kit.measure.evaluate import evaluate
+from asmnet_kit.predict import picture
+from asmnet_kit.predict.detector import Detection
+from asmnet_kit.predict.picture import predict_image
+
+SIZE = 64
+TRUTH = np.float32(generic_reference(68) * 90 + [150, 130])  # pixels of the picture
+TRUTH_BOX = landmark_box(TRUTH)
+WRONG_BOX = TRUTH_BOX + np.float32([-12, 6, 8, 20])
+
+
+def picture_of_places():
+    """A picture whose pixels say where they are: red is x, green is y."""
+    y, x = np.mgrid[:256, :256]
+    return np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)
+
+
+class Half:
+    """Sees half of how far the crop lies off the face, as networks do; knows it by its pixels.
+
+    Attributes:
+        crops: how many it has seen.
+    """
+
+    name, scheme, input_size, crop_scale = "half.tflite", SCHEME_68, SIZE, 1.2
+
+    def __init__(self, scheme=SCHEME_68, seen=0.5):
+        self.scheme, self.seen, self.crops = scheme, seen, 0
+
+    def predict(self, crops):
+        self.crops += len(crops)
+        middle = crops[:, SIZE // 2 - 1 : SIZE // 2 + 1, SIZE // 2 - 1 : SIZE // 2 + 1, :2]
+        centre = middle.mean(axis=(1, 2))[:, None]
+        side = SIZE * (crops[:, 1:-1, -2, 0].mean(1) - crops[:, 1:-1, 1, 0].mean(1)) / (SIZE - 3)
+        side = side[:, None, None]
+        usual = landmark_box(TRUTH)
+        there = (TRUTH - (usual[:2] + usual[2:]) / 2) / (1.2 * np.ptp(usual.reshape(2, 2), 0).max())
+        truth = (TRUTH - centre) / side
+        count = len(crops)
+        return Prediction(
+            np.float32(self.seen * truth + (1 - self.seen) * there)[:, : self.scheme.points],
+            pose=np.float32(np.arange(3 * count).reshape(count, 3)),
+            sigma=np.full((count, self.scheme.points), 0.02, np.float32),
+            visible=np.full((count, self.scheme.points), 0.5, np.float32),
+            confidence=np.full(count, 0.5, np.float32),
+        )
+
+
+def error_of(crop, prediction):
+    return np.abs(crop.to_picture(prediction.landmarks[0]) - TRUTH).mean()
+
+
+def test_the_second_look_is_around_what_the_first_saw_and_the_mean_counts():
+    image = picture_of_places()
+    crop, first = look_once(Half(), image, WRONG_BOX, name="face")
+    seen = landmark_box(crop.to_picture(first.landmarks[0]))
+    closer, second = look_once(Half(), image, seen, name="face")
+    at, both = look_twice(Half(), image, WRONG_BOX, name="face")
+    assert at == crop
+    wanted = crop.to_picture(first.landmarks[0]) / 2 + closer.to_picture(second.landmarks[0]) / 2
+    np.testing.assert_allclose(at.to_picture(both.landmarks[0]), wanted, atol=1e-3)
+    # In pixels the sigmas are 0.02 of either crop; the answer's unit is the first one's side.
+    sides = (crop.side + closer.side) / 2
+    np.testing.assert_allclose(both.sigma * crop.side, 0.02 * sides, rtol=1e-5)
+    assert error_of(crop, both) < 0.8 * error_of(crop, first)
+
+
+def test_there_is_one_look_where_the_first_one_loses_the_box():
+    lost = Half(seen=1.0)
+    image = picture_of_places()
+    far = TRUTH_BOX - np.float32([60, 60, 60, 60])
+    crop, prediction = look_twice(lost, image, far, name="face")
+    assert lost.crops == 1
+    assert error_of(crop, prediction) < 1.5  # what it saw, wherever that is
+
+
+def test_there_is_one_look_where_the_landmarks_outline_no_face():
+    five = Half(scheme_of(5))
+    look_twice(five, picture_of_places(), WRONG_BOX, name="face")
+    assert five.crops == 1
+
+
+def faces_of(file):
+    one = Face(name="one", landmarks=TRUTH, picture=PictureFile(file))
+    return Dataset(name="places", format="csv", scheme=SCHEME_68, faces=(one,))
+
+
+def test_predict_and_evaluate_look_twice_in_a_detectors_box_and_once_in_a_given_one(
+    tmp_path, monkeypatch
+):
+    image = picture_of_places()
+    file = tmp_path / "places.png"
+    cv2.imwrite(str(file), image[:, :, ::-1])
+    monkeypatch.setattr(picture, "detect_faces", lambda *_, **__: [Detection(WRONG_BOX, 0.9)])
+    model = Half()
+    (found,) = predict_image(image, model)
+    assert model.crops == 2
+    np.testing.assert_array_equal(found.box, WRONG_BOX)  # what the detector gave
+    (given,) = predict_image(image, model, boxes=[WRONG_BOX])
+    assert model.crops == 3
+    errors = [np.abs(face.landmarks - TRUTH).mean() for face in (found, given)]
+    assert errors[0] < 0.8 * errors[1]
+
+    measured = evaluate(Half(), faces_of(file), boxes="detector", find_boxes=lambda _: [WRONG_BOX])
+    eyes = np.linalg.norm(TRUTH[45] - TRUTH[36])
+    wanted = 100 * np.linalg.norm(found.landmarks - TRUTH, axis=-1).mean() / eyes
+    assert measured.scores.nme_percent == pytest.approx(wanted, rel=1e-4)
+    around_labels = evaluate(Half(), faces_of(file))
+    assert around_labels.scores.nme_percent < measured.scores.nme_percent
