@@ -11,8 +11,8 @@ from asmnet_kit.cli import main as kit
 from asmnet_kit.face.generic_face import GENERIC_FACE_68, positions_of
 from asmnet_kit.face.pose import rotation_matrix
 from asmnet_kit.face.schemes import SCHEME_68, SCHEME_98, mirrored
-from asmnet_kit.training.environment import import_tensorflow
 from asmnet_kit.people.placement import LEFT_OFFSETS_MM
+from asmnet_kit.training.environment import import_tensorflow
 from asmnet_kit.training.studies import pose_study
 from asmnet_kit.training.studies.pose_networks import Answers, Design, train
 from asmnet_kit.training.studies.pose_report import (
