@@ -191,7 +191,7 @@ bench-synthetic: $(INSTALLED) ## drawn faces per second and core
 # toolkit/models holds the words; EVALUATIONS and BENCHMARKS are the JSON files, SHAPE_MODEL and RUN
 # are optional.
 ship-model: $(INSTALLED) ## put MODEL into the kit as NAME, with a card made of measurements
-	@$(BIN)/python -m asmnet_kit.shipping.ship toolkit/models/$(NAME).toml --model $(MODEL) \
+	@$(BIN)/python -m asmnet_kit.shipping.ship toolkit/models/$(NAME).toml $(if $(MODEL),--model $(MODEL)) \
 	  $(addprefix --evaluation ,$(EVALUATIONS)) $(addprefix --benchmark ,$(BENCHMARKS)) \
 	  $(if $(SHAPE_MODEL),--shape-model $(SHAPE_MODEL)) $(if $(RUN),--run $(RUN))
 

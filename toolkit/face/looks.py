@@ -55,13 +55,18 @@ def look_twice(
     ``MIN_OVERLAP``).
     """
     crop, first = look_once(predictor, image, box, name=name)
-    if not predictor.scheme.outlines_face:
+    if not looks_twice(predictor):
         return crop, first
     seen = landmark_box(crop.to_picture(first.landmarks[0]))
     if overlap(seen, box) < MIN_OVERLAP:
         return crop, first
     closer, second = look_once(predictor, image, seen, name=name)
     return crop, _mean(first, _moved(second, closer, crop))
+
+
+def looks_twice(predictor: Predictor) -> bool:
+    """Whether the box around its landmarks is that of a face."""
+    return predictor.scheme.outlines_face
 
 
 def _moved(prediction: Prediction, source: Crop, target: Crop) -> Prediction:

@@ -15,7 +15,7 @@ from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.crop import Crop
-from asmnet_kit.face.looks import look_twice
+from asmnet_kit.face.looks import look_twice, looks_twice
 from asmnet_kit.face.metrics import (
     auc,
     failure_rate,
@@ -154,6 +154,7 @@ class Evaluation:
         scheme: that predictions and labels were compared in.
         dataset, dataset_format, dataset_fingerprint, dataset_labels_fingerprint: the data set's.
         boxes: where the crops came from, ``landmarks`` or ``detector``.
+        looks: how often the model looked at a face (asmnet_kit.face.looks).
         complete_only: whether faces with missing points were left out.
         pose_source: what the predicted pose was compared with: ``labels`` of the data set, else
             ``landmarks`` (asmnet_kit.face.pose.pose_from_landmarks), or None without a pose output.
@@ -186,6 +187,7 @@ class Evaluation:
     dataset_fingerprint: str
     dataset_labels_fingerprint: str
     boxes: str
+    looks: int
     complete_only: bool
     pose_source: str | None
     scores: Scores
@@ -217,6 +219,7 @@ class Evaluation:
             "dataset_fingerprint": self.dataset_fingerprint,
             "dataset_labels_fingerprint": self.dataset_labels_fingerprint,
             "boxes": self.boxes,
+            "looks": self.looks,
             "complete_only": self.complete_only,
             **self.scores.to_json(),
             "failure_rate_counts_misses": True,  # cards and results of earlier versions did not
@@ -409,6 +412,7 @@ def evaluate(
         dataset_fingerprint=dataset.fingerprint(),
         dataset_labels_fingerprint=dataset.labels_fingerprint(),
         boxes=boxes,
+        looks=2 if boxes == "detector" and looks_twice(predictor) else 1,
         complete_only=complete_only,
         pose_source=pose_truth.source if has_pose else None,
         scores=Scores.of(errors, angles, is_missed),

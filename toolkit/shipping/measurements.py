@@ -24,6 +24,7 @@ EVALUATION_KEYS = (
     "split",
     "subset",
     "boxes",
+    "looks",
     "complete_only",
     "faces",
     "faces_skipped",
@@ -52,7 +53,7 @@ def evaluation_of(path: Path, sha256: str, words: Words) -> Card:
 
     Raises:
         ModelError: an evaluation of another model, or by a kit that left out of the failure rate
-            what the detector missed.
+            what the detector missed, or that looked at a face once in a detector's box.
         UsageError: no JSON object, or of a data set that the words do not describe.
     """
     content = read_object(path)
@@ -65,6 +66,11 @@ def evaluation_of(path: Path, sha256: str, words: Words) -> Card:
         raise ModelError(
             f"{path}: expected a failure rate that counts missed faces, got one of an earlier "
             "version of the kit: evaluate again"
+        )
+    if "looks" not in content:
+        raise ModelError(
+            f"{path}: expected an evaluation that says how often the model looked at a face, got "
+            "one of an earlier version of the kit: evaluate again"
         )
     if content["dataset"] not in words.sets:
         raise UsageError(

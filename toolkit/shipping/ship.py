@@ -11,9 +11,9 @@ measurements it writes, beside the words,
 Every figure of the card is copied from the JSON of ``asmnet-kit evaluate --json``, from a benchmark
 result or from a run's manifest. A measurement of another file is refused, and so are words with
 figures in them. Only the metadata buffer of the file changes, which no runtime reads; that the
-outputs stay the same to the bit is checked. Without ``--model`` only a part of a card changes: its
-times (``--benchmark``, ``make time-models``: figures of one table belong to one machine), or its
-words (``--words-only``, ``make card-words``).
+outputs stay the same to the bit is checked. Without ``--model`` only a part of a card changes: an
+evaluation (``--evaluation``), its times (``--benchmark``, ``make time-models``: figures of one
+table belong to one machine), or its words (``--words-only``, ``make card-words``).
 """
 
 import argparse
@@ -44,6 +44,8 @@ from asmnet_kit.shipping.measurements import (
 from asmnet_kit.shipping.shipped import FOLDER, LICENCES, SCHEMA_VERSION, shipped_models
 from asmnet_kit.shipping.words import Words
 from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata, with_metadata
+
+HOW_CROPPED = ("boxes", "complete_only")
 
 
 def ship(
@@ -126,28 +128,56 @@ def ship(
     return path
 
 
-def time_again(words_file: Path, *, benchmarks: Sequence[Path], folder: Path = FOLDER) -> Path:
-    """Replace the times of a model's card; returns the card's path.
+def measure_again(
+    words_file: Path,
+    *,
+    evaluations: Sequence[Path] = (),
+    benchmarks: Sequence[Path] = (),
+    folder: Path = FOLDER,
+) -> Path:
+    """Replace measurements in a model's card; returns the card's path.
 
     Args:
         words_file: ``NAME.toml``.
-        benchmarks: result files of ``asmnet-kit benchmark`` of the file that ships.
+        evaluations: JSON of ``asmnet-kit evaluate --json`` of the file that ships, each in place of
+            the card's of the same faces and boxes; the card keeps the others.
+        benchmarks: result files of ``asmnet-kit benchmark`` of the file that ships, in place of all
+            times in the card.
 
     Raises:
-        UsageError: no benchmark.
-        KitError: a file that cannot be read, or a result of another model.
+        UsageError: no measurement, or an evaluation of faces or boxes that the card has none of.
+        KitError: a file that cannot be read, or a measurement of another model.
         OSError: a file that cannot be written; the card is that from before.
     """
-    if not benchmarks:
+    if not evaluations and not benchmarks:
         raise UsageError(
-            "expected --benchmark: a result of the model that ships; or --model, or --words-only"
+            "expected --evaluation or --benchmark of the model that ships; or --model, or "
+            "--words-only"
         )
-    path = folder / f"{words_file.stem}.json"
+    words, path = Words.read(words_file), folder / f"{words_file.stem}.json"
     card = read_object(path)
     sha256 = card["model"]["sha256"]
-    timed: Card = {**card, "speed": [speed_of(result, sha256) for result in benchmarks]}
-    _replace_together(_card_files(path, timed))
+    card = {**card, "accuracy": list(card["accuracy"])}
+    measured = [_faces_of(scores) for scores in card["accuracy"]]
+    for file in evaluations:
+        scores = evaluation_of(file, sha256, words)
+        if (faces := _faces_of(scores)) not in measured:
+            raise UsageError(
+                f"{file}: expected faces and boxes that {path.name} has figures of, got "
+                f"{', '.join(f'{key} {value}' for key, value in faces.items())}: give all "
+                "measurements, with --model"
+            )
+        card["accuracy"][measured.index(faces)] = scores
+    card["nme_percent"] = headline(card["accuracy"])
+    if benchmarks:
+        card["speed"] = [speed_of(result, sha256) for result in benchmarks]
+    _replace_together(_card_files(path, card))
     return path
+
+
+def _faces_of(scores: Card) -> Card:
+    """What tells the evaluations in a card apart."""
+    return {key: scores.get(key) for key in ("dataset", "split", "subset", *HOW_CROPPED)}
 
 
 def reword(words_file: Path, *, folder: Path = FOLDER) -> Path:
@@ -243,7 +273,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Put a model and its card into the kit.")
     parser.add_argument("words", type=Path, help="NAME.toml in toolkit/models")
     parser.add_argument(
-        "--model", type=Path, help="the .tflite as measured; without it only times or words change"
+        "--model",
+        type=Path,
+        help="the .tflite as measured; without it only figures or words change",
     )
     parser.add_argument(
         "--words-only", action="store_true", help="put the words into the card that ships"
@@ -265,7 +297,12 @@ def main() -> int:
                 raise UsageError("expected --words-only and no model or measurement")
             path = reword(options.words, folder=folder)
         elif options.model is None:
-            path = time_again(options.words, benchmarks=options.benchmark, folder=folder)
+            path = measure_again(
+                options.words,
+                evaluations=options.evaluation,
+                benchmarks=options.benchmark,
+                folder=folder,
+            )
         else:
             path = ship(
                 options.words,

@@ -23,7 +23,7 @@ from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.shipping import ship as shipping
 from asmnet_kit.shipping.measurements import same_outputs
-from asmnet_kit.shipping.ship import reword, ship
+from asmnet_kit.shipping.ship import measure_again, reword, ship
 from asmnet_kit.shipping.shipped import model_named, shipped_models
 from asmnet_kit.shipping.words import Words
 from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata
@@ -152,7 +152,7 @@ def test_the_times_of_a_card_are_measured_anew_and_nothing_else_changes(
     assert "1.12" in model_named("constant_model", folder).text()
     monkeypatch.setattr(sys, "argv", ["ship", str(words)])
     assert shipping.main() == 2
-    assert "expected --benchmark" in capsys.readouterr().err
+    assert "expected --evaluation or --benchmark" in capsys.readouterr().err
 
 
 def test_new_words_go_into_a_card_and_no_figure_changes(
@@ -330,6 +330,39 @@ def test_the_card_says_how_many_faces_the_detector_missed(folder, measured) -> N
     text = model_named("constant_model", folder).text()
     assert "| faces | 4, 2 missed | detector | 0." in text
     assert "- Highest failure rate measured: 50.0 % of the 4 faces of faces/all" in text
+
+
+def test_an_evaluation_of_a_card_is_measured_anew_and_the_others_stay(folder, measured) -> None:
+    (path,) = measured["evaluations"]
+    around_labels = json.loads(path.read_text())
+    detected = {**around_labels, "boxes": "detector", "looks": 2, "nme_percent": 7.0}
+    second = path.with_name("detector.json")
+    second.write_text(json.dumps(detected))
+    words = folder / "constant_model.toml"
+    measured = {**measured, "evaluations": [path, second]}
+    before = json.loads(ship(words, **measured, folder=folder).read_text())
+    sha256 = before["model"]["sha256"]
+    new = {**detected, "nme_percent": 6.5, "model_sha256": sha256}
+    second.write_text(json.dumps(new))
+    after = json.loads(measure_again(words, evaluations=[second], folder=folder).read_text())
+    assert [scores["nme_percent"] for scores in after["accuracy"]] == [
+        around_labels["nme_percent"],
+        6.5,
+    ]
+    changed = [scores for scores in after["accuracy"] if scores not in before["accuracy"]]
+    assert [scores["boxes"] for scores in changed] == ["detector"]
+    assert {k: v for k, v in after.items() if k != "accuracy"} == {
+        k: v for k, v in before.items() if k != "accuracy"
+    }
+    assert "6.50" in model_named("constant_model", folder).text()
+
+    second.write_text(json.dumps({**new, "split": "val"}))
+    with pytest.raises(KitError, match=r"split val.*with --model"):
+        measure_again(words, evaluations=[second], folder=folder)
+    del new["looks"]
+    second.write_text(json.dumps(new))
+    with pytest.raises(KitError, match=r"how often the model looked"):
+        measure_again(words, evaluations=[second], folder=folder)
 
 
 def test_two_cards_cannot_have_the_same_file(folder, measured) -> None:
