@@ -190,7 +190,7 @@ bench-synthetic: $(INSTALLED) ## drawn faces per second and core
 # Measure first, with the very file: asmnet-kit evaluate --json and asmnet-kit benchmark. NAME.toml in
 # toolkit/models holds the words; EVALUATIONS and BENCHMARKS are the JSON files, SHAPE_MODEL and RUN
 # are optional.
-ship-model: $(INSTALLED) ## put MODEL into the kit as NAME, with a card made of measurements
+ship-model: $(INSTALLED) ## put MODEL into the kit as NAME, with a card; without MODEL: EVALUATIONS anew
 	@$(BIN)/python -m asmnet_kit.shipping.ship toolkit/models/$(NAME).toml $(if $(MODEL),--model $(MODEL)) \
 	  $(addprefix --evaluation ,$(EVALUATIONS)) $(addprefix --benchmark ,$(BENCHMARKS)) \
 	  $(if $(SHAPE_MODEL),--shape-model $(SHAPE_MODEL)) $(if $(RUN),--run $(RUN))

@@ -79,6 +79,7 @@ class AdaptedPredictor:
     Attributes:
         runner: runs raw inputs [B, *shape of the input]; ``run_raw`` by default.
         input_name, output_name: of the tensors that are used.
+        passes: how often it looks at a face; the kit does not look again (asmnet_kit.face.looks).
         raw_size: side of the model's input, pixels.
         unit_sides: length of one unit of the output, sides of the model's crop.
         first: where the model looks first in a window.
@@ -99,6 +100,7 @@ class AdaptedPredictor:
         self.name = path.name
         self.adapter = adapter
         self.scheme = adapter.scheme
+        self.passes = adapter.passes
         self.raw_size, self.unit_sides = adapter.size, adapter.unit_sides
         self.runtime: Session = session or open_runtime(path, threads=threads)
         self.runner: Runner = self.run_raw

@@ -74,16 +74,9 @@ class Prediction:
             confidence=confidence,
         )
 
-    @classmethod
-    def joined(cls, parts: Sequence["Prediction"]) -> "Prediction":
-        """Several predictions of one model, one or more, one after the other."""
-        first, *others = (vars(part) for part in parts)
-        return cls(
-            **{
-                name: None if value is None else np.concatenate([value, *(o[name] for o in others)])
-                for name, value in first.items()
-            }
-        )
+    def chosen(self, which: Sequence[int]) -> "Prediction":
+        """What it says of some of the crops."""
+        return Prediction(**{k: None if v is None else v[which] for k, v in vars(self).items()})
 
     def in_scheme(self, own: Scheme, target: Scheme) -> "Prediction":
         """The same said with another scheme's landmarks.
@@ -138,19 +131,22 @@ class Predictor(Protocol):
 class InScheme:
     """A predictor that gives another scheme's landmarks.
 
+    Attributes:
+        own: the predictor of the model's own landmarks.
+
     Raises:
         UsageError: there is no map from its own.
     """
 
     def __init__(self, predictor: Predictor, scheme: Scheme) -> None:
         predictor.scheme.map_to(scheme)
-        self._predictor, self.scheme = predictor, scheme
+        self.own, self.scheme = predictor, scheme
         self.name = predictor.name
         self.input_size, self.crop_scale = predictor.input_size, predictor.crop_scale
 
     def predict(self, crops: Image) -> Prediction:
         """As the predictor does, mapped."""
-        return self._predictor.predict(crops).in_scheme(self._predictor.scheme, self.scheme)
+        return self.own.predict(crops).in_scheme(self.own.scheme, self.scheme)
 
 
 def refuse_nan(predictor: Predictor, names: Sequence[str], predicted: Prediction) -> None:

@@ -14,8 +14,9 @@ from asmnet_kit.base.errors import DatasetError, UsageError, without_frames
 from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
+from asmnet_kit.face.boxes import Box
 from asmnet_kit.face.crop import Crop
-from asmnet_kit.face.looks import look_twice, looks_twice
+from asmnet_kit.face.looks import looks_at, mean_of_looks, second_crops
 from asmnet_kit.face.metrics import (
     auc,
     failure_rate,
@@ -290,12 +291,12 @@ def evaluate(
     Args:
         boxes: crop around the ``landmarks`` (what published NMEs do), or around the box of a
             ``detector``: the one that came with the face, else that of ``find_boxes`` which
-            overlaps the landmarks' box most, in which the model looks twice, as ``predict`` does
-            (asmnet_kit.face.looks); where none overlaps it enough the face is missed, which counts
-            as a failure. The difference between the two figures is what a real
-            pipeline loses by its boxes.
+            overlaps the landmarks' box most; where none overlaps it enough the face is missed,
+            which counts as a failure. There the model looks twice, as ``predict`` does in its
+            detector's boxes (asmnet_kit.face.looks). The difference between the two figures is what
+            a real pipeline loses by its boxes.
         complete_only: leave out faces with a missing point.
-        batch: crops per call of the model.
+        batch: crops per call of the model, at most; a second look is a call of its own.
         on_progress: called with (faces done, faces in all) after each batch.
         find_boxes: finds the faces of a picture; by default the detector of
             asmnet_kit.predict.detector.
@@ -412,7 +413,7 @@ def evaluate(
         dataset_fingerprint=dataset.fingerprint(),
         dataset_labels_fingerprint=dataset.labels_fingerprint(),
         boxes=boxes,
-        looks=2 if boxes == "detector" and looks_twice(predictor) else 1,
+        looks=looks_at(predictor, detected=boxes == "detector"),
         complete_only=complete_only,
         pose_source=pose_truth.source if has_pose else None,
         scores=Scores.of(errors, angles, is_missed),
@@ -500,8 +501,7 @@ class _Eye:
         return self.predict(faces, [self.cut(face) for face in faces])
 
     def cut(self, face: Face) -> "_Cut":
-        """A face's crop and its pixels, or what is said of it: in the box of a detector the next
-        crop depends on what is seen in the first."""
+        """A face's crop and its pixels."""
         with shared_room():
             try:
                 return self._cut(face)
@@ -513,32 +513,70 @@ class _Eye:
         box = box_to_crop(face, picture, self.find_boxes)
         if box is None:
             return None
-        if self.find_boxes is not None:
-            return look_twice(self.predictor, picture, box, name=face.name)
         size, scale = self.predictor.input_size, self.predictor.crop_scale
         crop = Crop.from_box(box, size=size, scale=scale)
-        return crop, crop.cut(picture)
+        return _Taken(box, crop, crop.cut(picture))
 
     def predict(self, faces: Sequence[Face], cuts: Sequence["_Cut"]) -> _Seen:
         """What the model says of the crops of some faces."""
-        crops = [cut[0] if isinstance(cut, tuple) else cut for cut in cuts]
-        seen = [cut[1] for cut in cuts if isinstance(cut, tuple)]
-        if not seen:
+        crops = [cut.crop if isinstance(cut, _Taken) else cut for cut in cuts]
+        found = [number for number, cut in enumerate(cuts) if isinstance(cut, _Taken)]
+        if not found:
             return _Seen(crops)
-        said = [one for one in seen if isinstance(one, Prediction)]
-        predicted = Prediction.joined(said) if said else self.predictor.predict(np.stack(seen))
-        if predicted.pose is None:
-            return _Seen(crops, predicted)
-        found = [face for face, cut in zip(faces, cuts, strict=True) if isinstance(cut, tuple)]
-        return _Seen(crops, predicted, np.stack([self.pose_truth.of(face) for face in found]))
+        taken = [cut for cut in cuts if isinstance(cut, _Taken)]
+        predicted = self.predictor.predict(np.stack([cut.pixels for cut in taken]))
+        if self.find_boxes is not None:
+            refuse_nan(self.predictor, [faces[number].name for number in found], predicted)
+            predicted, lost = self._look_again([faces[n] for n in found], taken, predicted)
+            for index, error in lost.items():
+                crops[found[index]] = error
+            kept = [index for index in range(len(found)) if index not in lost]
+            predicted, found = predicted.chosen(kept), [found[index] for index in kept]
+        if predicted.pose is None or not found:
+            return _Seen(crops, predicted if found else None)
+        poses = np.stack([self.pose_truth.of(faces[number]) for number in found])
+        return _Seen(crops, predicted, poses)
+
+    def _look_again(
+        self, faces: Sequence[Face], taken: Sequence["_Taken"], first: Prediction
+    ) -> tuple[Prediction, dict[int, DatasetError | OSError]]:
+        """The mean with a second look, and by number why a picture could not be read again.
+
+        Pictures are read a second time: those of a batch may be too large to be kept, and to find
+        the box took longer.
+        """
+        boxes, crops = [cut.box for cut in taken], [cut.crop for cut in taken]
+        closer = second_crops(self.predictor, boxes, crops, first)
+        pixels, lost = [], {}
+        for number, (face, crop) in enumerate(zip(faces, closer, strict=True)):
+            if crop is None:
+                continue
+            try:
+                with shared_room():
+                    pixels.append(crop.cut(face.read()))
+            except (DatasetError, OSError) as error:
+                closer[number], lost[number] = None, without_frames(error)
+        if not pixels:
+            return first, lost
+        second = self.predictor.predict(np.stack(pixels))
+        return mean_of_looks(crops, first, closer, second), lost
 
     @property
     def threads(self) -> int:
-        """Detectors and models keep state between calls: one at a time."""
+        """Detectors keep state between calls: one at a time."""
         return READING_THREADS if self.find_boxes is None else 1
 
 
-_Cut = tuple[Crop, Image] | tuple[Crop, Prediction] | DatasetError | OSError | None
+@dataclass(frozen=True, eq=False)
+class _Taken:
+    """A face's box, the crop around it and its pixels."""
+
+    box: Box
+    crop: Crop
+    pixels: Image
+
+
+_Cut = _Taken | DatasetError | OSError | None
 
 
 def _open_eye(reopen: Callable[[], Predictor], boxes: str, pose_truth: "_PoseTruth") -> _Eye:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.face.boxes import Box
 from asmnet_kit.face.crop import Points
-from asmnet_kit.face.looks import Look, look_once, look_twice
+from asmnet_kit.face.looks import look_once, look_twice
 from asmnet_kit.face.picture_headers import stored_orientation
 from asmnet_kit.face.pictures import Image, decode_image, read_encoded
 from asmnet_kit.face.plausibility import Plausibility
@@ -167,9 +167,10 @@ def predict_image(
         faces = [(face.box, face.score) for face in detect_faces(image, min_score=min_score)]
     else:
         faces = [(_inside(box, image), None) for box in boxes]
-    look = look_twice if boxes is None else look_once
+    twice = boxes is None
     return [
-        predict_face(image, predictor, box, score, plausibility, look=look) for box, score in faces
+        predict_face(image, predictor, box, score, plausibility, twice=twice)
+        for box, score in faces
     ]
 
 
@@ -180,18 +181,18 @@ def predict_face(
     score: float | None,
     plausibility: Plausibility | None,
     *,
-    look: Look = look_once,
+    twice: bool = False,
 ) -> FacePrediction:
     """Landmarks and pose of the face in ``box``, which the detector gave ``score``.
 
     Args:
-        look: ``look_twice`` where the box is a detector's.
+        twice: look twice: the box is the detector's.
 
     Raises:
         ModelError: the model predicts NaN.
     """
     name = "the face at " + ", ".join(f"{v:.0f}" for v in box)
-    crop, prediction = look(predictor, image, box, name=name)
+    crop, prediction = (look_twice if twice else look_once)(predictor, image, box, name=name)
     landmarks = crop.to_picture(prediction.landmarks[0])
     pose = (
         pose_from_landmarks(landmarks, predictor.scheme)

@@ -343,6 +343,8 @@ def unlike_faces(accuracies: Sequence[dict[str, Any]]) -> tuple[str, ...]:
         versions = [value.rpartition(":")[0] for value in values(fact) - {"null"}]
         differ += [fact] if len(versions) > len(set(versions)) else []
     differ += [fact for fact in COMPARED_IN if len(values(fact) - {"null"}) > 1]
+    if len({accuracy.get("looks", 1) for accuracy in accuracies}) > 1:  # older kits looked once
+        differ.append("looks")
     return tuple(differ)
 
 

@@ -45,7 +45,8 @@ from asmnet_kit.shipping.shipped import FOLDER, LICENCES, SCHEMA_VERSION, shippe
 from asmnet_kit.shipping.words import Words
 from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata, with_metadata
 
-HOW_CROPPED = ("boxes", "complete_only")
+# An evaluation takes the place of one that has these alike.
+OF_FACES = ("dataset", "split", "subset", "boxes", "complete_only", "dataset_fingerprint")
 
 
 def ship(
@@ -159,14 +160,21 @@ def measure_again(
     sha256 = card["model"]["sha256"]
     card = {**card, "accuracy": list(card["accuracy"])}
     measured = [_faces_of(scores) for scores in card["accuracy"]]
+    given: list[Card] = []
     for file in evaluations:
         scores = evaluation_of(file, sha256, words)
-        if (faces := _faces_of(scores)) not in measured:
+        faces = _faces_of(scores)
+        if faces not in measured:
             raise UsageError(
-                f"{file}: expected faces and boxes that {path.name} has figures of, got "
-                f"{', '.join(f'{key} {value}' for key, value in faces.items())}: give all "
-                "measurements, with --model"
+                f"{file}: expected faces and boxes of which {path.name} has figures, got "
+                f"{', '.join(f'{key} {str(value)[:16]}' for key, value in faces.items())}: "
+                "evaluate the same data, or give all measurements with --model"
             )
+        if faces in given:
+            raise UsageError(
+                f"{file}: expected other faces or boxes than the evaluation before has"
+            )
+        given.append(faces)
         card["accuracy"][measured.index(faces)] = scores
     card["nme_percent"] = headline(card["accuracy"])
     if benchmarks:
@@ -177,7 +185,7 @@ def measure_again(
 
 def _faces_of(scores: Card) -> Card:
     """What tells the evaluations in a card apart."""
-    return {key: scores.get(key) for key in ("dataset", "split", "subset", *HOW_CROPPED)}
+    return {key: scores[key] for key in OF_FACES if scores.get(key) is not None}
 
 
 def reword(words_file: Path, *, folder: Path = FOLDER) -> Path:
@@ -297,6 +305,8 @@ def main() -> int:
                 raise UsageError("expected --words-only and no model or measurement")
             path = reword(options.words, folder=folder)
         elif options.model is None:
+            if options.shape_model or options.run:
+                raise UsageError("--shape-model and --run go with --model")
             path = measure_again(
                 options.words,
                 evaluations=options.evaluation,

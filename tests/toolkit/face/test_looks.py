@@ -1,13 +1,16 @@
 """Two looks at a face in a detector's box."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
+from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
 from asmnet_kit.face.crop import landmark_box
-from asmnet_kit.face.looks import look_once, look_twice
-from asmnet_kit.face.predictor import Prediction
+from asmnet_kit.face.looks import look_once, look_twice, looks_at
+from asmnet_kit.face.predictor import InScheme, Prediction
 from asmnet_kit.face.schemes import SCHEME_68, scheme_of
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.evaluate import evaluate
@@ -95,6 +98,68 @@ def test_there_is_one_look_where_the_landmarks_outline_no_face():
 def faces_of(file):
     one = Face(name="one", landmarks=TRUTH, picture=PictureFile(file))
     return Dataset(name="places", format="csv", scheme=SCHEME_68, faces=(one,))
+
+
+def test_an_adapter_that_looks_again_itself_is_asked_once():
+    adapted = Half()
+    adapted.passes = 3
+    look_twice(adapted, picture_of_places(), WRONG_BOX, name="face")
+    assert adapted.crops == 1
+    assert looks_at(adapted, detected=True) == looks_at(adapted, detected=False) == 3
+
+
+def test_landmarks_of_another_scheme_follow_from_two_looks_with_the_models_own():
+    image = picture_of_places()
+    crop, own = look_twice(Half(), image, WRONG_BOX, name="face")
+    model = Half()
+    _, five = look_twice(InScheme(model, scheme_of(5)), image, WRONG_BOX, name="face")
+    assert model.crops == 2  # though five points outline no face
+    wanted = SCHEME_68.mapped(crop.to_picture(own.landmarks), scheme_of(5))
+    np.testing.assert_allclose(crop.to_picture(five.landmarks), wanted, atol=1e-3)
+
+
+def test_the_looks_of_a_batch_are_two_calls_and_a_lost_face_keeps_its_first(tmp_path):
+    """A target behind a cable starts a program for each call."""
+    image = picture_of_places()
+    file = tmp_path / "places.png"
+    cv2.imwrite(str(file), image[:, :, ::-1])
+    (face,) = faces_of(file).faces
+    far = TRUTH_BOX - np.float32([60, 60, 60, 60])
+    boxes = [WRONG_BOX, far, TRUTH_BOX]
+    faces = tuple(
+        replace(face, name=str(number), detector_box=box) for number, box in enumerate(boxes)
+    )
+    model = Half(seen=1.0)
+    calls = []
+    predict = model.predict
+    model.predict = lambda crops: calls.append(len(crops)) or predict(crops)
+    measured = evaluate(model, replace(faces_of(file), faces=faces), boxes="detector")
+    assert calls == [3, 2]
+    assert measured.scores.nme_percent < 2
+
+
+def test_a_picture_that_is_gone_at_the_second_look_is_left_out(tmp_path):
+    image = picture_of_places()
+    file = tmp_path / "places.png"
+    cv2.imwrite(str(file), image[:, :, ::-1])
+    gone = tmp_path / "gone.png"
+    cv2.imwrite(str(gone), image[:, :, ::-1])
+    faces = tuple(
+        replace(face, name=path.name, detector_box=WRONG_BOX)
+        for path in (file, gone)
+        for face in faces_of(path).faces
+    )
+    model = Half()
+    predict = model.predict
+
+    def first_then_remove(crops):
+        gone.unlink(missing_ok=True)
+        return predict(crops)
+
+    model.predict = first_then_remove
+    dataset = replace(faces_of(file), faces=faces)
+    with pytest.raises(DatasetError, match=r"gone\.png"):
+        evaluate(model, dataset, boxes="detector")  # one of two is too large a share
 
 
 def test_predict_and_evaluate_look_twice_in_a_detectors_box_and_once_in_a_given_one(
