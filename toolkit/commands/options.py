@@ -343,7 +343,8 @@ def boxes_option(command: Command) -> Command:
         type=click.Choice(("landmarks", "detector")),
         default="landmarks",
         show_default=True,
-        help="Crop around the labelled landmarks, or around the box of a face detector.",
+        help="Crop around the labelled landmarks, or around the box of a face detector, in which "
+        "the model looks twice (docs/predict.md).",
     )(command)
 
 
