@@ -361,15 +361,15 @@ def _alike(pictures: Sequence[_Picture]) -> Iterator[Duplicate]:
     """
     for kind in ("pixels", "mirrored"):
         at: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
-        seen: set[tuple[int, int]] = set()
         for index, picture in enumerate(pictures):
             if picture.thumbnail is None or np.ptp(picture.thumbnail) < FLAT:
                 continue
             looked_for = picture.thumbnail[:, ::-1] if kind == "mirrored" else picture.thumbnail
+            seen: set[int] = set()
             for band, key in _bands(looked_for):
                 for other in at[band, key][:MOST_ALIKE]:
-                    if (other, index) not in seen:
-                        seen.add((other, index))
+                    if other not in seen:
+                        seen.add(other)
                         if _is_same(pictures[other], picture, looked_for):
                             yield _pair(pictures[other], picture, kind)
             for band, key in _bands(picture.thumbnail):
