@@ -191,7 +191,8 @@ class Model:
             boxes: where the faces are, [K, 4] of x0, y0, x1, y1 in pixels, each about as tight as
                 the box around all landmarks of the model, also if ``load`` was given another
                 scheme; the model looks once. None = a detector finds them, the largest first,
-                and the model looks at each twice, which is more accurate (docs/predict.md).
+                and the model looks at each three times, which is more accurate
+                (docs/predict.md).
             min_score: leave out faces of which the detector is less sure, 0..1.
 
         Returns:
@@ -209,7 +210,7 @@ class Model:
         >>> len(faces), faces[0].landmarks.shape, faces[0].confidence > 0.5
         (1, (68, 2), True)
         >>> (again,) = asmnet_kit.load().predict("people.png", boxes=[faces[0].box])
-        >>> again.score is None  # no detector: one look instead of two
+        >>> again.score is None  # no detector: one look instead of three
         True
         """
         least = number_of("min_score", min_score, MIN_SCORE, least=0, most=1)

@@ -344,7 +344,7 @@ def boxes_option(command: Command) -> Command:
         default="landmarks",
         show_default=True,
         help="Crop around the labelled landmarks, or around the box of a face detector, in which "
-        "the model looks twice (docs/predict.md).",
+        "the model looks three times (docs/predict.md).",
     )(command)
 
 

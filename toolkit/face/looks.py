@@ -1,14 +1,14 @@
-"""Looking at faces in the boxes of a detector: twice.
+"""Looking at faces in the boxes of a detector: once to find a better box, then both ways round.
 
 Models learn from crops around landmarks, and a detector's box is off: on 560 complete validation
 photographs (docs/people.md) the kit's misses the side of the landmarks' box by 6.4 % and its middle
 by 3.2 % of that (standard deviations); the box around what a first look sees by 4.6 and 2.1 %
-(``asmnet_plus_people``). So a second crop is cut around that, and the mean of both looks counts;
-docs/predict.md has what that brings.
+(``asmnet_plus_people``). So the crop that counts is cut around that, and the answer is the mean of
+what the model sees in it and in its mirror image, which leans to neither side. docs/predict.md has
+what that brings.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from asmnet_kit.face.boxes import MIN_OVERLAP, Box, overlap
 from asmnet_kit.face.crop import Crop, landmark_box
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.predictor import InScheme, Prediction, Predictor, refuse_nan
+
+LOOKS = 3  # the first, and the crop around what it saw both ways round
 
 
 def look_once(
@@ -37,24 +39,24 @@ def look_once(
     return crop, prediction
 
 
-def look_twice(
+def look_again(
     predictor: Predictor, image: Image, box: Box, *, name: str
 ) -> tuple[Crop, Prediction]:
-    """As ``look_once``, for a box of a detector: the mean of two looks, of the first one's crop.
+    """As ``look_once``, for a box of a detector, of the crop around what the first look saw.
 
-    There is one look where ``second_crops`` gives no second. Landmarks of another scheme are those
-    that follow from the model's own in both looks.
+    There is one look where ``closer_crops`` gives no crop. Landmarks of another scheme are those
+    that follow from the model's own.
     """
     if isinstance(predictor, InScheme):
-        crop, said = look_twice(predictor.own, image, box, name=name)
+        crop, said = look_again(predictor.own, image, box, name=name)
         return crop, said.in_scheme(predictor.own.scheme, predictor.scheme)
     crop, first = look_once(predictor, image, box, name=name)
-    (closer,) = second_crops(predictor, [box], [crop], first)
+    (closer,) = closer_crops(predictor, [box], [crop], first)
     if closer is None:
         return crop, first
-    second = predictor.predict(closer.cut(image)[None])
-    refuse_nan(predictor, [name], second)
-    return crop, mean_of_looks([crop], first, [closer], second)
+    said = look_both_ways(predictor, closer.cut(image)[None])
+    refuse_nan(predictor, [name], said)
+    return closer, said
 
 
 def looks_at(predictor: Predictor, *, detected: bool) -> int:
@@ -63,7 +65,7 @@ def looks_at(predictor: Predictor, *, detected: bool) -> int:
     Args:
         detected: in a detector's box.
     """
-    return 2 if detected and _looks_again(predictor) else _passes(predictor)
+    return LOOKS if detected and _looks_again(predictor) else _passes(predictor)
 
 
 def _passes(predictor: Predictor) -> int:
@@ -77,7 +79,7 @@ def _looks_again(predictor: Predictor) -> bool:
     return predictor.scheme.outlines_face and _passes(predictor) == 1
 
 
-def second_crops(
+def closer_crops(
     predictor: Predictor, boxes: Sequence[Box], crops: Sequence[Crop], first: Prediction
 ) -> list[Crop | None]:
     """Where to look again: around what a model saw in crops around boxes of a detector.
@@ -105,37 +107,12 @@ def second_crops(
     ]
 
 
-def mean_of_looks(
-    crops: Sequence[Crop], first: Prediction, closer: Sequence[Crop | None], second: Prediction
-) -> Prediction:
-    """The mean of two looks, value by value: both err alike, so neither is surer.
-
-    Angles are those of a head that two looks see nearly alike; so they go no way round.
+def look_both_ways(predictor: Predictor, pixels: Image) -> Prediction:
+    """The mean of what a model says of crops and of their mirror images, in two calls.
 
     Args:
-        crops, first: of B faces, and what was said of them.
-        closer: of the second look; None for a face that got none.
-        second: what was said of those that are not None, in their order.
-
-    Returns:
-        Of ``crops``, all B.
+        pixels: uint8 [B, input_size, input_size, 3], RGB.
     """
-    again = np.array([number for number, crop in enumerate(closer) if crop is not None], np.intp)
-    pairs = [
-        (target, source) for target, source in zip(crops, closer, strict=True) if source is not None
-    ]
-    moved = [
-        target.to_fractions(source.to_picture(points))
-        for (target, source), points in zip(pairs, second.landmarks, strict=True)
-    ]
-    ratio = np.float32([source.side / target.side for target, source in pairs])[:, None]
-    second = replace(
-        second,
-        landmarks=np.stack(moved),
-        sigma=None if second.sigma is None else second.sigma * ratio,
-    )
-    means = {name: None if value is None else value.copy() for name, value in vars(first).items()}
-    for name, value in means.items():
-        if value is not None:
-            value[again] = (value[again] + getattr(second, name)) / 2
-    return Prediction(**means)
+    straight = predictor.predict(pixels)
+    turned = predictor.predict(np.ascontiguousarray(pixels[:, :, ::-1]))
+    return straight.mean_with(turned.mirrored(predictor.scheme))

@@ -74,9 +74,46 @@ class Prediction:
             confidence=confidence,
         )
 
-    def chosen(self, which: Sequence[int]) -> "Prediction":
+    def mirrored(self, scheme: Scheme) -> "Prediction":
+        """The same said of the crops' mirror images.
+
+        Args:
+            scheme: of the landmarks.
+        """
+        order = scheme.mirror
+        return replace(
+            self,
+            # Fractions lie about the crop's centre, which stays where it is: x becomes -x.
+            landmarks=mirrored(self.landmarks, 1.0, scheme).astype(np.float32),
+            pose=None if self.pose is None else self.pose * np.float32([-1, 1, -1]),
+            sigma=None if self.sigma is None else self.sigma[:, order],
+            visible=None if self.visible is None else self.visible[:, order],
+        )
+
+    def mean_with(self, other: "Prediction") -> "Prediction":
+        """Value by value, of two answers about the same crops by one model.
+
+        Both err alike, so neither is surer for the other. Angles are those of heads that both see
+        nearly alike; so they go no way round.
+        """
+        values = vars(self).items()
+        return Prediction(
+            **{k: None if v is None else (v + getattr(other, k)) / 2 for k, v in values}
+        )
+
+    def replaced(self, rows: Sequence[int], other: "Prediction") -> "Prediction":
+        """With ``other`` in the place of some crops' rows, in their order."""
+        values = {k: None if v is None else v.copy() for k, v in vars(self).items()}
+        for name, value in values.items():
+            if value is not None:
+                value[list(rows)] = getattr(other, name)
+        return Prediction(**values)
+
+    def chosen(self, rows: Sequence[int]) -> "Prediction":
         """What it says of some of the crops."""
-        return Prediction(**{k: None if v is None else v[which] for k, v in vars(self).items()})
+        return Prediction(
+            **{k: None if v is None else v[list(rows)] for k, v in vars(self).items()}
+        )
 
     def in_scheme(self, own: Scheme, target: Scheme) -> "Prediction":
         """The same said with another scheme's landmarks.

@@ -16,7 +16,7 @@ from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.boxes import Box
 from asmnet_kit.face.crop import Crop
-from asmnet_kit.face.looks import looks_at, mean_of_looks, second_crops
+from asmnet_kit.face.looks import closer_crops, look_both_ways, looks_at
 from asmnet_kit.face.metrics import (
     auc,
     failure_rate,
@@ -292,11 +292,11 @@ def evaluate(
         boxes: crop around the ``landmarks`` (what published NMEs do), or around the box of a
             ``detector``: the one that came with the face, else that of ``find_boxes`` which
             overlaps the landmarks' box most; where none overlaps it enough the face is missed,
-            which counts as a failure. There the model looks twice, as ``predict`` does in its
+            which counts as a failure. There the model looks again, as ``predict`` does in its
             detector's boxes (asmnet_kit.face.looks). The difference between the two figures is what
             a real pipeline loses by its boxes.
         complete_only: leave out faces with a missing point.
-        batch: crops per call of the model, at most; a second look is a call of its own.
+        batch: crops per call of the model, at most; later looks are calls of their own.
         on_progress: called with (faces done, faces in all) after each batch.
         find_boxes: finds the faces of a picture; by default the detector of
             asmnet_kit.predict.detector.
@@ -527,10 +527,10 @@ class _Eye:
         predicted = self.predictor.predict(np.stack([cut.pixels for cut in taken]))
         if self.find_boxes is not None:
             refuse_nan(self.predictor, [faces[number].name for number in found], predicted)
-            predicted, lost = self._look_again([faces[n] for n in found], taken, predicted)
-            for index, error in lost.items():
-                crops[found[index]] = error
-            kept = [index for index in range(len(found)) if index not in lost]
+            again, predicted = self._look_again([faces[n] for n in found], taken, predicted)
+            for number, crop in zip(found, again, strict=True):
+                crops[number] = crop
+            kept = [index for index, crop in enumerate(again) if isinstance(crop, Crop)]
             predicted, found = predicted.chosen(kept), [found[index] for index in kept]
         if predicted.pose is None or not found:
             return _Seen(crops, predicted if found else None)
@@ -539,27 +539,29 @@ class _Eye:
 
     def _look_again(
         self, faces: Sequence[Face], taken: Sequence["_Taken"], first: Prediction
-    ) -> tuple[Prediction, dict[int, DatasetError | OSError]]:
-        """The mean with a second look, and by number why a picture could not be read again.
+    ) -> tuple[list[Crop | DatasetError | OSError], Prediction]:
+        """The crops that count, or why a picture could not be read again, and what is said of them.
 
         Pictures are read a second time: those of a batch may be too large to be kept, and to find
         the box took longer.
         """
         boxes, crops = [cut.box for cut in taken], [cut.crop for cut in taken]
-        closer = second_crops(self.predictor, boxes, crops, first)
-        pixels, lost = [], {}
+        again: list[Crop | DatasetError | OSError] = [*crops]
+        pixels: dict[int, Image] = {}
+        closer = closer_crops(self.predictor, boxes, crops, first)
         for number, (face, crop) in enumerate(zip(faces, closer, strict=True)):
             if crop is None:
                 continue
             try:
                 with shared_room():
-                    pixels.append(crop.cut(face.read()))
+                    pixels[number] = crop.cut(face.read())
+                again[number] = crop
             except (DatasetError, OSError) as error:
-                closer[number], lost[number] = None, without_frames(error)
+                again[number] = without_frames(error)
         if not pixels:
-            return first, lost
-        second = self.predictor.predict(np.stack(pixels))
-        return mean_of_looks(crops, first, closer, second), lost
+            return again, first
+        second = look_both_ways(self.predictor, np.stack([*pixels.values()]))
+        return again, first.replaced([*pixels], second)
 
     @property
     def threads(self) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.face.boxes import Box
 from asmnet_kit.face.crop import Points
-from asmnet_kit.face.looks import look_once, look_twice
+from asmnet_kit.face.looks import look_again, look_once
 from asmnet_kit.face.picture_headers import stored_orientation
 from asmnet_kit.face.pictures import Image, decode_image, read_encoded
 from asmnet_kit.face.plausibility import Plausibility
@@ -149,7 +149,7 @@ def predict_image(
     Args:
         image: uint8 [H, W, 3], RGB.
         boxes: where the faces are, each float32 [4] about as tight as the box around all landmarks;
-            by default the detector finds them (largest face first), and the model looks twice at
+            by default the detector finds them (largest face first), and the model looks again at
             each (asmnet_kit.face.looks).
         plausibility: judges each face's shape.
         min_score: of the detector.
@@ -167,9 +167,9 @@ def predict_image(
         faces = [(face.box, face.score) for face in detect_faces(image, min_score=min_score)]
     else:
         faces = [(_inside(box, image), None) for box in boxes]
-    twice = boxes is None
+    again = boxes is None
     return [
-        predict_face(image, predictor, box, score, plausibility, twice=twice)
+        predict_face(image, predictor, box, score, plausibility, again=again)
         for box, score in faces
     ]
 
@@ -181,18 +181,18 @@ def predict_face(
     score: float | None,
     plausibility: Plausibility | None,
     *,
-    twice: bool = False,
+    again: bool = False,
 ) -> FacePrediction:
     """Landmarks and pose of the face in ``box``, which the detector gave ``score``.
 
     Args:
-        twice: look twice: the box is the detector's.
+        again: look again, around what is seen there: the box is the detector's.
 
     Raises:
         ModelError: the model predicts NaN.
     """
     name = "the face at " + ", ".join(f"{v:.0f}" for v in box)
-    crop, prediction = (look_twice if twice else look_once)(predictor, image, box, name=name)
+    crop, prediction = (look_again if again else look_once)(predictor, image, box, name=name)
     landmarks = crop.to_picture(prediction.landmarks[0])
     pose = (
         pose_from_landmarks(landmarks, predictor.scheme)

@@ -1,4 +1,4 @@
-"""Two looks at a face in a detector's box."""
+"""Looking again at a face in a detector's box."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ import pytest
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
 from asmnet_kit.face.crop import landmark_box
-from asmnet_kit.face.looks import look_once, look_twice, looks_at
+from asmnet_kit.face.looks import look_again, look_once, looks_at
 from asmnet_kit.face.predictor import InScheme, Prediction
-from asmnet_kit.face.schemes import SCHEME_68, scheme_of
+from asmnet_kit.face.schemes import SCHEME_68, mirrored, scheme_of
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict import picture
@@ -44,54 +44,70 @@ class Half:
 
     def predict(self, crops):
         self.crops += len(crops)
-        middle = crops[:, SIZE // 2 - 1 : SIZE // 2 + 1, SIZE // 2 - 1 : SIZE // 2 + 1, :2]
-        centre = middle.mean(axis=(1, 2))[:, None]
-        side = SIZE * (crops[:, 1:-1, -2, 0].mean(1) - crops[:, 1:-1, 1, 0].mean(1)) / (SIZE - 3)
-        side = side[:, None, None]
-        usual = landmark_box(TRUTH)
-        there = (TRUTH - (usual[:2] + usual[2:]) / 2) / (1.2 * np.ptp(usual.reshape(2, 2), 0).max())
-        truth = (TRUTH - centre) / side
+        answers = [self._of(crop) for crop in crops]
         count = len(crops)
         return Prediction(
-            np.float32(self.seen * truth + (1 - self.seen) * there)[:, : self.scheme.points],
-            pose=np.float32(np.arange(3 * count).reshape(count, 3)),
+            np.stack(answers)[:, : self.scheme.points],
+            pose=np.tile(np.float32([10, 20, 30]), (count, 1)),
             sigma=np.full((count, self.scheme.points), 0.02, np.float32),
-            visible=np.full((count, self.scheme.points), 0.5, np.float32),
+            visible=np.tile(np.linspace(0, 1, self.scheme.points, dtype=np.float32), (count, 1)),
             confidence=np.full(count, 0.5, np.float32),
         )
+
+    def _of(self, crop):
+        centre = crop[SIZE // 2 - 1 : SIZE // 2 + 1, SIZE // 2 - 1 : SIZE // 2 + 1, :2].mean((0, 1))
+        across = SIZE * (crop[1:-1, -2, 0].mean() - crop[1:-1, 1, 0].mean()) / (SIZE - 3)
+        usual = landmark_box(TRUTH)
+        there = (TRUTH - (usual[:2] + usual[2:]) / 2) / (1.2 * np.ptp(usual.reshape(2, 2), 0).max())
+        truth = (TRUTH - centre) / abs(across)
+        if across < 0:  # a mirror image
+            truth = mirrored(truth, 1.0, SCHEME_68)
+        return np.float32(self.seen * truth + (1 - self.seen) * there)
 
 
 def error_of(crop, prediction):
     return np.abs(crop.to_picture(prediction.landmarks[0]) - TRUTH).mean()
 
 
-def test_the_second_look_is_around_what_the_first_saw_and_the_mean_counts():
+def test_the_crop_around_what_the_first_look_saw_counts_both_ways_round():
     image = picture_of_places()
     crop, first = look_once(Half(), image, WRONG_BOX, name="face")
     seen = landmark_box(crop.to_picture(first.landmarks[0]))
     closer, second = look_once(Half(), image, seen, name="face")
-    at, both = look_twice(Half(), image, WRONG_BOX, name="face")
-    assert at == crop
-    wanted = crop.to_picture(first.landmarks[0]) / 2 + closer.to_picture(second.landmarks[0]) / 2
-    np.testing.assert_allclose(at.to_picture(both.landmarks[0]), wanted, atol=1e-3)
-    # In pixels the sigmas are 0.02 of either crop; the answer's unit is the first one's side.
-    sides = (crop.side + closer.side) / 2
-    np.testing.assert_allclose(both.sigma * crop.side, 0.02 * sides, rtol=1e-5)
-    assert error_of(crop, both) < 0.8 * error_of(crop, first)
+    model = Half()
+    at, both = look_again(model, image, WRONG_BOX, name="face")
+    assert model.crops == 3 == looks_at(model, detected=True)
+    assert at == closer
+    # The mirror image shows this symmetric face nearly where the crop does.
+    np.testing.assert_allclose(both.landmarks, second.landmarks, atol=0.02)
+    assert error_of(at, both) < 0.7 * error_of(crop, first)
+    assert error_of(at, both) < 1.02 * error_of(closer, second)
+
+
+def test_a_mirror_image_is_turned_back_before_the_mean():
+    """Yaw and roll change sides, what can be seen does with its point, and so do sigmas."""
+    _, both = look_again(Half(), picture_of_places(), WRONG_BOX, name="face")
+    np.testing.assert_allclose(both.pose, [[0, 20, 0]], atol=1e-5)
+    seen = np.linspace(0, 1, 68)
+    np.testing.assert_allclose(both.visible[0], (seen + seen[SCHEME_68.mirror]) / 2, atol=1e-6)
+    lopsided = Prediction(np.float32([[[0.1, 0.2]] * 68]), None, sigma=np.float32([np.arange(68)]))
+    back = lopsided.mirrored(SCHEME_68)
+    np.testing.assert_allclose(back.landmarks[0], [[-0.1, 0.2]] * 68)
+    np.testing.assert_array_equal(back.sigma[0], SCHEME_68.mirror)
 
 
 def test_there_is_one_look_where_the_first_one_loses_the_box():
     lost = Half(seen=1.0)
     image = picture_of_places()
     far = TRUTH_BOX - np.float32([60, 60, 60, 60])
-    crop, prediction = look_twice(lost, image, far, name="face")
+    crop, prediction = look_again(lost, image, far, name="face")
     assert lost.crops == 1
     assert error_of(crop, prediction) < 1.5  # what it saw, wherever that is
 
 
 def test_there_is_one_look_where_the_landmarks_outline_no_face():
     five = Half(scheme_of(5))
-    look_twice(five, picture_of_places(), WRONG_BOX, name="face")
+    look_again(five, picture_of_places(), WRONG_BOX, name="face")
     assert five.crops == 1
 
 
@@ -103,22 +119,22 @@ def faces_of(file):
 def test_an_adapter_that_looks_again_itself_is_asked_once():
     adapted = Half()
     adapted.passes = 3
-    look_twice(adapted, picture_of_places(), WRONG_BOX, name="face")
+    look_again(adapted, picture_of_places(), WRONG_BOX, name="face")
     assert adapted.crops == 1
     assert looks_at(adapted, detected=True) == looks_at(adapted, detected=False) == 3
 
 
-def test_landmarks_of_another_scheme_follow_from_two_looks_with_the_models_own():
+def test_landmarks_of_another_scheme_follow_from_looks_with_the_models_own():
     image = picture_of_places()
-    crop, own = look_twice(Half(), image, WRONG_BOX, name="face")
+    crop, own = look_again(Half(), image, WRONG_BOX, name="face")
     model = Half()
-    _, five = look_twice(InScheme(model, scheme_of(5)), image, WRONG_BOX, name="face")
-    assert model.crops == 2  # though five points outline no face
+    _, five = look_again(InScheme(model, scheme_of(5)), image, WRONG_BOX, name="face")
+    assert model.crops == 3  # though five points outline no face
     wanted = SCHEME_68.mapped(crop.to_picture(own.landmarks), scheme_of(5))
     np.testing.assert_allclose(crop.to_picture(five.landmarks), wanted, atol=1e-3)
 
 
-def test_the_looks_of_a_batch_are_two_calls_and_a_lost_face_keeps_its_first(tmp_path):
+def test_the_looks_of_a_batch_are_three_calls_and_a_lost_face_keeps_its_first(tmp_path):
     """A target behind a cable starts a program for each call."""
     image = picture_of_places()
     file = tmp_path / "places.png"
@@ -134,7 +150,7 @@ def test_the_looks_of_a_batch_are_two_calls_and_a_lost_face_keeps_its_first(tmp_
     predict = model.predict
     model.predict = lambda crops: calls.append(len(crops)) or predict(crops)
     measured = evaluate(model, replace(faces_of(file), faces=faces), boxes="detector")
-    assert calls == [3, 2]
+    assert calls == [3, 2, 2]
     assert measured.scores.nme_percent < 2
 
 
@@ -162,7 +178,7 @@ def test_a_picture_that_is_gone_at_the_second_look_is_left_out(tmp_path):
         evaluate(model, dataset, boxes="detector")  # one of two is too large a share
 
 
-def test_predict_and_evaluate_look_twice_in_a_detectors_box_and_once_in_a_given_one(
+def test_predict_and_evaluate_look_again_in_a_detectors_box_and_once_in_a_given_one(
     tmp_path, monkeypatch
 ):
     image = picture_of_places()
@@ -171,10 +187,10 @@ def test_predict_and_evaluate_look_twice_in_a_detectors_box_and_once_in_a_given_
     monkeypatch.setattr(picture, "detect_faces", lambda *_, **__: [Detection(WRONG_BOX, 0.9)])
     model = Half()
     (found,) = predict_image(image, model)
-    assert model.crops == 2
+    assert model.crops == 3
     np.testing.assert_array_equal(found.box, WRONG_BOX)  # what the detector gave
     (given,) = predict_image(image, model, boxes=[WRONG_BOX])
-    assert model.crops == 3
+    assert model.crops == 4
     errors = [np.abs(face.landmarks - TRUTH).mean() for face in (found, given)]
     assert errors[0] < 0.8 * errors[1]
 
