@@ -80,18 +80,19 @@ def _looks_again(predictor: Predictor) -> bool:
 
 
 def closer_crops(
-    predictor: Predictor, boxes: Sequence[Box], crops: Sequence[Crop], first: Prediction
+    predictor: Predictor, boxes: Sequence[Box | None], crops: Sequence[Crop], first: Prediction
 ) -> list[Crop | None]:
     """Where to look again: around what a model saw in crops around boxes of a detector.
 
     Args:
-        boxes, crops: of B faces.
+        boxes: of B faces; None where the box is not a detector's.
+        crops: around their boxes.
         first: what the model said of these crops.
 
     Returns:
-        For each face a crop; None where the model does not look again: its landmarks outline no
-        face, it looks again itself, or it has lost the box (what it saw overlaps it by less than
-        ``MIN_OVERLAP``).
+        For each face a crop; None where the model does not look again: it has no such box, its
+        landmarks outline no face, it looks again itself, or it has lost the box (what it saw
+        overlaps it by less than ``MIN_OVERLAP``).
     """
     if not _looks_again(predictor):
         return [None] * len(crops)
@@ -101,7 +102,7 @@ def closer_crops(
     ]
     return [
         Crop.from_box(again, size=predictor.input_size, scale=predictor.crop_scale)
-        if overlap(again, box) >= MIN_OVERLAP
+        if box is not None and overlap(again, box) >= MIN_OVERLAP
         else None
         for again, box in zip(seen, boxes, strict=True)
     ]

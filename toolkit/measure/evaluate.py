@@ -291,9 +291,9 @@ def evaluate(
     Args:
         boxes: crop around the ``landmarks`` (what published NMEs do), or around the box of a
             ``detector``: the one that came with the face, else that of ``find_boxes`` which
-            overlaps the landmarks' box most; where none overlaps it enough the face is missed,
-            which counts as a failure. There the model looks again, as ``predict`` does in its
-            detector's boxes (asmnet_kit.face.looks). The difference between the two figures is what
+            overlaps the landmarks' box most, in which the model looks again as ``predict`` does
+            (asmnet_kit.face.looks); where none overlaps it enough the face is missed, which counts
+            as a failure. The difference between the two figures is what
             a real pipeline loses by its boxes.
         complete_only: leave out faces with a missing point.
         batch: crops per call of the model, at most; later looks are calls of their own.
@@ -413,7 +413,10 @@ def evaluate(
         dataset_fingerprint=dataset.fingerprint(),
         dataset_labels_fingerprint=dataset.labels_fingerprint(),
         boxes=boxes,
-        looks=looks_at(predictor, detected=boxes == "detector"),
+        looks=looks_at(
+            predictor,
+            detected=boxes == "detector" and any(face.detector_box is None for face in faces),
+        ),
         complete_only=complete_only,
         pose_source=pose_truth.source if has_pose else None,
         scores=Scores.of(errors, angles, is_missed),
@@ -515,7 +518,8 @@ class _Eye:
             return None
         size, scale = self.predictor.input_size, self.predictor.crop_scale
         crop = Crop.from_box(box, size=size, scale=scale)
-        return _Taken(box, crop, crop.cut(picture))
+        given = self.find_boxes is None or face.detector_box is not None
+        return _Taken(crop, crop.cut(picture), None if given else box)
 
     def predict(self, faces: Sequence[Face], cuts: Sequence["_Cut"]) -> _Seen:
         """What the model says of the crops of some faces."""
@@ -525,7 +529,7 @@ class _Eye:
             return _Seen(crops)
         taken = [cut for cut in cuts if isinstance(cut, _Taken)]
         predicted = self.predictor.predict(np.stack([cut.pixels for cut in taken]))
-        if self.find_boxes is not None:
+        if any(cut.box is not None for cut in taken):
             refuse_nan(self.predictor, [faces[number].name for number in found], predicted)
             again, predicted = self._look_again([faces[n] for n in found], taken, predicted)
             for number, crop in zip(found, again, strict=True):
@@ -571,11 +575,16 @@ class _Eye:
 
 @dataclass(frozen=True, eq=False)
 class _Taken:
-    """A face's box, the crop around it and its pixels."""
+    """A face's crop and its pixels.
 
-    box: Box
+    Attributes:
+        box: what the crop is cut around, where the detector found it here, so that the model looks
+            again; None for a box of the labels, or one that came with the data.
+    """
+
     crop: Crop
     pixels: Image
+    box: Box | None
 
 
 _Cut = _Taken | DatasetError | OSError | None

@@ -134,24 +134,25 @@ def test_landmarks_of_another_scheme_follow_from_looks_with_the_models_own():
     np.testing.assert_allclose(crop.to_picture(five.landmarks), wanted, atol=1e-3)
 
 
-def test_the_looks_of_a_batch_are_three_calls_and_a_lost_face_keeps_its_first(tmp_path):
+def test_the_looks_of_a_batch_are_three_calls_and_a_box_of_the_data_gets_one(tmp_path):
     """A target behind a cable starts a program for each call."""
     image = picture_of_places()
     file = tmp_path / "places.png"
     cv2.imwrite(str(file), image[:, :, ::-1])
     (face,) = faces_of(file).faces
-    far = TRUTH_BOX - np.float32([60, 60, 60, 60])
-    boxes = [WRONG_BOX, far, TRUTH_BOX]
-    faces = tuple(
-        replace(face, name=str(number), detector_box=box) for number, box in enumerate(boxes)
-    )
-    model = Half(seen=1.0)
+    boxes = {"found": None, "again": None, "given": TRUTH_BOX}
+    faces = tuple(replace(face, name=name, detector_box=box) for name, box in boxes.items())
+    model = Half()
     calls = []
     predict = model.predict
     model.predict = lambda crops: calls.append(len(crops)) or predict(crops)
-    measured = evaluate(model, replace(faces_of(file), faces=faces), boxes="detector")
+    dataset = replace(faces_of(file), faces=faces)
+    evaluate(model, dataset, boxes="detector", find_boxes=lambda _: [WRONG_BOX])
     assert calls == [3, 2, 2]
-    assert measured.scores.nme_percent < 2
+    calls.clear()
+    given = evaluate(model, replace(dataset, faces=faces[2:]), boxes="detector")
+    assert calls == [1]
+    assert given.looks == 1  # as predict --box
 
 
 def test_a_picture_that_is_gone_at_the_second_look_is_left_out(tmp_path):
@@ -161,9 +162,7 @@ def test_a_picture_that_is_gone_at_the_second_look_is_left_out(tmp_path):
     gone = tmp_path / "gone.png"
     cv2.imwrite(str(gone), image[:, :, ::-1])
     faces = tuple(
-        replace(face, name=path.name, detector_box=WRONG_BOX)
-        for path in (file, gone)
-        for face in faces_of(path).faces
+        replace(face, name=path.name) for path in (file, gone) for face in faces_of(path).faces
     )
     model = Half()
     predict = model.predict
@@ -175,7 +174,8 @@ def test_a_picture_that_is_gone_at_the_second_look_is_left_out(tmp_path):
     model.predict = first_then_remove
     dataset = replace(faces_of(file), faces=faces)
     with pytest.raises(DatasetError, match=r"gone\.png"):
-        evaluate(model, dataset, boxes="detector")  # one of two is too large a share
+        # One of two is too large a share.
+        evaluate(model, dataset, boxes="detector", find_boxes=lambda _: [WRONG_BOX])
 
 
 def test_predict_and_evaluate_look_again_in_a_detectors_box_and_once_in_a_given_one(

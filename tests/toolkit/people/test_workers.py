@@ -45,7 +45,7 @@ def test_names_tell_people_of_other_seeds_and_sizes_apart() -> None:
     """A run is resumed only where the names are the same: they hold the renderer's version too."""
     sittings = (SITTING, Sitting(4, 48, 98), Sitting(3, 64, 98))
     assert len({sitting.name_of(5) for sitting in sittings}) == 3
-    assert SITTING.name_of(5) == "people_v10/48px/seed_3/0000000005"
+    assert SITTING.name_of(5) == "people_v11/48px/seed_3/0000000005"
 
 
 def test_a_process_that_is_killed_is_an_error() -> None:
