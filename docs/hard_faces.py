@@ -28,7 +28,7 @@ from asmnet_kit.shipping.shipped import model_named
 
 TARGET = Path(__file__).with_name("uncertainty_hard_faces.jpg")
 BEFORE, AFTER = "asmnet_nano_synthetic", "asmnet_plus_people"
-SEED, COUNT, SIDE = 51, 300, 224  # of the people; pixels of each picture
+SEED, COUNT, SIDE = 91, 300, 224  # of the people; pixels of each picture
 EACH = 3  # faces by each rule
 HEADING = 26  # pixels above a row
 LABEL = (58, 20)  # pixels, dark corner with a face's error
