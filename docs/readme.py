@@ -34,8 +34,8 @@ def table() -> str:
             "cropped around their labels. Fails: of all "
             f"{detected['failure_rate_faces']} test photographs, the share with an NME above 8 % "
             f"or missed by the kit's face detector, which misses {detected['faces_missed']} of "
-            "them; there, as in `predict`, the model looks three times at a face. ms: one look, one "
-            "thread, median.",
+            "them; there, as in `predict`, the model looks three times at a face. ms: one look, "
+            "one thread, median.",
         ]
     )
 
