@@ -1,8 +1,8 @@
 """What every model does, whichever file it is in: crops in, landmarks and pose out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,7 @@ class Prediction:
             self,
             # Fractions lie about the crop's centre, which stays where it is: x becomes -x.
             landmarks=mirrored(self.landmarks, 1.0, scheme).astype(np.float32),
-            pose=None if self.pose is None else self.pose * np.float32([-1, 1, -1]),
+            pose=None if self.pose is None else self.pose * np.array([-1, 1, -1], np.float32),
             sigma=None if self.sigma is None else self.sigma[:, order],
             visible=None if self.visible is None else self.visible[:, order],
         )
@@ -96,24 +96,31 @@ class Prediction:
         Both err alike, so neither is surer for the other. Angles are those of heads that both see
         nearly alike; so they go no way round.
         """
-        values = vars(self).items()
-        return Prediction(
-            **{k: None if v is None else (v + getattr(other, k)) / 2 for k, v in values}
-        )
+        return self._each(lambda name, value: (value + getattr(other, name)) / 2)
 
     def replaced(self, rows: Sequence[int], other: "Prediction") -> "Prediction":
         """With ``other`` in the place of some crops' rows, in their order."""
-        values = {k: None if v is None else v.copy() for k, v in vars(self).items()}
-        for name, value in values.items():
-            if value is not None:
-                value[list(rows)] = getattr(other, name)
-        return Prediction(**values)
+
+        def replace_rows(name: str, value: NDArray[np.float32]) -> NDArray[np.float32]:
+            value = value.copy()
+            value[list(rows)] = getattr(other, name)
+            return value
+
+        return self._each(replace_rows)
 
     def chosen(self, rows: Sequence[int]) -> "Prediction":
         """What it says of some of the crops."""
-        return Prediction(
-            **{k: None if v is None else v[list(rows)] for k, v in vars(self).items()}
-        )
+        return self._each(lambda name, value: value[list(rows)])
+
+    def _each(
+        self, change: Callable[[str, NDArray[np.float32]], NDArray[np.float32]]
+    ) -> "Prediction":
+        """Every output changed by ``change(name, values)``."""
+        values: dict[str, Any] = {
+            name: None if value is None else change(name, value)
+            for name, value in vars(self).items()
+        }
+        return Prediction(**values)
 
     def in_scheme(self, own: Scheme, target: Scheme) -> "Prediction":
         """The same said with another scheme's landmarks.
