@@ -191,8 +191,8 @@ class Model:
             boxes: where the faces are, [K, 4] of x0, y0, x1, y1 in pixels, each about as tight as
                 the box around all landmarks of the model, also if ``load`` was given another
                 scheme; the model looks once. None = a detector finds them, the largest first,
-                and the model looks at each three times, which is more accurate
-                (docs/predict.md).
+                and the model looks at each again, around what it saw, which is
+                more accurate (docs/predict.md).
             min_score: leave out faces of which the detector is less sure, 0..1.
 
         Returns:

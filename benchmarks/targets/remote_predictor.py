@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.files import temporary_folder
 from asmnet_kit.benchmarks.protocol import RemoteError, Request, Target, refuse_fallback
 from asmnet_kit.benchmarks.timing.session_timing import landmark_parity
+from asmnet_kit.face.looks import passes_of
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.predict.open_predictor import open_tflite
@@ -42,6 +43,7 @@ class RemotePredictor:
         self._here.runner = self._run_there
         self.name, self.scheme = self._here.name, self._here.scheme
         self.input_size, self.crop_scale = self._here.input_size, self._here.crop_scale
+        self.passes = passes_of(self._here)
         self._target = target
         self._request = replace(
             request, warmup_runs=0, runs=1, min_seconds=0.0, mode="standard",

@@ -344,7 +344,7 @@ def boxes_option(command: Command) -> Command:
         default="landmarks",
         show_default=True,
         help="Crop around the labelled landmarks, or around the box of a face detector, in which "
-        "the model looks three times (docs/predict.md).",
+        "evaluate and benchmark look again, as predict does (docs/predict.md).",
     )(command)
 
 

@@ -17,8 +17,6 @@ from asmnet_kit.face.crop import Crop, landmark_box
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.predictor import InScheme, Prediction, Predictor, refuse_nan
 
-LOOKS = 3  # the first, and the crop around what it saw both ways round
-
 
 def look_once(
     predictor: Predictor, image: Image, box: Box, *, name: str
@@ -60,15 +58,17 @@ def look_again(
 
 
 def looks_at(predictor: Predictor, *, detected: bool) -> int:
-    """How often a model looks at a face.
+    """How often a model looks at a face, at most.
 
     Args:
         detected: in a detector's box.
     """
-    return LOOKS if detected and _looks_again(predictor) else _passes(predictor)
+    if not detected or not _looks_again(predictor):
+        return passes_of(predictor)
+    return 3 if predictor.scheme.has_mirror_image else 2
 
 
-def _passes(predictor: Predictor) -> int:
+def passes_of(predictor: Predictor) -> int:
     """How often it looks by itself, as an adapter says."""
     passes: int = getattr(predictor, "passes", 1)
     return passes
@@ -76,7 +76,7 @@ def _passes(predictor: Predictor) -> int:
 
 def _looks_again(predictor: Predictor) -> bool:
     """Whether the box around its landmarks is that of a face, and it does not look again itself."""
-    return predictor.scheme.outlines_face and _passes(predictor) == 1
+    return predictor.scheme.outlines_face and passes_of(predictor) == 1
 
 
 def closer_crops(
@@ -111,9 +111,13 @@ def closer_crops(
 def look_both_ways(predictor: Predictor, pixels: Image) -> Prediction:
     """The mean of what a model says of crops and of their mirror images, in two calls.
 
+    Of the crops alone where a mirror image does not have the scheme's landmarks.
+
     Args:
         pixels: uint8 [B, input_size, input_size, 3], RGB.
     """
     straight = predictor.predict(pixels)
+    if not predictor.scheme.has_mirror_image:
+        return straight
     turned = predictor.predict(np.ascontiguousarray(pixels[:, :, ::-1]))
     return straight.mean_with(turned.mirrored(predictor.scheme))

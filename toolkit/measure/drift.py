@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.face.looks import passes_of
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.predictor import Prediction, Predictor
 from asmnet_kit.face.schemes import Scheme
@@ -64,6 +65,10 @@ class Recorder:
     @property
     def crop_scale(self) -> float:
         return self._predictor.crop_scale
+
+    @property
+    def passes(self) -> int:
+        return passes_of(self._predictor)
 
     @property
     def landmarks(self) -> Landmarks:

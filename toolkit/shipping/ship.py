@@ -158,24 +158,31 @@ def measure_again(
     words, path = Words.read(words_file), folder / f"{words_file.stem}.json"
     card = read_object(path)
     sha256 = card["model"]["sha256"]
+    scheme = read_metadata(folder / card["file"]).scheme.name
     card = {**card, "accuracy": list(card["accuracy"])}
     measured = [_faces_of(scores) for scores in card["accuracy"]]
     given: list[Card] = []
     for file in evaluations:
         scores = evaluation_of(file, sha256, words)
-        faces = _faces_of(scores)
-        if faces not in measured:
+        said, faces = read_object(file).get("scheme"), _faces_of(scores)
+        if said != scheme:
+            raise UsageError(f"{file}: expected landmarks {scheme}, the model's own, got {said}")
+        if faces not in measured or faces in given:
+            shown = ", ".join(f"{key} {str(value)[:16]}" for key, value in faces.items())
             raise UsageError(
-                f"{file}: expected faces and boxes of which {path.name} has figures, got "
-                f"{', '.join(f'{key} {str(value)[:16]}' for key, value in faces.items())}: "
-                "evaluate the same data, or give all measurements with --model"
-            )
-        if faces in given:
-            raise UsageError(
-                f"{file}: expected other faces or boxes than the evaluation before has"
+                f"{file}: expected faces and boxes of which {path.name} has figures, each once, "
+                f"got {shown}: evaluate the same data, or give all measurements with --model"
             )
         given.append(faces)
-        card["accuracy"][measured.index(faces)] = scores
+        place = measured.index(faces)
+        judged = ("plausibility", "uncertainty", "visibility")
+        lost = [key for key in judged if card["accuracy"][place].get(key) and not scores.get(key)]
+        if lost:
+            raise UsageError(
+                f"{file}: expected {lost[0]}, of which the card has figures there, got none: "
+                "evaluate the kit's model by its name"
+            )
+        card["accuracy"][place] = scores
     card["nme_percent"] = headline(card["accuracy"])
     if benchmarks:
         card["speed"] = [speed_of(result, sha256) for result in benchmarks]

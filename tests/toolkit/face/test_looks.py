@@ -124,6 +124,17 @@ def test_an_adapter_that_looks_again_itself_is_asked_once():
     assert looks_at(adapted, detected=True) == looks_at(adapted, detected=False) == 3
 
 
+def test_a_scheme_without_mirror_pairs_is_looked_at_one_way_round():
+    """``mirror`` is optional in a scheme: a left point would be taken for a right one."""
+    lopsided = replace(SCHEME_68, name="own", mirror=np.arange(68), chosen=None)
+    assert lopsided.outlines_face and not lopsided.has_mirror_image
+    assert SCHEME_68.has_mirror_image and scheme_of(98).has_mirror_image
+    model = Half(lopsided)
+    crop, seen = look_again(model, picture_of_places(), WRONG_BOX, name="face")
+    assert model.crops == 2 == looks_at(model, detected=True)
+    assert error_of(crop, seen) < 5
+
+
 def test_landmarks_of_another_scheme_follow_from_looks_with_the_models_own():
     image = picture_of_places()
     crop, own = look_again(Half(), image, WRONG_BOX, name="face")

@@ -359,6 +359,9 @@ def test_an_evaluation_of_a_card_is_measured_anew_and_the_others_stay(folder, me
     second.write_text(json.dumps({**new, "split": "val"}))
     with pytest.raises(KitError, match=r"split val.*with --model"):
         measure_again(words, evaluations=[second], folder=folder)
+    second.write_text(json.dumps({**new, "scheme": "5"}))
+    with pytest.raises(KitError, match=r"expected landmarks 68, .* got 5"):
+        measure_again(words, evaluations=[second], folder=folder)
     del new["looks"]
     second.write_text(json.dumps(new))
     with pytest.raises(KitError, match=r"how often the model looked"):

@@ -102,6 +102,26 @@ class Scheme:
         return {whole[0], whole[-1]} <= left and not left.isdisjoint(chin)
 
     @property
+    def has_mirror_image(self) -> bool:
+        """Whether a mirrored face has the same landmarks, so that two answers can be averaged.
+
+        ``mirror`` may be left out of a scheme, and points may be chosen without their partners:
+        then a point of one side would be taken for one of the other.
+        """
+        jaw = self.parts.get("jaw", ())
+        if not jaw or self.mirror[jaw[0]] != jaw[-1]:
+            return False
+        if self.chosen is None:
+            return True
+        source, numbers = self.chosen
+        whole = _built_in(source).mirror
+        return all(
+            whole[numbers[point]] == numbers[point]
+            for point, partner in enumerate(self.mirror)
+            if point == partner
+        )
+
+    @property
     def outer_eye_corners(self) -> tuple[int, int]:
         """The normaliser where it is a pair of points.
 
