@@ -10,12 +10,16 @@ what that brings.
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from asmnet_kit.face.boxes import MIN_OVERLAP, Box, overlap
 from asmnet_kit.face.crop import Crop, landmark_box
 from asmnet_kit.face.pictures import Image
-from asmnet_kit.face.predictor import InScheme, Prediction, Predictor, refuse_nan
+from asmnet_kit.face.predictor import (
+    InScheme,
+    Prediction,
+    Predictor,
+    predict_both_ways,
+    refuse_nan,
+)
 
 
 def look_once(
@@ -52,9 +56,7 @@ def look_again(
     (closer,) = closer_crops(predictor, [box], [crop], first)
     if closer is None:
         return crop, first
-    said = look_both_ways(predictor, closer.cut(image)[None])
-    refuse_nan(predictor, [name], said)
-    return closer, said
+    return closer, predict_both_ways(predictor, closer.cut(image)[None], names=[name])
 
 
 def looks_at(predictor: Predictor, *, detected: bool) -> int:
@@ -106,18 +108,3 @@ def closer_crops(
         else None
         for again, box in zip(seen, boxes, strict=True)
     ]
-
-
-def look_both_ways(predictor: Predictor, pixels: Image) -> Prediction:
-    """The mean of what a model says of crops and of their mirror images, in two calls.
-
-    Of the crops alone where a mirror image does not have the scheme's landmarks.
-
-    Args:
-        pixels: uint8 [B, input_size, input_size, 3], RGB.
-    """
-    straight = predictor.predict(pixels)
-    if not predictor.scheme.has_mirror_image:
-        return straight
-    turned = predictor.predict(np.ascontiguousarray(pixels[:, :, ::-1]))
-    return straight.mean_with(turned.mirrored(predictor.scheme))

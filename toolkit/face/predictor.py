@@ -237,18 +237,21 @@ def predict_and_mirrored(predictor: Predictor, crop: Image, *, name: str) -> NDA
     return np.stack([straight, mirrored(turned, 1.0, predictor.scheme)]).astype(np.float32)
 
 
-def predict_both_ways(predictor: Predictor, crop: Image, *, name: str) -> NDArray[np.float32]:
-    """The mean of the answers to a crop and to its mirror image, which leans to neither side.
+def predict_both_ways(predictor: Predictor, crops: Image, *, names: Sequence[str]) -> Prediction:
+    """The mean of the answers to crops and to their mirror images, which leans to neither side.
+
+    Of the crops alone where a mirror image does not have the scheme's landmarks.
 
     Args:
-        crop: uint8 [input_size, input_size, 3], RGB.
-        name: of the face, for messages.
-
-    Returns:
-        float32 [N, 2], fractions of the crop's side from its centre.
+        crops: uint8 [B, input_size, input_size, 3], RGB.
+        names: of the B faces, for messages.
 
     Raises:
         ModelError: the model predicts NaN.
     """
-    both = predict_and_mirrored(predictor, crop, name=name)
-    return np.asarray(both.mean(axis=0), np.float32)
+    straight = predictor.predict(crops)
+    if predictor.scheme.has_mirror_image:
+        turned = predictor.predict(np.ascontiguousarray(crops[:, :, ::-1]))
+        straight = straight.mean_with(turned.mirrored(predictor.scheme))
+    refuse_nan(predictor, names, straight)
+    return straight

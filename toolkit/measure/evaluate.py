@@ -16,7 +16,7 @@ from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.boxes import Box
 from asmnet_kit.face.crop import Crop
-from asmnet_kit.face.looks import closer_crops, look_both_ways, looks_at
+from asmnet_kit.face.looks import closer_crops, looks_at
 from asmnet_kit.face.metrics import (
     auc,
     failure_rate,
@@ -28,7 +28,7 @@ from asmnet_kit.face.metrics import (
 from asmnet_kit.face.pictures import Image, shared_room
 from asmnet_kit.face.plausibility import SIGNALS, USED, Plausibility, Ranking
 from asmnet_kit.face.pose import ANGLES, pose_from_landmarks
-from asmnet_kit.face.predictor import Prediction, Predictor, refuse_nan
+from asmnet_kit.face.predictor import Prediction, Predictor, predict_both_ways, refuse_nan
 from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.measure.comparable import (
     FindBoxes,
@@ -564,7 +564,8 @@ class _Eye:
                 again[number] = without_frames(error)
         if not pixels:
             return again, first
-        second = look_both_ways(self.predictor, np.stack([*pixels.values()]))
+        names = [faces[number].name for number in pixels]
+        second = predict_both_ways(self.predictor, np.stack([*pixels.values()]), names=names)
         return again, first.replaced([*pixels], second)
 
     @property

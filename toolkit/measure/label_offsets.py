@@ -159,7 +159,7 @@ def _seen(predictor: Predictor, face: Face) -> Points:
     picture, box = face.read(), face.box
     for _ in range(PASSES):
         crop = Crop.from_box(box, size=predictor.input_size, scale=predictor.crop_scale)
-        fractions = predict_both_ways(predictor, crop.cut(picture), name=face.name)
-        points = crop.to_picture(fractions)
+        seen = predict_both_ways(predictor, crop.cut(picture)[None], names=[face.name])
+        points = crop.to_picture(seen.landmarks[0])
         box = landmark_box(points)
     return points

@@ -137,6 +137,6 @@ def _seen(face: Face, predictors: Sequence[Predictor]) -> Points:
             crop = Crop.from_box(
                 face.box, size=predictor.input_size, scale=zoom * predictor.crop_scale
             )
-            fractions = predict_both_ways(predictor, crop.cut(picture), name=face.name)
-            views.append(crop.to_picture(fractions))
+            seen = predict_both_ways(predictor, crop.cut(picture)[None], names=[face.name])
+            views.append(crop.to_picture(seen.landmarks[0]))
     return np.asarray(np.mean(views, axis=0, dtype=np.float64), np.float32)
