@@ -32,7 +32,7 @@ SEED, COUNT, SIDE = 91, 300, 224  # of the people; pixels of each picture
 EACH = 3  # faces by each rule
 HEADING = 26  # pixels above a row
 LABEL = (58, 20)  # pixels, dark corner with a face's error
-JPEG_QUALITY = 78
+JPEG_QUALITY = 74
 WHITE, BLACK = (255, 255, 255), (16, 16, 16)
 
 
