@@ -391,9 +391,8 @@ def test_landmarks_of_faces_that_are_not_the_cpus_are_refused(
         "parity": {"max": 9.0, "mean": 0.5, "unit": "pixels of the 112 px crop"},
     }
     result = make_result()
-    runner.add_accuracy(
-        result, found, request
-    )  # a fifth of what a point may be off is allowed on average
+    # On average a fifth of what a point may be off is allowed.
+    runner.add_accuracy(result, found, request)
     assert result["parity"] == found["parity"]
     found["parity"] = {**found["parity"], "mean": 1.0}
     with pytest.raises(WrongNumbers, match="1 pixels of the 112 px crop from the CPU's on average"):
