@@ -335,7 +335,7 @@ def test_a_limit_of_the_users_makes_no_half_precision_of_rounding(
         (
             "parity too large",
             1,
-            "landmarks up to 20 pixels of the 112 px crop from the CPU's, ",
+            "landmarks up to 20 pixels of the 112 px crop from the CPU's, 4.1 allowed",
         ),
         ("parity small", 0, ""),
         ("nothing compared", 0, "the outputs were not compared with the CPU's"),

@@ -232,9 +232,8 @@ def predict_and_mirrored(predictor: Predictor, crop: Image, *, name: str) -> NDA
     """
     predicted = predictor.predict(np.stack([crop, crop[:, ::-1]]))
     refuse_nan(predictor, [name, f"{name}, mirrored"], predicted)
-    straight, turned = predicted.landmarks
-    # Fractions lie about the crop's centre, which stays where it is: x becomes -x.
-    return np.stack([straight, mirrored(turned, 1.0, predictor.scheme)]).astype(np.float32)
+    turned_back = predicted.mirrored(predictor.scheme)
+    return np.stack([predicted.landmarks[0], turned_back.landmarks[1]])
 
 
 def predict_both_ways(predictor: Predictor, crops: Image, *, names: Sequence[str]) -> Prediction:
