@@ -16,6 +16,7 @@ from asmnet_kit.results.results import (
     parse_json,
     save_result,
     summarise,
+    unlike_faces,
 )
 
 
@@ -230,3 +231,11 @@ def test_a_damaged_curve_of_an_accuracy_is_refused_wherever_it_is(make_result, n
     curve["faces_percent"] = [1.0]
     with pytest.raises(ResultError, match=r"accuracy\.ced\.faces_percent"):
         check_result(result, name="r")
+
+
+def test_one_look_in_a_detectors_box_is_not_compared_with_several() -> None:
+    """Earlier kits looked once there and did not say so; around labels nothing has changed."""
+    once, thrice = {"boxes": "detector"}, {"boxes": "detector", "looks": 3}
+    assert unlike_faces([once, thrice]) == ("looks",)
+    assert unlike_faces([thrice, {"boxes": "detector", "looks": 1}]) == ()  # of another scheme
+    assert unlike_faces([{"boxes": "landmarks"}, {"boxes": "landmarks", "looks": 1}]) == ()
