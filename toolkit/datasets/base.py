@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -183,8 +183,16 @@ class Problem:
         return {"name": self.name, "reason": self.reason}
 
 
-class ColumnFaces(Sequence[Face]):
-    """Faces that are made when they are asked for, of labels that lie in columns.
+class LazyFaces(Sequence[Face]):
+    """Faces that are made when they are asked for: millions take hardly any memory."""
+
+    @abstractmethod
+    def among(self, places: NDArray[np.int64]) -> Sequence[Face]:
+        """The faces at these places, in this order."""
+
+
+class ColumnFaces(LazyFaces):
+    """Lazy faces whose labels lie in columns.
 
     What would otherwise look at each face alone asks for the columns: millions of faces then take
     seconds rather than minutes, and no memory.
@@ -231,7 +239,7 @@ class Dataset:
         if isinstance(self.faces, ColumnFaces):
             return self.faces.fingerprint()
         digest = hashlib.sha256()
-        for face in sorted(self.faces, key=lambda face: face.name):
+        for face in by_name(self.faces):
             try:
                 size = face.picture.size_bytes()
             except OSError:
@@ -255,7 +263,7 @@ class Dataset:
             return f"{version}:{found}"
         knows_visibility = any(face.visibility is not None for face in self.faces)
         digest = hashlib.sha256()
-        for face in sorted(self.faces, key=lambda face: face.name):
+        for face in by_name(self.faces):
             words = [face.name, face.split, sorted(face.subsets)]
             digest.update(json.dumps(words).encode())
             for numbers in (face.pose, face.detector_box):
@@ -269,9 +277,35 @@ class Dataset:
         return f"{version}:{digest.hexdigest()}"
 
 
+def chosen(faces: Sequence[Face], which: "NDArray[np.bool_] | NDArray[np.int64]") -> Sequence[Face]:
+    """Some of the faces; lazy where ``faces`` are.
+
+    Args:
+        which: bool [F], in their order, or their places, in this order.
+    """
+    places = np.arange(len(faces))[which]
+    if isinstance(faces, LazyFaces):
+        return faces.among(places)
+    return tuple(faces[place] for place in places.tolist())
+
+
+def where(faces: Sequence[Face], keep: Callable[[Face], bool]) -> Sequence[Face]:
+    """The faces of which ``keep`` is true, in their order; lazy where ``faces`` are."""
+    return chosen(faces, np.fromiter((keep(face) for face in faces), np.bool_, len(faces)))
+
+
+def by_name(faces: Sequence[Face]) -> Sequence[Face]:
+    """The faces in the order of their names; lazy where ``faces`` are."""
+    names = [face.name for face in faces]
+    return chosen(faces, np.array(sorted(range(len(names)), key=names.__getitem__), np.int64))
+
+
 def members_of_subsets(faces: Sequence[Face]) -> dict[str, NDArray[np.bool_]]:
     """Subset, by name -> bool [F], which of ``faces`` are in it."""
-    return {
-        name: np.array([name in face.subsets for face in faces], np.bool_)
-        for name in sorted({name for face in faces for name in face.subsets})
-    }
+    members: dict[str, NDArray[np.bool_]] = {}
+    for index, face in enumerate(faces):
+        for name in face.subsets:
+            if name not in members:
+                members[name] = np.zeros(len(faces), np.bool_)
+            members[name][index] = True
+    return dict(sorted(members.items()))

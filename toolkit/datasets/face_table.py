@@ -13,10 +13,11 @@ import mmap
 import operator
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, overload
 
@@ -79,7 +80,7 @@ class Store(Protocol):
 
 
 class TableWriter:
-    """Writes the table of a data set shard by shard, whole or not at all."""
+    """Writes the table of a data set shard by shard; memory holds the labels of few faces."""
 
     def __init__(self, rows: BinaryIO, names: BinaryIO, points: int) -> None:
         self._rows, self._names, self._type = rows, names, row_type(points)
@@ -90,8 +91,15 @@ class TableWriter:
         self._faces = self._end = 0
         self._fits = True
 
-    def add(self, shard: str, faces: Sequence[Face]) -> None:
+    def add(self, shard: str, faces: Iterable[Face]) -> None:
         """The faces of the next shard, in its order."""
+        self._shards.append(shard)
+        waiting = iter(faces)
+        while part := list(islice(waiting, AT_ONCE)):
+            self._append(self._rows_of(part), [face.name for face in part])
+
+    def _rows_of(self, faces: Sequence[Face]) -> NDArray[Any]:
+        """What the rows say, but for names and shard."""
         rows = np.zeros(len(faces), self._type)
         for row, face in zip(rows, faces, strict=True):
             assert isinstance(face.picture, FileSlice)
@@ -112,18 +120,21 @@ class TableWriter:
                 bit = self._number(subset, self._subsets, MOST_SUBSETS)
                 row["subsets"] |= np.uint64(1 << bit)
             self._fits &= len(set(face.subsets)) == len(face.subsets)
-        self.add_rows(shard, rows, [face.name for face in faces])
+        return rows
 
     def add_rows(self, shard: str, rows: NDArray[Any], names: Sequence[str]) -> None:
         """The next shard's faces as rows, but for their names and their shard's number."""
+        self._shards.append(shard)
+        self._append(rows, names)
+
+    def _append(self, rows: NDArray[Any], names: Sequence[str]) -> None:
         encoded = [name.encode("utf-8", "surrogateescape") for name in names]
         rows["name_end"] = self._end + np.cumsum([len(name) for name in encoded])
-        rows["shard"] = len(self._shards)
+        rows["shard"] = len(self._shards) - 1
         self._write(self._names, NAMES, b"".join(encoded))
         self._write(self._rows, ROWS, rows.tobytes())
         self._end += sum(map(len, encoded))
         self._faces += len(rows)
-        self._shards.append(shard)
 
     def entry(self) -> dict[str, Any] | None:
         """What ``dataset.json`` says of it; None where the faces do not fit into a table."""
@@ -201,6 +212,9 @@ class FaceTable(ColumnFaces):
 
     def __iter__(self) -> Iterator[Face]:
         return (self[index] for index in range(len(self)))
+
+    def among(self, places: NDArray[np.int64]) -> "FaceTable":
+        return self.select(self.chosen[places])
 
     def select(self, chosen: NDArray[np.int64]) -> "FaceTable":
         """The faces of these rows, in this order."""

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import require_exists
 from asmnet_kit.datasets.base import Face, Problem
+from asmnet_kit.datasets.stored_faces import FaceList
 from asmnet_kit.face.schemes import Scheme
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".jp2")
@@ -43,7 +44,7 @@ class Reading:
     """
 
     points: int
-    faces: list[Face] = field(default_factory=list)
+    faces: FaceList | list[Face] = field(default_factory=FaceList)
     problems: list[Problem] = field(default_factory=list)
     origins: set[str] = field(default_factory=set)
     scheme: Scheme | None = None

@@ -4,12 +4,13 @@ Every picture is read and decoded, each once, however many faces it has.
 """
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import cv2
 import numpy as np
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import replacing
+from asmnet_kit.base.spool import Rows
 from asmnet_kit.base.workers import shared_out
-from asmnet_kit.datasets.base import Dataset, Face, Problem
+from asmnet_kit.datasets.base import Dataset, Face, Problem, where
 from asmnet_kit.datasets.registry import in_scheme, load_dataset, of_split
 from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.picture_headers import UPRIGHT, stored_orientation
@@ -40,6 +42,10 @@ SAME_GREY = 1.5  # mean grey levels between thumbnails: a JPEG stored anew diffe
 SAME_SHAPE = 0.02  # between the ratios of width to height
 FLAT = 24  # grey levels: a picture with fewer shows nothing by which it could be known
 MOST_ALIKE = 50  # candidates looked at for each band, so that thousands alike take no hour
+BLOCKS = 8, 9  # rows and columns of a thumbnail, whose neighbours are compared
+BANDS, KEYS = 4, 1 << 16  # of two rows with eight comparisons each
+ROUNDED = 1.0  # grey levels by which rounding can move the difference of two blocks
+AT_ONCE = 1024  # thumbnails that are read together
 
 Progress = Callable[[int, int], None]
 
@@ -182,13 +188,12 @@ class Inspection:
 
 
 @dataclass(frozen=True, eq=False)
-class _Picture:
-    """One picture file, seen once."""
+class _Look:
+    """What a process found in one picture file."""
 
-    faces: tuple[Face, ...]
     digest: bytes
-    width: int
-    height: int
+    width: int = 0
+    height: int = 0
     problem: str | None = None
     thumbnail: NDArray[np.uint8] | None = None
     rotated: bool = False
@@ -224,17 +229,26 @@ def inspect_dataset(
     loaded = load_dataset(path, format, points=points, scheme=scheme, max_bad_share=1.0)
     loaded = loaded if scheme is None else in_scheme(loaded, scheme)
     faces = loaded.faces if split is None else of_split(loaded.faces, split, path)
-    pictures = list(_pictures(faces, workers, progress))
-    bad = {face.name: p.problem for p in pictures if p.problem is not None for face in p.faces}
-    bad |= {problem.name: problem.reason for p in pictures for problem in p.problems}
-    good = [picture for picture in pictures if picture.problem is None]
-    alike = list(_alike(good))
-    bad |= dict(_unmirrored(alike, loaded.scheme, {p.faces[0].name: p for p in good}))
+    of_picture = _FacesByPicture(faces)
+    pictures = _Pictures(of_picture)
+    bad: dict[str, str] = {}
+    out_of_picture: list[OutOfPicture] = []
+    rotated: list[str] = []
+    for of_one, look in _looks(of_picture, workers, progress):
+        pictures.add(look)
+        bad |= {problem.name: problem.reason for problem in look.problems}
+        if look.problem is not None:
+            bad |= {face.name: look.problem for face in of_one}
+            continue
+        out_of_picture += _out_of_picture(of_one, look)
+        rotated += [face.name for face in of_one if look.rotated]
+    alike = list(pictures.alike())
+    bad |= dict(_unmirrored(alike, loaded.scheme, pictures))
     dataset = Dataset(
         name=loaded.name,
         format=loaded.format,
         scheme=loaded.scheme,
-        faces=tuple(face for face in faces if face.name not in bad),
+        faces=where(faces, lambda face: face.name not in bad),
         problems=loaded.problems,
     )
     if sheet is not None and dataset.faces:
@@ -243,42 +257,70 @@ def inspect_dataset(
         dataset=dataset,
         problems=(*loaded.problems, *(Problem(name, reason) for name, reason in bad.items())),
         counts=_counts(dataset.faces),
-        pictures=len(pictures),
-        picture_width=Spread.of(picture.width for picture in good),
-        picture_height=Spread.of(picture.height for picture in good),
+        pictures=len(of_picture),
+        picture_width=Spread.of(pictures.sizes[:, 0]),
+        picture_height=Spread.of(pictures.sizes[:, 1]),
         face_size=Spread.of(_longer_side(face) for face in dataset.faces),
-        out_of_picture=tuple(_out_of_picture(good)),
-        duplicates=(*_duplicates(pictures), *alike),
-        rotated=tuple(face.name for p in good if p.rotated for face in p.faces),
+        out_of_picture=tuple(out_of_picture),
+        duplicates=(*pictures.same(), *(pictures.pair(*pair) for pair in alike)),
+        rotated=tuple(rotated),
         annotated=len(loaded.faces),
     )
 
 
-def _pictures(faces: Iterable[Face], workers: int, progress: Progress | None) -> Iterator[_Picture]:
-    """Read and decode each picture once, in the order of the faces."""
-    faces_of: defaultdict[str, list[Face]] = defaultdict(list)
-    for face in faces:
-        faces_of[face.picture.name].append(face)
-    shared = list(faces_of.values())
+class _FacesByPicture(Sequence[list[Face]]):
+    """The faces of each picture, in the order of the first ones; by numbers until asked for."""
+
+    def __init__(self, faces: Sequence[Face]) -> None:
+        self._faces = faces
+        # Names of a hundred thousand pictures are long; eight bytes tell them apart.
+        keys = np.fromiter((_key(face.picture.name) for face in faces), np.uint64, len(faces))
+        _, first, picture = np.unique(keys, return_index=True, return_inverse=True)
+        rank = np.empty(len(first), np.int64)
+        rank[np.argsort(first)] = np.arange(len(first))
+        self._members = np.argsort(rank[picture], kind="stable")
+        self._ends = np.cumsum(np.bincount(rank[picture], minlength=len(first)))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> list[Face]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[list[Face]]: ...
+
+    def __getitem__(self, index: int | slice) -> list[Face] | Sequence[list[Face]]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        number = range(len(self))[index]
+        start = self._ends[number - 1] if number else 0
+        return [self._faces[int(face)] for face in self._members[start : self._ends[number]]]
+
+
+def _key(name: str) -> int:
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _looks(
+    pictures: "_FacesByPicture", workers: int, progress: Progress | None
+) -> Iterator[tuple[list[Face], _Look]]:
+    """Read and decode each picture once, in their order."""
     with shared_out(
-        _looker, shared, workers=workers, doing="looks at pictures", at_once=PICTURES_AT_ONCE
-    ) as pictures:
-        for done, (of_picture, picture) in enumerate(zip(shared, pictures, strict=True), start=1):
+        _looker, pictures, workers=workers, doing="looks at pictures", at_once=PICTURES_AT_ONCE
+    ) as looks:
+        for done, (of_picture, look) in enumerate(zip(pictures, looks, strict=True), start=1):
             if progress is not None:
-                progress(done, len(shared))
-            # The faces that are here, rather than copies of them that were sent to and fro.
-            yield replace(picture, faces=tuple(of_picture))
+                progress(done, len(pictures))
+            yield of_picture, look
 
 
-def _looker() -> Callable[[list[Face]], _Picture]:
-    return _look_without_faces
+def _looker() -> Callable[[list[Face]], _Look]:
+    return _look_at
 
 
-def _look_without_faces(faces: list[Face]) -> _Picture:
-    return replace(_look_at(faces), faces=())
-
-
-def _look_at(faces: list[Face]) -> _Picture:
+def _look_at(faces: list[Face]) -> _Look:
     """Decode the picture that ``faces`` share."""
     encoded = b""
     try:
@@ -286,13 +328,11 @@ def _look_at(faces: list[Face]) -> _Picture:
         image = decode_image(encoded, name="")
     except DatasetError as error:
         reason = str(error).removeprefix(": ")  # the problem carries the name already
-        digest = hashlib.sha256(encoded).digest() if encoded else b""
-        return _Picture(tuple(faces), digest, 0, 0, reason)
+        return _Look(hashlib.sha256(encoded).digest() if encoded else b"", problem=reason)
     except OSError as error:
-        return _Picture(tuple(faces), b"", 0, 0, f"cannot be read: {error.strerror}")
+        return _Look(b"", problem=f"cannot be read: {error.strerror}")
     height, width = image.shape[:2]
-    return _Picture(
-        tuple(face for face in faces),
+    return _Look(
         hashlib.sha256(encoded).digest(),
         width,
         height,
@@ -323,29 +363,17 @@ def _longer_side(face: Face) -> float:
     return max(x1 - x0, y1 - y0)
 
 
-def _out_of_picture(pictures: Iterable[_Picture]) -> Iterator[OutOfPicture]:
+def _out_of_picture(faces: Sequence[Face], look: _Look) -> Iterator[OutOfPicture]:
     """Faces with points beyond the outer edges of the border pixels (-0.5 and size - 0.5)."""
-    for picture in pictures:
-        limit = np.array([picture.width, picture.height]) - 0.5
-        misplaced = {problem.name for problem in picture.problems}
-        for face in picture.faces:
-            if face.name in misplaced:
-                continue
-            labelled = face.landmarks[face.labelled]
-            outside = int(((labelled < -0.5) | (labelled > limit)).any(axis=1).sum())
-            if outside:
-                yield OutOfPicture(face.name, outside)
-
-
-def _duplicates(pictures: Iterable[_Picture]) -> Iterator[Duplicate]:
-    same: defaultdict[bytes, list[_Picture]] = defaultdict(list)
-    for picture in pictures:
-        if picture.digest:
-            same[picture.digest].append(picture)
-    for group in same.values():
-        if len(group) > 1:
-            splits = {face.split for picture in group for face in picture.faces}
-            yield Duplicate(tuple(p.faces[0].name for p in group), across_splits=len(splits) > 1)
+    limit = np.array([look.width, look.height]) - 0.5
+    misplaced = {problem.name for problem in look.problems}
+    for face in faces:
+        if face.name in misplaced:
+            continue
+        labelled = face.landmarks[face.labelled]
+        outside = int(((labelled < -0.5) | (labelled > limit)).any(axis=1).sum())
+        if outside:
+            yield OutOfPicture(face.name, outside)
 
 
 def thumbnail(image: Image) -> NDArray[np.uint8]:
@@ -354,66 +382,155 @@ def thumbnail(image: Image) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(grey, (THUMB, THUMB), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _alike(pictures: Sequence[_Picture]) -> Iterator[Duplicate]:
-    """Pairs of pictures that were stored anew, or mirrored; those of the same bytes are known.
+Pair = tuple[int, int, str]  # numbers of two pictures, and how the second is like the first
 
-    Candidates agree in one of the bands of their rows' differences; the thumbnails then decide.
+
+class _Pictures:
+    """What tells pictures apart: of each a digest and a size, its thumbnail outside of memory.
+
+    Candidates for the same picture agree in one of the bands of their rows' differences; the
+    thumbnails then decide, unless their blocks differ too much already.
     """
-    for kind in ("pixels", "mirrored"):
-        at: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
-        for index, picture in enumerate(pictures):
-            if picture.thumbnail is None or np.ptp(picture.thumbnail) < FLAT:
+
+    def __init__(self, faces: _FacesByPicture) -> None:
+        self._faces = faces
+        self._thumbnails = Rows(np.uint8, (THUMB, THUMB))
+        self._digests = Rows("V32")
+        self._sizes = Rows(np.int32, (2,))  # 0 of a picture that cannot be decoded
+
+    def add(self, look: _Look) -> None:
+        """The next picture."""
+        nothing = np.zeros((THUMB, THUMB), np.uint8)
+        shown = nothing if look.thumbnail is None else look.thumbnail
+        self._thumbnails.append(shown[None])
+        self._digests.append(np.frombuffer(look.digest or bytes(32), "V32"))
+        self._sizes.append(np.array([[look.width, look.height]]))
+
+    @property
+    def sizes(self) -> NDArray[np.int32]:
+        """int32 [M, 2], width and height of those that can be decoded."""
+        sizes = self._sizes.all()
+        return sizes[sizes[:, 0] > 0]
+
+    def faces(self, number: int) -> list[Face]:
+        """The faces of a picture."""
+        return self._faces[number]
+
+    def width(self, number: int) -> int:
+        """Of a picture, pixels."""
+        return int(self._sizes.row(number)[0])
+
+    def same(self) -> Iterator[Duplicate]:
+        """Files with the same bytes."""
+        digests = self._digests.all()
+        _, first, which, count = np.unique(
+            digests, return_index=True, return_inverse=True, return_counts=True
+        )
+        for group in np.argsort(first):
+            if count[group] > 1 and digests[first[group]].tobytes() != bytes(32):
+                numbers = np.flatnonzero(which == group).tolist()
+                splits = {face.split for number in numbers for face in self.faces(number)}
+                names = tuple(self.faces(number)[0].name for number in numbers)
+                yield Duplicate(names, across_splits=len(splits) > 1)
+
+    def alike(self) -> Iterator[Pair]:
+        """Pictures that were stored anew, or mirrored; those of the same bytes are known."""
+        digests, sizes = self._digests.all(), self._sizes.all()
+        shape = sizes[:, 0] / np.maximum(sizes[:, 1], 1)
+        for kind in ("pixels", "mirrored"):
+            blocks = np.zeros((len(sizes), *BLOCKS), np.int16)
+            buckets = _Buckets(len(sizes))
+            for number, picture in enumerate(
+                row for part in self._thumbnails.parts(AT_ONCE) for row in part
+            ):
+                if np.ptp(picture) < FLAT:
+                    continue
+                blocks[number] = _blocks(picture)
+                looked_for = picture[:, ::-1] if kind == "mirrored" else picture
+                wanted = _blocks(looked_for)
+                others = np.array(buckets.candidates(_bands(wanted)), np.int64)
+                near = (
+                    (digests[others] != digests[number])
+                    & (np.abs(shape[others] - shape[number]) < SAME_SHAPE)
+                    & (np.abs(blocks[others] - wanted).mean(axis=(1, 2)) < SAME_GREY + ROUNDED)
+                )
+                for other in others[near].tolist():
+                    difference = np.abs(self._thumbnails.row(other).astype(np.int16) - looked_for)
+                    if float(difference.mean()) < SAME_GREY:
+                        yield other, number, kind
+                buckets.add(number, _bands(blocks[number]))
+
+    def pair(self, one: int, other: int, kind: str) -> Duplicate:
+        """Two pictures that are alike, in words."""
+        of_one, of_other = self.faces(one), self.faces(other)
+        splits = {face.split for face in (*of_one, *of_other)}
+        return Duplicate((of_one[0].name, of_other[0].name), len(splits) > 1, kind)
+
+
+class _Buckets:
+    """Pictures by what they have in a band: the first ``MOST_ALIKE`` of each, in linked lists."""
+
+    def __init__(self, pictures: int) -> None:
+        self._first, self._last = (
+            [array("i", [-1]) * KEYS for _ in range(BANDS)] for _ in range(2)
+        )
+        self._count = [bytearray(KEYS) for _ in range(BANDS)]
+        self._next = [array("i", [-1]) * pictures for _ in range(BANDS)]
+
+    def add(self, number: int, keys: Sequence[int]) -> None:
+        """A picture with a key for each band."""
+        for band, key in enumerate(keys):
+            if self._count[band][key] == MOST_ALIKE:
                 continue
-            looked_for = picture.thumbnail[:, ::-1] if kind == "mirrored" else picture.thumbnail
-            seen: set[int] = set()
-            for band, key in _bands(looked_for):
-                for other in at[band, key][:MOST_ALIKE]:
-                    if other not in seen:
-                        seen.add(other)
-                        if _is_same(pictures[other], picture, looked_for):
-                            yield _pair(pictures[other], picture, kind)
-            for band, key in _bands(picture.thumbnail):
-                at[band, key].append(index)
+            self._count[band][key] += 1
+            if self._first[band][key] < 0:
+                self._first[band][key] = number
+            else:
+                self._next[band][self._last[band][key]] = number
+            self._last[band][key] = number
+
+    def candidates(self, keys: Sequence[int]) -> list[int]:
+        """The pictures with one of these keys, each once."""
+        found: dict[int, None] = {}
+        for band, key in enumerate(keys):
+            number = self._first[band][key]
+            while number >= 0:
+                found[number] = None
+                number = self._next[band][number]
+        return list(found)
 
 
-def _bands(thumbnail: NDArray[np.uint8]) -> Iterator[tuple[int, bytes]]:
-    """Which of neighbouring blocks is lighter, in four bands from top to bottom."""
-    blocks = cv2.resize(thumbnail, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
+def _blocks(thumbnail: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """int16 [8, 9]: the mean of each block."""
+    blocks = cv2.resize(thumbnail, BLOCKS[::-1], interpolation=cv2.INTER_AREA)
+    return blocks.astype(np.int16)
+
+
+def _bands(blocks: NDArray[np.int16]) -> list[int]:
+    """Which of neighbouring blocks is lighter, in four bands from top to bottom, 16 bits each."""
     bits = np.packbits(blocks[:, 1:] > blocks[:, :-1], axis=1)
-    for band in range(4):
-        yield band, bits[2 * band : 2 * band + 2].tobytes()
-
-
-def _is_same(one: _Picture, other: _Picture, looked_for: NDArray[np.uint8]) -> bool:
-    if one.digest == other.digest or one.thumbnail is None:
-        return False
-    shape = abs(one.width / one.height - other.width / other.height)
-    difference = np.abs(one.thumbnail.astype(np.int16) - looked_for).mean()
-    return shape < SAME_SHAPE and float(difference) < SAME_GREY
+    keys: list[int] = bits.reshape(BANDS, 2).view(np.uint16)[:, 0].tolist()
+    return keys
 
 
 def _unmirrored(
-    alike: Iterable[Duplicate], scheme: Scheme, pictures: Mapping[str, _Picture]
+    alike: Iterable[Pair], scheme: Scheme, pictures: _Pictures
 ) -> Iterator[tuple[str, str]]:
     """Faces (name, reason) in a mirrored copy whose labels are those of the picture itself."""
-    for pair in alike:
-        one, other = (pictures[name] for name in pair.pictures)
-        if pair.kind != "mirrored" or len(one.faces) > 1 or len(other.faces) > 1:
+    for one, other, kind in alike:
+        of_one, of_other = pictures.faces(one), pictures.faces(other)
+        if kind != "mirrored" or len(of_one) > 1 or len(of_other) > 1:
             continue
-        scale = other.width / one.width
-        first, second = (picture.faces[0].landmarks for picture in (one, other))
+        width = pictures.width(one)
+        scale = pictures.width(other) / width
+        first, second = of_one[0].landmarks, of_other[0].landmarks
         as_they_are = np.abs(first * scale - second)
-        turned = np.abs(mirrored(first, one.width, scheme) * scale - second)
+        turned = np.abs(mirrored(first, width, scheme) * scale - second)
         if np.nanmean(as_they_are) < np.nanmean(turned):
             yield (
-                other.faces[0].name,
-                f"its picture is that of {one.faces[0].name} mirrored, its labels are not",
+                of_other[0].name,
+                f"its picture is that of {of_one[0].name} mirrored, its labels are not",
             )
-
-
-def _pair(one: _Picture, other: _Picture, kind: str) -> Duplicate:
-    splits = {face.split for face in (*one.faces, *other.faces)}
-    return Duplicate((one.faces[0].name, other.faces[0].name), len(splits) > 1, kind)
 
 
 def write_contact_sheet(path: Path, dataset: Dataset) -> None:

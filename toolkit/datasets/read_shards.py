@@ -21,6 +21,7 @@ A data set that is large, or on a server, is opened by the table of labels besid
 """
 
 import mmap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from asmnet_kit.datasets.base import Face, FileSlice, Problem
 from asmnet_kit.datasets.face_table import NAMES, ROWS, FaceTable, LocalStore, open_table
 from asmnet_kit.datasets.folders import Reading, require_folder, walk
 from asmnet_kit.datasets.remote import remote_table
+from asmnet_kit.datasets.stored_faces import FaceList
 from asmnet_kit.datasets.tfrecord import (
     Feature,
     Span,
@@ -90,7 +92,7 @@ def read(root: Path) -> Reading:
         prefix = "".join(f"{part}/" for part in listing.parts)
         for shard in shards:
             faces, damaged = _read_shard(shard, points, prefix)
-            reading.faces += faces
+            reading.faces.extend(faces)
             reading.problems += damaged
     if not reading.points:
         raise DatasetError(
@@ -205,7 +207,7 @@ def _check_shards(folder: Path, index: dict[str, Any], shards: list[Path]) -> No
             )
 
 
-def read_shard(path: Path, *, points: int) -> list[Face]:
+def read_shard(path: Path, *, points: int) -> Sequence[Face]:
     """The faces of one whole shard, in its order.
 
     Args:
@@ -223,9 +225,9 @@ def read_shard(path: Path, *, points: int) -> list[Face]:
     return faces
 
 
-def _read_shard(path: Path, points: int, prefix: str) -> tuple[list[Face], list[Problem]]:
+def _read_shard(path: Path, points: int, prefix: str) -> tuple[FaceList, list[Problem]]:
     """The faces whose names begin with ``prefix``, and the records that are damaged."""
-    faces: list[Face] = []
+    faces = FaceList()
     damaged: list[Problem] = []
     if path.stat().st_size == 0:
         return faces, damaged

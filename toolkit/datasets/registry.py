@@ -12,7 +12,7 @@ from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import DatasetError, KitError, UsageError
 from asmnet_kit.base.places import is_url
 from asmnet_kit.base.plugins import fault
-from asmnet_kit.datasets.base import Dataset, Face, Problem
+from asmnet_kit.datasets.base import Dataset, Face, Problem, by_name, where
 from asmnet_kit.datasets.face_table import FaceTable
 from asmnet_kit.datasets.folders import (
     SPLIT_FOLDERS,
@@ -24,6 +24,7 @@ from asmnet_kit.datasets.folders import (
 )
 from asmnet_kit.datasets.formats import FORMATS
 from asmnet_kit.datasets.read_shards import open_labels
+from asmnet_kit.datasets.stored_faces import FaceList
 from asmnet_kit.datasets.synthetic import drawn_for
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
 
@@ -92,7 +93,7 @@ def load_dataset(
             "NAME|FILE (docs/schemes.md)",
             markup=False,
         )
-    faces = tuple(sorted(reading.faces, key=lambda face: face.name))
+    faces = by_name(reading.faces)
     if split is not None:
         faces = of_split(faces, split, path)
     return Dataset(
@@ -161,13 +162,13 @@ def in_scheme(dataset: Dataset, scheme: Scheme) -> Dataset:
     """
     if dataset.scheme == scheme:
         return dataset
-    faces, problems = [], list(dataset.problems)
+    faces, problems = FaceList(), list(dataset.problems)
     for face in dataset.faces:
         try:
             faces.append(face.in_scheme(dataset.scheme, scheme))
         except DatasetError as error:
             problems.append(Problem(face.name, str(error)))
-    return replace(dataset, scheme=scheme, faces=tuple(faces), problems=tuple(problems))
+    return replace(dataset, scheme=scheme, faces=faces[:], problems=tuple(problems))
 
 
 def load_to_measure(
@@ -193,9 +194,10 @@ def load_to_measure(
     """
     dataset = _load_to_compare(path, format, model_scheme, compared, split)
     faces = dataset.faces
-    held_back = tuple(face for face in faces if face.split == MEASURED_SPLIT)
-    if split is None and held_back:
-        faces, split = held_back, MEASURED_SPLIT
+    if split is None:
+        held_back = where(faces, lambda face: face.split == MEASURED_SPLIT)
+        if held_back:
+            faces, split = held_back, MEASURED_SPLIT
     if subset is not None:
         faces = _of_subset(faces, subset, path, split)
     return replace(dataset, faces=faces), split
@@ -218,27 +220,25 @@ def _load_to_compare(
     return load_for_model(path, format, model_scheme=compared, split=split)
 
 
-def of_split(faces: Sequence[Face], split: str, path: Path) -> tuple[Face, ...]:
+def of_split(faces: Sequence[Face], split: str, path: Path) -> Sequence[Face]:
     """Those of ``faces``, which were read at ``path``, that are in a split.
 
     Raises:
         UsageError: there are none.
     """
-    members = tuple(face for face in faces if face.split == split)
+    members = where(faces, lambda face: face.split == split)
     if not members:
         present = {face.split for face in faces if face.split is not None}
         raise UsageError(f"{path}: no split {split!r}; {_available(present, 'splits')}")
     return members
 
 
-def _of_subset(
-    faces: Sequence[Face], subset: str, path: Path, split: str | None
-) -> tuple[Face, ...]:
-    members = tuple(face for face in faces if subset in face.subsets)
+def _of_subset(faces: Sequence[Face], subset: str, path: Path, split: str | None) -> Sequence[Face]:
+    members = where(faces, lambda face: subset in face.subsets)
     if not members:
         present = {name for face in faces for name in face.subsets}
-        where = f" in its split {split!r}; choose another with --split" if split else ""
-        raise UsageError(f"{path}: no subset {subset!r}{where}; {_available(present, 'subsets')}")
+        of = f" in its split {split!r}; choose another with --split" if split else ""
+        raise UsageError(f"{path}: no subset {subset!r}{of}; {_available(present, 'subsets')}")
     return members
 
 

@@ -20,6 +20,7 @@ from asmnet_kit.base.reading import open_text, read_json, read_text
 from asmnet_kit.datasets.base import Face, PictureFile, Problem
 from asmnet_kit.datasets.folders import Reading, split_named, walk
 from asmnet_kit.datasets.pts import read_folder
+from asmnet_kit.datasets.stored_faces import FaceList
 from asmnet_kit.datasets.visibility import SUFFIX as VISIBILITY_SUFFIX
 from asmnet_kit.datasets.visibility import parse_marks
 from asmnet_kit.datasets.yaw_ranges import yaw_subsets
@@ -77,15 +78,15 @@ def read(root: Path, *, points: int | None = None, scheme: Scheme | None = None)
     for listing in walk(root, []):  # read_folder has noted what cannot be listed
         if POSE_FILE in listing.files:
             try:
-                found = _read_poses(listing.folder / POSE_FILE)
+                of_folder = _read_poses(listing.folder / POSE_FILE)
             except DatasetError as error:
                 reading.problems.append(Problem(listing.name_of(POSE_FILE), str(error)))
             else:
-                poses |= {listing.name_of(name): pose for name, pose in found.items()}
-    faces = [_with_pose(face, poses.get(face.name)) for face in reading.faces]
-    faces = [_with_visibility(face, points, reading) for face in faces]
-    reading.points, reading.scheme, reading.faces = target.points, target, []
-    for face in faces:
+                poses |= {listing.name_of(name): pose for name, pose in of_folder.items()}
+    found, reading.faces = reading.faces, FaceList()
+    reading.points, reading.scheme = target.points, target
+    for face in found:
+        face = _with_visibility(_with_pose(face, poses.get(face.name)), points, reading)
         try:
             reading.faces.append(face if target == source else face.in_scheme(source, target))
         except DatasetError as error:

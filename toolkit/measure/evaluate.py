@@ -1,18 +1,20 @@
 """How accurate a model is on a data set: NME, failure rate, AUC, CED, head pose."""
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, UsageError, without_frames
+from asmnet_kit.base.spool import Rows
 from asmnet_kit.base.workers import shared_out
-from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
+from asmnet_kit.datasets.base import Dataset, Face, Problem, chosen, members_of_subsets, where
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.boxes import Box
 from asmnet_kit.face.crop import Crop
@@ -37,7 +39,14 @@ from asmnet_kit.measure.comparable import (
     compared_scheme,
     detector_boxes,
 )
-from asmnet_kit.measure.sureness import CURVE, SureFaces, Sureness, Visibility, sparsification
+from asmnet_kit.measure.sureness import (
+    CURVE,
+    ManySureFaces,
+    SureFaces,
+    Sureness,
+    Visibility,
+    sparsification,
+)
 
 SCHEMA_VERSION = 1
 THRESHOLDS = (8, 10)  # percent NME: 300-W's and WFLW's customs
@@ -201,7 +210,7 @@ class Evaluation:
     problems: tuple[Problem, ...]
     ranking: dict[str | None, Ranking] = field(default_factory=dict)
     residual: NDArray[np.float64] | None = None
-    sure: SureFaces | None = None
+    sure: ManySureFaces | None = None
     sureness: dict[str | None, Sureness] = field(default_factory=dict)
     visibility: dict[str | None, Visibility] = field(default_factory=dict)
 
@@ -321,17 +330,15 @@ def evaluate(
     scheme = compared_scheme(predictor.name, predictor.scheme, dataset, scheme)
     finder = box_finder(boxes, predictor, dataset, find_boxes)
     judged = None if plausibility is None else _Judged(plausibility, predictor)
-    faces = [face for face in dataset.faces if face.complete or not complete_only]
+    faces = where(dataset.faces, lambda face: face.complete) if complete_only else dataset.faces
     pose_truth = _PoseTruth(dataset.scheme, labels=any(face.pose is not None for face in faces))
-    batches = [faces[start : start + batch] for start in range(0, len(faces), batch)]
+    batches = _Batches(faces, batch)
 
-    nme: list[float] = []
-    foreshortened: list[bool] = []
-    angle_errors: list[NDArray[np.float64]] = []
-    measured: list[Face] = []
-    missed: list[Face] = []
+    nme, angle_errors = Rows(np.float64), Rows(np.float64, (len(ANGLES),))
+    foreshortened = Rows(np.bool_)
+    measured, missed = array("q"), array("q")  # places among the faces
     left_out = LeftOut(dataset.name, len(faces))
-    sure: list[SureFaces] = []
+    sure: ManySureFaces | None = None
     done = 0
     has_pose = False
     if reopen is None or find_boxes is not None:
@@ -341,20 +348,20 @@ def evaluate(
         seeing = shared_out(opened, batches, workers=workers, doing="measures faces")
     with seeing as seen_batches:
         for of_batch, seen in zip(batches, seen_batches, strict=True):
-            done += len(of_batch)
             crops: list[tuple[Face, Crop]] = []
-            for face, crop in zip(of_batch, seen.crops, strict=True):
+            for place, (face, crop) in enumerate(zip(of_batch, seen.crops, strict=True), done):
                 if isinstance(crop, Crop):
                     crops.append((face, crop))
+                    measured.append(place)
                 elif crop is None:
-                    missed.append(face)
+                    missed.append(place)
                 else:
                     left_out.add(face.name, crop)
+            done += len(of_batch)
             predicted = seen.predicted
             if predicted is not None:
                 has_pose = predicted.pose is not None
                 refuse_nan(predictor, [face.name for face, _ in crops], predicted)
-                measured += [face for face, _ in crops]
                 landmarks = np.stack(
                     [
                         crop.to_picture(points)
@@ -368,11 +375,12 @@ def evaluate(
                 landmarks = predictor.scheme.mapped(landmarks, scheme)
                 truth = dataset.scheme.mapped(truth, scheme)
                 errors_now = per_face_nme(landmarks, truth, scheme)
-                nme += errors_now.tolist()
+                nme.append(errors_now)
                 close = _is_foreshortened([face for face, _ in crops], truth, scheme)
-                foreshortened += (close & np.isfinite(errors_now)).tolist()
+                foreshortened.append(close & np.isfinite(errors_now))
                 if predicted.sigma is not None or predicted.visible is not None:
-                    sure.append(
+                    sure = sure or ManySureFaces(scheme.points)
+                    sure.add(
                         SureFaces.of(
                             predicted,
                             landmarks,
@@ -385,23 +393,24 @@ def evaluate(
                         )
                     )
                 if predicted.pose is not None and seen.poses is not None:
-                    angle_errors += list(pose_errors(predicted.pose, seen.poses))
+                    angle_errors.append(pose_errors(predicted.pose, seen.poses))
             if on_progress:
                 on_progress(done, len(faces))
-    if not np.isfinite(nme).any():
+    of_measured = nme.all()
+    if not np.isfinite(of_measured).any():
         reason = _nothing_measured(
             dataset, len(faces), len(measured), len(missed), left_out.problems
         )
         raise DatasetError(reason)
-    found = len(nme)
-    errors = np.concatenate([nme, _nme_of_missed(missed, dataset.scheme, scheme)])
+    found = len(of_measured)
+    of_missed = _nme_of_missed(_at(faces, missed), dataset.scheme, scheme)
+    errors = np.concatenate([of_measured, of_missed])
     angles = np.full((len(errors), 3), np.nan)
     if has_pose:
-        angles[:found] = angle_errors
+        angles[:found] = angle_errors.all()
     is_missed = np.arange(len(errors)) >= found
-    in_subset = members_of_subsets([*measured, *missed])
+    in_subset = members_of_subsets(_at(faces, measured + missed))
     of_found = {name: members[:found] for name, members in in_subset.items()}
-    joined = SureFaces.joined(sure) if sure else None
     return Evaluation(
         model=predictor.name,
         landmarks=predictor.scheme.points,
@@ -426,19 +435,46 @@ def evaluate(
         nme=errors,
         missed=is_missed,
         in_subset=in_subset,
-        foreshortened=np.array([*foreshortened, *(False for _ in missed)], np.bool_),
+        foreshortened=np.concatenate([foreshortened.all(), np.zeros(len(missed), np.bool_)]),
         faces_incomplete=len(dataset.faces) - len(faces),
         problems=tuple(left_out.problems),
         ranking={} if judged is None else judged.rankings(errors[:found], of_found),
         residual=None
         if judged is None
         else np.concatenate([judged.signals[USED], np.full(len(missed), np.nan)]),
-        sure=joined,
+        sure=sure,
         sureness=_by_subset(
-            joined, of_found, lambda faces, m: Sureness.of(faces, errors[:found][m], scheme)
+            sure, of_found, lambda faces, m: Sureness.of(faces, errors[:found][m], scheme)
         ),
-        visibility=_by_subset(joined, of_found, lambda faces, m: Visibility.of(faces, scheme)),
+        visibility=_by_subset(sure, of_found, lambda faces, m: Visibility.of(faces, scheme)),
     )
+
+
+class _Batches(Sequence[list[Face]]):
+    """Faces some at a time, which are made when they are asked for."""
+
+    def __init__(self, faces: Sequence[Face], size: int) -> None:
+        self._faces, self._size = faces, size
+
+    def __len__(self) -> int:
+        return -(-len(self._faces) // self._size)
+
+    @overload
+    def __getitem__(self, index: int) -> list[Face]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[list[Face]]: ...
+
+    def __getitem__(self, index: int | slice) -> list[Face] | Sequence[list[Face]]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        start = range(len(self))[index] * self._size
+        return list(self._faces[start : start + self._size])
+
+
+def _at(faces: Sequence[Face], places: "array[int]") -> Sequence[Face]:
+    """The faces at some places."""
+    return chosen(faces, np.frombuffer(places, np.int64))
 
 
 def _is_foreshortened(
@@ -463,16 +499,19 @@ def _visibility_of(face: Face) -> NDArray[np.float32]:
 
 
 def _by_subset(
-    faces: SureFaces | None,
+    faces: ManySureFaces | None,
     in_subset: dict[str, NDArray[np.bool_]],
-    measure: Callable[[SureFaces, NDArray[np.bool_]], Measured | None],
+    measure: Callable[[ManySureFaces, NDArray[np.bool_]], Measured | None],
 ) -> dict[str | None, Measured]:
     """What ``measure`` gives of all faces (None) and of each subset, where it gives something."""
     if faces is None:
         return {}
     parts: dict[str | None, NDArray[np.bool_]] = {None: np.ones(len(faces.eyes), np.bool_)}
     parts.update(in_subset)
-    found = {name: measure(faces.chosen(members), members) for name, members in parts.items()}
+    found = {
+        name: measure(faces if name is None else faces.chosen(members), members)
+        for name, members in parts.items()
+    }
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -601,14 +640,19 @@ class _Judged:
 
     def __init__(self, plausibility: Plausibility, predictor: Predictor) -> None:
         self._plausibility = plausibility.for_scheme(predictor.scheme)
-        self.signals: dict[str, NDArray[np.float64]] = {name: np.empty(0) for name in SIGNALS}
-        self._judgement = np.empty(0)
+        self._signals = {name: Rows(np.float64) for name in SIGNALS}
+        self._judgement = Rows(np.float64)
 
     def add(self, landmarks: NDArray[np.float32]) -> None:
         """Judge a batch of predictions [B, N, 2], pixels."""
-        signals = self._plausibility.signals(landmarks)
-        self.signals = {k: np.concatenate([v, signals[k]]) for k, v in self.signals.items()}
-        self._judgement = np.concatenate([self._judgement, self._plausibility.judge(landmarks)])
+        for name, values in self._plausibility.signals(landmarks).items():
+            self._signals[name].append(values)
+        self._judgement.append(self._plausibility.judge(landmarks))
+
+    @property
+    def signals(self) -> dict[str, NDArray[np.float64]]:
+        """Signal -> of each face."""
+        return {name: values.all() for name, values in self._signals.items()}
 
     def rankings(
         self, nme: NDArray[np.float64], in_subset: dict[str, NDArray[np.bool_]]
@@ -618,10 +662,11 @@ class _Judged:
         everything = np.ones(len(nme), np.bool_)
         parts: dict[str | None, NDArray[np.bool_]] = {None: everything}
         parts.update(in_subset)
+        signals, judgement = self.signals, self._judgement.all()
         rankings = {
             name: Ranking.of(
-                {signal: values[part] for signal, values in self.signals.items()},
-                self._judgement[part],
+                {signal: values[part] for signal, values in signals.items()},
+                judgement[part],
                 nme[part],
                 calibrated=calibrated,
             )

@@ -8,14 +8,17 @@ dropped (Ilg et al., "Uncertainty estimates and multi-hypotheses networks for op
 visible, than one that did not, or is not.
 """
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, fields
+from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.base.spool import Rows
 from asmnet_kit.face.logistic_fit import LIMIT_PERCENT
-from asmnet_kit.face.metrics import mean_nme
 from asmnet_kit.face.plausibility import auroc
 from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import Scheme
@@ -24,6 +27,9 @@ from asmnet_kit.face.uncertainty import expected_nme, radius
 LEVELS = (50, 90)  # percent of the points that a circle should hold
 DROPPED = (0, 10, 20, 30)  # percent, the least sure
 CURVE = tuple(range(0, 91, 5))  # percent dropped, for the plot
+
+OF_FACES = ("eyes", "expected", "confidence")  # attributes with a number for each face
+AT_ONCE = 1024  # faces that are read together
 
 Array = NDArray[np.float64]
 
@@ -81,24 +87,70 @@ class SureFaces:
             visible=unknown if predicted.visible is None else predicted.visible.astype(np.float64),
         )
 
-    @classmethod
-    def joined(cls, parts: list["SureFaces"]) -> "SureFaces":
-        """Batches as one."""
-        return cls(
-            **{
-                field.name: np.concatenate([getattr(part, field.name) for part in parts])
-                for field in fields(cls)
-            }
+
+class ManySureFaces:
+    """``SureFaces`` of many batches, whose arrays lie outside of memory.
+
+    Each attribute is read anew when it is asked for: float32 [B, N] and float64 [B].
+    """
+
+    def __init__(self, points: int) -> None:
+        self._columns = {
+            field.name: Rows(np.float64) if field.name in OF_FACES else Rows(np.float32, (points,))
+            for field in fields(SureFaces)
+        }
+        self._members: NDArray[np.bool_] | None = None
+        self.has_sigma = False  # whether the model says how sure it is
+
+    def add(self, batch: SureFaces) -> None:
+        """The next faces."""
+        for name, column in self._columns.items():
+            column.append(getattr(batch, name))
+        self.has_sigma |= bool(np.isfinite(batch.sigma).any())
+
+    def chosen(self, members: NDArray[np.bool_]) -> "ManySureFaces":
+        """Those of the faces, bool [B]."""
+        some = copy(self)
+        some._members = members
+        return some
+
+    def _read(self, name: str) -> NDArray[Any]:
+        column = self._columns[name]
+        if self._members is None:
+            return column.all()
+        parts = zip(column.parts(AT_ONCE), count(0, AT_ONCE))
+        return np.concatenate(
+            [part[self._members[start : start + AT_ONCE]] for part, start in parts]
+            or [column.all()]
         )
 
-    def chosen(self, members: NDArray[np.bool_]) -> "SureFaces":
-        """Those of the faces, bool [B]."""
-        return type(self)(**{f.name: getattr(self, f.name)[members] for f in fields(self)})
+    @property
+    def distance(self) -> NDArray[Any]:
+        return self._read("distance")
 
     @property
-    def has_sigma(self) -> bool:
-        """Whether the model says how sure it is."""
-        return bool(np.isfinite(self.sigma).any())
+    def sigma(self) -> NDArray[Any]:
+        return self._read("sigma")
+
+    @property
+    def eyes(self) -> NDArray[Any]:
+        return self._read("eyes")
+
+    @property
+    def expected(self) -> NDArray[Any]:
+        return self._read("expected")
+
+    @property
+    def confidence(self) -> NDArray[Any]:
+        return self._read("confidence")
+
+    @property
+    def seen(self) -> NDArray[Any]:
+        return self._read("seen")
+
+    @property
+    def visible(self) -> NDArray[Any]:
+        return self._read("visible")
 
 
 @dataclass(frozen=True)
@@ -130,35 +182,43 @@ class Sureness:
     brier_constant: float | None
 
     @classmethod
-    def of(cls, faces: SureFaces, nme: Array, scheme: Scheme) -> "Sureness | None":
+    def of(
+        cls, faces: "SureFaces | ManySureFaces", nme: Array, scheme: Scheme
+    ) -> "Sureness | None":
         """Measure faces; None where the model does not say how sure it is, or no point has a label.
 
         Args:
             nme: [B], percent; NaN without both eye corners.
         """
-        labelled = np.isfinite(faces.distance) & np.isfinite(faces.sigma)
-        if not labelled.any():
+        # Hundreds of megabytes of a hundred thousand faces: no array lives longer than needed.
+        ratio = faces.distance / faces.sigma
+        labelled = np.isfinite(ratio)
+        points = int(labelled.sum())
+        if not points:
             return None
-        ratio = np.where(labelled, faces.distance / faces.sigma, np.nan)
+        coverage = _coverage(ratio)
+        coverage_by_part = {
+            part: _coverage(ratio[:, list(indices)])
+            for part, indices in scheme.parts.items()
+            if labelled[:, list(indices)].any()
+        }
+        del ratio, labelled
         error, size = _in_eye_distances(faces)
+        sharpness = float(size.mean(dtype=np.float64)) if len(size) else None
+        kept_points = dict(zip(DROPPED, _kept(error, size, DROPPED), strict=True))
+        del error, size
         known = ~np.isnan(nme)
         failed = np.asarray(nme[known] > LIMIT_PERCENT)
-        confidence = faces.confidence[known]
+        confidence, expected = faces.confidence[known], faces.expected[known]
         judged = len(confidence) > 0 and bool(np.isfinite(confidence).all())
         return cls(
-            points=int(labelled.sum()),
-            coverage_percent=_coverage(ratio),
-            coverage_by_part_percent={
-                part: _coverage(ratio[:, list(indices)])
-                for part, indices in scheme.parts.items()
-                if labelled[:, list(indices)].any()
-            },
-            sharpness_percent=float(size.mean()) if len(size) else None,
-            points_percent={share: _kept(error, size, share) for share in DROPPED},
-            faces_percent={
-                share: _kept(nme[known], faces.expected[known], share) for share in DROPPED
-            },
-            auroc=auroc(faces.expected[known], failed),
+            points=points,
+            coverage_percent=coverage,
+            coverage_by_part_percent=coverage_by_part,
+            sharpness_percent=sharpness,
+            points_percent=kept_points,
+            faces_percent=dict(zip(DROPPED, _kept(nme[known], expected, DROPPED), strict=True)),
+            auroc=auroc(expected, failed),
             mean_confidence=float(confidence.mean()) if judged else None,
             brier=float(((confidence - ~failed) ** 2).mean()) if judged else None,
             brier_constant=float(failed.mean() * (1 - failed.mean())) if len(failed) else None,
@@ -200,21 +260,22 @@ class Visibility:
     auroc_by_part: dict[str, float | None]
 
     @classmethod
-    def of(cls, faces: SureFaces, scheme: Scheme) -> "Visibility | None":
+    def of(cls, faces: "SureFaces | ManySureFaces", scheme: Scheme) -> "Visibility | None":
         """Measure faces; None where the model, or the data, says nothing."""
-        known = np.isfinite(faces.seen) & np.isfinite(faces.visible)
+        seen, visible = faces.seen, faces.visible
+        known = np.isfinite(seen) & np.isfinite(visible)
         if not known.any():
             return None
 
         def ranked(points: NDArray[np.bool_]) -> float | None:
-            return auroc(-faces.visible[points], faces.seen[points] == 0)
+            return auroc(-visible[points], seen[points] == 0)
 
         by_part = {}
         for part, indices in scheme.parts.items():
             within = np.zeros_like(known)
             within[:, list(indices)] = known[:, list(indices)]
             by_part[part] = ranked(within)
-        hidden = faces.seen[known] == 0
+        hidden = seen[known] == 0
         return cls(int(known.sum()), int(hidden.sum()), ranked(known), by_part)
 
     def to_json(self) -> dict[str, Any]:
@@ -226,7 +287,9 @@ class Visibility:
         }
 
 
-def sparsification(faces: SureFaces, nme: Array) -> dict[str, dict[str, list[float | None]]]:
+def sparsification(
+    faces: "SureFaces | ManySureFaces", nme: Array
+) -> dict[str, dict[str, list[float | None]]]:
     """Curves over ``CURVE``: ``points`` and ``faces``, each by sigma and by the true error.
 
     The latter, of somebody who knows the errors, is as low as a curve can be.
@@ -234,26 +297,31 @@ def sparsification(faces: SureFaces, nme: Array) -> dict[str, dict[str, list[flo
     Args:
         nme: [B], percent; NaN without both eye corners.
     """
-    error, size = _in_eye_distances(faces)
     known = ~np.isnan(nme)
+    measured, expected = nme[known], faces.expected[known]
+    error, size = _in_eye_distances(faces)
     return {
         "points": {
-            "by sigma": [_kept(error, size, share) for share in CURVE],
-            "by the true error": [_kept(error, error, share) for share in CURVE],
+            "by sigma": _kept(error, size, CURVE),
+            "by the true error": _kept(error, error, CURVE),
         },
         "faces": {
-            "by sigma": [_kept(nme[known], faces.expected[known], share) for share in CURVE],
-            "by the true error": [_kept(nme[known], nme[known], share) for share in CURVE],
+            "by sigma": _kept(measured, expected, CURVE),
+            "by the true error": _kept(measured, measured, CURVE),
         },
     }
 
 
-def _in_eye_distances(faces: SureFaces) -> tuple[Array, Array]:
+def _in_eye_distances(faces: "SureFaces | ManySureFaces") -> tuple[NDArray[Any], NDArray[Any]]:
     """Errors and sigmas [K] of the labelled points of faces with an eye distance, percent of it."""
-    eyes = np.where(faces.eyes > 0, faces.eyes, np.nan)[:, None]
-    error, size = 100 * faces.distance / eyes, 100 * faces.sigma / eyes
+    distance = faces.distance
+    eyes = np.where(faces.eyes > 0, faces.eyes, np.nan)[:, None].astype(distance.dtype)
+    error = 100 * distance / eyes
+    del distance
+    size = 100 * faces.sigma / eyes
     known = np.isfinite(error) & np.isfinite(size)
-    return error[known], size[known]
+    error = error[known]
+    return error, size[known]
 
 
 def _coverage(ratio: Array) -> dict[int, float]:
@@ -262,12 +330,16 @@ def _coverage(ratio: Array) -> dict[int, float]:
     return {level: float(100 * (known <= radius(level / 100)).mean()) for level in LEVELS}
 
 
-def _kept(error: Array, unsure: Array, dropped_percent: int) -> float | None:
-    """The mean error without the share that is the least sure; ties go by their order."""
-    keep = len(error) - round(len(error) * dropped_percent / 100)
-    if not keep:
-        return None
-    return mean_nme(error[np.argsort(unsure, kind="stable")[:keep]])
+def _kept(
+    error: NDArray[Any], unsure: NDArray[Any], dropped_percent: Sequence[int]
+) -> list[float | None]:
+    """The mean error without each share of the least sure; ties go by their order."""
+    ordered = error[np.argsort(unsure, kind="stable")]
+    means: list[float | None] = []
+    for share in dropped_percent:
+        keep = len(ordered) - round(len(ordered) * share / 100)
+        means.append(float(ordered[:keep].mean(dtype=np.float64)) if keep else None)
+    return means
 
 
 def _text_keys(values: dict[int, Any]) -> dict[str, Any]:

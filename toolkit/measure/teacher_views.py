@@ -6,6 +6,7 @@ learns from it. What is left are the models' own mistakes and conventions; the l
 ``--teacher-calibrate`` removes.
 """
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +16,9 @@ import numpy as np
 
 from asmnet_kit.base.errors import DatasetError, UsageError, without_frames
 from asmnet_kit.base.files import replacing
+from asmnet_kit.base.spool import Rows
 from asmnet_kit.base.workers import shared_out
-from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
+from asmnet_kit.datasets.base import Dataset, Face, Problem, chosen, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.datasets.registry import PREPARED
 from asmnet_kit.face.crop import Crop, Points
@@ -80,8 +82,9 @@ def teach(
         raise UsageError("expected the original data set: shards do not keep its coordinates")
     for predictor in predictors:
         require_same_scheme(predictor.name, predictor.scheme, dataset)
-    faces: list[Face] = []
-    points: list[Points] = []
+    taught = array("q")  # places of the faces
+    points = Rows(np.float32, (dataset.scheme.points, 2))
+    errors = Rows(np.float64)
     left_out = LeftOut(dataset.name, len(dataset.faces))
     with shared_out(
         partial(_begin, reopen or (lambda: predictors)),
@@ -90,25 +93,26 @@ def teach(
         doing="asks a teacher",
         at_once=FACES_AT_ONCE,
     ) as answers:
-        for done, (face, seen) in enumerate(zip(dataset.faces, answers, strict=True), start=1):
+        for place, (face, seen) in enumerate(zip(dataset.faces, answers, strict=True)):
             if isinstance(seen, Exception):
                 left_out.add(face.name, seen)
             else:
-                points.append(seen)
-                faces.append(face)
+                taught.append(place)
+                points.append(seen[None])
+                errors.append(per_face_nme(seen[None], face.landmarks[None], dataset.scheme))
             if on_progress:
-                on_progress(done, len(dataset.faces))
-    if not faces:
+                on_progress(place + 1, len(dataset.faces))
+    if not taught:
         raise DatasetError(
             f"{dataset.name}: none of its {len(left_out.problems)} pictures can be used"
         )
-    taught = np.stack(points)
-    errors = per_face_nme(taught, np.stack([face.landmarks for face in faces]), dataset.scheme)
+    faces = chosen(dataset.faces, np.frombuffer(taught, np.int64))
     members = {"": np.ones(len(faces), np.bool_), **members_of_subsets(faces)}
+    nme = errors.all()
     return Taught(
         tuple(face.name for face in faces),
-        taught,
-        {name: mean_nme(errors[chosen]) for name, chosen in members.items()},
+        points.all(),
+        {name: mean_nme(nme[which]) for name, which in members.items()},
         tuple(left_out.problems),
     )
 

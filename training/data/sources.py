@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.places import is_url
-from asmnet_kit.datasets.base import Dataset, Face, FileSlice, Picture
+from asmnet_kit.datasets.base import Dataset, Face, FileSlice, Picture, chosen
 from asmnet_kit.datasets.face_table import CheckedPicture, FaceTable
 from asmnet_kit.datasets.registry import (
     MEASURED_SPLIT,
@@ -271,8 +271,8 @@ def _perhaps_copies(
     keys = _picture_keys(train), _picture_keys(val)
     shared = np.intersect1d(*keys)
     return (
-        _chosen(train, np.isin(keys[0], shared)),
-        _chosen(val, np.isin(keys[1], shared)),
+        chosen(train, np.isin(keys[0], shared)),
+        chosen(val, np.isin(keys[1], shared)),
     )
 
 
@@ -370,20 +370,14 @@ def hold_out(
             f"expected enough pictures to hold {share:.0%} out for validation, got "
             f"{len(photographs)}: {advice}"
         )
-    chosen = np.random.default_rng(seed).permutation(len(photographs))[:held]
-    val = {photographs[index] for index in chosen}
+    drawn = np.random.default_rng(seed).permutation(len(photographs))[:held]
+    val = {photographs[index] for index in drawn}
     is_held = np.fromiter((photograph in val for photograph in taken), np.bool_, len(taken))
     return Sources(
-        replace(dataset, faces=_chosen(faces, ~is_held)),
-        replace(dataset, faces=_chosen(faces, is_held)),
+        replace(dataset, faces=chosen(faces, ~is_held)),
+        replace(dataset, faces=chosen(faces, is_held)),
         f"{held} of {len(photographs)} pictures, held out by the seed",
     )
-
-
-def _chosen(faces: Sequence[Face], which: NDArray[np.bool_]) -> Sequence[Face]:
-    if isinstance(faces, FaceTable):
-        return faces.select(faces.chosen[which])
-    return tuple(face for face, taken in zip(faces, which.tolist(), strict=True) if taken)
 
 
 def photograph_of(face: Face, origins: Collection[str]) -> str:

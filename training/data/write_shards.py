@@ -9,7 +9,7 @@ first (``prepare.json``), each shard appears under its name only when it is whol
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from asmnet_kit.base.files import (
     write_json,
 )
 from asmnet_kit.base.workers import ready_to_share
-from asmnet_kit.datasets.base import Dataset, Face, Problem
+from asmnet_kit.datasets.base import Dataset, Face, Problem, where
 from asmnet_kit.datasets.face_table import NAMES, ROWS, TableWriter, writing_table
 from asmnet_kit.datasets.read_shards import INDEX, SCHEMA_VERSION, SUFFIX, read_index, read_shard
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE, first_problems
@@ -172,7 +172,7 @@ def _prepare(
         if not (out / name).exists():
             _write_shard(out / name, faces, cut, poses, _shifted(progress, done, total))
         kept = read_shard(out / name, points=dataset.scheme.points)
-        table.add(name, [poses.fitted(face) for face in kept])
+        table.add(name, map(poses.fitted, kept))
         written += len(kept)
         splits.update(face.split for face in kept if face.split)
         subsets.update(name for face in kept for name in face.subsets)
@@ -320,19 +320,23 @@ def _mean_record_bytes(dataset: Dataset, window: _Window) -> float:
     return float(np.mean(lengths)) if lengths else 1.0
 
 
-def _shards(dataset: Dataset, faces_per_shard: int) -> Iterator[tuple[str, list[Face]]]:
+def _shards(dataset: Dataset, faces_per_shard: int) -> Iterator[tuple[str, Sequence[Face]]]:
     """(file name, faces) of each shard: split by split, in the order of names."""
     splits = sorted({face.split or "" for face in dataset.faces})
     for split in splits:
-        faces = [face for face in dataset.faces if (face.split or "") == split]
+        faces = where(dataset.faces, partial(_is_of, split))
         for index, start in enumerate(range(0, len(faces), faces_per_shard)):
             name = f"{split or 'all'}-{index:05d}{SUFFIX}"
             yield name, faces[start : start + faces_per_shard]
 
 
+def _is_of(split: str, face: Face) -> bool:
+    return (face.split or "") == split
+
+
 def _write_shard(
     path: Path,
-    faces: list[Face],
+    faces: Sequence[Face],
     cut: Cut,
     poses: _Poses,
     progress: Callable[[int], None],
@@ -354,7 +358,7 @@ def _write_shard(
             raise DatasetError(f"{path}: cannot be written: {reason}") from error
 
 
-def _left_out(faces: list[Face], kept: list[Face], window: _Window) -> list[Problem]:
+def _left_out(faces: Sequence[Face], kept: Sequence[Face], window: _Window) -> list[Problem]:
     """The faces of a shard that it does not hold, each with the reason found by trying again."""
     names = {face.name for face in kept}
     problems = []

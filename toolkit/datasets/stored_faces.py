@@ -1,0 +1,197 @@
+"""Many faces outside of memory: their labels lie in a temporary file, from which faces are made.
+
+A hundred thousand faces as Python objects take 200 MB and more. ``FaceList`` is what readers add
+faces to: few stay as they are; of many only where each lies in the file is in memory.
+"""
+
+import os
+import struct
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet_kit.base.spool import Spool
+from asmnet_kit.datasets.base import Face, FileSlice, LazyFaces, PictureFile
+
+IN_MEMORY = 2000  # faces: fewer are not worth a file
+# Group, landmarks, bytes of the name and of the picture's path, offset and length of a slice, and
+# which of the arrays there are.
+HEADER = struct.Struct("<IIIIQQB")
+WHOLE_FILE = 2**64 - 1  # the offset of a picture in a file of its own
+POSE, BOX, VISIBILITY, FITTED_POSE = 1, 2, 4, 8
+OPTIONAL = (
+    ("pose", POSE),
+    ("detector_box", BOX),
+    ("visibility", VISIBILITY),
+    ("fitted_pose", FITTED_POSE),
+)
+Group = tuple[str | None, tuple[str, ...]]  # split and subsets, which many faces share
+
+
+class FaceList(LazyFaces):
+    """Faces in the order in which they were added; with more than ``IN_MEMORY`` a face is a new
+    object each time it is asked for.
+    """
+
+    def __init__(self, faces: Iterable[Face] = ()) -> None:
+        self._in_memory: list[Face] | None = []
+        self._stored = Spool()
+        self._ends = array("Q", [0])  # of each stored face, behind the beginning of the first one
+        self._groups: list[Group] = []
+        self._group_numbers: dict[Group, int] = {}
+        self._unusual: dict[int, Face] = {}  # that bytes cannot hold, by their number
+        self.extend(faces)
+
+    def append(self, face: Face) -> None:
+        """Add a face."""
+        if self._in_memory is None:
+            self._store(face)
+            return
+        self._in_memory.append(face)
+        if len(self._in_memory) > IN_MEMORY:
+            for earlier in self._in_memory:
+                self._store(earlier)
+            self._in_memory = None
+
+    def extend(self, faces: Iterable[Face]) -> None:
+        """Add some faces."""
+        for face in faces:
+            self.append(face)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1 if self._in_memory is None else len(self._in_memory)
+
+    @overload
+    def __getitem__(self, index: int) -> Face: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Face]: ...
+
+    def __getitem__(self, index: int | slice) -> Face | Sequence[Face]:
+        if isinstance(index, slice):
+            return self.among(np.arange(len(self))[index])
+        if self._in_memory is not None:
+            return self._in_memory[index]
+        number = range(len(self))[index]
+        return self._unusual.get(number) or self._read(number)
+
+    def among(self, places: NDArray[np.int64]) -> Sequence[Face]:
+        """The faces at these places: a tuple where all are in memory."""
+        if self._in_memory is not None:
+            return tuple(self._in_memory[place] for place in places.tolist())
+        return StoredFaces(self, np.asarray(places, np.int64))
+
+    def _store(self, face: Face) -> None:
+        content = self._encoded(face)
+        if content is None:
+            self._unusual[len(self._ends) - 1] = face
+        else:
+            self._stored.append(content)
+        self._ends.append(len(self._stored))
+
+    def _encoded(self, face: Face) -> bytes | None:
+        """None of a face that would not come back as it is."""
+        if type(face) is not Face or not isinstance(face.subsets, tuple):
+            return None
+        arrays = [face.landmarks]
+        present = 0
+        for key, bit in OPTIONAL:
+            values = getattr(face, key)
+            if values is not None:
+                present |= bit
+                arrays.append(values)
+        path, offset, length = _place(face.picture)
+        points = len(face.landmarks)
+        widths = [2 * points, *(w for w, bit in _widths(points) if present & bit)]
+        if (
+            path is None
+            or not all(isinstance(a, np.ndarray) and a.dtype == np.float32 for a in arrays)
+            or [a.size for a in arrays] != widths
+        ):
+            return None
+        group = (face.split, face.subsets)
+        number = self._group_numbers.setdefault(group, len(self._groups))
+        if number == len(self._groups):
+            self._groups.append(group)
+        name = face.name.encode("utf-8", "surrogatepass")
+        header = HEADER.pack(number, points, len(name), len(path), offset, length, present)
+        return b"".join([header, name, path, *(values.tobytes() for values in arrays)])
+
+    def _read(self, number: int) -> Face:
+        start, end = self._ends[number], self._ends[number + 1]
+        content = self._stored.read(start, end - start)
+        group, points, name_bytes, path_bytes, offset, length, present = HEADER.unpack_from(content)
+        split, subsets = self._groups[group]
+        at = HEADER.size + name_bytes
+        name = content[HEADER.size : at].decode("utf-8", "surrogatepass")
+        path = Path(os.fsdecode(content[at : at + path_bytes]))
+        values = np.frombuffer(content, np.float32, offset=at + path_bytes).copy()
+        taken, found = 2 * points, {}
+        for (key, bit), (width, _) in zip(OPTIONAL, _widths(points), strict=True):
+            if present & bit:
+                found[key] = values[taken : taken + width]
+                taken += width
+        return Face(
+            name=name,
+            picture=PictureFile(path) if offset == WHOLE_FILE else FileSlice(path, offset, length),
+            landmarks=values[: 2 * points].reshape(points, 2),
+            subsets=subsets,
+            split=split,
+            **found,
+        )
+
+
+def _widths(points: int) -> tuple[tuple[int, int], ...]:
+    """Numbers of each of ``OPTIONAL``, with its bit."""
+    return (3, POSE), (4, BOX), (points, VISIBILITY), (3, FITTED_POSE)
+
+
+def _place(picture: object) -> tuple[bytes | None, int, int]:
+    """The path of a picture's file, offset and length in it; no path of a picture elsewhere."""
+    with suppress(UnicodeEncodeError):  # a path that no file can have
+        if type(picture) is PictureFile:
+            return os.fsencode(picture.path), WHOLE_FILE, 0
+        if type(picture) is FileSlice:
+            return os.fsencode(picture.path), picture.offset, picture.length
+    return None, 0, 0
+
+
+class StoredFaces(LazyFaces):
+    """Some faces of a list that lies in a file, made when they are asked for.
+
+    Args:
+        faces: of which they are.
+        numbers: int64 [M], which.
+    """
+
+    def __init__(self, faces: FaceList, numbers: NDArray[np.int64]) -> None:
+        self._faces, self._numbers = faces, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Face: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "StoredFaces": ...
+
+    def __getitem__(self, index: int | slice) -> "Face | StoredFaces":
+        if isinstance(index, slice):
+            return StoredFaces(self._faces, self._numbers[index])
+        return self._faces[int(self._numbers[index])]
+
+    def __iter__(self) -> Iterator[Face]:
+        return (self._faces[number] for number in map(int, self._numbers))
+
+    def among(self, places: NDArray[np.int64]) -> "StoredFaces":
+        return StoredFaces(self._faces, self._numbers[places])
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        # Another process has no such file.
+        return tuple, (list(self),)
