@@ -25,6 +25,8 @@ from asmnet_kit.benchmarks.targets.phone import Phone, parse_devices
 from asmnet_kit.benchmarks.targets.registry import TARGETS, load_target
 from asmnet_kit.benchmarks.targets.remote import checked_result, tail
 from asmnet_kit.cli import main
+from asmnet_kit.datasets.write_synthetic import write_faces
+from asmnet_kit.drawn_faces.write import DRAWN
 from asmnet_kit.predict.tflite_predictor import TflitePredictor
 from asmnet_kit.results.results import fell_back, load_result
 from asmnet_kit.shipping.shipped import find_model
@@ -223,6 +225,43 @@ def test_a_phones_result_comes_back_with_its_machine_and_proof(phone, tmp_path):
     assert "--ef max_seconds 300" in start
     left = [p for p in phone.root.glob("phone-R58/**/*") if p.is_file()]
     assert left == []  # nothing stays on the phone
+
+
+TWO_LOOKS = """
+scheme = "68"
+[input]
+size = 112
+colour = "RGB"
+mean = 128
+scale = 128
+[crop]
+scale = 1.1
+passes = 2
+[output]
+name = "landmarks"
+points = 68
+unit = "side"
+origin = "centre"
+"""
+
+
+def test_an_adapter_that_looks_twice_looks_as_often_on_a_phone_as_here(phone, tmp_path):
+    model = find_model(Path("asmnet_plus_people_fp16"))
+    adapter = tmp_path / "two_looks.toml"
+    adapter.write_text(TWO_LOOKS)
+    write_faces(tmp_path / "faces", DRAWN, count=6, seed=3, size=128)
+    data = ("--data", tmp_path / "faces" / "train", "--format", "synthetic", "--adapter", adapter,
+            "--boxes", "detector")  # fmt: skip
+    phone(model=model, actual="android:gpu", delegate="gpu")
+    run = _invoke("benchmark", model, "--target", "android:gpu", *QUICK, *data,
+                  "--out", tmp_path / "r")  # fmt: skip
+    assert run.exit_code == 0, run.output
+    there = load_result(next((tmp_path / "r").iterdir()))["accuracy"]
+    here = json.loads(_invoke("evaluate", model, *data, "--json").stdout)
+    assert here["faces"] > 0
+    for key in ("looks", "nme_percent", "faces", "faces_missed"):
+        assert there[key] == here[key], key
+    assert there["looks"] == 2
 
 
 def test_data_is_measured_through_the_phones_own_backend(
