@@ -50,6 +50,7 @@ INDEX = "dataset.json"
 SUFFIX = ".tfrecord"
 # A smaller data set on this machine is read whole, so that damage shows before the training.
 TABLE_FROM = 10_000  # faces
+RECORDS_AT_ONCE = 1024  # after which a mapped shard is let go
 
 
 def read(root: Path) -> Reading:
@@ -233,6 +234,9 @@ def _read_shard(path: Path, points: int, prefix: str) -> tuple[FaceList, list[Pr
         return faces, damaged
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for record, span in enumerate(record_spans(path, content)):
+            if record % RECORDS_AT_ONCE == 0:
+                # What was read stays in the system's cache, and is no memory of this process.
+                content.madvise(mmap.MADV_DONTNEED)
             if is_damaged(content, span):
                 reason = "damaged: the checksum of its data does not match"
                 damaged.append(Problem(f"{prefix}{path.name}, record {record}", reason))
