@@ -1,6 +1,7 @@
 """The linux target against a real sshd: this machine is the board, reached over its loopback."""
 
 import getpass
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 
 from asmnet_kit.benchmarks import batch
 from asmnet_kit.cli import main
+from asmnet_kit.machine.vulkan import software_vulkan, vulkan_drivers
 from asmnet_kit.results.results import load_result
 from asmnet_kit.tflite.runtime import open_runtime
 from asmnet_kit.tflite.tensorfile import read_tensors, write_tensors
@@ -255,3 +257,32 @@ def test_ctrl_c_ends_the_measurement_on_a_board(boards, make_tflite, tmp_path):
     assert process.returncode == 130, said
     assert not psutil.pid_exists(there)
     assert not folder.exists()
+
+
+def test_one_call_measures_machine_boards_and_phones_into_one_report(boards, shelf, tmp_path):
+    """A mixed shelf: this machine's CPU (and a software GPU, where there is one), two boards that
+    are real sshd processes, two scripted phones."""
+    hosts = [boards(name, boot_id=name)[0] for name in ("pi4", "pi5")]
+    serials = ["PIXEL", "GALAXY"]
+    for serial in serials:
+        shelf(serial, **{"with": 2})  # neither has a result before both measure
+    has_gpu = software_vulkan() is not None and not vulkan_drivers()
+    here = ["cpu", "gpu"] if has_gpu else ["cpu"]
+    lines = ["[devices.here]", f"targets = {json.dumps(here)}"]
+    for target, names in (("linux", hosts), ("android", serials)):
+        for name in names:
+            about = f'targets = ["{target}"]\ndevice = "{name}"'
+            lines += [f"[devices.{name.rpartition('@')[2]}]", about]
+    shelf_file = tmp_path / "devices.toml"
+    shelf_file.write_text("\n".join(lines))
+    out = tmp_path / "r"
+    run = _run("benchmark", shelf.model, "--devices", shelf_file, *QUICK, "--out", out)
+    assert run.exit_code == 0, run.output
+    results = [load_result(path) for path in out.glob("*.json")]
+    asked = sorted(result["target"]["requested"] for result in results)
+    assert asked == sorted(["android:cpu", "linux:cpu"] * 2 + here)
+    page = tmp_path / "report.html"
+    run = _run("report", out, "--out", page)
+    assert run.exit_code == 0, run.output
+    text = page.read_text()
+    assert all(name in text for name in (*hosts, *serials))
