@@ -1,11 +1,13 @@
 """Content outside of memory: it grows at its end, and any part can be read back.
 
-It lies in a temporary file without a name, which the system removes with the process. Where none
-can be written (no space, no folder for it) what follows stays in memory.
+It lies in a temporary file without a name (in ``TMPDIR``, by default /tmp), which the system
+removes with the process. Where none can be written (no space, no folder for it) what follows stays
+in memory; and so it does where that folder is a RAM disk, but for this process.
 """
 
 import os
 import tempfile
+import weakref
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -50,6 +52,7 @@ class Spool:
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (open as long as this)
+                weakref.finalize(self, self._file.close)
             with memoryview(self._tail) as tail:
                 while done < len(tail):
                     done += os.pwrite(self._file.fileno(), tail[done:], self._written + done)
@@ -81,16 +84,16 @@ class Rows:
         self._spool.append(np.ascontiguousarray(rows, self._dtype).tobytes())
 
     def row(self, number: int) -> NDArray[Any]:
-        """A copy of a row, [*shape]."""
+        """A row, [*shape]; not to be written to, as those of ``part`` and ``all``."""
         return np.asarray(self.part(number, number + 1)[0])
 
     def part(self, start: int, stop: int) -> NDArray[Any]:
-        """A copy of rows from ``start`` to before ``stop``, [M, *shape]."""
+        """The rows from ``start`` to before ``stop``, [M, *shape]."""
         content = self._spool.read(start * self._bytes, (stop - start) * self._bytes)
         return np.frombuffer(content, self._dtype).reshape(stop - start, *self._shape)
 
     def all(self) -> NDArray[Any]:
-        """A copy of all rows, [M, *shape]."""
+        """All rows, [M, *shape]."""
         return self.part(0, len(self))
 
     def parts(self, at_once: int) -> Iterator[NDArray[Any]]:

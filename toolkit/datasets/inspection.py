@@ -4,13 +4,12 @@ Every picture is read and decoded, each once, however many faces it has.
 """
 
 import hashlib
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,10 +17,11 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import replacing
-from asmnet_kit.base.spool import Rows
 from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.base import Dataset, Face, Problem, where
+from asmnet_kit.datasets.by_picture import FacesByPicture
 from asmnet_kit.datasets.registry import in_scheme, load_dataset, of_split
+from asmnet_kit.datasets.same_pictures import Duplicate, Pair, Pictures, thumbnail
 from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.picture_headers import UPRIGHT, stored_orientation
 from asmnet_kit.face.pictures import Image, decode_image
@@ -37,15 +37,6 @@ TILE_SCALE = 1.5  # of the landmark box: shows some hair and background
 POINT_COLOUR, LINE_COLOUR, CAPTION_COLOUR = (0, 255, 0), (255, 200, 0), (255, 255, 255)
 DRAWN_BITS = 4  # OpenCV draws at 1/16 pixel with shift=4
 
-THUMB = 32  # pixels a side
-SAME_GREY = 1.5  # mean grey levels between thumbnails: a JPEG stored anew differs by less than 1
-SAME_SHAPE = 0.02  # between the ratios of width to height
-FLAT = 24  # grey levels: a picture with fewer shows nothing by which it could be known
-MOST_ALIKE = 50  # candidates looked at for each band, so that thousands alike take no hour
-BLOCKS = 8, 9  # rows and columns of a thumbnail, whose neighbours are compared
-BANDS, KEYS = 4, 1 << 16  # of two rows with eight comparisons each
-ROUNDED = 1.0  # grey levels by which rounding can move the difference of two blocks
-AT_ONCE = 1024  # thumbnails that are read together
 
 Progress = Callable[[int, int], None]
 
@@ -72,22 +63,6 @@ class Spread:
             "median": round(self.median, 1),
             "max": round(self.largest, 1),
         }
-
-
-@dataclass(frozen=True)
-class Duplicate:
-    """Different files with the same picture.
-
-    Attributes:
-        pictures: names of their first faces.
-        across_splits: whether they are in different splits, so that a test would be answered by
-            memory.
-        kind: ``same`` bytes, the same ``pixels`` stored anew, or ``mirrored``.
-    """
-
-    pictures: tuple[str, ...]
-    across_splits: bool
-    kind: str = "same"
 
 
 @dataclass(frozen=True)
@@ -229,21 +204,22 @@ def inspect_dataset(
     loaded = load_dataset(path, format, points=points, scheme=scheme, max_bad_share=1.0)
     loaded = loaded if scheme is None else in_scheme(loaded, scheme)
     faces = loaded.faces if split is None else of_split(loaded.faces, split, path)
-    of_picture = _FacesByPicture(faces)
-    pictures = _Pictures(of_picture)
-    bad: dict[str, str] = {}
+    of_picture = FacesByPicture(faces)
+    pictures = Pictures(of_picture)
+    unreadable: dict[str, str] = {}
+    misplaced: dict[str, str] = {}
     out_of_picture: list[OutOfPicture] = []
     rotated: list[str] = []
     for of_one, look in _looks(of_picture, workers, progress):
-        pictures.add(look)
-        bad |= {problem.name: problem.reason for problem in look.problems}
+        pictures.add(look.digest, look.width, look.height, look.thumbnail)
+        misplaced |= {problem.name: problem.reason for problem in look.problems}
         if look.problem is not None:
-            bad |= {face.name: look.problem for face in of_one}
+            unreadable |= {face.name: look.problem for face in of_one}
             continue
         out_of_picture += _out_of_picture(of_one, look)
         rotated += [face.name for face in of_one if look.rotated]
     alike = list(pictures.alike())
-    bad |= dict(_unmirrored(alike, loaded.scheme, pictures))
+    bad = unreadable | misplaced | dict(_unmirrored(alike, loaded.scheme, pictures))
     dataset = Dataset(
         name=loaded.name,
         format=loaded.format,
@@ -268,43 +244,8 @@ def inspect_dataset(
     )
 
 
-class _FacesByPicture(Sequence[list[Face]]):
-    """The faces of each picture, in the order of the first ones; by numbers until asked for."""
-
-    def __init__(self, faces: Sequence[Face]) -> None:
-        self._faces = faces
-        # Names of a hundred thousand pictures are long; eight bytes tell them apart.
-        keys = np.fromiter((_key(face.picture.name) for face in faces), np.uint64, len(faces))
-        _, first, picture = np.unique(keys, return_index=True, return_inverse=True)
-        rank = np.empty(len(first), np.int64)
-        rank[np.argsort(first)] = np.arange(len(first))
-        self._members = np.argsort(rank[picture], kind="stable")
-        self._ends = np.cumsum(np.bincount(rank[picture], minlength=len(first)))
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    @overload
-    def __getitem__(self, index: int) -> list[Face]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[list[Face]]: ...
-
-    def __getitem__(self, index: int | slice) -> list[Face] | Sequence[list[Face]]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(len(self))[index]]
-        number = range(len(self))[index]
-        start = self._ends[number - 1] if number else 0
-        return [self._faces[int(face)] for face in self._members[start : self._ends[number]]]
-
-
-def _key(name: str) -> int:
-    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
-
-
 def _looks(
-    pictures: "_FacesByPicture", workers: int, progress: Progress | None
+    pictures: "FacesByPicture", workers: int, progress: Progress | None
 ) -> Iterator[tuple[list[Face], _Look]]:
     """Read and decode each picture once, in their order."""
     with shared_out(
@@ -376,145 +317,8 @@ def _out_of_picture(faces: Sequence[Face], look: _Look) -> Iterator[OutOfPicture
             yield OutOfPicture(face.name, outside)
 
 
-def thumbnail(image: Image) -> NDArray[np.uint8]:
-    """A picture as uint8 [THUMB, THUMB] grey values, by which the same one is known again."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(grey, (THUMB, THUMB), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-Pair = tuple[int, int, str]  # numbers of two pictures, and how the second is like the first
-
-
-class _Pictures:
-    """What tells pictures apart: of each a digest and a size, its thumbnail outside of memory.
-
-    Candidates for the same picture agree in one of the bands of their rows' differences; the
-    thumbnails then decide, unless their blocks differ too much already.
-    """
-
-    def __init__(self, faces: _FacesByPicture) -> None:
-        self._faces = faces
-        self._thumbnails = Rows(np.uint8, (THUMB, THUMB))
-        self._digests = Rows("V32")
-        self._sizes = Rows(np.int32, (2,))  # 0 of a picture that cannot be decoded
-
-    def add(self, look: _Look) -> None:
-        """The next picture."""
-        nothing = np.zeros((THUMB, THUMB), np.uint8)
-        shown = nothing if look.thumbnail is None else look.thumbnail
-        self._thumbnails.append(shown[None])
-        self._digests.append(np.frombuffer(look.digest or bytes(32), "V32"))
-        self._sizes.append(np.array([[look.width, look.height]]))
-
-    @property
-    def sizes(self) -> NDArray[np.int32]:
-        """int32 [M, 2], width and height of those that can be decoded."""
-        sizes = self._sizes.all()
-        return sizes[sizes[:, 0] > 0]
-
-    def faces(self, number: int) -> list[Face]:
-        """The faces of a picture."""
-        return self._faces[number]
-
-    def width(self, number: int) -> int:
-        """Of a picture, pixels."""
-        return int(self._sizes.row(number)[0])
-
-    def same(self) -> Iterator[Duplicate]:
-        """Files with the same bytes."""
-        digests = self._digests.all()
-        _, first, which, count = np.unique(
-            digests, return_index=True, return_inverse=True, return_counts=True
-        )
-        for group in np.argsort(first):
-            if count[group] > 1 and digests[first[group]].tobytes() != bytes(32):
-                numbers = np.flatnonzero(which == group).tolist()
-                splits = {face.split for number in numbers for face in self.faces(number)}
-                names = tuple(self.faces(number)[0].name for number in numbers)
-                yield Duplicate(names, across_splits=len(splits) > 1)
-
-    def alike(self) -> Iterator[Pair]:
-        """Pictures that were stored anew, or mirrored; those of the same bytes are known."""
-        digests, sizes = self._digests.all(), self._sizes.all()
-        shape = sizes[:, 0] / np.maximum(sizes[:, 1], 1)
-        for kind in ("pixels", "mirrored"):
-            blocks = np.zeros((len(sizes), *BLOCKS), np.int16)
-            buckets = _Buckets(len(sizes))
-            for number, picture in enumerate(
-                row for part in self._thumbnails.parts(AT_ONCE) for row in part
-            ):
-                if np.ptp(picture) < FLAT:
-                    continue
-                blocks[number] = _blocks(picture)
-                looked_for = picture[:, ::-1] if kind == "mirrored" else picture
-                wanted = _blocks(looked_for)
-                others = np.array(buckets.candidates(_bands(wanted)), np.int64)
-                near = (
-                    (digests[others] != digests[number])
-                    & (np.abs(shape[others] - shape[number]) < SAME_SHAPE)
-                    & (np.abs(blocks[others] - wanted).mean(axis=(1, 2)) < SAME_GREY + ROUNDED)
-                )
-                for other in others[near].tolist():
-                    difference = np.abs(self._thumbnails.row(other).astype(np.int16) - looked_for)
-                    if float(difference.mean()) < SAME_GREY:
-                        yield other, number, kind
-                buckets.add(number, _bands(blocks[number]))
-
-    def pair(self, one: int, other: int, kind: str) -> Duplicate:
-        """Two pictures that are alike, in words."""
-        of_one, of_other = self.faces(one), self.faces(other)
-        splits = {face.split for face in (*of_one, *of_other)}
-        return Duplicate((of_one[0].name, of_other[0].name), len(splits) > 1, kind)
-
-
-class _Buckets:
-    """Pictures by what they have in a band: the first ``MOST_ALIKE`` of each, in linked lists."""
-
-    def __init__(self, pictures: int) -> None:
-        self._first, self._last = (
-            [array("i", [-1]) * KEYS for _ in range(BANDS)] for _ in range(2)
-        )
-        self._count = [bytearray(KEYS) for _ in range(BANDS)]
-        self._next = [array("i", [-1]) * pictures for _ in range(BANDS)]
-
-    def add(self, number: int, keys: Sequence[int]) -> None:
-        """A picture with a key for each band."""
-        for band, key in enumerate(keys):
-            if self._count[band][key] == MOST_ALIKE:
-                continue
-            self._count[band][key] += 1
-            if self._first[band][key] < 0:
-                self._first[band][key] = number
-            else:
-                self._next[band][self._last[band][key]] = number
-            self._last[band][key] = number
-
-    def candidates(self, keys: Sequence[int]) -> list[int]:
-        """The pictures with one of these keys, each once."""
-        found: dict[int, None] = {}
-        for band, key in enumerate(keys):
-            number = self._first[band][key]
-            while number >= 0:
-                found[number] = None
-                number = self._next[band][number]
-        return list(found)
-
-
-def _blocks(thumbnail: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """int16 [8, 9]: the mean of each block."""
-    blocks = cv2.resize(thumbnail, BLOCKS[::-1], interpolation=cv2.INTER_AREA)
-    return blocks.astype(np.int16)
-
-
-def _bands(blocks: NDArray[np.int16]) -> list[int]:
-    """Which of neighbouring blocks is lighter, in four bands from top to bottom, 16 bits each."""
-    bits = np.packbits(blocks[:, 1:] > blocks[:, :-1], axis=1)
-    keys: list[int] = bits.reshape(BANDS, 2).view(np.uint16)[:, 0].tolist()
-    return keys
-
-
 def _unmirrored(
-    alike: Iterable[Pair], scheme: Scheme, pictures: _Pictures
+    alike: Iterable[Pair], scheme: Scheme, pictures: Pictures
 ) -> Iterator[tuple[str, str]]:
     """Faces (name, reason) in a mirrored copy whose labels are those of the picture itself."""
     for one, other, kind in alike:

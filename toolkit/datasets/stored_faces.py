@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.spool import Spool
-from asmnet_kit.datasets.base import Face, FileSlice, LazyFaces, PictureFile
+from asmnet_kit.datasets.base import Face, FileSlice, LazyFaces, Picture, PictureFile
 
 IN_MEMORY = 2000  # faces: fewer are not worth a file
 # Group, landmarks, bytes of the name and of the picture's path, offset and length of a slice, and
@@ -63,6 +63,10 @@ class FaceList(LazyFaces):
         for face in faces:
             self.append(face)
 
+    def __iadd__(self, faces: Iterable[Face]) -> "FaceList":
+        self.extend(faces)
+        return self
+
     def __len__(self) -> int:
         return len(self._ends) - 1 if self._in_memory is None else len(self._in_memory)
 
@@ -86,6 +90,9 @@ class FaceList(LazyFaces):
             return tuple(self._in_memory[place] for place in places.tolist())
         return StoredFaces(self, np.asarray(places, np.int64))
 
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return FaceList, (list(self),)  # another process has no such file
+
     def _store(self, face: Face) -> None:
         content = self._encoded(face)
         if content is None:
@@ -96,29 +103,18 @@ class FaceList(LazyFaces):
 
     def _encoded(self, face: Face) -> bytes | None:
         """None of a face that would not come back as it is."""
-        if type(face) is not Face or not isinstance(face.subsets, tuple):
+        place = _place(face.picture)
+        arrays = _arrays(face)
+        if place is None or arrays is None or not _is_plain(face):
             return None
-        arrays = [face.landmarks]
-        present = 0
-        for key, bit in OPTIONAL:
-            values = getattr(face, key)
-            if values is not None:
-                present |= bit
-                arrays.append(values)
-        path, offset, length = _place(face.picture)
-        points = len(face.landmarks)
-        widths = [2 * points, *(w for w, bit in _widths(points) if present & bit)]
-        if (
-            path is None
-            or not all(isinstance(a, np.ndarray) and a.dtype == np.float32 for a in arrays)
-            or [a.size for a in arrays] != widths
-        ):
-            return None
+        path, offset, length = place
         group = (face.split, face.subsets)
         number = self._group_numbers.setdefault(group, len(self._groups))
         if number == len(self._groups):
             self._groups.append(group)
         name = face.name.encode("utf-8", "surrogatepass")
+        present = sum(bit for key, bit in OPTIONAL if getattr(face, key) is not None)
+        points = len(face.landmarks)
         header = HEADER.pack(number, points, len(name), len(path), offset, length, present)
         return b"".join([header, name, path, *(values.tobytes() for values in arrays)])
 
@@ -151,14 +147,44 @@ def _widths(points: int) -> tuple[tuple[int, int], ...]:
     return (3, POSE), (4, BOX), (points, VISIBILITY), (3, FITTED_POSE)
 
 
-def _place(picture: object) -> tuple[bytes | None, int, int]:
-    """The path of a picture's file, offset and length in it; no path of a picture elsewhere."""
+def _is_plain(face: Face) -> bool:
+    """Whether its words are what they should be; another package's reader may give others."""
+    return (
+        type(face) is Face
+        and type(face.name) is str
+        and (face.split is None or type(face.split) is str)
+        and type(face.subsets) is tuple
+        and all(type(subset) is str for subset in face.subsets)
+    )
+
+
+def _arrays(face: Face) -> list[NDArray[np.float32]] | None:
+    """The landmarks and those of ``OPTIONAL`` that there are; None where one is of another kind."""
+    if type(face.landmarks) is not np.ndarray or face.landmarks.ndim != 2:
+        return None
+    points = len(face.landmarks)
+    expected: list[tuple[NDArray[np.float32], tuple[int, ...]]] = [(face.landmarks, (points, 2))]
+    for (key, _), (width, _) in zip(OPTIONAL, _widths(points), strict=True):
+        if (values := getattr(face, key)) is not None:
+            expected.append((values, (width,)))
+    for values, shape in expected:
+        if type(values) is not np.ndarray or values.dtype != np.float32 or values.shape != shape:
+            return None
+    return [values for values, _ in expected]
+
+
+def _place(picture: Picture) -> tuple[bytes, int, int] | None:
+    """The path of a picture's file, offset and length in it; None of a picture elsewhere."""
+    # The very classes: others may be read in another way, and other paths opened in another.
+    if not isinstance(picture, PictureFile | FileSlice) or type(picture.path) is not type(Path()):
+        return None
     with suppress(UnicodeEncodeError):  # a path that no file can have
+        path = os.fsencode(picture.path)
         if type(picture) is PictureFile:
-            return os.fsencode(picture.path), WHOLE_FILE, 0
-        if type(picture) is FileSlice:
-            return os.fsencode(picture.path), picture.offset, picture.length
-    return None, 0, 0
+            return path, WHOLE_FILE, 0
+        if type(picture) is FileSlice and min(picture.offset, picture.length) >= 0:
+            return path, picture.offset, picture.length
+    return None
 
 
 class StoredFaces(LazyFaces):

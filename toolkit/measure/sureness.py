@@ -11,7 +11,6 @@ visible, than one that did not, or is not.
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, fields
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -109,7 +108,7 @@ class ManySureFaces:
         self.has_sigma |= bool(np.isfinite(batch.sigma).any())
 
     def chosen(self, members: NDArray[np.bool_]) -> "ManySureFaces":
-        """Those of the faces, bool [B]."""
+        """Those of all the faces, bool [B]."""
         some = copy(self)
         some._members = members
         return some
@@ -118,11 +117,12 @@ class ManySureFaces:
         column = self._columns[name]
         if self._members is None:
             return column.all()
-        parts = zip(column.parts(AT_ONCE), count(0, AT_ONCE))
-        return np.concatenate(
-            [part[self._members[start : start + AT_ONCE]] for part, start in parts]
-            or [column.all()]
-        )
+        parts = [column.part(0, 0)]
+        for start in range(0, len(column), AT_ONCE):
+            members = self._members[start : start + AT_ONCE]
+            if members.any():
+                parts.append(column.part(start, start + len(members))[members])
+        return np.concatenate(parts)
 
     @property
     def distance(self) -> NDArray[Any]:
@@ -191,8 +191,10 @@ class Sureness:
             nme: [B], percent; NaN without both eye corners.
         """
         # Hundreds of megabytes of a hundred thousand faces: no array lives longer than needed.
-        ratio = faces.distance / faces.sigma
-        labelled = np.isfinite(ratio)
+        distance, sigma = faces.distance, faces.sigma
+        labelled = np.isfinite(distance) & np.isfinite(sigma)
+        ratio = np.where(labelled, distance / sigma, np.float32(np.nan))
+        del distance, sigma
         points = int(labelled.sum())
         if not points:
             return None
@@ -314,8 +316,8 @@ def sparsification(
 
 def _in_eye_distances(faces: "SureFaces | ManySureFaces") -> tuple[NDArray[Any], NDArray[Any]]:
     """Errors and sigmas [K] of the labelled points of faces with an eye distance, percent of it."""
-    distance = faces.distance
-    eyes = np.where(faces.eyes > 0, faces.eyes, np.nan)[:, None].astype(distance.dtype)
+    distance, eyes = faces.distance, faces.eyes
+    eyes = np.where(eyes > 0, eyes, np.nan)[:, None].astype(distance.dtype)
     error = 100 * distance / eyes
     del distance
     size = 100 * faces.sigma / eyes

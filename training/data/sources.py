@@ -244,12 +244,13 @@ def _tell_copies(sources: Sources) -> None:
     trained_faces, val_faces = _perhaps_copies(sources.train.faces, sources.val.faces)
     trained = _by_size(trained_faces)
     copies = []
-    for size, faces in _by_size(val_faces).items():
+    for size, places in _by_size(val_faces).items():
         if size in trained:
-            digests = {_digest(face): face.name for face in trained[size]}
+            alike = chosen(trained_faces, np.array(trained[size]))
+            digests = {_digest(face): face.name for face in alike}
             copies += [
                 (face.name, digests[digest])
-                for face in faces
+                for face in chosen(val_faces, np.array(places))
                 if (digest := _digest(face)) in digests and digest
             ]
     if copies:
@@ -291,11 +292,12 @@ def _key(face: Face) -> int:
     return len(content) << 32 | zlib.crc32(content)
 
 
-def _by_size(faces: Sequence[Face]) -> dict[int, list[Face]]:
-    found: dict[int, list[Face]] = {}
-    for face in faces:
+def _by_size(faces: Sequence[Face]) -> dict[int, list[int]]:
+    """The places of the faces whose pictures have a size, in bytes."""
+    found: dict[int, list[int]] = {}
+    for place, face in enumerate(faces):
         with suppress(OSError):
-            found.setdefault(face.picture.size_bytes(), []).append(face)
+            found.setdefault(face.picture.size_bytes(), []).append(place)
     return found
 
 

@@ -44,6 +44,11 @@ UNLIKE = [
     {"picture": ElsewherePicture()},
     {"pose": np.array([1, 2, 3], np.float64)},
     {"subsets": ("a", "a", "ü")},
+    {"picture": FileSlice(Path("/data/train.tfrecord"), 3, -1)},
+    {"pose": np.array([[1, 2, 3]], np.float32)},
+    {"detector_box": [1, 2, 3, 4]},
+    {"landmarks": None},
+    {"split": ["train"], "subsets": ["dark"]},
     {"name": "half \ud800", "picture": PictureFile(Path("/data/half \ud800.jpg"))},
 ]
 
@@ -73,6 +78,8 @@ def test_every_face_comes_back_as_it_was() -> None:
     assert all(map(same, faces, stored))
     assert all(map(same, faces, stored[:]))
     assert same(stored[-1], faces[-1])
+    stored += [faces[0]]
+    assert len(stored) == len(faces) + 1
     again = stored[1]
     again.landmarks[0] = 0  # a copy, as any face's own labels are
     assert same(stored[1], faces[1])
