@@ -4,8 +4,9 @@ This file needs only the standard library, since ``--help`` passes through here 
 """
 
 import os
+import tempfile
 
-from asmnet_kit.base.errors import require
+from asmnet_kit.base.errors import KitError, require
 from asmnet_kit.base.silent_stderr import silent_stderr
 
 SETTINGS = {
@@ -33,8 +34,15 @@ def import_tensorflow() -> None:
 
     Raises:
         MissingDependency: TensorFlow or tf_keras is not installed.
+        KitError: there is no folder for temporary files, which TensorFlow needs at its start.
     """
     apply_settings()
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise KitError(
+            "TensorFlow needs a folder for temporary files: set TMPDIR to one that can be written"
+        ) from error
     with silent_stderr():
         tensorflow = require("tensorflow", extra="train")
         require("tf_keras", extra="train")

@@ -182,8 +182,8 @@ class Workers(Generic[Item, Answer]):
             process.join(LAST_WORDS_S)
             raise KitError(
                 f"a process that {self._doing} ended (exit code {process.exitcode}; -9 is what the "
-                "system does where memory runs out): run the command again; a training goes on "
-                "with --resume"
+                "system does where memory runs out; fewer --workers take less): run the command "
+                "again; a training goes on with --resume"
             ) from error
 
 
