@@ -34,7 +34,7 @@ from asmnet_kit.base.files import (
 )
 from asmnet_kit.datasets import coco, ibug300w
 from asmnet_kit.datasets.base import Dataset, Face, Problem
-from asmnet_kit.datasets.by_picture import FacesByPicture
+from asmnet_kit.datasets.face_groups import by_picture
 from asmnet_kit.datasets.folders import PICTURE_SUFFIXES, SCHEME_FILE, SPLIT_FOLDERS, name_key
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.datasets.pts import write_pts
@@ -123,7 +123,7 @@ def convert(
             write_text(scheme_file, dataset.scheme.to_toml())
         writer = WRITERS[to](out, dataset)
         left_out = LeftOut(dataset.name, len(dataset.faces), max_bad_share)
-        pictures = FacesByPicture(dataset.faces)
+        pictures = by_picture(dataset.faces)
         written = files = 0
         for number, faces in enumerate(pictures, start=1):
             encoded, usable = _usable(faces, left_out)

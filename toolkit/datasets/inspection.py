@@ -19,7 +19,7 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import replacing
 from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.base import Dataset, Face, Problem, where
-from asmnet_kit.datasets.by_picture import FacesByPicture
+from asmnet_kit.datasets.face_groups import FaceGroups, by_picture
 from asmnet_kit.datasets.registry import in_scheme, load_dataset, of_split
 from asmnet_kit.datasets.same_pictures import Duplicate, Pair, Pictures, thumbnail
 from asmnet_kit.face.crop import Crop
@@ -204,7 +204,7 @@ def inspect_dataset(
     loaded = load_dataset(path, format, points=points, scheme=scheme, max_bad_share=1.0)
     loaded = loaded if scheme is None else in_scheme(loaded, scheme)
     faces = loaded.faces if split is None else of_split(loaded.faces, split, path)
-    of_picture = FacesByPicture(faces)
+    of_picture = by_picture(faces)
     pictures = Pictures(of_picture)
     unreadable: dict[str, str] = {}
     misplaced: dict[str, str] = {}
@@ -245,7 +245,7 @@ def inspect_dataset(
 
 
 def _looks(
-    pictures: "FacesByPicture", workers: int, progress: Progress | None
+    pictures: FaceGroups, workers: int, progress: Progress | None
 ) -> Iterator[tuple[list[Face], _Look]]:
     """Read and decode each picture once, in their order."""
     with shared_out(

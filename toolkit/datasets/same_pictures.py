@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.spool import Rows
 from asmnet_kit.datasets.base import Face
-from asmnet_kit.datasets.by_picture import FacesByPicture
+from asmnet_kit.datasets.face_groups import FaceGroups
 from asmnet_kit.face.pictures import Image
 
 THUMB = 32  # pixels a side
@@ -60,7 +60,7 @@ class Pictures:
     thumbnails then decide, unless their blocks differ too much already.
     """
 
-    def __init__(self, faces: FacesByPicture) -> None:
+    def __init__(self, faces: FaceGroups) -> None:
         self._faces = faces
         self._thumbnails = Rows(np.uint8, (THUMB, THUMB))
         self._digests = Rows(DIGEST)

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from asmnet_kit.base.errors import DatasetError, UsageError, without_frames
 from asmnet_kit.base.spool import Rows
 from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.base import Dataset, Face, Problem, chosen, members_of_subsets, where
+from asmnet_kit.datasets.face_groups import at_a_time
 from asmnet_kit.datasets.left_out import LeftOut
 from asmnet_kit.face.boxes import Box
 from asmnet_kit.face.crop import Crop
@@ -332,7 +333,7 @@ def evaluate(
     judged = None if plausibility is None else _Judged(plausibility, predictor)
     faces = where(dataset.faces, lambda face: face.complete) if complete_only else dataset.faces
     pose_truth = _PoseTruth(dataset.scheme, labels=any(face.pose is not None for face in faces))
-    batches = _Batches(faces, batch)
+    batches = at_a_time(faces, batch)
 
     nme, angle_errors = Rows(np.float64), Rows(np.float64, (len(ANGLES),))
     foreshortened = Rows(np.bool_)
@@ -448,28 +449,6 @@ def evaluate(
         ),
         visibility=_by_subset(sure, of_found, lambda faces, m: Visibility.of(faces, scheme)),
     )
-
-
-class _Batches(Sequence[list[Face]]):
-    """Faces some at a time, which are made when they are asked for."""
-
-    def __init__(self, faces: Sequence[Face], size: int) -> None:
-        self._faces, self._size = faces, size
-
-    def __len__(self) -> int:
-        return -(-len(self._faces) // self._size)
-
-    @overload
-    def __getitem__(self, index: int) -> list[Face]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[list[Face]]: ...
-
-    def __getitem__(self, index: int | slice) -> list[Face] | Sequence[list[Face]]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(len(self))[index]]
-        start = range(len(self))[index] * self._size
-        return list(self._faces[start : start + self._size])
 
 
 def _at(faces: Sequence[Face], places: "array[int]") -> Sequence[Face]:

@@ -87,11 +87,24 @@ class SureFaces:
         )
 
 
+def _column(name: str) -> property:
+    """An attribute of ``ManySureFaces``."""
+    return property(lambda faces: faces.read(name))
+
+
 class ManySureFaces:
     """``SureFaces`` of many batches, whose arrays lie outside of memory.
 
     Each attribute is read anew when it is asked for: float32 [B, N] and float64 [B].
     """
+
+    distance = _column("distance")
+    sigma = _column("sigma")
+    eyes = _column("eyes")
+    expected = _column("expected")
+    confidence = _column("confidence")
+    seen = _column("seen")
+    visible = _column("visible")
 
     def __init__(self, points: int) -> None:
         self._columns = {
@@ -113,7 +126,8 @@ class ManySureFaces:
         some._members = members
         return some
 
-    def _read(self, name: str) -> NDArray[Any]:
+    def read(self, name: str) -> NDArray[Any]:
+        """An attribute by its name."""
         column = self._columns[name]
         if self._members is None:
             return column.all()
@@ -123,34 +137,6 @@ class ManySureFaces:
             if members.any():
                 parts.append(column.part(start, start + len(members))[members])
         return np.concatenate(parts)
-
-    @property
-    def distance(self) -> NDArray[Any]:
-        return self._read("distance")
-
-    @property
-    def sigma(self) -> NDArray[Any]:
-        return self._read("sigma")
-
-    @property
-    def eyes(self) -> NDArray[Any]:
-        return self._read("eyes")
-
-    @property
-    def expected(self) -> NDArray[Any]:
-        return self._read("expected")
-
-    @property
-    def confidence(self) -> NDArray[Any]:
-        return self._read("confidence")
-
-    @property
-    def seen(self) -> NDArray[Any]:
-        return self._read("seen")
-
-    @property
-    def visible(self) -> NDArray[Any]:
-        return self._read("visible")
 
 
 @dataclass(frozen=True)
