@@ -277,7 +277,9 @@ class Dataset:
         return f"{version}:{digest.hexdigest()}"
 
 
-def chosen(faces: Sequence[Face], which: "NDArray[np.bool_] | NDArray[np.int64]") -> Sequence[Face]:
+def chosen(
+    faces: Sequence[Face], which: "NDArray[np.bool_] | NDArray[np.int64] | Sequence[int]"
+) -> Sequence[Face]:
     """Some of the faces; lazy where ``faces`` are.
 
     Args:
@@ -297,7 +299,7 @@ def where(faces: Sequence[Face], keep: Callable[[Face], bool]) -> Sequence[Face]
 def by_name(faces: Sequence[Face]) -> Sequence[Face]:
     """The faces in the order of their names; lazy where ``faces`` are."""
     names = [face.name for face in faces]
-    return chosen(faces, np.array(sorted(range(len(names)), key=names.__getitem__), np.int64))
+    return chosen(faces, sorted(range(len(names)), key=names.__getitem__))
 
 
 def members_of_subsets(faces: Sequence[Face]) -> dict[str, NDArray[np.bool_]]:

@@ -214,11 +214,8 @@ class FaceTable(ColumnFaces):
         return (self[index] for index in range(len(self)))
 
     def among(self, places: NDArray[np.int64]) -> "FaceTable":
-        return self.select(self.chosen[places])
-
-    def select(self, chosen: NDArray[np.int64]) -> "FaceTable":
-        """The faces of these rows, in this order."""
-        return replace(self, chosen=np.asarray(chosen, np.int64), in_order=False)
+        """The faces at these places, in this order."""
+        return replace(self, chosen=self.chosen[places], in_order=False)
 
     def _narrowed(self, part: "slice | NDArray[np.bool_]") -> "FaceTable":
         """Some of these faces, in the same order."""
@@ -264,7 +261,7 @@ class FaceTable(ColumnFaces):
     def sorted_by_name(self) -> "FaceTable":
         """The same faces in the order of their names."""
         names = list(self.iterate_names())
-        return self.select(self.chosen[sorted(range(len(names)), key=names.__getitem__)])
+        return self.among(np.array(sorted(range(len(names)), key=names.__getitem__), np.int64))
 
     def of_split(self, name: str | None) -> "FaceTable":
         """Those of a split, or of none; empty where there are none."""

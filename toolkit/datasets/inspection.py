@@ -37,7 +37,6 @@ TILE_SCALE = 1.5  # of the landmark box: shows some hair and background
 POINT_COLOUR, LINE_COLOUR, CAPTION_COLOUR = (0, 255, 0), (255, 200, 0), (255, 255, 255)
 DRAWN_BITS = 4  # OpenCV draws at 1/16 pixel with shift=4
 
-
 Progress = Callable[[int, int], None]
 
 

@@ -23,13 +23,8 @@ IN_MEMORY = 2000  # faces: fewer are not worth a file
 # which of the arrays there are.
 HEADER = struct.Struct("<IIIIQQB")
 WHOLE_FILE = 2**64 - 1  # the offset of a picture in a file of its own
-POSE, BOX, VISIBILITY, FITTED_POSE = 1, 2, 4, 8
-OPTIONAL = (
-    ("pose", POSE),
-    ("detector_box", BOX),
-    ("visibility", VISIBILITY),
-    ("fitted_pose", FITTED_POSE),
-)
+# Arrays that a face may have; bit n of the header says whether it has the nth.
+OPTIONAL = ("pose", "detector_box", "visibility", "fitted_pose")
 Group = tuple[str | None, tuple[str, ...]]  # split and subsets, which many faces share
 
 
@@ -113,7 +108,7 @@ class FaceList(LazyFaces):
         if number == len(self._groups):
             self._groups.append(group)
         name = face.name.encode("utf-8", "surrogatepass")
-        present = sum(bit for key, bit in OPTIONAL if getattr(face, key) is not None)
+        present = sum(1 << n for n, key in enumerate(OPTIONAL) if getattr(face, key) is not None)
         points = len(face.landmarks)
         header = HEADER.pack(number, points, len(name), len(path), offset, length, present)
         return b"".join([header, name, path, *(values.tobytes() for values in arrays)])
@@ -128,8 +123,8 @@ class FaceList(LazyFaces):
         path = Path(os.fsdecode(content[at : at + path_bytes]))
         values = np.frombuffer(content, np.float32, offset=at + path_bytes).copy()
         taken, found = 2 * points, {}
-        for (key, bit), (width, _) in zip(OPTIONAL, _widths(points), strict=True):
-            if present & bit:
+        for n, (key, width) in enumerate(zip(OPTIONAL, _widths(points), strict=True)):
+            if present >> n & 1:
                 found[key] = values[taken : taken + width]
                 taken += width
         return Face(
@@ -142,9 +137,9 @@ class FaceList(LazyFaces):
         )
 
 
-def _widths(points: int) -> tuple[tuple[int, int], ...]:
-    """Numbers of each of ``OPTIONAL``, with its bit."""
-    return (3, POSE), (4, BOX), (points, VISIBILITY), (3, FITTED_POSE)
+def _widths(points: int) -> tuple[int, ...]:
+    """How many numbers each of ``OPTIONAL`` has."""
+    return 3, 4, points, 3
 
 
 def _is_plain(face: Face) -> bool:
@@ -164,7 +159,7 @@ def _arrays(face: Face) -> list[NDArray[np.float32]] | None:
         return None
     points = len(face.landmarks)
     expected: list[tuple[NDArray[np.float32], tuple[int, ...]]] = [(face.landmarks, (points, 2))]
-    for (key, _), (width, _) in zip(OPTIONAL, _widths(points), strict=True):
+    for key, width in zip(OPTIONAL, _widths(points), strict=True):
         if (values := getattr(face, key)) is not None:
             expected.append((values, (width,)))
     for values, shape in expected:

@@ -404,13 +404,13 @@ def evaluate(
         )
         raise DatasetError(reason)
     found = len(of_measured)
-    of_missed = _nme_of_missed(_at(faces, missed), dataset.scheme, scheme)
+    of_missed = _nme_of_missed(chosen(faces, missed), dataset.scheme, scheme)
     errors = np.concatenate([of_measured, of_missed])
     angles = np.full((len(errors), 3), np.nan)
     if has_pose:
         angles[:found] = angle_errors.all()
     is_missed = np.arange(len(errors)) >= found
-    in_subset = members_of_subsets(_at(faces, measured + missed))
+    in_subset = members_of_subsets(chosen(faces, measured + missed))
     of_found = {name: members[:found] for name, members in in_subset.items()}
     return Evaluation(
         model=predictor.name,
@@ -449,11 +449,6 @@ def evaluate(
         ),
         visibility=_by_subset(sure, of_found, lambda faces, m: Visibility.of(faces, scheme)),
     )
-
-
-def _at(faces: Sequence[Face], places: "array[int]") -> Sequence[Face]:
-    """The faces at some places."""
-    return chosen(faces, np.frombuffer(places, np.int64))
 
 
 def _is_foreshortened(

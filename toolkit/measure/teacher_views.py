@@ -106,7 +106,7 @@ def teach(
         raise DatasetError(
             f"{dataset.name}: none of its {len(left_out.problems)} pictures can be used"
         )
-    faces = chosen(dataset.faces, np.frombuffer(taught, np.int64))
+    faces = chosen(dataset.faces, taught)
     members = {"": np.ones(len(faces), np.bool_), **members_of_subsets(faces)}
     nme = errors.all()
     return Taught(

@@ -246,11 +246,11 @@ def _tell_copies(sources: Sources) -> None:
     copies = []
     for size, places in _by_size(val_faces).items():
         if size in trained:
-            alike = chosen(trained_faces, np.array(trained[size]))
+            alike = chosen(trained_faces, trained[size])
             digests = {_digest(face): face.name for face in alike}
             copies += [
                 (face.name, digests[digest])
-                for face in chosen(val_faces, np.array(places))
+                for face in chosen(val_faces, places)
                 if (digest := _digest(face)) in digests and digest
             ]
     if copies:

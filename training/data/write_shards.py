@@ -30,7 +30,7 @@ from asmnet_kit.base.files import (
     write_json,
 )
 from asmnet_kit.base.workers import ready_to_share
-from asmnet_kit.datasets.base import Dataset, Face, Problem, where
+from asmnet_kit.datasets.base import Dataset, Face, Problem, chosen
 from asmnet_kit.datasets.face_table import NAMES, ROWS, TableWriter, writing_table
 from asmnet_kit.datasets.read_shards import INDEX, SCHEMA_VERSION, SUFFIX, read_index, read_shard
 from asmnet_kit.datasets.registry import MAX_BAD_SHARE, first_problems
@@ -322,16 +322,12 @@ def _mean_record_bytes(dataset: Dataset, window: _Window) -> float:
 
 def _shards(dataset: Dataset, faces_per_shard: int) -> Iterator[tuple[str, Sequence[Face]]]:
     """(file name, faces) of each shard: split by split, in the order of names."""
-    splits = sorted({face.split or "" for face in dataset.faces})
-    for split in splits:
-        faces = where(dataset.faces, partial(_is_of, split))
+    splits = np.array([face.split or "" for face in dataset.faces])
+    for split in np.unique(splits).tolist():
+        faces = chosen(dataset.faces, splits == split)
         for index, start in enumerate(range(0, len(faces), faces_per_shard)):
             name = f"{split or 'all'}-{index:05d}{SUFFIX}"
             yield name, faces[start : start + faces_per_shard]
-
-
-def _is_of(split: str, face: Face) -> bool:
-    return (face.split or "") == split
 
 
 def _write_shard(
