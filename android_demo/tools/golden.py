@@ -351,7 +351,7 @@ def poses() -> dict[str, Any]:
 
 
 def schemes() -> dict[str, Any]:
-    """The landmark numberings: parts to draw, and eye corners."""
+    """The landmark numberings: parts to draw, eye corners, and counterparts in a mirror image."""
     return {
         str(points): {
             "outer_eye_corners": scheme.outer_eye_corners,
@@ -359,6 +359,9 @@ def schemes() -> dict[str, Any]:
                 {"name": name, "points": indices, "closed": name in scheme.closed}
                 for name, indices in scheme.parts.items()
             ],
+            "mirror": scheme.mirror.tolist(),
+            "outlines_face": scheme.outlines_face,
+            "has_mirror_image": scheme.has_mirror_image,
         }
         for points, scheme in ((68, SCHEME_68), (98, SCHEME_98))
     }
@@ -386,8 +389,7 @@ def detector() -> dict[str, Any]:
     scores = np.array([0.6, 0.9, 0.75, 0.9, 0.5], np.float32)
     candidates = Candidates(corners, scores, points.astype(np.float32))
     merged = detectors._merged(candidates)
-    drawn = next(iter(synthesize(1, seed=DRAWN_SEED, size=6 * DRAWN_SIZE))).image
-    face = drawn.reshape(DRAWN_SIZE, 6, DRAWN_SIZE, 6, 3).mean(axis=(1, 3)).round().astype(np.uint8)
+    face = drawn_face()
     return {
         "windows": [
             {"width": w, "height": h, "windows": [[*c, s] for c, s in detectors.windows(w, h)]}
@@ -399,6 +401,12 @@ def detector() -> dict[str, Any]:
         "face": {"size": DRAWN_SIZE, "rgb": _bytes(face)},
         "detections": _detections(picture_of_faces(face)),
     }
+
+
+def drawn_face() -> Image:
+    """uint8 [DRAWN_SIZE, DRAWN_SIZE, 3]."""
+    drawn = next(iter(synthesize(1, seed=DRAWN_SEED, size=6 * DRAWN_SIZE))).image
+    return drawn.reshape(DRAWN_SIZE, 6, DRAWN_SIZE, 6, 3).mean(axis=(1, 3)).round().astype(np.uint8)
 
 
 def picture_of_faces(face: Image) -> Image:
@@ -609,6 +617,7 @@ def own_scheme() -> dict[str, Any]:
         {
             "name": "fox",
             "points": 9,
+            "mirror": [[0, 1], [5, 7]],
             "normaliser": [2, 3],
             "parts": {
                 "ears": {"points": [0, 1], "draw": "dots"},
@@ -630,6 +639,7 @@ def own_scheme() -> dict[str, Any]:
     return {
         "model": _bytes(np.frombuffer(with_metadata(_bare_model(), metadata), np.uint8)),
         "parts": [{"name": k, **part} for k, part in scheme.to_json()["parts"].items()],
+        "mirror": scheme.mirror.tolist(),
         "landmarks": landmarks.ravel().tolist(),
         "size": float(scheme.size_of(landmarks)),
         "boxed": replace(metadata, own_scheme=boxed).to_json(),

@@ -5,8 +5,8 @@
 Writes the model, and beside it a few crops as raw inputs (.inputs.tensors) and what the kit's own
 runtime answers to them (JSON), which the JVM test compares with. Without a MODEL that is
 asmnet_nano, converted untrained: its landmarks mean nothing; its operators, types and metadata are
-those of a trained model. Writes a drawn person with landmarks and pose too, and what the model sees
-in the picture.
+those of a trained model. Writes a drawn person with landmarks and pose too, what the model sees in
+the picture, and what it sees in three looks of the faces of detector.json.
 """
 
 import base64
@@ -20,8 +20,11 @@ import asmnet_kit.quantize  # noqa: F401  # isort: skip  (chooses Keras 2 before
 import tf_keras  # isort: skip
 from asmnet_kit.base.files import write_bytes, write_json
 from asmnet_kit.face.crop import Crop, landmark_box
+from asmnet_kit.face.looks import look_again
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.people.render import draw
+from asmnet_kit.predict.detector import detect_faces
+from asmnet_kit.predict.open_predictor import open_tflite
 from asmnet_kit.quantize.convert import convert
 from asmnet_kit.quantize.converter_settings import CALIBRATED_INT8
 from asmnet_kit.quantize.source.fold import deployable
@@ -30,7 +33,7 @@ from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata, with_metada
 from asmnet_kit.tflite.runtime import dequantize, open_runtime
 from asmnet_kit.tflite.tensorfile import write_tensors
 from asmnet_kit.training.networks.build import build
-from golden import picture_of_shapes
+from golden import drawn_face, picture_of_faces, picture_of_shapes
 
 POINTS, SIZE = 68, 112
 CASES = 8
@@ -48,6 +51,7 @@ def main(folder: Path, shipped: Path | None = None) -> None:
     write_json(path.with_suffix(".expected.json"), expected(path))
     write_tensors(path.with_suffix(".inputs.tensors"), {"image": inputs(path)})
     write_json(folder / "face.json", person(path))
+    write_json(folder / "looks.json", looks(path))
     print(path)
 
 
@@ -118,6 +122,24 @@ def person(model: Path) -> dict[str, object]:
             for name, values in raw.items()
         },
     }
+
+
+def looks(model: Path) -> dict[str, object]:
+    """What the model sees in three looks of the faces that the detector finds in a made picture."""
+    picture, predictor = picture_of_faces(drawn_face()), open_tflite(model)
+    faces = []
+    for found in detect_faces(picture):
+        crop, said = look_again(predictor, picture, found.box, name="a small face")
+        faces.append(
+            {
+                "landmarks": crop.to_picture(said.landmarks[0]).ravel().tolist(),
+                "pose": None if said.pose is None else said.pose[0].tolist(),
+                "sigma": None if said.sigma is None else (said.sigma[0] * crop.side).tolist(),
+                "visible": None if said.visible is None else said.visible[0].tolist(),
+                "confidence": None if said.confidence is None else float(said.confidence[0]),
+            }
+        )
+    return {"faces": faces}
 
 
 def expected(path: Path) -> dict[str, object]:

@@ -7,6 +7,7 @@ import org.asmnetkit.core.BlazeFaceWeights
 import org.asmnetkit.core.Box
 import org.asmnetkit.core.FaceDetector
 import org.asmnetkit.core.Golden
+import org.asmnetkit.core.Json
 import org.asmnetkit.core.Picture
 import org.asmnetkit.core.copyArgb
 import org.asmnetkit.cpu.CpuNetwork
@@ -85,8 +86,18 @@ class DetectorOnJvmTest {
             for ((i, box) in boxes.withIndex()) {
                 val overlap = Box.around(found[i].landmarks).overlap(box)
                 assertTrue(overlap > 0.5) { "landmarks of face $i overlap its box by $overlap" }
-                assertArrayEquals(found[i].landmarks, film[i].landmarks, 1e-3f)
-                assertArrayEquals(found[i].landmarks, faces.inBox(pixels, 420, 300, film[i].box).landmarks, 1e-3f)
+                assertArrayEquals(film[i].landmarks, faces.inBox(pixels, 420, 300, film[i].box).landmarks, 1e-3f)
+            }
+            val python = Json.parse(File(File(System.getProperty("asmnetkit.model")).parentFile, "looks.json").readText()).let(::Golden)["faces"].list
+            assertEquals(2, python.size)
+            for ((one, wanted) in found.zip(python)) {
+                fun differ(name: String, of: FloatArray?) = wanted[name].floats.zip(of!!.toList()).maxOf { Math.abs(it.first - it.second) }
+                    .also { println("largest difference of the looks' $name to Python's: $it") }
+                assertTrue(differ("landmarks", one.landmarks) < 1f)
+                assertTrue(differ("pose", one.pose!!.let { floatArrayOf(it.yaw, it.pitch, it.roll) }) < 1f)
+                assertTrue(differ("sigma", one.sigma) < 0.2f)
+                assertTrue(differ("visible", one.visible) < 0.1f)
+                assertEquals(wanted["confidence"].double, one.confidence!!, 0.05)
             }
         }
     }

@@ -269,7 +269,7 @@ class ScreenTest {
         row.findViewById<View>(R.id.model_details).performClick()
         val card = ShadowAlertDialog.getLatestAlertDialog()
         val words = card.findViewById<TextView>(android.R.id.message).text.toString()
-        for (part in listOf("Trained on", "People rendered by the kit", "Terms", "Known failures", "A crop without a face")) {
+        for (part in listOf("Trained on", "Rendered people: the kit renders them", "Terms", "Known failures", "A crop without a face")) {
             assertTrue(part, part in words)
         }
         save(card, "card.png")

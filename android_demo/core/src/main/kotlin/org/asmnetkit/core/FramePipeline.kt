@@ -90,8 +90,11 @@ class FramePipeline(private val finder: FaceFinder) {
     /** A single picture. @param chosen where to look; where faces are found by default. */
     fun photo(picture: Picture, chosen: Box? = null): Seen {
         val model = model ?: return NOTHING
-        val boxes = if (chosen != null) listOf(refined(model, picture, chosen)) else finder.find(picture).map { it.box }
-        val looked = boxes.map { Pair(it, look(model, picture, it)) }
+        val looked = if (chosen != null) {
+            listOf(refined(model, picture, chosen)).map { Pair(it, look(model, picture, it)) }
+        } else {
+            finder.find(picture).map { Pair(it.box, counted(model.lookAgain(picture, it.box))) }
+        }
         val faces = looked.filter { (_, face) -> face.notFinite == 0 }
             .map { (box, face) -> SeenFace(face.landmarks, face.pose, box, unsureOf(face), face.confidence) }
         return Seen(faces, looked.sumOf { (_, face) -> face.notFinite })

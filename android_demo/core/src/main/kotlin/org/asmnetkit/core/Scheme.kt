@@ -13,8 +13,33 @@ class FacePart(val name: String, val points: List<Int>, val closed: Boolean, val
  * A numbering of landmarks, 0-based: 68 (300-W), 98 (WFLW), or what a model file describes.
  *
  * @property normaliser the two points whose distance errors are divided by; null for the landmarks' box.
+ * @param mirrorPairs points that swap in a mirrored picture; the others are their own mirror.
+ * @param chosen whether the points are some of another scheme's, whose jaw line is not known here.
  */
-class Scheme(val name: String, val points: Int, val normaliser: Pair<Int, Int>?, val parts: List<FacePart>) {
+class Scheme(
+    val name: String,
+    val points: Int,
+    val normaliser: Pair<Int, Int>?,
+    val parts: List<FacePart>,
+    mirrorPairs: List<Pair<Int, Int>>,
+    private val chosen: Boolean = false,
+) {
+    /** The number of each landmark's counterpart in a mirrored picture. */
+    val mirror: List<Int> = (0 until points).toMutableList().also { order ->
+        for ((left, right) in mirrorPairs) {
+            order[left] = right
+            order[right] = left
+        }
+    }
+
+    private val jaw = parts.find { it.name == "jaw" }?.points.orEmpty()
+
+    /** Whether the box around the landmarks is that of a whole face. */
+    val outlinesFace = jaw.size >= MIN_OUTLINE && !chosen
+
+    /** Whether a mirrored face has the same landmarks, so that two answers can be averaged. */
+    val hasMirrorImage = jaw.isNotEmpty() && mirror[jaw.first()] == jaw.last() && !chosen
+
     /** What errors of a face are divided by: [landmarks] are x, y interleaved; the unit is theirs. */
     fun sizeOf(landmarks: FloatArray): Double {
         if (normaliser != null) {
@@ -29,6 +54,8 @@ class Scheme(val name: String, val points: Int, val normaliser: Pair<Int, Int>?,
     }
 
     companion object {
+        private const val MIN_OUTLINE = 5 // points of a jaw that follows the face from side to side
+
         val OF_68 = Scheme(
             "68",
             68,
@@ -43,6 +70,11 @@ class Scheme(val name: String, val points: Int, val normaliser: Pair<Int, Int>?,
                 FacePart("right_eye", 42..47, true),
                 FacePart("outer_lip", 48..59, true),
                 FacePart("inner_lip", 60..67, true),
+            ),
+            listOf(
+                0 to 16, 1 to 15, 2 to 14, 3 to 13, 4 to 12, 5 to 11, 6 to 10, 7 to 9, 17 to 26, 18 to 25, 19 to 24,
+                20 to 23, 21 to 22, 31 to 35, 32 to 34, 36 to 45, 37 to 44, 38 to 43, 39 to 42, 40 to 47, 41 to 46,
+                48 to 54, 49 to 53, 50 to 52, 55 to 59, 56 to 58, 60 to 64, 61 to 63, 65 to 67,
             ),
         )
         val OF_98 = Scheme(
@@ -61,6 +93,13 @@ class Scheme(val name: String, val points: Int, val normaliser: Pair<Int, Int>?,
                 FacePart("inner_lip", 88..95, true),
                 FacePart("left_pupil", 96..96, false),
                 FacePart("right_pupil", 97..97, false),
+            ),
+            listOf(
+                0 to 32, 1 to 31, 2 to 30, 3 to 29, 4 to 28, 5 to 27, 6 to 26, 7 to 25, 8 to 24, 9 to 23, 10 to 22,
+                11 to 21, 12 to 20, 13 to 19, 14 to 18, 15 to 17, 33 to 46, 34 to 45, 35 to 44, 36 to 43, 37 to 42,
+                38 to 50, 39 to 49, 40 to 48, 41 to 47, 55 to 59, 56 to 58, 60 to 72, 61 to 71, 62 to 70, 63 to 69,
+                64 to 68, 65 to 75, 66 to 74, 67 to 73, 76 to 82, 77 to 81, 78 to 80, 83 to 87, 84 to 86, 88 to 92,
+                89 to 91, 93 to 95, 96 to 97,
             ),
         )
 
@@ -87,7 +126,13 @@ class Scheme(val name: String, val points: Int, val normaliser: Pair<Int, Int>?,
                 val found = (part as? Map<*, *>)?.get("points") as? List<*> ?: fail("points of the part $name")
                 FacePart(name.toString(), found.map(::point), part["draw"] == "ring", part["draw"] != "dots")
             }.sortedBy { it.points.minOrNull() }
-            return Scheme(json["name"] as? String ?: fail("a name, got ${json["name"]}"), points, normaliser, parts)
+            val pairs = (json["mirror"] ?: emptyList<Any?>()).let { value ->
+                (value as? List<*>)?.map { pair ->
+                    (pair as? List<*>)?.map(::point)?.takeIf { it.size == 2 }?.let { it[0] to it[1] } ?: fail("pairs of points as mirror, got $pair")
+                } ?: fail("pairs of points as mirror, got $value")
+            }
+            val name = json["name"] as? String ?: fail("a name, got ${json["name"]}")
+            return Scheme(name, points, normaliser, parts, pairs, chosen = "from" in json)
         }
     }
 }

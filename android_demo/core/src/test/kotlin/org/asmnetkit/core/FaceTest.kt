@@ -31,7 +31,7 @@ class FaceTest {
     }
 
     @Test
-    fun `both schemes have Python's parts`() {
+    fun `both schemes have Python's parts and mirror images`() {
         for ((points, expected) in Golden.read("schemes").entries) {
             val scheme = Scheme.of(points.toInt())!!
             assertEquals(expected["outer_eye_corners"].ints, scheme.normaliser!!.toList())
@@ -39,6 +39,9 @@ class FaceTest {
                 expected["parts"].list.map { Triple(it["name"].text, it["points"].ints, it["closed"].boolean) },
                 scheme.parts.map { Triple(it.name, it.points, it.closed) },
             )
+            assertEquals(expected["mirror"].ints, scheme.mirror)
+            assertEquals(expected["outlines_face"].boolean, scheme.outlinesFace)
+            assertEquals(expected["has_mirror_image"].boolean, scheme.hasMirrorImage)
         }
     }
 }

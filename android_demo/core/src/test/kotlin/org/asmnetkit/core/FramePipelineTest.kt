@@ -148,6 +148,17 @@ class FramePipelineTest {
     }
 
     @Test
+    fun `a photo's face is looked at three times, unless the first look loses it`() {
+        val found = seeing()
+        this.found = listOf(near)
+        pipeline.photo(picture)
+        assertEquals(3, found.runs)
+        val lost = seeing(share = 0.3f) // a box of an eighth of the detector's area
+        pipeline.photo(picture)
+        assertEquals(1, lost.runs)
+    }
+
+    @Test
     fun `frames per second are counted by the phone's clock, not by the film's`() {
         seeing()
         found = listOf(near)

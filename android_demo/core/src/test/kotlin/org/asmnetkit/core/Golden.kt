@@ -2,9 +2,9 @@ package org.asmnetkit.core
 
 import java.util.Base64
 
-/** A golden file that Python wrote (`make golden`). */
+/** A golden file that Python wrote (`make golden`), or a part of one. */
 @Suppress("UNCHECKED_CAST")
-class Golden private constructor(private val content: Any?) {
+class Golden(private val content: Any?) {
     operator fun get(key: String): Golden =
         Golden((content as Map<String, Any?>).also { require(key in it) { "no key $key in the golden file" } }[key])
 

@@ -93,6 +93,8 @@ class ModelFileTest {
         assertEquals(9, metadata.landmarks)
         assertEquals("fox", metadata.scheme.name)
         assertEquals(2 to 3, metadata.scheme.normaliser)
+        assertEquals(own["mirror"].ints, metadata.scheme.mirror)
+        assertEquals(false, metadata.scheme.outlinesFace) // no jaw
         assertEquals(false, metadata.hasPose)
         assertEquals(
             own["parts"].list.map { listOf(it["name"].text, it["points"].ints, it["draw"].text) },
@@ -119,6 +121,8 @@ class ModelFileTest {
             "parts" to mapOf("a" to mapOf("points" to listOf(9L))),
             "parts" to mapOf("a" to null),
             "name" to 9L,
+            "mirror" to listOf(listOf(0L, 9L)),
+            "mirror" to listOf(0L, 1L),
         )) {
             assertThrows(ModelException::class.java, { ModelMetadata.of(fine + ("scheme" to scheme + change)) }) { "accepted $change" }
         }

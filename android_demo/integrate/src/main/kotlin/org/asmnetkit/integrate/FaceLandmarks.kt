@@ -42,14 +42,14 @@ class FaceLandmarks(model: ByteBuffer, shortRange: ByteBuffer, fullRange: ByteBu
     private val tracker = FaceTracker(detector)
 
     /**
-     * The faces of a single picture, largest first.
+     * The faces of a single picture, largest first; the model looks at each three times, as `asmnet-kit predict` does.
      *
      * @param pixels 0xAARRGGBB row by row, as Bitmap.getPixels gives them; upright.
      * @return landmarks as x, y interleaved, pixels of the picture, (0, 0) the centre of the first one.
      */
     fun inPicture(pixels: IntArray, width: Int, height: Int): List<Face> {
         val picture = ArgbPicture(width, height, pixels)
-        return detector.find(picture).map { landmarks.look(picture, it.box) }.filter { it.notFinite == 0 }
+        return detector.find(picture).map { landmarks.lookAgain(picture, it.box) }.filter { it.notFinite == 0 }
     }
 
     /**
