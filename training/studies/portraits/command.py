@@ -17,11 +17,10 @@ Usage: make people-portraits ARGS="--pictures DIR --out OUT"
 
 import csv
 import io
-import multiprocessing
 import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base import console
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import is_unused, make_folder, write_bytes, write_text
+from asmnet_kit.base.workers import Workers
 from asmnet_kit.cli import KitCommand
 from asmnet_kit.face.crop import Window, landmark_box
 from asmnet_kit.face.pictures import Image, encode_jpeg, read_image
@@ -51,10 +51,8 @@ CACHE = Path("build/people")
 MAX_APART = 4.5  # percent of the eye distance: of mirror images, and of mesh and student
 SIDE = 224  # pixels: largest of a written portrait
 SURROUNDINGS = 2.0  # side of a written portrait, of the landmark box's longer side
-CHUNK = 50
+AT_ONCE = 20  # pictures that a process turns before it answers
 FOLDER = "pictures"
-# New interpreters rather than forks, which a model's threads would break.
-FRESH = multiprocessing.get_context("spawn")
 JPEG_QUALITY = 95
 MARGIN = 2  # pixels between a turned face's landmarks and the border
 
@@ -174,31 +172,26 @@ def _turned(
     """Names and landmarks of the turned pictures, which are written."""
     if not count:
         return []
-    shared = _Turning(kept, Proportions([face.mesh for face in kept]), out / FOLDER, seed)
-    chunks = [range(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)]
-    found = []
+    turning = _Turning(kept, Proportions([face.mesh for face in kept]), out / FOLDER, seed)
+    made: list[tuple[str, dict[int, Array]]] = []
+    begin = partial(_begin, turning)
     with (
-        ProcessPoolExecutor(os.cpu_count(), FRESH, initializer=_begin, initargs=(shared,)) as pool,
+        Workers(begin, workers=os.cpu_count() or 1, doing="turns portraits") as workers,
         console.counting("Turned portraits") as on_progress,
     ):
-        for chunk, made in zip(chunks, pool.map(_make, chunks), strict=True):
-            found += made
-            on_progress(chunk.stop, count)
-    return found
+        for number, found in enumerate(workers.in_order(range(count), at_once=AT_ONCE)):
+            if found is not None:
+                made.append(found)
+            on_progress(number + 1, count)
+    return made
 
 
-_shared: list[_Turning] = []  # of a worker process
-
-
-def _begin(turning: _Turning) -> None:
+def _begin(turning: _Turning) -> Callable[[int], tuple[str, dict[int, Array]] | None]:
+    """In a process of its own: gives a turned picture's name and landmarks, and writes it; None
+    where the landmarks leave the picture."""
     cv2.setNumThreads(1)
-    _shared.append(turning)
 
-
-def _make(indices: range) -> list[tuple[str, dict[int, Array]]]:
-    """Turned pictures ``indices``, those left out whose landmarks leave the picture."""
-    turning, made = _shared[0], []
-    for index in indices:
+    def made(index: int) -> tuple[str, dict[int, Array]] | None:
         rng = np.random.default_rng((turning.seed, index))
         which = int(rng.integers(len(turning.portraits)))
         other = turning.proportions.like(which, rng)
@@ -211,10 +204,11 @@ def _make(indices: range) -> list[tuple[str, dict[int, Array]]]:
             rng,
         )
         if landmarks.min() < MARGIN or landmarks.max() > SIZE - 1 - MARGIN:
-            continue
+            return None
         name = f"turned_{index:06d}.jpg"
         _write(turning.folder / name, image)
-        made.append((name, {68: landmarks[:68], 98: landmarks[68:]}))
+        return name, {68: landmarks[:68], 98: landmarks[68:]}
+
     return made
 
 

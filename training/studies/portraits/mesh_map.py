@@ -6,8 +6,9 @@ knows nothing of any labelled photograph.
 """
 
 import os
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.adapters.linear_map import LinearMap
+from asmnet_kit.base.workers import Workers
 from asmnet_kit.face.crop import landmark_box
 from asmnet_kit.face.schemes import Scheme, scheme_of
 from asmnet_kit.people.render import draw
@@ -27,6 +29,7 @@ RIDGE = 3.0
 MAX_YAW = 55.0  # degrees: further round the mesh is no longer reliable
 MIN_SCORE = 0.5
 COUNTS = (68, 98)
+AT_ONCE = 20  # people that a process draws before it answers
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,23 +73,26 @@ def _swapped(points: Array, scheme: Scheme) -> Array:
 
 def learn(model: Path, *, count: int) -> MeshMap:
     """Render ``count`` people, run the mesh on them and fit the map."""
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        chunks = [(model, range(first, min(first + 20, count))) for first in range(0, count, 20)]
-        seen = [pair for chunk in pool.map(_seen, chunks) for pair in chunk]
+    begin = partial(_begin, model)
+    with Workers(begin, workers=os.cpu_count() or 1, doing="draws people") as workers:
+        found = workers.in_order(range(count), at_once=AT_ONCE)
+        seen = [pair for pair in found if pair is not None]
     meshes, landmarks = zip(*seen, strict=True)
     return MeshMap(LinearMap.fit(meshes, landmarks, anchors=OUTER_EYES, ridge=RIDGE))
 
 
-def _seen(work: tuple[Path, range]) -> list[tuple[Array, Array]]:
-    """Mesh [468, 2] and landmarks [68 + 98, 2] of people, pixels."""
+def _begin(model: Path) -> Callable[[int], tuple[Array, Array] | None]:
+    """In a process of its own: gives mesh [468, 2] and landmarks [68 + 98, 2] of a person, pixels;
+    None where the mesh is not reliable."""
     cv2.setNumThreads(1)
-    model, indices = work
-    mesh_of, pairs = FaceMesh(model), []
-    for index in indices:
+    mesh_of = FaceMesh(model)
+
+    def seen(index: int) -> tuple[Array, Array] | None:
         person = draw(SEED, index, SIZE)
         mesh, score = mesh_of(person.image, landmark_box(person.landmarks68))
         if score < MIN_SCORE or abs(person.pose[0]) > MAX_YAW:
-            continue
+            return None
         both = np.concatenate([person.landmarks68, person.landmarks98]).astype(np.float64)
-        pairs.append((mesh[:, :2], both))
-    return pairs
+        return mesh[:, :2], both
+
+    return seen
