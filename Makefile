@@ -228,7 +228,7 @@ ANDROID_SHIPPED := toolkit/models/asmnet_nano_people_68_112_qat_w8a8.tflite
 ANDROID_MODEL := $(if $(MODEL),--model $(MODEL))
 ANDROID_RUNTIME := $(if $(RUNTIME),--runtime $(RUNTIME))
 
-$(ANDROID_INPUTS): $(ANDROID_TOOLS)/make_test_inputs.py $(ANDROID_SHIPPED) | $(INSTALLED)
+$(ANDROID_INPUTS): $(ANDROID_TOOLS)/make_test_inputs.py $(ANDROID_TOOLS)/golden.py $(ANDROID_SHIPPED) | $(INSTALLED)
 	@$(BIN)/python $(ANDROID_TOOLS)/make_test_inputs.py $(@D) $(ANDROID_SHIPPED)
 
 # Building takes Python's own library alone, and so no environment.

@@ -26,7 +26,7 @@ from asmnet_kit.face.crop import Crop
 from asmnet_kit.face.logistic_fit import LogisticFit
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import POSE_UNIT_DEGREES, project_axes, rotation_matrix
-from asmnet_kit.face.schemes import BOX, SCHEME_68, SCHEME_98, Scheme
+from asmnet_kit.face.schemes import BOX, SCHEME_68, SCHEME_98, Scheme, scheme_of
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.uncertainty import (
     Calibration,
@@ -367,6 +367,43 @@ def schemes() -> dict[str, Any]:
     }
 
 
+# Points of a built-in scheme, and those chosen of them: with and without chin, cheeks, partners.
+CHOSEN = (
+    ("68", range(68)),
+    ("98", [*range(0, 33, 2), *range(60, 76), 96, 97]),
+    ("98", [*range(12), *range(21, 33), *range(60, 76)]),
+    ("68", [*range(4, 13), *range(36, 48)]),
+    ("68", [*range(17), *range(17, 22), *range(36, 48)]),
+    ("106", [*range(33), *range(52, 72)]),
+)
+
+
+def chosen_schemes() -> dict[str, Any]:
+    """Schemes whose points are chosen from another's, and whether they serve several looks."""
+    cases = []
+    for source, points in CHOSEN:
+        mirror = scheme_of(int(source)).mirror.tolist()
+        here = {number: index for index, number in enumerate(points)}
+        pairs = [[here[n], here[mirror[n]]] for n in points if n < mirror[n] and mirror[n] in here]
+        scheme = Scheme.from_json(
+            {
+                "name": "own",
+                "from": {"scheme": source, "points": list(points)},
+                "mirror": pairs,
+                "normaliser": BOX,
+            }
+        )
+        known = source in ("68", "98")  # by the app
+        cases.append(
+            {
+                "scheme": scheme.to_json(),
+                "outlines_face": scheme.outlines_face and known,
+                "has_mirror_image": scheme.has_mirror_image and known,
+            }
+        )
+    return {"cases": cases}
+
+
 def detector() -> dict[str, Any]:
     """Windows that are searched, candidates merged, landmark boxes, and faces in a made picture.
 
@@ -695,6 +732,7 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "detections": detections,
     "poses": poses,
     "schemes": schemes,
+    "chosen_schemes": chosen_schemes,
     "detector": detector,
     "tracker": tracker,
     "one_euro": one_euro,

@@ -50,8 +50,8 @@ def main(folder: Path, shipped: Path | None = None) -> None:
         write_bytes(path, shipped.read_bytes())
     write_json(path.with_suffix(".expected.json"), expected(path))
     write_tensors(path.with_suffix(".inputs.tensors"), {"image": inputs(path)})
-    write_json(folder / "face.json", person(path))
     write_json(folder / "looks.json", looks(path))
+    write_json(folder / "face.json", person(path))  # the last: make takes it for all of them
     print(path)
 
 

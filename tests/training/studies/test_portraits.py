@@ -1,13 +1,16 @@
 """Portraits as training data: what is carried along, and what the map from the mesh does."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from asmnet_kit.adapters.linear_map import LinearMap
+from asmnet_kit.face.pictures import read_image
 from asmnet_kit.face.pose import rotation_matrix
 from asmnet_kit.face.schemes import scheme_of
 from asmnet_kit.people.render import draw
-from asmnet_kit.training.studies.portraits import face_mesh, turned
+from asmnet_kit.training.studies.portraits import face_mesh, turned, turning
 from asmnet_kit.training.studies.portraits.face_mesh import OUTER_EYES, POINTS
 from asmnet_kit.training.studies.portraits.mesh_map import MeshMap
 
@@ -119,3 +122,24 @@ def test_a_mirrored_mesh_that_gives_the_mirrored_landmarks_agrees() -> None:
     both, apart = to_landmarks.of_both(mesh, mirrored)
     assert apart < 1e-6
     np.testing.assert_allclose(both[68], to_landmarks.landmarks(mesh)[68])
+
+
+def test_turned_pictures_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    labelled = []
+    for seed in range(3):
+        portrait, file = a_portrait(seed), tmp_path / f"{seed}.jpg"
+        turning.write_picture(file, portrait.image)
+        landmarks = {68: portrait.landmarks[:68], 98: portrait.landmarks[68:]}
+        labelled.append(turning.Labelled(file, portrait.mesh, landmarks))
+    made = {}
+    for workers in (1, 2):
+        (folder := tmp_path / str(workers)).mkdir()
+        count = turning.AT_ONCE + 1  # the second process gets the last
+        made[workers] = turning.turned_pictures(labelled, folder, count, seed=4, workers=workers)
+    assert len(made[1]) > turning.AT_ONCE / 2
+    assert [name for name, _ in made[1]] == [name for name, _ in made[2]]
+    for (name, one), (_, two) in zip(made[1], made[2], strict=True):
+        np.testing.assert_allclose(one[98], two[98], atol=1e-6)  # BLAS with other threads
+        pictures = [read_image(tmp_path / str(workers) / name) for workers in (1, 2)]
+        assert pictures[0].shape == (turned.SIZE, turned.SIZE, 3)
+        assert np.abs(np.subtract(*pictures, dtype=int)).mean() < 1

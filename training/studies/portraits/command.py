@@ -17,24 +17,19 @@ Usage: make people-portraits ARGS="--pictures DIR --out OUT"
 
 import csv
 import io
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base import console
 from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.files import is_unused, make_folder, write_bytes, write_text
-from asmnet_kit.base.workers import Workers
+from asmnet_kit.base.files import is_unused, make_folder, write_text
 from asmnet_kit.cli import KitCommand
 from asmnet_kit.face.crop import Window, landmark_box
-from asmnet_kit.face.pictures import Image, encode_jpeg, read_image
+from asmnet_kit.face.pictures import Image, read_image
 from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.measure.photo_labels import agreed_landmarks
 from asmnet_kit.people.labels import IN_68, JAW, OF_98
@@ -43,7 +38,11 @@ from asmnet_kit.predict.inputs import photographs_in
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.training.studies.portraits.face_mesh import FaceMesh, fetch
 from asmnet_kit.training.studies.portraits.mesh_map import COUNTS, MeshMap, learn
-from asmnet_kit.training.studies.portraits.turned import SIZE, Portrait, Proportions, varied
+from asmnet_kit.training.studies.portraits.turning import (
+    Labelled,
+    turned_pictures,
+    write_picture,
+)
 
 Array = NDArray[np.float64]
 
@@ -51,35 +50,7 @@ CACHE = Path("build/people")
 MAX_APART = 4.5  # percent of the eye distance: of mirror images, and of mesh and student
 SIDE = 224  # pixels: largest of a written portrait
 SURROUNDINGS = 2.0  # side of a written portrait, of the landmark box's longer side
-AT_ONCE = 20  # pictures that a process turns before it answers
 FOLDER = "pictures"
-JPEG_QUALITY = 95
-MARGIN = 2  # pixels between a turned face's landmarks and the border
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """A portrait that is kept.
-
-    Attributes:
-        file: its picture.
-        mesh: float64 [468, 3], pixels of it.
-        landmarks: float64 [N, 2], pixels of it, by their number.
-    """
-
-    file: Path
-    mesh: Array
-    landmarks: dict[int, Array]
-
-
-@dataclass(frozen=True, eq=False)
-class _Turning:
-    """What the processes that make turned pictures share."""
-
-    portraits: list[Labelled]
-    proportions: Proportions
-    folder: Path
-    seed: int
 
 
 @click.command(cls=KitCommand)
@@ -104,7 +75,7 @@ def main(
     kept = list(_labelled(pictures, out, FaceMesh(model), to_landmarks, predictor))
     if not kept:
         raise DatasetError(f"{pictures}: no face in it could be labelled")
-    turned = _turned(kept, out, count, seed)
+    turned = turned_pictures(kept, out / FOLDER, count, seed=seed)
     rows = [(face.file.name, face.landmarks, "portraits") for face in kept]
     rows += [(name, landmarks, "turned") for name, landmarks in turned]
     for points in COUNTS:
@@ -137,7 +108,7 @@ def _labelled(
                     continue
                 window = Window.cut(image, box, scale=SURROUNDINGS, size=SIDE)
                 file = out / FOLDER / f"portrait_{number:06d}.jpg"
-                _write(file, window.image)
+                write_picture(file, window.image)
                 yield Labelled(
                     file,
                     np.c_[window.inside(mesh[:, :2]), mesh[:, 2] * np.mean(window.shrink)],
@@ -164,62 +135,6 @@ def _with(
     moved[1 : JAW - 1 : 2] = (moved[0 : JAW - 2 : 2] + moved[2:JAW:2]) / 2
     apart = 100 * float(np.linalg.norm(2 * half, axis=1).mean() / eyes)
     return {68: landmarks[68] + half, 98: landmarks[98] + moved}, apart
-
-
-def _turned(
-    kept: list[Labelled], out: Path, count: int, seed: int
-) -> list[tuple[str, dict[int, Array]]]:
-    """Names and landmarks of the turned pictures, which are written."""
-    if not count:
-        return []
-    turning = _Turning(kept, Proportions([face.mesh for face in kept]), out / FOLDER, seed)
-    made: list[tuple[str, dict[int, Array]]] = []
-    begin = partial(_begin, turning)
-    with (
-        Workers(begin, workers=os.cpu_count() or 1, doing="turns portraits") as workers,
-        console.counting("Turned portraits") as on_progress,
-    ):
-        for number, found in enumerate(workers.in_order(range(count), at_once=AT_ONCE)):
-            if found is not None:
-                made.append(found)
-            on_progress(number + 1, count)
-    return made
-
-
-def _begin(turning: _Turning) -> Callable[[int], tuple[str, dict[int, Array]] | None]:
-    """In a process of its own: gives a turned picture's name and landmarks, and writes it; None
-    where the landmarks leave the picture."""
-    cv2.setNumThreads(1)
-
-    def made(index: int) -> tuple[str, dict[int, Array]] | None:
-        rng = np.random.default_rng((turning.seed, index))
-        which = int(rng.integers(len(turning.portraits)))
-        other = turning.proportions.like(which, rng)
-        mesh = turning.proportions.varied(which, other, rng)
-        image, landmarks = varied(
-            _portrait(turning.portraits[which]),
-            _portrait(turning.portraits[other]),
-            mesh,
-            turning.proportions,
-            rng,
-        )
-        if landmarks.min() < MARGIN or landmarks.max() > SIZE - 1 - MARGIN:
-            return None
-        name = f"turned_{index:06d}.jpg"
-        _write(turning.folder / name, image)
-        return name, {68: landmarks[:68], 98: landmarks[68:]}
-
-    return made
-
-
-def _portrait(face: Labelled) -> Portrait:
-    return Portrait(
-        read_image(face.file), face.mesh, np.concatenate([face.landmarks[n] for n in COUNTS])
-    )
-
-
-def _write(path: Path, image: Image) -> None:
-    write_bytes(path, encode_jpeg(image, name=str(path), quality=JPEG_QUALITY), durable=False)
 
 
 def _table(rows: list[tuple[str, dict[int, Array], str]], points: int) -> str:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.adapters.linear_map import LinearMap
-from asmnet_kit.base.workers import Workers
+from asmnet_kit.base.workers import shared_out
 from asmnet_kit.face.crop import landmark_box
 from asmnet_kit.face.schemes import Scheme, scheme_of
 from asmnet_kit.people.render import draw
@@ -73,10 +72,11 @@ def _swapped(points: Array, scheme: Scheme) -> Array:
 
 def learn(model: Path, *, count: int) -> MeshMap:
     """Render ``count`` people, run the mesh on them and fit the map."""
-    begin = partial(_begin, model)
-    with Workers(begin, workers=os.cpu_count() or 1, doing="draws people") as workers:
-        found = workers.in_order(range(count), at_once=AT_ONCE)
-        seen = [pair for pair in found if pair is not None]
+    begin, workers = partial(_begin, model), os.cpu_count() or 1
+    with shared_out(
+        begin, range(count), workers=workers, doing="draws people", at_once=AT_ONCE
+    ) as answers:
+        seen = [pair for pair in answers if pair is not None]
     meshes, landmarks = zip(*seen, strict=True)
     return MeshMap(LinearMap.fit(meshes, landmarks, anchors=OUTER_EYES, ridge=RIDGE))
 
@@ -84,7 +84,6 @@ def learn(model: Path, *, count: int) -> MeshMap:
 def _begin(model: Path) -> Callable[[int], tuple[Array, Array] | None]:
     """In a process of its own: gives mesh [468, 2] and landmarks [68 + 98, 2] of a person, pixels;
     None where the mesh is not reliable."""
-    cv2.setNumThreads(1)
     mesh_of = FaceMesh(model)
 
     def seen(index: int) -> tuple[Array, Array] | None:

@@ -129,7 +129,8 @@ class FaceModel(val file: ModelFile, private val engine: Engine) {
             // Fractions lie about the crop's centre, which stays where it is.
             "landmarks" -> FloatArray(values.size) { i -> values[2 * counterpart[i / 2] + i % 2].let { if (i % 2 == 0) -it else it } }
             "pose" -> floatArrayOf(-values[0], values[1], -values[2])
-            else -> FloatArray(values.size) { values[counterpart[it]] }
+            "uncertainty", "visibility" -> FloatArray(values.size) { values[counterpart[it]] }
+            else -> values // an output that the app does not read
         }
     }
 

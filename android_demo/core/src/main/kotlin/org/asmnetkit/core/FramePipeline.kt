@@ -13,7 +13,7 @@ class Frame(val picture: Picture, val timeMs: Double, val cameMs: Double = timeM
  *
  * @property landmarks smoothed over time in a film: what is drawn.
  * @property pose likewise; null for a model without that output.
- * @property box where the model looked.
+ * @property box the detector's in a photo; else where the model looked.
  * @property unsure points that the model itself does not trust; all of a face that it does not believe.
  * @property confidence probability that the face's error is small ([Face.confidence]); null where the file does
  *   not tell it.

@@ -14,7 +14,7 @@ class FacePart(val name: String, val points: List<Int>, val closed: Boolean, val
  *
  * @property normaliser the two points whose distance errors are divided by; null for the landmarks' box.
  * @param mirrorPairs points that swap in a mirrored picture; the others are their own mirror.
- * @param chosen whether the points are some of another scheme's, whose jaw line is not known here.
+ * @param chosen where the points are some of another scheme's.
  */
 class Scheme(
     val name: String,
@@ -22,8 +22,11 @@ class Scheme(
     val normaliser: Pair<Int, Int>?,
     val parts: List<FacePart>,
     mirrorPairs: List<Pair<Int, Int>>,
-    private val chosen: Boolean = false,
+    chosen: Chosen? = null,
 ) {
+    /** Points of another scheme, in their order here; [source] is null where the app does not know it. */
+    class Chosen(val source: Scheme?, val points: List<Int>)
+
     /** The number of each landmark's counterpart in a mirrored picture. */
     val mirror: List<Int> = (0 until points).toMutableList().also { order ->
         for ((left, right) in mirrorPairs) {
@@ -34,11 +37,19 @@ class Scheme(
 
     private val jaw = parts.find { it.name == "jaw" }?.points.orEmpty()
 
-    /** Whether the box around the landmarks is that of a whole face. */
-    val outlinesFace = jaw.size >= MIN_OUTLINE && !chosen
+    /** Whether the box around the landmarks is that of a whole face, from cheek to cheek and to the chin. */
+    val outlinesFace: Boolean = jaw.size >= MIN_OUTLINE && chosen.all { source, points ->
+        val whole = source.jaw
+        val kept = jaw.map { points[it] }
+        val near = whole.size / 8
+        val chin = whole.subList(whole.size / 2 - near, whole.size / 2 + near + 1)
+        whole.first() in kept && whole.last() in kept && chin.any { it in kept }
+    }
 
     /** Whether a mirrored face has the same landmarks, so that two answers can be averaged. */
-    val hasMirrorImage = jaw.isNotEmpty() && mirror[jaw.first()] == jaw.last() && !chosen
+    val hasMirrorImage: Boolean = jaw.isNotEmpty() && mirror[jaw.first()] == jaw.last() && chosen.all { source, points ->
+        mirror.indices.all { mirror[it] != it || source.mirror[points[it]] == points[it] }
+    }
 
     /** What errors of a face are divided by: [landmarks] are x, y interleaved; the unit is theirs. */
     fun sizeOf(landmarks: FloatArray): Double {
@@ -55,6 +66,10 @@ class Scheme(
 
     companion object {
         private const val MIN_OUTLINE = 5 // points of a jaw that follows the face from side to side
+
+        /** True for a scheme of its own, false for points of a scheme that is not known. */
+        private inline fun Chosen?.all(holds: (Scheme, List<Int>) -> Boolean): Boolean =
+            this == null || source != null && holds(source, points)
 
         val OF_68 = Scheme(
             "68",
@@ -132,7 +147,16 @@ class Scheme(
                 } ?: fail("pairs of points as mirror, got $value")
             }
             val name = json["name"] as? String ?: fail("a name, got ${json["name"]}")
-            return Scheme(name, points, normaliser, parts, pairs, chosen = "from" in json)
+            val chosen = json["from"]?.let { value ->
+                val from = value as? Map<*, *> ?: fail("from with a scheme and points, got $value")
+                val source = listOf(OF_68, OF_98).find { it.name == from["scheme"] }
+                val numbers = (from["points"] as? List<*>)?.takeIf { it.size == points }?.map { (it as? Long)?.toInt() }
+                if (numbers == null || numbers.any { it == null || it < 0 || (source != null && it >= source.points) }) {
+                    fail("$points points of the scheme ${from["scheme"]}, got ${from["points"]}")
+                }
+                Chosen(source, numbers.filterNotNull())
+            }
+            return Scheme(name, points, normaliser, parts, pairs, chosen)
         }
     }
 }

@@ -44,4 +44,16 @@ class FaceTest {
             assertEquals(expected["has_mirror_image"].boolean, scheme.hasMirrorImage)
         }
     }
+
+    @Test
+    fun `points chosen from a scheme outline a face as Python has it`() {
+        val cases = Golden.read("chosen_schemes")["cases"].list
+        for (case in cases) {
+            val scheme = Scheme.of(case["scheme"].json as Map<*, *>, case["scheme"]["points"].int)
+            assertEquals(case["outlines_face"].boolean, scheme.outlinesFace)
+            assertEquals(case["has_mirror_image"].boolean, scheme.hasMirrorImage)
+        }
+        assertEquals(setOf(true, false), cases.map { it["outlines_face"].boolean }.toSet())
+        assertEquals(setOf(true, false), cases.map { it["has_mirror_image"].boolean }.toSet())
+    }
 }
