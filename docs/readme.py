@@ -31,8 +31,9 @@ def table() -> str:
             "",
             f"AFLW, YouTube Faces: NME in percent of the distance between the outer eye corners, "
             f"of the {complete['faces']} test photographs on which every point is labelled, "
-            "cropped around their labels. Fails: of all "
-            f"{detected['failure_rate_faces']} test photographs, the share with an NME above 8 % "
+            "cropped around their labels. Fails: of the "
+            f"{detected['failure_rate_faces']} test photographs with both outer eye corners "
+            "labelled, the share with an NME above 8 % "
             f"or missed by the kit's face detector, which misses {detected['faces_missed']} of "
             "them; there, as in `predict`, the model looks three times at a face. ms: one look, "
             "one thread, median.",

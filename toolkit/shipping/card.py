@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from asmnet_kit.results.report.text import known
+from asmnet_kit.results.report.text import known, wilson
 from asmnet_kit.shipping.measurements import Card
 from asmnet_kit.shipping.shipped import LICENCES
 
@@ -23,7 +23,7 @@ def card_text(card: Card) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["known"] = known
+    environment.filters.update(known=known, wilson=wilson)
     return environment.get_template(TEMPLATE).render(
         card=card,
         worst=_worst(card["accuracy"]),

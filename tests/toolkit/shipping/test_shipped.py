@@ -59,6 +59,17 @@ def test_the_card_says_what_its_words_say_and_is_printed_as_written(model: Shipp
     assert model.text() == card_text(model.card)
 
 
+def test_the_default_model_s_card_gives_the_intervals_of_what_it_measured() -> None:
+    model = default_model()
+    text = model.text()
+    for scores in model.card["accuracy"]:
+        for name, part in {"all": scores, **scores["per_subset"]}.items():
+            low, high = part["nme_interval_percent"]
+            assert low < part["nme_percent"] < high
+            row = f"| {part['nme_percent']:.2f} ({low:.2f} to {high:.2f}) |"
+            assert row in text, f"{scores['dataset']}, {name}"
+
+
 def test_it_runs_and_judges_its_own_shapes(model: ShippedModel) -> None:
     predictor = open_predictor(model.path)
     assert predictor.scheme.points == model.card["model"]["landmarks"]
