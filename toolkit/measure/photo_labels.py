@@ -179,7 +179,8 @@ def label_folder(
 ) -> tuple[list[LabelledFace], list[Problem]]:
     """Label every photograph below ``folder`` and write what is kept to ``out``, as 300-W is.
 
-    ``OUT/faces.csv`` lists every face, kept or not, with its reason. It is written last; a call
+    ``OUT/faces.csv`` lists every face, kept or not, with its reason; pictures without a face, or
+    that cannot be read, are among the problems. It is written last; a call
     that was interrupted before is begun again by the same one.
 
     Raises:
@@ -206,6 +207,7 @@ def label_folder(
     _begin(out, photographs, [predictor.name for predictor in predictors], told)
     faces: list[LabelledFace] = []
     for done, path in enumerate(photographs, 1):
+        name = path.relative_to(folder).as_posix()
         try:
             image, found = label_photograph(
                 path,
@@ -215,8 +217,11 @@ def label_folder(
                 min_face=min_face,
             )
         except DatasetError as error:
-            problems.append(Problem(path.relative_to(folder).as_posix(), str(error)))
+            problems.append(Problem(name, str(error)))
             found = []
+        else:
+            if not found:
+                problems.append(Problem(name, "no face found"))
         for face in found:
             if not face.reason:
                 write_face(image, face, out, _stem(path.relative_to(folder), face), size=size)

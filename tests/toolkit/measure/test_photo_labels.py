@@ -81,6 +81,16 @@ def test_views_that_disagree_are_left_out_and_the_table_says_why(photos, tmp_pat
     assert not list((tmp_path / "out").rglob("*.jpg"))
 
 
+def test_pictures_without_a_face_are_told(photos, tmp_path):
+    faces, problems = label_folder(
+        photos, tmp_path / "out", [Seer()], lambda image: [], max_disagreement_percent=5
+    )
+    assert faces == []
+    found = {problem.name: problem.reason for problem in problems}
+    assert found["a.jpg"] == found["trip/b.png"] == "no face found"
+    assert "no face" not in found["trip/cut.jpg"]
+
+
 def test_small_faces_and_faces_that_leave_the_picture_are_left_out(photos):
     seer = [Seer()]
     for box, reason in (([90, 90, 110, 110], "pixels"), ([150, 60, 240, 150], "leaves")):
