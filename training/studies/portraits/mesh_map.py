@@ -5,7 +5,6 @@ regression from the mesh's 936 coordinates to the landmarks', both in the mesh's
 knows nothing of any labelled photograph.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.adapters.linear_map import LinearMap
+from asmnet_kit.base.cores import usable_cores
 from asmnet_kit.base.workers import shared_out
 from asmnet_kit.face.crop import landmark_box
 from asmnet_kit.face.schemes import Scheme, scheme_of
@@ -72,7 +72,7 @@ def _swapped(points: Array, scheme: Scheme) -> Array:
 
 def learn(model: Path, *, count: int) -> MeshMap:
     """Render ``count`` people, run the mesh on them and fit the map."""
-    begin, workers = partial(_begin, model), os.cpu_count() or 1
+    begin, workers = partial(_begin, model), usable_cores()
     with shared_out(
         begin, range(count), workers=workers, doing="draws people", at_once=AT_ONCE
     ) as answers:

@@ -4,7 +4,6 @@ Apart from the command, which runs as a script: processes import what they are s
 its module, and a script has none.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base import console
+from asmnet_kit.base.cores import usable_cores
 from asmnet_kit.base.files import write_bytes
 from asmnet_kit.base.workers import shared_out
 from asmnet_kit.face.pictures import Image, encode_jpeg, read_image
@@ -49,25 +49,30 @@ def turned_pictures(
     count: int,
     *,
     seed: int,
-    workers: int = os.cpu_count() or 1,
+    workers: int | None = None,
 ) -> list[Turned]:
     """Make pictures of labelled ones, by turning them in depth and reshaping them.
 
     Args:
         folder: where they are written.
         count: how many are made; those are left out whose landmarks leave the picture.
-        workers: number of processes; the pictures do not depend on it.
+        workers: number of processes, by default all usable cores; the pictures do not depend on it.
 
     Returns:
         Name and landmarks of each, pixels, by their number (68, 98).
     """
     if not count:
         return []
-    begin = partial(_begin, list(portraits), folder, seed)
+    proportions = Proportions([face.mesh for face in portraits])
+    begin = partial(_begin, list(portraits), proportions, folder, seed)
     made: list[Turned] = []
     with (
         shared_out(
-            begin, range(count), workers=workers, doing="turns portraits", at_once=AT_ONCE
+            begin,
+            range(count),
+            workers=workers or usable_cores(),
+            doing="turns portraits",
+            at_once=AT_ONCE,
         ) as answers,
         console.counting("Turned portraits") as on_progress,
     ):
@@ -83,10 +88,11 @@ def write_picture(path: Path, image: Image) -> None:
     write_bytes(path, encode_jpeg(image, name=str(path), quality=JPEG_QUALITY), durable=False)
 
 
-def _begin(portraits: list[Labelled], folder: Path, seed: int) -> Callable[[int], Turned | None]:
+def _begin(
+    portraits: list[Labelled], proportions: Proportions, folder: Path, seed: int
+) -> Callable[[int], Turned | None]:
     """In a process of its own: makes and writes the picture of a number; None where its landmarks
     leave it."""
-    proportions = Proportions([face.mesh for face in portraits])
 
     def turned(index: int) -> Turned | None:
         rng = np.random.default_rng((seed, index))

@@ -21,6 +21,9 @@ data class Box(val x0: Double, val y0: Double, val x1: Double, val y1: Double) {
     }
 
     companion object {
+        /** Boxes that [overlap] at least so much are of one face. */
+        const val MIN_OVERLAP = 0.3
+
         /** The smallest box around points (x, y) interleaved. */
         fun around(points: FloatArray): Box {
             require(points.size >= 4) { "expected at least 2 points, got ${points.size / 2}" }

@@ -94,7 +94,7 @@ class FaceModel(val file: ModelFile, private val engine: Engine) {
         val first = look(picture, box)
         if (first.notFinite > 0 || !metadata.scheme.outlinesFace) return first
         val closer = Box.around(first.landmarks)
-        if (closer.overlap(box) < MIN_OVERLAP) return first
+        if (closer.overlap(box) < Box.MIN_OVERLAP) return first
         val looks = listOf(false, true).filter { !it || metadata.scheme.hasMirrorImage }.map { look(picture, closer, mirrored = it) }
         return Face.mean(looks, StageTimes.mean((looks + first).map { it.times }))
     }
@@ -136,10 +136,6 @@ class FaceModel(val file: ModelFile, private val engine: Engine) {
 
     private inline fun expect(fine: Boolean, message: () -> String) {
         if (!fine) throw ModelException("${file.name}: ${message()}")
-    }
-
-    private companion object {
-        const val MIN_OVERLAP = 0.3 // of two boxes of the same face
     }
 }
 

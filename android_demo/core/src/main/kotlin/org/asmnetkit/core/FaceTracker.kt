@@ -46,7 +46,7 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int =
 
     /** Follow the face in [box], which somebody pointed at, in place of what was followed there. */
     fun choose(box: Box) {
-        tracks = tracks.filter { it.box.overlap(box) < MIN_OVERLAP } + Track(++seen, Detection(box, null))
+        tracks = tracks.filter { it.box.overlap(box) < Box.MIN_OVERLAP } + Track(++seen, Detection(box, null))
     }
 
     /**
@@ -71,7 +71,7 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int =
         val left = found.toMutableList()
         for (track in tracks) {
             val best = left.maxByOrNull { it.box.overlap(track.box) }
-            if (best != null && best.box.overlap(track.box) >= MIN_OVERLAP) {
+            if (best != null && best.box.overlap(track.box) >= Box.MIN_OVERLAP) {
                 left.remove(best)
                 track.confirm(best)
             } else {
@@ -81,7 +81,7 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int =
         val kept = tracks.filter { it.doubtedFor(seconds) <= PATIENCE_SECONDS }.toMutableList()
         for (detection in left) {
             // Of a face that is followed already the detector may give two boxes.
-            if (kept.all { detection.box.overlap(it.box) < MIN_OVERLAP }) kept += Track(++seen, detection)
+            if (kept.all { detection.box.overlap(it.box) < Box.MIN_OVERLAP }) kept += Track(++seen, detection)
         }
         tracks = kept
     }
@@ -136,7 +136,7 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int =
             fallen = fell(face.confidence, seconds)
             box = Box.around(face.landmarks)
             val before = smoothedBox
-            if (before != null && box.overlap(before) < MIN_OVERLAP) { // it jumped: to another face, or after having been lost
+            if (before != null && box.overlap(before) < Box.MIN_OVERLAP) { // it jumped: to another face, or after having been lost
                 landmarks.reset()
                 angles.reset()
             }
@@ -179,7 +179,6 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int =
 
         /** Detectors miss a turned face for some frames. */
         const val PATIENCE_SECONDS = 1.0
-        private const val MIN_OVERLAP = 0.3
         private const val ONE_FACE_OVERLAP = 0.6
         private const val FALLEN_ODDS = 0.5 // of the median over the last second
         private const val MEMORY_SECONDS = 1.0

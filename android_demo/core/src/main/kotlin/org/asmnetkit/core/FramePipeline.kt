@@ -91,7 +91,8 @@ class FramePipeline(private val finder: FaceFinder) {
     fun photo(picture: Picture, chosen: Box? = null): Seen {
         val model = model ?: return NOTHING
         val looked = if (chosen != null) {
-            listOf(refined(model, picture, chosen)).map { Pair(it, look(model, picture, it)) }
+            val box = refined(model, picture, chosen)
+            listOf(Pair(box, look(model, picture, box)))
         } else {
             finder.find(picture).map { Pair(it.box, counted(model.lookAgain(picture, it.box))) }
         }
