@@ -405,9 +405,10 @@ def chosen_schemes() -> dict[str, Any]:
 
 
 def detector() -> dict[str, Any]:
-    """Windows that are searched, candidates merged, landmark boxes, and faces in a made picture.
+    """Windows that are searched, candidates merged, landmark boxes, and faces in two made pictures.
 
-    The picture is grey with one small drawn face twice, as it is and twice as large.
+    One is grey with a small drawn face twice, as it is and twice as large; the other is that face
+    alone, which fills it.
     """
     rng = np.random.default_rng(0)
     boxes = [
@@ -429,7 +430,11 @@ def detector() -> dict[str, Any]:
     face = drawn_face()
     return {
         "windows": [
-            {"width": w, "height": h, "windows": [[*c, s] for c, s in detectors.windows(w, h)]}
+            {
+                "width": w,
+                "height": h,
+                "windows": [[*c, s] for c, s in [detectors.wide_window(w, h), *windows(w, h)]],
+            }
             for w, h in ((100, 60), (640, 480), (333, 500))
         ],
         "candidates": _candidates(candidates),
@@ -437,6 +442,7 @@ def detector() -> dict[str, Any]:
         "landmark_boxes": [_floats(box) for box in detectors.landmark_boxes(merged)],
         "face": {"size": DRAWN_SIZE, "rgb": _bytes(face)},
         "detections": _detections(picture_of_faces(face)),
+        "detections_of_face": _detections(face),
     }
 
 

@@ -5,6 +5,7 @@ import java.nio.ByteBuffer
 import org.asmnetkit.core.BlazeFace
 import org.asmnetkit.core.BlazeFaceWeights
 import org.asmnetkit.core.Box
+import org.asmnetkit.core.Detection
 import org.asmnetkit.core.FaceDetector
 import org.asmnetkit.core.Golden
 import org.asmnetkit.core.Json
@@ -34,7 +35,15 @@ class DetectorOnJvmTest {
             else -> 0x5A5A5A
         }
 
-        private fun pixel(x: Int, y: Int) = (0..2).fold(0) { all, channel -> (all shl 8) or (face[(y * size + x) * 3 + channel].toInt() and 255) }
+    }
+
+    private fun pixel(x: Int, y: Int) = (0..2).fold(0) { all, channel -> (all shl 8) or (face[(y * size + x) * 3 + channel].toInt() and 255) }
+
+    /** The small face alone. */
+    private val filled = object : Picture {
+        override val width = size
+        override val height = size
+        override fun rgb(x: Int, y: Int) = pixel(x, y)
     }
 
     private fun content(file: File): ByteBuffer =
@@ -49,9 +58,17 @@ class DetectorOnJvmTest {
 
     @Test
     fun `it finds Python's faces`() {
-        val found = detector().use { it.find(picture) }
-        val expected = golden["detections"].list
-        assertEquals(2, expected.size)
+        assertEquals(2, golden["detections"].list.size)
+        assertFound(golden["detections"].list, detector().use { it.find(picture) })
+    }
+
+    @Test
+    fun `it finds Python's face that fills the picture`() {
+        assertEquals(1, golden["detections_of_face"].list.size)
+        assertFound(golden["detections_of_face"].list, detector().use { it.find(filled) })
+    }
+
+    private fun assertFound(expected: List<Json>, found: List<Detection>) {
         assertEquals(expected.size, found.size)
         for ((wanted, one) in expected.zip(found)) {
             val corners = one.box.let { doubleArrayOf(it.x0, it.y0, it.x1, it.y1) }

@@ -21,14 +21,15 @@ fun interface FaceFinder : AutoCloseable {
 
 /**
  * The kit's detector, as asmnet_kit.predict.detector has it: the short-range network searches the whole
- * picture and windows of it, the full-range one looks at each candidate again and must agree.
+ * picture and windows of it, the full-range one looks at each candidate twice and must agree.
  */
 class FaceDetector(private val search: BlazeFace, private val confirm: BlazeFace, private val minScore: Float = MIN_SCORE) : FaceFinder {
     override fun find(picture: Picture): List<Detection> {
-        val found = windows(picture.width, picture.height).flatMap {
-            search.find(picture, it.centreX, it.centreY, it.side, minOf(SEARCH_SCORE, minScore))
-        }
-        val faces = merged(merged(found).flatMap { lookAgain(picture, it.box) })
+        // Apart: merged with what the other windows saw of a face that fills the picture, cut off by
+        // their border, the better box of the wide one would be spoilt.
+        val wide = foundIn(picture, listOf(wideWindow(picture.width, picture.height)))
+        val candidates = wide + foundIn(picture, windows(picture.width, picture.height))
+        val faces = merged(candidates.mapNotNull { confirmed(picture, it.box) })
         return faces.map { Detection(landmarkBox(it), it.score) }.sortedByDescending { it.box.width * it.box.height }
     }
 
@@ -37,12 +38,22 @@ class FaceDetector(private val search: BlazeFace, private val confirm: BlazeFace
         confirm.close()
     }
 
-    /** The face that the full-range network sees where the search saw one: one or none. */
-    private fun lookAgain(picture: Picture, box: Box): List<Candidate> {
+    private fun foundIn(picture: Picture, windows: List<Window>): List<Candidate> =
+        merged(windows.flatMap { search.find(picture, it.centreX, it.centreY, it.side, minOf(SEARCH_SCORE, minScore)) })
+
+    /** The face that the full-range network sees where the search saw one, in the mean of two looks. */
+    private fun confirmed(picture: Picture, box: Box): Candidate? {
+        val first = look(picture, box) ?: return null
+        val second = look(picture, first.box) ?: return null
+        return between(first, second).takeIf { it.score >= minScore }
+    }
+
+    /** The face that the full-range network sees around a box. */
+    private fun look(picture: Picture, box: Box): Candidate? {
         // A box without extent would make an empty window; no face is smaller than a pixel.
         val side = CONFIRM_WINDOW * max(box.longerSide, 1.0)
-        val seen = confirm.find(picture, box.centreX, box.centreY, side, minScore)
-        return merged(seen).filter { it.box.overlap(box) > MERGE_OVERLAP }.take(1)
+        val seen = confirm.find(picture, box.centreX, box.centreY, side, minOf(LOOK_SCORE, minScore))
+        return merged(seen).firstOrNull { it.box.overlap(box) > MERGE_OVERLAP }
     }
 
     /** A square window to search, pixels of the picture. */
@@ -51,9 +62,11 @@ class FaceDetector(private val search: BlazeFace, private val confirm: BlazeFace
     companion object {
         const val MIN_SCORE = 0.5f
         private const val SEARCH_SCORE = 0.4f // lower: the second network decides
+        private const val LOOK_SCORE = 0.3f // of each of its two looks; their mean decides
         private const val MIN_WINDOW = 160.0 // pixels: smaller windows would find faces of fewer than 20 pixels
         private const val MAX_LEVELS = 4
         private const val WINDOW_OVERLAP = 1.0 / 3
+        private const val WIDE_WINDOW = 2.0 // x the picture's longer side
         private const val CONFIRM_WINDOW = 4.0 // x the candidate's longer side
         private const val MERGE_OVERLAP = 0.3
 
@@ -64,6 +77,10 @@ class FaceDetector(private val search: BlazeFace, private val confirm: BlazeFace
         private val HEIGHT = doubleArrayOf(0.85, -1.54, -1.47, 0.92, 1.22)
         private const val LEAST_EXTENT = 0.6
         private const val LARGEST_EXTENT = 1.7
+
+        /** The window for a face that fills the picture: the picture in its middle. */
+        internal fun wideWindow(width: Int, height: Int): Window =
+            Window((width - 1) / 2.0, (height - 1) / 2.0, WIDE_WINDOW * max(width, height))
 
         /** The whole picture, then ever smaller windows that together cover it. */
         internal fun windows(width: Int, height: Int): List<Window> {
@@ -98,6 +115,18 @@ class FaceDetector(private val search: BlazeFace, private val confirm: BlazeFace
                 left = others
             }
             return merged
+        }
+
+        private fun between(one: Candidate, other: Candidate): Candidate {
+            fun mean(a: Double, b: Double) = (a + b) / 2
+            return Candidate(
+                Box(
+                    mean(one.box.x0, other.box.x0), mean(one.box.y0, other.box.y0),
+                    mean(one.box.x1, other.box.x1), mean(one.box.y1, other.box.y1),
+                ),
+                (one.score + other.score) / 2,
+                DoubleArray(one.keyPoints.size) { mean(one.keyPoints[it], other.keyPoints[it]) },
+            )
         }
 
         /** The box that the 68 landmarks would have, from what the confirming network says. */
