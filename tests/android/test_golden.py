@@ -32,7 +32,7 @@ def test_golden_faces_are_those_that_the_detector_finds() -> None:
     stored = json.loads((FOLDER / "detector.json").read_text(encoding="utf-8"))
     made = json.loads(json.dumps(MAKERS["detector"]()))
     assert stored["windows"] == made["windows"]
-    for key in ("candidates", "merged", "detections"):
+    for key in ("candidates", "merged", "detections", "detections_of_face"):
         assert len(stored[key]) == len(made[key])
         for old, new in zip(stored[key], made[key], strict=True):
             assert np.allclose(old["box"], new["box"], atol=0.2), key

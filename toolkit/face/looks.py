@@ -1,8 +1,8 @@
 """Looking at faces in the boxes of a detector: once to find a better box, then both ways round.
 
-Models learn from crops around landmarks, and a detector's box is off: on 560 complete validation
-photographs (docs/people.md) the kit's misses the side of the landmarks' box by 6.4 % and its middle
-by 3.2 % of that (standard deviations); the box around what a first look sees by 4.6 and 2.1 %
+Models learn from crops around landmarks, and a detector's box is off: on 561 complete validation
+photographs (docs/people.md) the kit's misses the side of the landmarks' box by 5.7 % and its middle
+by 2.8 % of that (standard deviations); the box around what a first look sees by 4.6 and 2.1 %
 (``asmnet_plus_people``). So the crop that counts is cut around that, and the answer is the mean of
 what the model sees in it and in its mirror image, which leans to neither side. docs/predict.md has
 what that brings.

@@ -292,10 +292,12 @@ export const NETWORKS = {
   full: { size: 192, grids: [[4, 1]] },
 };
 const SEARCH_SCORE = 0.4; // lower than what a face needs: the second network decides
+const LOOK_SCORE = 0.3; // of each of its two looks; their mean decides
 export const MIN_SCORE = 0.5;
 const MIN_WINDOW = 160; // pixels
 const MAX_LEVELS = 4;
 const WINDOW_OVERLAP = 1 / 3;
+const WIDE_WINDOW = 2; // x the picture's longer side: a face that fills the picture fills half of it
 const CONFIRM_WINDOW = 4; // x the candidate's longer side
 const MAX_LOGIT = 80;
 const VALUES = 16; // of an answer: box centre, width and height, six key points
@@ -357,6 +359,16 @@ export function mergedFaces(faces) {
   return merged;
 }
 
+/** The mean of two looks at a face. */
+function between(one, other) {
+  const mean = (a, b) => a.map((value, i) => (value + b[i]) / 2);
+  return {
+    box: mean(one.box, other.box),
+    score: (one.score + other.score) / 2,
+    points: mean(one.points, other.points),
+  };
+}
+
 /** The box that the 68 landmarks of a face would have. */
 export function boxOfLandmarks({ box, points }) {
   const middle = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
@@ -369,6 +381,9 @@ export function boxOfLandmarks({ box, points }) {
   const half = [WIDTH, HEIGHT].map((fit) => clamp(dot(spread, fit), ...EXTENT_LIMITS) / 2);
   return [-1, 1].flatMap((sign) => [0, 1].map((axis) => middle[axis] + side * (shift[axis] + sign * half[axis])));
 }
+
+/** The window for a face that fills the picture, [x, y, side]: the picture in its middle. */
+export const wideWindow = (width, height) => [(width - 1) / 2, (height - 1) / 2, WIDE_WINDOW * Math.max(width, height)];
 
 /** The square windows to search, [x, y, side]: the whole picture, then ever smaller ones. */
 export function searchWindows(width, height, levels = MAX_LEVELS) {
@@ -393,7 +408,8 @@ export function searchWindows(width, height, levels = MAX_LEVELS) {
  * @param {Picture} picture
  * @param {(network: string, crop: Uint8Array) => Promise<{logits, values}>} run
  * @param {number} [levels] of windows; each finds faces half as large and costs four times as much.
- * @param {boolean} [confirm] by the network "full", as Python does; without, "short" alone decides.
+ * @param {boolean} [confirm] by the network "full", as Python does; without, "short" alone decides
+ *   and searches no wide window: a camera's faces rarely fill the picture, and time is short.
  */
 export async function detectFaces(picture, run, levels = MAX_LEVELS, confirm = true) {
   const find = async (name, [x, y, side], minScore) => {
@@ -401,18 +417,32 @@ export async function detectFaces(picture, run, levels = MAX_LEVELS, confirm = t
     const { logits, values } = await run(name, crop.cut(picture));
     return decodedFaces(NETWORKS[name], crop, logits, values, minScore);
   };
-  const candidates = [];
-  for (const window of searchWindows(picture.width, picture.height, levels)) {
-    candidates.push(...(await find("short", window, confirm ? SEARCH_SCORE : MIN_SCORE)));
-  }
-  const confirmed = confirm ? [] : candidates;
-  for (const { box } of confirm ? mergedFaces(candidates) : []) {
+  const found = async (windows, minScore) => {
+    const faces = [];
+    for (const window of windows) faces.push(...(await find("short", window, minScore)));
+    return mergedFaces(faces);
+  };
+  const look = async (box) => {
     const window = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, CONFIRM_WINDOW * Math.max(longerSide(box), 1)];
-    const seen = mergedFaces(await find("full", window, MIN_SCORE));
-    confirmed.push(...seen.filter((face) => overlap(box, face.box) > MIN_OVERLAP).slice(0, 1));
+    return mergedFaces(await find("full", window, LOOK_SCORE)).find((face) => overlap(box, face.box) > MIN_OVERLAP);
+  };
+  const windows = searchWindows(picture.width, picture.height, levels);
+  let faces = [];
+  if (confirm) {
+    // Apart: merged with what the other windows saw of a face that fills the picture, cut off by
+    // their border, the better box of the wide one would be spoilt.
+    const wide = await found([wideWindow(picture.width, picture.height)], SEARCH_SCORE);
+    for (const { box } of [...wide, ...(await found(windows, SEARCH_SCORE))]) {
+      const first = await look(box);
+      const second = first && (await look(first.box));
+      if (second) faces.push(between(first, second));
+    }
+    faces = mergedFaces(faces.filter((face) => face.score >= MIN_SCORE));
+  } else {
+    faces = await found(windows, MIN_SCORE);
   }
   const area = (box) => (box[2] - box[0]) * (box[3] - box[1]);
-  return mergedFaces(confirmed)
+  return faces
     .map((face) => ({ box: boxOfLandmarks(face), score: face.score }))
     .sort((a, b) => area(b.box) - area(a.box));
 }

@@ -165,7 +165,37 @@ test("a detector looks again at what the search found", async () => {
   };
   const picture = { width: 200, height: 100, data: new Uint8Array(60000), channels: 3 };
   assert.deepEqual(await core.detectFaces(picture, run), []);
-  assert.deepEqual(asked, ["short"]);
+  assert.deepEqual(asked, ["short", "short"]); // the wide window, the picture
+  assert.deepEqual(await core.detectFaces(picture, run, 1, false), []);
+  assert.deepEqual(asked, ["short", "short", "short"]);
+});
+
+test("the mean of two looks decides about a face", async () => {
+  // In the middle of a window a face that fills a quarter of it: cell, its middle, the face's side.
+  const middles = { short: [2 * (8 * 16 + 8), 68, 32], full: [24 * 48 + 24, 98, 48] };
+  const finder = (scores) => {
+    const asked = [];
+    const run = async (name) => {
+      const { size, grids } = core.NETWORKS[name];
+      const count = grids.reduce((sum, [stride, n]) => sum + n * (size / stride) ** 2, 0);
+      const answer = { logits: new Float32Array(count).fill(-100), values: new Float32Array(16 * count) };
+      const score = name === "full" ? scores.shift() : asked.length ? 0 : 0.9; // the wide window alone
+      asked.push(name);
+      const [index, middle, side] = middles[name];
+      if (score) answer.logits[index] = Math.log(score / (1 - score));
+      answer.values.set([size / 2 - middle, size / 2 - middle, side, side], 16 * index);
+      return answer;
+    };
+    return { run, asked };
+  };
+  const picture = { width: 200, height: 100, data: new Uint8Array(60000), channels: 3 };
+  const sure = finder([0.4, 0.8]);
+  const [face] = await core.detectFaces(picture, sure.run);
+  near([face.score], [0.6], 1e-6);
+  near([(face.box[0] + face.box[2]) / 2], [99.5], 25);
+  assert.deepEqual(sure.asked, ["short", "short", "full", "full"]);
+  assert.deepEqual(await core.detectFaces(picture, finder([0.4, 0.5]).run), []);
+  assert.deepEqual(await core.detectFaces(picture, finder([0.2]).run), []);
 });
 
 test("200,000 samples have a summary", () => {

@@ -66,7 +66,7 @@ def test_several_faces_come_largest_first(frontal_face):
 
 
 def test_a_face_that_fills_the_picture_is_found():
-    """Rendered people, cut at their landmarks. Without the wide window 9 of 51 were missed."""
+    """Rendered people, cut at their landmarks: 4 of 51 are missed, without the wide window 8."""
     missed = faces = 0
     for person in people(60, seed=1, size=96):
         if abs(person.pose[0]) <= 45:
@@ -77,7 +77,7 @@ def test_a_face_that_fills_the_picture_is_found():
             missed += all(overlap(face.box, own) < 0.3 for face in detect_faces(cut))
             faces += 1
     assert faces > 40
-    assert missed <= 5
+    assert missed <= 6
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 500), (240, 320)])
@@ -155,7 +155,7 @@ def test_drawn_faces_are_found_with_boxes_like_their_landmarks():
 
 
 def test_held_back_faces_are_found_with_boxes_like_their_landmarks(shared):
-    """The docstring's figures, on a few faces: centres off by 2.5 %, sides by 4.5 % on average."""
+    """The docstring's figures, on a few faces: centres off by 2.5 %, sides by 4.8 % on average."""
     faces = load_dataset(shared / "data" / "faces68" / "test", "300w").faces[::25]
     found, errors = box_errors((face.picture.read(), face.landmarks) for face in faces)
     assert found >= 0.9
