@@ -66,7 +66,7 @@ class DetectorOnJvmTest {
         assertFound(golden["detections_of_face"].list, detector().use { it.find(filled) })
     }
 
-    private fun assertFound(expected: List<Json>, found: List<Detection>) {
+    private fun assertFound(expected: List<Golden>, found: List<Detection>) {
         assertEquals(expected.size, found.size)
         for ((wanted, one) in expected.zip(found)) {
             val corners = one.box.let { doubleArrayOf(it.x0, it.y0, it.x1, it.y1) }
