@@ -38,7 +38,7 @@ from asmnet_kit.face.uncertainty import (
 from asmnet_kit.predict import detector as detectors
 from asmnet_kit.predict import tracking
 from asmnet_kit.predict.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace, Candidates, Network
-from asmnet_kit.predict.detector import Detection, landmark_boxes, windows
+from asmnet_kit.predict.detector import Detection, landmark_boxes, wide_window, windows
 from asmnet_kit.predict.one_euro import OneEuroFilter
 from asmnet_kit.predict.picture import FacePrediction
 from asmnet_kit.predict.tracking import BETA, MIN_CUTOFF_HZ, FaceTracker, trust_of
@@ -433,7 +433,7 @@ def detector() -> dict[str, Any]:
             {
                 "width": w,
                 "height": h,
-                "windows": [[*c, s] for c, s in [detectors.wide_window(w, h), *windows(w, h)]],
+                "windows": [[*c, s] for c, s in [wide_window(w, h), *windows(w, h)]],
             }
             for w, h in ((100, 60), (640, 480), (333, 500))
         ],

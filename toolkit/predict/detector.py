@@ -158,12 +158,9 @@ def _confirmed(confirm: BlazeFace, image: Image, candidate: Box, min_score: floa
     second = _look(confirm, image, first.boxes[0], least)
     if not len(second):
         return second
-    mean = Candidates(
-        (first.boxes + second.boxes) / 2,
-        (first.scores + second.scores) / 2,
-        (first.key_points + second.key_points) / 2,
-    )
-    return _only(mean, np.flatnonzero(mean.scores >= min_score))
+    score = np.float32(0.5) * (first.scores + second.scores)
+    mean = _mean(_joined([first, second]), np.full(2, 0.5, np.float32), score)
+    return _only(mean, np.flatnonzero(score >= min_score))
 
 
 def _look(confirm: BlazeFace, image: Image, box: Box, min_score: float) -> Candidates:
@@ -232,16 +229,20 @@ def _merged(faces: Candidates) -> Candidates:
         same = overlaps(faces.boxes[left[0]], faces.boxes[left]) > MERGE_OVERLAP
         same[0] = True  # an empty box overlaps nothing, not even itself
         group = _only(faces, left[same])
-        weights = group.scores / group.scores.sum()
-        merged.append(
-            Candidates(
-                np.einsum("k,kb->b", weights, group.boxes)[None],
-                group.scores[:1],
-                np.einsum("k,kpc->pc", weights, group.key_points)[None],
-            )
-        )
+        merged.append(_mean(group, group.scores / group.scores.sum(), group.scores[:1]))
         left = left[~same]
     return _joined(merged)
+
+
+def _mean(
+    faces: Candidates, weights: NDArray[np.float32], score: NDArray[np.float32]
+) -> Candidates:
+    """One face: the mean of several by weights whose sum is 1, with a score [1]."""
+    return Candidates(
+        np.einsum("k,kb->b", weights, faces.boxes)[None],
+        score,
+        np.einsum("k,kpc->pc", weights, faces.key_points)[None],
+    )
 
 
 _loaded = threading.local()

@@ -352,21 +352,16 @@ export function mergedFaces(faces) {
     const [best] = left;
     const same = left.filter((one) => one === best || overlap(best.box, one.box) > MIN_OVERLAP);
     const total = same.reduce((sum, one) => sum + one.score, 0);
-    const mean = (key) => best[key].map((_, i) => same.reduce((sum, one) => sum + (one.score / total) * one[key][i], 0));
-    merged.push({ box: mean("box"), score: best.score, points: mean("points") });
+    merged.push(meanFace(same, same.map((one) => one.score / total), best.score));
     left = left.filter((one) => !same.includes(one));
   }
   return merged;
 }
 
-/** The mean of two looks at a face. */
-function between(one, other) {
-  const mean = (a, b) => a.map((value, i) => (value + b[i]) / 2);
-  return {
-    box: mean(one.box, other.box),
-    score: (one.score + other.score) / 2,
-    points: mean(one.points, other.points),
-  };
+/** One face: the mean of several by weights whose sum is 1, with a score. */
+function meanFace(faces, weights, score) {
+  const mean = (key) => faces[0][key].map((_, i) => faces.reduce((sum, one, k) => sum + weights[k] * one[key][i], 0));
+  return { box: mean("box"), score, points: mean("points") };
 }
 
 /** The box that the 68 landmarks of a face would have. */
@@ -435,7 +430,7 @@ export async function detectFaces(picture, run, levels = MAX_LEVELS, confirm = t
     for (const { box } of [...wide, ...(await found(windows, SEARCH_SCORE))]) {
       const first = await look(box);
       const second = first && (await look(first.box));
-      if (second) faces.push(between(first, second));
+      if (second) faces.push(meanFace([first, second], [0.5, 0.5], (first.score + second.score) / 2));
     }
     faces = mergedFaces(faces.filter((face) => face.score >= MIN_SCORE));
   } else {

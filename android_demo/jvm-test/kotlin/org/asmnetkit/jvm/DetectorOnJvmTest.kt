@@ -28,6 +28,7 @@ class DetectorOnJvmTest {
     private val picture = object : Picture {
         override val width = 420
         override val height = 300
+
         override fun rgb(x: Int, y: Int): Int = when {
             x in 30 until 30 + size && y in 20 until 20 + size -> pixel(x - 30, y - 20)
             x in 200 until 200 + 2 * size && y in 100 until 100 + 2 * size -> pixel((x - 200) / 2, (y - 100) / 2)

@@ -45,7 +45,7 @@ class FaceDetector(private val search: BlazeFace, private val confirm: BlazeFace
     private fun confirmed(picture: Picture, box: Box): Candidate? {
         val first = look(picture, box) ?: return null
         val second = look(picture, first.box) ?: return null
-        return between(first, second).takeIf { it.score >= minScore }
+        return mean(listOf(first, second), listOf(0.5, 0.5), (first.score + second.score) / 2).takeIf { it.score >= minScore }
     }
 
     /** The face that the full-range network sees around a box. */
@@ -109,24 +109,17 @@ class FaceDetector(private val search: BlazeFace, private val confirm: BlazeFace
                 val best = left.first() // an empty box overlaps nothing, not even itself
                 val (same, others) = left.partition { it === best || it.box.overlap(best.box) > MERGE_OVERLAP }
                 val total = same.sumOf { it.score.toDouble() }
-                fun mean(value: (Candidate) -> Double) = same.sumOf { it.score / total * value(it) }
-                val box = Box(mean { it.box.x0 }, mean { it.box.y0 }, mean { it.box.x1 }, mean { it.box.y1 })
-                merged += Candidate(box, best.score, DoubleArray(best.keyPoints.size) { i -> mean { it.keyPoints[i] } })
+                merged += mean(same, same.map { it.score / total }, best.score)
                 left = others
             }
             return merged
         }
 
-        private fun between(one: Candidate, other: Candidate): Candidate {
-            fun mean(a: Double, b: Double) = (a + b) / 2
-            return Candidate(
-                Box(
-                    mean(one.box.x0, other.box.x0), mean(one.box.y0, other.box.y0),
-                    mean(one.box.x1, other.box.x1), mean(one.box.y1, other.box.y1),
-                ),
-                (one.score + other.score) / 2,
-                DoubleArray(one.keyPoints.size) { mean(one.keyPoints[it], other.keyPoints[it]) },
-            )
+        /** One face: the mean of several by weights whose sum is 1, with a score. */
+        private fun mean(faces: List<Candidate>, weights: List<Double>, score: Float): Candidate {
+            fun of(value: (Candidate) -> Double) = faces.indices.sumOf { weights[it] * value(faces[it]) }
+            val box = Box(of { it.box.x0 }, of { it.box.y0 }, of { it.box.x1 }, of { it.box.y1 })
+            return Candidate(box, score, DoubleArray(faces[0].keyPoints.size) { i -> of { it.keyPoints[i] } })
         }
 
         /** The box that the 68 landmarks would have, from what the confirming network says. */
