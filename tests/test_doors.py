@@ -1067,6 +1067,41 @@ def test_what_killed_processes_left_in_tmpdir_goes_with_the_next_command_that_us
     assert set(tmp_path.iterdir()) == theirs
 
 
+WRITER = """
+import itertools, pathlib, sys, time
+folder = pathlib.Path(sys.argv[1])
+for n in itertools.count():
+    try:
+        (folder / f"{n}").mkdir()
+    except FileNotFoundError:
+        break
+    if n == 3000:  # removing so many takes longer than adding one more
+        print("writes", flush=True)
+    if n > 3000:
+        time.sleep(0.001)
+"""
+
+
+def test_a_folder_that_another_program_still_writes_to_costs_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And goes with the next command that uses one, once both programs have ended."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with temporary_folder() as folder:
+        words = [sys.executable, "-c", WRITER, str(folder)]
+        writer = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert writer.stdout is not None and writer.stdout.readline() == "writes\n"
+    writer.kill()
+    writer.communicate()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    if folder.exists():  # it won the race: its maker, this process, ends too
+        folder.rename(tmp_path / f"asmnet_kit_{gone.pid}_left0000")
+    with temporary_folder() as own:
+        assert list(tmp_path.iterdir()) == [own]
+
+
 def test_one_place_makes_temporary_folders() -> None:
     """Else what a killed process leaves would stay."""
     makers = {

@@ -2,9 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from asmnet_kit.base.errors import MissingDependency
 from asmnet_kit.base.files import temporary_folder
@@ -53,13 +54,19 @@ def opened(address: str, arguments: Sequence[str] = ()) -> Iterator[subprocess.P
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # so that its helper processes can be ended with it
         )
         try:
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(ENDS_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(ENDS_WITHIN_S)
+    # Its storage and network processes outlive it for a moment, and write into the profile.
+    with suppress(ProcessLookupError, PermissionError):  # none is left
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -190,14 +190,17 @@ def temporary_folder() -> Iterator[Path]:
 
     ``kill -9`` leaves it there: what killed processes of this user left goes first. A folder's name
     holds its process, and that keeps a lock on it: a process of another container, whose number
-    means nothing here, still has its lock.
+    means nothing here, still has its lock. What cannot be removed after the block, since another
+    program still writes there, is left in the same way: the block's result is not lost for it.
 
     Raises:
         OSError: it cannot be made.
     """
     _remove_temporary_remains(Path(tempfile.gettempdir()))
     with (
-        tempfile.TemporaryDirectory(prefix=f"{_TEMPORARY_FOLDER}{os.getpid()}_") as name,
+        tempfile.TemporaryDirectory(
+            prefix=f"{_TEMPORARY_FOLDER}{os.getpid()}_", ignore_cleanup_errors=True
+        ) as name,
         alone_in(Path(name)),
     ):
         yield Path(name)
