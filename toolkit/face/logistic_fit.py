@@ -25,6 +25,15 @@ MIN_SIGNAL = 5e-4
 Array = NDArray[np.float64]
 
 
+def needs_both_kinds(faces: int, failures: int, *, limit_percent: float = LIMIT_PERCENT) -> str:
+    """For messages: why faces none or all of which are above the limit are of no use."""
+    add = "harder" if failures == 0 else "easier"
+    return (
+        f"needs faces with an NME below and above {limit_percent:g} %, got {failures} of {faces} "
+        f"above: add {add} ones"
+    )
+
+
 @dataclass(frozen=True)
 class LogisticFit:
     """From a signal, larger for worse faces, to the probability that the NME is within a limit.
@@ -60,8 +69,7 @@ class LogisticFit:
         count, failures = len(good), int((~good).sum())
         if failures in (0, count):
             raise DatasetError(
-                f"a calibration needs faces with an NME below and above {limit_percent:g} %; of "
-                f"{count} faces {failures} are above: take more, or harder ones"
+                f"a calibration {needs_both_kinds(count, failures, limit_percent=limit_percent)}"
             )
         # Platt: not 1 and 0, but what so few faces can vouch for.
         target = np.where(good, (count - failures + 1) / (count - failures + 2), 1 / (failures + 2))

@@ -24,14 +24,19 @@ def calibration_of(evaluation: Evaluation, earlier: Calibration | None) -> Calib
         raise DatasetError(f"{evaluation.model} does not say how sure it is of a landmark")
     more = fitted_factor(sure.distance.ravel(), sure.sigma.ravel())
     nme = evaluation.nme[~evaluation.missed]
-    known = nme[~np.isnan(nme)]
-    failures = int((known > LIMIT_PERCENT).sum())
     return Calibration(
         factor=(1.0 if earlier is None else earlier.factor) * more,
         points=int(np.isfinite(sure.distance).sum()),
         confidence=LogisticFit.fit(more * sure.expected, nme)
-        if 0 < failures < len(known)
+        if all(faces_within_and_above(evaluation))
         else None,
         dataset=evaluation.dataset,
         dataset_fingerprint=evaluation.dataset_fingerprint,
     )
+
+
+def faces_within_and_above(evaluation: Evaluation) -> tuple[int, int]:
+    """How many faces have an NME of at most 8 %, and how many a larger one; not those missed."""
+    nme = evaluation.nme[~evaluation.missed]
+    within, above = int((nme <= LIMIT_PERCENT).sum()), int((nme > LIMIT_PERCENT).sum())
+    return within, above

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.pts import write_pts
+from asmnet_kit.face.logistic_fit import LogisticFit
 from asmnet_kit.face.schemes import SCHEME_68
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.file import save_shape_model
@@ -146,7 +147,7 @@ def test_a_missed_face_leaves_ced_plausibility_and_calibration_to_the_faces_foun
     calibrated = tmp_path / "calibrated.npz"
     result = run(*arguments, "--split", "val", "--calibrate", calibrated)
     assert result.exit_code == 1 and not calibrated.exists()
-    assert "of 3 faces 0 are above" in result.stderr
+    assert "got 0 of 3 above: add harder ones" in result.stderr
 
 
 def test_the_table_shows_each_subset_and_what_to_do_next(make_tflite, data):
@@ -282,6 +283,7 @@ def test_a_model_is_measured_by_how_right_it_is_about_how_sure_it_is(make_tflite
     assert content["per_subset"]["red"]["uncertainty"]["auroc"] is None  # all of them fail
     assert "uncertainty: the 50 and 90 % circles hold" in result.stderr
     assert "visibility: AUROC 1.000 (680 of 2720 points are hidden)" in result.stderr
+    assert f"Sparsification: {drawn}." in result.stderr
     assert cv2.imread(str(drawn)) is not None
 
 
@@ -311,12 +313,43 @@ def test_a_calibrated_file_has_right_sigmas_and_a_confidence(make_tflite, tmp_pa
     assert result.exit_code == 0, result.output
     assert "sigma calibrated on 2720 points, factor 1.0" in result.stderr
     assert "confidence from 40 faces, 10 of them above 8 %" in result.stderr
+    assert "calibrated on only 40 faces" in result.stderr and "take 100 or more" in result.stderr
+    assert f"Next: asmnet-kit benchmark {calibrated} --target" in result.stderr
     stored = read_metadata(calibrated).calibration
     assert stored is not None and stored.factor == pytest.approx(1, abs=0.05)
     after = json.loads(run(calibrated, *arguments, "--json").stdout)
     assert after["uncertainty"]["coverage_percent"]["90"] == pytest.approx(90, abs=2)
     assert after["uncertainty"]["mean_confidence"] == pytest.approx(0.75, abs=0.1)
     assert after["uncertainty"]["brier"] < 0.05 < after["uncertainty"]["brier_constant"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (lambda i: i % 4, "got 0 of 9 above: add harder ones"),
+        (lambda i: i % 4 == 0, "got 3 of 3 above: add easier ones"),
+    ],
+)
+def test_a_confidence_is_not_lost_for_faces_that_cannot_give_one(make_tflite, tmp_path, kept, told):
+    """Faces all within 8 %, or all above: sigma is calibrated, into another file."""
+    had = LogisticFit(-4, 2, 8, 625, 24)
+    model = make_tflite("sure.tflite", sure=True, calibration=Calibration(1, 1, had, "a", "b"))
+    before = model.read_bytes()
+    data = write_sure_faces(tmp_path / "faces", "val", faces=12)
+    rows = (data / "val.csv").read_text().splitlines(keepends=True)
+    chosen = [row for index, row in enumerate(rows[1:]) if kept(index)]
+    (data / "val.csv").write_text("".join([rows[0], *chosen]))
+    arguments = ("--data", data, "--format", "csv", "--split", "val", "--boxes", "detector")
+    in_place = run(model, *arguments, "--calibrate", model)
+    assert in_place.exit_code == 1 and model.read_bytes() == before
+    assert told in in_place.stderr
+    assert f"to keep the confidence of 625 faces that {model} has" in in_place.stderr
+    assert "NME %" in in_place.stdout  # the figures are not lost
+    out = tmp_path / "out.tflite"
+    elsewhere = run(model, *arguments, "--calibrate", out)
+    assert elsewhere.exit_code == 0 and told in elsewhere.stderr
+    stored = read_metadata(out).calibration
+    assert stored is not None and stored.confidence is None and stored.points == 68 * len(chosen)
 
 
 def test_sigmas_are_calibrated_on_landmarks_that_follow_from_the_models(make_tflite, tmp_path):

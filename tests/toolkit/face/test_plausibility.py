@@ -96,8 +96,10 @@ def test_a_signal_that_ranks_the_wrong_way_gives_the_share_of_good_faces() -> No
 
 
 def test_a_calibration_needs_both_kinds_of_faces() -> None:
-    with pytest.raises(DatasetError, match="of 3 faces 0 are above"):
+    with pytest.raises(DatasetError, match="got 0 of 3 above: add harder ones"):
         LogisticFit.fit(np.ones(4), np.array([1, 2, 3, np.nan]))
+    with pytest.raises(DatasetError, match="got 1 of 1 above: add easier ones"):
+        LogisticFit.fit(np.ones(1), np.array([9.0]))
 
 
 def test_saved_and_loaded_it_judges_the_same_and_is_a_shape_model_too(judge, tmp_path) -> None:
