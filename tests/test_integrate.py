@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from asmnet_kit.cli import main
+from asmnet_kit.face.uncertainty import Calibration
 from asmnet_kit.shipping.shipped import find_model
 
 PAGE = Path(__file__).parents[1] / "docs" / "integrate.md"
@@ -21,13 +22,16 @@ PAGE = Path(__file__).parents[1] / "docs" / "integrate.md"
 # Rounding in OpenCV's sampling differs where the kit halves a part of the picture alone: a grey
 # level in some pixels, which moves a float output by less than 1e-4 and an int8 one by a level.
 @pytest.mark.parametrize(
-    ("model", "step"), [("asmnet_nano_synthetic", 0.0036), ("asmnet_plus_fp16", 1e-4)]
+    ("model", "step"), [("asmnet_nano_synthetic", 0.0036), ("asmnet_plus_people_fp16", 1e-4)]
 )
 @pytest.mark.parametrize("face", [36.0, 500.0])  # enlarged; halved twice, odd sides
 def test_the_program_of_the_page_gives_what_predict_gives(
     tmp_path: Path, model: str, step: float, face: float
 ) -> None:
-    """Both are rounded to hundredths when they are printed: 0.01 more."""
+    """It reads the crop scale, 1.2 and 1.1, from the model.
+
+    Both are rounded to hundredths when they are printed: 0.01 more.
+    """
     noise = np.random.default_rng(0).integers(0, 256, (60, 70, 3), np.uint8)
     picture = cv2.resize(noise, (1073, 901), interpolation=cv2.INTER_CUBIC)
     cv2.imwrite(str(tmp_path / "photo.png"), picture)
@@ -57,7 +61,8 @@ def test_the_program_of_the_page_says_how_sure_a_model_is_as_predict_does(
 ) -> None:
     """A box of 50 px, so a crop of 60 px; the model says the same of any grey picture."""
     cv2.imwrite(str(tmp_path / "photo.png"), np.full((90, 110, 3), 128, np.uint8))
-    model = make_tflite(sure=True, int8=True)
+    calibration = Calibration(0.7, 1, None, "none", "none")
+    model = make_tflite(sure=True, int8=True, calibration=calibration)
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert len(code.splitlines()) <= 62
     program = tmp_path / "landmarks.py"
