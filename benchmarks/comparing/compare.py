@@ -21,7 +21,7 @@ from asmnet_kit.benchmarks.comparing.matching import (
     refuse_fallbacks,
     refuse_unlike,
 )
-from asmnet_kit.results.noise import MAX_NME_INCREASE, MAX_SLOWDOWN, ratio_interval
+from asmnet_kit.results.noise import MAX_NME_INCREASE, MAX_SLOWDOWN, SHORTEST_MS, ratio_interval
 from asmnet_kit.results.results import Result
 
 MAX_POSE_INCREASE = 0.2  # degrees of an angle's mean absolute error
@@ -35,6 +35,8 @@ PERCENTILES = {STANDARD: 50.0, SINGLE_STREAM: 90.0}  # what a mode is judged by
 OK, SLOWER, UNCLEAR = "ok", "slower", "unclear"
 NME, POSE, PARITY = "NME", "pose", "parity"  # kinds of figures that should not rise
 WORSE = {NME: "less accurate", POSE: "less exact pose", PARITY: "further from the CPU"}
+GONE = {NME: "no accuracy", POSE: "no pose", PARITY: "no parity"}  # measured before, and not now
+ALLOWS = {NME: "data", POSE: "data", PARITY: "target"}  # of --across
 UNITS = {NME: "%", POSE: "degrees", PARITY: "pixels"}
 
 Figures = dict[tuple[str, str], float]  # by kind and name
@@ -71,7 +73,7 @@ class Comparison:
 
     @property
     def failed(self) -> bool:
-        return bool({SLOWER, *WORSE.values()} & set(self.verdicts))
+        return bool({SLOWER, *WORSE.values(), *GONE.values()} & set(self.verdicts))
 
     def increase(self, kind: str) -> dict[str, float] | None:
         """How much the figures of a kind rose, by name; None where there are none."""
@@ -171,7 +173,7 @@ def compare(
     refuse_unlike(matched.pairs, across)
     rng = np.random.default_rng(seed)
     comparisons = tuple(
-        _compared(name, before, after, max_slowdown, rises, rng)
+        _compared(name, before, after, max_slowdown, rises, across, rng)
         for name, before, after in matched.pairs
     )
     limits = {
@@ -189,6 +191,7 @@ def _compared(
     new: Sequence[Result],
     max_slowdown: float,
     rises: Mapping[str, float],
+    across: Sequence[str],
     rng: np.random.Generator,
 ) -> Comparison:
     samples = [[r["timings_ms"]["invoke"] for r in side] for side in (base, new)]
@@ -196,14 +199,20 @@ def _compared(
     modes = {mode_of(r) for r in (*base, *new)}
     percentile = PERCENTILES[SINGLE_STREAM if modes == {SINGLE_STREAM} else STANDARD]
     judged = [float(np.percentile(np.concatenate(side), percentile)) for side in samples]
-    ratio = judged[1] / max(judged[0], 1e-9)
+    ratio = max(judged[1], SHORTEST_MS) / max(judged[0], SHORTEST_MS)
     low, high = ratio_interval(samples[0], samples[1], rng, percentile=percentile)
     verdicts, messages = [], []
     span = (
         f"p{percentile:g} {judged[0]:.3f} -> {judged[1]:.3f} ms, x{ratio:.3f} "
         f"(95 %: {low:.3f} to {high:.3f})"
     )
-    if low > max_slowdown:
+    if not all(judged):
+        verdicts.append(UNCLEAR)
+        messages.append(
+            f"the clock is too coarse for it, p{percentile:g} {judged[0]:.3f} -> {judged[1]:.3f} "
+            "ms: time many runs at once"
+        )
+    elif low > max_slowdown:
         verdicts.append(SLOWER)
         messages.append(f"slower than x{max_slowdown:g}: {span}")
     elif high > max_slowdown:
@@ -224,6 +233,12 @@ def _compared(
         if risen:
             verdicts.append(WORSE[kind])
             messages.append("; ".join(risen))
+    for kind, gone in _gone(before, after, across).items():
+        verdicts.append(GONE[kind])
+        messages.append(
+            f"measured before and not now: {', '.join(gone)}; measure it again, or allow it with "
+            f"--across {ALLOWS[kind]}"
+        )
     return Comparison(
         name=name,
         base_p50=p50[0],
@@ -240,6 +255,19 @@ def _compared(
         messages=tuple(messages) or (span,),
         warnings=tuple(_warnings(base, new, before, after)),
     )
+
+
+def _gone(before: Figures, after: Figures, across: Sequence[str]) -> dict[str, list[str]]:
+    """By kind, names of figures that only the first side has: a gate on them would be off.
+
+    A parity over other inputs, or from something else, is another figure, and none is missing.
+    """
+    gone: dict[str, list[str]] = {}
+    for kind, name in before.keys() - after.keys():
+        another = kind == PARITY and any(k == PARITY for k, _ in after)
+        if not another and ALLOWS[kind] not in across:
+            gone.setdefault(kind, []).append(name)
+    return {kind: sorted(gone[kind]) for kind in WORSE if kind in gone}
 
 
 def _warnings(

@@ -10,12 +10,11 @@ from typing import Any
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.benchmarks.options import unflagged
 from asmnet_kit.benchmarks.words import cpu_list
+from asmnet_kit.results.machine import MACHINE_FACTS
 from asmnet_kit.results.results import Result, fell_back, unlike_faces
 
 STANDARD, SINGLE_STREAM = "standard", "single-stream"
 
-# Facts that make it another machine. Clock, load and temperature are warnings in the results.
-MACHINE_FACTS = ("cpu", "board", "architecture", "cores", "instruction_sets")
 RUNTIME_FACTS = ("name", "version", "kernels")
 TARGET_FACTS = (
     "requested",

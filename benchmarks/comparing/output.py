@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 from asmnet_kit.base.console import clean
 from asmnet_kit.base.files import write_bytes
 from asmnet_kit.benchmarks.comparing.compare import (
+    GONE,
     NME,
     PARITY,
     POSE,
@@ -22,7 +23,7 @@ CASES = {NME: "accuracy", POSE: "pose", PARITY: "parity"}
 
 def write_junit(outcome: Outcome, path: Path) -> None:
     """Write JUnit XML: a case for each missing result, and for each comparison's latency and those
-    of accuracy, pose and parity that both sides have.
+    of accuracy, pose and parity that the first side has.
     """
     cases = [case for c in outcome.comparisons for case in _cases(c)]
     cases += [
@@ -66,11 +67,19 @@ def _cases(comparison: Comparison) -> list[ElementTree.Element]:
         failure=messages.get(SLOWER),
         skipped=messages.get(UNCLEAR),
     )
-    measured = [kind for kind in CASES if comparison.increase(kind) is not None]
+    measured = [
+        kind
+        for kind in CASES
+        if comparison.increase(kind) is not None or GONE[kind] in comparison.verdicts
+    ]
     return [
         latency,
         *(
-            _case(comparison.name, CASES[kind], failure=messages.get(WORSE[kind]))
+            _case(
+                comparison.name,
+                CASES[kind],
+                failure=messages.get(WORSE[kind]) or messages.get(GONE[kind]),
+            )
             for kind in measured
         ),
     ]

@@ -55,28 +55,44 @@ def profile_model(
     return profile
 
 
-def summarised(events: Sequence[tuple[str, int, int, int]]) -> list[dict[str, Any]]:
+def summarised(events: Sequence[tuple[str, int, int, int]], runs: int) -> list[dict[str, Any]]:
     """Events as the result's ``profile``.
 
+    A delegate numbers its operators anew in each part of the graph that it took: what stands there
+    several times in a run is several operators. The interpreter's numbers are unique: an operator
+    that comes several times in a run is in a loop, and its times are added.
+
     Args:
-        events: (kernel, type, number of the operator, microseconds).
+        events: (kernel, type, number of the operator, microseconds), in the order of execution.
+        runs: how many runs they are of.
     """
-    times: dict[tuple[str, int, int], list[int]] = {}
-    for tag, kind, number, elapsed in events:
+    times: dict[tuple[str, int, int], list[tuple[int, int]]] = {}
+    for place, (tag, kind, number, elapsed) in enumerate(events):
         delegate_node = kind == OPERATOR_EVENT and "delegate" in tag.lower()
         if kind in (OPERATOR_EVENT, DELEGATE_EVENT) and not delegate_node:
-            times.setdefault((tag, kind, number), []).append(elapsed)
-    means = {key: _middle_mean(values) for key, values in times.items()}
-    total = sum(means.values()) or 1.0
+            times.setdefault((tag, kind, number), []).append((place, elapsed))
+    rows: list[tuple[int, str, str, str, float]] = []  # the first is where it stands in a run
+    for (tag, kind, number), found in times.items():
+        elapsed_us = [elapsed for _, elapsed in found]
+        calls = max(1, round(len(found) / runs))
+        name, target = f"{tag} #{number}", "xnnpack" if kind == DELEGATE_EVENT else "builtin"
+        if calls == 1 or kind == OPERATOR_EVENT:
+            mean = calls * _middle_mean(elapsed_us)
+            rows.append((found[0][0], tag, name, target, mean))
+            continue
+        for part in range(calls):
+            name = f"{tag} #{number} of part {part + 1}"
+            rows.append((found[part][0], tag, name, target, _middle_mean(elapsed_us[part::calls])))
+    total = sum(mean for *_, mean in rows) or 1.0
     return [
         {
             "op": tag,
-            "name": f"{tag} #{number}",
+            "name": name,
             "microseconds": round(mean, 3),
             "share": round(mean / total, 5),
-            "target": "xnnpack" if kind == DELEGATE_EVENT else "builtin",
+            "target": target,
         }
-        for (tag, kind, number), mean in means.items()
+        for _, tag, name, target, mean in sorted(rows)
     ]
 
 
@@ -100,7 +116,7 @@ def _profile_here(model: Path, threads: str) -> list[dict[str, Any]]:
         runtime_options_string="enable_profiling = true",
         xnnpack=f"num_threads = {threads}",
     )
-    return summarised(compiled.profile(warmup_runs=WARMUP_RUNS, runs=RUNS))
+    return summarised(compiled.profile(warmup_runs=WARMUP_RUNS, runs=RUNS), RUNS)
 
 
 if __name__ == "__main__":

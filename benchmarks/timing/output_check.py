@@ -91,10 +91,10 @@ class Ruler:
             share = float(np.mean(ours != theirs)) if ours.size else 0.0
             return share, 0.0
         a, b = dequantize(ours, info), dequantize(theirs, info)
-        finite = np.isfinite(a) == np.isfinite(b)
-        if not finite.all():
+        finite = np.isfinite(a) & np.isfinite(b)
+        if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
             return float("inf"), float("inf")
-        apart = np.abs(np.where(np.isfinite(a), a, 0) - np.where(np.isfinite(b), b, 0))
+        apart = np.abs(np.where(finite, a, 0) - np.where(finite, b, 0))
         if not apart.size:
             return 0.0, 0.0
         return self.factor * float(apart.max()), self.factor * float(apart.mean())

@@ -4,15 +4,10 @@ import hashlib
 import json
 from typing import Any
 
-# Facts that change from run to run, or by an update, do not make it another machine.
-VOLATILE_FACTS = (
-    "load_average",
-    "frequency_mhz",
-    "memory_available_bytes",
-    "usable_cores",
-    "temperature_celsius",
-    "battery",
-)
+# What a machine is. Other facts change from run to run (load, clock, battery, heat) or by an update
+# (system, kernel, Python), which must not make it another machine: it may be what made it slower.
+MACHINE_FACTS = ("cpu", "board", "device", "architecture", "cores", "instruction_sets")
+BROWSER = "browser"
 # The clock is measured; how fine it is, and whether the page is isolated, is the server's doing.
 VOLATILE_OF_A_BROWSER = ("clock_ms", "isolated", "user_agent")
 VERSIONED_OF_A_BROWSER = ("name", "platform")
@@ -20,10 +15,10 @@ VERSIONED_OF_A_BROWSER = ("name", "platform")
 
 def machine_fingerprint(machine: dict[str, Any]) -> str:
     """Alike for two results of one machine."""
-    fixed = {k: v for k, v in machine.items() if k not in VOLATILE_FACTS}
-    browser = fixed.get("browser")
+    fixed = {fact: machine.get(fact) for fact in MACHINE_FACTS}
+    browser = machine.get(BROWSER)
     if isinstance(browser, dict):
-        fixed["browser"] = {
+        fixed[BROWSER] = {
             k: without_version(str(v)) if k in VERSIONED_OF_A_BROWSER else v
             for k, v in browser.items()
             if k not in VOLATILE_OF_A_BROWSER

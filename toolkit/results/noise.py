@@ -14,6 +14,7 @@ MAX_NME_INCREASE = 0.1  # percentage points of NME
 
 CONFIDENCE_Z = 1.96  # two-sided 95 % of a normal distribution
 RESAMPLES = 1000
+SHORTEST_MS = 1e-9  # in place of 0 of a coarse clock, of which there is no ratio
 INTERVAL = (2.5, 97.5)  # percent
 TAIL = 0.025  # what may lie beyond either end of a 95 % interval
 
@@ -33,7 +34,7 @@ def ratio_interval(
     ones (Kuensch 1989). Where there are several measurements, these are drawn first.
     """
     before, after = (_resampled(side, rng, percentile) for side in (base, new))
-    ratios = after / np.maximum(before, 1e-9)
+    ratios = np.maximum(after, SHORTEST_MS) / np.maximum(before, SHORTEST_MS)
     low, high = np.percentile(ratios, INTERVAL)
     return float(low), float(high)
 

@@ -22,6 +22,7 @@ from asmnet_kit.base import reading
 from asmnet_kit.base.console import clean
 from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.base.files import require_exists, write_json
+from asmnet_kit.machine.vulkan import SOFTWARE
 from asmnet_kit.results.machine import machine_fingerprint
 from asmnet_kit.results.quick_check import quick_check
 
@@ -50,6 +51,7 @@ SAME_MEASUREMENT = ("requested", "device", "threads", "tool", "affinity", "deleg
 # A warning of accelerators whose arithmetic is not the CPU's; the phone app writes it, too.
 SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for an accelerator"
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
+TFLM = "tflm"  # a target: a microcontroller's kernels, on this machine
 ON_CPU = (NO_ACCELERATOR, "wasm", "wasm-threads")  # a browser names its ways to run on the CPU
 
 Result = dict[str, Any]  # a JSON object that the schema accepts
@@ -213,32 +215,52 @@ def parse_json(text: str | bytes) -> Any:
 def load_results(paths: Sequence[Path]) -> list[tuple[Path, Result]]:
     """Read results from files, folders and archives.
 
-    A folder or a ``.zip``, such as the phone app shares, means every ``.json`` in it, by name. A
-    file in an archive is called as if that were a folder.
+    A folder means every ``.json`` in it, by name, and every ``.zip`` that holds any; a ``.zip``,
+    such as the phone app shares, every ``.json`` in it. A file in an archive is called as if that
+    were a folder.
 
     Raises:
         ResultError: a file fails, or a folder or archive holds no result.
         UsageError: no path, or a path does not exist.
     """
-    found: list[Path] = []
-    loaded: dict[Path, Result] = {}
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.glob(f"*{SUFFIX}") if not p.name.startswith("."))
-            if not inside:
-                raise ResultError(f"{path}: expected benchmark results (*{SUFFIX}), found none")
-            found.extend(inside)
+            files += _result_files(path, path.glob("*"))
         else:
             require_exists(path, expected="benchmark results")
-            if path.suffix.lower() == ARCHIVE:
-                inside_archive = _load_archive(path)
-                loaded |= inside_archive
-                found.extend(inside_archive)
-            else:
-                found.append(path)
-    if not found:
+            files.append(path)
+    if not files:
         raise UsageError("expected at least one benchmark result")
-    return [(path, loaded.get(path) or load_result(path)) for path in dict.fromkeys(found)]
+    loaded: dict[Path, Result] = {}
+    for path in dict.fromkeys(files):
+        loaded |= _load_file(path)
+    return list(loaded.items())
+
+
+def _result_files(folder: Path, inside: Iterable[Path]) -> list[Path]:
+    """The results and archives among the files inside of a folder, by name.
+
+    Raises:
+        ResultError: there is none.
+    """
+    found = sorted(
+        path
+        for path in inside
+        if (path.suffix == SUFFIX or _holds_results(path)) and not path.name.startswith(".")
+    )
+    if not found:
+        raise ResultError(f"{folder}: expected benchmark results (*{SUFFIX}), found none")
+    return found
+
+
+def _load_file(path: Path) -> dict[Path, Result]:
+    """The results of a file: several of an archive.
+
+    Raises:
+        ResultError: it fails.
+    """
+    return _load_archive(path) if path.suffix.lower() == ARCHIVE else {path: load_result(path)}
 
 
 def _load_archive(path: Path) -> dict[Path, Result]:
@@ -252,11 +274,7 @@ def _load_archive(path: Path) -> dict[Path, Result]:
             reading.open_file(path, limit=MAX_ARCHIVE_BYTES) as file,
             zipfile.ZipFile(file) as archive,
         ):
-            names = sorted(
-                name
-                for name in archive.namelist()
-                if name.endswith(SUFFIX) and not Path(name).name.startswith(".")
-            )
+            names = _results_in(archive)
             if not names:
                 raise ResultError(f"{path}: expected benchmark results (*{SUFFIX}), found none")
             if len(names) > MAX_ARCHIVED:
@@ -269,6 +287,31 @@ def _load_archive(path: Path) -> dict[Path, Result]:
     # What zipfile and zlib say of what is damaged, encrypted or packed in another way.
     except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError) as error:
         raise ResultError(f"{path}: expected a .zip of results, but {error}") from error
+
+
+def _results_in(archive: zipfile.ZipFile) -> list[str]:
+    return sorted(
+        name
+        for name in archive.namelist()
+        if name.endswith(SUFFIX) and not Path(name).name.startswith(".")
+    )
+
+
+def _holds_results(path: Path) -> bool:
+    """Whether a file of a folder is an archive with results, or one that cannot be read.
+
+    Archives of other things may lie there; what a damaged one held is not left out in silence.
+    """
+    if path.suffix.lower() != ARCHIVE:
+        return False
+    try:
+        with (
+            reading.open_file(path, limit=MAX_ARCHIVE_BYTES) as file,
+            zipfile.ZipFile(file) as archive,
+        ):
+            return bool(_results_in(archive))
+    except (OSError, zipfile.BadZipFile, ValueError):
+        return True
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> str:
@@ -284,7 +327,9 @@ def _member(archive: zipfile.ZipFile, name: str) -> str:
 
 
 def load_history(folders: Iterable[Path]) -> list[tuple[Path, Result]]:
-    """Read every result in folders, at any level, the oldest first; each file once.
+    """Read every result in folders and their archives, at any level, the oldest first.
+
+    Each file is read once.
 
     Raises:
         ResultError: a file fails, or there is none in a folder.
@@ -294,11 +339,9 @@ def load_history(folders: Iterable[Path]) -> list[tuple[Path, Result]]:
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: expected a folder of earlier results, got a file")
-        found = [path for path in folder.rglob(f"*{SUFFIX}") if not path.name.startswith(".")]
-        if not found:
-            raise ResultError(f"{folder}: expected benchmark results (*{SUFFIX}), found none")
+        found = _result_files(folder, folder.rglob("*"))
         files |= {path.resolve(): path for path in found}
-    loaded = [(path, load_result(path)) for path in sorted(files.values())]
+    loaded = [item for path in sorted(files.values()) for item in _load_file(path).items()]
     return sorted(loaded, key=lambda item: str(item[1].get("measured_at", "")))
 
 
@@ -358,6 +401,18 @@ def fell_back(target: Mapping[str, Any]) -> bool:
     """
     ran_on = str(target["actual"]).rpartition(":")[2]
     return asks_for_accelerator(target) and ran_on in ON_CPU
+
+
+def stands_in(target: Mapping[str, Any]) -> bool:
+    """Did this machine's CPU stand in for the device, so that the times are not the device's?
+
+    A software GPU does, and so does TFLM on a PC. Outputs and accuracy are right there.
+
+    Args:
+        target: a result's ``target``.
+    """
+    ran_on = str(target["actual"]).rpartition(":")[2]
+    return ran_on == SOFTWARE or bool(target.get("software")) or target["requested"] == TFLM
 
 
 def asks_for_accelerator(target: Mapping[str, Any]) -> bool:

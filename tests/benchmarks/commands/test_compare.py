@@ -91,6 +91,34 @@ def test_nme_may_rise_by_the_limit_and_no_more(make_result, increase, failed):
     assert outcome.comparisons[0].nme_increase == pytest.approx(increase)
 
 
+def test_a_figure_that_is_not_measured_any_more_is_a_regression(make_result, tmp_path):
+    """Else whoever drops --data switches the gate off. Unknown and missing are alike."""
+    base, speed_only, null = make_result(nme=4.0), make_result(), make_result(nme=4.0)
+    null["accuracy"]["nme_percent"] = None
+    save_result(tmp_path / "base" / "a.json", base)
+    for name, new, gone in (("speed", speed_only, "NME"), ("null", null, "NME")):
+        save_result(tmp_path / name / "a.json", new)
+        junit = tmp_path / f"{name}.xml"
+        words = ["compare", str(tmp_path / "base"), str(tmp_path / name), "--junit", str(junit)]
+        run = CliRunner().invoke(main, words)
+        assert run.exit_code == 1, run.output
+        assert f"measured before and not now: {gone}" in " ".join(run.output.split())
+        suite = ElementTree.parse(junit).getroot()[0]
+        failed = {case.get("classname") for case in suite if case.find("failure") is not None}
+        assert "asmnet-kit compare.accuracy" in failed
+        assert CliRunner().invoke(main, [*words, "--across", "data"]).exit_code == 0
+    outcome = compare(_pair(base), _pair(speed_only))
+    assert outcome.comparisons[0].verdicts == ("no accuracy", "no pose")
+    assert not compare(_pair(speed_only), _pair(base)).failed
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0, 0.0), (0.0, 0.1), (0.1, 0.0)])
+def test_times_below_the_clocks_step_are_unclear(make_result, before, after):
+    base, new = _timed(make_result(), [before] * 50), _timed(make_result(), [after] * 50)
+    (comparison,) = compare(_pair(base), _pair(new)).comparisons
+    assert comparison.verdicts == ("unclear",) and "clock is too coarse" in comparison.messages[0]
+
+
 def _single_stream(result):
     result["protocol"]["mode"] = "single-stream"
     return result

@@ -74,10 +74,19 @@ def test_events_are_averaged_without_the_runs_that_were_disturbed():
     events = [("Conv", 8, 0, elapsed) for elapsed in (4, 4, 6, 100_000)]
     events += [("Conv", 8, 1, 10)] * 4
     events += [("Invoke", 1, 0, 999), ("XNNPackDelegate", 2, 0, 999), ("SPLIT", 2, 3, 5)]
-    first, second, split = summarised(events)
+    first, second, split = summarised(events, runs=4)
     assert (first["name"], first["microseconds"]) == ("Conv #0", 5)  # the mean of 4 and 6
     assert second["microseconds"] == 10
     assert (split["target"], split["share"]) == ("builtin", 5 / 20)
+
+
+def test_operators_of_several_parts_of_a_graph_are_told_apart_and_loops_are_added():
+    """Two convolutions, each the first of its part, with a CUMSUM that XNNPACK leaves between."""
+    one_run = [("Conv", 8, 0, 7), ("CUMSUM", 2, 1, 3), ("Conv", 8, 0, 20), ("ADD", 2, 9, 1)]
+    profile = summarised([*one_run, ("ADD", 2, 9, 1)] * 6, runs=6)
+    assert [(row["name"], row["microseconds"]) for row in profile] == [
+        ("Conv #0 of part 1", 7), ("CUMSUM #1", 3), ("Conv #0 of part 2", 20), ("ADD #9", 2),
+    ]  # fmt: skip
 
 
 def test_another_minor_version_is_not_asked_and_the_profile_says_why(make_tflite, tmp_path):

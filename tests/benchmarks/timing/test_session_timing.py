@@ -116,6 +116,10 @@ def test_an_output_of_another_shape_is_infinitely_far():
     ruler = Ruler("", 1.0, 1.0, "")
     assert ruler.difference(np.zeros(2), np.zeros(3), info) == (np.inf, np.inf)
     assert ruler.difference(np.array([1.0, np.nan]), np.array([1.0, np.nan]), info) == (0.0, 0.0)
+    assert ruler.difference(np.array([1.0, np.inf]), np.array([1.0, np.inf]), info) == (0.0, 0.0)
+    for ours in (np.nan, -np.inf, 0.0):
+        far = ruler.difference(np.array([1.0, ours]), np.array([1.0, np.inf]), info)
+        assert far == (np.inf, np.inf)
 
 
 @pytest.mark.parametrize(

@@ -198,18 +198,19 @@ def build_report(
     fallen = [row.label for row in rows if row.fell_back]
     labelled = [(row.label, row.result) for row in rows]
     accuracies = distinct_accuracies(with_nme)
-    held = held_of(newest_of(competing))
+    newest = newest_of(competing)
+    held = held_of([row for row in newest if row.times_device])
     return Report(
         title=str(clean(title)),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         kit_version=__version__,
-        headline=headline(competing),
-        tiles=tiles(competing),
+        headline=headline(newest),
+        tiles=tiles(newest),
         columns=columns,
         matrix=matrix_of(rows, columns),
         rows=rows,
         axis=axis,
-        choices=choices_of(competing, device),
+        choices=choices_of(newest, device),
         accuracies=accuracies,
         warnings=[(FELL_BACK, fallen)] * bool(fallen) + _grouped(rows, "warnings"),
         gaps=_grouped(rows, "notes") + _too_few(rows) + _missing(rows),

@@ -12,7 +12,7 @@ from asmnet_kit.results.report.charts import Axis, Plot, Series, line_plot
 from asmnet_kit.results.report.rows import Row
 from asmnet_kit.results.results import unlike_faces
 
-MOST_POOLED = 8  # measurements of a stretch that a new one is held against
+MOST_POOLED = 8  # measurements of a stretch that a new one is held against, the first ones
 DAY_S = 86400.0
 # Facts that may explain a change: what they are called, and where a result has them.
 EXPLANATIONS = {
@@ -20,6 +20,13 @@ EXPLANATIONS = {
     "runtime": ("runtime", "version"),
     "kernels": ("runtime", "kernels"),
     "kit": ("kit_version", None),
+    "system": ("machine", "os"),
+    "kernel": ("machine", "kernel"),
+    "libc": ("machine", "libc"),
+    "Python": ("machine", "python"),
+    "build": ("machine", "build"),
+    "governor": ("machine", "governor"),
+    "container": ("machine", "container"),
 }
 
 
@@ -49,8 +56,10 @@ def history_of(rows: Sequence[Row], *, seed: int = 0) -> list[Past]:
     """A line for each model name on each device that was measured twice or more.
 
     A change point is what ``compare`` would fail: the whole 95 % interval of the ratio of medians
-    is beyond its limit, for the worse or the better, against the measurements since the last
-    change point; or the NME moved by more than its limit, on the same faces.
+    is beyond its limit, for the worse or the better, against the first measurements since the
+    speed's last change point; or the NME moved by more than its limit since the first measurement
+    after its own, on the same faces. The first ones, for what gets worse a little each time is
+    never far from the last ones.
 
     Args:
         rows: that compete.
@@ -103,29 +112,27 @@ def change_points(rows: Sequence[Row], rng: np.random.Generator) -> list[tuple[i
         rows: of one model on one device, the oldest first.
     """
     found: list[tuple[int, str, bool]] = []
-    stretch = [rows[0]]
+    speeds, errors = [rows[0]], [rows[0]]  # since the last change point of either
     for index, row in enumerate(rows[1:], start=1):
-        told = [
-            change
-            for change in (_speed_change(stretch, row, rng), _error_change(stretch, row))
-            if change
-        ]
+        speed, error = _speed_change(speeds, row, rng), _error_change(errors, row)
+        speeds = [row] if speed else [*speeds, row]
+        errors = [row] if error else [*errors, row]
+        told = [change for change in (speed, error) if change]
         if told:
-            why = _explained(stretch[-1], row)
+            why = _explained(rows[index - 1], row)
             message = "; ".join(sentence for sentence, _ in told) + (f" ({why})" if why else "")
             found.append((index, message, any(worse for _, worse in told)))
-            stretch = [row]
-        else:
-            stretch = [*stretch, row][-MOST_POOLED:]
     return found
 
 
 def _speed_change(
     stretch: Sequence[Row], row: Row, rng: np.random.Generator
 ) -> tuple[str, bool] | None:
-    earlier = [one.result["timings_ms"]["invoke"] for one in stretch]
+    earlier = [one.result["timings_ms"]["invoke"] for one in stretch[:MOST_POOLED]]
     base = float(np.median(np.concatenate(earlier)))
-    ratio = row.p50 / max(base, 1e-9)
+    if not (base and row.p50):  # a clock too coarse for it
+        return None
+    ratio = row.p50 / base
     if 1 / MAX_SLOWDOWN <= ratio <= MAX_SLOWDOWN:
         return None  # inside the limits, and inside its own interval: no resampling needed
     low, high = ratio_interval(earlier, [row.result["timings_ms"]["invoke"]], rng)
@@ -139,14 +146,19 @@ def _speed_change(
 
 
 def _error_change(stretch: Sequence[Row], row: Row) -> tuple[str, bool] | None:
-    before = next((one for one in reversed(stretch) if one.nme is not None), None)
-    if before is None or before.nme is None or row.nme is None:
+    if row.nme is None:
         return None
-    if unlike_faces([before.result["accuracy"], row.result["accuracy"]]):
+    before = next((one for one in stretch if one.nme is not None and _alike(one, row)), None)
+    if before is None or before.nme is None:
         return None
     if abs(row.nme - before.nme) <= MAX_NME_INCREASE:
         return None
     return f"NME {before.nme:.2f} → {row.nme:.2f} %", row.nme > before.nme
+
+
+def _alike(one: Row, other: Row) -> bool:
+    """Whether the accuracies of both are of the same faces."""
+    return not unlike_faces([one.result["accuracy"], other.result["accuracy"]])
 
 
 def _explained(before: Row, after: Row) -> str:

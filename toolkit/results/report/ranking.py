@@ -7,18 +7,36 @@ from dataclasses import dataclass
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.results.report import text
 from asmnet_kit.results.report.charts import CLOSE, Scatter, scatter
-from asmnet_kit.results.report.rows import Row, newest_of
+from asmnet_kit.results.report.rows import Row
 from asmnet_kit.results.results import unlike_faces
 
+NO_DEVICE = "No speed is ranked: the times of a software GPU and of TFLM on a PC are no device's."
 MOST_TOLD = 4  # models in a sentence
 CURVES = ("ced", "sparsification")  # of an accuracy: alike where its figures are
 
 
 def headline(rows: Sequence[Row]) -> list[str]:
-    """What a reader in a hurry should know, in one or two sentences, of rows that compete."""
+    """What a reader in a hurry should know, in one or two sentences.
+
+    Args:
+        rows: the newest ones that compete (``rows.newest_of``).
+    """
     if not rows:
         return ["Accelerators were requested, but the CPU ran every model: nothing to compare."]
-    fastest = min(rows, key=lambda row: row.p50)
+    timed = [row for row in rows if row.times_device]
+    fastest = min(timed, key=lambda row: row.p50) if timed else None
+    sentences = [_of_speed(fastest, len({row.key for row in timed})) if fastest else NO_DEVICE]
+    ranked = [row for row in rows if row.nme is not None]
+    if not ranked:
+        sentences.append("Accuracy was not measured (use benchmark --data).")
+    elif not of_the_same_faces(ranked):
+        sentences.append("The NMEs are of different faces, so they are not ranked.")
+    elif len({row.key for row in rows}) > 1:
+        sentences.append(_of_accuracy(ranked, fastest))
+    return sentences
+
+
+def _of_speed(fastest: Row, models: int) -> str:
     between = " (not enough runs for an interval)"
     if ends := fastest.ends("p50"):
         low, high = map(text.milliseconds, ends)
@@ -29,52 +47,45 @@ def headline(rows: Sequence[Row]) -> list[str]:
     )
     if fastest.nme is not None:
         speed += f", with an NME of {text.percent(fastest.nme)} %"
-    sentences = [f"{speed}."]
-    models = {row.key for row in rows}
-    if len(models) > 1:
-        sentences[0] = f"Fastest of {len(models)} models: {sentences[0]}"
-    ranked = [row for row in rows if row.nme is not None]
-    if not of_the_same_faces(ranked):
-        sentences.append("The NMEs are of different faces, so they are not ranked.")
-    elif ranked and len(models) > 1:
-        best = min(ranked, key=lambda row: (row.nme, row.p50))
-        if len({row.key for row in ranked}) == 1:
-            sentences.append("No other model's accuracy was measured.")
-        elif best.key == fastest.key:
-            sentences.append("It is also the most accurate one.")
-        else:
-            slower = best.p50 / fastest.p50 if fastest.p50 else 0.0
-            cost = (
-                f"at {text.factor(slower)} times the latency"
-                if best.machine == fastest.machine
-                else f"which takes {text.milliseconds(best.p50)} ms on {best.machine}"
-            )
-            sentences.append(
-                f"Most accurate: {best.model} with an NME of {text.percent(best.nme or 0.0)} %, "
-                f"{cost}."
-            )
-    if not ranked:
-        sentences.append("Accuracy was not measured (use benchmark --data).")
-    return sentences
+    return f"Fastest of {models} models: {speed}." if models > 1 else f"{speed}."
+
+
+def _of_accuracy(ranked: Sequence[Row], fastest: Row | None) -> str:
+    if len({row.key for row in ranked}) == 1:
+        return "No other model's accuracy was measured."
+    best = min(ranked, key=lambda row: (row.nme, not row.times_device, row.p50))
+    if fastest is not None and best.key == fastest.key:
+        return "It is also the most accurate one."
+    told = f"Most accurate: {best.model} with an NME of {text.percent(best.nme or 0.0)} %"
+    if fastest is None or not best.times_device:
+        return f"{told}."
+    if best.machine != fastest.machine:
+        return f"{told}, which takes {text.milliseconds(best.p50)} ms on {best.machine}."
+    slower = best.p50 / fastest.p50 if fastest.p50 else 0.0
+    return f"{told}, at {text.factor(slower)} times the latency."
 
 
 def tiles(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
-    """(what, figure, whose) of the extremes among rows that compete."""
+    """(what, figure, whose) of the extremes.
+
+    Args:
+        rows: the newest ones that compete.
+    """
     if not rows:
         return []
-    fastest = min(rows, key=lambda row: row.p50)
+    shown = []
+    if timed := [row for row in rows if row.times_device]:
+        fastest = min(timed, key=lambda row: row.p50)
+        busiest = max(timed, key=lambda row: row.result["summary"]["runs_per_second"])
+        rate = f"{busiest.result['summary']['runs_per_second']:.0f}"
+        shown += [
+            ("fastest, p50", f"{text.milliseconds(fastest.p50)} ms", fastest.label),
+            ("most runs per second", rate, busiest.label),
+        ]
     smallest = min(rows, key=lambda row: (row.result["model"]["size_bytes"], row.p50))
-    busiest = max(rows, key=lambda row: row.result["summary"]["runs_per_second"])
+    size = text.size(smallest.result["model"]["size_bytes"])
+    shown.append(("smallest file", size, smallest.model))
     ranked = [row for row in rows if row.nme is not None]
-    shown = [
-        ("fastest, p50", f"{text.milliseconds(fastest.p50)} ms", fastest.label),
-        (
-            "most runs per second",
-            f"{busiest.result['summary']['runs_per_second']:.0f}",
-            busiest.label,
-        ),
-        ("smallest file", text.size(smallest.result["model"]["size_bytes"]), smallest.model),
-    ]
     if ranked and of_the_same_faces(ranked):
         best = min(ranked, key=lambda row: (row.nme, row.p50))
         shown.append(("lowest NME", f"{text.percent(best.nme or 0.0)} %", best.label))
@@ -100,14 +111,14 @@ def choices_of(rows: Sequence[Row], device: str = "") -> list[Choice]:
     """A choice for each device on which two models or more can be ranked.
 
     Args:
-        rows: that compete.
+        rows: the newest ones that compete.
         device: the one that matters, or words of its name: it comes first. By default the device
             with the most models does.
 
     Raises:
         UsageError: no device, or several, have these words.
     """
-    ranked = [row for row in newest_of(rows) if row.error is not None]
+    ranked = [row for row in rows if row.error is not None and row.times_device]
     by_device: dict[str, list[Row]] = {}
     for row in ranked:
         by_device.setdefault(row.column, []).append(row)

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +12,7 @@ from asmnet_kit.results.machine import machine_fingerprint
 from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.report import text
 from asmnet_kit.results.report.charts import Axis, Measured, histogram_path
-from asmnet_kit.results.results import Result, fell_back
+from asmnet_kit.results.results import Result, fell_back, stands_in
 
 SHORT_HASH = 8
 
@@ -23,6 +23,7 @@ class Row:
 
     Attributes:
         fell_back: the CPU ran what an accelerator was asked for; such a row competes with none.
+        stands_in: a software GPU or TFLM on a PC: such a row competes in accuracy, not in speed.
         intervals: 95 %, of p50, p90 and p99, milliseconds; None of too few runs.
         variant: target, threads, kernels, a size that ``--input-shape`` gave, and the options and
             devices in which results differ: with the machine, the matrix' column.
@@ -38,6 +39,7 @@ class Row:
     p50: float
     nme: float | None
     fell_back: bool
+    stands_in: bool
     intervals: dict[str, list[float] | None]
     histogram: str
     marks: list[tuple[str, float]]
@@ -46,6 +48,11 @@ class Row:
     @property
     def label(self) -> str:
         return f"{self.model} · {self.column}"
+
+    @property
+    def times_device(self) -> bool:
+        """Whether its times are those of the device that was asked for."""
+        return not (self.fell_back or self.stands_in)
 
     @property
     def column(self) -> str:
@@ -140,6 +147,7 @@ def rows_of(
                 p50=result["summary"]["p50"],
                 nme=nme,
                 fell_back=fallen,
+                stands_in=stands_in(target),
                 intervals=intervals(result["timings_ms"]["invoke"]),
                 histogram=histogram_path(result["timings_ms"]["invoke"], axis),
                 marks=[(p, axis.at(result["summary"][p])) for p in ("p50", "p90", "p99")],
@@ -241,12 +249,32 @@ def _variant(result: Result, telling: Collection[str] = ()) -> str:
 
 
 def newest_of(rows: Sequence[Row]) -> list[Row]:
-    """The newest row of each model file on each target, in the rows' order."""
+    """The newest row of each model file on each target, in the rows' order.
+
+    A row without accuracy, or without a sustained run, has the last one of that file there:
+    whoever measures the speed again has not measured anything else anew.
+    """
     newest: dict[tuple[tuple[str, str], str], Row] = {}
-    for row in sorted(rows, key=lambda row: str(row.result.get("measured_at", ""))):
-        newest[row.key, row.column] = row
-    kept = {id(row) for row in newest.values()}
-    return [row for row in rows if id(row) in kept]
+    last: dict[tuple[tuple[str, str], str], int] = {}
+    dated = sorted(enumerate(rows), key=lambda item: str(item[1].result.get("measured_at", "")))
+    for place, row in dated:
+        at = (row.key, row.column)
+        newest[at] = _completed(row, newest[at]) if at in newest else row
+        last[at] = place
+    return [newest[at] for at, _ in sorted(last.items(), key=lambda item: item[1])]
+
+
+def _completed(row: Row, earlier: Row) -> Row:
+    """``row``, with what only the earlier one has of accuracy and sustained run."""
+    kept = {
+        part: earlier.result[part]
+        for part in ("accuracy", "sustained")
+        if row.result.get(part) is None and earlier.result.get(part) is not None
+    }
+    if not kept:
+        return row
+    nme = earlier.nme if "accuracy" in kept else row.nme
+    return replace(row, nme=nme, result={**row.result, **kept})
 
 
 def matrix_of(rows: Sequence[Row], columns: Sequence[str]) -> list[MatrixRow]:
@@ -258,13 +286,13 @@ def matrix_of(rows: Sequence[Row], columns: Sequence[str]) -> list[MatrixRow]:
     for key in dict.fromkeys(row.key for row in rows):
         found = {column: newest.get((key, column)) for column in columns}
         measured = [row for row in found.values() if row]
-        competing = [row.p50 for row in measured if not row.fell_back]
+        competing = [row.p50 for row in measured if row.times_device]
         cells = [
             Cell(
                 row=row,
                 repeats=repeats[key, column],
                 bar=round(100 * row.p50 / slowest, 2) if slowest else 0.0,
-                best=len(competing) > 1 and not row.fell_back and row.p50 == min(competing),
+                best=len(competing) > 1 and row.times_device and row.p50 == min(competing),
             )
             if row
             else None

@@ -12,7 +12,8 @@ from asmnet_kit.results.noise import CONFIDENCE_Z
 NOT_MEASURED = "not measured"
 
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~])")
-_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+# None inside a name (int8), but a factor's (x1.3).
+_NUMBER = re.compile(r"(?:(?<=\bx)|(?<![\w.]))[-+]?\d+(?:\.\d+)?(?![\w.]*[A-Za-z_])")
 
 
 def milliseconds(value: float) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -199,6 +200,109 @@ def test_the_history_shows_a_change_beyond_noise_once(make_result, loaded, tmp_p
     assert "runtime 2.3.0 → 2.4.0" in change.message
 
 
+def nightly(make_result, p50s, nmes=None):
+    """A result of each night, with a percent of noise."""
+    rng = np.random.default_rng(0)
+    results = []
+    for number, p50 in enumerate(p50s):
+        result = make_result(nme=None if nmes is None else nmes[number])
+        with_samples(result, (p50 * rng.normal(1, 0.01, 100)).tolist())
+        results.append(result | {"measured_at": f"2026-01-{number + 1:02}T00:00:00+00:00"})
+    return results
+
+
+def test_an_updated_kernel_and_a_phones_battery_make_no_other_machine(
+    make_result, loaded, tmp_path
+):
+    """The slowdown after an update is marked, with the update as its likely cause."""
+    results = nightly(make_result, [2.0] * 4 + [2.6] * 4)
+    for number, result in enumerate(results):
+        percent = 80 - number
+        result["machine"] = {
+            "cpu": "Snapdragon", "architecture": "arm64-v8a", "cores": 8, "device": "Maker X",
+            "kernel": "Linux 6.1" if number < 4 else "Linux 6.6", "memory_bytes": 8_000_000_000,
+            "thermal_status": "none", "power_save_mode": False, "battery_percent": percent,
+            "battery_charging": False, "battery_celsius": 30.1 + number,
+            "before": {"battery_percent": percent, "memory_available_bytes": 10**9 + number},
+        }  # fmt: skip
+    past = loaded(*results)
+    report = build_report(past, tmp_path, past=past)
+    (machine,) = report.machines
+    assert machine[1]["kernel"] == "Linux 6.1; Linux 6.6" and "battery percent" not in machine[1]
+    (line,) = report.history
+    (change,) = line.changes
+    assert change.when == "2026-01-05" and "kernel Linux 6.1 → Linux 6.6" in change.message
+    other = results[0] | {"machine": results[0]["machine"] | {"device": "Maker Y"}}
+    assert len(build_report(loaded(results[0], other), tmp_path).machines) == 2
+
+
+def test_what_gets_worse_a_little_each_night_is_marked(make_result, loaded, tmp_path):
+    """2 % slower each night, and 0.06 points of NME: never beyond a limit from one to the next."""
+    nights = range(12)
+    results = nightly(make_result, [2 * 1.02**n for n in nights], [4 + 0.06 * n for n in nights])
+    past = loaded(*results)
+    (line,) = build_report(past[-1:], tmp_path, past=past).history
+    assert all(change.worse for change in line.changes)
+    told = {change.when[-2:]: change.message for change in line.changes}
+    assert [night for night, message in told.items() if "NME" in message] == [
+        "03",
+        "05",
+        "07",
+        "09",
+        "11",
+    ]
+    assert told["03"] == "NME 4.00 → 4.12 %"
+    assert [night for night, message in told.items() if "p50" in message] == ["12"]
+    assert "x1.1" in told["12"] or "x1.2" in told["12"]
+
+
+def test_the_newest_measurement_counts_in_headline_tiles_and_tables(make_result, loaded, tmp_path):
+    first, again = (with_samples(make_result("nano"), [p50] * 100) for p50 in (2.0, 3.0))
+    again["measured_at"] = "2026-01-02T00:00:00+00:00"
+    other = with_samples(make_result("other"), [2.5] * 100)
+    report = build_report(loaded(first, again, other), tmp_path)
+    assert "other takes 2.50 ms" in report.headline[0]
+    assert report.tiles[0] == ("fastest, p50", "2.50 ms", "other · cpu · 1 thread · XNNPACK")
+
+
+def test_measuring_the_speed_again_keeps_accuracy_and_sustained_run(make_result, loaded, tmp_path):
+    first, other = make_result("nano", nme=3.9), make_result("other", p50=4.0, nme=3.0)
+    windows = [{"seconds": 5.0 * i, "p50": 2.0 + 0.2 * i} for i in range(1, 10)]
+    first["sustained"] = {"minutes": 30.0, "slowdown": 1.9, "windows": windows}
+    again = make_result("nano", p50=1.9) | {"measured_at": "2026-01-02T00:00:00+00:00"}
+    report = build_report(loaded(first, other, again), tmp_path)
+    (choice,) = report.choices
+    assert [(row.p50, row.nme) for row in choice.rows] == [(4.0, 3.0), (1.9, 3.9)]
+    assert {line.model: line.nme for line in report.matrix} == {"nano": 3.9, "other": 3.0}
+    assert "with an NME of 3.90 %" in report.headline[0]
+    assert report.sustained is not None
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"requested": "gpu", "actual": "software GPU", "software": True, "delegate": None},
+        {"requested": "tflm", "actual": "cpu", "accelerator": False, "delegate": "TFLM"},
+    ],
+    ids=["software GPU", "TFLM"],
+)
+def test_what_stands_in_for_a_device_is_ranked_by_accuracy_alone(
+    make_result, loaded, tmp_path, target
+):
+    cpu = make_result("slow", p50=2.0, nme=4.0)
+    fake, second = make_result("quick", p50=0.2, nme=3.0), make_result("third", p50=0.3, nme=3.5)
+    for result in (fake, second):
+        result["target"] = result["target"] | target
+    report = build_report(loaded(cpu, fake, second), tmp_path)
+    assert report.headline[0].startswith("slow takes 2.00 ms")
+    assert report.headline[1] == "Most accurate: quick with an NME of 3.00 %."
+    assert report.tiles[0][1] == "2.00 ms" and report.choices == []
+    assert not any(cell and cell.best for line in report.matrix for cell in line.cells)
+    alone = build_report(loaded(fake, second), tmp_path)
+    assert alone.headline[0].startswith("No speed is ranked")
+    assert [what for what, _, _ in alone.tiles] == ["smallest file", "lowest NME"]
+
+
 def test_the_history_tells_a_change_of_accuracy_on_the_same_faces_alone(
     make_result, loaded, tmp_path
 ):
@@ -208,7 +312,7 @@ def test_the_history_tells_a_change_of_accuracy_on_the_same_faces_alone(
     ]
     past = loaded(*results)
     (line,) = build_report(past[-1:], tmp_path, past=past).history
-    assert [(c.when, c.message) for c in line.changes] == [("2026-01-03", "NME 4.05 → 4.30 %")]
+    assert [(c.when, c.message) for c in line.changes] == [("2026-01-03", "NME 4.00 → 4.30 %")]
     results[2]["accuracy"]["dataset_fingerprint"] = "0" * 64
     past = loaded(*results)
     (line,) = build_report(past[-1:], tmp_path, past=past).history
@@ -223,6 +327,26 @@ def test_several_folders_make_one_history_with_each_file_once(make_result, tmp_p
     run = CliRunner().invoke(main, ["report", *map(str, folders), "--out", str(out)])
     assert run.exit_code == 0, run.output
     assert "5 results, 2026" in out.read_text()
+
+
+def test_a_history_holds_the_archives_that_phones_share(make_result, tmp_path):
+    first, second, third, *_ = past_results(make_result)
+    save_result(tmp_path / "past" / "a.json", first)
+    with zipfile.ZipFile(tmp_path / "past" / "phone.zip", "w") as archive:
+        archive.writestr("b.json", json.dumps(second))
+        archive.writestr("c.json", json.dumps(third))
+    with zipfile.ZipFile(tmp_path / "past" / "pictures.zip", "w") as archive:
+        archive.writestr("face.jpg", "no result")
+    out = tmp_path / "r.html"
+    past = str(tmp_path / "past")
+    for words in (["--history", past], [past]):
+        run = CliRunner().invoke(main, ["report", *words, "--out", str(out)])
+        assert run.exit_code == 0, run.output
+    assert "3 results in the report" in run.stderr
+    (tmp_path / "past" / "cut.zip").write_bytes(b"PK\3\4 cut off")
+    words = ["report", "--history", str(tmp_path / "past"), "--out", str(tmp_path / "s.html")]
+    run = CliRunner().invoke(main, words)
+    assert run.exit_code == 1 and "cut.zip: expected a .zip of results" in run.output
 
 
 def test_the_command_shows_a_history_of_folders_at_any_level(make_result, tmp_path):
