@@ -180,7 +180,7 @@ def evaluate(
     else:
         stdout().print(_table(result, split))
     if calibrated_path is not None:  # after the figures: what it may refuse must not cost them
-        _calibrate(result, model, plausibility, calibrated_path)
+        _calibrate(result, model, predictor.scheme, plausibility, calibrated_path)
         if calibrated_path.suffix == ".tflite":
             model = calibrated_path  # what to go on with
     plots = {"CED": ced_path, "Sparsification": sparsification_path}
@@ -224,15 +224,19 @@ def _check_calibration(
 
 
 def _calibrate(
-    result: "Evaluation", model: Path, plausibility: "Plausibility | None", path: Path
+    result: "Evaluation",
+    model: Path,
+    own: "Scheme",
+    plausibility: "Plausibility | None",
+    path: Path,
 ) -> None:
     if path.suffix == ".tflite":
-        _calibrate_file(result, model, path)
+        _calibrate_file(result, model, own, path)
     else:
         _calibrate_plausibility(result, plausibility, path)
 
 
-def _calibrate_file(result: "Evaluation", model: Path, path: Path) -> None:
+def _calibrate_file(result: "Evaluation", model: Path, own: "Scheme", path: Path) -> None:
     """Write a copy of the model with what its sigmas are worth on the faces measured."""
     from dataclasses import replace
 
@@ -240,18 +244,24 @@ def _calibrate_file(result: "Evaluation", model: Path, path: Path) -> None:
     from asmnet_kit.base.errors import DatasetError
     from asmnet_kit.base.files import write_bytes
     from asmnet_kit.face.logistic_fit import needs_both_kinds
-    from asmnet_kit.measure.calibrate import calibration_of, faces_within_and_above
+    from asmnet_kit.measure.calibrate import calibration_of, faces_within_and_above, has_nme_of
     from asmnet_kit.tflite.metadata import read_metadata, with_metadata
 
     metadata = read_metadata(model)
     earlier = metadata.calibration
-    found = calibration_of(result, earlier)
+    found = calibration_of(result, earlier, own)
     within, above = faces_within_and_above(result)
     fit = found.confidence
     if fit is not None:
         told = f"confidence from {fit.faces} faces, {above} of them above {fit.limit_percent:g} %"
     else:
-        told = f"no confidence, which {needs_both_kinds(within + above, above)}"
+        why = (
+            needs_both_kinds(within + above, above)
+            if has_nme_of(result, own)
+            else f"needs errors divided by the {own.normaliser_text}, got the "
+            f"{result.scheme.normaliser_text}: calibrate with another --scheme"
+        )
+        told = f"no confidence, which {why}"
         if earlier is not None and earlier.confidence is not None:
             had = f"the confidence of {earlier.confidence.faces} faces that {model} has"
             if path.exists() and path.samefile(model):
@@ -263,6 +273,12 @@ def _calibrate_file(result: "Evaluation", model: Path, path: Path) -> None:
         f"sigma calibrated on {found.points} points, factor {found.factor:.3f}; {told}: {path}",
         markup=False,
     )
+    if result.boxes != "detector":
+        messages.print(
+            "calibrated in boxes around the labels, in which fewer faces fail than in those of the "
+            "detector that predict uses: --boxes detector calibrates for these",
+            markup=False,
+        )
     if remark := _few_remark(within, above, of_confidence=fit is not None):
         messages.print(remark, markup=False)
 

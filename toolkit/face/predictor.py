@@ -37,6 +37,8 @@ class Prediction:
             visibility output.
         confidence: float32 [B], probability that the face's NME is at most 8 %, by the sigmas; None
             for a file that is not calibrated for it (asmnet_kit.face.uncertainty).
+        expected: float32 [B], the NME that the sigmas let expect of the model's own landmarks, as a
+            share of their normaliser; None without sigmas.
     """
 
     landmarks: NDArray[np.float32]
@@ -44,6 +46,7 @@ class Prediction:
     sigma: NDArray[np.float32] | None = None
     visible: NDArray[np.float32] | None = None
     confidence: NDArray[np.float32] | None = None
+    expected: NDArray[np.float32] | None = None
 
     @classmethod
     def of_outputs(
@@ -63,15 +66,17 @@ class Prediction:
         factor = 1.0 if calibration is None else calibration.factor
         sigma = sigma_of(outputs[UNCERTAINTY], factor) if UNCERTAINTY in outputs else None
         fit = None if calibration is None else calibration.confidence
-        confidence = None
-        if sigma is not None and fit is not None:
-            confidence = fit.probability(expected_nme(sigma, landmarks, scheme)).astype(np.float32)
+        expected = confidence = None
+        if sigma is not None:
+            expected = expected_nme(sigma, landmarks, scheme).astype(np.float32)
+            confidence = None if fit is None else fit.probability(expected).astype(np.float32)
         return cls(
             landmarks=landmarks,
             pose=None if pose is None else POSE_UNIT_DEGREES * pose,
             sigma=sigma,
             visible=visible_of(outputs[VISIBILITY]) if VISIBILITY in outputs else None,
             confidence=confidence,
+            expected=expected,
         )
 
     def mirrored(self, scheme: Scheme) -> "Prediction":

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -373,6 +373,8 @@ def evaluate(
                 if judged is not None:
                     judged.add(landmarks)
                 predicted = predicted.in_scheme(predictor.scheme, scheme)
+                if scheme.normaliser_text != predictor.scheme.normaliser_text:
+                    predicted = replace(predicted, confidence=None)  # it is about another NME
                 landmarks = predictor.scheme.mapped(landmarks, scheme)
                 truth = dataset.scheme.mapped(truth, scheme)
                 errors_now = per_face_nme(landmarks, truth, scheme)

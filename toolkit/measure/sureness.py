@@ -21,7 +21,7 @@ from asmnet_kit.face.logistic_fit import LIMIT_PERCENT
 from asmnet_kit.face.plausibility import auroc
 from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import Scheme
-from asmnet_kit.face.uncertainty import expected_nme, radius
+from asmnet_kit.face.uncertainty import radius
 
 LEVELS = (50, 90)  # percent of the points that a circle should hold
 DROPPED = (0, 10, 20, 30)  # percent, the least sure
@@ -41,7 +41,8 @@ class SureFaces:
         distance: float64 [B, N], of each point from its label, pixels.
         sigma: [B, N], pixels; all NaN for a model without an uncertainty.
         eyes: [B], between the labelled outer eye corners, pixels.
-        expected: [B], ``uncertainty.expected_nme``.
+        expected: [B], NME that the sigmas let expect, as ``Prediction`` has it; all NaN for a model
+            without an uncertainty.
         confidence: [B], of the face; all NaN for a file that is not calibrated.
         seen: [B, N], what the data says: 1 seen, 0 hidden.
         visible: [B, N], the model's probability; all NaN for a model without that output.
@@ -75,12 +76,12 @@ class SureFaces:
         """
         unknown = np.full(truth.shape[:2], np.nan)
         sigma = unknown if predicted.sigma is None else predicted.sigma * crop_sides[:, None]
-        confidence = predicted.confidence
+        confidence, expected = predicted.confidence, predicted.expected
         return cls(
             distance=np.linalg.norm(np.asarray(landmarks - truth, np.float64), axis=-1),
             sigma=np.asarray(sigma, np.float64),
             eyes=scheme.size_of(truth),
-            expected=expected_nme(sigma, landmarks, scheme),
+            expected=unknown[:, 0] if expected is None else expected.astype(np.float64),
             confidence=unknown[:, 0] if confidence is None else confidence.astype(np.float64),
             seen=np.asarray(seen, np.float64),
             visible=unknown if predicted.visible is None else predicted.visible.astype(np.float64),

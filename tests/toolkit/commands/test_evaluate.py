@@ -365,8 +365,29 @@ def test_sigmas_are_calibrated_on_landmarks_that_follow_from_the_models(make_tfl
     assert stored is not None and stored.points == 5 * 40
     after = json.loads(run(out, *arguments, "--json").stdout)
     assert after["uncertainty"]["coverage_percent"]["90"] == pytest.approx(90, abs=2)
+    # Errors of 5 points are divided by the distance of the eyes' middles: another NME.
+    assert stored.confidence is None and "no confidence, which needs errors" in result.stderr
     refused = run(model, *arguments, "--calibrate", tmp_path / "shapes.npz")
     assert refused.exit_code == 2 and "fits a shape of the model's own landmarks" in refused.stderr
+
+
+def test_a_confidence_is_of_the_models_own_landmarks_however_it_is_measured(make_tflite, tmp_path):
+    """Fitted on the eyes' landmarks alone it is what it is used with: expected of all 68."""
+    data = write_sure_faces(tmp_path / "faces", "val")
+    model = make_tflite("sure.tflite", sure=True)
+    eyes = tmp_path / "eyes.toml"
+    eyes.write_text(f'name = "eyes"\n[from]\nscheme = "68"\npoints = {[*range(36, 48)]}\n')
+    common = ("--data", data, "--format", "csv", "--split", "val", "--boxes", "detector")
+    for out, scheme in (("all.tflite", ()), ("eyes.tflite", ("--scheme", eyes))):
+        result = run(model, *common, *scheme, "--calibrate", tmp_path / out)
+        assert result.exit_code == 0, result.output
+        assert "boxes around the labels" not in result.stderr
+        told = json.loads(run(tmp_path / out, *common, "--json").stdout)["uncertainty"]
+        assert told["mean_confidence"] == pytest.approx(0.75, abs=0.1)
+    other = json.loads(run(tmp_path / "all.tflite", *common, "--scheme", "5", "--json").stdout)
+    assert other["uncertainty"]["mean_confidence"] is None
+    result = run(model, *common[:6], "--calibrate", tmp_path / "labels.tflite")
+    assert "--boxes detector calibrates for these" in result.stderr
 
 
 def test_a_calibration_that_would_be_worth_nothing_is_refused(make_tflite, tmp_path):
