@@ -13,7 +13,7 @@ from asmnet_kit.base.run_folder import MANIFEST
 from asmnet_kit.results.results import Result, load_result
 from asmnet_kit.shipping.words import Words
 from asmnet_kit.tflite.inputs import input_values
-from asmnet_kit.tflite.metadata import ModelMetadata
+from asmnet_kit.tflite.metadata import ModelMetadata, with_metadata
 from asmnet_kit.tflite.runtime import open_runtime
 
 # Of an evaluation: what a card keeps. The names of faces that could not be read stay out.
@@ -115,11 +115,22 @@ def speed_of(path: Path, sha256: str) -> Card:
     }
 
 
-def kept_facts(card: Path, sha256: str) -> dict[str, Any]:
-    """What an earlier card of this very file says of its run, whose folder is gone."""
-    model: Card = read_object(card)["model"] if card.exists() else {}
-    if model.get("sha256") != sha256:
+def kept_facts(card: Path, content: bytes, metadata: ModelMetadata) -> dict[str, Any]:
+    """What an earlier card of this network says of its run, whose folder is gone.
+
+    Args:
+        content, metadata: of the file, which may differ from the earlier one in what it says of
+            itself, for example by a new calibration.
+    """
+    earlier: Card = read_object(card) if card.exists() else {}
+    file = card.parent / Path(str(earlier.get("file", ""))).name
+    try:
+        said_alike = with_metadata(file.read_bytes(), metadata)
+    except (OSError, ModelError):
         return {}
+    if said_alike != with_metadata(content, metadata):
+        return {}
+    model: Card = earlier["model"]
     return {key: model[key] for key in (*OF_A_RUN, "trained") if key in model}
 
 

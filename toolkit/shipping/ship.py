@@ -71,7 +71,7 @@ def ship(
         benchmarks: result files of ``asmnet-kit benchmark``.
         shape_model: an .npz that judges the model's predictions.
         run: the training run's folder, for the number of parameters and multiplications and how
-            long it was trained; where it is gone, the earlier card of the same file knows.
+            long it was trained; where it is gone, the earlier card of the same network knows.
 
     Raises:
         UsageError: no evaluation or benchmark, a second default model, a data set without words.
@@ -110,7 +110,9 @@ def ship(
             "size_bytes": len(stamped),
             "sha256": hashlib.sha256(stamped).hexdigest(),
             "measured_sha256": measured_sha256,
-            **(facts_of_run(run) if run else kept_facts(folder / f"{name}.json", measured_sha256)),
+            **(
+                facts_of_run(run) if run else kept_facts(folder / f"{name}.json", content, metadata)
+            ),
         },
         "nme_percent": headline(accuracy),
         "accuracy": accuracy,

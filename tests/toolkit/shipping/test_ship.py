@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from asmnet_kit.shipping.measurements import same_outputs
 from asmnet_kit.shipping.ship import measure_again, reword, ship
 from asmnet_kit.shipping.shipped import model_named, shipped_models
 from asmnet_kit.shipping.words import Words
-from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata
+from asmnet_kit.tflite.metadata import ModelMetadata, read_metadata, with_metadata
 from asmnet_kit.tflite.packing import pack_model
 
 WORDS = """
@@ -131,6 +132,32 @@ def test_shipping_the_shipped_file_again_changes_nothing(folder, measured, tmp_p
     assert model.path.read_bytes() == first
     (again,) = shipped_models(folder)
     assert all(again.card["model"][key] == trained[key] for key in ("macs", "trained"))
+
+
+def test_a_new_calibration_keeps_what_is_known_of_the_training(
+    folder, measured, make_tflite, tmp_path
+) -> None:
+    """Metadata alone changes; another network of the same name keeps nothing."""
+    words, card = folder / "constant_model.toml", folder / "constant_model.json"
+    ship(words, **measured, folder=folder)
+    content = json.loads(card.read_text())
+    content["model"] |= {"parameters": 278, "macs": 971, "trained": {"epochs": 32}}
+    for change, known in ((True, True), (False, False)):
+        card.write_text(json.dumps(content))
+        model = tmp_path / "again.tflite"
+        model.write_bytes(make_tflite(int8=change).read_bytes())
+        about = replace(read_metadata(model), licence="another")
+        model.write_bytes(with_metadata(model.read_bytes(), about))
+        sha256 = sha256_of(model.read_bytes())
+        (evaluation,), (result,) = measured["evaluations"], measured["benchmarks"]
+        told = json.loads(evaluation.read_text()) | {"model_sha256": sha256}
+        evaluation.write_text(json.dumps(told))
+        timed = json.loads(result.read_text())
+        timed["model"]["sha256"] = sha256
+        result.write_text(json.dumps(timed))
+        ship(words, **{**measured, "model": model}, folder=folder)
+        (again,) = shipped_models(folder)
+        assert (again.card["model"].get("trained") == {"epochs": 32}) == known
 
 
 def test_the_times_of_a_card_are_measured_anew_and_nothing_else_changes(
