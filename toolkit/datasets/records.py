@@ -250,7 +250,6 @@ class PicturesBelow:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._finder = PictureFinder()
-        self._last = ""  # the folder in which the last one was: mostly the next one's, too
 
     def find(
         self,
@@ -261,6 +260,8 @@ class PicturesBelow:
         foreign: bool = False,
     ) -> tuple[str, PictureFile]:
         """The name (relative to the root) and the picture.
+
+        The file's own folder and those beside it come first, then those of the folder above.
 
         Args:
             parts: the annotation file's folder, relative to the root.
@@ -283,19 +284,16 @@ class PicturesBelow:
                 f"expected the path of a picture, got characters that no file's name has: "
                 f"{written[:SHOWN]!r}"
             ) from error
-        folders = list(_folders(parts, beside))
-        if self._last in folders:
-            folders.insert(0, self._last)
+        folders = _folders(parts, beside)
         ends = _ends(written) if foreign else [written] if _is_relative(written) else []
-        candidates = [(folder, inside(folder + end)) for end in ends for folder in folders]
-        if not any(name for _, name in candidates):
+        names = [name for end in ends for folder in folders if (name := inside(folder + end))]
+        if not names:
             raise DatasetError(
                 f"expected the path of a picture in the data set, got {written[:SHOWN]!r}"
             )
-        for folder, name in candidates:
-            path = None if name is None else self._finder.find(self._root, name)
-            if name is not None and path is not None:
-                self._last = folder
+        for name in names:
+            path = self._finder.find(self._root, name)
+            if path is not None:
                 return name, PictureFile(path)
         looked = ", ".join(folder or "." for folder in folders[:4])
         raise DatasetError(f"no picture {written[:SHOWN]} (looked in {looked})")

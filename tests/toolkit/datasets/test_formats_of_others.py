@@ -104,6 +104,18 @@ def test_a_missing_picture_costs_one_face_and_is_told(tmp_path: Path, format: st
     assert all("no picture" in problem.reason for problem in dataset.problems)
 
 
+@pytest.mark.parametrize("format", [format for format in MADE if format != "cofw"])
+def test_labels_in_a_folder_below_are_of_the_pictures_there(tmp_path: Path, format: str) -> None:
+    """Two batches name their files alike; one was put into a folder of the other."""
+    above = MADE[format](tmp_path / "data")
+    below = MADE[format](tmp_path / "data/later")
+    faces = load_dataset(tmp_path / "data", format).faces
+    expected = {*(truth.name for truth in above), *(f"later/{truth.name}" for truth in below)}
+    assert {face.name for face in faces} == expected
+    for face in faces:
+        assert Path(face.picture.name) == tmp_path / "data" / face.name
+
+
 @pytest.mark.parametrize("format", MADE)
 def test_a_folder_without_such_files_says_what_was_expected(tmp_path: Path, format: str) -> None:
     (tmp_path / "other.md").write_text("nothing")
