@@ -43,6 +43,7 @@ from asmnet_kit.datasets.records import (
     add_faces,
     finite,
     number_in,
+    sides_in,
     split_and_rest,
     usable_box,
 )
@@ -86,8 +87,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
             about = where + (f", face {number}" if len(found) > 1 else "")
             face = LabelledFace(about, name, picture, knows_hidden=True, split=split)
             try:
-                if image.get("width") and image.get("height"):
-                    face.shown = (number_in(image, "width"), number_in(image, "height"))
+                face.shown = sides_in(image)
                 for member in members:
                     _add(face, member)
                 face.box = _box(boxes, group, only=len(found) == 1)

@@ -11,7 +11,8 @@
 
 Source: labelstud.io/tags/keypointlabels and the SDK's converter. x and y are per cent of the
 picture, 0 its left edge and 100 its right one, as the browser shows it: upright; labels are moved
-to the stored pixels, so EXIF's rotation is undone. A face is all points of a task with one
+to the stored pixels, so EXIF's rotation is undone. A picture that was made larger or smaller
+afterwards keeps its labels; one of another shape does not. A face is all points of a task with one
 ``parentID``, or with a relation to one rectangle, or all of them; their labels are the names of a
 scheme, or numbers. A point that has a second label ``occluded`` or ``hidden``, or such a choice of
 its own region, cannot be seen; where no point of the file has, nothing is known. The rectangle is
@@ -35,6 +36,7 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import PictureFile, Problem
 from asmnet_kit.datasets.folders import Reading, split_named
 from asmnet_kit.datasets.named_points import LabelledFace, records_of
+from asmnet_kit.datasets.picture_sides import Sides, sides_now
 from asmnet_kit.datasets.records import (
     CORNER,
     LabelFiles,
@@ -92,12 +94,12 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
                     about, name, picture, knows_hidden=True, split=split_named(folders)
                 )
                 try:
+                    face.shown = sides_now(picture, _size(points[0]))
                     for point in points:
-                        _add(face, point, hidden)
-                    face.shown = _size(points[0])
+                        _add(face, point, hidden, face.shown)
                     if box is not None:
-                        face.box = usable_box(_corners(box))
-                except DatasetError as error:
+                        face.box = usable_box(_corners(box, face.shown))
+                except (DatasetError, OSError) as error:
                     reading.problems.append(Problem(about, str(error)))
                     continue
                 faces.append(face)
@@ -172,33 +174,33 @@ def _value(region: Region) -> Region:
     return value if isinstance(value, dict) else {}
 
 
-def _add(face: LabelledFace, region: Region, hidden: set[str]) -> None:
+def _add(face: LabelledFace, region: Region, hidden: set[str], sides: Sides) -> None:
     labels = _value(region).get(POINT)
     if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
         raise DatasetError(f"expected labels under {POINT}, got {labels!r:.60}")
     names = [label for label in labels if label.lower() not in HIDDEN]
     if len(names) != 1:
         raise DatasetError(f"expected one label of a point, got {labels!r:.60}")
-    width, height = _size(region)
-    x, y = (finite(_value(region).get(axis)) / 100 for axis in "xy")
-    face.add(names[0], x * width + CORNER, y * height + CORNER)
-    if len(names) < len(labels) or str(region.get("id")) in hidden:
-        face.hidden.add(names[0])
-
-
-def _size(region: Region) -> tuple[float, float]:
-    """Width and height of the picture that the percentages are of."""
     turned = region.get("image_rotation", 0)
     if turned:
         raise DatasetError(
             f"the picture was turned by {turned!r:.20} degrees in Label Studio: turn the picture "
             "itself and label it again"
         )
+    width, height = sides
+    x, y = (finite(_value(region).get(axis)) / 100 for axis in "xy")
+    face.add(names[0], x * width + CORNER, y * height + CORNER)
+    if len(names) < len(labels) or str(region.get("id")) in hidden:
+        face.hidden.add(names[0])
+
+
+def _size(region: Region) -> Sides:
+    """Width and height of the picture that was labelled."""
     return finite(region.get("original_width")), finite(region.get("original_height"))
 
 
-def _corners(region: Region) -> tuple[float, float, float, float]:
-    width, height = _size(region)
+def _corners(region: Region, sides: Sides) -> tuple[float, float, float, float]:
+    width, height = sides
     value = _value(region)
     x, y, w, h = (finite(value.get(key)) / 100 for key in ("x", "y", "width", "height"))
     return (

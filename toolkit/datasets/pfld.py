@@ -31,6 +31,7 @@ from asmnet_kit.base.reading import open_text
 from asmnet_kit.datasets.base import PictureFile, Problem
 from asmnet_kit.datasets.folders import Reading, split_named
 from asmnet_kit.datasets.labels import LARGEST_FRACTION
+from asmnet_kit.datasets.picture_sides import stored_sides
 from asmnet_kit.datasets.records import (
     CORNER,
     LabelFiles,
@@ -39,7 +40,6 @@ from asmnet_kit.datasets.records import (
     add_faces,
 )
 from asmnet_kit.datasets.wflw import ATTRIBUTES
-from asmnet_kit.face.picture_headers import read_header
 from asmnet_kit.face.schemes import BUILT_IN
 
 LIST = "list.txt"
@@ -142,9 +142,9 @@ def _size(picture: PictureFile) -> tuple[int, int]:
         DatasetError: it is no picture.
     """
     try:
-        header = read_header(picture.read_encoded())
+        sides = stored_sides(picture)
     except OSError as error:
         raise DatasetError(f"{picture.path.name} cannot be read: {error.strerror}") from error
-    if header is None or not header.width or not header.height:
+    if sides is None:
         raise DatasetError(f"{picture.path.name} is no picture, or a damaged one")
-    return header.width, header.height
+    return sides

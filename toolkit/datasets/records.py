@@ -359,6 +359,17 @@ def number_in(element: Element, attribute: str) -> float:
     return finite(written, f'{attribute}="{written[:SHOWN]}"')
 
 
+def sides_in(image: Element) -> tuple[float, float] | None:
+    """The width and the height of an XML image; None where it does not have both.
+
+    Raises:
+        DatasetError: one is no number.
+    """
+    if not (image.get("width") and image.get("height")):
+        return None
+    return number_in(image, "width"), number_in(image, "height")
+
+
 def finite(value: Any, shown: str | None = None) -> float:
     """A number of a file, written as a number or as text.
 
