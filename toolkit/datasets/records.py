@@ -24,6 +24,7 @@ from asmnet_kit.base.reading import MAX_LABELS_BYTES, read_json, read_xml
 from asmnet_kit.datasets.base import Face, Picture, PictureFile, Problem
 from asmnet_kit.datasets.folders import (
     PICTURE_SUFFIXES,
+    SPLIT_WORDS,
     Listing,
     PictureFinder,
     Reading,
@@ -40,8 +41,7 @@ LONGEST_PATH = 4096  # characters: Linux opens no longer one
 SHOWN = 80  # characters of somebody's text in a message
 # Tools measure from the corner of the picture, this kit from the centre of the top-left pixel.
 CORNER = -0.5
-SPLIT_WORD = re.compile(r"(train|training|val|valid|validation|test|testing)\d*")
-SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}  # else val
+SPLIT_WORD = re.compile(rf"({'|'.join(SPLIT_WORDS)})\d*")  # val2017
 
 
 class LabelFiles:
@@ -133,7 +133,7 @@ def split_and_rest(stem: str) -> tuple[str | None, str | None]:
     words = words_of(stem)
     for index, word in enumerate(words):
         if match := SPLIT_WORD.fullmatch(word):
-            return SPLITS.get(match[1], "val"), "_".join(words[index + 1 :]) or None
+            return SPLIT_WORDS[match[1]], "_".join(words[index + 1 :]) or None
     return None, None
 
 
