@@ -20,7 +20,9 @@ the face's box. Of several annotations of a task the one marked as ground truth 
 first.
 
 Pictures are looked for by the end of the address, below the folder and in ``images``, with and
-without the eight digits that Label Studio puts before an uploaded file's name. Splits are folders.
+without the eight digits that Label Studio puts before an uploaded file's name; where two addresses
+end at one picture, the faces of both are left out. Splits are folders. A face that two exports have
+is one; of other labels of the same task those that were updated last are read.
 
 Left out: predictions, cancelled annotations, other regions, and (told) pictures that were turned in
 Label Studio.
@@ -39,10 +41,14 @@ from asmnet_kit.datasets.named_points import LabelledFace, records_of
 from asmnet_kit.datasets.picture_sides import Sides, sides_now
 from asmnet_kit.datasets.records import (
     CORNER,
+    Exported,
     LabelFiles,
     PicturesBelow,
     add_faces,
     finite,
+    merged,
+    of_newest_export,
+    of_one_address,
     usable_box,
 )
 from asmnet_kit.face.schemes import Scheme
@@ -82,16 +88,23 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
             if not groups:
                 continue
             try:
-                name, picture = _picture(task, listing.parts, pictures)
+                name, picture, address = _picture(task, listing.parts, pictures)
             except DatasetError as error:
                 reading.problems.append(Problem(where, str(error)))
                 continue
             folders = (*files.ancestors, *listing.parts, *name.split("/")[:-1])
             hidden = _hidden(regions)
+            exported = _exported(task, listing.name_of(file))
             for number, (box, points) in enumerate(groups, start=1):
                 about = where + (f", face {number}" if len(groups) > 1 else "")
                 face = LabelledFace(
-                    about, name, picture, knows_hidden=True, split=split_named(folders)
+                    about,
+                    name,
+                    picture,
+                    knows_hidden=True,
+                    split=split_named(folders),
+                    address=address,
+                    exported=exported,
                 )
                 try:
                     face.shown = sides_now(picture, _size(points[0]))
@@ -105,8 +118,19 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
                 faces.append(face)
     if not found:
         raise files.nothing(f"a .json export of Label Studio with {POINT}")
-    add_faces(reading, records_of(faces, reading, scheme), scheme)
+    records = of_one_address(records_of(faces, reading, scheme), reading.problems)
+    records = of_newest_export(records, reading.problems)
+    add_faces(reading, merged(records, reading.problems), scheme)
     return reading
+
+
+def _exported(task: dict[str, Any], file: str) -> Exported:
+    number, updated = task.get("id"), task.get("updated_at")
+    return Exported(
+        file,
+        str(number) if isinstance(number, int | str) else "",
+        updated if isinstance(updated, str) else "",
+    )
 
 
 def _regions(task: Any) -> list[Region] | None:
@@ -213,8 +237,8 @@ def _corners(region: Region, sides: Sides) -> tuple[float, float, float, float]:
 
 def _picture(
     task: dict[str, Any], parts: tuple[str, ...], pictures: PicturesBelow
-) -> tuple[str, PictureFile]:
-    """The task's picture: whatever of its data is the address of one.
+) -> tuple[str, PictureFile, str]:
+    """The task's picture, and its address: whatever of the task's data is one.
 
     Raises:
         DatasetError: none is in the data set.
@@ -228,9 +252,10 @@ def _picture(
         folder, _, name = written.rpartition("/")
         for end in (written, f"{folder}/{UPLOADED.sub('', name, count=1)}"):
             try:
-                return pictures.find(parts, end, beside=(PICTURES,), foreign=True)
+                found = pictures.find(parts, end, beside=(PICTURES,), foreign=True)
             except DatasetError:
                 continue
+            return *found, address
     shown = addresses[0][:80]
     raise DatasetError(f"no picture for {shown} below the folder, or in {PICTURES}: put it there")
 

@@ -18,7 +18,7 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import PictureFile, Problem
 from asmnet_kit.datasets.folders import Reading
 from asmnet_kit.datasets.picture_sides import Sides, turn_of
-from asmnet_kit.datasets.records import Record, known_visibility
+from asmnet_kit.datasets.records import Exported, Record, known_visibility
 from asmnet_kit.face.orientation import StoredPicture
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_named
 
@@ -38,6 +38,7 @@ class LabelledFace:
         in_order: x, y of all points where they have no labels and stand in their scheme's order.
         shown: width and height of the picture that points and box are of, where the tool says so.
         turns: whether the tool shows pictures upright, as EXIF says.
+        address, exported: as of ``Record``.
     """
 
     where: str
@@ -52,6 +53,8 @@ class LabelledFace:
     in_order: Sequence[tuple[float, float]] = ()
     shown: Sides | None = None
     turns: bool = True
+    address: str = ""
+    exported: Exported | None = None
 
     def add(self, label: str, x: float, y: float) -> None:
         """Add a point.
@@ -108,6 +111,8 @@ def records_of(
             subsets=face.subsets,
             box=face.box,
             visibility=one,
+            address=face.address,
+            exported=face.exported,
         )
         try:
             records.append(_of_stored_picture(record, face, names, scheme))

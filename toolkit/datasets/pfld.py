@@ -38,6 +38,7 @@ from asmnet_kit.datasets.records import (
     PicturesBelow,
     Record,
     add_faces,
+    of_one_address,
 )
 from asmnet_kit.datasets.wflw import ATTRIBUTES
 from asmnet_kit.face.schemes import BUILT_IN
@@ -91,7 +92,7 @@ def read(root: Path) -> Reading:
             reading.problems.append(Problem(listing.name_of(file), reason))
     if not found:
         raise files.nothing(f"a {LIST}")
-    add_faces(reading, records)
+    add_faces(reading, of_one_address(records, reading.problems))
     return reading
 
 
@@ -129,6 +130,7 @@ def _record(
         where=where,
         name=name,
         picture=picture,
+        address=" ".join(fields),
         pairs=fractions * _size(picture) + CORNER,
         split=split,
         subsets=tuple(name for name, flag in zip(ATTRIBUTES, flags, strict=False) if flag == 1),

@@ -32,6 +32,7 @@ from asmnet_kit.datasets.records import (
     Record,
     add_faces,
     finite,
+    of_one_address,
     usable_box,
 )
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_from, scheme_named
@@ -80,7 +81,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
         raise files.nothing("a .json or .jsonl of asmnet-kit predict, of pictures")
     if reading.scheme is not None:
         reading.points = reading.scheme.points
-    add_faces(reading, records, scheme)
+    add_faces(reading, of_one_address(records, reading.problems), scheme)
     return reading
 
 
@@ -159,6 +160,7 @@ def _record(
         where=where,
         name=name,
         picture=picture,
+        address=written,
         pairs=pairs,
         split=split_named(folders),
         pose=pose,

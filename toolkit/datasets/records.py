@@ -137,6 +137,21 @@ def split_and_rest(stem: str) -> tuple[str | None, str | None]:
     return None, None
 
 
+@dataclass(frozen=True)
+class Exported:
+    """What a tool's export says of where a face's labels come from.
+
+    Attributes:
+        file: the export.
+        task: the tool's number for the picture's labels, alike in every export; "" = not known.
+        updated: when they were changed last, as text that sorts; "" = not known.
+    """
+
+    file: str
+    task: str
+    updated: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Record:
     """A face as a file describes it.
@@ -147,6 +162,9 @@ class Record:
         picture: the picture.
         pairs: float64 [N, 2], pixels, 0-based; NaN = no label.
         split, subsets, pose, box, visibility: as of ``Face``.
+        address: of the picture, where the file has one of another machine, and only its end was
+            looked for.
+        exported: by a tool whose exports repeat each other.
     """
 
     where: str
@@ -158,6 +176,8 @@ class Record:
     pose: NDArray[np.float32] | None = None
     box: NDArray[np.float32] | None = None
     visibility: NDArray[np.float32] | None = None
+    address: str = ""
+    exported: Exported | None = None
 
 
 def add_faces(reading: Reading, records: Sequence[Record], scheme: Scheme | None = None) -> None:
@@ -218,6 +238,70 @@ def merged(records: Sequence[Record], problems: list[Problem]) -> list[Record]:
         subsets = tuple(dict.fromkeys((*first.subsets, *record.subsets)))
         faces[key] = replace(first, split=first.split or record.split, subsets=subsets)
     return list(faces.values())
+
+
+def of_one_address(records: Sequence[Record], problems: list[Problem]) -> list[Record]:
+    """The records without those of a picture that several addresses end at.
+
+    Only one can be its own, and nothing says which: all of them are problems.
+    """
+    addresses: dict[str, set[str]] = {}
+    for record in records:
+        addresses.setdefault(record.name, set()).add(record.address)
+    kept = []
+    for record in records:
+        others = sorted(addresses[record.name] - {record.address})
+        if others:
+            reason = (
+                f"expected a picture for {record.address[:SHOWN]} alone, got {record.name}, at "
+                f"which {others[0][:SHOWN]} ends, too: put both there, in folders called as theirs"
+            )
+            problems.append(Problem(record.where, reason))
+        else:
+            kept.append(record)
+    return kept
+
+
+def of_newest_export(records: Sequence[Record], problems: list[Problem]) -> list[Record]:
+    """The records without those of a task that another export has other labels of.
+
+    The labels that were changed last stay, or the first ones where no export says when; the
+    others are problems. What two exports say alike is left to ``merged``.
+    """
+    exports: dict[tuple[str, str], dict[Exported, list[Record]]] = {}
+    for record in records:
+        if record.exported is not None and record.exported.task:
+            of_task = exports.setdefault((record.name, record.exported.task), {})
+            of_task.setdefault(record.exported, []).append(record)
+    dropped: dict[int, Exported] = {}
+    for of_task in exports.values():
+        newest = max(of_task, key=lambda one: one.updated)
+        current = _labels(of_task[newest])
+        for faces in of_task.values():
+            if _labels(faces) != current:
+                dropped |= {id(face): newest for face in faces}
+    kept = []
+    for record in records:
+        other = dropped.get(id(record))
+        if other is None or record.exported is None:
+            kept.append(record)
+            continue
+        known = "" < record.exported.updated < other.updated
+        reason = (
+            f"{other.file} has {'newer' if known else 'other'} labels of the same task: "
+            f"remove {record.exported.file if known else 'one of the two files'}"
+        )
+        problems.append(Problem(record.where, reason))
+    return kept
+
+
+def _labels(faces: Sequence[Record]) -> frozenset[tuple[bytes, ...]]:
+    return frozenset(
+        tuple(
+            b"" if one is None else one.tobytes() for one in (face.pairs, face.box, face.visibility)
+        )
+        for face in faces
+    )
 
 
 def usable_box(corners: Sequence[float]) -> NDArray[np.float32] | None:
