@@ -21,8 +21,8 @@ like the file's subset.
 - ``width`` and ``height`` of an image say which picture the numbers are of where EXIF turns it by a
   quarter: COCO has no rule, and tools differ. The sides of the upright picture: the points are
   turned into the stored one, which this kit's labels are of. Those of the stored picture, or none:
-  they are taken as they are. The stored sides swapped without a turn in EXIF are another picture's:
-  its faces are left out.
+  they are taken as they are. Any others, the stored sides swapped without a turn in EXIF among
+  them, are another picture's: its faces are left out.
 - Keypoints stand in the order of their scheme, unless the category's ``keypoints`` name them by a
   scheme's names, or by numbers: then they are of that scheme, whichever was asked for.
 - The split is a word of the file's name (train, val, valid, test), else a folder's name; of
@@ -50,6 +50,7 @@ from asmnet_kit.datasets import ibug300w
 from asmnet_kit.datasets.base import PictureFile, Problem
 from asmnet_kit.datasets.folders import Listing, Reading, split_named
 from asmnet_kit.datasets.named_points import PointNames, in_stored_pixels, known_schemes
+from asmnet_kit.datasets.picture_sides import turn_of
 from asmnet_kit.datasets.records import (
     LabelFiles,
     PicturesBelow,
@@ -62,12 +63,9 @@ from asmnet_kit.datasets.records import (
     words_of,
 )
 from asmnet_kit.face.orientation import StoredPicture
-from asmnet_kit.face.picture_headers import read_header, stored_orientation
-from asmnet_kit.face.pictures import TURNS
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_of
 
 SUFFIX = ".json"
-START_BYTES = 2**16  # of a picture, in which most formats have its size
 PICTURES = "images"
 PREFIX = "person_keypoints_"  # COCO's and CVAT's files are called so, and then by their subset
 UNLABELLED, HIDDEN, SEEN = 0, 1, 2  # v
@@ -313,25 +311,13 @@ def _turn(image: dict[str, Any], picture: PictureFile) -> StoredPicture | None:
     """How a picture lies in its file where the image's sides are those of the upright one.
 
     Raises:
-        DatasetError: they are the stored picture's, swapped, and nothing in the file turns it.
+        DatasetError: they are another picture's.
         OSError: the picture cannot be read.
     """
-    shown = (image.get("width"), image.get("height"))
-    if shown[0] == shown[1] or not all(isinstance(side, int | float) for side in shown):
+    width, height = image.get("width"), image.get("height")
+    if not (isinstance(width, int | float) and isinstance(height, int | float)):
         return None
-    header = read_header(picture.read_start(START_BYTES))
-    if header is None or not header.width:  # it stands further behind
-        header = read_header(picture.read_encoded())
-    if header is None or (header.height, header.width) != shown:
-        return None
-    orientation = stored_orientation(picture.read_encoded())
-    if not TURNS[orientation][2]:
-        raise DatasetError(
-            f"expected a picture of {shown[0]} x {shown[1]} pixels, got {header.width} x "
-            f"{header.height} without an EXIF rotation: its labels are of the picture before it "
-            "was turned"
-        )
-    return StoredPicture(orientation, header.height, header.width)
+    return turn_of(picture, (finite(width), finite(height)), turns=False)
 
 
 def _triples(value: Any) -> NDArray[np.float64]:

@@ -20,7 +20,8 @@ one of its ``group_id``, or the only box of a picture with one face.
 
 CVAT measures from the picture's corner: the centre of the top-left pixel is at 0.5, 0.5. It shows
 pictures upright; labels are moved to the stored pixels, so EXIF's rotation is undone. The split
-is the image's ``subset`` (Train, Validation, Test), else a folder's name.
+is the image's ``subset`` (Train, Validation, Test), else a folder's name. A face that two exports
+have is one; other labels of an image with the same id in a second file are told and left out.
 
 Left out: polygons, polylines, cuboids, masks, tags, attributes; and "CVAT for video" files, whose
 tracks CVAT exports as images, too.
@@ -38,11 +39,15 @@ from asmnet_kit.datasets.folders import Listing, Reading, split_named
 from asmnet_kit.datasets.named_points import LabelledFace, records_of
 from asmnet_kit.datasets.records import (
     CORNER,
+    Exported,
     LabelFiles,
     PicturesBelow,
     add_faces,
     finite,
+    merged,
     number_in,
+    of_newest_export,
+    sides_in,
     split_and_rest,
     usable_box,
 )
@@ -80,14 +85,17 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
         split = split_and_rest(image.get("subset", ""))[0] or split_named(
             (*files.ancestors, *listing.parts, *name.split("/")[:-1])
         )
+        task = f"{image.get('task_id', '')}/{image.get('id')}" if image.get("id") else ""
+        exported = Exported(listing.name_of(file), task)
         boxes = image.findall("box")
         found = _grouped(shapes)
         for number, (group, members) in enumerate(found, start=1):
             about = where + (f", face {number}" if len(found) > 1 else "")
-            face = LabelledFace(about, name, picture, knows_hidden=True, split=split)
+            face = LabelledFace(
+                about, name, picture, knows_hidden=True, split=split, exported=exported
+            )
             try:
-                if image.get("width") and image.get("height"):
-                    face.shown = (number_in(image, "width"), number_in(image, "height"))
+                face.shown = sides_in(image)
                 for member in members:
                     _add(face, member)
                 face.box = _box(boxes, group, only=len(found) == 1)
@@ -102,7 +110,8 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
             'an .xml of "CVAT for images 1.1" with points or skeletons (CVAT exports the tracks of '
             "a video so, too)"
         )
-    add_faces(reading, records_of(faces, reading, scheme), scheme)
+    records = of_newest_export(records_of(faces, reading, scheme), reading.problems)
+    add_faces(reading, merged(records, reading.problems), scheme)
     return reading
 
 

@@ -20,6 +20,17 @@ USUAL_SUFFIXES = PICTURE_SUFFIXES[:4]
 
 UNREAD_SUFFIXES = (".heic", ".heif", ".gif", ".jxl", ".psd", ".svg", ".pdf", ".raw", ".dng", ".cr2")
 
+# Words for a split, alike for folders, names of files and tables.
+SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
 # Public sets (300-W, MERL-RAV) call a split's folder so, below the set's own: helen/testset.
 PUBLIC_SPLITS = {"trainset": "train", "valset": "val", "testset": "test"}
 
@@ -27,7 +38,7 @@ PUBLIC_SPLITS = {"trainset": "train", "valset": "val", "testset": "test"}
 SCHEME_FILE = "scheme.toml"
 
 # Folder names that are splits in every format.
-SPLIT_FOLDERS = {"train": "train", "val": "val", "test": "test", **PUBLIC_SPLITS}
+SPLIT_FOLDERS = {**SPLIT_WORDS, **PUBLIC_SPLITS}
 
 
 @dataclass

@@ -8,9 +8,9 @@
 
 Each box with parts is a face, and the box the one that came with it: ``left`` to ``left + width -
 1`` are its first and last pixel (dlib/data_io/image_dataset_metadata.cpp). Pixels count from 0, as
-in all of dlib. Parts are matched by number (``00`` ...) or by a scheme's names; one that is missing
-has no label. imglab knows of a box whether it is occluded, of its parts not: their visibility is
-unknown.
+in all of dlib; ``width`` and ``height`` of an image say which picture they are of, as in COCO.
+Parts are matched by number (``00`` ...) or by a scheme's names; one that is missing has no label.
+imglab knows of a box whether it is occluded, of its parts not: their visibility is unknown.
 
 The split is a word of the file's name (``labels_ibug_300W_test.xml``; dlib's own example is
 ``training_with_face_landmarks.xml``), else a folder's name. The subsets are 300-W's where the
@@ -34,6 +34,7 @@ from asmnet_kit.datasets.records import (
     add_faces,
     merged,
     number_in,
+    sides_in,
     split_and_rest,
     usable_box,
 )
@@ -65,7 +66,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
                 f", box {number}" if number > 1 else ""
             )
             try:
-                face = _face(box, written, where, listing, file, files.ancestors, pictures)
+                face = _face(box, image, where, listing, file, files.ancestors, pictures)
             except DatasetError as error:
                 reading.problems.append(Problem(where, str(error)))
                 continue
@@ -81,7 +82,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
 
 def _face(
     box: Element,
-    written: str,
+    image: Element,
     where: str,
     listing: Listing,
     file: str,
@@ -92,7 +93,8 @@ def _face(
     parts = box.findall("part")
     if not parts or box.get("ignore", "0") not in ("0", ""):
         return None
-    name, picture = pictures.find(listing.parts, written)
+    name, picture = pictures.find(listing.parts, image.get("file", ""))
+    shown = sides_in(image)
     left, top, width, height = (number_in(box, key) for key in ("left", "top", "width", "height"))
     folders = tuple(name.split("/")[:-1])
     public, subsets = split_and_subsets((), folders)
@@ -105,6 +107,8 @@ def _face(
         or split_named((*ancestors, *listing.parts)),
         subsets=subsets,
         box=usable_box((left, top, left + width - 1, top + height - 1)),
+        shown=shown,
+        turns=False,
     )
     for part in parts:
         face.add(part.get("name", ""), number_in(part, "x"), number_in(part, "y"))

@@ -17,9 +17,9 @@
 - Without a header the columns are the path and the pairs, nothing else.
 - Between the columns stand commas, semicolons or tabs, whichever the first line has most of; where
   they are no commas, a number may have one for its decimal point.
-- Every ``*.csv`` below the folder is read; a file called train.csv, val.csv or test.csv is that
-  split, as a folder of that name would be. A path of a single .csv file is a data set, too, whose
-  own name alone may be a split's.
+- Every ``*.csv`` below the folder is read; a file called like a split (train.csv, valid.csv) is in
+  that split, as a folder of that name would be. A path of a single .csv file is a data set, too,
+  whose own name alone may be a split's.
 """
 
 import csv

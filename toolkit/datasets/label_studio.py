@@ -11,7 +11,8 @@
 
 Source: labelstud.io/tags/keypointlabels and the SDK's converter. x and y are per cent of the
 picture, 0 its left edge and 100 its right one, as the browser shows it: upright; labels are moved
-to the stored pixels, so EXIF's rotation is undone. A face is all points of a task with one
+to the stored pixels, so EXIF's rotation is undone. A picture that was made larger or smaller
+afterwards keeps its labels; one of another shape does not. A face is all points of a task with one
 ``parentID``, or with a relation to one rectangle, or all of them; their labels are the names of a
 scheme, or numbers. A point that has a second label ``occluded`` or ``hidden``, or such a choice of
 its own region, cannot be seen; where no point of the file has, nothing is known. The rectangle is
@@ -19,7 +20,9 @@ the face's box. Of several annotations of a task the one marked as ground truth 
 first.
 
 Pictures are looked for by the end of the address, below the folder and in ``images``, with and
-without the eight digits that Label Studio puts before an uploaded file's name. Splits are folders.
+without the eight digits that Label Studio puts before an uploaded file's name; where two addresses
+end at one picture, the faces of both are left out. Splits are folders. A face that two exports have
+is one; of other labels of the same task those that were updated last are read.
 
 Left out: predictions, cancelled annotations, other regions, and (told) pictures that were turned in
 Label Studio.
@@ -35,12 +38,17 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import PictureFile, Problem
 from asmnet_kit.datasets.folders import Reading, split_named
 from asmnet_kit.datasets.named_points import LabelledFace, records_of
+from asmnet_kit.datasets.picture_sides import Sides, sides_now
 from asmnet_kit.datasets.records import (
     CORNER,
+    Exported,
     LabelFiles,
     PicturesBelow,
     add_faces,
     finite,
+    merged,
+    of_newest_export,
+    of_one_address,
     usable_box,
 )
 from asmnet_kit.face.schemes import Scheme
@@ -80,31 +88,49 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
             if not groups:
                 continue
             try:
-                name, picture = _picture(task, listing.parts, pictures)
+                name, picture, address = _picture(task, listing.parts, pictures)
             except DatasetError as error:
                 reading.problems.append(Problem(where, str(error)))
                 continue
             folders = (*files.ancestors, *listing.parts, *name.split("/")[:-1])
             hidden = _hidden(regions)
+            exported = _exported(task, listing.name_of(file))
             for number, (box, points) in enumerate(groups, start=1):
                 about = where + (f", face {number}" if len(groups) > 1 else "")
                 face = LabelledFace(
-                    about, name, picture, knows_hidden=True, split=split_named(folders)
+                    about,
+                    name,
+                    picture,
+                    knows_hidden=True,
+                    split=split_named(folders),
+                    address=address,
+                    exported=exported,
                 )
                 try:
+                    face.shown = sides_now(picture, _size(points[0]))
                     for point in points:
-                        _add(face, point, hidden)
-                    face.shown = _size(points[0])
+                        _add(face, point, hidden, face.shown)
                     if box is not None:
-                        face.box = usable_box(_corners(box))
-                except DatasetError as error:
+                        face.box = usable_box(_corners(box, face.shown))
+                except (DatasetError, OSError) as error:
                     reading.problems.append(Problem(about, str(error)))
                     continue
                 faces.append(face)
     if not found:
         raise files.nothing(f"a .json export of Label Studio with {POINT}")
-    add_faces(reading, records_of(faces, reading, scheme), scheme)
+    records = of_one_address(records_of(faces, reading, scheme), reading.problems)
+    records = of_newest_export(records, reading.problems)
+    add_faces(reading, merged(records, reading.problems), scheme)
     return reading
+
+
+def _exported(task: dict[str, Any], file: str) -> Exported:
+    number, updated = task.get("id"), task.get("updated_at")
+    return Exported(
+        file,
+        str(number) if isinstance(number, int | str) else "",
+        updated if isinstance(updated, str) else "",
+    )
 
 
 def _regions(task: Any) -> list[Region] | None:
@@ -172,33 +198,33 @@ def _value(region: Region) -> Region:
     return value if isinstance(value, dict) else {}
 
 
-def _add(face: LabelledFace, region: Region, hidden: set[str]) -> None:
+def _add(face: LabelledFace, region: Region, hidden: set[str], sides: Sides) -> None:
     labels = _value(region).get(POINT)
     if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
         raise DatasetError(f"expected labels under {POINT}, got {labels!r:.60}")
     names = [label for label in labels if label.lower() not in HIDDEN]
     if len(names) != 1:
         raise DatasetError(f"expected one label of a point, got {labels!r:.60}")
-    width, height = _size(region)
-    x, y = (finite(_value(region).get(axis)) / 100 for axis in "xy")
-    face.add(names[0], x * width + CORNER, y * height + CORNER)
-    if len(names) < len(labels) or str(region.get("id")) in hidden:
-        face.hidden.add(names[0])
-
-
-def _size(region: Region) -> tuple[float, float]:
-    """Width and height of the picture that the percentages are of."""
     turned = region.get("image_rotation", 0)
     if turned:
         raise DatasetError(
             f"the picture was turned by {turned!r:.20} degrees in Label Studio: turn the picture "
             "itself and label it again"
         )
+    width, height = sides
+    x, y = (finite(_value(region).get(axis)) / 100 for axis in "xy")
+    face.add(names[0], x * width + CORNER, y * height + CORNER)
+    if len(names) < len(labels) or str(region.get("id")) in hidden:
+        face.hidden.add(names[0])
+
+
+def _size(region: Region) -> Sides:
+    """Width and height of the picture that was labelled."""
     return finite(region.get("original_width")), finite(region.get("original_height"))
 
 
-def _corners(region: Region) -> tuple[float, float, float, float]:
-    width, height = _size(region)
+def _corners(region: Region, sides: Sides) -> tuple[float, float, float, float]:
+    width, height = sides
     value = _value(region)
     x, y, w, h = (finite(value.get(key)) / 100 for key in ("x", "y", "width", "height"))
     return (
@@ -211,8 +237,8 @@ def _corners(region: Region) -> tuple[float, float, float, float]:
 
 def _picture(
     task: dict[str, Any], parts: tuple[str, ...], pictures: PicturesBelow
-) -> tuple[str, PictureFile]:
-    """The task's picture: whatever of its data is the address of one.
+) -> tuple[str, PictureFile, str]:
+    """The task's picture, and its address: whatever of the task's data is one.
 
     Raises:
         DatasetError: none is in the data set.
@@ -226,9 +252,10 @@ def _picture(
         folder, _, name = written.rpartition("/")
         for end in (written, f"{folder}/{UPLOADED.sub('', name, count=1)}"):
             try:
-                return pictures.find(parts, end, beside=(PICTURES,), foreign=True)
+                found = pictures.find(parts, end, beside=(PICTURES,), foreign=True)
             except DatasetError:
                 continue
+            return *found, address
     shown = addresses[0][:80]
     raise DatasetError(f"no picture for {shown} below the folder, or in {PICTURES}: put it there")
 

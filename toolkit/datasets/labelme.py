@@ -31,6 +31,7 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import PictureFile, Problem
 from asmnet_kit.datasets.folders import Listing, Reading, split_named, stem_and_suffix
 from asmnet_kit.datasets.named_points import LabelledFace, records_of
+from asmnet_kit.datasets.picture_sides import Sides
 from asmnet_kit.datasets.records import (
     CORNER,
     LabelFiles,
@@ -111,7 +112,7 @@ def _picture(
         return listing.name_of(beside), PictureFile(listing.folder / beside)
 
 
-def _size(content: dict[str, Any]) -> tuple[float, float] | None:
+def _size(content: dict[str, Any]) -> Sides | None:
     """Width and height of the picture that was labelled."""
     width, height = content.get("imageWidth"), content.get("imageHeight")
     return None if width is None or height is None else (finite(width), finite(height))

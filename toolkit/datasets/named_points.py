@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.datasets.base import Picture, Problem
+from asmnet_kit.datasets.base import PictureFile, Problem
 from asmnet_kit.datasets.folders import Reading
-from asmnet_kit.datasets.records import Record, known_visibility
+from asmnet_kit.datasets.picture_sides import Sides, turn_of
+from asmnet_kit.datasets.records import Exported, Record, known_visibility
 from asmnet_kit.face.orientation import StoredPicture
-from asmnet_kit.face.picture_headers import UPRIGHT, read_header, stored_orientation
-from asmnet_kit.face.pictures import TURNS
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_named
 
 NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>\d{1,4})", re.DOTALL)
@@ -37,13 +36,14 @@ class LabelledFace:
         hidden: labels of the points that cannot be seen.
         knows_hidden: whether the tool has a mark for that.
         in_order: x, y of all points where they have no labels and stand in their scheme's order.
-        shown: width and height of the picture as the tool showed it, where the tool says so and
-            follows EXIF's rotation. Points and box are of that picture.
+        shown: width and height of the picture that points and box are of, where the tool says so.
+        turns: whether the tool shows pictures upright, as EXIF says.
+        address, exported: as of ``Record``.
     """
 
     where: str
     name: str
-    picture: Picture
+    picture: PictureFile
     points: dict[str, tuple[float, float]] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
     knows_hidden: bool = False
@@ -51,7 +51,10 @@ class LabelledFace:
     subsets: tuple[str, ...] = ()
     box: NDArray[np.float32] | None = None
     in_order: Sequence[tuple[float, float]] = ()
-    shown: tuple[float, float] | None = None
+    shown: Sides | None = None
+    turns: bool = True
+    address: str = ""
+    exported: Exported | None = None
 
     def add(self, label: str, x: float, y: float) -> None:
         """Add a point.
@@ -108,6 +111,8 @@ def records_of(
             subsets=face.subsets,
             box=face.box,
             visibility=one,
+            address=face.address,
+            exported=face.exported,
         )
         try:
             records.append(_of_stored_picture(record, face, names, scheme))
@@ -122,22 +127,14 @@ def _of_stored_picture(
     """The record in pixels of the picture as it is stored, which the tool may have turned (EXIF).
 
     Raises:
-        DatasetError: the stored picture is a mirror image, and the points' scheme is not known.
+        DatasetError: it is not the picture that was labelled; or it is stored turned, and the
+            points' scheme is not known.
         OSError: the picture cannot be read.
     """
     if face.shown is None:
         return record
-    encoded = face.picture.read_encoded()
-    orientation, header = stored_orientation(encoded), read_header(encoded)
-    if orientation == UPRIGHT or header is None:
-        return record
-    stored = (header.width, header.height)
-    is_square = header.width == header.height
-    if TURNS[orientation][2] and face.shown == stored and not is_square:
-        return record  # the tool did not turn it
-    upright = stored[::-1] if TURNS[orientation][2] else stored
     own = [names.scheme] if names is not None and not face.in_order else known_schemes(scheme)
-    return in_stored_pixels(record, StoredPicture(orientation, *upright), own)
+    return in_stored_pixels(record, turn_of(face.picture, face.shown, turns=face.turns), own)
 
 
 def in_stored_pixels(

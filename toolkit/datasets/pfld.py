@@ -31,15 +31,16 @@ from asmnet_kit.base.reading import open_text
 from asmnet_kit.datasets.base import PictureFile, Problem
 from asmnet_kit.datasets.folders import Reading, split_named
 from asmnet_kit.datasets.labels import LARGEST_FRACTION
+from asmnet_kit.datasets.picture_sides import stored_sides
 from asmnet_kit.datasets.records import (
     CORNER,
     LabelFiles,
     PicturesBelow,
     Record,
     add_faces,
+    of_one_address,
 )
 from asmnet_kit.datasets.wflw import ATTRIBUTES
-from asmnet_kit.face.picture_headers import read_header
 from asmnet_kit.face.schemes import BUILT_IN
 
 LIST = "list.txt"
@@ -91,7 +92,7 @@ def read(root: Path) -> Reading:
             reading.problems.append(Problem(listing.name_of(file), reason))
     if not found:
         raise files.nothing(f"a {LIST}")
-    add_faces(reading, records)
+    add_faces(reading, of_one_address(records, reading.problems))
     return reading
 
 
@@ -129,6 +130,7 @@ def _record(
         where=where,
         name=name,
         picture=picture,
+        address=" ".join(fields),
         pairs=fractions * _size(picture) + CORNER,
         split=split,
         subsets=tuple(name for name, flag in zip(ATTRIBUTES, flags, strict=False) if flag == 1),
@@ -142,9 +144,9 @@ def _size(picture: PictureFile) -> tuple[int, int]:
         DatasetError: it is no picture.
     """
     try:
-        header = read_header(picture.read_encoded())
+        sides = stored_sides(picture)
     except OSError as error:
         raise DatasetError(f"{picture.path.name} cannot be read: {error.strerror}") from error
-    if header is None or not header.width or not header.height:
+    if sides is None:
         raise DatasetError(f"{picture.path.name} is no picture, or a damaged one")
-    return header.width, header.height
+    return sides

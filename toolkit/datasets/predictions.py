@@ -25,16 +25,16 @@ from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.reading import MAX_LABELS_BYTES, open_text, parse_json
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import Listing, Reading, split_named
+from asmnet_kit.datasets.picture_sides import turn_of
 from asmnet_kit.datasets.records import (
     LabelFiles,
     PicturesBelow,
     Record,
     add_faces,
     finite,
+    of_one_address,
     usable_box,
 )
-from asmnet_kit.face.orientation import StoredPicture
-from asmnet_kit.face.picture_headers import UPRIGHT, stored_orientation
 from asmnet_kit.face.schemes import BUILT_IN, Scheme, scheme_from, scheme_named
 from asmnet_kit.face.uncertainty import HIDDEN_BELOW
 
@@ -81,7 +81,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
         raise files.nothing("a .json or .jsonl of asmnet-kit predict, of pictures")
     if reading.scheme is not None:
         reading.points = reading.scheme.points
-    add_faces(reading, records, scheme)
+    add_faces(reading, of_one_address(records, reading.problems), scheme)
     return reading
 
 
@@ -138,13 +138,12 @@ def _record(
         visible = (_numbers(face["visible"], "visible", (len(pairs),)) >= HIDDEN_BELOW).astype(
             np.float32
         )
+    width, height = (finite(image.get(side)) for side in ("width", "height"))
     try:
-        orientation = stored_orientation(picture.read_encoded())
+        stored = turn_of(picture, (width, height), turns=True)
     except OSError as error:
         raise DatasetError(f"{name} cannot be read: {error.strerror}") from error
-    if orientation != UPRIGHT:
-        width, height = (int(finite(image.get(side))) for side in ("width", "height"))
-        stored = StoredPicture(orientation, width, height)
+    if stored is not None:
         if scheme is None and str(len(pairs)) in BUILT_IN:
             scheme = scheme_named(str(len(pairs)))
         if scheme is None or scheme.points != len(pairs):
@@ -161,6 +160,7 @@ def _record(
         where=where,
         name=name,
         picture=picture,
+        address=written,
         pairs=pairs,
         split=split_named(folders),
         pose=pose,

@@ -24,6 +24,7 @@ from asmnet_kit.base.reading import MAX_LABELS_BYTES, read_json, read_xml
 from asmnet_kit.datasets.base import Face, Picture, PictureFile, Problem
 from asmnet_kit.datasets.folders import (
     PICTURE_SUFFIXES,
+    SPLIT_WORDS,
     Listing,
     PictureFinder,
     Reading,
@@ -40,8 +41,7 @@ LONGEST_PATH = 4096  # characters: Linux opens no longer one
 SHOWN = 80  # characters of somebody's text in a message
 # Tools measure from the corner of the picture, this kit from the centre of the top-left pixel.
 CORNER = -0.5
-SPLIT_WORD = re.compile(r"(train|training|val|valid|validation|test|testing)\d*")
-SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}  # else val
+SPLIT_WORD = re.compile(rf"({'|'.join(SPLIT_WORDS)})\d*")  # val2017
 
 
 class LabelFiles:
@@ -133,8 +133,23 @@ def split_and_rest(stem: str) -> tuple[str | None, str | None]:
     words = words_of(stem)
     for index, word in enumerate(words):
         if match := SPLIT_WORD.fullmatch(word):
-            return SPLITS.get(match[1], "val"), "_".join(words[index + 1 :]) or None
+            return SPLIT_WORDS[match[1]], "_".join(words[index + 1 :]) or None
     return None, None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What a tool's export says of where a face's labels come from.
+
+    Attributes:
+        file: the export.
+        task: the tool's number for the picture's labels, alike in every export; "" = not known.
+        updated: when they were changed last, as text that sorts; "" = not known.
+    """
+
+    file: str
+    task: str
+    updated: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +162,9 @@ class Record:
         picture: the picture.
         pairs: float64 [N, 2], pixels, 0-based; NaN = no label.
         split, subsets, pose, box, visibility: as of ``Face``.
+        address: of the picture, where the file has one of another machine, and only its end was
+            looked for.
+        exported: by a tool whose exports repeat each other.
     """
 
     where: str
@@ -158,6 +176,8 @@ class Record:
     pose: NDArray[np.float32] | None = None
     box: NDArray[np.float32] | None = None
     visibility: NDArray[np.float32] | None = None
+    address: str = ""
+    exported: Exported | None = None
 
 
 def add_faces(reading: Reading, records: Sequence[Record], scheme: Scheme | None = None) -> None:
@@ -220,6 +240,70 @@ def merged(records: Sequence[Record], problems: list[Problem]) -> list[Record]:
     return list(faces.values())
 
 
+def of_one_address(records: Sequence[Record], problems: list[Problem]) -> list[Record]:
+    """The records without those of a picture that several addresses end at.
+
+    Only one can be its own, and nothing says which: all of them are problems.
+    """
+    addresses: dict[str, set[str]] = {}
+    for record in records:
+        addresses.setdefault(record.name, set()).add(record.address)
+    kept = []
+    for record in records:
+        others = sorted(addresses[record.name] - {record.address})
+        if others:
+            reason = (
+                f"expected a picture for {record.address[:SHOWN]} alone, got {record.name}, at "
+                f"which {others[0][:SHOWN]} ends, too: put both there, in folders called as theirs"
+            )
+            problems.append(Problem(record.where, reason))
+        else:
+            kept.append(record)
+    return kept
+
+
+def of_newest_export(records: Sequence[Record], problems: list[Problem]) -> list[Record]:
+    """The records without those of a task that another export has other labels of.
+
+    The labels that were changed last stay, or the first ones where no export says when; the
+    others are problems. What two exports say alike is left to ``merged``.
+    """
+    exports: dict[tuple[str, str], dict[Exported, list[Record]]] = {}
+    for record in records:
+        if record.exported is not None and record.exported.task:
+            of_task = exports.setdefault((record.name, record.exported.task), {})
+            of_task.setdefault(record.exported, []).append(record)
+    dropped: dict[int, Exported] = {}
+    for of_task in exports.values():
+        newest = max(of_task, key=lambda one: one.updated)
+        current = _labels(of_task[newest])
+        for faces in of_task.values():
+            if _labels(faces) != current:
+                dropped |= {id(face): newest for face in faces}
+    kept = []
+    for record in records:
+        other = dropped.get(id(record))
+        if other is None or record.exported is None:
+            kept.append(record)
+            continue
+        known = "" < record.exported.updated < other.updated
+        reason = (
+            f"{other.file} has {'newer' if known else 'other'} labels of the same task: "
+            f"remove {record.exported.file if known else 'one of the two files'}"
+        )
+        problems.append(Problem(record.where, reason))
+    return kept
+
+
+def _labels(faces: Sequence[Record]) -> frozenset[tuple[bytes, ...]]:
+    return frozenset(
+        tuple(
+            b"" if one is None else one.tobytes() for one in (face.pairs, face.box, face.visibility)
+        )
+        for face in faces
+    )
+
+
 def usable_box(corners: Sequence[float]) -> NDArray[np.float32] | None:
     """x0, y0, x1, y1 as float32 [4]; None for what is no box of a picture (0 0 0 0 often)."""
     box = np.asarray(corners, np.float64)
@@ -250,7 +334,6 @@ class PicturesBelow:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._finder = PictureFinder()
-        self._last = ""  # the folder in which the last one was: mostly the next one's, too
 
     def find(
         self,
@@ -261,6 +344,8 @@ class PicturesBelow:
         foreign: bool = False,
     ) -> tuple[str, PictureFile]:
         """The name (relative to the root) and the picture.
+
+        The file's own folder and those beside it come first, then those of the folder above.
 
         Args:
             parts: the annotation file's folder, relative to the root.
@@ -283,19 +368,16 @@ class PicturesBelow:
                 f"expected the path of a picture, got characters that no file's name has: "
                 f"{written[:SHOWN]!r}"
             ) from error
-        folders = list(_folders(parts, beside))
-        if self._last in folders:
-            folders.insert(0, self._last)
+        folders = _folders(parts, beside)
         ends = _ends(written) if foreign else [written] if _is_relative(written) else []
-        candidates = [(folder, inside(folder + end)) for end in ends for folder in folders]
-        if not any(name for _, name in candidates):
+        names = [name for end in ends for folder in folders if (name := inside(folder + end))]
+        if not names:
             raise DatasetError(
                 f"expected the path of a picture in the data set, got {written[:SHOWN]!r}"
             )
-        for folder, name in candidates:
-            path = None if name is None else self._finder.find(self._root, name)
-            if name is not None and path is not None:
-                self._last = folder
+        for name in names:
+            path = self._finder.find(self._root, name)
+            if path is not None:
                 return name, PictureFile(path)
         looked = ", ".join(folder or "." for folder in folders[:4])
         raise DatasetError(f"no picture {written[:SHOWN]} (looked in {looked})")
@@ -359,6 +441,17 @@ def number_in(element: Element, attribute: str) -> float:
     if written is None:
         raise DatasetError(f"expected the attribute {attribute} in <{element.tag}>")
     return finite(written, f'{attribute}="{written[:SHOWN]}"')
+
+
+def sides_in(image: Element) -> tuple[float, float] | None:
+    """The width and the height of an XML image; None where it does not have both.
+
+    Raises:
+        DatasetError: one is no number.
+    """
+    if not (image.get("width") and image.get("height")):
+        return None
+    return number_in(image, "width"), number_in(image, "height")
 
 
 def finite(value: Any, shown: str | None = None) -> float:

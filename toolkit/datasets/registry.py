@@ -182,6 +182,8 @@ def load_to_measure(
 ) -> tuple[Dataset, str | None]:
     """The faces that a model's accuracy is measured on, and the split they are.
 
+    Where the data has splits, but not ``test``, a line on stderr says what is measured on instead.
+
     Args:
         model_scheme: as for ``load_for_model``.
         split: None = the split ``test`` where the data has one, else every face. A subset does not
@@ -200,6 +202,13 @@ def load_to_measure(
             faces, split = held_back, MEASURED_SPLIT
     if subset is not None:
         faces = _of_subset(faces, subset, path, split)
+    present = {face.split for face in faces if face.split is not None} if split is None else ()
+    if present:
+        stderr().print(
+            f"{dataset.name}: no split {MEASURED_SPLIT!r}: measured on all {len(faces)} faces "
+            f"({_available(present, 'splits')})",
+            markup=False,
+        )
     return replace(dataset, faces=faces), split
 
 

@@ -74,6 +74,21 @@ def test_a_split_and_a_subset_can_be_chosen(make_tflite, data):
     assert (complete["faces_skipped"], complete["faces_incomplete"]) == (0, 1)
 
 
+def test_faces_of_other_splits_are_measured_on_with_a_word(make_tflite, data):
+    """They may be those that the model was trained on."""
+    model, common = make_tflite(), ("--data", data, "--format", "merlrav", "--json")
+    (data / "test").rename(data / "val")
+    result = run(model, *common)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["split"] is None
+    told = "faces: no split 'test': measured on all 5 faces (its splits: train, val)"
+    assert told in result.stderr
+    assert "no split" not in run(model, *common, "--split", "val").stderr
+    (data / "train").rename(data / "indoor")
+    (data / "val").rename(data / "outdoor")
+    assert "no split" not in run(model, *common).stderr
+
+
 def write_boxed_faces(folder: Path) -> Path:
     """Five grey pictures, which the kit's detector finds no face in, and a keypoint CSV.
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -102,6 +103,53 @@ def test_a_missing_picture_costs_one_face_and_is_told(tmp_path: Path, format: st
     assert len(dataset.faces) == 3
     assert dataset.problems
     assert all("no picture" in problem.reason for problem in dataset.problems)
+
+
+def resize_pictures(root: Path, width: int, height: int) -> None:
+    for path in root.rglob("*.jpg"):
+        assert cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (width, height)))
+
+
+@pytest.mark.parametrize("format", ["coco", "imglab", "cvat", "labelme", "predictions"])
+@pytest.mark.parametrize("sides", [(60, 50), (120, 120)])
+def test_labels_of_a_picture_of_other_sides_are_refused(
+    tmp_path: Path, format: str, sides: tuple[int, int]
+) -> None:
+    truths = MADE[format](tmp_path / "data")
+    resize_pictures((tmp_path / "data" / truths[0].name).parent, *sides)
+    dataset = load_dataset(tmp_path / "data", format, max_bad_share=0.9)
+    assert truths[0].name not in {face.name for face in dataset.faces}
+    assert dataset.problems
+    for problem in dataset.problems:
+        assert "120 x 100 pixels, got {} x {}".format(*sides) in problem.reason
+
+
+def test_label_studios_percentages_hold_for_a_smaller_picture_of_the_same_shape(
+    tmp_path: Path,
+) -> None:
+    truths = MADE["label_studio"](tmp_path)
+    resize_pictures(tmp_path, 60, 50)
+    faces = load_dataset(tmp_path, "label_studio").faces
+    assert [face.name for face in faces] == [truth.name for truth in truths]
+    for face, truth in zip(faces, truths, strict=True):
+        np.testing.assert_allclose(face.landmarks, (truth.landmarks + 0.5) / 2 - 0.5, atol=1e-3)
+        assert face.detector_box is not None
+        np.testing.assert_allclose(face.detector_box, (9.75, 7.25, 49.25, 41.75), atol=1e-3)
+    resize_pictures(tmp_path, 60, 60)
+    with pytest.raises(DatasetError, match="120 x 100 pixels, got 60 x 60"):
+        load_dataset(tmp_path, "label_studio")
+
+
+@pytest.mark.parametrize("format", [format for format in MADE if format != "cofw"])
+def test_labels_in_a_folder_below_are_of_the_pictures_there(tmp_path: Path, format: str) -> None:
+    """Two batches name their files alike; one was put into a folder of the other."""
+    above = MADE[format](tmp_path / "data")
+    below = MADE[format](tmp_path / "data/later")
+    faces = load_dataset(tmp_path / "data", format).faces
+    expected = {*(truth.name for truth in above), *(f"later/{truth.name}" for truth in below)}
+    assert {face.name for face in faces} == expected
+    for face in faces:
+        assert Path(face.picture.name) == tmp_path / "data" / face.name
 
 
 @pytest.mark.parametrize("format", MADE)

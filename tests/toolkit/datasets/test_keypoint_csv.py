@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.datasets.registry import load_dataset
+from asmnet_kit.datasets.registry import load_dataset, splits_of
 from wording import EXPECTED_CSV
 
 HEADER = ["file", *(f"{axis}{i}" for i in range(68) for axis in "xy")]
@@ -77,6 +77,26 @@ def test_a_split_may_be_written_in_any_case(root: Path) -> None:
     put_csv(root / "faces.csv", [[*HEADER, "split"], *rows])
     splits = [face.split for face in load_dataset(root, "csv").faces]
     assert splits == ["train", "test", "val", "private"]
+
+
+WORDS = {"training": "train", "Valid": "val", "validation": "val", "TESTING": "test"}
+
+
+@pytest.mark.parametrize("place", ["column", "file", "folder"])
+@pytest.mark.parametrize(("word", "split"), WORDS.items())
+def test_other_words_for_a_split_are_known_wherever_one_stands(
+    root: Path, place: str, word: str, split: str
+) -> None:
+    """Else evaluate would measure on the faces of all splits."""
+    (root / "sub").rename(root / word)
+    rows = [["b c.png", *VALUES]]
+    if place == "column":
+        rows = [[*HEADER, "split"], [f"{word}/b c.png", *VALUES, word]]
+    elif place == "file":
+        rows = [[f"{word}/b c.png", *VALUES]]
+    folder = root / word if place == "folder" else root
+    put_csv(folder / (f"{word}.csv" if place == "file" else "faces.csv"), rows)
+    assert splits_of(root, "csv") == (split,)
 
 
 def test_optional_columns_are_found_by_name_in_any_order(root: Path) -> None:

@@ -266,6 +266,76 @@ def test_a_cancelled_annotation_is_not_read_and_the_ground_truth_is_preferred(
     np.testing.assert_allclose(dataset.faces[0].landmarks, shape(68, 0), atol=1e-3)
 
 
+def changed_copy(path: Path, copy: str, change: Any) -> None:
+    """A second export of Label Studio's tasks, with the first one ``change``-d."""
+    tasks = json.loads(path.read_text())
+    change(tasks[0])
+    (path.parent / copy).write_text(json.dumps(tasks))
+
+
+def move_points(task: dict[str, Any]) -> None:
+    for region in task["annotations"][0]["result"]:
+        region["value"]["x"] += 2
+    task["updated_at"] = "2024-05-02T10:00:00Z"
+
+
+@pytest.mark.parametrize("format", ["label_studio", "cvat"])
+def test_a_second_export_of_the_same_labels_adds_no_face(tmp_path: Path, format: str) -> None:
+    truths = MADE[format](tmp_path)
+    (first,) = [*tmp_path.glob("*.json"), *tmp_path.glob("*.xml")]
+    (tmp_path / f"again{first.suffix}").write_bytes(first.read_bytes())
+    dataset = load_dataset(tmp_path, format)
+    assert dataset.problems == ()
+    assert [face.name for face in dataset.faces] == sorted(truth.name for truth in truths)
+
+
+@pytest.mark.parametrize("newer", ["a.json", "z.json"])  # read before project-1.json, and after
+def test_of_two_exports_of_a_label_studio_task_the_newer_is_read_and_the_other_told(
+    tmp_path: Path, newer: str
+) -> None:
+    truths = MADE["label_studio"](tmp_path)
+    first = tmp_path / "project-1.json"
+    changed_copy(first, first.name, lambda task: task.update(updated_at="2024-03-09T10:00:00Z"))
+    changed_copy(first, newer, move_points)
+    dataset = load_dataset(tmp_path, "label_studio", max_bad_share=0.5)
+    assert len(dataset.faces) == len(truths)
+    moved = dataset.faces[0].landmarks - truths[0].landmarks
+    np.testing.assert_allclose(moved[:, 0], 0.02 * WIDTH, atol=1e-3)
+    (problem,) = dataset.problems
+    assert problem.name == "project-1.json task 0"
+    assert problem.reason == f"{newer} has newer labels of the same task: remove project-1.json"
+
+
+def test_other_labels_of_a_cvat_image_in_a_second_file_are_told(tmp_path: Path) -> None:
+    truths = MADE["cvat"](tmp_path)
+    text = (tmp_path / "annotations.xml").read_text()
+    (tmp_path / "old.xml").write_text(text.replace('outside="1"', 'outside="0"'))
+    dataset = load_dataset(tmp_path, "cvat", max_bad_share=0.5)
+    assert [face.name for face in dataset.faces] == sorted(truth.name for truth in truths)
+    (problem,) = dataset.problems
+    assert (problem.name, problem.reason) == (
+        "old.xml: 1.jpg",
+        "annotations.xml has other labels of the same task: remove one of the two files",
+    )
+
+
+def test_a_picture_that_two_addresses_end_at_is_nobodys(tmp_path: Path) -> None:
+    """/data/upload/1/bob/4.jpg, of which there is no copy, must not take another's 4.jpg."""
+    truths = MADE["label_studio"](tmp_path)
+
+    def of_bob(task: dict[str, Any]) -> None:
+        task |= {"id": 90, "data": {"image": "/data/upload/1/bob/4.jpg"}}
+
+    changed_copy(tmp_path / "project-1.json", "z.json", of_bob)
+    dataset = load_dataset(tmp_path, "label_studio", max_bad_share=0.5)
+    assert [face.name for face in dataset.faces] == [truth.name for truth in truths[:3]]
+    bobs = next(problem for problem in dataset.problems if problem.name == "z.json task 90")
+    assert "s3://bucket/images/4.jpg ends, too" in bobs.reason
+    put_picture(tmp_path / "images/bob/4.jpg", 0)
+    faces = load_dataset(tmp_path, "label_studio").faces
+    assert {face.name for face in faces} == {"images/bob/4.jpg", *(t.name for t in truths)}
+
+
 def test_pfld_lists_of_pixels_are_told_from_fractions(tmp_path: Path) -> None:
     MADE["pfld"](tmp_path)
     path = tmp_path / "test_data" / "list.txt"

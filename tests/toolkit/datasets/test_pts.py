@@ -187,7 +187,7 @@ def test_the_folder_that_is_given_is_a_split_by_its_own_name(tmp_path: Path) -> 
     assert split_of_path(tmp_path / "test") == "test"
     assert split_of_path(tmp_path / "helen/testset") == "test"
     assert split_of_path(tmp_path / "test/train") == "train"
-    assert split_of_path(tmp_path / "testing") is None
+    assert split_of_path(tmp_path / "tests") is None
     put(tmp_path / "DATA/test/ytf/1.jpg")
     (face,) = load_dataset(tmp_path / "DATA/test", "300w").faces
     assert (face.split, face.subsets) == ("test", ("ytf",))
