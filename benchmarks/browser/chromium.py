@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -14,6 +15,7 @@ ENVIRONMENT = "CHROMIUM"  # the program, in place of the first of PROGRAMS on th
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW_TO_GET = f"sudo apt-get install chromium, or set ${ENVIRONMENT}"
 ENDS_WITHIN_S = 10.0
+GONE_WITHIN_S = 1.0  # its helpers; those that nobody reaps are never gone
 
 # A profile of its own, no first-run pages, nothing fetched in the background.
 ARGUMENTS = (
@@ -67,6 +69,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(subprocess.TimeoutExpired):
         process.wait(ENDS_WITHIN_S)
     # Its storage and network processes outlive it for a moment, and write into the profile.
+    last = time.monotonic() + GONE_WITHIN_S
     with suppress(ProcessLookupError, PermissionError):  # none is left
-        os.killpg(process.pid, signal.SIGKILL)
+        while time.monotonic() < last:
+            os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(0.01)
+            process.poll()  # else it would count among them for ever
     process.wait()
