@@ -71,7 +71,9 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
     _check_size(header, name)
     amount = header.width * header.height * header.decoding_bytes
     wait_for_room(amount)
-    flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+    # The stored rotation is followed here, as the header has it: labels of the stored pixels rely
+    # on the same number, and OpenCV reads EXIF in its own way, which differs with its versions.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     if header.format == "TIFF":
         encoded = _without_orientation(encoded)
     try:
@@ -206,10 +208,12 @@ TURNS: dict[int, tuple[bool, bool, bool]] = {
 }
 
 
-def _upright(pixels: Image, orientation: int) -> Image:
+def _upright(pixels: Any, orientation: int) -> Any:
+    """Mirrored in place: a third copy of a large picture would be more than decoding takes."""
     flip_x, flip_y, swap = TURNS[orientation]
-    turned = pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
-    return np.ascontiguousarray(turned.swapaxes(0, 1) if swap else turned)
+    if flip_x or flip_y:
+        cv2.flip(pixels, -1 if flip_x and flip_y else int(flip_x), dst=pixels)
+    return cv2.transpose(pixels) if swap else pixels
 
 
 def _jpeg_ends(encoded: bytes) -> bool:
