@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from asmnet_kit.base.kinds import iso_brands
 
-TIFF_WIDTH, TIFF_HEIGHT, TIFF_ORIENTATION = 256, 257, 274
+TIFF_WIDTH, TIFF_HEIGHT, TIFF_BITS, TIFF_ORIENTATION, TIFF_SAMPLES = 256, 257, 258, 274, 339
 UPRIGHT = 1  # EXIF orientation: as stored
 
 _DAMAGED = (struct.error, IndexError, ValueError, OverflowError)
@@ -185,17 +185,34 @@ def _tiff_tags(content: bytes) -> dict[int, int]:
     """The first value of each whole-number tag of the first page."""
     order = "<" if content[:2] == b"II" else ">"
     big = struct.unpack_from(order + "H", content, 2)[0] == 43
-    offset = struct.unpack_from(order + ("Q" if big else "I"), content, 8 if big else 4)[0]
+    word = order + ("Q" if big else "I")
+    offset = struct.unpack_from(word, content, 8 if big else 4)[0]
     count = struct.unpack_from(order + ("Q" if big else "H"), content, offset)[0]
     start, step, value_at = offset + (8 if big else 2), 20 if big else 12, 12 if big else 8
     kinds = {1: "B", 3: "H", 4: "I", 16: "Q"}
     tags: dict[int, int] = {}
     for entry in range(start, min(len(content), start + step * count), step):
         tag, kind = struct.unpack_from(order + "HH", content, entry)
-        if kind in kinds:
-            value = struct.unpack_from(order + kinds[kind], content, entry + value_at)[0]
-            tags.setdefault(tag, int(value))
+        if kind not in kinds:
+            continue
+        values, at = struct.unpack_from(word, content, entry + 4)[0], entry + value_at
+        size = struct.calcsize(order + kinds[kind])
+        if values * size > struct.calcsize(word):  # they stand elsewhere
+            at = struct.unpack_from(word, content, at)[0]
+        if at + size <= len(content):
+            tags.setdefault(tag, int(struct.unpack_from(order + kinds[kind], content, at)[0]))
     return tags
+
+
+def unread_samples(content: bytes) -> str | None:
+    """The type of a TIFF's samples where OpenCV makes no picture of them; None elsewhere."""
+    try:
+        tags = _tiff_tags(content)
+    except _DAMAGED:
+        return None
+    bits, format = tags.get(TIFF_BITS, 1), tags.get(TIFF_SAMPLES, 1)
+    kind = {1: "whole numbers", 2: "whole numbers", 3: "floats"}.get(format, "another kind")
+    return f"{bits}-bit {kind}" if bits > 16 or format not in (1, 2) else None
 
 
 def _tiff_orientation(content: bytes) -> int:

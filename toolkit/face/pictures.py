@@ -21,6 +21,7 @@ from asmnet_kit.face.picture_headers import (
     UPRIGHT,
     PictureHeader,
     read_header,
+    unread_samples,
 )
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
@@ -79,10 +80,7 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
     try:
         pixels: Any = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
         if pixels is None:
-            raise DatasetError(
-                f"{name}: expected a picture OpenCV can read, got a damaged {header.format} "
-                f"of {len(encoded)} bytes"
-            )
+            raise DatasetError(f"{name}: {_unread(encoded, header)}")
         if upright and header.orientation != UPRIGHT:
             pixels = _upright(pixels, header.orientation)
         # In place: a second copy of a large picture would be what ends the memory.
@@ -92,6 +90,15 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
             f"{name}: OpenCV cannot read this {header.format} of {header.width} x {header.height} "
             f"pixels: {_reason(error)}"
         ) from error
+
+
+def _unread(encoded: bytes, header: PictureHeader) -> str:
+    samples = unread_samples(encoded) if header.format == "TIFF" else None
+    if samples is not None:
+        return f"expected a TIFF of 8 or 16 bits, got one of {samples}: convert it to 8 or 16 bits"
+    return (
+        f"expected a picture OpenCV can read, got a damaged {header.format} of {len(encoded)} bytes"
+    )
 
 
 def _no_picture(encoded: bytes) -> str:

@@ -259,6 +259,22 @@ def test_an_avif_is_turned_and_then_mirrored(quarters, mirror, tmp_path) -> None
     assert np.abs(seen.astype(int) - shown).mean() < 5
 
 
+@pytest.mark.parametrize(
+    ("kind", "called"),
+    [(np.float32, "32-bit floats"), (np.float64, "64-bit floats"), (np.int32, "32-bit whole")],
+)
+def test_a_tiff_of_samples_that_are_not_read_is_not_called_damaged(
+    kind, called, tmp_path, make_tflite
+) -> None:
+    path = tmp_path / "scan.tif"
+    for channels in ((), (3,)):
+        values = np.random.default_rng(0).random((20, 30, *channels)) * 100
+        cv2.imwrite(str(path), values.astype(kind))
+        result = run(path, "--model", make_tflite(), "--jsonl")
+        assert result.exit_code == 1, result.output
+        assert f"got one of {called}" in lines(result.stdout)[0]["error"]
+
+
 # What each of EXIF's numbers asks of the stored pixels.
 UPRIGHT_BY = {
     1: lambda a: a,
