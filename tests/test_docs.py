@@ -1,6 +1,8 @@
 """The documents: links lead somewhere, and figures of the models are those of their cards."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,16 @@ def test_the_models_in_the_readme_are_up_to_date() -> None:
 def test_the_zoo_is_up_to_date() -> None:
     script = load_script("docs/zoo.py")
     assert script.PAGE.read_text(encoding="utf-8") == script.page(), "run: make docs"
+
+
+def test_the_plausibility_of_noise_is_what_the_page_says() -> None:
+    page = (ROOT / "docs" / "plausibility.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (said,) = re.findall(r"median plausibility of (\S+)", page)
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert f"{float(printed):.2f}" == said
 
 
 # No photographs with 98 labelled points were at hand.

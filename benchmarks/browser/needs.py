@@ -1,6 +1,7 @@
 """What share and --target browser need, and whether it is here: for the doctor."""
 
 import importlib.util
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ EXTRA = {  # package of the extra [web] -> what it is for
 
 @dataclass(frozen=True)
 class Need:
-    """``fix`` is empty where it is here."""
+    """``fix`` is empty where it is here; ``broken`` where what was told to be it is not."""
 
     name: str
     detail: str
     needed_for: str
     fix: str = ""
+    broken: bool = False
 
 
 def needs() -> Sequence[Need]:
@@ -33,12 +35,18 @@ def needs() -> Sequence[Need]:
         litert = Need(name, f"not in {folder}", share, litert_js.COMMAND)
     else:
         litert = Need(name, str(folder), share)
-    if found is None:
+    told = os.environ.get(chromium.ENVIRONMENT)
+    if found is not None:
+        browser = Need("Chromium", found, "--target browser")
+    elif told:
+        browser = Need(
+            "Chromium", f"{chromium.ENVIRONMENT}={told} is no program", "--target browser",
+            "set it to the path of Chromium, or unset it", broken=True,
+        )  # fmt: skip
+    else:
         browser = Need(
             "Chromium", "none on the PATH", "--target browser", "sudo apt-get install chromium"
         )
-    else:
-        browser = Need("Chromium", found, "--target browser")
     if shutil.which("openssl") is None:
         openssl = Need("openssl", "not on the PATH", "share --lan", "install openssl")
     else:

@@ -31,7 +31,8 @@ def doctor(devices: Path | None, as_json: bool) -> None:
 
     Checks Python, the packages, the runtime, the face detector and what each benchmark target
     needs. It changes nothing, and the exit code is 0 except with --devices. "missing" is fine for
-    what you do not use. Add the output of --json when you report a problem.
+    what you do not use; "broken" is to be fixed. Add the output of --json when you report a
+    problem.
     """
     from asmnet_kit.base.console import print_json, stderr, stdout
     from asmnet_kit.doctor.checks import BROKEN, diagnose

@@ -72,8 +72,8 @@ class Check:
 
     Attributes:
         name: what was looked at.
-        status: ``ok``, ``missing`` (not there; fine unless wanted) or ``broken`` (there but
-            unusable).
+        status: ``ok``, ``missing`` (an optional part that is not there; fine unless wanted) or
+            ``broken`` (a part that the kit cannot do without is not there, or one is unusable).
         detail: what was found, or why it does not work.
         needed_for: what does not work without it.
         fix: what to do; empty where it works.
@@ -316,7 +316,7 @@ def check_browser() -> list[Check]:
     return [
         Check(
             f"Browser: {need.name}",
-            MISSING if need.fix else OK,
+            BROKEN if need.broken else MISSING if need.fix else OK,
             need.detail,
             need.needed_for,
             need.fix,

@@ -1,7 +1,7 @@
 """What a picture's header claims, read before a decoder spends memory on it.
 
 Decoders allocate what the header says: a file of 200 bytes may claim a billion pixels. They also
-differ in whether they follow a stored rotation; the ones of OpenCV that do not are named here.
+differ in which stored rotation they follow, and which they overlook: it is read here, for all.
 """
 
 import struct
@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 from asmnet_kit.base.kinds import iso_brands
 
-TIFF_WIDTH, TIFF_HEIGHT, TIFF_ORIENTATION = 256, 257, 274
+TIFF_WIDTH, TIFF_HEIGHT, TIFF_BITS, TIFF_ORIENTATION, TIFF_SAMPLES = 256, 257, 258, 274, 339
 UPRIGHT = 1  # EXIF orientation: as stored
+
+_DAMAGED = (struct.error, IndexError, ValueError, OverflowError)
+_EXIF = b"Exif\0\0"  # before a TIFF that holds no picture, only tags
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class PictureHeader:
         width, height: pixels as stored; the largest that its header claims anywhere.
         decoding_bytes: for each pixel, at most, while OpenCV decodes the format: measured or read
             in the decoder, result included.
-        orientation: EXIF's 1 to 8, where OpenCV does not follow it itself; 1 elsewhere.
+        orientation: EXIF's 1 to 8, wherever the format keeps it; 1 without.
     """
 
     format: str
@@ -42,30 +45,25 @@ def read_header(content: bytes) -> PictureHeader | None:
         if is_format(content):
             try:
                 width, height = size_of(content)
-                turned = _ORIENTATIONS[format](content) if format in _ORIENTATIONS else UPRIGHT
-            except (struct.error, IndexError, ValueError, OverflowError):
+            except _DAMAGED:
                 return PictureHeader(format, 0, 0, decoding_bytes)
+            turned = _orientation(format, content)
             return PictureHeader(format, width, height, decoding_bytes, turned)
     return None
 
 
 def stored_orientation(content: bytes) -> int:
-    """EXIF's orientation of an encoded picture, 1 to 8, wherever its format keeps it; 1 without."""
+    """EXIF's orientation of an encoded picture, 1 to 8; 1 for what is no picture."""
     header = read_header(content)
-    if header is None or header.orientation != UPRIGHT:
-        return UPRIGHT if header is None else header.orientation
-    starts = {"JPEG": b"Exif\0\0", "PNG": b"eXIf", "WebP": b"EXIF"}
-    start = starts.get(header.format)
-    position = -1 if start is None else content.find(start)
-    if start is None or position < 0:
-        return UPRIGHT
-    position += len(start) + (4 if start == b"EXIF" else 0)
-    if content[position : position + 6] == b"Exif\0\0":
-        position += 6
+    return UPRIGHT if header is None else header.orientation
+
+
+def _orientation(format: str, content: bytes) -> int:
     try:
-        return _tiff_orientation(content[position : position + 2**16])
-    except (struct.error, IndexError):
+        turned = _ORIENTATIONS[format](content) if format in _ORIENTATIONS else UPRIGHT
+    except _DAMAGED:  # a picture with damaged EXIF is still a picture
         return UPRIGHT
+    return turned if 1 <= turned <= 8 else UPRIGHT
 
 
 def _largest(sizes: Iterator[tuple[int, int]]) -> tuple[int, int]:
@@ -79,6 +77,22 @@ def _jpeg(content: bytes) -> tuple[int, int]:
 
 def _jpeg_frames(content: bytes) -> Iterator[tuple[int, int]]:
     """(width, height) of each frame header (SOF) before the pixels."""
+    for marker, start, _ in _jpeg_segments(content):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", content, start + 1)
+            yield width, height
+
+
+def _jpeg_orientation(content: bytes) -> int:
+    """Of the first APP1 with EXIF; what follows the pixels may be another picture with its own."""
+    for marker, start, end in _jpeg_segments(content):
+        if marker == 0xE1 and content.startswith(_EXIF, start, end):
+            return _tiff_orientation(content[start + len(_EXIF) : end])
+    return UPRIGHT
+
+
+def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of what each segment before the pixels holds."""
     position = 2
     while True:
         position = content.find(b"\xff", position)  # libjpeg, too, skips what is between segments
@@ -90,15 +104,24 @@ def _jpeg_frames(content: bytes) -> Iterator[tuple[int, int]]:
         if marker in (0x00, 0xFF) or 0xD0 <= marker <= 0xD9 or marker == 0x01:  # without a length
             position += 1 if marker == 0xFF else 2
             continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", content, position + 5)
-            yield width, height
-        position += 2 + max(2, int.from_bytes(content[position + 2 : position + 4], "big"))
+        length = max(2, int.from_bytes(content[position + 2 : position + 4], "big"))
+        yield marker, position + 4, position + 2 + length
+        position += 2 + length
 
 
 def _png(content: bytes) -> tuple[int, int]:
     width, height = struct.unpack_from(">II", content, 16)
     return width, height
+
+
+def _png_orientation(content: bytes) -> int:
+    position = 8
+    while position + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, position)
+        if kind == b"eXIf":
+            return _tiff_orientation(content[position + 8 : position + 8 + length])
+        position += 12 + length
+    return UPRIGHT
 
 
 def _gif(content: bytes) -> tuple[int, int]:
@@ -115,26 +138,38 @@ def _bmp(content: bytes) -> tuple[int, int]:
 
 
 def _webp(content: bytes) -> tuple[int, int]:
-    return _largest(_webp_chunks(content))
+    return _largest(_webp_sizes(content))
 
 
-def _webp_chunks(content: bytes) -> Iterator[tuple[int, int]]:
-    position = 12
-    while position + 8 <= len(content):
-        kind, length = struct.unpack_from("<4sI", content, position)
-        at = position + 8
+def _webp_sizes(content: bytes) -> Iterator[tuple[int, int]]:
+    for kind, at, _ in _webp_chunks(content):
         if kind == b"VP8X":
             yield _24_bits(content, at + 4) + 1, _24_bits(content, at + 7) + 1
         elif kind == b"ANMF":
             yield _24_bits(content, at + 6) + 1, _24_bits(content, at + 9) + 1
-            length = 16  # its own chunks follow
         elif kind == b"VP8 " and len(content) >= at + 10:
             width, height = struct.unpack_from("<HH", content, at + 6)
             yield width & 0x3FFF, height & 0x3FFF
         elif kind == b"VP8L" and len(content) >= at + 5:
             bits = struct.unpack_from("<I", content, at + 1)[0]
             yield (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-        position = at + length + length % 2
+
+
+def _webp_orientation(content: bytes) -> int:
+    for kind, start, end in _webp_chunks(content):
+        if kind == b"EXIF":  # some programs write JPEG's introduction, too
+            return _tiff_orientation(content[start:end].removeprefix(_EXIF))
+    return UPRIGHT
+
+
+def _webp_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of each chunk; those of an animation's frame follow it."""
+    position = 12
+    while position + 8 <= len(content):
+        kind, length = struct.unpack_from("<4sI", content, position)
+        at = position + 8
+        yield kind, at, at + length
+        position = at + (16 if kind == b"ANMF" else length + length % 2)
 
 
 def _24_bits(content: bytes, at: int) -> int:
@@ -150,22 +185,38 @@ def _tiff_tags(content: bytes) -> dict[int, int]:
     """The first value of each whole-number tag of the first page."""
     order = "<" if content[:2] == b"II" else ">"
     big = struct.unpack_from(order + "H", content, 2)[0] == 43
-    offset = struct.unpack_from(order + ("Q" if big else "I"), content, 8 if big else 4)[0]
+    word = order + ("Q" if big else "I")
+    offset = struct.unpack_from(word, content, 8 if big else 4)[0]
     count = struct.unpack_from(order + ("Q" if big else "H"), content, offset)[0]
     start, step, value_at = offset + (8 if big else 2), 20 if big else 12, 12 if big else 8
     kinds = {1: "B", 3: "H", 4: "I", 16: "Q"}
     tags: dict[int, int] = {}
     for entry in range(start, min(len(content), start + step * count), step):
         tag, kind = struct.unpack_from(order + "HH", content, entry)
-        if kind in kinds:
-            value = struct.unpack_from(order + kinds[kind], content, entry + value_at)[0]
-            tags.setdefault(tag, int(value))
+        if kind not in kinds:
+            continue
+        values, at = struct.unpack_from(word, content, entry + 4)[0], entry + value_at
+        size = struct.calcsize(order + kinds[kind])
+        if values * size > struct.calcsize(word):  # they stand elsewhere
+            at = struct.unpack_from(word, content, at)[0]
+        if at + size <= len(content):
+            tags.setdefault(tag, int(struct.unpack_from(order + kinds[kind], content, at)[0]))
     return tags
 
 
+def unread_samples(content: bytes) -> str | None:
+    """The type of a TIFF's samples where OpenCV makes no picture of them; None elsewhere."""
+    try:
+        tags = _tiff_tags(content)
+    except _DAMAGED:
+        return None
+    bits, format = tags.get(TIFF_BITS, 1), tags.get(TIFF_SAMPLES, 1)
+    kind = {1: "whole numbers", 2: "whole numbers", 3: "floats"}.get(format, "another kind")
+    return f"{bits}-bit {kind}" if bits > 16 or format not in (1, 2) else None
+
+
 def _tiff_orientation(content: bytes) -> int:
-    turned = _tiff_tags(content).get(TIFF_ORIENTATION, UPRIGHT)
-    return turned if 1 <= turned <= 8 else UPRIGHT
+    return _tiff_tags(content).get(TIFF_ORIENTATION, UPRIGHT)
 
 
 def _avif(content: bytes) -> tuple[int, int]:
@@ -175,7 +226,10 @@ def _avif(content: bytes) -> tuple[int, int]:
 
 
 def _avif_orientation(content: bytes) -> int:
-    """The turn and the mirror (``irot``, then ``imir``) as an EXIF orientation."""
+    """The turn and the mirror (``irot``, then ``imir``, as MIAF has it) as an EXIF orientation.
+
+    EXIF, should the file hold some, does not count beside them.
+    """
     turns = next((content[at + 4] & 3 for at in _boxes(content, b"irot", 1)), 0)
     mirror = next((content[at + 4] & 1 for at in _boxes(content, b"imir", 1)), None)
     # Turned by quarters against the clock: EXIF calls these 1, 8, 3, 6.
@@ -183,7 +237,7 @@ def _avif_orientation(content: bytes) -> int:
     if mirror is None:
         return turned
     # Mirrored afterwards, top to bottom (0) or left to right (1).
-    return ({1: 4, 8: 7, 3: 2, 6: 5}, {1: 2, 8: 5, 3: 4, 6: 7})[mirror][turned]
+    return ({1: 4, 8: 5, 3: 2, 6: 7}, {1: 2, 8: 7, 3: 4, 6: 5})[mirror][turned]
 
 
 def _boxes(content: bytes, name: bytes, length: int) -> Iterator[int]:
@@ -244,6 +298,9 @@ _FORMATS: tuple[tuple[str, _Test, _SizeOf, int], ...] = (
 )
 FORMATS = tuple(format for format, *_ in _FORMATS)
 _ORIENTATIONS: dict[str, Callable[[bytes], int]] = {
+    "JPEG": _jpeg_orientation,
+    "PNG": _png_orientation,
+    "WebP": _webp_orientation,
     "TIFF": _tiff_orientation,
     "AVIF": _avif_orientation,
 }

@@ -21,6 +21,7 @@ from asmnet_kit.face.picture_headers import (
     UPRIGHT,
     PictureHeader,
     read_header,
+    unread_samples,
 )
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
@@ -71,16 +72,15 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
     _check_size(header, name)
     amount = header.width * header.height * header.decoding_bytes
     wait_for_room(amount)
-    flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+    # The stored rotation is followed here, as the header has it: labels of the stored pixels rely
+    # on the same number, and OpenCV reads EXIF in its own way, which differs with its versions.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     if header.format == "TIFF":
         encoded = _without_orientation(encoded)
     try:
         pixels: Any = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
         if pixels is None:
-            raise DatasetError(
-                f"{name}: expected a picture OpenCV can read, got a damaged {header.format} "
-                f"of {len(encoded)} bytes"
-            )
+            raise DatasetError(f"{name}: {_unread(encoded, header)}")
         if upright and header.orientation != UPRIGHT:
             pixels = _upright(pixels, header.orientation)
         # In place: a second copy of a large picture would be what ends the memory.
@@ -90,6 +90,15 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
             f"{name}: OpenCV cannot read this {header.format} of {header.width} x {header.height} "
             f"pixels: {_reason(error)}"
         ) from error
+
+
+def _unread(encoded: bytes, header: PictureHeader) -> str:
+    samples = unread_samples(encoded) if header.format == "TIFF" else None
+    if samples is not None:
+        return f"expected a TIFF of 8 or 16 bits, got one of {samples}: convert it to 8 or 16 bits"
+    return (
+        f"expected a picture OpenCV can read, got a damaged {header.format} of {len(encoded)} bytes"
+    )
 
 
 def _no_picture(encoded: bytes) -> str:
@@ -206,10 +215,12 @@ TURNS: dict[int, tuple[bool, bool, bool]] = {
 }
 
 
-def _upright(pixels: Image, orientation: int) -> Image:
+def _upright(pixels: Any, orientation: int) -> Any:
+    """Mirrored in place: a third copy of a large picture would be more than decoding takes."""
     flip_x, flip_y, swap = TURNS[orientation]
-    turned = pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
-    return np.ascontiguousarray(turned.swapaxes(0, 1) if swap else turned)
+    if flip_x or flip_y:
+        cv2.flip(pixels, -1 if flip_x and flip_y else int(flip_x), dst=pixels)
+    return cv2.transpose(pixels) if swap else pixels
 
 
 def _jpeg_ends(encoded: bytes) -> bool:

@@ -13,9 +13,10 @@ from asmnet_kit.face.input_values import SCALE
 from asmnet_kit.tflite.graph import SIGNATURE, Graph, Op, Signature, Tensor
 from asmnet_kit.tflite.int8_rules import (
     CONVERSIONS,
-    FUSED_CEILINGS,
+    FUSED_ENDS,
     INPUT_SCALE,
     LIMITS,
+    UNBOUNDED,
     bias_of,
     cut_channels,
     dense_scales,
@@ -101,9 +102,9 @@ def verify_activations(model: bytes | Graph) -> None:
         ModelError: naming the tensor.
     """
     for op in _graph(model).ops:
-        ceiling = FUSED_CEILINGS.get(fused_activation(op))
+        _, ceiling = FUSED_ENDS.get(fused_activation(op), UNBOUNDED)
         for output in op.outputs[:1]:
-            if ceiling is None or len(output.scales) != 1 or output.scales[0] <= 0:
+            if math.isinf(ceiling) or len(output.scales) != 1 or output.scales[0] <= 0:
                 continue
             scale = output.scales[0]
             if ceiling / scale > np.iinfo(np.int32).max:

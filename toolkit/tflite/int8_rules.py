@@ -1,5 +1,6 @@
 """What int8 asks of a model's operators: each rule once, for contract, audit and accelerators."""
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -25,15 +26,15 @@ _KERNEL, _BIAS = 1, 2  # which of their inputs it is
 # Operators that change the type or the scale of values, and nothing else.
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
-# Where activation functions end, by the schema's number of one that is fused into an operator, and
-# by the name of one that is an operator.
+# Between which real values something lies.
+Bounds = tuple[float, float]
+UNBOUNDED: Bounds = (-math.inf, math.inf)
+
+# Where an activation function that is fused into an operator cuts off, by the schema's number.
 _RELU, _RELU_N1_TO_1, _RELU6 = 1, 2, 3
-FUSED_FLOORS = MappingProxyType({_RELU: 0.0, _RELU_N1_TO_1: -1.0, _RELU6: 0.0})
-FUSED_CEILINGS = MappingProxyType({_RELU_N1_TO_1: 1.0, _RELU6: 6.0})
-FLOORS = MappingProxyType(
-    {"RELU": 0.0, "RELU6": 0.0, "RELU_N1_TO_1": -1.0, "LOGISTIC": 0.0, "SOFTMAX": 0.0}
+FUSED_ENDS: Mapping[int, Bounds] = MappingProxyType(
+    {_RELU: (0.0, math.inf), _RELU_N1_TO_1: (-1.0, 1.0), _RELU6: (0.0, 6.0)}
 )
-CEILINGS = MappingProxyType({"RELU6": 6.0, "RELU_N1_TO_1": 1.0, "LOGISTIC": 1.0, "SOFTMAX": 1.0})
 
 
 def kernel_of(op: Op) -> Tensor | None:

@@ -1,11 +1,10 @@
 """How often the values inside an integer model stand at the limits of their type: what is cut off.
 
 The model runs operator by operator with the builtin kernels, every tensor kept, on pictures. A
-value at a limit is not a loss where it belongs there: a ReLU's zero, a ReLU6's six, a black or
-white pixel, and copies of these.
+value at a limit is not a loss where none can lie beyond it: a ReLU's zero, a ReLU6's six, a black
+or white pixel, and what copies, averages or adds these.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,32 +15,11 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.base.silent_stderr import silent_stderr
 from asmnet_kit.face.pictures import Image
-from asmnet_kit.tflite.graph import Graph, Op, Tensor
+from asmnet_kit.tflite.bounds import bounds_of, type_bounds
+from asmnet_kit.tflite.graph import Graph, Tensor
 from asmnet_kit.tflite.inputs import input_values
-from asmnet_kit.tflite.int8_rules import (
-    CEILINGS,
-    FLOORS,
-    FUSED_CEILINGS,
-    FUSED_FLOORS,
-    LIMITS,
-    fused_activation,
-)
+from asmnet_kit.tflite.int8_rules import LIMITS, UNBOUNDED, Bounds
 from asmnet_kit.tflite.runtime import TensorInfo, installed_runtime
-
-# They copy or select values: what belongs at a limit before them does so behind them.
-COPIES = (
-    "RESHAPE",
-    "MAX_POOL_2D",
-    "PAD",
-    "PADV2",
-    "SLICE",
-    "STRIDED_SLICE",
-    "SQUEEZE",
-    "EXPAND_DIMS",
-    "TRANSPOSE",
-    "GATHER",
-    "REDUCE_MAX",
-)
 
 
 @dataclass(frozen=True)
@@ -95,11 +73,11 @@ def measure_saturation(path: Path, graph: Graph, crops: Image) -> dict[int, Satu
                 seen[:] = min(seen[0], values.min()), max(seen[1], values.max())
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{path}: the model failed to run: {error}") from error
-    natural = _natural_ends(graph)
+    bounds = bounds_of(graph)
     found = {}
     for tensor in activations:
         total = max(1, tensor.elements * len(crops))
-        ends = natural[tensor.index]
+        ends = _natural_ends(tensor, bounds.get(tensor.index, UNBOUNDED))
         shares = [
             0.0 if end else count / total
             for end, count in zip(ends, counts[tensor.index], strict=True)
@@ -150,32 +128,12 @@ def _image_input(graph: Graph, crops: Image, path: Path) -> TensorInfo:
     return TensorInfo(tensor.name, tensor.shape, np.dtype(tensor.type), scale, _zero(tensor))
 
 
-def _natural_ends(graph: Graph) -> dict[int, tuple[bool, bool]]:
-    """Whether values belong at the lower and upper limit, by index of the tensor."""
-    ends = dict.fromkeys((tensor.index for tensor in graph.inputs), (True, True))  # pixels
-    for op in graph.ops:
-        for tensor in op.outputs:
-            ends[tensor.index] = _ends_of(op, tensor, ends)
-    return ends
-
-
-def _ends_of(op: Op, tensor: Tensor, ends: dict[int, tuple[bool, bool]]) -> tuple[bool, bool]:
-    if tensor.type not in LIMITS or len(tensor.scales) != 1:
-        return False, False
-    if op.name in COPIES:
-        flowing: Sequence[Tensor] = [t for t in op.inputs if not t.constant]
-        known = [ends.get(t.index, (False, False)) for t in flowing]
-        return all(low for low, _ in known), all(high for _, high in known)
-    fused = fused_activation(op)
-    floor = FUSED_FLOORS.get(fused, FLOORS.get(op.name))
-    ceiling = FUSED_CEILINGS.get(fused, CEILINGS.get(op.name))
-    least, greatest = (tensor.scales[0] * (v - _zero(tensor)) for v in LIMITS[tensor.type])
-    # The limit is the natural end when it lies within a step of it.
+def _natural_ends(tensor: Tensor, bounds: Bounds) -> tuple[bool, bool]:
+    """Whether no value of a tensor lies beyond the lower and the upper limit of its type."""
+    least, greatest = type_bounds(tensor)
     step = tensor.scales[0]
-    return (
-        floor is not None and least <= floor + step / 2,
-        ceiling is not None and greatest >= ceiling - step,
-    )
+    # The limit is the natural end when it lies within a step of it.
+    return least <= bounds[0] + step / 2, greatest >= bounds[1] - step
 
 
 def _zero(tensor: Tensor) -> int:

@@ -60,7 +60,8 @@ def test_webgpu_cannot_be_told_without_running_it() -> None:
 def test_without_a_browser_doctor_says_how_to_get_each_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(chromium.ENVIRONMENT, "no-such-browser")
+    monkeypatch.delenv(chromium.ENVIRONMENT, raising=False)
+    monkeypatch.setattr(chromium, "PROGRAMS", ("no-such-browser",))
     monkeypatch.setenv(litert_js.ENVIRONMENT, str(tmp_path))
     monkeypatch.setitem(sys.modules, "segno", None)
     done = CliRunner().invoke(main, ["doctor", "--json"])

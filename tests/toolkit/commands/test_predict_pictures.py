@@ -4,8 +4,10 @@ import csv
 import json
 import os
 import pty
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import asmnet_kit
 from asmnet_kit.base.errors import ModelError
 from asmnet_kit.base.files import leftovers
 from asmnet_kit.base.reading import MAX_LINE_BYTES
@@ -162,13 +165,31 @@ def test_labels_keep_how_sure_a_model_is_and_what_it_can_see(photos, make_tflite
 
 
 def with_exif(jpeg: bytes, orientation: int) -> bytes:
-    entry = b"\x01\x12\x00\x03\x00\x00\x00\x01" + bytes([0, orientation, 0, 0])
-    body = b"Exif\0\0MM\x00\x2a\x00\x00\x00\x08\x00\x01" + entry + bytes(4)
-    return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
+    return with_segment(jpeg, b"Exif\0\0" + orientation_tags(orientation))
+
+
+def with_segment(jpeg: bytes, content: bytes, marker: int = 0xE1) -> bytes:
+    """A JPEG with a segment before its others; APP1 unless told."""
+    length = (len(content) + 2).to_bytes(2, "big")
+    return jpeg[:2] + bytes([0xFF, marker]) + length + content + jpeg[2:]
+
+
+def orientation_tags(orientation: int, kind: str = "H", order: str = ">") -> bytes:
+    """A TIFF of the orientation alone; ``kind`` B is a BYTE, H a SHORT, I a LONG."""
+    number = {"B": 1, "H": 3, "I": 4}[kind]
+    entry = struct.pack(f"{order}HHI", 274, number, 1)
+    value = struct.pack(order + kind, orientation).ljust(4, b"\0")
+    start = struct.pack(f"{order}HIH", 42, 8, 1)
+    return (b"MM" if order == ">" else b"II") + start + entry + value + bytes(4)
 
 
 def turned_avif(avif: bytes, quarters: int) -> bytes:
-    """An AVIF of OpenCV's with a box irot: turned by quarters against the clock when it is shown.
+    """An AVIF of OpenCV's with a box irot: turned by quarters against the clock when shown."""
+    return with_property(avif, b"irot", quarters)
+
+
+def with_property(avif: bytes, name: bytes, value: int) -> bytes:
+    """An AVIF of OpenCV's with one more property, behind its others.
 
     ISO/IEC 23008-12: a property lies in ipco, and ipma says which properties a picture has. What
     contains them grows, and the pixels (iloc) move.
@@ -183,10 +204,10 @@ def turned_avif(avif: bytes, quarters: int) -> bytes:
     content.insert(count + 1 + content[count], 0x80 | (content[count] + 1))  # the next property
     content[count] += 1
     grow(ipma, 1)
-    content[ipma:ipma] = (9).to_bytes(4, "big") + b"irot" + bytes([quarters])
+    content[ipma:ipma] = (9).to_bytes(4, "big") + name + bytes([value])
     grow(ipco, 9)
-    for name in (b"iprp", b"meta"):
-        grow(content.index(name) - 4, 10)
+    for box in (b"iprp", b"meta"):
+        grow(content.index(box) - 4, 10)
     grow(content.index(b"iloc") + 18, 10)  # where the pixels are
     return bytes(content)
 
@@ -216,6 +237,122 @@ def test_every_format_that_opencv_reads_is_found_in_a_folder_and_is_upright(
         (face,) = line["faces"]
         # Lossy formats move the box a little; turned otherwise, its middle would be 20 pixels off.
         assert face["box"] == pytest.approx(whole["faces"][0]["box"], abs=10), line["image"]
+
+
+@pytest.mark.skipif(not cv2.haveImageWriter("x.avif"), reason="this OpenCV writes no AVIF")
+@pytest.mark.parametrize("mirror", [None, 0, 1])
+@pytest.mark.parametrize("quarters", range(4))
+def test_an_avif_is_turned_and_then_mirrored(quarters, mirror, tmp_path) -> None:
+    """Against the clock, then top to bottom (0) or left to right (1)."""
+    stored = np.zeros((32, 64, 3), np.uint8)
+    stored[:16, :32], stored[:16, 32:], stored[16:, :32] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    avif = cv2.imencode(".avif", stored[..., ::-1], [cv2.IMWRITE_AVIF_QUALITY, 100])[1].tobytes()
+    shown = np.rot90(stored, quarters)
+    avif = with_property(avif, b"irot", quarters)
+    if mirror is not None:
+        avif = with_property(avif, b"imir", mirror)
+        shown = np.flip(shown, mirror)
+    path = tmp_path / "turned.avif"
+    path.write_bytes(avif)
+    seen = asmnet_kit.read_image(path)
+    assert seen.shape == shown.shape
+    assert np.abs(seen.astype(int) - shown).mean() < 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "called"),
+    [(np.float32, "32-bit floats"), (np.float64, "64-bit floats"), (np.int32, "32-bit whole")],
+)
+def test_a_tiff_of_samples_that_are_not_read_is_not_called_damaged(
+    kind, called, tmp_path, make_tflite
+) -> None:
+    path = tmp_path / "scan.tif"
+    for channels in ((), (3,)):
+        values = np.random.default_rng(0).random((20, 30, *channels)) * 100
+        cv2.imwrite(str(path), values.astype(kind))
+        result = run(path, "--model", make_tflite(), "--jsonl")
+        assert result.exit_code == 1, result.output
+        assert f"got one of {called}" in lines(result.stdout)[0]["error"]
+
+
+# What each of EXIF's numbers asks of the stored pixels.
+UPRIGHT_BY = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT_BY)
+def test_every_orientation_of_exif_is_followed_pixel_by_pixel(orientation, tmp_path) -> None:
+    stored = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
+    png = cv2.imencode(".png", stored[..., ::-1])[1].tobytes()
+    tags = b"eXIf" + orientation_tags(orientation)
+    chunk = (len(tags) - 4).to_bytes(4, "big") + tags + zlib.crc32(tags).to_bytes(4, "big")
+    webp = cv2.imencode(".webp", stored[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+    flagged = b"VP8X" + struct.pack("<IIHBHB", 10, 8, 52, 0, 36, 0)  # EXIF follows; 53 x 37
+    exif = b"EXIF" + struct.pack("<I", len(tags) - 4) + tags[4:]
+    content = b"WEBP" + flagged + webp[12:] + exif
+    for name, encoded in (
+        ("p.png", png[:33] + chunk + png[33:]),
+        ("p.webp", b"RIFF" + struct.pack("<I", len(content)) + content),
+    ):
+        (tmp_path / name).write_bytes(encoded)
+        seen = asmnet_kit.read_image(tmp_path / name)
+        assert np.array_equal(seen, UPRIGHT_BY[orientation](stored)), name
+
+
+JPEGS_WITH_EXIF = {
+    "in a picture behind it": (1, lambda jpeg: jpeg + with_exif(jpeg, 6)),
+    "in another segment": (
+        1,
+        lambda jpeg: with_segment(jpeg, b"Exif\0\0" + orientation_tags(6), 0xE2),
+    ),
+    "behind a comment of it": (
+        6,
+        lambda jpeg: with_segment(with_exif(jpeg, 6), b"Exif\0\0junkjunk", 0xFE),
+    ),
+    "behind the other metadata": (
+        6,
+        lambda jpeg: with_segment(with_exif(jpeg, 6), b"http://ns.adobe.com/xap/1.0/\0<x/>"),
+    ),
+    "twice": (6, lambda jpeg: with_exif(with_exif(jpeg, 1), 6)),
+    "cut off": (1, lambda jpeg: with_segment(jpeg, b"Exif\0\0" + orientation_tags(6)[:14])),
+    **{
+        f"{kind} {order}": (
+            6,
+            lambda jpeg, kind=kind, order=order: with_segment(
+                jpeg, b"Exif\0\0" + orientation_tags(6, kind, order)
+            ),
+        )
+        for kind in "BHI"
+        for order in "<>"
+    },
+}
+
+
+@pytest.mark.parametrize("where", JPEGS_WITH_EXIF)
+def test_labels_are_turned_as_the_picture_was(where, tmp_path, frontal_face, make_tflite) -> None:
+    """Wherever EXIF or its like stands in a JPEG: labels, turned upright, are what JSON has."""
+    orientation, made = JPEGS_WITH_EXIF[where]
+    stored = scene(frontal_face)
+    if orientation == 6:
+        stored = cv2.rotate(stored, cv2.ROTATE_90_COUNTERCLOCKWISE)
+    photo, out = tmp_path / "photo.jpg", tmp_path / "labels.csv"
+    photo.write_bytes(made(cv2.imencode(".jpg", stored)[1].tobytes()))
+    assert run(photo, "--model", make_tflite(), "--out", out).exit_code == 0
+    (line,) = lines(run(photo, "--model", make_tflite(), "--jsonl").stdout)
+    assert (line["image"]["width"], line["image"]["height"]) == (180, 160)
+    seen = np.array(line["faces"][0]["landmarks"])
+    if orientation == 6:
+        seen = np.stack([seen[:, 1], 179 - seen[:, 0]], axis=-1)
+    (label,) = load_dataset(out, "csv").faces
+    assert label.landmarks == pytest.approx(seen, abs=0.011)
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 7])

@@ -175,6 +175,21 @@ def test_a_program_is_the_one_of_the_variable_or_on_the_path(
     assert check().status == checks.BROKEN
 
 
+def test_a_browser_that_a_variable_names_wrongly_is_broken_and_not_missing(monkeypatch, tmp_path):
+    """As adb, ssh and the compiler are in that state."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CHROMIUM", "gone")
+    found = {check.name: check for check in checks.check_browser()}["Browser: Chromium"]
+    assert (found.status, found.fix) == (
+        checks.BROKEN,
+        "set it to the path of Chromium, or unset it",
+    )
+    assert found.detail == "CHROMIUM=gone is no program"
+    monkeypatch.delenv("CHROMIUM")
+    found = {check.name: check for check in checks.check_browser()}["Browser: Chromium"]
+    assert found.status == checks.MISSING
+
+
 def test_the_tools_of_the_app_are_those_its_own_list_names(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     check = checks.check_android_build()

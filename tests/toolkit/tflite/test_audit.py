@@ -172,6 +172,125 @@ def test_the_zero_and_six_of_a_relu6_are_no_loss_but_a_six_at_four_is(
         assert saturation[model.subgraphs[0].outputs[0]].high == lost
 
 
+IMAGE, SMALLER, LARGER = (1, 8, 8, 3), (1, 4, 4, 3), (1, 16, 16, 3)
+RELU = {"op": "RELU", "into": IMAGE, "shape": IMAGE}
+TANH = {"op": "TANH", "shape": IMAGE}
+POOL = {
+    "shape": SMALLER,
+    "options": (
+        "Pool2DOptions",
+        {"strideW": 2, "strideH": 2, "filterWidth": 2, "filterHeight": 2},
+    ),
+}
+RESIZED = {"shape": LARGER, "constants": [np.array([16, 16], np.int32)]}
+TWICE = {"inputs": 2, "into": IMAGE, "shape": IMAGE}
+DOUBLED = {"op": "ADD", **TWICE, "options": ("AddOptions", {})}
+ONE_PIXEL = np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32)
+BEHIND: dict[str, dict[str, Any]] = {
+    "concatenation": {
+        "op": "CONCATENATION",
+        "inputs": 2,
+        "shape": (1, 8, 8, 6),
+        "options": ("ConcatenationOptions", {"axis": 3}),
+    },
+    "pack": {
+        "op": "PACK",
+        "inputs": 2,
+        "shape": (2, *IMAGE),
+        "options": ("PackOptions", {"valuesCount": 2}),
+    },
+    "tile": {"op": "TILE", "shape": LARGER, "constants": [np.array([1, 2, 2, 1], np.int32)]},
+    "nearest": {
+        "op": "RESIZE_NEAREST_NEIGHBOR",
+        "options": ("ResizeNearestNeighborOptions", {}),
+        **RESIZED,
+    },
+    "bilinear": {"op": "RESIZE_BILINEAR", "options": ("ResizeBilinearOptions", {}), **RESIZED},
+    "pad": {"op": "PAD", "shape": (1, 10, 10, 3), "constants": [ONE_PIXEL]},
+    "slice": {
+        "op": "SLICE",
+        "shape": SMALLER,
+        "constants": [np.zeros(4, np.int32), np.array(SMALLER, np.int32)],
+    },
+    "average": {"op": "AVERAGE_POOL_2D", **POOL},
+    "max": {"op": "MAX_POOL_2D", **POOL},
+    "maximum": {"op": "MAXIMUM", **TWICE},
+    "add": DOUBLED,
+    "mul": {"op": "MUL", **TWICE, "options": ("MulOptions", {})},
+    "quantize": {"op": "QUANTIZE", "shape": IMAGE},
+}
+RESCALING = ("add", "mul", "quantize")
+
+
+def with_ranges(path: Path, *ranges: tuple[float, float]) -> Path:
+    """Gives the input its 1/128 and each later activation a range, the last one to the rest."""
+    model = unpack_model(path.read_bytes())
+    graph = model.subgraphs[0]
+    for number, operator in enumerate(graph.operators):
+        least, greatest = ranges[min(number, len(ranges) - 1)]
+        scale = (greatest - least) / 255
+        for index in operator.outputs:
+            graph.tensors[index].quantization = schema.QuantizationParametersT(
+                scale=np.array([scale], np.float32),
+                zeroPoint=np.array([round(-128 - least / scale)], np.int64),
+            )
+    graph.tensors[graph.inputs[0]].quantization.scale = np.array([1 / 128], np.float32)
+    path.write_bytes(pack_model(model))
+    return path
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    """Each value for itself, half of them below the middle."""
+    return np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize("name", BEHIND)
+def test_the_zeros_of_a_relu_are_no_loss_behind_it_but_a_range_too_narrow_is(
+    name: str, noise: np.ndarray, make_op_model: Callable[..., Path]
+) -> None:
+    path = make_op_model(RELU, BEHIND[name])
+    whole, narrow = (0.0, 2.0 if name == "add" else 1.0), (0.0, 0.3)
+    assert audit_model(with_ranges(path, whole), crops=noise).clipped() == []
+    # The others have the scale of what they read: there it is cut off already.
+    ranges = (whole, narrow) if name in RESCALING else (narrow,)
+    outcome = audit_model(with_ranges(path, *ranges), crops=noise)
+    found = {tensor.index: seen for tensor, seen in outcome.clipped()}
+    last = found[outcome.graph.outputs[0].index]
+    assert last.low == 0 < last.high
+
+
+@pytest.mark.parametrize("name", ["concatenation", "nearest", "average", "quantize", "add"])
+def test_the_ends_of_a_tanh_are_no_loss_but_a_range_within_them_is(
+    name: str, noise: np.ndarray, make_op_model: Callable[..., Path]
+) -> None:
+    """Twice itself three times over: a tanh of up to 8 is 1."""
+    path = make_op_model(*[DOUBLED] * 3, TANH, BEHIND[name])
+    before = (-2.0, 2.0), (-4.0, 4.0), (-8.0, 8.0)
+    ends = (-1.0, 127 / 128)  # a scale of 1/128, as the specification has it
+    behind = (-2.0, 2.0) if name == "add" else ends
+    outcome = audit_model(with_ranges(path, *before, ends, behind), crops=noise)
+    assert outcome.clipped() == []
+    narrow = (-0.5, 0.5)
+    after = (ends, narrow) if name in RESCALING else (narrow, narrow)
+    outcome = audit_model(with_ranges(path, *before, *after), crops=noise)
+    found = {tensor.index: seen for tensor, seen in outcome.clipped()}
+    last = found[outcome.graph.outputs[0].index]
+    assert last.low > 0 < last.high
+
+
+def test_an_activation_behind_a_sum_bounds_it_only_where_it_cuts(
+    noise: np.ndarray, make_op_model: Callable[..., Path]
+) -> None:
+    """x + x within -1..1 is cut off below; of relu6(x + x) only what is above."""
+    for options, low in (({}, True), (RELU6, False)):
+        path = make_op_model(DOUBLED | {"options": ("AddOptions", options)})
+        least = -1.0 if low else 0.0
+        outcome = audit_model(with_ranges(path, (least, 1.0)), crops=noise)
+        ((_, seen),) = outcome.clipped()
+        assert (seen.low > 0.2) == low and seen.high > 0.2
+
+
 def test_pictures_of_another_size_are_refused(make_tflite: Callable[..., Path]) -> None:
     with pytest.raises(ModelError, match=r"one input of \[1, 16, 16, 3\]"):
         audit_model(make_tflite(), crops=np.zeros((1, 16, 16, 3), np.uint8))
