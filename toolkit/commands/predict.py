@@ -146,8 +146,8 @@ def _parse_boxes(
     "--resume",
     is_flag=True,
     help=(
-        "Several pictures: continue an interrupted call; skip what it has already written to "
-        "--out (a .jsonl or a folder)."
+        "Several pictures: continue an earlier call of the same model; skip what it has already "
+        "written to --out (a .jsonl or a folder)."
     ),
 )
 @click.option(
@@ -214,6 +214,11 @@ def predict(
         raise UsageError(
             "--resume goes on with several pictures and --out, a .jsonl or a folder of drawings; "
             "labels (.csv) can be made of a .jsonl: asmnet-kit data convert"
+        )
+    if out is not None and out.suffix.lower() == LABELS and out.exists():
+        raise UsageError(
+            f"{out}: its labels may have been corrected by hand: rename or delete it, or choose "
+            "another name"
         )
     if model is None:
         if adapter is not None:
