@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.base.files import real_path, require_exists
+from asmnet_kit.base.files import refuse_overwriting, require_exists
 from asmnet_kit.base.kinds import HEAD_BYTES, known_binary
 from asmnet_kit.base.reading import open_file
 from asmnet_kit.commands.options import (
@@ -370,9 +370,7 @@ def _check_output(out: Path, sources: Sequence[Path], *, is_film: bool, is_many:
         raise UsageError(
             f"--out: expected a name ending in {', '.join(endings)}{folder}, got {out.name}"
         )
-    for source in sources:
-        if real_path(out) == real_path(source):
-            raise UsageError(f"--out would overwrite {source}: choose another name")
+    refuse_overwriting(out, sources, option="--out")
 
 
 def _is_folder_name(out: Path) -> bool:
