@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.base.files import require_writable
+from asmnet_kit.base.files import refuse_overwriting, require_writable
 from asmnet_kit.benchmarks.devices import devices_of
 from asmnet_kit.benchmarks.options import FLAGS
 from asmnet_kit.benchmarks.protocol import Abilities, Request
@@ -113,6 +113,7 @@ def refuse_requests(requests: Sequence[Request]) -> None:
         raise UsageError(
             f"{first.outputs}: expected the name of a file for the outputs, got a folder"
         )
+    refuse_overwriting(first.outputs, (first.inputs, *models), option="--outputs")
     read_tensors(first.inputs)
     if len(requests) > 1:
         raise UsageError(

@@ -87,15 +87,20 @@ def compare(
     to the CPU.
     """
     from asmnet_kit.base.console import print_json, stderr
+    from asmnet_kit.base.files import refuse_overwriting
     from asmnet_kit.benchmarks.comparing.compare import compare as compare_results
     from asmnet_kit.benchmarks.comparing.output import github_lines, write_junit
     from asmnet_kit.results.results import load_results
 
     if github and as_json:
         raise UsageError("--github and --json exclude each other: both print to stdout")
+    before, after = load_results([base]), load_results([new])
+    if junit is not None:  # what is in an archive is called as if that were a folder
+        read = {place for path, _ in before + after for place in (path, *path.parents)}
+        refuse_overwriting(junit, read, option="--junit")
     outcome = compare_results(
-        load_results([base]),
-        load_results([new]),
+        before,
+        after,
         max_slowdown=max_slowdown,
         max_nme_increase=max_nme_increase,
         max_pose_increase=max_pose_increase,

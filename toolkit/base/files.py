@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -254,6 +254,27 @@ def require_exists(path: Path, *, expected: str) -> None:
             "first (only train --data reads from a server)"
         )
     raise UsageError(f"{path}: no such file or folder; expected {expected}")
+
+
+def refuse_overwriting(out: Path, read: Iterable[Path], *, option: str) -> None:
+    """Refuse an output that would take the place of a file that the same call reads.
+
+    Args:
+        read: files, in any number: they are looked at only where there is something at ``out``.
+        option: that names ``out``, for the message.
+
+    Raises:
+        UsageError: it is one of them, by whatever links.
+    """
+    if not out.exists():
+        return
+    status, place = out.stat(), real_path(out)
+    for path in read:
+        with suppress(OSError):  # not there: the command says so, or does without
+            if os.path.samestat(path.stat(), status) and real_path(path) == place:
+                raise UsageError(
+                    f"{option} would overwrite {path}, which is read: choose another name"
+                )
 
 
 def require_writable(folder: Path) -> None:

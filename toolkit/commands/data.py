@@ -247,7 +247,7 @@ def teacher(
     model that was trained on these very faces mostly repeats their labels.
     """
     from asmnet_kit.base import console
-    from asmnet_kit.base.files import real_path, require_writable
+    from asmnet_kit.base.files import real_path, refuse_overwriting, require_writable
     from asmnet_kit.datasets.registry import load_for_model
     from asmnet_kit.measure.teacher_views import ENDING, SCHEMA_VERSION, teach
     from asmnet_kit.predict.open_predictor import open_predictors
@@ -268,6 +268,7 @@ def teacher(
     predictors = open_all()
     scheme = predictors[0].scheme
     dataset = load_for_model(data, data_format, model_scheme=scheme, split=split)
+    refuse_overwriting(out, (data, *dataset.picture_files()), option="--out")
     with console.counting("Faces") as on_progress:
         taught = teach(
             dataset,
@@ -551,6 +552,8 @@ def skin_template(out: Path, skin: str | None) -> None:
     names = skin_names()
     if skin is not None and skin not in names:
         raise UsageError(f"--skin: expected one of {', '.join(names)}; got {skin!r}")
+    if (painted := out / "skins" / "skin.png").exists():
+        raise UsageError(f"{painted} may have been painted on: choose another --out, or delete it")
     write_template(out, skin or names[0])
     console.stderr().print(
         f"{out}: skins/skin.png and wireframe.png. Next: paint on the skin, then: asmnet-kit data "

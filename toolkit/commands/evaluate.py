@@ -123,16 +123,19 @@ def evaluate(
     if is_given("workers") and model.suffix != ".tflite":
         raise UsageError("--workers is for a .tflite; TensorFlow has threads of its own")
     from asmnet_kit.base.console import counting, print_json, stderr, stdout
+    from asmnet_kit.base.files import real_path, refuse_overwriting
     from asmnet_kit.datasets.registry import load_to_measure
     from asmnet_kit.measure.ced_plot import check_plot, plot_ced
     from asmnet_kit.measure.evaluate import evaluate as measure
     from asmnet_kit.measure.sparsification_plot import plot_sparsification
     from asmnet_kit.predict.open_predictor import open_predictor
 
-    if ced_path is not None:
-        check_plot(ced_path)  # rather now than after minutes of measuring
-    if sparsification_path is not None:
-        check_plot(sparsification_path)
+    plots = {"--ced": ced_path, "--sparsification": sparsification_path}
+    written = {option: path for option, path in plots.items() if path is not None}
+    for path in written.values():
+        check_plot(path)  # rather now than after minutes of measuring
+    if len({real_path(path) for path in written.values()}) < len(written):
+        raise UsageError(f"--ced and --sparsification both name {ced_path}: choose another name")
     reopen = partial(open_predictor, model, threads=threads or 1, scheme=scheme, adapter=adapter)
     predictor = reopen()
     if threads and not is_given("workers"):
@@ -146,6 +149,8 @@ def evaluate(
         model_scheme=predictor.scheme,
         compared=scheme,
     )
+    for option, path in written.items():
+        refuse_overwriting(path, (data, *dataset.picture_files()), option=option)
     if calibrated_path is not None:
         if scheme not in (None, predictor.scheme) and calibrated_path.suffix == ".npz":
             raise UsageError(
@@ -183,8 +188,8 @@ def evaluate(
         _calibrate(result, model, predictor.scheme, plausibility, calibrated_path)
         if calibrated_path.suffix == ".tflite":
             model = calibrated_path  # what to go on with
-    plots = {"CED": ced_path, "Sparsification": sparsification_path}
-    messages.print(_summary(result, model, plots, adapter), markup=False)
+    drawn = {"CED": ced_path, "Sparsification": sparsification_path}
+    messages.print(_summary(result, model, drawn, adapter), markup=False)
 
 
 def _check_calibration(

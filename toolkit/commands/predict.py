@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.base.files import real_path, require_exists
+from asmnet_kit.base.files import refuse_overwriting, require_exists
 from asmnet_kit.base.kinds import HEAD_BYTES, known_binary
 from asmnet_kit.base.reading import open_file
 from asmnet_kit.commands.options import (
@@ -146,8 +146,8 @@ def _parse_boxes(
     "--resume",
     is_flag=True,
     help=(
-        "Several pictures: continue an interrupted call; skip what it has already written to "
-        "--out (a .jsonl or a folder)."
+        "Several pictures: continue an earlier call of the same model; skip what it has already "
+        "written to --out (a .jsonl or a folder)."
     ),
 )
 @click.option(
@@ -214,6 +214,11 @@ def predict(
         raise UsageError(
             "--resume goes on with several pictures and --out, a .jsonl or a folder of drawings; "
             "labels (.csv) can be made of a .jsonl: asmnet-kit data convert"
+        )
+    if out is not None and out.suffix.lower() == LABELS and out.exists():
+        raise UsageError(
+            f"{out}: its labels may have been corrected by hand: rename or delete it, or choose "
+            "another name"
         )
     if model is None:
         if adapter is not None:
@@ -365,9 +370,7 @@ def _check_output(out: Path, sources: Sequence[Path], *, is_film: bool, is_many:
         raise UsageError(
             f"--out: expected a name ending in {', '.join(endings)}{folder}, got {out.name}"
         )
-    for source in sources:
-        if real_path(out) == real_path(source):
-            raise UsageError(f"--out would overwrite {source}: choose another name")
+    refuse_overwriting(out, sources, option="--out")
 
 
 def _is_folder_name(out: Path) -> bool:

@@ -19,14 +19,21 @@ from asmnet_kit.face.plausibility import Plausibility
 from asmnet_kit.face.pose import ANGLES
 from asmnet_kit.face.predictor import Predictor
 from asmnet_kit.predict.inputs import Inputs, gather, paths_of_list
-from asmnet_kit.predict.outputs import Drawings, Labels, Lines, Output, labels_into
+from asmnet_kit.predict.outputs import (
+    Drawings,
+    Labels,
+    Lines,
+    Output,
+    folder_of_drawings,
+    labels_into,
+)
 from asmnet_kit.predict.picture import (
     FacePrediction,
     PredictedPicture,
     about_model,
     predict_file,
 )
-from asmnet_kit.predict.unfinished import finished_lines, growing
+from asmnet_kit.predict.unfinished import finished_lines, growing, is_complete
 
 LINES, LABELS = ".jsonl", ".csv"
 
@@ -102,7 +109,7 @@ def predict_pictures(
         named: pictures and folders; None for a list of them on stdin.
         out: a .csv, a .jsonl or the folder of drawings. Files appear whole or not at all.
         as_lines: print JSON lines.
-        resume: leave alone the pictures that an interrupted call has written to ``out``.
+        resume: leave alone the pictures that an earlier call has written to ``out``.
 
     Raises:
         UsageError: a picture would be overwritten, or cannot be named in the .csv; or ``resume``
@@ -110,18 +117,21 @@ def predict_pictures(
         DatasetError: there is no picture, or none of them can be used.
         Interrupted: by Ctrl-C, where ``resume`` can go on.
     """
-    inputs, paths = _pictures(named, out)
-    tally = _Tally()
-    for problem in inputs.problems:
-        tally.left_out.add(problem.name, DatasetError(problem.reason))
-    done = _done(out, inputs, predictor, plausibility) if out is not None and resume else []
     with ExitStack() as stack:
+        if out is not None and _is_folder(out):
+            about = about_model(predictor, plausibility)
+            stack.enter_context(folder_of_drawings(out, about))
+        inputs, paths = _pictures(named, out)
+        tally = _Tally()
+        for problem in inputs.problems:
+            tally.left_out.add(problem.name, DatasetError(problem.reason))
+        done = _done(out, inputs, predictor, plausibility) if out is not None and resume else []
         outputs: list[Output] = []
         if as_lines:
             outputs.append(Lines(sys.stdout, predictor, plausibility))
         elif out is None:
             outputs.append(_Words(sys.stdout))
-        if out is not None:
+        if out is not None and not _is_left(out, inputs.paths, done):
             into = _into(out, inputs.root, predictor, plausibility, keep=len(done))
             outputs.append(stack.enter_context(into))
         refused = _refused(inputs.paths, outputs)
@@ -178,8 +188,23 @@ def _done(
     if out.suffix.lower() == LINES:
         about = about_model(predictor, plausibility)
         return inputs.paths[: finished_lines(out, inputs.paths, about)]
-    drawings = Drawings(out, inputs.root, predictor.scheme)
+    drawings = _drawings(out, inputs.root, predictor, plausibility)
     return [path for path in inputs.paths if drawings.place_of(path).exists()]
+
+
+def _is_left(out: Path, paths: Sequence[Path], done: Sequence[Path]) -> bool:
+    """Whether ``out`` is a finished file that lacks nothing, and stays as it is."""
+    return out.suffix.lower() == LINES and is_complete(out, paths, len(done))
+
+
+def _is_folder(out: Path) -> bool:
+    return out.suffix.lower() not in (LINES, LABELS)
+
+
+def _drawings(
+    out: Path, root: Path, predictor: Predictor, plausibility: Plausibility | None
+) -> Drawings:
+    return Drawings(out, root, predictor.scheme, about_model(predictor, plausibility))
 
 
 def _without(done: Iterable[Path], paths: Iterable[Path]) -> Iterator[Path]:
@@ -192,8 +217,7 @@ def _pictures(named: Sequence[Path] | None, out: Path | None) -> tuple[Inputs, I
     given: Iterable[Path] = paths_of_list(sys.stdin.buffer) if named is None else named
     if named is None and out is None:
         return Inputs(), given
-    is_folder = out is not None and out.suffix.lower() not in (LINES, LABELS)
-    inputs = gather(given, leave_out=out if is_folder else None)
+    inputs = gather(given, leave_out=out if out is not None and _is_folder(out) else None)
     return inputs, inputs.paths
 
 
@@ -214,7 +238,7 @@ def _into(
         with labels_into(out, predictor.scheme) as labels:
             yield labels
     else:
-        yield Drawings(out, root, predictor.scheme)
+        yield _drawings(out, root, predictor, plausibility)
 
 
 def _refused(paths: Iterable[Path], outputs: Sequence[Output]) -> dict[Path, DatasetError]:
@@ -243,6 +267,8 @@ def _none_read(tally: _Tally) -> str:
 def _summary(
     tally: _Tally, inputs: Inputs, outputs: Sequence[Output], out: Path | None, *, before: int
 ) -> str:
+    if before and not tally.seen:
+        return f"{counted(before, 'picture')} before, none is left to predict: {out} is complete."
     facts = [f"{counted(before, 'picture')} before"] if before else []
     facts += [f"{counted(tally.pictures, 'picture')}, {tally.with_faces} with faces"]
     facts += [counted(tally.faces, "face")]

@@ -78,13 +78,14 @@ def report(
     """
     from asmnet_kit.base.console import counted, stderr, stdout
     from asmnet_kit.results.checks import load_checks
-    from asmnet_kit.results.report.build import write_report
+    from asmnet_kit.results.report.build import report_files, write_report
     from asmnet_kit.results.results import load_history, load_results, newest_results
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"expected --out to end with .html, got {out}")
     if not results and not history:
         raise UsageError("expected RESULT..., --history DIR, or both")
+    report_files(out)  # refused before faces are drawn
     past = load_history(history)
     loaded = load_results(results) if results else newest_results(past)
     page, beside = write_report(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -230,6 +230,11 @@ class Dataset:
     faces: Sequence[Face]
     problems: tuple[Problem, ...] = ()
     origins: tuple[str, ...] = ()
+
+    def picture_files(self) -> Iterator[Path]:
+        """The pictures that are files of their own; once for each face."""
+        pictures = (face.picture for face in self.faces)
+        return (picture.path for picture in pictures if isinstance(picture, PictureFile))
 
     def fingerprint(self) -> str:
         """sha256 of the sorted list of (face name, picture size in bytes, landmarks).

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
-from asmnet_kit.base.files import replacing
+from asmnet_kit.base.files import refuse_overwriting, replacing
 from asmnet_kit.base.workers import shared_out
 from asmnet_kit.datasets.base import Dataset, Face, Problem, where
 from asmnet_kit.datasets.face_groups import FaceGroups, by_picture
@@ -197,12 +197,14 @@ def inspect_dataset(
         progress: called with (pictures done, pictures in all).
 
     Raises:
-        UsageError: unknown format or split.
+        UsageError: unknown format or split; ``sheet`` is one of the pictures.
         DatasetError: nothing there.
     """
     loaded = load_dataset(path, format, points=points, scheme=scheme, max_bad_share=1.0)
     loaded = loaded if scheme is None else in_scheme(loaded, scheme)
     faces = loaded.faces if split is None else of_split(loaded.faces, split, path)
+    if sheet is not None:
+        refuse_overwriting(sheet, (path, *loaded.picture_files()), option="--sheet")
     of_picture = by_picture(faces)
     pictures = Pictures(of_picture)
     unreadable: dict[str, str] = {}

@@ -18,6 +18,7 @@ import numpy as np
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import (
+    alone_in,
     is_unused,
     make_folder,
     real_path,
@@ -185,7 +186,8 @@ def label_folder(
 
     Raises:
         UsageError: ``out`` is not empty, nor left by the same call, or lies inside ``folder``;
-            models of unlike landmarks, or of another number than 300-W has.
+            another process is writing there; models of unlike landmarks, or of another number than
+            300-W has.
         DatasetError: no pictures.
     """
     if len({predictor.scheme for predictor in predictors}) != 1:
@@ -197,39 +199,39 @@ def label_folder(
             f"{predictors[0].name}: expected a model of {SCHEME_68.points} landmarks, which "
             f"300-W's format has, got one of {scheme.points}{own_name}"
         )
-    if not is_unused(out) and not (out / PLAN).exists():
-        raise UsageError(f"{out}: expected an empty or new folder; choose another --out")
     if real_path(out).is_relative_to(real_path(folder)):
         raise UsageError(f"{out}: expected --out outside of {folder}, whose pictures are read")
     problems: list[Problem] = []
     photographs = photographs_in(folder, problems)
     told = (max_disagreement_percent, min_face, size)
-    _begin(out, photographs, [predictor.name for predictor in predictors], told)
-    faces: list[LabelledFace] = []
-    for done, path in enumerate(photographs, 1):
-        name = path.relative_to(folder).as_posix()
-        try:
-            image, found = label_photograph(
-                path,
-                predictors,
-                find_boxes,
-                max_disagreement_percent=max_disagreement_percent,
-                min_face=min_face,
-            )
-        except DatasetError as error:
-            problems.append(Problem(name, str(error)))
-            found = []
-        else:
-            if not found:
-                problems.append(Problem(name, "no face found"))
-        for face in found:
-            if not face.reason:
-                write_face(image, face, out, _stem(path.relative_to(folder), face), size=size)
-        faces += found
-        if on_progress:
-            on_progress(done, len(photographs))
-    write_text(out / TABLE, "".join(_rows(faces, folder)))
-    (out / PLAN).unlink()
+    make_folder(out)
+    with alone_in(out):
+        _begin(out, photographs, [predictor.name for predictor in predictors], told)
+        faces: list[LabelledFace] = []
+        for done, path in enumerate(photographs, 1):
+            name = path.relative_to(folder).as_posix()
+            try:
+                image, found = label_photograph(
+                    path,
+                    predictors,
+                    find_boxes,
+                    max_disagreement_percent=max_disagreement_percent,
+                    min_face=min_face,
+                )
+            except DatasetError as error:
+                problems.append(Problem(name, str(error)))
+                found = []
+            else:
+                if not found:
+                    problems.append(Problem(name, "no face found"))
+            for face in found:
+                if not face.reason:
+                    write_face(image, face, out, _stem(path.relative_to(folder), face), size=size)
+            faces += found
+            if on_progress:
+                on_progress(done, len(photographs))
+        write_text(out / TABLE, "".join(_rows(faces, folder)))
+        (out / PLAN).unlink()
     return faces, problems
 
 
@@ -239,8 +241,11 @@ def _begin(
     """Note what is going to be labelled, or see that an interrupted call was of the same.
 
     Raises:
-        UsageError: it was of something else: its faces would be among the new ones.
+        UsageError: it was of something else, or something else is there: the new faces would be
+            among its files.
     """
+    if not is_unused(out) and not (out / PLAN).exists():
+        raise UsageError(f"{out}: expected an empty or new folder; choose another --out")
     sizes = [(str(path), path.stat().st_size) for path in photographs]
     digest = hashlib.sha256(repr(sizes).encode(errors="surrogateescape")).hexdigest()
     plan = {"models": list(models), "options": list(told), "photographs": digest}
@@ -253,7 +258,6 @@ def _begin(
             f"{out}: holds what an interrupted call with other photographs, models or options "
             "left; choose another --out"
         )
-    make_folder(out)
     write_json(out / PLAN, plan)
 
 

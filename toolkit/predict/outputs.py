@@ -1,8 +1,8 @@
 """What becomes of the pictures that were predicted: lines of JSON, labels as CSV, drawings."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -10,7 +10,15 @@ from typing import Any, Protocol, TextIO
 import numpy as np
 
 from asmnet_kit.base.errors import DatasetError, UsageError
-from asmnet_kit.base.files import real_path, replacing
+from asmnet_kit.base.files import (
+    alone_in,
+    is_unused,
+    make_folder,
+    real_path,
+    replacing,
+    write_json,
+)
+from asmnet_kit.base.reading import read_json
 from asmnet_kit.datasets.base import Face, PictureFile
 from asmnet_kit.datasets.write_csv import CELL, CsvWriter, path_from
 from asmnet_kit.face.orientation import StoredPicture
@@ -27,6 +35,7 @@ from asmnet_kit.predict.picture import (
     about_model,
 )
 
+ABOUT = "drawings.json"  # in a folder of drawings: what predicted them (``about_model``)
 DRAWN_SUFFIXES = (".png", ".jpg", ".jpeg")  # kept; a drawing of any other picture is a PNG
 
 
@@ -149,13 +158,15 @@ class Drawings:
     """Each picture with its faces drawn upon it, in a folder like the one they came from.
 
     Attributes:
-        folder: of the drawings.
+        folder: of the drawings; no other process writes there (``folder_of_drawings``).
         root: the folder of the pictures, absolute.
+        about: what the folder says of the model (``about_model``).
     """
 
     folder: Path
     root: Path
     scheme: Scheme
+    about: Mapping[str, Any]
     _taken: dict[Path, Path] = field(default_factory=dict, init=False)
 
     def check(self, path: Path) -> None:
@@ -169,6 +180,8 @@ class Drawings:
 
     def add(self, picture: PredictedPicture) -> None:
         drawn = draw_faces(picture.image, picture.faces, self.scheme)
+        if not (self.folder / ABOUT).exists():
+            write_json(self.folder / ABOUT, self.about)
         write_picture(self.place_of(picture.path), drawn)
 
     def leave_out(self, path: Path, reason: str) -> None:
@@ -179,6 +192,55 @@ class Drawings:
         place = self.folder / Path(os.path.abspath(path)).relative_to(self.root)  # noqa: PTH100
         keeps = place.suffix.lower() in DRAWN_SUFFIXES
         return place if keeps else place.with_name(f"{place.name}.png")
+
+
+@contextmanager
+def folder_of_drawings(folder: Path, about: Mapping[str, Any]) -> Iterator[None]:
+    """Make a folder for drawings, and keep other processes out of it while the block runs.
+
+    A folder that this made and that is empty in the end is removed.
+
+    Args:
+        about: what predicts them (``about_model``): a folder holds drawings of one model, else
+            nobody could tell which drawing is whose.
+
+    Raises:
+        UsageError: another process is writing there; it holds something else than drawings, which
+            they might replace, or those of another model.
+        OSError: it cannot be made or read.
+    """
+    is_new = not folder.exists()
+    make_folder(folder)
+    try:
+        with alone_in(folder):
+            _require_drawings(folder, about)
+            yield
+    finally:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _require_drawings(folder: Path, about: Mapping[str, Any]) -> None:
+    """Raises: UsageError: the folder is not empty and not one of this model's drawings."""
+    if is_unused(folder):
+        return
+    if not (folder / ABOUT).exists():
+        raise UsageError(
+            f"{folder}: expected a new or empty folder, or one with drawings of an earlier call "
+            f"(with a {ABOUT}): other pictures in it might be replaced"
+        )
+    try:
+        found = read_json(folder / ABOUT)
+    except ValueError as error:
+        raise UsageError(f"{folder / ABOUT}: {error}; choose another folder") from error
+    if found != about:
+        model = found.get("model") if isinstance(found, dict) else None
+        raise UsageError(
+            f"{folder}: expected drawings of this call's model, {about['model']}, with the same "
+            f"landmarks and shape model; its {ABOUT} tells of another ({model}): choose another "
+            "folder, or delete this one"
+        )
 
 
 @contextmanager

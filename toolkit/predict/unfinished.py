@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,10 @@ def unfinished(path: Path) -> Path:
 
 
 def finished_lines(path: Path, pictures: Sequence[Path], about: Mapping[str, Any]) -> int:
-    """How many of ``pictures`` have a whole line of JSON in the unfinished file of ``path``.
+    """How many of ``pictures`` have a whole line of JSON in what there is of ``path``.
+
+    That is its unfinished file, or else ``path`` itself. The lines are those of the first pictures,
+    in the order of the call; a finished file that has all may have them in any order, and others.
 
     Args:
         about: what each line says of the model (``picture.about_model``).
@@ -32,30 +36,55 @@ def finished_lines(path: Path, pictures: Sequence[Path], about: Mapping[str, Any
         UsageError: its lines are of other pictures or of another model.
         OSError: it cannot be read.
     """
-    begun = unfinished(path)
-    if not begun.exists():
+    file = unfinished(path) if unfinished(path).exists() else path
+    if not file.exists():
         return 0
-    count = 0
-    with open_file(begun, limit=sys.maxsize) as file:
+    missing = {str(picture) for picture in pictures}
+    in_order, number = 0, 0
+    for number, line in enumerate(_whole_lines(file), start=1):
+        found = _picture_of(line, about)
+        if in_order == number - 1 < len(pictures) and found == str(pictures[in_order]):
+            in_order = number
+        elif found is None or file != path:
+            raise UsageError(
+                f"{file}: line {number} is of another picture or model than this call's: "
+                "repeat the call that started it, or start again without --resume"
+            )
+        missing.discard(found)
+    if not missing:
+        return len(pictures)
+    if in_order < number:
+        raise UsageError(
+            f"{file}: its lines are not of this call's first pictures, in their order, so the "
+            f"other {len(missing)} cannot follow: choose another --out for them, or start again "
+            "without --resume"
+        )
+    return in_order
+
+
+def is_complete(path: Path, pictures: Sequence[Path], done: int) -> bool:
+    """Whether ``path`` has all pictures, of which ``finished_lines`` found ``done``."""
+    return done == len(pictures) > 0 and not unfinished(path).exists()
+
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file but for one that is cut off at its end."""
+    with open_file(path, limit=sys.maxsize) as file:
         for line in iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""):
             if not line.endswith(b"\n") and len(line) <= MAX_LINE_BYTES:
-                break  # cut off
-            if count == len(pictures) or not _is_of(line, pictures[count], about):
-                raise UsageError(
-                    f"{begun}: line {count + 1} is of another picture or model than this call's: "
-                    "repeat the call that started it, or start again without --resume"
-                )
-            count += 1
-    return count
+                break
+            yield line
 
 
-def _is_of(line: bytes, picture: Path, about: Mapping[str, Any]) -> bool:
+def _picture_of(line: bytes, about: Mapping[str, Any]) -> str | None:
+    """The picture's path in a line that this model wrote; None in any other line."""
     try:
         record = parse_json(line)
+        path = record["image"]["path"]
         is_same = {key: record[key] for key in about} == about
-        return is_same and bool(record["image"]["path"] == str(picture))
     except (ValueError, KeyError, TypeError):
-        return False
+        return None
+    return path if is_same and isinstance(path, str) else None
 
 
 @contextmanager
@@ -67,7 +96,8 @@ def growing(path: Path, *, keep: int = 0) -> Iterator[TextIO]:
     with. An empty file is removed. No other process can write the same file until the block ends.
 
     Args:
-        keep: go on behind so many of the lines that are there.
+        keep: go on behind so many of the lines that are there; those of ``path`` itself, which
+            stays as it is until the block ends, where nothing is unfinished.
 
     Raises:
         UsageError: another process is writing it.
@@ -77,8 +107,13 @@ def growing(path: Path, *, keep: int = 0) -> Iterator[TextIO]:
     begun = unfinished(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    from_finished = keep > 0 and not begun.exists()
     try:
-        with os.fdopen(_locked(begun, anew=not keep), "rb+") as raw:
+        with os.fdopen(_locked(begun, anew=from_finished or not keep), "rb+") as raw:
+            if from_finished:
+                with path.open("rb") as finished:
+                    shutil.copyfileobj(finished, raw)
+                raw.seek(0)
             for _ in range(keep):
                 raw.readline()
             raw.truncate()

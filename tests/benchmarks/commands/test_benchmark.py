@@ -230,6 +230,10 @@ def test_inputs_run_through_the_measured_model(make_tflite, tmp_path):
     assert outputs["landmarks"].shape == (3, 1, 136)
     (result,) = (load_result(path) for path in (tmp_path / "r").iterdir())
     assert f"--inputs {tmp_path / 'in'} --outputs {tmp_path / 'o'}" in result["command"]
+    before, files[3] = (tmp_path / "in").read_bytes(), tmp_path / "in"
+    refused = _run(model, *QUICK, *files, "--out", tmp_path / "r")
+    assert refused.exit_code == 2 and "--outputs would overwrite" in refused.output
+    assert (tmp_path / "in").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Comparing results: noise does not fail, regressions do, unlike runs are refused by name."""
 
 import json
+import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -89,6 +90,19 @@ def test_nme_may_rise_by_the_limit_and_no_more(make_result, increase, failed):
     outcome = compare(_pair(base), _pair(new))
     assert outcome.failed == failed
     assert outcome.comparisons[0].nme_increase == pytest.approx(increase)
+
+
+@pytest.mark.parametrize("read", ["base/a.json", "new/all.zip"])
+def test_a_junit_file_never_takes_the_place_of_a_result(read, make_result, tmp_path):
+    for place in ("base", "new", "zipped"):
+        save_result(tmp_path / place / "a.json", make_result())
+    with zipfile.ZipFile(tmp_path / "new" / "all.zip", "w") as archive:
+        archive.write(tmp_path / "zipped" / "a.json", "below/a.json")
+    before = (tmp_path / read).read_bytes()
+    words = ["compare", str(tmp_path / "base"), str(tmp_path / "new"), "--junit"]
+    run = CliRunner().invoke(main, [*words, str(tmp_path / read)])
+    assert run.exit_code == 2 and "--junit would overwrite" in run.stderr
+    assert (tmp_path / read).read_bytes() == before
 
 
 def test_a_figure_that_is_not_measured_any_more_is_a_regression(make_result, tmp_path):

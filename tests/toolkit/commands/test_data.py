@@ -33,6 +33,17 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
+def test_a_sheet_never_takes_the_place_of_a_picture_of_the_data(folder: Path) -> None:
+    picture = folder / "val" / "a" / "3.png"
+    picture.with_suffix(".jpg").unlink()
+    cv2.imwrite(str(picture), np.zeros((60, 100, 3), np.uint8))
+    before = picture.read_bytes()
+    call = ("--data", folder, "--format", "300w", "--split", "train")
+    result = run("inspect", *call, "--sheet", picture)
+    assert result.exit_code == 2 and f"--sheet would overwrite {picture}" in result.stderr
+    assert picture.read_bytes() == before
+
+
 def test_inspect_prints_counts_and_what_to_do_next(folder: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     result = run("inspect", "--data", folder, "--format", "300w", "--sheet", sheet)

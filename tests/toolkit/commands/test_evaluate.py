@@ -184,6 +184,22 @@ def test_ced_is_written_where_asked(make_tflite, data, tmp_path):
     assert cv2.imread(str(drawn)) is not None
 
 
+@pytest.mark.parametrize("option", ["--ced", "--sparsification"])
+def test_a_plot_never_takes_the_place_of_a_picture_that_is_read(option, make_tflite, data):
+    """Also of one of another split, and by a link."""
+    pytest.importorskip("matplotlib")
+    before = {path: path.read_bytes() for path in data.rglob("*.jpg")}
+    (data.parent / "link").symlink_to(data)
+    call = (make_tflite(), "--data", data, "--format", "merlrav")
+    for split, place in (("test", data), ("train", data.parent / "link")):
+        picture = place / split / "ytf" / ("c.jpg" if split == "test" else "a.jpg")
+        result = run(*call, "--split", split, option, picture)
+        assert result.exit_code == 2 and f"{option} would overwrite" in result.stderr
+    assert before == {path: path.read_bytes() for path in data.rglob("*.jpg")}
+    both = run(*call, "--ced", data.parent / "p.png", "--sparsification", data.parent / "p.png")
+    assert both.exit_code == 2 and "both name" in both.stderr
+
+
 def test_a_model_of_another_number_of_landmarks_is_an_error(make_tflite, data):
     result = run(make_tflite(points=98), "--data", data, "--format", "merlrav")
     assert result.exit_code == 1

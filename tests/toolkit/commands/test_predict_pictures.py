@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import asmnet_kit
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.base.files import leftovers
+from asmnet_kit.base.files import alone_in, leftovers
 from asmnet_kit.base.reading import MAX_LINE_BYTES
 from asmnet_kit.cli import main
 from asmnet_kit.commands import predict_pictures
@@ -391,7 +391,7 @@ def test_drawings_lie_as_their_pictures_do_and_are_no_inputs(photos, make_tflite
     first = run(photos, "--model", model, "--out", drawn)
     assert first.exit_code == 0, first.output
     made = sorted(path.relative_to(drawn).as_posix() for path in drawn.rglob("*.*"))
-    assert made == ["grey.webp.png", "trip/one.jpg", "two.png"]
+    assert made == ["drawings.json", "grey.webp.png", "trip/one.jpg", "two.png"]
     before = (drawn / "two.png").read_bytes()
     second = run(photos, "--model", model, "--out", drawn)
     assert "3 pictures, 2 with faces" in second.stderr  # the drawings are left out
@@ -495,10 +495,9 @@ def interrupt(monkeypatch):
     return at
 
 
-@pytest.mark.parametrize("name", ["lines.jsonl", "labels.csv"])
-def test_an_interruption_leaves_the_earlier_file(name, photos, make_tflite, interrupt) -> None:
+def test_an_interruption_leaves_the_earlier_file(photos, make_tflite, interrupt) -> None:
     interrupt(4)
-    out = photos / name
+    out = photos / "lines.jsonl"
     out.write_text("the earlier file")
     result = run(photos, "--model", make_tflite(), "--out", out, "--json")
     assert result.exit_code == 130
@@ -608,13 +607,100 @@ def test_drawings_go_on_where_they_were_interrupted(photos, make_tflite, interru
     assert run(*call, "--resume").exit_code == 0  # nothing is left to do
 
 
+def content_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_drawings_never_take_the_place_of_photographs(photos, make_tflite) -> None:
+    """A folder of photographs below the others would lose those of the same names."""
+    (photos / "trip" / "two.png").write_bytes((photos / "two.png").read_bytes())
+    before = content_of(photos)
+    for more in ((), ("--resume",)):
+        result = run(photos, "--model", make_tflite(), "--out", photos / "trip", *more)
+        assert result.exit_code == 2 and "drawings of an earlier call" in result.stderr
+        assert content_of(photos) == before
+    drawn = photos / "drawn"
+    drawn.mkdir()  # empty: it is taken
+    assert run(photos, "--model", make_tflite(), "--out", drawn).exit_code == 0
+    (drawn / "drawings.json").write_text("[")
+    broken = run(photos, "--model", make_tflite(), "--out", drawn)
+    assert broken.exit_code == 2 and "drawings.json" in broken.stderr
+
+
+def test_a_folder_holds_the_drawings_of_one_model(photos, make_tflite) -> None:
+    drawn = photos.parent / "drawn"
+    call = (photos, "--out", drawn)
+    assert run(*call, "--model", make_tflite("one.tflite")).exit_code == 0
+    (drawn / "two.png").unlink()
+    before = content_of(drawn)
+    for more in ((), ("--resume",)):
+        result = run(*call, "--model", make_tflite("other.tflite"), *more)
+        assert result.exit_code == 2 and "another (one.tflite)" in result.stderr
+        assert content_of(drawn) == before
+    assert run(*call, "--model", make_tflite("one.tflite"), "--resume").exit_code == 0
+    assert content_of(drawn).keys() == {*before, drawn / "two.png"}
+
+
+def test_two_calls_do_not_draw_into_the_same_folder(photos, make_tflite) -> None:
+    drawn = photos.parent / "drawn"
+    drawn.mkdir()
+    with alone_in(drawn):
+        result = run(photos, "--model", make_tflite(), "--out", drawn)
+    assert result.exit_code == 2 and BUSY in result.stderr and not list(drawn.iterdir())
+
+
+def test_labels_that_are_there_stay(photos, make_tflite) -> None:
+    """They may have been corrected by hand; --resume says what it always says of a .csv."""
+    out = photos / "labels.csv"
+    out.write_text("corrected")
+    result = run(photos, "--model", make_tflite(), "--out", out)
+    assert result.exit_code == 2 and "rename or delete it" in result.stderr
+    resumed = run(photos, "--model", make_tflite(), "--out", out, "--resume")
+    assert resumed.exit_code == 2 and "data convert" in resumed.stderr
+    assert out.read_text() == "corrected"
+
+
+def test_finished_lines_are_left_as_they_are(photos, make_tflite) -> None:
+    out = photos / "lines.jsonl"
+    call = ("--model", make_tflite(), "--out", out)
+    assert run(photos, *call).exit_code == 0
+    before, made = out.read_bytes(), out.stat().st_mtime_ns
+    for named in ((photos,), (photos / "two.png", photos / "grey.webp")):  # all, and some of them
+        result = run(*named, *call, "--resume")
+        assert result.exit_code == 0 and "none is left to predict" in result.stderr
+        assert out.stat().st_mtime_ns == made and not unfinished(out).exists()
+    other = run(photos, "--model", make_tflite("other.tflite"), "--out", out, "--resume")
+    assert other.exit_code == 2 and f"{out}: line 1 is of another" in other.stderr
+    assert out.read_bytes() == before
+
+
+def test_finished_lines_are_gone_on_with(photos, make_tflite, interrupt) -> None:
+    """With pictures that follow those it has; others have no place."""
+    out = photos / "lines.jsonl"
+    call = ("--model", make_tflite(), "--out", out)
+    names = [photos / name for name in NAMES]
+    assert run(*names[1:4], *call).exit_code == 0
+    first = out.read_bytes()
+    between = run(*names, *call, "--resume")
+    assert between.exit_code == 2 and "the other 2 cannot follow" in between.stderr
+    named = (*names[1:], names[0])
+    interrupt(2)
+    assert run(*named, *call, "--resume").exit_code == 130
+    assert out.read_bytes() == first and unfinished(out).read_bytes().startswith(first)
+    assert run(*named, *call, "--resume").exit_code == 0
+    found = lines(out.read_text())
+    assert out.read_bytes().startswith(first) and not unfinished(out).exists()
+    assert [line["image"]["path"] for line in found] == [str(path) for path in named]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("PHOTOS", "--out", "face.png"), "or a folder"),
         (("PHOTOS", "--out", "face.json"), ".jsonl"),
         (("PHOTOS", "--out", "PHOTOS"), "overwrite"),
-        (("PHOTOS/two.png", "PHOTOS/grey.webp", "--out", "PHOTOS"), "overwrite"),
+        (("PHOTOS/two.png", "PHOTOS/grey.webp", "--out", "PHOTOS"), "a new or empty folder"),
+        (("PHOTOS", "--out", "PHOTOS/trip"), "a new or empty folder"),
         (("PHOTOS", "--box", "1,2,30,40"), "--box is for one photograph"),
         (("PHOTOS", "--frames", "3"), "--frames is for a video"),
         (("PHOTOS", "-"), "by itself"),

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.base.files import alone_in
 from asmnet_kit.cli import main
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.drawn_faces.render import synthesize
@@ -19,6 +20,7 @@ from asmnet_kit.face.predictor import Prediction
 from asmnet_kit.face.schemes import scheme_of
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.photo_labels import label_folder, label_photograph
+from wording import BUSY
 
 SIDE = 200
 
@@ -171,6 +173,14 @@ def test_nothing_kept_is_a_failure_that_says_where_to_look(photos, tmp_path):
     result = label("--photos", photos, "--out", tmp_path / "o")
     assert result.exit_code == 1
     assert "faces.csv" in result.stderr
+
+
+def test_two_calls_do_not_label_into_the_same_folder(photos, tmp_path):
+    out = tmp_path / "o"
+    out.mkdir()
+    with alone_in(out):
+        result = label("--photos", photos, "--out", out)
+    assert result.exit_code == 2 and BUSY in result.stderr and not list(out.iterdir())
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(photos, tmp_path):

@@ -483,6 +483,8 @@ def test_the_template_is_a_skin_to_start_from(tmp_path, usual):
     command = ["data", "skin-template", "--out", str(out), "--skin", "old_asian_female/0"]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.output
+    painted = CliRunner().invoke(main, command)  # a second call would replace the painted skin
+    assert painted.exit_code == 2 and "may have been painted on" in painted.stderr
     lines = cv2.imread(str(out / "wireframe.png"), cv2.IMREAD_UNCHANGED)
     assert lines.shape == (2048, 2048, 4)
     assert 0.01 < (lines[..., 3] > 0).mean() < 0.5

@@ -5,6 +5,8 @@ script filters and sorts; the page's policy lets no other run, and without it ev
 """
 
 import hashlib
+import re
+import sys
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,7 +20,9 @@ from markupsafe import Markup
 
 from asmnet_kit import __version__
 from asmnet_kit.base.console import clean
+from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import write_text
+from asmnet_kit.base.reading import open_file
 from asmnet_kit.results.checks import Kept
 from asmnet_kit.results.noise import runs_needed, too_few_runs
 from asmnet_kit.results.report import text
@@ -49,6 +53,12 @@ from asmnet_kit.results.report.ranking import (
 from asmnet_kit.results.report.rows import MatrixRow, Row, matrix_of, newest_of, rows_of
 from asmnet_kit.results.results import PERCENTILES, SAME_BITS, Result
 
+# What every version of the templates has written near the beginning.
+HTML_SIGNATURE = re.compile(rb'<meta name="generator" content="asmnet-kit ')
+MARKDOWN_SIGNATURE = re.compile(
+    rb"\d results?, [\d,]+ models?, [\d,]+ machines?; written .* by asmnet-kit "
+)
+SIGNED_BYTES = 1 << 16  # the title, which comes before it, may be long
 DEFAULT_TITLE = "Benchmark report"
 OPEN_ROWS = 24  # charts shown at once; more are there, folded
 MOST_CARDS = 100  # of models and profiles; the results hold them all
@@ -117,11 +127,12 @@ def write_report(
         checks: what compilers said, as ``asmnet_kit.results.checks.load_checks`` returns it.
 
     Raises:
-        UsageError: no device, or several, are called so.
+        UsageError: no device, or several, are called so; something else than a report is there.
 
     Returns:
         The two paths.
     """
+    out, beside = report_files(out)
     report = build_report(
         results,
         out.parent,
@@ -131,9 +142,30 @@ def write_report(
         past=past,
         checks=checks,
     )
-    beside = out.with_suffix(".md")
     write_text(out, render(report, "report.html.j2"))
     write_text(beside, render(report, "report.md.j2"))
+    return out, beside
+
+
+def report_files(out: Path) -> tuple[Path, Path]:
+    """The page and its Markdown, of which neither replaces anything but an earlier report.
+
+    Args:
+        out: of the page.
+
+    Raises:
+        UsageError: one of them is there and no report.
+        OSError: it cannot be read.
+    """
+    beside = out.with_suffix(".md")
+    for path, signature in ((out, HTML_SIGNATURE), (beside, MARKDOWN_SIGNATURE)):
+        if path.is_file() and path.stat().st_size:
+            with open_file(path, limit=sys.maxsize) as file:
+                start = file.read(SIGNED_BYTES)
+            if not signature.search(start):
+                raise UsageError(
+                    f"{path} is no report of the kit and would be overwritten: choose another --out"
+                )
     return out, beside
 
 

@@ -279,6 +279,21 @@ def test_foreign_text_is_shown_and_never_obeyed(written, make_result):
     assert len(re.findall(r"(?<!\\)\|", rows[0])) == 5
 
 
+@pytest.mark.parametrize("name", ["README.html", "README.md"])
+def test_a_report_replaces_reports_and_nothing_else(name, tmp_path, make_result):
+    save_result(tmp_path / "r.json", make_result())
+    call = ["report", str(tmp_path / "r.json"), "--out", str(tmp_path / "README.html")]
+    (tmp_path / name).write_text("# My own\n")
+    refused = CliRunner().invoke(main, call)
+    assert refused.exit_code == 2 and f"{name} is no report" in refused.stderr
+    assert (tmp_path / name).read_text() == "# My own\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"r.json", name}
+    (tmp_path / name).unlink()
+    for title in ("One", "Two"):
+        assert CliRunner().invoke(main, [*call, "--title", title]).exit_code == 0
+    assert (tmp_path / "README.md").read_text().startswith("# Two\n")
+
+
 def test_a_result_file_with_a_strange_name_is_a_relative_link(tmp_path, make_result):
     path = tmp_path / 'javascript:alert(1)".json'
     html, _ = write_report([(path, make_result())], tmp_path / "report.html")
