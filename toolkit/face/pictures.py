@@ -286,6 +286,10 @@ def read_encoded(path: Path) -> bytes:
     """
     try:
         return read_in_turn(path)
+    except FileNotFoundError as error:
+        bare = Path(str(path).strip())
+        hint = f": leave out the blanks around {bare}" if bare != path and bare.exists() else ""
+        raise DatasetError(f"{path}: {error.strerror}{hint}") from error
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from error
 
