@@ -27,6 +27,7 @@ from asmnet_kit.commands.options import (
     InputPath,
     ModelPath,
     NumberRange,
+    OnceCommand,
     adapter_option,
     boxes_option,
     compared_scheme_option,
@@ -77,7 +78,7 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     return click.option(option.flag, option.name, type=kind, help=option.help)
 
 
-@click.command(short_help="Measure a .tflite model's speed on a target.")
+@click.command(cls=OnceCommand, short_help="Measure a .tflite model's speed on a target.")
 @click.argument(
     "models",
     metavar="MODEL...",

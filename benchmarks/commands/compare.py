@@ -6,13 +6,22 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.base.errors import GateError, UsageError
-from asmnet_kit.commands.options import RESULTS, InputPath, NumberRange, json_option, seed_option
+from asmnet_kit.commands.options import (
+    RESULTS,
+    InputPath,
+    NumberRange,
+    OnceCommand,
+    json_option,
+    seed_option,
+)
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.comparing.compare import Comparison, Outcome
 
 
-@click.command(short_help="Fail when new benchmark results are worse than old ones.")
+@click.command(
+    cls=OnceCommand, short_help="Fail when new benchmark results are worse than old ones."
+)
 @click.argument("base", type=InputPath(RESULTS))
 @click.argument("new", type=InputPath(RESULTS))
 @click.option(

@@ -13,6 +13,7 @@ from asmnet_kit.commands.options import (
     TFLITE,
     InputPath,
     ModelPath,
+    OnceCommand,
     adapter_argument,
     adapter_option,
     boxes_option,
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from asmnet_kit.face.schemes import Scheme
 
 
-@click.command(short_help="Compare what every runtime and kernel here makes of a .tflite model.")
+@click.command(
+    cls=OnceCommand,
+    short_help="Compare what every runtime and kernel here makes of a .tflite model.",
+)
 @click.argument("model", type=ModelPath(TFLITE))
 @adapter_option
 @data_options()

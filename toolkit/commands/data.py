@@ -16,6 +16,7 @@ from asmnet_kit.commands.options import (
     InputPath,
     ModelPath,
     NumberRange,
+    OnceGroup,
     data_options,
     is_given,
     json_option,
@@ -50,7 +51,7 @@ DUPLICATES = {"same": " = ", "pixels": " looks like ", "mirrored": " mirrors "}
 SHOWN = 20  # entries of each list on the terminal; --json has them all
 
 
-@click.group()
+@click.group(cls=OnceGroup)
 def data() -> None:
     """Inspect, prepare or synthesize landmark data sets.
 

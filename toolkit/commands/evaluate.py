@@ -13,6 +13,7 @@ from asmnet_kit.commands.options import (
     MODEL,
     InputPath,
     ModelPath,
+    OnceCommand,
     adapter_argument,
     adapter_option,
     boxes_option,
@@ -41,7 +42,7 @@ ENOUGH_FACES = 100
 ENOUGH_FAILURES = 5
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.argument("model", type=ModelPath(MODEL))
 @adapter_option
 @data_options()

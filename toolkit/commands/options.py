@@ -4,6 +4,7 @@ import math
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,6 +38,32 @@ MAX_SIDE = 4096  # of it, pixels
 MODEL = RUNNABLE
 MODEL_HELP = f"a name of the kit's (asmnet-kit models), {expected_words(RUNNABLE)}"
 TFLITE: tuple[ModelKind, ...] = ("tflite",)
+
+
+class OnceCommand(click.Command):
+    """A command that refuses an option given twice, whose first value click would drop.
+
+    Options that may be repeated say so (``multiple``), and a flag given twice means the same.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        *_, given = self.make_parser(ctx).parse_args(list(args))
+        for option, times in Counter(given).items():
+            if times > 1 and isinstance(option, click.Option) and not may_repeat(option):
+                words = "twice" if times == 2 else f"{times} times"
+                raise click.UsageError(f"{option.opts[-1]} is given {words}: expected it once", ctx)
+        return super().parse_args(ctx, args)
+
+
+def may_repeat(option: click.Option) -> bool:
+    """Whether an option given twice loses nothing."""
+    return option.multiple or option.count or option.is_flag
+
+
+class OnceGroup(click.Group):
+    """A group of such commands."""
+
+    command_class = OnceCommand
 
 
 class InputPath(click.Path):

@@ -18,6 +18,7 @@ from asmnet_kit.commands.options import (
     InputPath,
     ModelPath,
     NumberRange,
+    OnceCommand,
     adapter_option,
     is_given,
     json_option,
@@ -67,7 +68,7 @@ def _parse_boxes(
     return tuple(boxes)
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.argument(
     "sources",
     metavar="IMAGE|FOLDER|VIDEO|CAMERA|- ...",
