@@ -16,7 +16,7 @@ from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import PICTURE_SUFFIXES, stem_and_suffix, walk
 
 # HEIC and JPEG XL are not read, but are photographs: reading them tells how to convert them.
-PHOTOGRAPH_SUFFIXES = (*PICTURE_SUFFIXES, ".jfif", ".gif", ".ppm", ".heic", ".heif", ".jxl")
+PHOTOGRAPH_SUFFIXES = (*PICTURE_SUFFIXES, ".heic", ".heif", ".jxl")
 
 
 @dataclass
@@ -60,7 +60,7 @@ def photographs_in(
     )
     if not found and not problems:
         raise DatasetError(
-            f"{folder}: expected pictures ({', '.join(PHOTOGRAPH_SUFFIXES)}) in it, found none"
+            f"{folder}: expected pictures ({', '.join(PICTURE_SUFFIXES)}) in it, found none"
         )
     return found
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -216,6 +217,23 @@ def test_every_format_that_opencv_reads_is_found_in_a_folder_and_is_upright(
         (face,) = line["faces"]
         # Lossy formats move the box a little; turned otherwise, its middle would be 20 pixels off.
         assert face["box"] == pytest.approx(whole["faces"][0]["box"], abs=10), line["image"]
+
+
+def test_a_folder_gives_every_ending_of_a_format_that_is_read(photos, make_tflite) -> None:
+    """And one without pictures names these alone, not those whose reading says how to convert."""
+    page = (Path(__file__).parents[3] / "docs" / "predict.md").read_text()
+    folder = photos / "endings"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("")
+    empty = run(folder, "--model", make_tflite())
+    named = empty.stderr.partition("expected pictures (")[2].partition(")")[0].split(", ")
+    assert {".jpe", ".jfif", ".gif", ".pgm", ".pbm", ".pnm"} < set(named)
+    assert ".heic" not in named
+    for suffix in named:
+        assert suffix in page
+        shutil.copy(photos / "two.png", folder / f"a{suffix}")
+    result = run(folder, "--model", make_tflite(), "--json")
+    assert len(lines(result.stdout)) == len(named) and "left out" not in result.stderr
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 7])
