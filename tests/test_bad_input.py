@@ -601,6 +601,26 @@ def test_ctrl_c_ends_drawing_with_one_line_and_130(tmp_path: Path) -> None:
     assert stderr.endswith("Error: interrupted\n")
 
 
+def test_ctrl_c_while_the_command_line_is_imported_is_one_line_and_130(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
+    found_first = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [*KIT, "--help"], env=found_first, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Error: interrupted\n")
+
+
+def test_curves_want_matplotlib_alone(
+    drawn: Path, make_tflite: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[train] has it, too, and with it 2.5 GB of TensorFlow."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    words = ("evaluate", make_tflite(), "--data", drawn, "--format", "synthetic")
+    result = kit(*words, "--ced", tmp_path / "ced.png")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("Install it with: pip install matplotlib\n")
+
+
 def test_ctrl_c_during_training_says_how_to_go_on(
     drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
