@@ -570,6 +570,35 @@ def test_a_failed_report_leaves_no_half_page(
     assert list(out.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict {picture} --out {out}.png",
+        "report {out} --out {out}.html",
+        "evaluate {model} --data {data} --format synthetic --ced {out}.png",
+        "compare {out} {out} --junit {out}.xml",
+        "data convert --data {data} --format synthetic --to csv --out {out}",
+        "data inspect --data {data} --format synthetic --sheet {out}.png",
+        "data prepare --data {data} --format synthetic --out {out}",
+        "data synthesize --out {out}",
+        "data skin-template --out {out}.png",
+        "quickstart --out {out}",
+    ],
+)
+def test_a_read_only_place_is_a_wrong_call(
+    command: str, drawn: Path, make_tflite: Callable[..., Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    picture = next(drawn.rglob("*.jpg"))
+    out = tmp_path / "ro"
+    out.mkdir()
+    # Nothing is read-only to root, as whom containers run tests.
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    names = {"picture": picture, "model": make_tflite(), "data": drawn, "out": out}
+    result = kit(*(word.format_map(names) for word in command.split()))
+    refused(result, 2, "expected a folder to write to", "is read-only")
+
+
 # The terminal ------------------------------------------------------------------------------------
 
 

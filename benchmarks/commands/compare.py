@@ -11,6 +11,7 @@ from asmnet_kit.commands.options import (
     InputPath,
     NumberRange,
     OnceCommand,
+    OutputPath,
     json_option,
     seed_option,
 )
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--junit",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputPath(dir_okay=False),
     help="Write a JUnit XML file for a CI system.",
 )
 @click.option(

@@ -14,6 +14,7 @@ from asmnet_kit.commands.options import (
     InputPath,
     ModelPath,
     OnceCommand,
+    OutputPath,
     adapter_argument,
     adapter_option,
     boxes_option,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--tflite-runtime",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     metavar="PYTHON",
     help="Path of a Python with tflite-runtime (make tflite-runtime); adds its kernels.",
 )

@@ -17,6 +17,7 @@ from asmnet_kit.commands.options import (
     ModelPath,
     NumberRange,
     OnceGroup,
+    OutputPath,
     data_options,
     is_given,
     json_option,
@@ -66,7 +67,7 @@ def data() -> None:
 @landmarks_option
 @click.option(
     "--sheet",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputPath(dir_okay=False),
     help="Write a contact sheet (PNG) with the landmarks drawn.",
 )
 @click.option(
@@ -248,14 +249,13 @@ def teacher(
     model that was trained on these very faces mostly repeats their labels.
     """
     from asmnet_kit.base import console
-    from asmnet_kit.base.files import real_path, require_writable
+    from asmnet_kit.base.files import real_path
     from asmnet_kit.datasets.registry import load_for_model
     from asmnet_kit.measure.teacher_views import ENDING, SCHEMA_VERSION, teach
     from asmnet_kit.predict.open_predictor import open_predictors
 
     if out.suffix != ENDING:
         raise UsageError(f"--out: expected a name ending in {ENDING}, got {out.name}")
-    require_writable(out.parent)
     for model in models:
         if real_path(out) == real_path(model.with_suffix(ENDING)):
             raise UsageError(
@@ -367,14 +367,12 @@ def label(
     inspect --sheet).
     """
     from asmnet_kit.base import console
-    from asmnet_kit.base.files import require_writable
     from asmnet_kit.measure.photo_labels import SCHEMA_VERSION, TABLE, label_folder
     from asmnet_kit.predict.detector import detect_faces
     from asmnet_kit.predict.open_predictor import open_predictor
 
     if not photos.is_dir():
         raise UsageError(f"--photos: expected a folder of photographs, got the file {photos}")
-    require_writable(out)
     predictors = [open_predictor(model) for model in models or (told_default_model(),)]
     with console.counting("Photographs") as on_progress:
         faces, problems = label_folder(

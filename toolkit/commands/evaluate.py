@@ -14,6 +14,7 @@ from asmnet_kit.commands.options import (
     InputPath,
     ModelPath,
     OnceCommand,
+    OutputPath,
     adapter_argument,
     adapter_option,
     boxes_option,
@@ -54,13 +55,13 @@ ENOUGH_FAILURES = 5
 @click.option(
     "--ced",
     "ced_path",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     help="Plot the cumulative error distribution into this picture.",
 )
 @click.option(
     "--sparsification",
     "sparsification_path",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     help="Plot the error that remains without the least sure points and faces into this picture.",
 )
 @click.option(
@@ -75,7 +76,7 @@ ENOUGH_FAILURES = 5
 @click.option(
     "--calibrate",
     "calibrated_path",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     help=(
         "Calibrate on these faces, which must not be the test split, and write the result to "
         "this file: a .tflite is a copy of MODEL with calibrated sigmas and confidence (MODEL "
@@ -196,7 +197,6 @@ def _check_calibration(
     data: Path,
 ) -> None:
     """Refuse, before anything is measured, what a calibration cannot be made of."""
-    from asmnet_kit.base.files import require_writable
     from asmnet_kit.datasets.registry import MEASURED_SPLIT, split_of_path
     from asmnet_kit.face.uncertainty import UNCERTAINTY
     from asmnet_kit.tflite.metadata import read_metadata
@@ -216,7 +216,6 @@ def _check_calibration(
             )
     elif plausibility is None:
         raise UsageError("--calibrate needs a shape model: name one with --shape-model")
-    require_writable(path.parent)
     if MEASURED_SPLIT in (split, split_of_path(data)):
         raise UsageError(
             "--calibrate: say which faces with --split, for example val; what is fitted to the "

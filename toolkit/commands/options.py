@@ -13,7 +13,7 @@ import click
 
 from asmnet_kit.base.cores import usable_cores
 from asmnet_kit.base.errors import ModelError, UsageError
-from asmnet_kit.base.files import require_exists
+from asmnet_kit.base.files import require_exists, require_writable
 from asmnet_kit.base.limits import MAX_SEED, MAX_WORKERS, SCHEME_NAMES
 from asmnet_kit.base.model_kind import RUNNABLE, ModelKind, expected_words, require_kind
 from asmnet_kit.base.places import is_url
@@ -80,6 +80,22 @@ class InputPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         require_exists(path, expected=self.expected)
+        return path
+
+
+class OutputPath(click.Path):
+    """A file or folder to write to, refused before minutes are spent on what would not fit there.
+
+    Args:
+        options: of ``click.Path``.
+    """
+
+    def __init__(self, **options: bool) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        require_writable(path if path.is_dir() else path.parent)
         return path
 
 
@@ -385,7 +401,7 @@ def measured_split_option(command: Command) -> Command:
 
 def out_option(help: str) -> Callable[[Command], Command]:
     """``--out PATH``, required."""
-    return click.option("--out", type=click.Path(path_type=Path), required=True, help=help)
+    return click.option("--out", type=OutputPath(), required=True, help=help)
 
 
 def seed_option(command: Command) -> Command:

@@ -19,6 +19,7 @@ from asmnet_kit.commands.options import (
     ModelPath,
     NumberRange,
     OnceCommand,
+    OutputPath,
     adapter_option,
     is_given,
     json_option,
@@ -138,7 +139,7 @@ def _parse_boxes(
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     help="Pictures: draw the result into this .png or .jpg, or those of several into this folder; "
     "write a line of JSON for each into this .jsonl, or labels to train on into this .csv. Video: "
     "draw it into this .mp4 or .avi, or write a line for each frame into this .jsonl.",

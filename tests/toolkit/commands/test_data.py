@@ -203,5 +203,5 @@ def test_synthesized_faces_can_be_inspected_with_68_and_98_points(tmp_path: Path
 
 def test_synthesize_refuses_a_folder_that_holds_something_else(folder: Path) -> None:
     result = run("synthesize", "--count", 2, "--out", folder, "--workers", 1)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "expected a new or empty folder" in result.stderr
