@@ -169,7 +169,7 @@ def _print(outcome: "Parity") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from asmnet_kit.base.console import stdout
+    from asmnet_kit.base.console import counted, stdout
 
     table = Table()
     table.add_column("kernels")
@@ -207,7 +207,7 @@ def _print(outcome: "Parity") -> None:
     level = outcome.input_size * (outcome.scale or 0.0)
     scale = f" (one level is {level:.3f})" if level else ""
     console.print(
-        f"{outcome.faces} faces; differences to XNNPACK; tolerated: "
+        f"{counted(outcome.faces, 'face')}; differences to XNNPACK; tolerated: "
         f"{outcome.tolerance_mean_px:.3f} pixels of the crop on average, "
         f"{outcome.tolerance_max_px:.2f} at most{scale}",
         markup=False,

@@ -1,5 +1,6 @@
 """``asmnet-kit data``: look a data set over, prepare it for training, or make one."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -200,15 +201,16 @@ def offsets(
             "resized without the half pixel: move the labels back, and look again"
         )
     judged = [name for name in found.by_subset if name not in unsure]
-    verdict = f"within {max_offset:g} % in x: {', '.join(judged) or 'nothing surely'}"
+    verdicts = [f"Labels within {max_offset:g} % in x: {', '.join(judged)}."] if judged else []
     if unsure:
-        verdict += "; more faces would tell: " + ", ".join(
-            f"{name} ({offset.percent[0]:+.2f} ± {offset.error_percent[0]:.2f} %, "
-            f"{offset.faces} faces)"
+        few = ", ".join(
+            f"{name} ({_with_error(offset.percent[0], offset.error_percent[0])} %, "
+            f"{console.counted(offset.faces, 'face')})"
             for name, offset in unsure.items()
         )
+        verdicts.append(f"Too few faces to judge: {few}.")
     console.stderr().print(
-        f"Labels {verdict}. Next: asmnet-kit train --data {shlex.quote(str(data))} "
+        f"{' '.join(verdicts)} Next: asmnet-kit train --data {shlex.quote(str(data))} "
         f"--format {data_format} --out RUN",
         markup=False,
     )
@@ -296,9 +298,9 @@ def teacher(
         f"{name or 'all'} {nme:.2f} %" for name, nme in sorted(taught.nme_percent.items())
     )
     console.stderr().print(
-        f"{out}: {len(taught.names)} faces; distance from their labels: {distance}. Next: "
-        f"asmnet-kit train --data {shlex.quote(str(data))} --format {data_format} --teacher "
-        f"{shlex.quote(str(out))} --teacher-share 0.5 --out RUN",
+        f"{out}: {console.counted(len(taught.names), 'face')}; distance from their labels: "
+        f"{distance}. Next: asmnet-kit train --data {shlex.quote(str(data))} "
+        f"--format {data_format} --teacher {shlex.quote(str(out))} --teacher-share 0.5 --out RUN",
         markup=False,
     )
 
@@ -401,13 +403,13 @@ def label(
         )
     if not kept:
         raise DatasetError(
-            f"{photos}: none of the {len(faces)} faces that were found is kept; "
-            f"{out / TABLE} says why"
+            f"{photos}: none of {console.counted(len(faces), 'face')} found is kept; {out / TABLE} "
+            "says why"
         )
     console.stderr().print(
-        f"{out}: {kept} of {len(faces)} faces kept ({TABLE} says why the others were not). Look at "
-        f"them: asmnet-kit data inspect --data {shlex.quote(str(out))} --format 300w --sheet "
-        "sheet.png",
+        f"{out}: {kept} of {console.counted(len(faces), 'face')} kept ({TABLE} says why the "
+        f"others were not). Look at them: asmnet-kit data inspect --data {shlex.quote(str(out))} "
+        "--format 300w --sheet sheet.png",
         markup=False,
     )
 
@@ -457,7 +459,8 @@ def prepare(
         )
     _print_left_out(prepared.problems)
     console.stderr().print(
-        f"{prepared.faces} faces in {prepared.shards} shards ({prepared.size_bytes / 1e6:.1f} MB). "
+        f"{console.counted(prepared.faces, 'face')} in {console.counted(prepared.shards, 'shard')} "
+        f"({prepared.size_bytes / 1e6:.1f} MB). "
         f"Next: asmnet-kit train --data {shlex.quote(str(out))} --format records --out RUN",
         markup=False,
     )
@@ -469,7 +472,7 @@ def prepare(
 @seed_option
 @click.option(
     "--size",
-    type=click.IntRange(min=32),
+    type=click.IntRange(min=32, max=512),
     default=128,
     show_default=True,
     help="Side of a picture, pixels.",
@@ -527,8 +530,8 @@ def synthesize(
             progress=on_progress,
         )
     console.stderr().print(
-        f"{count} faces in {out}. Next: asmnet-kit train --data {shlex.quote(str(out))} "
-        "--format synthetic --out RUN",
+        f"{console.counted(count, 'face')} in {out}. Next: asmnet-kit train --data "
+        f"{shlex.quote(str(out))} --format synthetic --out RUN",
         markup=False,
     )
 
@@ -631,13 +634,18 @@ def _offsets_table(name: str, offsets: Mapping[str, "Offset"]) -> "Table":
     )
     for subset, offset in offsets.items():
         axes = [
-            (f"{percent:+.2f} ± {error:.2f}", f"{pixels:+.2f}")
+            (_with_error(percent, error), f"{pixels:+.2f}")
             for percent, error, pixels in zip(
                 offset.percent, offset.error_percent, offset.pixels, strict=True
             )
         ]
         table.add_row(Text(subset), str(offset.faces), *axes[0], *axes[1])
     return table
+
+
+def _with_error(percent: float, error: float) -> str:
+    """``+0.27 ± 0.07``; of a single face, which has no error, the figure alone."""
+    return f"{percent:+.2f}" + ("" if math.isnan(error) else f" ± {error:.2f}")
 
 
 def _print_left_out(problems: "Sequence[Problem]") -> None:

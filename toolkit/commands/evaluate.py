@@ -338,7 +338,9 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
 
     remarks = []
     if dataset.problems:
-        remarks.append(f"{len(dataset.problems)} bad files left out: see asmnet-kit data inspect")
+        remarks.append(
+            f"{counted(len(dataset.problems), 'bad file')} left out: see asmnet-kit data inspect"
+        )
     if result.problems:
         unread = counted(len(result.problems), "face")
         remarks.append(f"{unread} could not be read: left out (--json lists all)")
@@ -352,7 +354,7 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
             "mean NME and pose are over the faces found"
         )
     if result.faces_incomplete:
-        remarks.append(f"{result.faces_incomplete} faces with missing points left out")
+        remarks.append(f"{counted(result.faces_incomplete, 'face')} with missing points left out")
     if remark := _foreshortened_remark(result):
         remarks.append(remark)
     ranking = result.ranking.get(None)
@@ -392,8 +394,8 @@ def _sureness_remarks(result: "Evaluation") -> list[str]:
         covered = ", ".join(f"{share:.1f} %" for share in sure.coverage_percent.values())
         remarks.append(
             f"uncertainty: the 50 and 90 % circles hold {covered} of {sure.points} points; mean "
-            f"sigma {_figure(sure.sharpness_percent, 2)} % of the eye distance; AUROC "
-            f"{_figure(sure.auroc, 3)} for an NME above 8 %"
+            f"sigma {_figure(sure.sharpness_percent, 2)} % of the eye distance"
+            f"{_auroc(sure.auroc, ' for an NME above 8 %')}"
         )
         remarks.append(
             "mean error without the least sure 0, 10, 20, 30 %: points "
@@ -404,8 +406,8 @@ def _sureness_remarks(result: "Evaluation") -> list[str]:
         )
     if (visibility := result.visibility.get(None)) is not None:
         remarks.append(
-            f"visibility: AUROC {_figure(visibility.auroc, 3)} ({visibility.hidden} of "
-            f"{visibility.points} points are hidden)"
+            f"visibility: {visibility.hidden} of {visibility.points} points are hidden"
+            f"{_auroc(visibility.auroc)}"
         )
     return remarks
 
@@ -443,6 +445,12 @@ def _cells(scores: "Scores") -> list[str]:
     ]
 
 
+def _auroc(value: float | None, of: str = "") -> str:
+    """What is added to a remark; nothing where there is none: all failed, or none did."""
+    figure = _figure(value, 3)
+    return "" if figure == "-" else f"; AUROC {figure}{of}"
+
+
 def _figure(value: float | None, digits: int) -> str:
     """NaN and None, which differ from themselves or are nothing, are a dash."""
     return "-" if value is None or value != value else f"{value:.{digits}f}"
@@ -451,6 +459,8 @@ def _figure(value: float | None, digits: int) -> str:
 def _summary(
     result: "Evaluation", model: Path, plots: dict[str, Path | None], adapter: str | None
 ) -> str:
+    from asmnet_kit.base.console import counted
+
     drawn = "".join(f" {what}: {path}." for what, path in plots.items() if path)
     named = f"{shlex.quote(str(model))}{adapter_argument(adapter)}"
     kind = model_kind(model)
@@ -459,5 +469,5 @@ def _summary(
     else:
         recipe = "qat_w8a8" if KINDS[kind].layers else "ptq_w8a8"
         following = f"asmnet-kit quantize {named} --data ... --recipe {recipe} --out models"
-    scores = result.scores
-    return f"NME {scores.nme_percent:.2f} % over {scores.faces} faces.{drawn} Next: {following}"
+    over = counted(result.scores.faces, "face")
+    return f"NME {result.scores.nme_percent:.2f} % over {over}.{drawn} Next: {following}"

@@ -378,12 +378,12 @@ def _is_folder_name(out: Path) -> bool:
 
 
 def _table(faces: "list[FacePrediction]", image: Path) -> "Table":
-    from asmnet_kit.base.console import table
+    from asmnet_kit.base.console import degrees, table
 
     headings = ("face", "box", "yaw", "pitch", "roll", "confidence", "from")
     found = table(*headings, title=str(image), left=("box",))
     for number, face in enumerate(faces, start=1):
-        pose = ["-"] * 3 if face.pose is None else [f"{angle:.1f}°" for angle in face.pose]
+        pose = ["-"] * 3 if face.pose is None else [degrees(angle) for angle in face.pose]
         found.add_row(
             str(number),
             ", ".join(f"{edge:.0f}" for edge in face.box),

@@ -177,7 +177,7 @@ def test_prepare_writes_shards_that_can_be_read(folder: Path, tmp_path: Path) ->
     out = tmp_path / "shards"
     result = run("prepare", "--data", folder, "--format", "300w", "--out", out, "--split", "train")
     assert result.exit_code == 0, result.output
-    assert "2 faces in 1 shards" in result.stderr and "--format records" in result.stderr
+    assert "2 faces in 1 shard " in result.stderr and "--format records" in result.stderr
     assert [face.name for face in load_dataset(out, "records").faces] == [
         "train/a/1.jpg",
         "train/a/2.jpg",
