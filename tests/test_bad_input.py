@@ -204,7 +204,7 @@ def test_a_flipped_bit_in_a_shard_costs_its_face_and_is_named(
     assert named in inspected.stdout
     measured = kit("evaluate", make_tflite(), *data, "--json")
     assert json.loads(measured.stdout)["faces"] == 23
-    assert "1 bad files left out" in measured.stderr
+    assert "1 bad file left out" in measured.stderr
     for span in spans[5:8]:
         content[span.offset + 9] ^= 0x01
     shard.write_bytes(content)
@@ -713,3 +713,27 @@ def test_names_with_brackets_and_spaces_come_out_as_they_are(
     assert result.exit_code == 0
     assert "some faces [x] é (300w)" in result.stdout
     assert f"--data '{folder}' --format" in result.stderr  # ready to paste
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("p50 is 2 ms", "expected JSON, but line 1, column 1 is not JSON"),
+        ('{"kind":\n "benchmark",\n', "expected JSON, but it is cut off at line 2"),
+        ('{"kind":\n\n "bench', "expected JSON, but it is cut off at line 3"),
+        ("{}", "expected a benchmark result (kind 'benchmark'), got none"),
+    ],
+)
+def test_what_is_no_result_is_told_in_words(content: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(content)
+    result = kit("report", tmp_path / "r.json", "--out", tmp_path / "r.html")
+    refused(result, 1, words)
+
+
+def test_limits_that_cannot_hold_name_their_options(
+    make_tflite: Callable[..., Path], tmp_path: Path
+) -> None:
+    words = ("--seconds", 5, "--max-seconds", 0.001, "--out", tmp_path / "o")
+    told = "expected --max-seconds to be at least --seconds (5 s), got 0.001"
+    refused(kit("benchmark", make_tflite(), *words), 2, told)
+    refused(kit("data", "synthesize", "--size", 513, "--out", tmp_path / "d"), 2, "32<=x<=512")
