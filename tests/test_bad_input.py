@@ -737,3 +737,9 @@ def test_limits_that_cannot_hold_name_their_options(
     told = "expected --max-seconds to be at least --seconds (5 s), got 0.001"
     refused(kit("benchmark", make_tflite(), *words), 2, told)
     refused(kit("data", "synthesize", "--size", 513, "--out", tmp_path / "d"), 2, "32<=x<=512")
+
+
+def test_check_lists_only_targets_that_it_knows(make_tflite: Callable[..., Path]) -> None:
+    told = kit("check", make_tflite(), "--target", "edgetpuu")
+    refused(told, 2, "expected a target of ", "edgetpu", "got 'edgetpuu'")
+    assert "cpu," not in told.stderr and "linux" not in told.stderr
