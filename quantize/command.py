@@ -13,6 +13,7 @@ from asmnet_kit.commands.options import (
     InputPath,
     ModelPath,
     NumberRange,
+    OnceCommand,
     adapter_option,
     data_options,
     json_option,
@@ -77,7 +78,7 @@ def source_options(command: Command) -> Command:
     return command
 
 
-@click.command(epilog=RECIPE_TABLE)
+@click.command(cls=OnceCommand, epilog=RECIPE_TABLE)
 @click.argument("run", type=ModelPath(FLOAT))
 @data_options(format_required=False)
 @source_options
@@ -273,7 +274,7 @@ def ranges_line(farthest: "Drift") -> str:
     return f"{moved}still moving, use more --epochs"
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.argument("run", type=ModelPath(WITH_LAYERS))
 @data_options()
 @source_options

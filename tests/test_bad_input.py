@@ -204,7 +204,7 @@ def test_a_flipped_bit_in_a_shard_costs_its_face_and_is_named(
     assert named in inspected.stdout
     measured = kit("evaluate", make_tflite(), *data, "--json")
     assert json.loads(measured.stdout)["faces"] == 23
-    assert "1 bad files left out" in measured.stderr
+    assert "1 bad file left out" in measured.stderr
     for span in spans[5:8]:
         content[span.offset + 9] ^= 0x01
     shard.write_bytes(content)
@@ -570,6 +570,35 @@ def test_a_failed_report_leaves_no_half_page(
     assert list(out.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict {picture} --out {out}.png",
+        "report {out} --out {out}.html",
+        "evaluate {model} --data {data} --format synthetic --ced {out}.png",
+        "compare {out} {out} --junit {out}.xml",
+        "data convert --data {data} --format synthetic --to csv --out {out}",
+        "data inspect --data {data} --format synthetic --sheet {out}.png",
+        "data prepare --data {data} --format synthetic --out {out}",
+        "data synthesize --out {out}",
+        "data skin-template --out {out}.png",
+        "quickstart --out {out}",
+    ],
+)
+def test_a_read_only_place_is_a_wrong_call(
+    command: str, drawn: Path, make_tflite: Callable[..., Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    picture = next(drawn.rglob("*.jpg"))
+    out = tmp_path / "ro"
+    out.mkdir()
+    # Nothing is read-only to root, as whom containers run tests.
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    names = {"picture": picture, "model": make_tflite(), "data": drawn, "out": out}
+    result = kit(*(word.format_map(names) for word in command.split()))
+    refused(result, 2, "expected a folder to write to", "is read-only")
+
+
 # The terminal ------------------------------------------------------------------------------------
 
 
@@ -599,6 +628,26 @@ def test_ctrl_c_ends_drawing_with_one_line_and_130(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert stdout == ""
     assert stderr.endswith("Error: interrupted\n")
+
+
+def test_ctrl_c_while_the_command_line_is_imported_is_one_line_and_130(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
+    found_first = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [*KIT, "--help"], env=found_first, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Error: interrupted\n")
+
+
+def test_curves_want_matplotlib_alone(
+    drawn: Path, make_tflite: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[train] has it, too, and with it 2.5 GB of TensorFlow."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    words = ("evaluate", make_tflite(), "--data", drawn, "--format", "synthetic")
+    result = kit(*words, "--ced", tmp_path / "ced.png")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("Install it with: pip install matplotlib\n")
 
 
 def test_ctrl_c_during_training_says_how_to_go_on(
@@ -664,3 +713,33 @@ def test_names_with_brackets_and_spaces_come_out_as_they_are(
     assert result.exit_code == 0
     assert "some faces [x] é (300w)" in result.stdout
     assert f"--data '{folder}' --format" in result.stderr  # ready to paste
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("p50 is 2 ms", "expected JSON, but line 1, column 1 is not JSON"),
+        ('{"kind":\n "benchmark",\n', "expected JSON, but it is cut off at line 2"),
+        ('{"kind":\n\n "bench', "expected JSON, but it is cut off at line 3"),
+        ("{}", "expected a benchmark result (kind 'benchmark'), got none"),
+    ],
+)
+def test_what_is_no_result_is_told_in_words(content: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(content)
+    result = kit("report", tmp_path / "r.json", "--out", tmp_path / "r.html")
+    refused(result, 1, words)
+
+
+def test_limits_that_cannot_hold_name_their_options(
+    make_tflite: Callable[..., Path], tmp_path: Path
+) -> None:
+    words = ("--seconds", 5, "--max-seconds", 0.001, "--out", tmp_path / "o")
+    told = "expected --max-seconds to be at least --seconds (5 s), got 0.001"
+    refused(kit("benchmark", make_tflite(), *words), 2, told)
+    refused(kit("data", "synthesize", "--size", 513, "--out", tmp_path / "d"), 2, "32<=x<=512")
+
+
+def test_check_lists_only_targets_that_it_knows(make_tflite: Callable[..., Path]) -> None:
+    told = kit("check", make_tflite(), "--target", "edgetpuu")
+    refused(told, 2, "expected a target of ", "edgetpu", "got 'edgetpuu'")
+    assert "cpu," not in told.stderr and "linux" not in told.stderr

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from asmnet_kit.base.openers import OPENERS
 from asmnet_kit.cli import COMMANDS, main
-from asmnet_kit.commands.options import NumberRange, PluginChoice
+from asmnet_kit.commands.options import NumberRange, PluginChoice, may_repeat
 from asmnet_kit.datasets.formats import FORMATS
 from asmnet_kit.training.networks.architectures import ARCHITECTURES
 
@@ -466,6 +467,16 @@ def test_every_limited_number_refuses_nan(path: tuple[str, ...]) -> None:
     for parameter in command_at(path).params:
         if isinstance(parameter.type, click.FloatRange):
             assert isinstance(parameter.type, NumberRange), parameter.opts
+
+
+@pytest.mark.parametrize("path", command_paths()[1:], ids=" ".join)
+def test_an_option_that_holds_one_value_is_refused_twice(path: tuple[str, ...]) -> None:
+    for option in command_at(path).params:
+        if isinstance(option, click.Option) and not may_repeat(option):
+            words = [option.opts[-1], *["1"] * option.nargs] * 2
+            result = CliRunner().invoke(main, [*path, *words])
+            assert result.exit_code == 2
+            assert f"{words[0]} is given twice: expected it once" in result.stderr
 
 
 @pytest.mark.parametrize("path", command_paths()[1:], ids=" ".join)

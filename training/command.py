@@ -19,6 +19,7 @@ from asmnet_kit.commands.options import (
     DataPlace,
     InputPath,
     NumberRange,
+    OnceCommand,
     PluginChoice,
     is_given,
     out_option,
@@ -59,7 +60,7 @@ def setting(name: str, help: str, type: Any = None) -> Callable[[Command], Comma
     )
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.option(
     "--data",
     type=DataPlace(),

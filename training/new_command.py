@@ -8,7 +8,7 @@ import click
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import is_unused, require_writable, write_text
-from asmnet_kit.commands.options import PluginChoice
+from asmnet_kit.commands.options import OnceCommand, PluginChoice
 from asmnet_kit.datasets.formats import FORMATS, PEOPLE
 from asmnet_kit.training.recipe_files import FOLDER as RECIPES
 from asmnet_kit.training.recipe_files import shipped
@@ -26,7 +26,7 @@ FILES = {
 }
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--format",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.base.errors import ModelError
-from asmnet_kit.commands.options import InputPath, json_option
+from asmnet_kit.commands.options import InputPath, OnceGroup, json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from asmnet_kit.training.runs import FoundRuns, MadeModel, Run
 
 
-@click.group()
+@click.group(cls=OnceGroup)
 def runs() -> None:
     """Compare training runs.
 

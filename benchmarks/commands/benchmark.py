@@ -27,6 +27,7 @@ from asmnet_kit.commands.options import (
     InputPath,
     ModelPath,
     NumberRange,
+    OnceCommand,
     adapter_option,
     boxes_option,
     compared_scheme_option,
@@ -77,7 +78,7 @@ def _flag(option: Option) -> Callable[[Command], Command]:
     return click.option(option.flag, option.name, type=kind, help=option.help)
 
 
-@click.command(short_help="Measure a .tflite model's speed on a target.")
+@click.command(cls=OnceCommand, short_help="Measure a .tflite model's speed on a target.")
 @click.argument(
     "models",
     metavar="MODEL...",
@@ -408,6 +409,11 @@ def _template(
     asked["input_shape"] = asked["input_shape"] or ()
     if asked["max_seconds"] is None:
         asked["max_seconds"] = max(Request.max_seconds, asked["min_seconds"])
+    if asked["max_seconds"] < asked["min_seconds"]:
+        raise UsageError(
+            f"expected --max-seconds to be at least --seconds ({asked['min_seconds']:g} s), got "
+            f"{asked['max_seconds']:g}"
+        )
     return Request(model=model, options=options, accuracy=accuracy, **asked)
 
 
@@ -438,8 +444,10 @@ def _where(target: "dict[str, Any]") -> str:
 
 def _measured_on(accuracy: "dict[str, Any]") -> str:
     """For example ``NME over 488 faces of faces68 (test)``."""
+    from asmnet_kit.base.console import counted
+
     split = f" ({accuracy['split']})" if accuracy["split"] else ""
-    return f"NME over {accuracy['faces']} faces of {accuracy['dataset']}{split}"
+    return f"NME over {counted(accuracy['faces'], 'face')} of {accuracy['dataset']}{split}"
 
 
 def _print(written: "dict[Path, Result]", out: Path, *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from asmnet_kit.commands.options import (
     TFLITE,
     InputPath,
     ModelPath,
+    OnceCommand,
     input_shape_option,
     json_option,
     shape_argument,
@@ -26,7 +27,9 @@ UNKNOWN = "-"
 Outcome = dict[str, Any]  # the JSON of benchmarks.checking.check.Check, or its "error"
 
 
-@click.command(short_help="Predict what accelerators would run of a .tflite model.")
+@click.command(
+    cls=OnceCommand, short_help="Predict what accelerators would run of a .tflite model."
+)
 @click.argument("model", type=ModelPath(TFLITE))
 @click.option(
     "--target",

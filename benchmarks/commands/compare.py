@@ -6,13 +6,23 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.base.errors import GateError, UsageError
-from asmnet_kit.commands.options import RESULTS, InputPath, NumberRange, json_option, seed_option
+from asmnet_kit.commands.options import (
+    RESULTS,
+    InputPath,
+    NumberRange,
+    OnceCommand,
+    OutputPath,
+    json_option,
+    seed_option,
+)
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.comparing.compare import Comparison, Outcome
 
 
-@click.command(short_help="Fail when new benchmark results are worse than old ones.")
+@click.command(
+    cls=OnceCommand, short_help="Fail when new benchmark results are worse than old ones."
+)
 @click.argument("base", type=InputPath(RESULTS))
 @click.argument("new", type=InputPath(RESULTS))
 @click.option(
@@ -51,7 +61,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--junit",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputPath(dir_okay=False),
     help="Write a JUnit XML file for a CI system.",
 )
 @click.option(

@@ -13,6 +13,8 @@ from asmnet_kit.commands.options import (
     TFLITE,
     InputPath,
     ModelPath,
+    OnceCommand,
+    OutputPath,
     adapter_argument,
     adapter_option,
     boxes_option,
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
     from asmnet_kit.face.schemes import Scheme
 
 
-@click.command(short_help="Compare what every runtime and kernel here makes of a .tflite model.")
+@click.command(
+    cls=OnceCommand,
+    short_help="Compare what every runtime and kernel here makes of a .tflite model.",
+)
 @click.argument("model", type=ModelPath(TFLITE))
 @adapter_option
 @data_options()
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--tflite-runtime",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     metavar="PYTHON",
     help="Path of a Python with tflite-runtime (make tflite-runtime); adds its kernels.",
 )
@@ -164,7 +169,7 @@ def _print(outcome: "Parity") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from asmnet_kit.base.console import stdout
+    from asmnet_kit.base.console import counted, stdout
 
     table = Table()
     table.add_column("kernels")
@@ -202,7 +207,7 @@ def _print(outcome: "Parity") -> None:
     level = outcome.input_size * (outcome.scale or 0.0)
     scale = f" (one level is {level:.3f})" if level else ""
     console.print(
-        f"{outcome.faces} faces; differences to XNNPACK; tolerated: "
+        f"{counted(outcome.faces, 'face')}; differences to XNNPACK; tolerated: "
         f"{outcome.tolerance_mean_px:.3f} pixels of the crop on average, "
         f"{outcome.tolerance_max_px:.2f} at most{scale}",
         markup=False,

@@ -8,7 +8,7 @@ import click
 from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.base.install import install_command
 from asmnet_kit.base.limits import MAX_THREADS
-from asmnet_kit.commands.options import TFLITE, InputPath, ModelPath, NumberRange
+from asmnet_kit.commands.options import TFLITE, InputPath, ModelPath, NumberRange, OnceCommand
 
 if TYPE_CHECKING:
     from asmnet_kit.benchmarks.browser.job import SharedModel
@@ -27,7 +27,7 @@ ADVICE_AFTER_S = 60.0  # without a visit
 ELSEWHERE = ("192.0.2.1", 9)
 
 
-@click.command(short_help="Try and measure .tflite models in a phone's browser.")
+@click.command(cls=OnceCommand, short_help="Try and measure .tflite models in a phone's browser.")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=ModelPath(TFLITE))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the result files.")
 @click.option(

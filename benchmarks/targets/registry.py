@@ -116,6 +116,8 @@ def checker(name: str) -> Callable[[Request], "Check"]:
     Raises:
         UsageError: there is no such target, or it has no ``check``.
     """
+    if name not in TARGETS.names():
+        raise UsageError(f"expected a target of {', '.join(checkable())}; got {name!r}")
     check: Callable[[Request], Check] | None = getattr(load_target(name), "check", None)
     if check is None:
         raise UsageError(

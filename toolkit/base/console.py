@@ -69,6 +69,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
+def degrees(angle: float) -> str:
+    """``-3.1°``; what rounds to nothing has no sign."""
+    return f"{round(float(angle), 1) + 0.0:.1f}°"
+
+
 def table(*headings: str, title: str = "", left: Collection[str] = ()) -> "Table":
     """An empty table with these columns.
 

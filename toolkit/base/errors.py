@@ -73,8 +73,8 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def require(module: str, *, extra: str) -> ModuleType:
-    """Import ``module``, which the extra ``extra`` installs.
+def require(module: str, *, extra: str | None) -> ModuleType:
+    """Import ``module``, which the extra ``extra`` installs; None for a package of its own name.
 
     Raises:
         MissingDependency: it is not installed; the message names the command that installs it.
@@ -98,8 +98,8 @@ def require_installed(*modules: str, extra: str) -> None:
             raise _missing(module, extra)
 
 
-def _missing(module: str, extra: str) -> MissingDependency:
+def _missing(module: str, extra: str | None) -> MissingDependency:
+    command = f"pip install {module}" if extra is None else install_command(extra)
     return MissingDependency(
-        f"this needs the package {module!r}, which is not installed. "
-        f"Install it with: {install_command(extra)}"
+        f"this needs the package {module!r}, which is not installed. Install it with: {command}"
     )

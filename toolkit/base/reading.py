@@ -315,4 +315,9 @@ def _in_words(error: ValueError | RecursionError) -> ValueError:
         return ValueError("nested too deeply")
     if "integer string conversion" in str(error):
         return ValueError("a number has more digits than Python reads")
+    if isinstance(error, json.JSONDecodeError):
+        read = error.doc.rstrip()
+        if read and (error.pos >= len(read) or error.msg.startswith("Unterminated string")):
+            return ValueError(f"it is cut off at line {read.count(chr(10)) + 1}")
+        return ValueError(f"line {error.lineno}, column {error.colno} is not JSON")
     return error

@@ -10,6 +10,7 @@ from asmnet_kit.base.errors import UsageError
 from asmnet_kit.commands.options import (
     TFLITE,
     ModelPath,
+    OnceCommand,
     data_options,
     input_shape_option,
     json_option,
@@ -28,7 +29,9 @@ CALIBRATED_ON = "train"
 SHOWN_NAME = 60  # characters; converters join the names of all layers that went into a tensor
 
 
-@click.command(short_help="Show what a .tflite contains: types, scales, clipped values.")
+@click.command(
+    cls=OnceCommand, short_help="Show what a .tflite contains: types, scales, clipped values."
+)
 @click.argument("model", type=ModelPath(TFLITE))
 @data_options(required=False)
 @click.option(

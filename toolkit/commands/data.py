@@ -1,5 +1,6 @@
 """``asmnet-kit data``: look a data set over, prepare it for training, or make one."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,6 +17,8 @@ from asmnet_kit.commands.options import (
     InputPath,
     ModelPath,
     NumberRange,
+    OnceGroup,
+    OutputPath,
     data_options,
     is_given,
     json_option,
@@ -50,7 +53,7 @@ DUPLICATES = {"same": " = ", "pixels": " looks like ", "mirrored": " mirrors "}
 SHOWN = 20  # entries of each list on the terminal; --json has them all
 
 
-@click.group()
+@click.group(cls=OnceGroup)
 def data() -> None:
     """Inspect, prepare or synthesize landmark data sets.
 
@@ -65,7 +68,7 @@ def data() -> None:
 @landmarks_option
 @click.option(
     "--sheet",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputPath(dir_okay=False),
     help="Write a contact sheet (PNG) with the landmarks drawn.",
 )
 @click.option(
@@ -198,15 +201,16 @@ def offsets(
             "resized without the half pixel: move the labels back, and look again"
         )
     judged = [name for name in found.by_subset if name not in unsure]
-    verdict = f"within {max_offset:g} % in x: {', '.join(judged) or 'nothing surely'}"
+    verdicts = [f"Labels within {max_offset:g} % in x: {', '.join(judged)}."] if judged else []
     if unsure:
-        verdict += "; more faces would tell: " + ", ".join(
-            f"{name} ({offset.percent[0]:+.2f} ± {offset.error_percent[0]:.2f} %, "
-            f"{offset.faces} faces)"
+        few = ", ".join(
+            f"{name} ({_with_error(offset.percent[0], offset.error_percent[0])} %, "
+            f"{console.counted(offset.faces, 'face')})"
             for name, offset in unsure.items()
         )
+        verdicts.append(f"Too few faces to judge: {few}.")
     console.stderr().print(
-        f"Labels {verdict}. Next: asmnet-kit train --data {shlex.quote(str(data))} "
+        f"{' '.join(verdicts)} Next: asmnet-kit train --data {shlex.quote(str(data))} "
         f"--format {data_format} --out RUN",
         markup=False,
     )
@@ -247,14 +251,13 @@ def teacher(
     model that was trained on these very faces mostly repeats their labels.
     """
     from asmnet_kit.base import console
-    from asmnet_kit.base.files import real_path, refuse_overwriting, require_writable
+    from asmnet_kit.base.files import real_path, refuse_overwriting
     from asmnet_kit.datasets.registry import load_for_model
     from asmnet_kit.measure.teacher_views import ENDING, SCHEMA_VERSION, teach
     from asmnet_kit.predict.open_predictor import open_predictors
 
     if out.suffix != ENDING:
         raise UsageError(f"--out: expected a name ending in {ENDING}, got {out.name}")
-    require_writable(out.parent)
     for model in models:
         if real_path(out) == real_path(model.with_suffix(ENDING)):
             raise UsageError(
@@ -296,9 +299,9 @@ def teacher(
         f"{name or 'all'} {nme:.2f} %" for name, nme in sorted(taught.nme_percent.items())
     )
     console.stderr().print(
-        f"{out}: {len(taught.names)} faces; distance from their labels: {distance}. Next: "
-        f"asmnet-kit train --data {shlex.quote(str(data))} --format {data_format} --teacher "
-        f"{shlex.quote(str(out))} --teacher-share 0.5 --out RUN",
+        f"{out}: {console.counted(len(taught.names), 'face')}; distance from their labels: "
+        f"{distance}. Next: asmnet-kit train --data {shlex.quote(str(data))} "
+        f"--format {data_format} --teacher {shlex.quote(str(out))} --teacher-share 0.5 --out RUN",
         markup=False,
     )
 
@@ -367,14 +370,12 @@ def label(
     inspect --sheet).
     """
     from asmnet_kit.base import console
-    from asmnet_kit.base.files import require_writable
     from asmnet_kit.measure.photo_labels import SCHEMA_VERSION, TABLE, label_folder
     from asmnet_kit.predict.detector import detect_faces
     from asmnet_kit.predict.open_predictor import open_predictor
 
     if not photos.is_dir():
         raise UsageError(f"--photos: expected a folder of photographs, got the file {photos}")
-    require_writable(out)
     predictors = [open_predictor(model) for model in models or (told_default_model(),)]
     with console.counting("Photographs") as on_progress:
         faces, problems = label_folder(
@@ -403,13 +404,13 @@ def label(
         )
     if not kept:
         raise DatasetError(
-            f"{photos}: none of the {len(faces)} faces that were found is kept; "
-            f"{out / TABLE} says why"
+            f"{photos}: none of {console.counted(len(faces), 'face')} found is kept; {out / TABLE} "
+            "says why"
         )
     console.stderr().print(
-        f"{out}: {kept} of {len(faces)} faces kept ({TABLE} says why the others were not). Look at "
-        f"them: asmnet-kit data inspect --data {shlex.quote(str(out))} --format 300w --sheet "
-        "sheet.png",
+        f"{out}: {kept} of {console.counted(len(faces), 'face')} kept ({TABLE} says why the "
+        f"others were not). Look at them: asmnet-kit data inspect --data {shlex.quote(str(out))} "
+        "--format 300w --sheet sheet.png",
         markup=False,
     )
 
@@ -459,7 +460,8 @@ def prepare(
         )
     _print_left_out(prepared.problems)
     console.stderr().print(
-        f"{prepared.faces} faces in {prepared.shards} shards ({prepared.size_bytes / 1e6:.1f} MB). "
+        f"{console.counted(prepared.faces, 'face')} in {console.counted(prepared.shards, 'shard')} "
+        f"({prepared.size_bytes / 1e6:.1f} MB). "
         f"Next: asmnet-kit train --data {shlex.quote(str(out))} --format records --out RUN",
         markup=False,
     )
@@ -471,7 +473,7 @@ def prepare(
 @seed_option
 @click.option(
     "--size",
-    type=click.IntRange(min=32),
+    type=click.IntRange(min=32, max=512),
     default=128,
     show_default=True,
     help="Side of a picture, pixels.",
@@ -529,8 +531,8 @@ def synthesize(
             progress=on_progress,
         )
     console.stderr().print(
-        f"{count} faces in {out}. Next: asmnet-kit train --data {shlex.quote(str(out))} "
-        "--format synthetic --out RUN",
+        f"{console.counted(count, 'face')} in {out}. Next: asmnet-kit train --data "
+        f"{shlex.quote(str(out))} --format synthetic --out RUN",
         markup=False,
     )
 
@@ -635,13 +637,18 @@ def _offsets_table(name: str, offsets: Mapping[str, "Offset"]) -> "Table":
     )
     for subset, offset in offsets.items():
         axes = [
-            (f"{percent:+.2f} ± {error:.2f}", f"{pixels:+.2f}")
+            (_with_error(percent, error), f"{pixels:+.2f}")
             for percent, error, pixels in zip(
                 offset.percent, offset.error_percent, offset.pixels, strict=True
             )
         ]
         table.add_row(Text(subset), str(offset.faces), *axes[0], *axes[1])
     return table
+
+
+def _with_error(percent: float, error: float) -> str:
+    """``+0.27 ± 0.07``; of a single face, which has no error, the figure alone."""
+    return f"{percent:+.2f}" + ("" if math.isnan(error) else f" ± {error:.2f}")
 
 
 def _print_left_out(problems: "Sequence[Problem]") -> None:

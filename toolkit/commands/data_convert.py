@@ -8,6 +8,7 @@ import click
 
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.commands.options import (
+    OnceCommand,
     data_options,
     json_option,
     out_option,
@@ -21,7 +22,7 @@ TO = ("csv", "coco", "300w")
 SHOWN = 20  # faces left out that are told
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @data_options()
 @click.option(
     "--to", type=click.Choice(TO), required=True, help="The format to write (docs/data.md)."

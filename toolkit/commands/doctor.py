@@ -7,7 +7,7 @@ import click
 
 from asmnet_kit.base.errors import GateError
 from asmnet_kit.base.install import install_command
-from asmnet_kit.commands.options import InputPath, json_option
+from asmnet_kit.commands.options import InputPath, OnceCommand, json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 STYLES = {"ok": "green", "missing": "yellow", "broken": "red"}
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.option(
     "--devices",
     type=InputPath("a file of devices (TOML)"),

@@ -13,6 +13,8 @@ from asmnet_kit.commands.options import (
     MODEL,
     InputPath,
     ModelPath,
+    OnceCommand,
+    OutputPath,
     adapter_argument,
     adapter_option,
     boxes_option,
@@ -41,7 +43,7 @@ ENOUGH_FACES = 100
 ENOUGH_FAILURES = 5
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.argument("model", type=ModelPath(MODEL))
 @adapter_option
 @data_options()
@@ -53,13 +55,13 @@ ENOUGH_FAILURES = 5
 @click.option(
     "--ced",
     "ced_path",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     help="Plot the cumulative error distribution into this picture.",
 )
 @click.option(
     "--sparsification",
     "sparsification_path",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     help="Plot the error that remains without the least sure points and faces into this picture.",
 )
 @click.option(
@@ -74,7 +76,7 @@ ENOUGH_FAILURES = 5
 @click.option(
     "--calibrate",
     "calibrated_path",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     help=(
         "Calibrate on these faces, which must not be the test split, and write the result to "
         "this file: a .tflite is a copy of MODEL with calibrated sigmas and confidence (MODEL "
@@ -200,7 +202,6 @@ def _check_calibration(
     data: Path,
 ) -> None:
     """Refuse, before anything is measured, what a calibration cannot be made of."""
-    from asmnet_kit.base.files import require_writable
     from asmnet_kit.datasets.registry import MEASURED_SPLIT, split_of_path
     from asmnet_kit.face.uncertainty import UNCERTAINTY
     from asmnet_kit.tflite.metadata import read_metadata
@@ -220,7 +221,6 @@ def _check_calibration(
             )
     elif plausibility is None:
         raise UsageError("--calibrate needs a shape model: name one with --shape-model")
-    require_writable(path.parent)
     if MEASURED_SPLIT in (split, split_of_path(data)):
         raise UsageError(
             "--calibrate: say which faces with --split, for example val; what is fitted to the "
@@ -343,7 +343,9 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
 
     remarks = []
     if dataset.problems:
-        remarks.append(f"{len(dataset.problems)} bad files left out: see asmnet-kit data inspect")
+        remarks.append(
+            f"{counted(len(dataset.problems), 'bad file')} left out: see asmnet-kit data inspect"
+        )
     if result.problems:
         unread = counted(len(result.problems), "face")
         remarks.append(f"{unread} could not be read: left out (--json lists all)")
@@ -357,7 +359,7 @@ def _remarks(result: "Evaluation", dataset: "Dataset") -> list[str]:
             "mean NME and pose are over the faces found"
         )
     if result.faces_incomplete:
-        remarks.append(f"{result.faces_incomplete} faces with missing points left out")
+        remarks.append(f"{counted(result.faces_incomplete, 'face')} with missing points left out")
     if remark := _foreshortened_remark(result):
         remarks.append(remark)
     ranking = result.ranking.get(None)
@@ -397,8 +399,8 @@ def _sureness_remarks(result: "Evaluation") -> list[str]:
         covered = ", ".join(f"{share:.1f} %" for share in sure.coverage_percent.values())
         remarks.append(
             f"uncertainty: the 50 and 90 % circles hold {covered} of {sure.points} points; mean "
-            f"sigma {_figure(sure.sharpness_percent, 2)} % of the eye distance; AUROC "
-            f"{_figure(sure.auroc, 3)} for an NME above 8 %"
+            f"sigma {_figure(sure.sharpness_percent, 2)} % of the eye distance"
+            f"{_auroc(sure.auroc, ' for an NME above 8 %')}"
         )
         remarks.append(
             "mean error without the least sure 0, 10, 20, 30 %: points "
@@ -409,8 +411,8 @@ def _sureness_remarks(result: "Evaluation") -> list[str]:
         )
     if (visibility := result.visibility.get(None)) is not None:
         remarks.append(
-            f"visibility: AUROC {_figure(visibility.auroc, 3)} ({visibility.hidden} of "
-            f"{visibility.points} points are hidden)"
+            f"visibility: {visibility.hidden} of {visibility.points} points are hidden"
+            f"{_auroc(visibility.auroc)}"
         )
     return remarks
 
@@ -448,6 +450,12 @@ def _cells(scores: "Scores") -> list[str]:
     ]
 
 
+def _auroc(value: float | None, of: str = "") -> str:
+    """What is added to a remark; nothing where there is none: all failed, or none did."""
+    figure = _figure(value, 3)
+    return "" if figure == "-" else f"; AUROC {figure}{of}"
+
+
 def _figure(value: float | None, digits: int) -> str:
     """NaN and None, which differ from themselves or are nothing, are a dash."""
     return "-" if value is None or value != value else f"{value:.{digits}f}"
@@ -456,6 +464,8 @@ def _figure(value: float | None, digits: int) -> str:
 def _summary(
     result: "Evaluation", model: Path, plots: dict[str, Path | None], adapter: str | None
 ) -> str:
+    from asmnet_kit.base.console import counted
+
     drawn = "".join(f" {what}: {path}." for what, path in plots.items() if path)
     named = f"{shlex.quote(str(model))}{adapter_argument(adapter)}"
     kind = model_kind(model)
@@ -464,5 +474,5 @@ def _summary(
     else:
         recipe = "qat_w8a8" if KINDS[kind].layers else "ptq_w8a8"
         following = f"asmnet-kit quantize {named} --data ... --recipe {recipe} --out models"
-    scores = result.scores
-    return f"NME {scores.nme_percent:.2f} % over {scores.faces} faces.{drawn} Next: {following}"
+    over = counted(result.scores.faces, "face")
+    return f"NME {result.scores.nme_percent:.2f} % over {over}.{drawn} Next: {following}"

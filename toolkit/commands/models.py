@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.commands.options import json_option
+from asmnet_kit.commands.options import OnceCommand, json_option
 
 if TYPE_CHECKING:
     from asmnet_kit.shipping.shipped import ShippedModel
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.argument("name", required=False)
 @json_option
 def models(name: str | None, as_json: bool) -> None:

@@ -4,6 +4,7 @@ import math
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +13,7 @@ import click
 
 from asmnet_kit.base.cores import usable_cores
 from asmnet_kit.base.errors import ModelError, UsageError
-from asmnet_kit.base.files import require_exists
+from asmnet_kit.base.files import require_exists, require_writable
 from asmnet_kit.base.limits import MAX_SEED, MAX_WORKERS, SCHEME_NAMES
 from asmnet_kit.base.model_kind import RUNNABLE, ModelKind, expected_words, require_kind
 from asmnet_kit.base.places import is_url
@@ -39,6 +40,32 @@ MODEL_HELP = f"a name of the kit's (asmnet-kit models), {expected_words(RUNNABLE
 TFLITE: tuple[ModelKind, ...] = ("tflite",)
 
 
+class OnceCommand(click.Command):
+    """A command that refuses an option given twice, whose first value click would drop.
+
+    Options that may be repeated say so (``multiple``), and a flag given twice means the same.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        *_, given = self.make_parser(ctx).parse_args(list(args))
+        for option, times in Counter(given).items():
+            if times > 1 and isinstance(option, click.Option) and not may_repeat(option):
+                words = "twice" if times == 2 else f"{times} times"
+                raise click.UsageError(f"{option.opts[-1]} is given {words}: expected it once", ctx)
+        return super().parse_args(ctx, args)
+
+
+def may_repeat(option: click.Option) -> bool:
+    """Whether an option given twice loses nothing."""
+    return option.multiple or option.count or option.is_flag
+
+
+class OnceGroup(click.Group):
+    """A group of such commands."""
+
+    command_class = OnceCommand
+
+
 class InputPath(click.Path):
     """A file or folder that must be there, refused alike by every command.
 
@@ -53,6 +80,22 @@ class InputPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         require_exists(path, expected=self.expected)
+        return path
+
+
+class OutputPath(click.Path):
+    """A file or folder to write to, refused before minutes are spent on what would not fit there.
+
+    Args:
+        options: of ``click.Path``.
+    """
+
+    def __init__(self, **options: bool) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        require_writable(path if path.is_dir() else path.parent)
         return path
 
 
@@ -358,7 +401,7 @@ def measured_split_option(command: Command) -> Command:
 
 def out_option(help: str) -> Callable[[Command], Command]:
     """``--out PATH``, required."""
-    return click.option("--out", type=click.Path(path_type=Path), required=True, help=help)
+    return click.option("--out", type=OutputPath(), required=True, help=help)
 
 
 def seed_option(command: Command) -> Command:

@@ -18,6 +18,8 @@ from asmnet_kit.commands.options import (
     InputPath,
     ModelPath,
     NumberRange,
+    OnceCommand,
+    OutputPath,
     adapter_option,
     is_given,
     json_option,
@@ -67,7 +69,7 @@ def _parse_boxes(
     return tuple(boxes)
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.argument(
     "sources",
     metavar="IMAGE|FOLDER|VIDEO|CAMERA|- ...",
@@ -137,7 +139,7 @@ def _parse_boxes(
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     help="Pictures: draw the result into this .png or .jpg, or those of several into this folder; "
     "write a line of JSON for each into this .jsonl, or labels to train on into this .csv. Video: "
     "draw it into this .mp4 or .avi, or write a line for each frame into this .jsonl.",
@@ -379,12 +381,12 @@ def _is_folder_name(out: Path) -> bool:
 
 
 def _table(faces: "list[FacePrediction]", image: Path) -> "Table":
-    from asmnet_kit.base.console import table
+    from asmnet_kit.base.console import degrees, table
 
     headings = ("face", "box", "yaw", "pitch", "roll", "confidence", "from")
     found = table(*headings, title=str(image), left=("box",))
     for number, face in enumerate(faces, start=1):
-        pose = ["-"] * 3 if face.pose is None else [f"{angle:.1f}°" for angle in face.pose]
+        pose = ["-"] * 3 if face.pose is None else [degrees(angle) for angle in face.pose]
         found.add_row(
             str(number),
             ", ".join(f"{edge:.0f}" for edge in face.box),

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO, cast
 
-from asmnet_kit.base.console import clean, counted, progress, stderr
+from asmnet_kit.base.console import clean, counted, degrees, progress, stderr
 from asmnet_kit.base.errors import DatasetError, Interrupted
 from asmnet_kit.commands.options import scheme_argument
 from asmnet_kit.datasets.left_out import LeftOut
@@ -63,7 +63,7 @@ class _Words:
 def _words(face: FacePrediction) -> str:
     facts = ["box " + ",".join(f"{edge:.0f}" for edge in face.box)]
     if face.pose is not None:
-        facts += [f"{name} {angle:.1f}°" for name, angle in zip(ANGLES, face.pose, strict=True)]
+        facts += [f"{name} {degrees(angle)}" for name, angle in zip(ANGLES, face.pose, strict=True)]
     if face.confidence is not None:
         facts.append(f"confidence {face.confidence:.2f}")
     return ", ".join(facts)

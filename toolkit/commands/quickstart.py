@@ -18,7 +18,7 @@ from asmnet_kit.base.files import alone_in, is_unused, write_json
 from asmnet_kit.base.openers import open_stage
 from asmnet_kit.base.reading import read_json
 from asmnet_kit.base.run_folder import CONFIG, LAST_CHECKPOINT, MANIFEST, UNFINISHED
-from asmnet_kit.commands.options import seed_option
+from asmnet_kit.commands.options import OnceCommand, OutputPath, seed_option
 
 STAMP = "quickstart.json"
 ARCHITECTURE = "asmnet_nano"
@@ -196,10 +196,10 @@ def begin(out: Path, plan: Plan) -> None:
     write_json(stamp, asdict(plan))
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OutputPath(file_okay=False),
     required=True,
     help="Output folder; the report is report.html in it.",
 )

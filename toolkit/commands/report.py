@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING
 import click
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.commands.options import RESULTS, TFLITE, InputPath, ModelPath, out_option
+from asmnet_kit.commands.options import (
+    RESULTS,
+    TFLITE,
+    InputPath,
+    ModelPath,
+    OnceCommand,
+    out_option,
+)
 
 if TYPE_CHECKING:
     from asmnet_kit.results.report.faces import Gallery
 
 
-@click.command(short_help="Write one HTML page from benchmark results.")
+@click.command(cls=OnceCommand, short_help="Write one HTML page from benchmark results.")
 @click.argument("results", metavar="RESULT...", nargs=-1, type=InputPath(RESULTS))
 @click.option("--title", default="Benchmark report", show_default=True, help="Heading of the page.")
 @click.option(

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from asmnet_kit.base.console import counted
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import (
     alone_in,
@@ -340,7 +341,7 @@ class PtsFolders:
 
     def finish(self) -> tuple[str, ...]:
         os.sync()
-        return tuple(f"{what}: {count} faces" for what, count in self._lost.items())
+        return tuple(f"{what}: {counted(count, 'face')}" for what, count in self._lost.items())
 
     def _folder(self, face: Face) -> str:
         """The folder that says most of a face's split and subsets, relative to ``out``."""

@@ -14,11 +14,15 @@ from asmnet_kit.datasets.base import Face, Problem
 from asmnet_kit.datasets.stored_faces import FaceList
 from asmnet_kit.face.schemes import Scheme
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".jp2")
+# Of every format that is read (face/picture_headers.py).
+PICTURE_SUFFIXES = (
+    ".jpg", ".jpeg", ".png", ".bmp", ".jpe", ".jfif", ".dib", ".webp", ".tif", ".tiff", ".avif",
+    ".jp2", ".j2k", ".gif", ".pbm", ".pgm", ".ppm", ".pnm",
+)  # fmt: skip
 # Where both are beside an annotation, the first kind is its picture: a .tif may be a mask.
 USUAL_SUFFIXES = PICTURE_SUFFIXES[:4]
 
-UNREAD_SUFFIXES = (".heic", ".heif", ".gif", ".jxl", ".psd", ".svg", ".pdf", ".raw", ".dng", ".cr2")
+UNREAD_SUFFIXES = (".heic", ".heif", ".jxl", ".psd", ".svg", ".pdf", ".raw", ".dng", ".cr2")
 
 # Words for a split, alike for folders, names of files and tables.
 SPLIT_WORDS = {

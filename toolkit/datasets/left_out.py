@@ -45,7 +45,8 @@ class LeftOut:
             DatasetError: too many are left out.
         """
         words = error.strerror if isinstance(error, OSError) else None
-        reason = words or one_line(error).removeprefix(f"{name}: ")
+        # Without the blanks that one_line leaves out, too: a name may begin or end with some.
+        reason = words or one_line(error).removeprefix(" ".join(f"{name}: ".split()) + " ")
         self.problems.append(Problem(name, reason))
         self._names.add(name)
         if len(self.problems) > self._max_bad_share * self._total:

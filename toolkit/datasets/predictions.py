@@ -5,11 +5,12 @@
      "faces": [{"box": [...], "landmarks": [[201.3, 107.2], ...], "pose": {"yaw": ...},
                 "visible": [...], ...}]}
 
-One object in a ``.json``, or one a line in a ``.jsonl``. Pictures are looked for by the end of
-their path, in the folder of the file and those above it. ``predict`` counts pixels of the upright
-picture; labels are of the stored one, so EXIF's rotation is undone. A point whose ``visible`` is
-below one half is hidden. Splits are folders. (Labels as CSV, ``predict --out labels.csv``, are the
-format ``csv``.)
+One object in a ``.json``, or one a line in a ``.jsonl``. Pictures are looked for in the folder of
+the file, in those above it up to ``--data`` and, as ``predict`` was called there, in the current
+folder; then by the end of their path beside the file and above it. ``predict`` counts pixels of the
+upright picture; labels are of the stored one, so EXIF's rotation is undone. A point whose
+``visible`` is below one half is hidden. Splits are folders. (Labels as CSV, ``predict --out
+labels.csv``, are the format ``csv``.)
 
 Left out: lines of pictures without a face, and frames of films, which are no pictures.
 """
@@ -53,7 +54,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     """
     reading = Reading(points=0)
     files = LabelFiles(root, SUFFIXES, reading.problems)
-    pictures = PicturesBelow(files.root)
+    pictures = PicturesBelow(files.root, typed_in=Path.cwd())
     records: list[Record] = []
     found = False
     for listing, where, content in _objects(files, reading.problems):

@@ -329,10 +329,11 @@ class PicturesBelow:
 
     Args:
         root: of the data set.
+        typed_in: a folder in which foreign paths below it were typed, and are looked for as well.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, *, typed_in: Path | None = None) -> None:
+        self._root, self._typed_in = root, typed_in
         self._finder = PictureFinder()
 
     def find(
@@ -370,17 +371,29 @@ class PicturesBelow:
             ) from error
         folders = _folders(parts, beside)
         ends = _ends(written) if foreign else [written] if _is_relative(written) else []
-        names = [name for end in ends for folder in folders if (name := inside(folder + end))]
-        if not names:
+        candidates = [(self._root, inside(folder + end)) for end in ends for folder in folders]
+        if foreign and self._typed_in is not None:
+            # Before the ends of the path alone, which fit the picture of another folder, too.
+            candidates.insert(len(folders), (self._typed_in, self._typed(written)))
+        if not any(name for _, name in candidates):
             raise DatasetError(
                 f"expected the path of a picture in the data set, got {written[:SHOWN]!r}"
             )
-        for name in names:
-            path = self._finder.find(self._root, name)
-            if path is not None:
+        for root, name in candidates:
+            path = None if name is None else self._finder.find(root, name)
+            if name is not None and path is not None:
                 return name, PictureFile(path)
-        looked = ", ".join(folder or "." for folder in folders[:4])
-        raise DatasetError(f"no picture {written[:SHOWN]} (looked in {looked})")
+        places = [str(self._root / folder) for folder in folders[:4]]
+        if foreign and self._typed_in is not None:
+            places.append(str(self._typed_in))
+        raise DatasetError(f"no picture {written[:SHOWN]} (looked in {', '.join(places)})")
+
+    def _typed(self, written: str) -> str | None:
+        """A path relative to the folder it was typed in; None where it leaves that."""
+        path = Path(written)
+        if self._typed_in is not None and path.is_relative_to(self._typed_in):
+            path = path.relative_to(self._typed_in)
+        return inside(str(path))
 
     def named(
         self, parts: tuple[str, ...], stem: str, *, beside: str | Sequence[str]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from asmnet_kit.base.console import stderr
+from asmnet_kit.base.console import counted, stderr
 from asmnet_kit.base.errors import DatasetError, KitError, UsageError
 from asmnet_kit.base.places import is_url
 from asmnet_kit.base.plugins import fault
@@ -398,7 +398,8 @@ def _wrong_in(reading: Any) -> str | None:
 
 def _nothing_found(path: Path, format: str, problems: list[Problem]) -> str:
     if problems:
-        return f"{path}: no usable face, {len(problems)} bad files:{first_problems(problems)}"
+        bad = counted(len(problems), "bad file")
+        return f"{path}: no usable face, {bad}:{first_problems(problems)}"
     return f"{path}: no faces of format {format} below this folder; is the format right?"
 
 

@@ -163,7 +163,7 @@ def write_faces(
     Raises:
         UsageError: counts, shares or workers out of range, a scheme that does not follow, or
             another process draws there.
-        DatasetError: ``out`` holds something else.
+        UsageError: ``out`` holds something else.
     """
     if count < 1 or workers < 1:
         raise UsageError(f"expected count and workers of at least 1, got {count} and {workers}")
@@ -250,13 +250,13 @@ def _claim(out: Path, plan: _Plan) -> None:
         # Earlier versions drew one kind and did not name it, and had no options and no scheme.
         earlier: dict[str, Any] = {"kind": "drawn", "options": {}, "scheme": None}
         if not isinstance(arguments, dict) or {**earlier, **arguments} != asdict(plan):
-            raise DatasetError(
+            raise UsageError(
                 f"{out}: holds a data set made with other arguments or other files of your own; "
                 "choose another folder"
             )
         return
     if not is_unused(out):
-        raise DatasetError(f"{out}: expected a new or empty folder; choose another one")
+        raise UsageError(f"{out}: expected a new or empty folder; choose another one")
     write_json(description, _description(plan, complete=False))
 
 

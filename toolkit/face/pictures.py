@@ -65,7 +65,7 @@ def decode_image(encoded: bytes, *, name: str, upright: bool = False) -> Image:
         raise DatasetError(f"{name}: {_no_picture(encoded)}")
     if header.format == "JPEG" and not _jpeg_ends(encoded):
         # libjpeg would fill the missing rest with grey and only print a warning.
-        raise DatasetError(f"{name}: truncated JPEG (no end-of-image marker)")
+        raise DatasetError(f"{name}: truncated JPEG (no end-of-image marker): copy it anew")
     if header.format == "PNG" and not _png_chunks_fit(encoded):
         # libpng would take as much memory as a chunk claims, up to 2 GB.
         raise DatasetError(f"{name}: truncated PNG (a chunk is longer than the rest of the file)")
@@ -297,6 +297,10 @@ def read_encoded(path: Path) -> bytes:
     """
     try:
         return read_in_turn(path)
+    except FileNotFoundError as error:
+        bare = Path(str(path).strip())
+        hint = f": leave out the blanks around {bare}" if bare != path and bare.exists() else ""
+        raise DatasetError(f"{path}: {error.strerror}{hint}") from error
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from error
 

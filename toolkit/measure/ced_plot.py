@@ -18,7 +18,7 @@ def check_plot(path: Path) -> None:
         MissingDependency: matplotlib is not installed.
         UsageError: matplotlib cannot write such a file, or there is a folder of that name.
     """
-    require("matplotlib", extra="train")
+    require("matplotlib", extra=None)  # [train] has it, and 2.5 GB of TensorFlow
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     suffixes = sorted(FigureCanvasAgg.filetypes)

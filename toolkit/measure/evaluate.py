@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.base.console import counted
 from asmnet_kit.base.errors import DatasetError, UsageError, without_frames
 from asmnet_kit.base.spool import Rows
 from asmnet_kit.base.workers import shared_out
@@ -709,7 +710,9 @@ def _nothing_measured(
         (predicted, "without both outer eye corners"),
     ]
     listed = "; ".join(f"{count} {reason}" for count, reason in reasons if count)
-    return f"{dataset.name}: none of its {len(dataset.faces)} faces could be measured: {listed}"
+    return (
+        f"{dataset.name}: none of {counted(len(dataset.faces), 'face')} could be measured: {listed}"
+    )
 
 
 def _number(value: float) -> float | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asmnet_kit.base.console import counted
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Dataset, Problem
 from asmnet_kit.datasets.left_out import LeftOut
@@ -63,7 +64,7 @@ def face_crops(
     problems = left_out.problems
     if not pixels:
         raise DatasetError(
-            f"{dataset.name}: none of {len(problems)} faces could be read, first "
+            f"{dataset.name}: none of {counted(len(problems), 'face')} could be read, first "
             f"{problems[0].name}: {problems[0].reason}"
             if problems
             else f"{dataset.name}: it has no faces"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.base.console import counted, number_or_null
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Dataset, Face, Problem, members_of_subsets
 from asmnet_kit.datasets.left_out import LeftOut
@@ -62,6 +63,8 @@ class Offset:
         relative = 100 * differences / eye_distances[:, None]
         percent = np.median(relative, axis=0)
         deviation = NORMAL_MAD * np.median(np.abs(relative - percent), axis=0)
+        if len(differences) < 2:
+            deviation = np.full_like(percent, np.nan)  # one face says nothing of the next
         return cls(
             faces=len(differences),
             percent=percent,
@@ -85,7 +88,7 @@ class Offset:
         x, y = (
             {
                 "percent": float(self.percent[axis]),
-                "standard_error_percent": float(self.error_percent[axis]),
+                "standard_error_percent": number_or_null(float(self.error_percent[axis])),
                 "pixels": float(self.pixels[axis]),
             }
             for axis in (0, 1)
@@ -143,7 +146,7 @@ def label_offsets(
             on_progress(done, len(dataset.faces))
     if not differences:
         raise DatasetError(
-            f"{dataset.name}: none of its {len(dataset.faces)} faces could be compared: "
+            f"{dataset.name}: none of {counted(len(dataset.faces), 'face')} could be compared: "
             f"{len(left_out.problems)} unreadable, the others without both outer eye corners"
         )
     moved, scale = np.array(differences, np.float64), np.array(eye_distances)

@@ -26,7 +26,7 @@ from asmnet_kit.base.files import (
     write_json,
     write_text,
 )
-from asmnet_kit.base.reading import read_json
+from asmnet_kit.base.reading import read_bytes, read_json
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.pts import write_pts
 from asmnet_kit.face.boxes import Box
@@ -39,6 +39,7 @@ from asmnet_kit.predict.inputs import photographs_in
 
 SCHEMA_VERSION = 1  # of data label --json
 TABLE = "faces.csv"
+COLUMNS = ("picture", "face", "disagreement_percent", "left_out_because")
 PLAN = "label.json"  # until the folder is complete: what is labelled with what
 WINDOW_SCALE = 2.0  # side of a written picture, of the landmark box's longer side
 JPEG_QUALITY = 95
@@ -185,9 +186,9 @@ def label_folder(
     that was interrupted before is begun again by the same one.
 
     Raises:
-        UsageError: ``out`` is not empty, nor left by the same call, or lies inside ``folder``;
-            another process is writing there; models of unlike landmarks, or of another number than
-            300-W has.
+        UsageError: ``out`` holds more than the table of a call that kept nothing, and was not left
+            by the same call, or lies inside ``folder``; another process is writing there; models of
+            unlike landmarks, or of another number than 300-W has.
         DatasetError: no pictures.
     """
     if len({predictor.scheme for predictor in predictors}) != 1:
@@ -244,7 +245,7 @@ def _begin(
         UsageError: it was of something else, or something else is there: the new faces would be
             among its files.
     """
-    if not is_unused(out) and not (out / PLAN).exists():
+    if not _is_unused(out) and not (out / PLAN).exists():
         raise UsageError(f"{out}: expected an empty or new folder; choose another --out")
     sizes = [(str(path), path.stat().st_size) for path in photographs]
     digest = hashlib.sha256(repr(sizes).encode(errors="surrogateescape")).hexdigest()
@@ -261,6 +262,14 @@ def _begin(
     write_json(out / PLAN, plan)
 
 
+def _is_unused(out: Path) -> bool:
+    """Whether ``out`` holds at most the table of an earlier call that kept no face."""
+    if not is_unused(out, except_for=[TABLE]):
+        return False
+    table = out / TABLE
+    return not table.exists() or read_bytes(table).startswith(",".join(COLUMNS).encode())
+
+
 def _stem(path: Path, face: LabelledFace) -> str:
     """``a/b.jpg``, face 1 -> ``a/b.jpg_1``: the ending stays, since a.jpg and a.png may be two."""
     return f"{path.as_posix()}_{face.number}"
@@ -269,7 +278,7 @@ def _stem(path: Path, face: LabelledFace) -> str:
 def _rows(faces: Sequence[LabelledFace], folder: Path) -> Iterator[str]:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("picture", "face", "disagreement_percent", "left_out_because"))
+    writer.writerow(COLUMNS)
     for face in faces:
         name = face.picture.relative_to(folder).as_posix()
         writer.writerow((name, face.number, f"{face.disagreement_percent:.2f}", face.reason))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asmnet_kit.base.console import counted
 from asmnet_kit.base.errors import DatasetError, UsageError, without_frames
 from asmnet_kit.base.files import replacing
 from asmnet_kit.base.spool import Rows
@@ -104,7 +105,7 @@ def teach(
                 on_progress(place + 1, len(dataset.faces))
     if not taught:
         raise DatasetError(
-            f"{dataset.name}: none of its {len(left_out.problems)} pictures can be used"
+            f"{dataset.name}: none of {counted(len(left_out.problems), 'picture')} can be used"
         )
     faces = chosen(dataset.faces, taught)
     members = {"": np.ones(len(faces), np.bool_), **members_of_subsets(faces)}

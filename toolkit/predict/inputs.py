@@ -1,19 +1,22 @@
 """Which pictures are meant: files, folders with all below them, a list of paths."""
 
 import os
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
-from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import real_path
+from asmnet_kit.base.kinds import HEAD_BYTES, known_binary
 from asmnet_kit.base.reading import lines_of
 from asmnet_kit.datasets.base import Problem
 from asmnet_kit.datasets.folders import PICTURE_SUFFIXES, stem_and_suffix, walk
 
 # HEIC and JPEG XL are not read, but are photographs: reading them tells how to convert them.
-PHOTOGRAPH_SUFFIXES = (*PICTURE_SUFFIXES, ".jfif", ".gif", ".ppm", ".heic", ".heif", ".jxl")
+PHOTOGRAPH_SUFFIXES = (*PICTURE_SUFFIXES, ".heic", ".heif", ".jxl")
 
 
 @dataclass
@@ -57,7 +60,7 @@ def photographs_in(
     )
     if not found and not problems:
         raise DatasetError(
-            f"{folder}: expected pictures ({', '.join(PHOTOGRAPH_SUFFIXES)}) in it, found none"
+            f"{folder}: expected pictures ({', '.join(PICTURE_SUFFIXES)}) in it, found none"
         )
     return found
 
@@ -96,17 +99,38 @@ def gather(named: Iterable[Path], *, leave_out: Path | None = None) -> Inputs:
 def paths_of_list(lines: BinaryIO) -> Iterator[Path]:
     """Paths, one a line, as they arrive; a path's bytes need be no UTF-8. Empty lines are none.
 
+    A byte order mark before a path is no part of it.
+
     Raises:
+        UsageError: a line that no path can be: a file's content, or paths that end with a NUL.
         DatasetError: a line that is too long for any list of paths.
     """
+    if isinstance(lines, BufferedReader):
+        _refuse_no_path(lines.peek(HEAD_BYTES))
     try:
-        yield from _paths(lines)
+        for line in lines_of(lines):
+            _refuse_no_path(line)
+            name = line.removesuffix(b"\n").removesuffix(b"\r").removeprefix(BOM_UTF8)
+            if name:
+                yield Path(os.fsdecode(name))
     except ValueError as error:
         raise DatasetError(f"stdin: {error}; expected a picture's path on each line") from error
 
 
-def _paths(lines: BinaryIO) -> Iterator[Path]:
-    for line in lines_of(lines):
-        name = line.removesuffix(b"\n").removesuffix(b"\r")
-        if name:
-            yield Path(os.fsdecode(name))
+def _refuse_no_path(text: bytes) -> None:
+    """Refuse what holds a NUL, which no path has.
+
+    Raises:
+        UsageError: it does; the message says what it is instead.
+    """
+    if b"\0" not in text:
+        return
+    expected = "stdin: expected one path on a line, got"
+    binary = known_binary(text[:HEAD_BYTES])
+    if binary is not None:
+        raise UsageError(f"{expected} {binary}: give the file's name")
+    if text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise UsageError(f"{expected} text in UTF-16: save the list as UTF-8")
+    raise UsageError(
+        f"{expected} one with a NUL byte: paths end with a line feed here, leave out -print0"
+    )

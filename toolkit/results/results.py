@@ -105,10 +105,11 @@ def check_result(content: Any, *, name: str) -> Result:
     if not isinstance(content, dict):
         raise ResultError(f"{name}: expected a JSON object, got {type(content).__name__}")
     version = content.get("schema_version")
-    if content.get("kind") != "benchmark":
+    kind = content.get("kind")
+    if kind != "benchmark":
         raise ResultError(
-            f"{name}: expected a benchmark result (kind 'benchmark'), got kind "
-            f"{content.get('kind')!r}; asmnet-kit benchmark writes such files"
+            f"{name}: expected a benchmark result (kind 'benchmark'), got "
+            f"{'none' if kind is None else repr(kind)}; asmnet-kit benchmark writes such files"
         )
     if version != SCHEMA_VERSION:
         raise ResultError(

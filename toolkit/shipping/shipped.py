@@ -106,13 +106,13 @@ def model_named(name: str, folder: Path = FOLDER) -> ShippedModel:
     """The shipped model of a name; that of its file will do, with or without its ending.
 
     Raises:
-        ModelError: no such model; the message lists those there are.
+        UsageError: no such model; the message lists those there are.
     """
     models = shipped_models(folder)
     for model in models:
         if name in (model.name, model.path.name, model.path.stem):
             return model
-    raise ModelError(f"expected a model of the kit ({_listed(models)}), got {name!r}")
+    raise UsageError(f"expected a model of the kit ({_listed(models)}), got {name!r}")
 
 
 def find_model(name: Path, folder: Path = FOLDER) -> Path:
@@ -128,7 +128,7 @@ def find_model(name: Path, folder: Path = FOLDER) -> Path:
         return name
     try:
         return model_named(str(name), folder).path
-    except ModelError as error:
+    except UsageError as error:
         if name.suffix:
             return name
         raise UsageError(

@@ -20,7 +20,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from asmnet_kit import __version__
-from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import (
     alone_in,
     is_unused,
@@ -119,9 +119,9 @@ def prepare(
         progress: called with (faces done, faces in all) after each face.
 
     Raises:
-        DatasetError: ``out`` holds something else, a finished shard is damaged, or too many
-            pictures cannot be decoded, or a shard cannot be written (no space).
-        UsageError: another process prepares data there.
+        UsageError: ``out`` holds something else, or another process prepares data there.
+        DatasetError: a finished shard is damaged, or too many pictures cannot be decoded, or a
+            shard cannot be written (no space).
         OSError: the folder cannot be written.
     """
     make_folder(out)
@@ -274,7 +274,7 @@ def _resume_or_plan(
     """The plan of the call that began in ``out``, or a new one.
 
     Raises:
-        DatasetError: that call was about other data or options, or other files are in the way.
+        UsageError: that call was about other data or options, or other files are in the way.
     """
     asked = {
         "fingerprint": dataset.fingerprint(),
@@ -296,13 +296,13 @@ def _resume_or_plan(
         if earlier.get(WINDOW, WINDOW_SCALE) != window.scale:
             different.append(TOLD[WINDOW])
         if different:
-            raise DatasetError(
+            raise UsageError(
                 f"{out}: holds shards of other data or options ({', '.join(different)} differ); "
                 "choose another --out or remove the folder"
             )
         return earlier
     if not is_unused(out):
-        raise DatasetError(f"{out}: expected a new or empty folder; choose another --out")
+        raise UsageError(f"{out}: expected a new or empty folder; choose another --out")
     faces_per_shard = max(1, int(shard_bytes / _mean_record_bytes(dataset, window)))
     plan = {**asked, **wider, "faces_per_shard": faces_per_shard}
     write_json(out / PLAN, {"schema_version": SCHEMA_VERSION, "prepared": plan})

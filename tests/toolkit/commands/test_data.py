@@ -188,7 +188,7 @@ def test_prepare_writes_shards_that_can_be_read(folder: Path, tmp_path: Path) ->
     out = tmp_path / "shards"
     result = run("prepare", "--data", folder, "--format", "300w", "--out", out, "--split", "train")
     assert result.exit_code == 0, result.output
-    assert "2 faces in 1 shards" in result.stderr and "--format records" in result.stderr
+    assert "2 faces in 1 shard " in result.stderr and "--format records" in result.stderr
     assert [face.name for face in load_dataset(out, "records").faces] == [
         "train/a/1.jpg",
         "train/a/2.jpg",
@@ -214,5 +214,5 @@ def test_synthesized_faces_can_be_inspected_with_68_and_98_points(tmp_path: Path
 
 def test_synthesize_refuses_a_folder_that_holds_something_else(folder: Path) -> None:
     result = run("synthesize", "--count", 2, "--out", folder, "--workers", 1)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "expected a new or empty folder" in result.stderr

@@ -211,3 +211,44 @@ def test_names_that_a_format_cannot_hold_are_changed(tmp_path: Path) -> None:
         result = convert(tmp_path / "data", "coco", to, out)
         assert result.exit_code == 0, result.output
         assert len(load_dataset(out, to).faces) == len(odd)
+
+
+@pytest.fixture
+def predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Writes predictions of one picture, named so, into res of the current folder."""
+    MADE["predictions"](tmp_path / "photos")
+    said = json.loads((tmp_path / "photos" / "one.json").read_text())
+    place = tmp_path / "place"
+    (place / "res").mkdir(parents=True)
+    monkeypatch.chdir(place)
+
+    def write(path: str) -> None:
+        said["image"]["path"] = path
+        put(place / "res" / "faces.jsonl", json.dumps(said) + "\n")
+
+    return write
+
+
+@pytest.mark.parametrize("typed", ["photos", "{here}/photos"])
+def test_predictions_find_their_pictures_from_the_current_folder(
+    typed: str, predicted: Callable[[str], None], tmp_path: Path
+) -> None:
+    """As they were typed there; a picture beside the file that shares their end is another."""
+    here = tmp_path / "place"
+    put_picture(here / "photos" / "a.jpg", 1)
+    put_picture(here / "res" / "a.jpg", 2)
+    predicted(f"{typed.format(here=here)}/a.jpg")
+    result = convert(Path("res/faces.jsonl"), "predictions", "csv", Path("out"))
+    assert result.exit_code == 0, result.output
+    (face,) = load_dataset(Path("out"), "csv").faces
+    assert face.picture.read_encoded() == (here / "photos" / "a.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("path", ["../photos/test/4.jpg", "{above}/photos/test/4.jpg"])
+def test_predictions_find_no_picture_outside_and_name_each_place_once(
+    path: str, predicted: Callable[[str], None], tmp_path: Path
+) -> None:
+    predicted(path.format(above=tmp_path))
+    result = convert(Path("res/faces.jsonl"), "predictions", "csv", Path("out"))
+    assert result.exit_code == 1
+    assert f"(looked in res, {tmp_path / 'place'})" in result.stderr

@@ -313,7 +313,7 @@ def test_a_model_is_measured_by_how_right_it_is_about_how_sure_it_is(make_tflite
     assert content["per_subset"]["red"]["uncertainty"]["points"] == 680
     assert content["per_subset"]["red"]["uncertainty"]["auroc"] is None  # all of them fail
     assert "uncertainty: the 50 and 90 % circles hold" in result.stderr
-    assert "visibility: AUROC 1.000 (680 of 2720 points are hidden)" in result.stderr
+    assert "visibility: 680 of 2720 points are hidden; AUROC 1.000" in result.stderr
     assert f"Sparsification: {drawn}." in result.stderr
     assert cv2.imread(str(drawn)) is not None
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pty
+import shutil
 import struct
 import subprocess
 import sys
@@ -353,6 +354,23 @@ def test_labels_are_turned_as_the_picture_was(where, tmp_path, frontal_face, mak
         seen = np.stack([seen[:, 1], 179 - seen[:, 0]], axis=-1)
     (label,) = load_dataset(out, "csv").faces
     assert label.landmarks == pytest.approx(seen, abs=0.011)
+
+
+def test_a_folder_gives_every_ending_of_a_format_that_is_read(photos, make_tflite) -> None:
+    """And one without pictures names these alone, not those whose reading says how to convert."""
+    page = (Path(__file__).parents[3] / "docs" / "predict.md").read_text()
+    folder = photos / "endings"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("")
+    empty = run(folder, "--model", make_tflite())
+    named = empty.stderr.partition("expected pictures (")[2].partition(")")[0].split(", ")
+    assert {".jpe", ".jfif", ".gif", ".pgm", ".pbm", ".pnm"} < set(named)
+    assert ".heic" not in named
+    for suffix in named:
+        assert suffix in page
+        shutil.copy(photos / "two.png", folder / f"a{suffix}")
+    result = run(folder, "--model", make_tflite(), "--json")
+    assert len(lines(result.stdout)) == len(named) and "left out" not in result.stderr
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 7])
@@ -777,3 +795,35 @@ def test_a_link_in_the_unfinished_lines_place_leads_nowhere(photos, make_tflite)
     result = run(photos, "--model", make_tflite(), "--out", out)
     assert result.exit_code == 0, result.output
     assert precious.read_text() == "keep" and not out.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xd8\xff\xe0\0\x10JFIF\n\0", "one path on a line, got a JPEG picture: give the"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "one path on a line, got a PNG picture: give the"),
+        (b"a.jpg\0b.jpg\0", "paths end with a line feed here, leave out -print0"),
+        (b"\xff\xfea\0.\0j\0p\0g\0\r\0\n\0", "got text in UTF-16: save the list as UTF-8"),
+    ],
+)
+def test_a_list_that_is_none_is_a_wrong_call(content, said, tmp_path, make_tflite) -> None:
+    command = [sys.executable, "-m", "asmnet_kit", "predict", "-", "--model", make_tflite()]
+    done = subprocess.run(command, input=content, capture_output=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr.decode() and b"Traceback" not in done.stderr
+
+
+def test_a_nul_later_in_a_list_leaves_the_lines_before(photos, make_tflite) -> None:
+    listed = f"{photos / 'two.png'}\n{photos / 'two.png'}\0".encode()
+    result = run("-", "--model", make_tflite(), "--jsonl", input=listed)
+    assert result.exit_code == 2 and "leave out -print0" in result.stderr
+    assert len(lines(result.stdout)) == 1
+
+
+def test_blanks_and_marks_around_the_paths_of_a_list_are_told(photos, make_tflite) -> None:
+    listed = f"\ufeff{photos / 'two.png'}\n  {photos / 'two.png'} \n {photos / 'gone.png'}\n"
+    result = run("-", "--model", make_tflite(), "--jsonl", input=listed.encode())
+    marked, blank, gone = (line["error"] for line in lines(result.stdout))
+    assert marked is None
+    assert blank == f"No such file or directory: leave out the blanks around {photos / 'two.png'}"
+    assert gone == "No such file or directory"  # and its name once

@@ -253,7 +253,7 @@ def test_an_empty_or_missing_folder_is_an_error(tmp_path: Path) -> None:
 
 def test_a_folder_of_bad_files_only_can_still_be_listed(tmp_path: Path) -> None:
     put(tmp_path / "a.jpg", "")
-    with pytest.raises(DatasetError, match="no usable face, 1 bad files"):
+    with pytest.raises(DatasetError, match="no usable face, 1 bad file:"):
         load_dataset(tmp_path, "300w", max_bad_share=0.99)
     assert len(load_dataset(tmp_path, "300w", max_bad_share=1.0).problems) == 1
 

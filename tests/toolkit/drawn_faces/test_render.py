@@ -393,7 +393,7 @@ def test_a_folder_with_anything_else_in_it_is_refused(tmp_path):
 
 def test_a_folder_of_other_arguments_is_refused(tmp_path):
     write_faces(tmp_path, DRAWN, count=1, seed=0, size=48)
-    with pytest.raises(DatasetError, match=OTHER_ARGUMENTS):
+    with pytest.raises(UsageError, match=OTHER_ARGUMENTS):
         write_faces(tmp_path, DRAWN, count=1, seed=1, size=48)
 
 

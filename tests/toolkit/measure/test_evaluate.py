@@ -102,7 +102,7 @@ def test_a_data_set_on_which_nothing_can_be_measured_is_an_error_with_counts(mak
     for index in range(1, 20):
         dataset = changed(dataset, index, landmarks=corner)
     dataset.faces[0].picture.path.write_bytes(b"")
-    words = r"none of its 20 faces .* 1 unreadable.* 19 without both"
+    words = r"none of 20 faces .* 1 unreadable.* 19 without both"
     with pytest.raises(DatasetError, match=words):
         evaluate(Shifted(), dataset)
 

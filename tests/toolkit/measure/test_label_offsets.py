@@ -102,7 +102,7 @@ def test_hidden_points_are_left_out_and_faces_without_both_eyes(
     )
     offset = label_offsets(replace(drawn, faces=faces), predictor).by_subset[ALL]
     assert offset.faces == 1 and np.isfinite(offset.pixels).all()
-    with pytest.raises(DatasetError, match="none of its 1 faces could be compared"):
+    with pytest.raises(DatasetError, match="none of 1 face could be compared"):
         label_offsets(replace(drawn, faces=faces[1:]), predictor)
 
 
@@ -138,14 +138,21 @@ def test_labels_counted_from_1_end_in_1_and_are_named(drawn: Dataset, tmp_path: 
     assert "x (right)" in accepted.stdout and "Next: asmnet-kit train" in accepted.stderr
 
 
-def test_what_too_few_faces_say_is_no_all_clear(drawn: Dataset, tmp_path: Path) -> None:
-    for index, face in enumerate(drawn.faces[:12]):
+@pytest.mark.parametrize(("count", "words"), [(12, "12 faces"), (1, "1 face")])
+def test_what_too_few_faces_say_is_no_all_clear(
+    count: int, words: str, drawn: Dataset, tmp_path: Path
+) -> None:
+    for index, face in enumerate(drawn.faces[:count]):
         shutil.copy(face.picture.name, tmp_path / f"{index}.jpg")
         write_pts(tmp_path / f"{index}.pts", face.landmarks)
     result = run("--data", tmp_path, "--format", "300w", "--json")
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["unsure"] == [ALL]
-    assert "within 0.3 % in x: nothing surely; more faces would tell: all faces (" in result.stderr
+    told = json.loads(result.stdout)
+    assert told["unsure"] == [ALL]
+    error = told["offsets"][ALL]["x"]["standard_error_percent"]
+    assert (error is None) == (count == 1)  # one face has none
+    assert "Too few faces to judge: all faces (" in result.stderr and words in result.stderr
+    assert ("±" in result.stderr) == (count > 1) and "within" not in result.stderr
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_and_named(folder: Path, tmp_path: Path) -> None:

@@ -170,9 +170,14 @@ def test_the_command_labels_drawn_faces_near_their_own_labels(tmp_path):
 
 
 def test_nothing_kept_is_a_failure_that_says_where_to_look(photos, tmp_path):
-    result = label("--photos", photos, "--out", tmp_path / "o")
-    assert result.exit_code == 1
-    assert "faces.csv" in result.stderr
+    """And that another try into the same folder follows; a table of one's own stays."""
+    for _ in range(2):
+        result = label("--photos", photos, "--out", tmp_path / "o")
+        assert result.exit_code == 1
+        assert "faces.csv" in result.stderr
+    (tmp_path / "o" / "faces.csv").write_text("file,x0,y0\n")
+    assert label("--photos", photos, "--out", tmp_path / "o").exit_code == 2
+    assert (tmp_path / "o" / "faces.csv").read_text() == "file,x0,y0\n"
 
 
 def test_two_calls_do_not_label_into_the_same_folder(photos, tmp_path):

@@ -99,7 +99,7 @@ def test_shards_keep_what_is_known_of_visibility(dataset: Dataset, tmp_path: Pat
     assert all(face.visibility is None for face in back.faces[1:])
     # Shards that do not know it are not taken for these.
     prepare(dataset, tmp_path / "earlier")
-    with pytest.raises(DatasetError, match="boxes or visibility differ"):
+    with pytest.raises(UsageError, match="boxes or visibility differ"):
         prepare(marked, tmp_path / "earlier")
 
 
@@ -271,11 +271,11 @@ prepare(dataset, Path({str(out)!r}), shard_bytes=30_000, progress=die)
 def test_a_folder_of_other_data_is_not_mixed(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(dataset, out)
-    with pytest.raises(DatasetError, match=r"other data or options \(size differ\)"):
+    with pytest.raises(UsageError, match=r"other data or options \(size differ\)"):
         prepare(dataset, out, size=256)
     (tmp_path / "strange").mkdir()
     (tmp_path / "strange" / "x.tfrecord").write_bytes(b"")
-    with pytest.raises(DatasetError, match="expected a new or empty folder"):
+    with pytest.raises(UsageError, match="expected a new or empty folder"):
         prepare(dataset, tmp_path / "strange")
 
 
