@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.training import run as training_run
 from asmnet_kit.training.config import TrainConfig
-from asmnet_kit.training.data import sources
+from asmnet_kit.training.data import augment, batches, sources
 from asmnet_kit.training.devices import choose_strategy, precision
 from asmnet_kit.training.run import TrainResult, fit_shape_model, resume, train
 from wording import BUSY, NO_EPOCH
@@ -545,3 +546,66 @@ def test_the_shape_model_of_very_many_faces_is_of_some_of_them(
     assert expected is not None and found is not None
     np.testing.assert_array_equal(found.mean, expected.mean)
     assert "Shape model: of one in 3 of 16 faces" in capsys.readouterr().err
+
+
+# Mirrored pictures --------------------------------------------------------------------------------
+
+ONE_SIDE = '[from]\nscheme = "68"\npoints = [17, 19, 21, 36, 37, 38, 39, 40, 41, 27, 30, 33, 48]'
+SCHEMES = {
+    "half": f'name = "half"\nmirror = []\nnormaliser = "box"\n{ONE_SIDE}\n',
+    "eyes": 'name = "eyes"\nnormaliser = [0, 1]\n[from]\nscheme = "68"\npoints = [36, 45, 30]\n',
+    "own": 'name = "own"\npoints = 68\nnormaliser = [36, 45]\n',
+}
+
+
+@pytest.fixture
+def mirrorings(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Gets for each picture that a run shows whether it was mirrored."""
+    seen: list[bool] = []
+
+    def draw(*arguments: Any) -> augment.CropTransform:
+        drawn = augment.draw_transform(*arguments)
+        seen.append(drawn.flipped)
+        return drawn
+
+    monkeypatch.setattr(batches, "draw_transform", draw)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("scheme", "mirrors", "told"),
+    [
+        ("half", False, "Pictures are not mirrored: the scheme half has points of one side"),
+        ("eyes", True, ""),
+        ("own", True, "each point as its own mirror image: the scheme own names no mirror pairs"),
+    ],
+)
+def test_pictures_are_mirrored_unless_the_scheme_is_of_one_side(
+    scheme: str, mirrors: bool, told: str, labelled_run: tuple[TrainConfig, Path], tmp_path: Path,
+    mirrorings: list[bool], capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    file = tmp_path / f"{scheme}.toml"
+    file.write_text(SCHEMES[scheme])
+    config, _ = labelled_run
+    config = replace(config, scheme=str(file), loss="mse", epochs=1, batch_size=4)
+    train(config, tmp_path / "run")
+    assert len(mirrorings) >= 12 and any(mirrorings) == mirrors
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert manifest["mirrors_pictures"] == mirrors
+    said = " ".join(capsys.readouterr().err.split())
+    assert told in said and ("mirrored" in said) == bool(told)
+
+
+def test_a_run_that_mirrored_pictures_of_one_side_goes_on_so(
+    data: Path, tmp_path: Path, mirrorings: list[bool]
+) -> None:
+    """An earlier version of the kit began it: it ends as it would have ended."""
+    (tmp_path / "half.toml").write_text(SCHEMES["half"])
+    config = replace(config_for(data), scheme=str(tmp_path / "half.toml"), loss="mse", epochs=1)
+    stop_before_the_first_epoch(config, tmp_path / "run")
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert manifest.pop("mirrors_pictures") is False
+    (tmp_path / "run/manifest.json").write_text(json.dumps(manifest))
+    mirrorings.clear()
+    resume(tmp_path / "run")
+    assert any(mirrorings)

@@ -319,7 +319,12 @@ def _out_of_picture(faces: Sequence[Face], look: _Look) -> Iterator[OutOfPicture
 def _unmirrored(
     alike: Iterable[Pair], scheme: Scheme, pictures: Pictures
 ) -> Iterator[tuple[str, str]]:
-    """Faces (name, reason) in a mirrored copy whose labels are those of the picture itself."""
+    """Faces (name, reason) in a mirrored copy whose labels are those of the picture itself.
+
+    Not of a one-sided scheme: its points lie about there in the mirror image, too.
+    """
+    if scheme.is_one_sided:
+        return
     for one, other, kind in alike:
         of_one, of_other = pictures.faces(one), pictures.faces(other)
         if kind != "mirrored" or len(of_one) > 1 or len(of_other) > 1:
