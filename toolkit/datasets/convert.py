@@ -33,7 +33,7 @@ from asmnet_kit.base.files import (
     write_text,
 )
 from asmnet_kit.datasets import coco, ibug300w
-from asmnet_kit.datasets.base import Dataset, Face, Problem
+from asmnet_kit.datasets.base import Dataset, Face, Problem, picture_of
 from asmnet_kit.datasets.face_groups import by_picture
 from asmnet_kit.datasets.folders import PICTURE_SUFFIXES, SCHEME_FILE, SPLIT_FOLDERS, name_key
 from asmnet_kit.datasets.left_out import LeftOut
@@ -46,7 +46,6 @@ from asmnet_kit.face.schemes import Scheme
 SCHEMA_VERSION = 1  # of ``data convert --json``
 PICTURES = "images"
 LABELS_CSV = "labels.csv"
-NUMBERED = re.compile(r"#\d+$")  # behind the name of a picture with several faces
 UNUSUAL = re.compile(r'[\\:*?"<>|\x00-\x1f\x7f\ufffd]')  # in file names, on some system or other
 MAGIC = {b"\xff\xd8\xff": (".jpg", ".jpeg"), b"\x89PNG": (".png",)}
 FACES_IN_A_FILE = 40_000  # of COCO: 106 points of so many are 110 MB, which is still read
@@ -177,7 +176,7 @@ class _Names:
 
 def _stem_and_suffix(face: Face, encoded: bytes) -> tuple[str, str]:
     """A face's picture by name, without its suffix; and the suffix, which fits the bytes."""
-    path = PurePosixPath(UNUSUAL.sub("_", name_key(NUMBERED.sub("", face.name))))
+    path = PurePosixPath(UNUSUAL.sub("_", name_key(picture_of(face.name))))
     suffix = path.suffix.lower()
     fitting = next((ends for magic, ends in MAGIC.items() if encoded.startswith(magic)), (suffix,))
     stem = str(path.with_suffix("")) if suffix in PICTURE_SUFFIXES else str(path)
