@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from asmnet_kit.base.errors import DatasetError, KitError, ModelError, UsageError
 from asmnet_kit.base.files import alone_in
+from asmnet_kit.cli import main
 from asmnet_kit.datasets.base import Face, PictureFile
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.pictures import read_image
@@ -489,6 +491,53 @@ def test_validation_faces_that_are_trained_on_are_refused(drawn_faces: Callable[
     for val_data in (folder, folder.parent / "link"):
         with pytest.raises(UsageError, match="4 of its 4 faces are trained on"):
             sources.choose_sources(replace(config_for(folder), val_data=str(val_data)))
+
+
+def shared_csv(labelled_run: tuple[TrainConfig, Path], folder: Path, splits: list[str]) -> Path:
+    """The faces of a CSV once more, face n in the split ``splits[n]``; ``a+b``: in both."""
+    data = Path(labelled_run[0].data)
+    shutil.copytree(data, folder)
+    with (folder / "faces.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    named = zip(rows, splits, strict=False)
+    write_rows(
+        folder / "faces.csv",
+        [row | {"split": split} for row, both in named for split in both.split("+")],
+    )
+    return folder
+
+
+@pytest.mark.parametrize("other", ["val", "test"])
+def test_a_picture_in_two_splits_is_told(
+    other: str, labelled_run: tuple[TrainConfig, Path], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """By its own name; copies under another one are another warning."""
+    splits = [f"train+{other}", "train", "train", "train", "val", "test"]
+    folder = shared_csv(labelled_run, tmp_path / "csv", splits)
+    sources.choose_sources(replace(labelled_run[0], data=str(folder)))
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith("warning: 1 of the 2 faces")
+    assert f"face_000.jpg among them: {'the validation NME' if other == 'val' else 'eval'}" in said
+    assert "another name" not in said and said.count("warning") == 1
+    inspected = CliRunner().invoke(
+        main, ["data", "inspect", "--data", str(folder), "--format", "csv", "--json"]
+    )
+    (shared,) = json.loads(inspected.stdout)["in_several_splits"]
+    assert shared == {"picture": "face_000.jpg", "splits": sorted(["train", other])}
+
+
+@pytest.mark.parametrize("split", ["", "train"])
+def test_faces_of_no_split_that_are_not_used_are_told(
+    split: str, labelled_run: tuple[TrainConfig, Path], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Not where the split was asked for."""
+    folder = shared_csv(labelled_run, tmp_path / "csv", ["train", "", "", "train", "val"])
+    config = replace(labelled_run[0], data=str(folder), split=split)
+    assert len(sources.choose_sources(config).train.faces) == 2
+    told = "2 of the 5 faces are in no split and are not used" in capsys.readouterr().err
+    assert told == (split == "")
 
 
 @pytest.mark.parametrize("where", ["test", "test/set", "", "split"])
