@@ -291,10 +291,15 @@ def _category(scheme: Scheme) -> dict[str, Any]:
 
 
 def _annotation(number: int, image: int, face: Face) -> dict[str, Any]:
-    """A face; ``v`` is "seen" where nothing is known."""
+    """A face; ``v`` is "seen" where nothing is known, and a key of the kit's own says so."""
     labelled = face.labelled
     hidden = np.zeros(len(labelled), bool) if face.visibility is None else face.visibility == 0
     v = np.where(labelled, np.where(hidden, coco.HIDDEN, coco.SEEN), coco.UNLABELLED)
+    visibility = {}
+    if face.visibility is not None:
+        seen = np.asarray(face.visibility, np.float32)
+        if not np.array_equal(seen, coco.said_by(v), equal_nan=True):
+            visibility = {coco.VISIBILITY: [None if np.isnan(one) else int(one) for one in seen]}
     rounded = np.round(np.nan_to_num(face.landmarks.astype(np.float64)), DECIMALS).tolist()
     came_with_it = face.detector_box is not None
     x0, y0, x1, y1 = (face.box if face.detector_box is None else face.detector_box).tolist()
@@ -313,6 +318,7 @@ def _annotation(number: int, image: int, face: Face) -> dict[str, Any]:
         **({} if face.split is None else {"split": face.split}),
         "subsets": list(face.subsets),
         coco.VISIBILITY_KNOWN: face.visibility is not None,
+        **visibility,
         **({} if face.pose is None else {"pose": np.round(face.pose, DECIMALS).tolist()}),
     }  # fmt: skip
 
