@@ -43,9 +43,11 @@ KINDS: dict[str, Any] = {
     "licence": str,
     "recipe": str,
     "crop_scale": (int, float),
+    "mirrors_pictures": bool,
 }
 _NAMES: dict[Any, str] = {
     dict: "an object", list: "a list", str: "text", (int, float): "a number",
+    bool: "true or false",
 }  # fmt: skip
 NAME = re.compile(r"[\w.-]{0,80}")  # of an architecture: it becomes a part of a file's name
 
@@ -175,7 +177,8 @@ def _check_types(path: Path, manifest: Mapping[str, Any]) -> None:
     """
     for key, kind in KINDS.items():
         value = manifest.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+        is_kind = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+        if value is not None and not is_kind:
             raise ModelError(f"{path}: expected {key} to be {_NAMES[kind]}, got {value!r:.60}")
     name = manifest.get("architecture", {}).get("name", "")
     if not isinstance(name, str) or not NAME.fullmatch(name):

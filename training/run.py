@@ -30,6 +30,7 @@ from asmnet_kit.base.run_folder import (
 from asmnet_kit.datasets.base import ColumnFaces, Dataset, Face
 from asmnet_kit.face.crop import crop_fractions
 from asmnet_kit.face.input_values import to_float_input
+from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.face.shape_model.align import front_reference
 from asmnet_kit.face.shape_model.file import save_shape_model
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
@@ -37,6 +38,7 @@ from asmnet_kit.face.shape_model.operator import ShapeModel
 from asmnet_kit.measure.evaluate import Evaluation, evaluate
 from asmnet_kit.measure.face_crops import face_crops
 from asmnet_kit.training.config import PLACES, TrainConfig, strategy_to_resume
+from asmnet_kit.training.data.augment import AUGMENTATIONS, AugmentRanges, ranges_of
 from asmnet_kit.training.data.batches import FaceBatches, require_batch
 from asmnet_kit.training.data.prepared import prepared_faces
 from asmnet_kit.training.data.run_batches import batches_for, epoch_size, require_visibility
@@ -69,6 +71,7 @@ from asmnet_kit.training.networks.start_weights import initialise, open_source, 
 SHAPES_AT_ONCE = 4096  # of the one-pass PCA: 4 MB
 # A variance of so many shapes is known to within 1 %; aligning a million takes more than a minute.
 MOST_SHAPES = 100_000
+MIRRORS = "mirrors_pictures"  # of the manifest: whether augmentation mirrors some
 STATISTICS = 256  # pictures that batch-norm statistics are made from, for folded weights
 
 
@@ -254,6 +257,13 @@ def _train(
     earlier = chief["earlier"]
     if earlier.get("finished_at"):
         return _finished(config, run, workers, earlier, sources.val)
+    ranges = ranges_of(
+        config.augmentation,
+        scheme,
+        # A run of an earlier version mirrored whatever its scheme, and goes on as it began.
+        mirrors=earlier.get(MIRRORS, True) if earlier else None,
+    )
+    _tell_mirroring(config, ranges, scheme)
     manifest = {
         **_origin(earlier, origin),
         "seed": config.seed,
@@ -261,6 +271,7 @@ def _train(
         "dataset": facts,
         "init_from_sha256": earlier.get("init_from_sha256", start_sha256(config.init_from)),
         "crop_scale": config.crop_scale,
+        MIRRORS: ranges.flip > 0,
         "scheme": scheme.reference,
         "licence": LICENCE,
     }
@@ -283,6 +294,7 @@ def _train(
                 sources.label_weights,
                 batch_size=config.batch_size,
                 seed=config.seed,
+                ranges=ranges,
             ) as data,
         ):
             model, result = _fit(
@@ -306,6 +318,23 @@ def _train(
             finished=result.finished,
             best_epoch=result.best_epoch + 1,
             evaluation=evaluation,
+        )
+
+
+def _tell_mirroring(config: TrainConfig, ranges: AugmentRanges, scheme: Scheme) -> None:
+    """Say where pictures are not mirrored, or where nothing tells which points then swap."""
+    if ranges.flip == 0 and AUGMENTATIONS[config.augmentation].flip > 0:
+        stderr().print(
+            f"Pictures are not mirrored: the scheme {scheme.name} has points of one side of the "
+            "face without their partners on the other",
+            markup=False,
+        )
+    elif ranges.flip > 0 and scheme.names_no_mirror_pair:
+        stderr().print(
+            f"Every other picture is mirrored, each point as its own mirror image: the scheme "
+            f"{scheme.name} names no mirror pairs. If points swap sides, name them with the key "
+            "mirror of its file; if pictures must not be mirrored, train with --augmentation none",
+            markup=False,
         )
 
 

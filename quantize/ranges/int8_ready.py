@@ -16,7 +16,7 @@ from asmnet_kit.quantize.ranges.calibrate import collect_crops, doubts, layer_ra
 from asmnet_kit.quantize.source.equalise import concatenated, equalise
 from asmnet_kit.quantize.source.float_model import FloatModel
 from asmnet_kit.quantize.source.fold import deployable
-from asmnet_kit.training.data.augment import AUGMENTATIONS, AugmentRanges
+from asmnet_kit.training.data.augment import AugmentRanges, ranges_of
 from asmnet_kit.training.data.batches import FaceBatches
 from asmnet_kit.training.foreign.saved_model import is_graph
 
@@ -65,7 +65,7 @@ def calibration_crops(source: FloatModel, faces: Dataset, *, count: int, seed: i
         DatasetError: too many pictures cannot be used, or these are none to calibrate on.
     """
     size = source.predictor.input_size
-    ranges = AUGMENTATIONS[source.config.augmentation]
+    ranges = ranges_of(source.config.augmentation, faces.scheme)
     scale = source.predictor.crop_scale
     batches = _calibration_batches(faces, size=size, crop_scale=scale, seed=seed, ranges=ranges)
     crops = collect_crops(batches, count, input_size=size)

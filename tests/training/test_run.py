@@ -7,12 +7,15 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from asmnet_kit.base.errors import DatasetError, KitError, ModelError, UsageError
 from asmnet_kit.base.files import alone_in
+from asmnet_kit.cli import main
 from asmnet_kit.datasets.base import Face, PictureFile
 from asmnet_kit.datasets.registry import load_dataset
 from asmnet_kit.face.pictures import read_image
@@ -21,7 +24,7 @@ from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.training import run as training_run
 from asmnet_kit.training.config import TrainConfig
-from asmnet_kit.training.data import sources
+from asmnet_kit.training.data import augment, batches, sources
 from asmnet_kit.training.devices import choose_strategy, precision
 from asmnet_kit.training.run import TrainResult, fit_shape_model, resume, train
 from wording import BUSY, NO_EPOCH
@@ -490,6 +493,53 @@ def test_validation_faces_that_are_trained_on_are_refused(drawn_faces: Callable[
             sources.choose_sources(replace(config_for(folder), val_data=str(val_data)))
 
 
+def shared_csv(labelled_run: tuple[TrainConfig, Path], folder: Path, splits: list[str]) -> Path:
+    """The faces of a CSV once more, face n in the split ``splits[n]``; ``a+b``: in both."""
+    data = Path(labelled_run[0].data)
+    shutil.copytree(data, folder)
+    with (folder / "faces.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    named = zip(rows, splits, strict=False)
+    write_rows(
+        folder / "faces.csv",
+        [row | {"split": split} for row, both in named for split in both.split("+")],
+    )
+    return folder
+
+
+@pytest.mark.parametrize("other", ["val", "test"])
+def test_a_picture_in_two_splits_is_told(
+    other: str, labelled_run: tuple[TrainConfig, Path], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """By its own name; copies under another one are another warning."""
+    splits = [f"train+{other}", "train", "train", "train", "val", "test"]
+    folder = shared_csv(labelled_run, tmp_path / "csv", splits)
+    sources.choose_sources(replace(labelled_run[0], data=str(folder)))
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith("warning: 1 of the 2 faces")
+    assert f"face_000.jpg among them: {'the validation NME' if other == 'val' else 'eval'}" in said
+    assert "another name" not in said and said.count("warning") == 1
+    inspected = CliRunner().invoke(
+        main, ["data", "inspect", "--data", str(folder), "--format", "csv", "--json"]
+    )
+    (shared,) = json.loads(inspected.stdout)["in_several_splits"]
+    assert shared == {"picture": "face_000.jpg", "splits": sorted(["train", other])}
+
+
+@pytest.mark.parametrize("split", ["", "train"])
+def test_faces_of_no_split_that_are_not_used_are_told(
+    split: str, labelled_run: tuple[TrainConfig, Path], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Not where the split was asked for."""
+    folder = shared_csv(labelled_run, tmp_path / "csv", ["train", "", "", "train", "val"])
+    config = replace(labelled_run[0], data=str(folder), split=split)
+    assert len(sources.choose_sources(config).train.faces) == 2
+    told = "2 of the 5 faces are in no split and are not used" in capsys.readouterr().err
+    assert told == (split == "")
+
+
 @pytest.mark.parametrize("where", ["test", "test/set", "", "split"])
 def test_validating_on_a_test_set_is_refused(where: str, drawn_faces: Callable[..., Path]) -> None:
     """By its folder or the one above, or because a folder has test faces and no split val."""
@@ -545,3 +595,66 @@ def test_the_shape_model_of_very_many_faces_is_of_some_of_them(
     assert expected is not None and found is not None
     np.testing.assert_array_equal(found.mean, expected.mean)
     assert "Shape model: of one in 3 of 16 faces" in capsys.readouterr().err
+
+
+# Mirrored pictures --------------------------------------------------------------------------------
+
+ONE_SIDE = '[from]\nscheme = "68"\npoints = [17, 19, 21, 36, 37, 38, 39, 40, 41, 27, 30, 33, 48]'
+SCHEMES = {
+    "half": f'name = "half"\nmirror = []\nnormaliser = "box"\n{ONE_SIDE}\n',
+    "eyes": 'name = "eyes"\nnormaliser = [0, 1]\n[from]\nscheme = "68"\npoints = [36, 45, 30]\n',
+    "own": 'name = "own"\npoints = 68\nnormaliser = [36, 45]\n',
+}
+
+
+@pytest.fixture
+def mirrorings(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Gets for each picture that a run shows whether it was mirrored."""
+    seen: list[bool] = []
+
+    def draw(*arguments: Any) -> augment.CropTransform:
+        drawn = augment.draw_transform(*arguments)
+        seen.append(drawn.flipped)
+        return drawn
+
+    monkeypatch.setattr(batches, "draw_transform", draw)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("scheme", "mirrors", "told"),
+    [
+        ("half", False, "Pictures are not mirrored: the scheme half has points of one side"),
+        ("eyes", True, ""),
+        ("own", True, "each point as its own mirror image: the scheme own names no mirror pairs"),
+    ],
+)
+def test_pictures_are_mirrored_unless_the_scheme_is_of_one_side(
+    scheme: str, mirrors: bool, told: str, labelled_run: tuple[TrainConfig, Path], tmp_path: Path,
+    mirrorings: list[bool], capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    file = tmp_path / f"{scheme}.toml"
+    file.write_text(SCHEMES[scheme])
+    config, _ = labelled_run
+    config = replace(config, scheme=str(file), loss="mse", epochs=1, batch_size=4)
+    train(config, tmp_path / "run")
+    assert len(mirrorings) >= 12 and any(mirrorings) == mirrors
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert manifest["mirrors_pictures"] == mirrors
+    said = " ".join(capsys.readouterr().err.split())
+    assert told in said and ("mirrored" in said) == bool(told)
+
+
+def test_a_run_that_mirrored_pictures_of_one_side_goes_on_so(
+    data: Path, tmp_path: Path, mirrorings: list[bool]
+) -> None:
+    """An earlier version of the kit began it: it ends as it would have ended."""
+    (tmp_path / "half.toml").write_text(SCHEMES["half"])
+    config = replace(config_for(data), scheme=str(tmp_path / "half.toml"), loss="mse", epochs=1)
+    stop_before_the_first_epoch(config, tmp_path / "run")
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert manifest.pop("mirrors_pictures") is False
+    (tmp_path / "run/manifest.json").write_text(json.dumps(manifest))
+    mirrorings.clear()
+    resume(tmp_path / "run")
+    assert any(mirrorings)

@@ -617,6 +617,10 @@ def _print_inspection(report: "Inspection") -> None:
         "faces with landmarks out of the picture",
         [f"{o.name}: {o.points} points" for o in report.out_of_picture],
     )
+    _print_list(
+        "pictures with faces in several splits",
+        [f"{s.name}: {', '.join(s.splits)}" for s in report.in_several_splits],
+    )
     _print_list("duplicate pictures", duplicates)
     if report.rotated:
         _print_list(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from asmnet_kit.face.schemes import Scheme
 
 # Of Dataset.labels_fingerprint: v2 where visibility is known, which v1 knows nothing of.
 LABELS_VERSION, VISIBILITY_LABELS_VERSION = "v1", "v2"
+NUMBERED = re.compile(r"#\d+$")  # behind the name of a picture with several faces
 
 
 class Picture(Protocol):
@@ -294,6 +296,11 @@ def chosen(
     if isinstance(faces, LazyFaces):
         return faces.among(places)
     return tuple(faces[place] for place in places.tolist())
+
+
+def picture_of(face_name: str) -> str:
+    """The name of a face's picture within its data set: its own without ``#1``, ``#2`` ..."""
+    return NUMBERED.sub("", face_name)
 
 
 def where(faces: Sequence[Face], keep: Callable[[Face], bool]) -> Sequence[Face]:

@@ -30,8 +30,10 @@ like the file's subset.
   subset: the same face in ``..._test.json`` and ``..._test_blur.json`` is one face of the subset
   blur.
 - ``subsets``, ``split``, ``pose`` (yaw, pitch, roll in degrees), ``visibility_known`` (whether its
-  v of 1 and 2 say something) and ``bbox_from_landmarks`` (COCO's tools want a box, and none came
-  with the face) of an annotation are this kit's own keys.
+  v of 1 and 2 say something), ``visibility`` (of each keypoint 1 seen, 0 hidden, null unknown; only
+  where v cannot say it: a hidden point without a position, or one of which nothing is known) and
+  ``bbox_from_landmarks`` (COCO's tools want a box, and none came with the face) of an annotation
+  are this kit's own keys.
 
 Left out: annotations without a keypoint or with ``iscrowd``, segmentations, captions, skeletons.
 """
@@ -72,6 +74,7 @@ UNLABELLED, HIDDEN, SEEN = 0, 1, 2  # v
 WFLW_SUBSETS = {"largepose": "pose", "makeup": "make-up"}  # mmpose's words for WFLW's
 OWN_KEYS = ("split", "subsets", "pose")
 VISIBILITY_KNOWN = "visibility_known"
+VISIBILITY = "visibility"
 SHOWN = 60  # characters of somebody's names in a message
 BOX_FROM_LANDMARKS = "bbox_from_landmarks"
 
@@ -207,13 +210,25 @@ def _records(
             known.append(annotation.get(VISIBILITY_KNOWN))
     differ = len({mark for one in marks for mark in np.unique(one[one != UNLABELLED])}) > 1
     return [
-        replace(record, visibility=_visibility(one) if (differ if own is None else own) else None)
-        for record, one, own in zip(records, marks, known, strict=True)
+        record if (differ if own is None else own) else replace(record, visibility=None)
+        for record, own in zip(records, known, strict=True)
     ]
 
 
-def _visibility(marks: NDArray[np.float64]) -> NDArray[np.float32]:
+def said_by(marks: NDArray[np.floating]) -> NDArray[np.float32]:
+    """float32 [N], ``Face.visibility`` as v says it."""
     return np.select([marks == SEEN, marks == HIDDEN], [1, 0], np.nan).astype(np.float32)
+
+
+def _visibility(value: Any, marks: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What an annotation's own key says, in the order of its keypoints; else its v.
+
+    Other tools' keys of that name are others.
+    """
+    is_own = isinstance(value, list) and all(one in (0, 1, None) for one in value)
+    if is_own and len(value) == len(marks):
+        return np.array(value, np.float32)
+    return said_by(marks)
 
 
 def _named_by(annotation: dict[str, Any], orders: dict[Any, _Named], count: int) -> _Named | None:
@@ -274,9 +289,10 @@ def _record(
     triples = _triples(annotation["keypoints"])
     if not (triples[:, 2] != UNLABELLED).any():
         return None
+    visibility = _visibility(annotation.get(VISIBILITY), triples[:, 2])
     named = _named_by(annotation, orders, len(triples))
     if named is not None:
-        triples = triples[named.order]
+        triples, visibility = triples[named.order], visibility[named.order]
     image_id = annotation.get("image_id")
     image = images.get(image_id) if isinstance(image_id, int | str) else None
     if image is None:
@@ -301,6 +317,7 @@ def _record(
             subsets=subsets,
             pose=pose,
             box=_box(annotation.get("bbox")) if is_own_box else None,
+            visibility=visibility,
         ),
         triples[:, 2],
         picture,

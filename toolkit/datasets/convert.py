@@ -34,7 +34,7 @@ from asmnet_kit.base.files import (
     write_text,
 )
 from asmnet_kit.datasets import coco, ibug300w
-from asmnet_kit.datasets.base import Dataset, Face, Problem
+from asmnet_kit.datasets.base import Dataset, Face, Problem, picture_of
 from asmnet_kit.datasets.face_groups import by_picture
 from asmnet_kit.datasets.folders import PICTURE_SUFFIXES, SCHEME_FILE, SPLIT_FOLDERS, name_key
 from asmnet_kit.datasets.left_out import LeftOut
@@ -47,7 +47,6 @@ from asmnet_kit.face.schemes import Scheme
 SCHEMA_VERSION = 1  # of ``data convert --json``
 PICTURES = "images"
 LABELS_CSV = "labels.csv"
-NUMBERED = re.compile(r"#\d+$")  # behind the name of a picture with several faces
 UNUSUAL = re.compile(r'[\\:*?"<>|\x00-\x1f\x7f\ufffd]')  # in file names, on some system or other
 MAGIC = {b"\xff\xd8\xff": (".jpg", ".jpeg"), b"\x89PNG": (".png",)}
 FACES_IN_A_FILE = 40_000  # of COCO: 106 points of so many are 110 MB, which is still read
@@ -178,7 +177,7 @@ class _Names:
 
 def _stem_and_suffix(face: Face, encoded: bytes) -> tuple[str, str]:
     """A face's picture by name, without its suffix; and the suffix, which fits the bytes."""
-    path = PurePosixPath(UNUSUAL.sub("_", name_key(NUMBERED.sub("", face.name))))
+    path = PurePosixPath(UNUSUAL.sub("_", name_key(picture_of(face.name))))
     suffix = path.suffix.lower()
     fitting = next((ends for magic, ends in MAGIC.items() if encoded.startswith(magic)), (suffix,))
     stem = str(path.with_suffix("")) if suffix in PICTURE_SUFFIXES else str(path)
@@ -293,10 +292,15 @@ def _category(scheme: Scheme) -> dict[str, Any]:
 
 
 def _annotation(number: int, image: int, face: Face) -> dict[str, Any]:
-    """A face; ``v`` is "seen" where nothing is known."""
+    """A face; ``v`` is "seen" where nothing is known, and a key of the kit's own says so."""
     labelled = face.labelled
     hidden = np.zeros(len(labelled), bool) if face.visibility is None else face.visibility == 0
     v = np.where(labelled, np.where(hidden, coco.HIDDEN, coco.SEEN), coco.UNLABELLED)
+    visibility = {}
+    if face.visibility is not None:
+        seen = np.asarray(face.visibility, np.float32)
+        if not np.array_equal(seen, coco.said_by(v), equal_nan=True):
+            visibility = {coco.VISIBILITY: [None if np.isnan(one) else int(one) for one in seen]}
     rounded = np.round(np.nan_to_num(face.landmarks.astype(np.float64)), DECIMALS).tolist()
     came_with_it = face.detector_box is not None
     x0, y0, x1, y1 = (face.box if face.detector_box is None else face.detector_box).tolist()
@@ -315,6 +319,7 @@ def _annotation(number: int, image: int, face: Face) -> dict[str, Any]:
         **({} if face.split is None else {"split": face.split}),
         "subsets": list(face.subsets),
         coco.VISIBILITY_KNOWN: face.visibility is not None,
+        **visibility,
         **({} if face.pose is None else {"pose": np.round(face.pose, DECIMALS).tolist()}),
     }  # fmt: skip
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.files import refuse_overwriting, replacing
 from asmnet_kit.base.workers import shared_out
-from asmnet_kit.datasets.base import Dataset, Face, Problem, where
+from asmnet_kit.datasets.base import Dataset, Face, Problem, picture_of, where
 from asmnet_kit.datasets.face_groups import FaceGroups, by_picture
 from asmnet_kit.datasets.registry import in_scheme, load_dataset, of_split
 from asmnet_kit.datasets.same_pictures import Duplicate, Pair, Pictures, thumbnail
@@ -73,6 +73,14 @@ class OutOfPicture:
 
 
 @dataclass(frozen=True)
+class SharedPicture:
+    """A picture with faces in several splits, so that a test would be answered by memory."""
+
+    name: str
+    splits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What ``inspect_dataset`` found.
 
@@ -84,6 +92,7 @@ class Inspection:
         picture_width, picture_height: pixels.
         face_size: the longer side of the landmark box, pixels.
         out_of_picture: faces with landmarks outside their picture.
+        in_several_splits: pictures that have faces in more than one split.
         duplicates: pictures that are there more than once, stored anew and mirrored included.
         rotated: faces in pictures that carry an EXIF rotation: labels refer to the stored pixels,
             while most programs show such a picture turned.
@@ -99,6 +108,7 @@ class Inspection:
     picture_height: Spread | None
     face_size: Spread | None
     out_of_picture: tuple[OutOfPicture, ...]
+    in_several_splits: tuple[SharedPicture, ...]
     duplicates: tuple[Duplicate, ...]
     rotated: tuple[str, ...]
     annotated: int
@@ -153,6 +163,9 @@ class Inspection:
             "face_size": self.face_size.to_json() if self.face_size else None,
             "problems": [problem.to_json() for problem in self.problems],
             "out_of_picture": [{"name": o.name, "points": o.points} for o in self.out_of_picture],
+            "in_several_splits": [
+                {"picture": s.name, "splits": list(s.splits)} for s in self.in_several_splits
+            ],
             "duplicates": [
                 {"pictures": list(d.pictures), "across_splits": d.across_splits, "kind": d.kind}
                 for d in self.duplicates
@@ -211,8 +224,12 @@ def inspect_dataset(
     misplaced: dict[str, str] = {}
     out_of_picture: list[OutOfPicture] = []
     rotated: list[str] = []
+    shared: list[SharedPicture] = []
     for of_one, look in _looks(of_picture, workers, progress):
         pictures.add(look.digest, look.width, look.height, look.thumbnail)
+        splits = sorted({face.split for face in of_one if face.split is not None})
+        if len(splits) > 1:
+            shared.append(SharedPicture(picture_of(of_one[0].name), tuple(splits)))
         misplaced |= {problem.name: problem.reason for problem in look.problems}
         if look.problem is not None:
             unreadable |= {face.name: look.problem for face in of_one}
@@ -239,6 +256,7 @@ def inspect_dataset(
         picture_height=Spread.of(pictures.sizes[:, 1]),
         face_size=Spread.of(_longer_side(face) for face in dataset.faces),
         out_of_picture=tuple(out_of_picture),
+        in_several_splits=tuple(shared),
         duplicates=(*pictures.same(), *(pictures.pair(*pair) for pair in alike)),
         rotated=tuple(rotated),
         annotated=len(loaded.faces),
@@ -321,7 +339,12 @@ def _out_of_picture(faces: Sequence[Face], look: _Look) -> Iterator[OutOfPicture
 def _unmirrored(
     alike: Iterable[Pair], scheme: Scheme, pictures: Pictures
 ) -> Iterator[tuple[str, str]]:
-    """Faces (name, reason) in a mirrored copy whose labels are those of the picture itself."""
+    """Faces (name, reason) in a mirrored copy whose labels are those of the picture itself.
+
+    Not of a one-sided scheme: its points lie about there in the mirror image, too.
+    """
+    if scheme.is_one_sided:
+        return
     for one, other, kind in alike:
         of_one, of_other = pictures.faces(one), pictures.faces(other)
         if kind != "mirrored" or len(of_one) > 1 or len(of_other) > 1:

@@ -1,7 +1,8 @@
 """Prepared data sets: TFRecord shards, read without TensorFlow, each picture at random access.
 
-``data prepare`` writes ``SPLIT-00000.tfrecord``, ``SPLIT-00001.tfrecord`` ... (``all-...`` where
-there are no splits) and, last, ``dataset.json``. Each record is a tf.train.Example of one face:
+``data prepare`` writes ``SPLIT-00000.tfrecord``, ``SPLIT-00001.tfrecord`` ... (``all-...`` for
+faces of no split; another word where a file cannot be called like the split, which each record
+says) and, last, ``dataset.json``. Each record is a tf.train.Example of one face:
 
 | feature | kind | content |
 |---|---|---|

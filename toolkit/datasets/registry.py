@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -120,10 +120,7 @@ def _by_table(
             f"{path}: asked for {points} landmarks, format {PREPARED} has {scheme.points} here"
         )
     if split is not None:
-        chosen = faces.of_split(split)
-        if not len(chosen):
-            raise UsageError(f"{path}: no split {split!r}; {_available(faces.splits, 'splits')}")
-        faces = chosen
+        faces = of_split(faces, split, path)
     if subset is not None:
         chosen = faces.of_subset(subset)
         if not len(chosen):
@@ -229,17 +226,33 @@ def _load_to_compare(
     return load_for_model(path, format, model_scheme=compared, split=split)
 
 
-def of_split(faces: Sequence[Face], split: str, path: Path) -> Sequence[Face]:
+@overload
+def of_split(faces: FaceTable, split: str, path: Path | str) -> FaceTable: ...
+
+
+@overload
+def of_split(faces: Sequence[Face], split: str, path: Path | str) -> Sequence[Face]: ...
+
+
+def of_split(faces: Sequence[Face], split: str, path: Path | str) -> Sequence[Face]:
     """Those of ``faces``, which were read at ``path``, that are in a split.
 
     Raises:
         UsageError: there are none.
     """
-    members = where(faces, lambda face: face.split == split)
+    members = in_split(faces, split)
     if not members:
-        present = {face.split for face in faces if face.split is not None}
+        named = faces.splits if isinstance(faces, FaceTable) else [face.split for face in faces]
+        present = {name for name in named if name is not None}
         raise UsageError(f"{path}: no split {split!r}; {_available(present, 'splits')}")
     return members
+
+
+def in_split(faces: Sequence[Face], split: str | None) -> Sequence[Face]:
+    """Those of ``faces`` that are in a split, or in none; may be empty."""
+    if isinstance(faces, FaceTable):
+        return faces.of_split(split)
+    return where(faces, lambda face: face.split == split)
 
 
 def _of_subset(faces: Sequence[Face], subset: str, path: Path, split: str | None) -> Sequence[Face]:

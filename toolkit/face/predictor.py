@@ -225,16 +225,22 @@ def refuse_nan(predictor: Predictor, names: Sequence[str], predicted: Prediction
 def predict_and_mirrored(predictor: Predictor, crop: Image, *, name: str) -> NDArray[np.float32]:
     """The answers to a crop and to its mirror image, the latter turned back.
 
+    To the crop alone where a mirror image does not have the scheme's landmarks.
+
     Args:
         crop: uint8 [input_size, input_size, 3], RGB.
         name: of the face, for messages.
 
     Returns:
-        float32 [2, N, 2], fractions of the crop's side from its centre.
+        float32 [2, N, 2] (or [1, N, 2]), fractions of the crop's side from its centre.
 
     Raises:
         ModelError: the model predicts NaN.
     """
+    if predictor.scheme.is_one_sided:
+        predicted = predictor.predict(crop[None])
+        refuse_nan(predictor, [name], predicted)
+        return predicted.landmarks
     predicted = predictor.predict(np.stack([crop, crop[:, ::-1]]))
     refuse_nan(predictor, [name, f"{name}, mirrored"], predicted)
     turned_back = predicted.mirrored(predictor.scheme)

@@ -5,7 +5,7 @@ epoch, face, showing), so what a picture looks like depends neither on threads, 
 on how often a run was resumed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from asmnet_kit.face.crop import Crop, warp
 from asmnet_kit.face.pictures import Image
 from asmnet_kit.face.pose import mirrored_pose, rotated_in_plane
+from asmnet_kit.face.schemes import Scheme
 
 Pair = tuple[float, float]
 
@@ -104,6 +105,19 @@ NO_AUGMENTATION = AugmentRanges(
 
 # By the names of ``catalogue.AUGMENTATIONS``.
 AUGMENTATIONS = {"full": AugmentRanges(), "strong": STRONG, "light": LIGHT, "none": NO_AUGMENTATION}
+
+
+def ranges_of(augmentation: str, scheme: Scheme, *, mirrors: bool | None = None) -> AugmentRanges:
+    """How far the changes of an augmentation go for landmarks of a scheme.
+
+    Args:
+        augmentation: a name in ``AUGMENTATIONS``.
+        mirrors: whether pictures may be mirrored; by default where ``scheme`` is not one-sided,
+            whose points of one side would be learnt as lying on both.
+    """
+    ranges = AUGMENTATIONS[augmentation]
+    mirrors = not scheme.is_one_sided if mirrors is None else mirrors
+    return ranges if mirrors else replace(ranges, flip=0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from asmnet_kit.base.errors import UsageError
 from asmnet_kit.datasets.base import Dataset, Face
 from asmnet_kit.people.workers import RenderWorkers
 from asmnet_kit.training.config import TrainConfig
-from asmnet_kit.training.data.augment import AUGMENTATIONS
+from asmnet_kit.training.data.augment import AugmentRanges, ranges_of
 from asmnet_kit.training.data.batches import FaceBatches, is_believed, targets_of
 from asmnet_kit.training.data.people import PeopleStream
 from asmnet_kit.training.data.people_batches import PeopleBatches
@@ -59,13 +59,17 @@ def batches_for(
     *,
     batch_size: int,
     seed: int,
+    ranges: AugmentRanges | None = None,
 ) -> Iterator[FaceBatches]:
     """The batches that a run's configuration asks for; processes draw people during the block.
+
+    Args:
+        ranges: by default ``ranges_of`` the configuration's augmentation.
 
     Raises:
         UsageError: fewer faces than one batch holds, or a subset that the data does not have.
     """
-    ranges = AUGMENTATIONS[config.augmentation]
+    ranges = ranges or ranges_of(config.augmentation, faces.scheme)
     if config.draws_people:
         stream = PeopleStream.of(config, seed=seed)
         with RenderWorkers(stream.sitting) as workers:

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import UsageError
-from asmnet_kit.datasets.base import Face
+from asmnet_kit.datasets.base import Face, picture_of
 from asmnet_kit.training.subset_options import OTHERS
 
 FRAME = re.compile(r"\d(?=(\.\w+)?$)")  # the last digit of a picture's name: Ann_10, Ann_11.jpg
 # Weights are added up in whole billionths. Sums of floats end an ulp low at times, and then a group
 # of weight 2 is shown three times, or an epoch is a picture short.
 PARTS = 10**9
-FIRST = "1"  # number of a picture's only face, where a second one is Ann_10.jpg#2
+FIRST = "#1"  # number of a picture's only face, where a second one is Ann_10.jpg#2
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def sampling_of(
     require_subsets(faces, clips, option="--clips")
     members: dict[tuple[str | None, str], list[int]] = defaultdict(list)
     for index, face in enumerate(faces):
-        clip, number = clip_of(face, clips), face.name.partition("#")[2]
+        clip, number = clip_of(face, clips), face.name.removeprefix(picture_of(face.name))
         key = (None, face.name) if clip is None else (clip, number or FIRST)
         members[key].append(index)
     group_weights = [
@@ -116,7 +116,7 @@ def clip_of(face: Face, clips: Sequence[str]) -> str | None:
     """The clip that a frame is of: its picture's name without the last digit; None for others."""
     if not any(subset in clips for subset in face.subsets):
         return None
-    return FRAME.sub("", face.name.partition("#")[0])
+    return FRAME.sub("", picture_of(face.name))
 
 
 def value_of(face: Face, values: Mapping[str, float], *, default: float) -> float:

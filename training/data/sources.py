@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from asmnet_kit.base.console import stderr
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.places import is_url
-from asmnet_kit.datasets.base import Dataset, Face, FileSlice, Picture, chosen
+from asmnet_kit.datasets.base import Dataset, Face, FileSlice, Picture, chosen, picture_of
 from asmnet_kit.datasets.face_table import CheckedPicture, FaceTable
 from asmnet_kit.datasets.registry import (
     MEASURED_SPLIT,
     in_scheme,
+    in_split,
     load_dataset,
+    of_split,
     split_of_path,
     splits_of,
 )
@@ -42,7 +44,8 @@ class Sources:
 
     Attributes:
         train: what is learnt.
-        val: what the epochs are compared on; no picture is in both.
+        val: what the epochs are compared on. A picture is in both only where the data's own splits
+            say so, which a warning tells.
         description: where ``val`` came from, for the terminal.
         label_weights: name of a training face -> float32 [N], what an error at each of its points
             counts; a face that is not in it counts 1 at each.
@@ -85,7 +88,6 @@ def choose_sources(
         DatasetError: a data set or the teacher cannot be used.
     """
     sources = _chosen_faces(config, advice, scheme or config.landmark_scheme())
-    _tell_copies(sources)
     if not config.teacher:
         return sources
     teacher = Teacher.load(Path(config.teacher))
@@ -118,33 +120,48 @@ def _calibrated(teacher: Teacher, train: Dataset, conventions: Mapping[str, str]
 
 def _chosen_faces(config: TrainConfig, advice: str, scheme: Scheme | None) -> Sources:
     if config.draws_people:
-        return _people(config, scheme)
-    data, points = _place(config.data), config.points or None
+        sources = _people(config, scheme)
+        _tell_copies(sources)
+        return sources
+    data = _place(config.data)
     if MEASURED_SPLIT in (config.split, split_of_path(data)):
         raise UsageError(
             f"{data}: training on a test split is refused, since its NME would say nothing "
             "afterwards: train on another split or folder"
         )
-    split = config.split or _training_split(data, config.format, scheme)
-    train = load_dataset(data, config.format, split=split, points=points, scheme=scheme)
-    if config.scheme and scheme is not None:
-        train = in_scheme(train, scheme)
-    scheme = train.scheme
+    splits = splits_of(data, config.format, scheme=scheme)
+    split = config.split or _training_split(data, splits)
+    whole = load_dataset(data, config.format, points=config.points or None, scheme=scheme)
+    if split and not config.split:
+        _tell_unsplit(whole.faces)
+
+    def part(split: str | None) -> Dataset:
+        faces = whole.faces if split is None else of_split(whole.faces, split, data)
+        read = replace(whole, faces=faces)
+        return in_scheme(read, scheme) if config.scheme and scheme is not None else read
+
+    train = part(split)
+    told: set[str] = set()
     if config.val_data:
-        val = _validation_folder(config, scheme)
+        val = _validation_folder(config, train.scheme)
         _refuse_shared(train, val)
-        return Sources(train, val, config.val_data)
-    if split not in (None, "val") and "val" in splits_of(data, config.format, scheme=scheme):
-        val = load_dataset(data, config.format, split="val", scheme=scheme)
-        val = _like(scheme, val, data, config)
-        return Sources(train, val, "the split val")
-    return hold_out(
-        train,
-        share=config.val_share,
-        seed=config.seed,
-        clips=subset_names(config.clips),
-        advice=advice,
-    )
+        sources = Sources(train, val, config.val_data)
+    elif split not in (None, "val") and "val" in splits:
+        sources = Sources(train, part("val"), "the split val")
+        told = _tell_shared_with_val(sources)
+    else:
+        sources = hold_out(
+            train,
+            share=config.val_share,
+            seed=config.seed,
+            clips=subset_names(config.clips),
+            advice=advice,
+        )
+    if split and MEASURED_SPLIT in splits:
+        used = [train.faces] if config.val_data else [train.faces, sources.val.faces]
+        _tell_shared_with_test(in_split(whole.faces, MEASURED_SPLIT), used)
+    _tell_copies(sources, told)
+    return sources
 
 
 def _people(config: TrainConfig, scheme: Scheme | None) -> Sources:
@@ -236,10 +253,72 @@ def _refuse_shared(train: Dataset, val: Dataset) -> None:
         )
 
 
-def _tell_copies(sources: Sources) -> None:
+def _tell_unsplit(faces: Sequence[Face]) -> None:
+    """Say how many faces are not used since they are in no split, where others are in one."""
+    unsplit = len(in_split(faces, None))
+    if unsplit:
+        stderr().print(
+            f"{unsplit} of the {len(faces)} faces are in no split and are not used: give each a "
+            "split (train, val, test), or none of them",
+            markup=False,
+        )
+
+
+def _shared(faces: Sequence[Face], *others: Sequence[Face]) -> list[str]:
+    """The names of ``faces`` whose pictures others of the same data set are in, too."""
+    pictures = {picture_of(name) for name in _names(faces)}
+    both = {
+        picture
+        for other in others
+        for name in _names(other)
+        if (picture := picture_of(name)) in pictures
+    }
+    return [name for name in _names(faces) if picture_of(name) in both] if both else []
+
+
+def _names(faces: Sequence[Face]) -> Iterator[str]:
+    if isinstance(faces, FaceTable):
+        return faces.iterate_names()
+    return (face.name for face in faces)
+
+
+def _tell_shared_with_val(sources: Sources) -> set[str]:
+    """Warn of pictures with faces in the splits that are trained and validated on: those faces."""
+    faces = sources.val.faces
+    if shared := _shared(faces, sources.train.faces):
+        _warn(
+            f"{len(shared)} of the {len(faces)} faces validated on are in pictures that are "
+            f"trained on, {picture_of(shared[0])} among them: the validation NME looks better than "
+            "it is; asmnet-kit data inspect lists them",
+        )
+    return set(shared)
+
+
+def _tell_shared_with_test(faces: Sequence[Face], used: Sequence[Sequence[Face]]) -> None:
+    """Warn of pictures that are trained or validated on, with ``faces`` in the split test.
+
+    Args:
+        used: to train and validate on, of the same data set.
+    """
+    if shared := _shared(faces, *used):
+        _warn(
+            f"{len(shared)} of the {len(faces)} faces of the split {MEASURED_SPLIT} are in "
+            f"pictures that this run uses, {picture_of(shared[0])} among them: evaluate "
+            "measures them too well afterwards; asmnet-kit data inspect lists them",
+        )
+
+
+def _warn(message: str) -> None:
+    stderr().print(f"warning: {message}", markup=False, style="yellow")
+
+
+def _tell_copies(sources: Sources, told: Collection[str] = ()) -> None:
     """Warn of pictures that are validated on and trained on under another name.
 
     Only files of one size can be the same, so few are read.
+
+    Args:
+        told: faces to validate on whose pictures are trained on under the same name.
     """
     trained_faces, val_faces = _perhaps_copies(sources.train.faces, sources.val.faces)
     trained = _by_size(trained_faces)
@@ -251,15 +330,13 @@ def _tell_copies(sources: Sources) -> None:
             copies += [
                 (face.name, digests[digest])
                 for face in chosen(val_faces, places)
-                if (digest := _digest(face)) in digests and digest
+                if face.name not in told and (digest := _digest(face)) in digests and digest
             ]
     if copies:
-        stderr().print(
-            f"warning: {len(copies)} of the {len(sources.val.faces)} pictures validated on are "
+        _warn(
+            f"{len(copies)} of the {len(sources.val.faces)} pictures validated on are "
             f"trained on under another name, {copies[0][0]} as {copies[0][1]}: the validation NME "
             "looks better than it is; asmnet-kit data inspect lists them",
-            markup=False,
-            style="yellow",
         )
 
 
@@ -332,8 +409,7 @@ def _shards_of(faces: Sequence[Face]) -> set[str]:
     return {place[0] for face in faces if (place := _place_in_shard(face.picture))}
 
 
-def _training_split(data: Path | str, format: str, scheme: Scheme | None) -> str | None:
-    splits = splits_of(data, format, scheme=scheme)
+def _training_split(data: Path | str, splits: Sequence[str]) -> str | None:
     if not splits or "train" in splits:
         return "train" if splits else None
     raise UsageError(
@@ -396,8 +472,7 @@ def photograph_named(face_name: str, origins: Collection[str]) -> str:
     Args:
         origins: ``Dataset.origins``.
     """
-    name = re.sub(r"#\d+$", "", face_name)
-    name = re.sub(r"_mirror(?=\.\w+$)", "", name)
+    name = re.sub(r"_mirror(?=\.\w+$)", "", picture_of(face_name))
     if "300w_lp" in origins:
         name = re.sub(r"_\d+(?=\.\w+$)", "", name).replace("_Flip", "")
     return name

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError
+from asmnet_kit.face.schemes import Scheme
 from asmnet_kit.face.shape_model.align import into_reference
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.face.shape_model.operator import ShapeModel
@@ -60,15 +61,15 @@ class TeacherConvention:
 
 
 def learn_convention(
-    taught: NDArray[np.floating], labels: NDArray[np.floating], mirror: NDArray[np.integer]
+    taught: NDArray[np.floating], labels: NDArray[np.floating], scheme: Scheme
 ) -> TeacherConvention:
     """Learn the systematic difference between a teacher and labels.
 
     Args:
         taught: [F, N, 2], the teacher's points in pixels of the pictures.
         labels: [F, N, 2], likewise; NaN where there is no label.
-        mirror: int [N], each landmark's counterpart on the other side of the face; each face is
-            used mirrored too, so that the correction is symmetric.
+        scheme: of the N points; each face is used mirrored too, so that the correction is
+            symmetric, unless the scheme is one-sided.
 
     Raises:
         DatasetError: fewer than 100 faces, or a point that hardly any face has labelled.
@@ -81,15 +82,16 @@ def learn_convention(
     if len(taught) > MAX_FACES:
         spread = np.linspace(0, len(taught) - 1, MAX_FACES).astype(int)
         taught, labels = taught[spread], labels[spread]
-    taught, labels = (_with_mirrored(shapes, mirror) for shapes in (taught, labels))
-    accumulator = ShapeAccumulator(len(mirror), aligned=True)
+    if not scheme.is_one_sided:
+        taught, labels = (_with_mirrored(shapes, scheme.mirror) for shapes in (taught, labels))
+    accumulator = ShapeAccumulator(scheme.points, aligned=True)
     accumulator.update(taught)
     shapes = accumulator.fit(KEPT_VARIANCE)
     scaled_rotation, components = _in_face_frame(shapes, taught)
     upright = (labels - taught) @ np.linalg.inv(scaled_rotation).transpose(0, 2, 1)
     features = np.hstack([np.ones((len(components), 1)), components])
     solved = np.stack(
-        [_robust_fit(features, upright[:, n], point=n + 1) for n in range(len(mirror))], axis=1
+        [_robust_fit(features, upright[:, n], point=n + 1) for n in range(scheme.points)], axis=1
     )  # [1 + K, N, 2]
     return TeacherConvention(shapes, offset=solved[0], slopes=solved[1:])
 

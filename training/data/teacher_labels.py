@@ -92,9 +92,7 @@ class Teacher:
             UsageError: a subset that no face is in.
         """
         learnt = {
-            labelled: learn_convention(
-                *self._beside_labels(dataset, labelled), dataset.scheme.mirror
-            )
+            labelled: learn_convention(*self._beside_labels(dataset, labelled), dataset.scheme)
             for labelled in sorted(set(conventions.values()))
         }
         points = dict(self.points)

@@ -8,6 +8,7 @@ first (``prepare.json``), each shard appears under its name only when it is whol
 ``dataset.json`` comes last. Memory holds one picture at a time.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -57,6 +58,8 @@ TOLD = {
 SIZE = 384
 SHARD_BYTES = 64 << 20  # few files, and little to repeat after an interruption
 SAMPLED_FACES = 32  # whose records tell how many fit into a shard
+UNUSUAL = re.compile(r"[^\w .-]")  # in a split's name: some system's files are not called so
+MOST_CHARACTERS = 40  # of a split in a shard's name: file names end at 255 bytes
 FACES_AT_ONCE = 16  # of a process
 Progress = Callable[[int, int], None]
 # Of faces their surroundings, or why there are none, in the same order.
@@ -323,11 +326,27 @@ def _mean_record_bytes(dataset: Dataset, window: _Window) -> float:
 def _shards(dataset: Dataset, faces_per_shard: int) -> Iterator[tuple[str, Sequence[Face]]]:
     """(file name, faces) of each shard: split by split, in the order of names."""
     splits = np.array([face.split or "" for face in dataset.faces])
+    words: set[str] = set()
     for split in np.unique(splits).tolist():
         faces = chosen(dataset.faces, splits == split)
+        word = _word_of(split, words)
         for index, start in enumerate(range(0, len(faces), faces_per_shard)):
-            name = f"{split or 'all'}-{index:05d}{SUFFIX}"
+            name = f"{word}-{index:05d}{SUFFIX}"
             yield name, faces[start : start + faces_per_shard]
+
+
+def _word_of(split: str, given: set[str]) -> str:
+    """What names the shards of a split (``""``: of none): the split, where a file can be called so.
+
+    Args:
+        given: the words of other splits, some of which a system may take for the same; gets this.
+    """
+    stem = UNUSUAL.sub("_", split)[:MOST_CHARACTERS].lstrip(". ") or ("_" if split else "all")
+    word, number = stem, 2
+    while word.casefold() in given:
+        word, number = f"{stem}_{number}", number + 1
+    given.add(word.casefold())
+    return word
 
 
 def _write_shard(

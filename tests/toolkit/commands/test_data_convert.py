@@ -64,8 +64,28 @@ def test_every_format_comes_back_from_every_output(tmp_path: Path, format: str, 
             np.testing.assert_allclose(back.pose, face.pose, atol=0.01)
         if face.visibility is not None:
             assert back.visibility is not None
-            hidden = np.flatnonzero(face.visibility == 0)
-            np.testing.assert_array_equal(np.flatnonzero(back.visibility == 0), hidden)
+            np.testing.assert_array_equal(back.visibility, face.visibility)
+
+
+@pytest.mark.parametrize("to", ["csv", "coco"])
+def test_every_points_visibility_comes_back(tmp_path: Path, to: str) -> None:
+    """Hidden without a position, and unknown among known ones: COCO's v says neither."""
+    put_picture(tmp_path / "data" / "a.jpg", 0)
+    points = [f"{value:.2f}" for value in shape(68).ravel()]
+    points[20] = points[21] = ""  # point 10, hidden
+    marks = ["1"] * 10 + ["0", "0", "", ""] + ["1"] * 54
+    header = ["file", *(f"{axis}{i}" for i in range(68) for axis in "xy")]
+    header += [f"v{i}" for i in range(68)]
+    rows = [",".join(row) for row in (header, ["a.jpg", *points, *marks])]
+    (tmp_path / "data" / "labels.csv").write_text("\n".join(rows) + "\n")
+    result = convert(tmp_path / "data", "csv", to, tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    (face,) = load_dataset(tmp_path / "out", to).faces
+    assert not face.labelled[10] and face.labelled[11:].all()
+    assert face.visibility is not None
+    assert face.visibility[9:15].tolist() == pytest.approx(
+        [1, 0, 0, np.nan, np.nan, 1], nan_ok=True
+    )
 
 
 @pytest.mark.parametrize("to", ["csv", "coco"])

@@ -10,8 +10,8 @@ from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.datasets.base import Dataset, Face, PictureFile
 from asmnet_kit.face.crop import landmark_box
 from asmnet_kit.face.looks import look_again, look_once, looks_at
-from asmnet_kit.face.predictor import InScheme, Prediction
-from asmnet_kit.face.schemes import SCHEME_68, mirrored, scheme_of
+from asmnet_kit.face.predictor import InScheme, Prediction, predict_and_mirrored
+from asmnet_kit.face.schemes import SCHEME_68, Scheme, mirrored, scheme_of
 from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.measure.evaluate import evaluate
 from asmnet_kit.predict import picture
@@ -133,6 +133,19 @@ def test_a_scheme_without_mirror_pairs_is_looked_at_one_way_round():
     crop, seen = look_again(model, picture_of_places(), WRONG_BOX, name="face")
     assert model.crops == 2 == looks_at(model, detected=True)
     assert error_of(crop, seen) < 5
+
+
+def test_a_scheme_of_one_side_is_labelled_without_mirror_images():
+    """A jaw is not asked for here: five points are seen both ways round."""
+    half = Scheme.from_json(
+        {"name": "half", "mirror": [], "normaliser": "box",
+         "from": {"scheme": "68", "points": [36, 39, 30, 48, 8]}},
+        where="half.toml",
+    )  # fmt: skip
+    assert half.is_one_sided and not scheme_of(5).is_one_sided
+    crop = picture_of_places()[:SIZE, :SIZE]
+    for scheme, views in ((half, 1), (scheme_of(5), 2)):
+        assert predict_and_mirrored(Half(scheme), crop, name="face").shape == (views, 5, 2)
 
 
 def test_landmarks_of_another_scheme_follow_from_looks_with_the_models_own():

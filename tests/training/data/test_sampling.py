@@ -121,6 +121,12 @@ def test_faces_that_a_reader_numbered_are_told_apart_in_clips() -> None:
     assert [list(group) for group in sampling.groups] == [[0, 2, 4], [1, 3]]
 
 
+def test_a_folder_or_file_with_a_hash_in_its_name_is_a_clip_like_any_other() -> None:
+    names = ["take #1/Ann_10.jpg", "take #1/Ann_11.jpg#1", "take #1/Ann_11.jpg#2", "x#1_20.jpg"]
+    sampling = sampling_of([face(n, "v") for n in names], weights={}, clips=("v",))
+    assert [list(group) for group in sampling.groups] == [[0, 1], [2], [3]]
+
+
 def test_a_photograph_called_like_a_clip_is_not_part_of_it() -> None:
     faces = [face("Ann_10.jpg", "v"), face("Ann_1.jpg", "p"), face("Ann_11.jpg", "v")]
     sampling = sampling_of(faces, weights={"p": 2}, clips=("v",))

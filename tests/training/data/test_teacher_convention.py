@@ -10,7 +10,7 @@ from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.training.data.teacher_convention import learn_convention
 
 N = 68
-MIRROR = scheme_of(N).mirror
+SCHEME = scheme_of(N)
 CHIN, LOWER_LIP = 8, 57
 Shapes = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def test_an_error_that_depends_on_the_expression_is_learnt_on_one_half_and_gone_
     noisy = labels + turned_by(np.random.default_rng(1).normal(0, 0.01, labels.shape), turn)
     noisy[::3, :10] = np.nan  # a hidden cheek, chin included
     noisy[1::50] = 0.0  # labels that are plainly wrong
-    convention = learn_convention(taught[:400], noisy[:400], MIRROR)
+    convention = learn_convention(taught[:400], noisy[:400], SCHEME)
     before = distance(taught[400:], labels[400:], turn[400:])
     after = distance(convention.corrected(taught[400:]), labels[400:], turn[400:])
     # Ten brows of 0.02 and a chin of 0.03 x 0.5 on average, over 68 points.
@@ -66,7 +66,7 @@ def test_an_error_that_depends_on_the_expression_is_learnt_on_one_half_and_gone_
 
 def test_the_correction_turns_and_grows_with_the_face() -> None:
     taught, openness, turn = faces(300)
-    convention = learn_convention(taught, taught + turned_by(lower_brows(openness), turn), MIRROR)
+    convention = learn_convention(taught, taught + turned_by(lower_brows(openness), turn), SCHEME)
     quarter = 2j  # twice as large, turned by 90 degrees
     moved = turned_by(taught[:5], np.full(5, quarter)) + 1000
     np.testing.assert_allclose(
@@ -79,9 +79,9 @@ def test_the_correction_turns_and_grows_with_the_face() -> None:
 def test_too_few_labels_are_refused() -> None:
     taught, _, _ = faces(99)
     with pytest.raises(DatasetError, match=r"at least 100 labelled faces .* got 99"):
-        learn_convention(taught, taught, MIRROR)
+        learn_convention(taught, taught, SCHEME)
     taught, _, _ = faces(150)
     hidden = taught.copy()
     hidden[:, [3, 13]] = np.nan
     with pytest.raises(DatasetError, match=r"point 4 labelled .* got 0"):
-        learn_convention(taught, hidden, MIRROR)
+        learn_convention(taught, hidden, SCHEME)

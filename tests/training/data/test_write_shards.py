@@ -1,5 +1,6 @@
 """Writing prepared data sets with TensorFlow and reading them without."""
 
+import csv
 import errno
 import json
 import multiprocessing
@@ -87,6 +88,26 @@ def test_what_is_written_is_read_back_without_tensorflow(dataset: Dataset, tmp_p
     assert back.faces[0].pose is None and back.faces[0].detector_box is None
     assert splits_of(tmp_path / "out", "records") == ("train", "val")
     assert len(load_dataset(tmp_path / "out", "records", split="train", subset="s1").faces) == 5
+
+
+def test_splits_of_any_name_are_kept(tmp_path: Path) -> None:
+    """Also those that no file can be called by, or that are called like another's shards."""
+    splits = ["all", None, "a/b", "a_b", "A_B", "..", "x" * 300, "fold 1"]
+    for number in range(len(splits)):
+        face(tmp_path / "faces", f"{number}.png")
+    rows = [
+        [f"{number}.png", *landmarks(centre=(50, 50), side=50).ravel().tolist(), split or ""]
+        for number, split in enumerate(splits)
+    ]
+    header = ["file", *(f"{axis}{i}" for i in range(68) for axis in "xy"), "split"]
+    with (tmp_path / "faces" / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    data = ["--data", str(tmp_path / "faces"), "--format", "csv", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, ["data", "prepare", *data])
+    assert done.exit_code == 0, done.output
+    back = load_dataset(tmp_path / "out", "records")
+    assert [face.split for face in back.faces] == splits
+    assert (tmp_path / "out" / "fold 1-00000.tfrecord").exists()
 
 
 def test_shards_keep_what_is_known_of_visibility(dataset: Dataset, tmp_path: Path) -> None:

@@ -109,17 +109,28 @@ class Scheme:
         then a point of one side would be taken for one of the other.
         """
         jaw = self.parts.get("jaw", ())
-        if not jaw or self.mirror[jaw[0]] != jaw[-1]:
-            return False
+        return bool(jaw) and self.mirror[jaw[0]] == jaw[-1] and not self.is_one_sided
+
+    @property
+    def is_one_sided(self) -> bool:
+        """Whether a point of one side is known to lack its partner: it is then its own mirror.
+
+        In a mirrored picture it would lie where the partner is: the left eye on the right one. Of
+        points that are not chosen from a built-in scheme only a jaw tells.
+        """
+        own = np.flatnonzero(self.mirror == np.arange(self.points)).tolist()
         if self.chosen is None:
-            return True
+            jaw = self.parts.get("jaw", ())
+            return len(jaw) >= MIN_OUTLINE and not {jaw[0], jaw[-1]}.isdisjoint(own)
         source, numbers = self.chosen
         whole = _built_in(source).mirror
-        return all(
-            whole[numbers[point]] == numbers[point]
-            for point, partner in enumerate(self.mirror)
-            if point == partner
-        )
+        return any(whole[numbers[point]] != numbers[point] for point in own)
+
+    @property
+    def names_no_mirror_pair(self) -> bool:
+        """Whether a file of its own points leaves ``mirror`` out, or empty."""
+        identity = np.array_equal(self.mirror, np.arange(self.points))
+        return self.chosen is None and identity and self.points > 1
 
     @property
     def outer_eye_corners(self) -> tuple[int, int]:
