@@ -288,6 +288,8 @@ def _is_camera(source: Path) -> bool:
 
 def _is_film(source: Path) -> bool:
     """By its ending; or by its first bytes, where it has no ending or another one."""
+    if source.is_dir():
+        return False  # whatever its name ends in
     if source.suffix.lower() in FILMS:
         return True
     try:

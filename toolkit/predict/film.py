@@ -30,6 +30,7 @@ ROOM_BYTES = 1 << 16  # that must be free before a film is begun
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}  # OpenCV's wheels write both without another library
 
 # A smaller film is enlarged by a whole number, or the drawing would hide the faces.
+LAST_CAMERA = 99  # OpenCV crashes on numbers that need more than 32 bits
 DRAWN_SIDE = 640  # pixels
 
 
@@ -68,6 +69,8 @@ class Film:
     def __init__(self, source: Path | int, *, every: int = 1) -> None:
         self.every = every
         self.is_camera = isinstance(source, int)
+        if isinstance(source, int) and source > LAST_CAMERA:
+            raise DatasetError(f"expected the number of a camera, 0 for the first, got {source}")
         self.name = f"camera {source}" if self.is_camera else str(source)
         self._kind = ""
         if isinstance(source, Path):

@@ -27,6 +27,9 @@ from asmnet_kit.tflite.litert_private import ListedOperator, listed_operators
 from asmnet_kit.tflite.reader import graph_of, read_model_bytes
 from asmnet_kit.tflite.structure import OPEN
 
+# By the custom operator that a compiler leaves, what the file is for.
+CHIPS = {"edgetpu-custom-op": "the Edge TPU", "ethos-u": "Arm's Ethos-U"}
+
 # Distribution -> module that holds Interpreter; tried in this order.
 RUNTIMES = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
@@ -186,9 +189,8 @@ def open_runtime(
         try:
             interpreter = _interpreter(module, content, threads, xnnpack=False)
         except (RuntimeError, ValueError) as second:
-            raise ModelError(
-                f"{path}: {distribution} cannot load this model: {one_line(second)}"
-            ) from second
+            why = _compiled(graph) or f"{distribution} cannot load this model: {one_line(second)}"
+            raise ModelError(f"{path}: {why}") from second
         note = f"XNNPACK refused this model ({one_line(error)}); the builtin kernels ran it"
     except SystemError as error:
         raise unfit_for_numpy(distribution, error) from error
@@ -205,6 +207,17 @@ def open_runtime(
         raise ModelError(
             f"{path}: the .tflite model is damaged: {one_line(error)}; copy or convert it again"
         ) from error
+
+
+def _compiled(graph: Graph) -> str:
+    """For models that a compiler made for a chip, which no CPU runs; else nothing."""
+    for op in graph.ops:
+        if op.custom and op.name in CHIPS:
+            return (
+                f"this file is compiled for {CHIPS[op.name]}, and no CPU can run it: use the file "
+                "that it was compiled from, or --target edgetpu for an Edge TPU"
+            )
+    return ""
 
 
 def allocated_shapes(content: bytes, *, name: str) -> dict[int, tuple[int, ...]]:

@@ -303,3 +303,16 @@ def test_wrong_calls_exit_with_2(clip, tmp_path, arguments, message) -> None:
 def test_a_camera_that_is_not_there_is_said_so() -> None:
     with pytest.raises(DatasetError, match=r"camera 97: expected a camera"):
         Film(97)
+
+
+def test_a_folder_called_like_a_film_is_a_folder_and_no_camera_has_such_a_number(
+    tmp_path, make_tflite
+) -> None:
+    folder = tmp_path / "d.mp4"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), np.zeros((40, 40, 3), np.uint8))
+    run = CliRunner().invoke(main, ["predict", str(folder), "--model", str(make_tflite())])
+    assert run.exit_code == 0 and "a.png: no face" in run.stdout
+    run = CliRunner().invoke(main, ["predict", "99999999999", "--model", str(make_tflite())])
+    assert run.exit_code == 1
+    assert "expected the number of a camera, 0 for the first, got 99999999999" in run.stderr

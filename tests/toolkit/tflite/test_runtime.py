@@ -234,3 +234,14 @@ def test_quantize_rounds_to_nearest_and_clips_to_the_types_range():
     # 0 / 0.5 + 1 = 1; 0.3 / 0.5 = 0.6 rounds to 1, + 1 = 2; the others are out of -128..127.
     assert raw.tolist() == [1, 2, 127, -128]
     assert raw.dtype == np.int8
+
+
+@pytest.mark.parametrize(
+    ("code", "chip"), [("edgetpu-custom-op", "the Edge TPU"), ("ethos-u", "Arm's Ethos-U")]
+)
+def test_a_file_compiled_for_a_chip_is_told_from_a_damaged_one(make_op_model, code, chip) -> None:
+    model = make_op_model({"custom": code, "into": [1, 8], "shape": [1, 8]})
+    words = ["benchmark", str(model), "--out", str(model.parent / "results")]
+    run = CliRunner().invoke(main, words)
+    assert run.exit_code == 1
+    assert f"compiled for {chip}, and no CPU can run it" in " ".join(run.output.split())
