@@ -51,7 +51,7 @@ from asmnet_kit.predict.detector import MIN_SCORE
 from asmnet_kit.predict.draw import draw_faces
 from asmnet_kit.predict.open_predictor import open_predictor
 from asmnet_kit.predict.picture import FacePrediction, predict_image
-from asmnet_kit.predict.tracking import DETECT_EVERY, FaceTracker, TrackedFace
+from asmnet_kit.predict.tracking import FaceTracker, TrackedFace
 from asmnet_kit.shipping.shipped import default_model, find_model
 
 __all__ = [
@@ -255,7 +255,7 @@ class Tracker:
     Args:
         model: a loaded model, or what ``load`` takes.
         smoothing: filter landmarks and pose by the 1 € filter (docs/video.md).
-        detect_every: look for new faces at least every so many frames.
+        detect_every: look for new faces at least every so many frames; None = once a second.
         min_score: of the detector, 0..1.
 
     Raises:
@@ -278,7 +278,7 @@ class Tracker:
         model: "Model | str | Path | None" = None,
         *,
         smoothing: bool = True,
-        detect_every: int = DETECT_EVERY,
+        detect_every: int | None = None,
         min_score: float = MIN_SCORE,
     ) -> None:
         self.model = _loaded(model)
@@ -292,7 +292,9 @@ class Tracker:
             self.model.predictor,
             plausibility=self.model.plausibility,
             smoothing=flag_of("smoothing", smoothing),
-            detect_every=whole_of("detect_every", detect_every, DETECT_EVERY),
+            detect_every=None
+            if detect_every is None
+            else whole_of("detect_every", detect_every, 30),
             min_score=number_of("min_score", min_score, MIN_SCORE, least=0, most=1),
         )
         self._seconds = -math.inf  # of the last frame

@@ -210,8 +210,12 @@ def followed() -> dict[str, Any]:
     """
     tracker = FaceTracker(None)  # type: ignore[arg-type]  # what would use it is replaced below
     frames = []
-    for number in range(110):
-        seconds, world = number / 30, _world(number)
+    first = [(number / 30, _world(number)) for number in range(110)]
+    second = [
+        (seconds, [_world_face(x, 60, 60, score, 0.9, None) for x, score in places])
+        for seconds, places in _second_act()
+    ]
+    for seconds, world in first + second:
         before = tracker.detections
         with (
             patch.object(tracking, "predict_face", _prediction_of(world)),
@@ -229,6 +233,27 @@ def followed() -> dict[str, Any]:
             }
         )
     return {"width": 320, "height": 240, "frames": frames}
+
+
+def _second_act() -> list[tuple[float, list[tuple[float, float]]]]:
+    """More of a film, 320 pixels wide: times, and for each face, 60 wide, its left side and score.
+
+    After a pause a face walks three quarters of its size between two frames, and once is missed.
+    Then it meets another, which hides it for half a second; both go on. At last a cut, a face
+    elsewhere, and a cut to nobody.
+    """
+    walk = [(6 + 0.5 * n, [(10 + 45.0 * n, 0.0 if n == 4 else 0.9)]) for n in range(6)]
+    cross = []
+    for n in range(50):
+        behind, front = 235 - 4.5 * n, 15 + 4.5 * n
+        hidden = abs(behind - front) < 45
+        cross.append((8.8 + n / 25, [(front, 0.9)] + [(behind, 0.9)] * (not hidden)))
+    return [
+        *walk,
+        *cross,
+        *((10.8 + n / 25, [(130.0, 0.9)]) for n in range(4)),
+        *((10.96 + n / 25, []) for n in range(4)),
+    ]
 
 
 def _seen(world: list[FacePrediction]) -> list[Detection]:
@@ -484,6 +509,7 @@ def tracker() -> dict[str, Any]:
     box it looks at the most, and a face of confidence 0.01 in the box itself where none does.
     """
     frames = [_frame(number) for number in range(FILM_FRAMES)]
+    frames += [_frame_of_places(*frame) for frame in _second_act()]
     played: dict[str, Any] = {}
 
     def detect(_: Image, *, min_score: float) -> list[Detection]:
@@ -563,6 +589,19 @@ def _frame(number: int) -> dict[str, Any]:
         x0, y0, x1, y1 = faces[1]["box"]
         detected.append({"box": [x0 + 8, y0 + 6, x1 + 8, y1 + 6], "score": 0.6})
     return {"seconds": number / 25, "faces": faces, "detected": detected}
+
+
+def _frame_of_places(seconds: float, places: list[tuple[float, float]]) -> dict[str, Any]:
+    faces = [
+        {"box": [x, 80, x + 60, 155], "pose": [0.0] * 3, "sigma": [1.0] * 3, "confidence": 0.9}
+        for x, _ in places
+    ]
+    detected = [
+        {"box": face["box"], "score": score}
+        for face, (_, score) in zip(faces, places, strict=True)
+        if score
+    ]
+    return {"seconds": seconds, "faces": faces, "detected": detected}
 
 
 def one_euro() -> dict[str, Any]:

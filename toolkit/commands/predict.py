@@ -122,8 +122,8 @@ def _parse_boxes(
     metavar="FRAMES",
     type=click.IntRange(min=1),
     help=(
-        "Video: run the face detector at least every so many frames; in between, faces are "
-        "tracked.  [default: 30]"
+        "Video: run the face detector at least every so many predicted frames; in between, faces "
+        "are tracked.  [default: once a second]"
     ),
 )
 @click.option(

@@ -24,7 +24,6 @@ from asmnet_kit.predict.film import (
 from asmnet_kit.predict.picture import SCHEMA_VERSION, about_model
 from asmnet_kit.predict.tracking import (
     BETA,
-    DETECT_EVERY,
     MIN_CUTOFF_HZ,
     FaceTracker,
     TrackedFace,
@@ -93,7 +92,7 @@ def predict_film(
     Args:
         source: the film's path or the camera's number.
         every: predict the first of so many frames, and leave out the others.
-        detect_every: frames that are predicted; by default the tracker's own choice.
+        detect_every: frames that are predicted; None = once a second.
         limit: stop after predicting so many frames.
         out: a film to draw, or a file of lines of JSON; it appears whole or not at all.
 
@@ -101,7 +100,6 @@ def predict_film(
         DatasetError: the film or the camera gives no frame.
         UsageError: a film that cannot be written, or a shape model of other landmarks.
     """
-    detect_every = DETECT_EVERY if detect_every is None else detect_every
     tracker = FaceTracker(
         predictor,
         plausibility=plausibility,

@@ -4,18 +4,25 @@ A detector is slow and its boxes jump; a face's own landmarks tell where it will
 frame. So the detector looks only
 
 * in the first frame, and in every frame while nobody is followed,
-* every ``detect_every`` frames, for new faces and for those that left,
-* when a face's confidence falls, that of the landmarks' uncertainty, else the shape's plausibility:
-  when the odds of a good fit drop below half of what they were over the last second (a
-  plausibility's value alone says little: docs/plausibility.md),
+* once a second, or every ``detect_every`` frames, for new faces and for those that left,
+* in a frame that comes more than ``STALE_SECONDS`` after the last: a face may have moved by its
+  own size,
+* in the very frame in which a face's confidence falls, that of the landmarks' uncertainty, else the
+  shape's plausibility: when the odds of a good fit drop below half of what they were over the last
+  second (a plausibility's value alone says little: docs/plausibility.md),
+* in the very frame in which two faces that are followed end on one,
 * in every frame while a face that is followed has not been confirmed.
 
-A face is given up ``PATIENCE_SECONDS`` after the first look at which the detector missed it, unless
-it was seen again meanwhile.
+A face that the detector misses is still told while its confidence speaks for it. One that has none,
+or that ended on another's face, is only remembered, until the detector sees a face where this one
+was or was going. It is given up ``PATIENCE_SECONDS`` after the first look at which the detector
+missed it, unless it was seen again meanwhile.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -32,10 +39,15 @@ from asmnet_kit.predict.detector import MIN_SCORE, Detection, detect_faces
 from asmnet_kit.predict.one_euro import OneEuroFilter
 from asmnet_kit.predict.picture import FacePrediction, predict_face
 
-DETECT_EVERY = 30  # frames: once a second of most films
+LOOK_SECONDS = 1.0  # between two looks for new faces
+STALE_SECONDS = 0.25  # after which a box is too old to cut a face out by it unseen
 PATIENCE_SECONDS = 1.0  # detectors miss a turned face for some frames
 FALLEN_ODDS = 0.5  # of the median over the last second
+LEAST_CONFIDENCE = 0.5  # below, a face that fell and that the detector misses is not told
 MEMORY_SECONDS = 1.0
+REACH = 1.0  # face sizes: so far from where it was or was going a face is the same after a pause
+SIZE_RATIO = 1.5  # at most, of the same face after a pause
+SPEED_SECONDS = 0.5  # time constant of a face's mean speed
 MIN_SIDE = 16.0  # pixels: a smaller face has fewer pixels than the landmarks have coordinates
 MAX_SIDE_SHARE = 1.5  # of the frame's longer side: a larger box has run away
 ONE_FACE_OVERLAP = 0.6  # overlap of two boxes that follow one face
@@ -72,9 +84,9 @@ class FaceTracker:
 
     Args:
         plausibility: judges the predictions; without it, and without a model that gives its own
-            confidence, faces are looked for again only every ``detect_every`` frames.
+            confidence, no face is looked for again because its confidence fell.
         smoothing: filter landmarks and pose (asmnet_kit.predict.one_euro).
-        detect_every: frames.
+        detect_every: frames; None = once a second of the film.
         min_score: of the detector.
 
     Raises:
@@ -87,12 +99,12 @@ class FaceTracker:
         *,
         plausibility: Plausibility | None = None,
         smoothing: bool = True,
-        detect_every: int = DETECT_EVERY,
+        detect_every: int | None = None,
         min_score: float = MIN_SCORE,
         min_cutoff_hz: float = MIN_CUTOFF_HZ,
         beta: float = BETA,
     ) -> None:
-        if detect_every < 1:
+        if detect_every is not None and detect_every < 1:
             raise UsageError(f"expected to detect every 1 or more frames, got {detect_every}")
         if plausibility is not None:
             plausibility = plausibility.for_scheme(predictor.scheme)
@@ -103,8 +115,8 @@ class FaceTracker:
         self._settings = (min_cutoff_hz, beta) if smoothing else None
         self._tracks: list[_Track] = []
         self._seen = 0
-        self._since_detection = 0
-        self._look = True
+        self._since_look = 0  # frames
+        self._last_look = self._last_frame = -math.inf  # seconds
         self.detections = 0  # how often the detector looked
 
     def update(self, image: Image, seconds: float) -> list[TrackedFace]:
@@ -114,26 +126,52 @@ class FaceTracker:
             image: uint8 [H, W, 3], RGB.
             seconds: when it was taken.
         """
-        if self._look or not self._tracks or self._since_detection >= self._detect_every:
-            self._match(detect_faces(image, min_score=self._min_score), seconds)
-        self._since_detection += 1
-        faces = {track: self._follow(track, image, seconds) for track in self._tracks}
-        self._tracks = _distinct([t for t in self._tracks if t.inside(image)])
-        self._look = any(track.fallen or track.doubted for track in self._tracks)
-        return [TrackedFace(track.number, faces[track]) for track in self._tracks]
+        for track in self._tracks:
+            track.begin()
+        looked = self._must_look(seconds)
+        if looked:
+            self._look(image, seconds)
+        self._predict(image, seconds)
+        unsure = self._unsure()
+        if unsure and not looked:
+            self._look(image, seconds)
+        for track in unsure:
+            track.restart_where_seen()
+        self._predict(image, seconds)  # those that begin, return or are tried in another box
+        told = {track: track.take(seconds) for track in self._believed(seconds)}
+        self._tracks = [t for t in self._tracks if t.lost or t.inside(image)]
+        self._since_look += 1
+        self._last_frame = seconds
+        return [TrackedFace(t.number, told[t]) for t in self._tracks if t in told]
 
-    def _match(self, found: list[Detection], seconds: float) -> None:
+    def _must_look(self, seconds: float) -> bool:
+        if seconds - self._last_frame > STALE_SECONDS:
+            return True
+        if not self._tracks or any(track.doubted for track in self._tracks):
+            return True
+        if self._detect_every is not None:
+            return self._since_look >= self._detect_every
+        return seconds - self._last_look >= LOOK_SECONDS
+
+    def _look(self, image: Image, seconds: float) -> None:
         """Confirm tracks by detections, give up those without for too long, begin new ones."""
         self.detections += 1
-        self._since_detection = 0
-        left = list(found)
+        self._since_look = 0
+        self._last_look = seconds
+        left = detect_faces(image, min_score=self._min_score)
+        pairs = [
+            (track.lost, distance, track, detection)
+            for track in self._tracks
+            for detection in left
+            if (distance := track.distance(detection, seconds)) < math.inf
+        ]
+        # Nearest first; where a lost face was going, one that is followed may pass.
+        for _, _, track, detection in sorted(pairs, key=lambda pair: pair[:2]):
+            if track.seen is None and any(d is detection for d in left):
+                left = [d for d in left if d is not detection]
+                track.confirm(detection, seconds)
         for track in self._tracks:
-            best = max(left, key=lambda d: overlap(d.box, track.box), default=None)
-            if best is not None and overlap(best.box, track.box) >= MIN_OVERLAP:
-                left = [detection for detection in left if detection is not best]
-                track.confirm(best)
-            else:
-                track.miss(seconds)
+            track.miss(seconds)
         self._tracks = [t for t in self._tracks if t.doubted_for(seconds) <= PATIENCE_SECONDS]
         for detection in left:
             # Of a face that is followed already the detector may give two boxes.
@@ -141,9 +179,37 @@ class FaceTracker:
                 self._seen += 1
                 self._tracks.append(_Track(self._seen, detection, self._settings))
 
-    def _follow(self, track: "_Track", image: Image, seconds: float) -> FacePrediction:
-        face = predict_face(image, self._predictor, track.box, track.score, self._plausibility)
-        return track.take(face, seconds)
+    def _predict(self, image: Image, seconds: float) -> None:
+        """Of the tracks that may be told and have not been predicted in their box yet."""
+        for track in self._tracks:
+            if not track.lost and track.face is None:
+                track.judge(
+                    predict_face(
+                        image, self._predictor, track.box, track.score, self._plausibility
+                    ),
+                    seconds,
+                )
+
+    def _unsure(self) -> list["_Track"]:
+        """The tracks whose confidence fell, and those that ended on one face."""
+        shown = [track for track in self._tracks if not track.lost]
+        unsure = {track for track in shown if track.unsure}
+        for pair in combinations(shown, 2):
+            if _on_one_face(*pair):
+                unsure.update(pair)
+        return [track for track in shown if track in unsure]
+
+    def _believed(self, seconds: float) -> list["_Track"]:
+        """The tracks to tell; the others are lost, or, where they have just begun, forgotten."""
+        kept: list[_Track] = []
+        shown = [track for track in self._tracks if not track.lost]
+        for track in sorted(shown, key=lambda t: (t.seen is None, t.misfit(seconds))):
+            if track.collapsed(seconds) or any(_on_one_face(track, other) for other in kept):
+                track.lose(seconds)
+            else:
+                kept.append(track)
+        self._tracks = [track for track in self._tracks if not (track.lost and track.is_new)]
+        return kept
 
 
 class _Track:
@@ -158,37 +224,119 @@ class _Track:
         self.number = number
         self.box: Box = detection.box
         self.score = detection.score
+        self.lost = False  # remembered, not told
+        self._known: tuple[Box, float] | None = None  # its last sure box, and when
+        self._speed = np.zeros(2)  # pixels a second
         self._doubted_since: float | None = None  # the detector looked and did not see it
-        self.fallen = False  # its confidence fell
         self._odds: deque[tuple[float, float]] = deque()
         self._filters = None if settings is None else _Filters(*settings)
+        self.seen: Detection | None = None  # by the detector in this frame
+        self.begin()
+        self.seen = detection
+
+    def begin(self) -> None:
+        """Another frame."""
+        self._seen_before = self.seen is not None
+        self.seen = None
+        self.face: FacePrediction | None = None  # of this frame
+        self.around = self.box  # its landmarks
+        self.fallen = False  # its confidence fell
+        self._confidence: float | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it has never been told."""
+        return self._known is None
 
     @property
     def doubted(self) -> bool:
         """Whether the detector missed it when it looked last."""
         return self._doubted_since is not None
 
+    def collapsed(self, seconds: float) -> bool:
+        """Whether the detector missed it, and its confidence does not speak for it either."""
+        if self.seen is not None or not self.doubted:
+            return False
+        stale = self._stale(seconds)
+        return stale if self._confidence is None else self._weak and (self.fallen or stale)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the detector should look for it: a face that it just saw may be a little worse
+        in the next frame, too."""
+        return self.fallen and (self._weak or not self._seen_before)
+
+    @property
+    def _weak(self) -> bool:
+        return self._confidence is not None and self._confidence < LEAST_CONFIDENCE
+
     def doubted_for(self, seconds: float) -> float:
         """How long before ``seconds`` the detector missed it first; 0 where it saw it last."""
-        return 0.0 if self._doubted_since is None else seconds - self._doubted_since
+        if self.seen is not None or self._doubted_since is None:
+            return 0.0
+        return seconds - self._doubted_since
 
     def miss(self, seconds: float) -> None:
-        """The detector looked and did not see it."""
+        """The detector looked; it may not have seen it."""
+        if self.seen is None and self._doubted_since is None:
+            self._doubted_since = seconds
+
+    def lose(self, seconds: float) -> None:
+        """It is not where it was followed to, or there is another."""
+        self.lost = True
+        if self._known is not None:
+            self.box, _ = self._known
         if self._doubted_since is None:
             self._doubted_since = seconds
 
-    def confirm(self, detection: Detection) -> None:
-        """The detector saw it; where it was lost, the detector's box is the better one."""
-        if self.fallen:
-            self.box = detection.box
-            self._odds.clear()
-        self.score, self._doubted_since = detection.score, None
+    def distance(self, detection: Detection, seconds: float) -> float:
+        """From where it was or was going, in face sizes; infinite where it is another face."""
+        ahead = self._expected(seconds)
+        places = self.box, ahead
+        side, other = _side(self.box), _side(detection.box)
+        distance = min(float(np.hypot(*(_middle(detection.box) - _middle(p)))) for p in places)
+        distance /= max(side, 1.0)
+        near = max(overlap(detection.box, place) for place in places) >= MIN_OVERLAP
+        if self._stale(seconds) and distance <= REACH:
+            near = near or max(side, other) <= SIZE_RATIO * min(side, other)
+        return distance if near else math.inf
 
-    def take(self, face: FacePrediction, seconds: float) -> FacePrediction:
+    def confirm(self, detection: Detection, seconds: float) -> None:
+        """The detector saw it; where it was lost, the detector's box is the better one."""
+        self.seen, self.score = detection, detection.score
+        if self.lost or self._stale(seconds):
+            self._restart(detection.box)
+            self.lost = False
+
+    def restart_where_seen(self) -> None:
+        """Try again in the detector's box what went wrong in its own."""
+        if self.seen is None or self.face is None:
+            return
+        if self.fallen or overlap(self.seen.box, self.around) < ONE_FACE_OVERLAP:
+            self._restart(self.seen.box)
+
+    def judge(self, face: FacePrediction, seconds: float) -> None:
+        """This frame's prediction in its box."""
+        self.face, self.around = face, landmark_box(face.landmarks)
+        self._confidence = face.plausibility if face.confidence is None else face.confidence
+        self.fallen = self._fell(self._confidence, seconds)
+
+    def misfit(self, seconds: float) -> float:
+        """How far its landmarks are from where it was going, in face sizes."""
+        if self.is_new:
+            return math.inf
+        away = _middle(self.around) - _middle(self._expected(seconds))
+        return float(np.hypot(*away)) / max(_side(self.box), 1.0)
+
+    def take(self, seconds: float) -> FacePrediction:
         """Learn from this frame's prediction, and smooth it."""
-        sure = face.plausibility if face.confidence is None else face.confidence
-        self.fallen = self._fell(sure, seconds)
-        self.box = landmark_box(face.landmarks)
+        face = self.face
+        assert face is not None
+        if self.seen is not None:
+            self._doubted_since = None
+        self.box = self.around
+        if not self._weak or self.is_new or self._stale(seconds):
+            self._know(seconds)
         if self._filters is None:
             return face
         return self._filters.smooth(face, self.box, seconds)
@@ -196,16 +344,39 @@ class _Track:
     def inside(self, image: Image) -> bool:
         """Whether the box is one that a face in this picture can have."""
         height, width = image.shape[:2]
-        x, y = (self.box[:2] + self.box[2:]) / 2
-        side = float((self.box[2:] - self.box[:2]).max())
+        x, y = _middle(self.box)
         largest = MAX_SIDE_SHARE * max(width, height)
-        return bool(0 <= x < width and 0 <= y < height and MIN_SIDE <= side <= largest)
+        return bool(0 <= x < width and 0 <= y < height and MIN_SIDE <= _side(self.box) <= largest)
+
+    def _know(self, seconds: float) -> None:
+        """Learn where it is and how fast; half hidden by another face it would seem to turn."""
+        if self._known is not None and seconds > self._known[1]:
+            box, then = self._known
+            elapsed = seconds - then
+            speed = (_middle(self.around) - _middle(box)) / elapsed
+            self._speed += (1 - math.exp(-elapsed / SPEED_SECONDS)) * (speed - self._speed)
+        self._known = self.around, seconds
+
+    def _restart(self, box: Box) -> None:
+        self.box, self.face = box, None
+        self._odds.clear()
+
+    def _expected(self, seconds: float) -> Box:
+        """Its last sure box, moved on by its speed."""
+        if self._known is None:
+            return self.box
+        box, then = self._known
+        return box + np.tile(self._speed * (seconds - then), 2).astype(np.float32)
+
+    def _stale(self, seconds: float) -> bool:
+        return self._known is not None and seconds - self._known[1] > STALE_SECONDS
 
     def _fell(self, confidence: float | None, seconds: float) -> bool:
         if confidence is None:
             return False
         odds = min(confidence / max(1 - confidence, 1 / MAX_ODDS), MAX_ODDS)
-        while self._odds and self._odds[0][0] < seconds - MEMORY_SECONDS:
+        # The newest stays, however old: without any, no fall would be seen.
+        while len(self._odds) > 1 and self._odds[0][0] < seconds - MEMORY_SECONDS:
             self._odds.popleft()
         usual = float(np.median([value for _, value in self._odds])) if self._odds else odds
         self._odds.append((seconds, odds))
@@ -226,7 +397,7 @@ class _Filters:
             self._landmarks.reset()  # it jumped: to another face, or after having been lost
             self._pose.reset()
         self._box = box
-        size = max(float((box[2:] - box[:2]).max()), 1.0)
+        size = max(_side(box), 1.0)
         trust = 1.0 if face.sigma is None else trust_of(face.sigma)[:, None]
         landmarks = self._landmarks.update(face.landmarks, seconds, scale=size, trust=trust)
         return replace(face, landmarks=landmarks, pose=self._smooth_pose(face.pose, seconds))
@@ -250,10 +421,13 @@ def trust_of(sigma: NDArray[np.floating]) -> NDArray[np.float64]:
     return trust
 
 
-def _distinct(tracks: list[_Track]) -> list[_Track]:
-    """Without those that follow the face of an older track."""
-    kept: list[_Track] = []
-    for track in tracks:
-        if all(overlap(track.box, other.box) < ONE_FACE_OVERLAP for other in kept):
-            kept.append(track)
-    return kept
+def _on_one_face(first: _Track, second: _Track) -> bool:
+    return overlap(first.around, second.around) >= ONE_FACE_OVERLAP
+
+
+def _middle(box: Box) -> NDArray[np.float64]:
+    return (box[:2].astype(np.float64) + box[2:]) / 2
+
+
+def _side(box: Box) -> float:
+    return float((box[2:] - box[:2]).max())

@@ -482,10 +482,15 @@ export class OneEuroFilter {
   }
 }
 
-const DETECT_EVERY = 30; // frames
+const LOOK_SECONDS = 1; // between two looks for new faces
+const STALE_SECONDS = 0.25; // after which a box is too old to cut a face out by it unseen
 const PATIENCE_SECONDS = 1;
 const FALLEN_ODDS = 0.5; // of the median over the last second
+const LEAST_CONFIDENCE = 0.5; // below, a face that fell and that the detector misses is not told
 const MEMORY_SECONDS = 1;
+const REACH = 1; // face sizes: so far from where it was or was going a face is the same after a pause
+const SIZE_RATIO = 1.5; // at most, of the same face after a pause
+const SPEED_SECONDS = 0.5; // time constant of a face's mean speed
 const MIN_SIDE = 16; // pixels
 const MAX_SIDE_SHARE = 1.5; // of the frame's longer side
 const MIN_OVERLAP = 0.3;
@@ -501,8 +506,8 @@ const MAX_ODDS = 1e6;
 export class FaceTracker {
   #tracks = [];
   #seen = 0;
-  #sinceDetection = 0;
-  #look = true;
+  #lastLook = -Infinity; // seconds
+  #lastFrame = -Infinity;
   detections = 0; // how often the detector looked
 
   /**
@@ -510,39 +515,50 @@ export class FaceTracker {
    * @param {(box: Box) => Promise<object>} predict
    */
   async update(width, height, seconds, detect, predict) {
-    if (this.#look || !this.#tracks.length || this.#sinceDetection >= DETECT_EVERY) {
-      this.#match(await detect(), seconds);
-    }
-    this.#sinceDetection += 1;
-    const faces = new Map();
-    for (const track of this.#tracks) faces.set(track, track.take(await predict(track.box), seconds));
-    const inside = this.#tracks.filter((track) => track.inside(width, height));
-    this.#tracks = inside.filter((track, i) =>
-      inside.slice(0, i).every((older) => overlap(track.box, older.box) < ONE_FACE_OVERLAP),
-    );
-    this.#look = this.#tracks.some((track) => track.fallen || track.doubted);
-    return this.#tracks.map((track) => ({ track: track.number, score: track.score, ...faces.get(track) }));
+    for (const track of this.#tracks) track.begin();
+    const looked = this.#mustLook(seconds);
+    if (looked) this.#match(await detect(), seconds);
+    await this.#predict(predict, seconds);
+    const unsure = this.#unsure();
+    if (unsure.length && !looked) this.#match(await detect(), seconds);
+    for (const track of unsure) track.restartWhereSeen();
+    await this.#predict(predict, seconds); // those that begin, return or are tried in another box
+    const told = new Map(this.#believed(seconds).map((track) => [track, track.take(seconds)]));
+    this.#tracks = this.#tracks.filter((track) => track.lost || track.inside(width, height));
+    this.#lastFrame = seconds;
+    return this.#tracks
+      .filter((track) => told.has(track))
+      .map((track) => ({ track: track.number, score: track.score, ...told.get(track) }));
   }
 
   reset() {
     this.#tracks = [];
-    this.#look = true;
+    this.#lastFrame = -Infinity;
+  }
+
+  #mustLook(seconds) {
+    return (
+      seconds - this.#lastFrame > STALE_SECONDS ||
+      !this.#tracks.length ||
+      this.#tracks.some((track) => track.doubted) ||
+      seconds - this.#lastLook >= LOOK_SECONDS
+    );
   }
 
   /** Confirm tracks by detections, give up those without for too long, begin new ones. */
   #match(found, seconds) {
     this.detections += 1;
-    this.#sinceDetection = 0;
-    let left = [...found];
-    for (const track of this.#tracks) {
-      const best = left.reduce((a, b) => (a && overlap(a.box, track.box) >= overlap(b.box, track.box) ? a : b), null);
-      if (best && overlap(best.box, track.box) >= MIN_OVERLAP) {
-        left = left.filter((one) => one !== best);
-        track.confirm(best);
-      } else {
-        track.miss(seconds);
-      }
+    this.#lastLook = seconds;
+    const left = new Set(found);
+    const pairs = this.#tracks
+      .flatMap((track) => found.map((one) => ({ track, one, lost: track.lost, distance: track.distance(one, seconds) })))
+      .filter(({ distance }) => distance < Infinity)
+      // Nearest first; where a lost face was going, one that is followed may pass.
+      .sort((a, b) => a.lost - b.lost || a.distance - b.distance);
+    for (const { track, one } of pairs) {
+      if (track.seen === null && left.delete(one)) track.confirm(one, seconds);
     }
+    for (const track of this.#tracks) track.miss(seconds);
     this.#tracks = this.#tracks.filter((track) => track.doubtedFor(seconds) <= PATIENCE_SECONDS);
     for (const one of left) {
       if (this.#tracks.every((track) => overlap(one.box, track.box) < MIN_OVERLAP)) {
@@ -551,11 +567,48 @@ export class FaceTracker {
       }
     }
   }
+
+  /** Of the tracks that may be told and have not been predicted in their box yet. */
+  async #predict(predict, seconds) {
+    for (const track of this.#tracks) {
+      if (!track.lost && track.face === null) track.judge(await predict(track.box), seconds);
+    }
+  }
+
+  /** The tracks whose confidence fell, and those that ended on one face. */
+  #unsure() {
+    const shown = this.#tracks.filter((track) => !track.lost);
+    return shown.filter((one) => one.unsure || shown.some((other) => other !== one && onOneFace(one, other)));
+  }
+
+  /** The tracks to tell; the others are lost, or, where they have just begun, forgotten. */
+  #believed(seconds) {
+    const kept = [];
+    const shown = this.#tracks
+      .filter((track) => !track.lost)
+      .map((track) => ({ track, missed: track.seen === null, misfit: track.misfit(seconds) }))
+      .sort((a, b) => a.missed - b.missed || (a.misfit === b.misfit ? 0 : a.misfit - b.misfit));
+    for (const { track } of shown) {
+      if (track.collapsed(seconds) || kept.some((other) => onOneFace(track, other))) track.lose(seconds);
+      else kept.push(track);
+    }
+    this.#tracks = this.#tracks.filter((track) => !(track.lost && track.isNew));
+    return kept;
+  }
 }
+
+const onOneFace = (first, second) => overlap(first.around, second.around) >= ONE_FACE_OVERLAP;
+
+const between = (a, b) => Math.hypot(a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]) / 2; // of the middles
 
 /** One face: where to look for it next, and what it was like so far. */
 class Track {
-  fallen = false; // its confidence fell
+  lost = false; // remembered, not told
+  face = null; // of this frame
+  #fallen = false; // its confidence fell
+  #seenBefore = false;
+  #known = null; // its last sure box, and when
+  #speed = [0, 0]; // pixels a second
   #doubtedSince = null; // the detector looked and did not see it
   #odds = [];
   #landmarks = new OneEuroFilter();
@@ -564,34 +617,101 @@ class Track {
   #lastPose = null;
 
   constructor(number, { box, score }) {
-    Object.assign(this, { number, box, score });
+    // seen: by the detector in this frame; around: its landmarks in this frame
+    Object.assign(this, { number, box, score, seen: { box, score }, around: box });
+  }
+
+  /** Another frame. */
+  begin() {
+    this.#seenBefore = this.seen !== null;
+    Object.assign(this, { seen: null, face: null, around: this.box });
+    this.#fallen = false;
+  }
+
+  /** Whether it has never been told. */
+  get isNew() {
+    return this.#known === null;
   }
 
   get doubted() {
     return this.#doubtedSince !== null;
   }
 
-  doubtedFor(seconds) {
-    return this.#doubtedSince === null ? 0 : seconds - this.#doubtedSince;
+  /** Whether to look for it: a face that the detector just saw may be a little worse in the next frame, too. */
+  get unsure() {
+    return this.#fallen && (this.#weak || !this.#seenBefore);
   }
 
+  get #weak() {
+    return this.face?.confidence != null && this.face.confidence < LEAST_CONFIDENCE;
+  }
+
+  /** Whether the detector missed it, and its confidence does not speak for it either. */
+  collapsed(seconds) {
+    if (this.seen !== null || !this.doubted) return false;
+    const stale = this.#stale(seconds);
+    return this.face.confidence == null ? stale : this.#weak && (this.#fallen || stale);
+  }
+
+  doubtedFor(seconds) {
+    return this.seen !== null || this.#doubtedSince === null ? 0 : seconds - this.#doubtedSince;
+  }
+
+  /** The detector looked; it may not have seen it. */
   miss(seconds) {
+    if (this.seen === null) this.#doubtedSince ??= seconds;
+  }
+
+  /** It is not where it was followed to, or there is another. */
+  lose(seconds) {
+    this.lost = true;
+    if (this.#known !== null) this.box = this.#known.box;
     this.#doubtedSince ??= seconds;
   }
 
-  confirm({ box, score }) {
-    if (this.fallen) {
-      this.box = box;
-      this.#odds = [];
-    }
-    this.score = score;
-    this.#doubtedSince = null;
+  /** From where it was or was going, in face sizes; infinite where it is another face. */
+  distance({ box }, seconds) {
+    const places = [this.box, this.#expected(seconds)];
+    const sides = [longerSide(this.box), longerSide(box)];
+    const distance = Math.min(...places.map((place) => between(box, place))) / Math.max(sides[0], 1);
+    const near =
+      Math.max(...places.map((place) => overlap(box, place))) >= MIN_OVERLAP ||
+      (this.#stale(seconds) && distance <= REACH && Math.max(...sides) <= SIZE_RATIO * Math.min(...sides));
+    return near ? distance : Infinity;
+  }
+
+  /** The detector saw it; where it was lost, the detector's box is the better one. */
+  confirm(detection, seconds) {
+    this.seen = detection;
+    this.score = detection.score;
+    if (this.lost || this.#stale(seconds)) this.#restart(detection.box);
+    this.lost = false;
+  }
+
+  /** Try again in the detector's box what went wrong in its own. */
+  restartWhereSeen() {
+    if (this.seen === null || this.face === null) return;
+    if (this.#fallen || overlap(this.seen.box, this.around) < ONE_FACE_OVERLAP) this.#restart(this.seen.box);
+  }
+
+  /** This frame's prediction in its box. */
+  judge(face, seconds) {
+    this.face = face;
+    this.around = landmarkBox(face.landmarks);
+    this.#fallen = this.#fell(face.confidence, seconds);
+  }
+
+  /** How far its landmarks are from where it was going, in face sizes. */
+  misfit(seconds) {
+    return this.isNew ? Infinity : between(this.around, this.#expected(seconds)) / Math.max(longerSide(this.box), 1);
   }
 
   /** Learn from this frame's prediction, and smooth it. */
-  take(face, seconds) {
-    this.fallen = this.#fell(face.confidence, seconds);
-    this.box = landmarkBox(face.landmarks);
+  take(seconds) {
+    const face = this.face;
+    if (this.seen !== null) this.#doubtedSince = null;
+    this.box = this.around;
+    if (!this.#weak || this.isNew || this.#stale(seconds)) this.#know(seconds);
     if (this.#filteredBox !== null && overlap(this.box, this.#filteredBox) < MIN_OVERLAP) {
       this.#landmarks.reset(); // it jumped: to another face, or after having been lost
       this.#pose.reset();
@@ -610,10 +730,42 @@ class Track {
     return x >= 0 && x < width && y >= 0 && y < height && side >= MIN_SIDE && side <= MAX_SIDE_SHARE * Math.max(width, height);
   }
 
+  /** Learn where it is and how fast; half hidden by another face it would seem to turn. */
+  #know(seconds) {
+    const elapsed = this.#known === null ? 0 : seconds - this.#known.seconds;
+    if (elapsed > 0) {
+      const share = 1 - Math.exp(-elapsed / SPEED_SECONDS);
+      const { box } = this.#known;
+      this.#speed = this.#speed.map((speed, i) => {
+        const moved = (this.around[i] + this.around[i + 2] - box[i] - box[i + 2]) / 2;
+        return speed + share * (moved / elapsed - speed);
+      });
+    }
+    this.#known = { box: this.around, seconds };
+  }
+
+  #restart(box) {
+    this.box = box;
+    this.face = null;
+    this.#odds = [];
+  }
+
+  /** Its last sure box, moved on by its speed. */
+  #expected(seconds) {
+    if (this.#known === null) return this.box;
+    const elapsed = seconds - this.#known.seconds;
+    return Array.from(this.#known.box, (value, i) => value + this.#speed[i % 2] * elapsed);
+  }
+
+  #stale(seconds) {
+    return this.#known !== null && seconds - this.#known.seconds > STALE_SECONDS;
+  }
+
   #fell(confidence, seconds) {
     if (confidence == null) return false;
     const odds = Math.min(confidence / Math.max(1 - confidence, 1 / MAX_ODDS), MAX_ODDS);
-    this.#odds = this.#odds.filter(([time]) => time >= seconds - MEMORY_SECONDS);
+    // The newest stays, however old: without any, no fall would be seen.
+    this.#odds = this.#odds.filter(([time], i, all) => i === all.length - 1 || time >= seconds - MEMORY_SECONDS);
     const usual = this.#odds.length ? percentile(this.#odds.map(([, value]) => value), 50) : odds;
     this.#odds.push([seconds, odds]);
     return odds < FALLEN_ODDS * usual;

@@ -158,6 +158,24 @@ def test_every_second_frame_is_one_of_the_film_with_its_own_number_and_time(clip
         assert drawn.fps == pytest.approx(25 / 4)  # and so it lasts as long as the film
 
 
+@pytest.mark.parametrize("every", [5, 15, 30])
+def test_a_person_who_walks_is_one_face_however_many_frames_are_left_out(tmp_path, every) -> None:
+    """75 pixels a second, three quarters of the face's size."""
+    images = []
+    for number, frame in enumerate(film(121, seed=3, size=160, fps=30, motion=0)):
+        canvas = np.full((160, 480, 3), 90, np.uint8)
+        canvas[:, round(2.5 * number) :][:, :160] = frame.image
+        images.append(canvas)
+    path = write(tmp_path / "walk.avi", images, fps=30)
+    result = run(path, "--json", "--every", every)
+    assert result.exit_code == 0, result.output
+    _, *frames = (json.loads(line) for line in result.stdout.splitlines())
+    assert [[face["track"] for face in frame["faces"]] for frame in frames] == [[1]] * len(frames)
+    for frame in frames:
+        middle = np.mean(frame["faces"][0]["landmarks"], axis=0)[0]
+        assert middle - 2.5 * frame["frame"] == pytest.approx(80, abs=20)
+
+
 def test_frames_counts_the_frames_that_are_predicted(clip) -> None:
     result = run(clip, "--json", "--every", 2, "--frames", 2)
     assert [json.loads(line)["frame"] for line in result.stdout.splitlines()[1:]] == [0, 2]

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
+import asmnet_kit
 from asmnet_kit.base.errors import UsageError
 from asmnet_kit.drawn_faces.film import film
 from asmnet_kit.face.metrics import per_face_nme
@@ -43,7 +45,7 @@ def follow(tracker, images):
 
 def test_a_face_keeps_its_number_and_the_detector_looks_once(frames) -> None:
     predictor = open_predictor(model_named("asmnet_plus").path)  # says nothing of how sure it is
-    tracker = FaceTracker(predictor)
+    tracker = FaceTracker(predictor, detect_every=30)
     found = follow(tracker, [frame.image for frame in frames])
     assert [[face.track for face in faces] for faces in found] == [[1]] * len(frames)
     assert tracker.detections == 1
@@ -94,8 +96,8 @@ def test_a_face_that_leaves_is_given_up_and_looked_for(frames, predictor) -> Non
 
 @pytest.mark.parametrize("fps", [24, 25, 29.97, 60])
 def test_one_missed_look_does_not_end_a_track(frames, predictor, monkeypatch, fps) -> None:
-    """With the default settings a look comes more than a second after the last at 24 frames a
-    second, and half a second after it at 60; either way the next look finds the face again."""
+    """A look every 30 frames comes more than a second after the last at 24 frames a second, and
+    half a second after it at 60; either way the next look finds the face again."""
     looks = 0
 
     def misses_the_second_look(image, **options):
@@ -104,7 +106,7 @@ def test_one_missed_look_does_not_end_a_track(frames, predictor, monkeypatch, fp
         return [] if looks == 2 else detect_faces(image, **options)
 
     monkeypatch.setattr("asmnet_kit.predict.tracking.detect_faces", misses_the_second_look)
-    tracker = FaceTracker(predictor)
+    tracker = FaceTracker(predictor, detect_every=30)
     found = [tracker.update(frames[0].image, index / fps) for index in range(33)]
     assert [[face.track for face in faces] for faces in found] == [[1]] * 33
     assert looks == 3  # frame 0, frame 30, which missed, and frame 31
@@ -123,6 +125,60 @@ def test_two_faces_have_two_numbers_and_a_third_a_new_one(frames, predictor) -> 
         middles = {face.track: face.face.landmarks[:, 0].mean() for face in faces}
         before = {face.track: face.face.landmarks[:, 0].mean() for face in found[0]}
         assert all(abs(middles[track] - x) < 10 for track, x in before.items())
+
+
+def scene(*placed, width: int = 420):
+    """uint8 [160, width, 3]: pictures of 160 x 160 pixels on grey, the first behind the others."""
+    canvas = np.full((160, width, 3), 90, np.uint8)
+    for image, x in placed:
+        left, right = max(0, round(x)), min(width, round(x) + 160)
+        canvas[:, left:right] = image[:, left - round(x) : right - round(x)]
+    return canvas
+
+
+def told(tracker, images, fps):
+    """Per frame, the tracks that it tells and where each is, x in pixels."""
+    return [
+        {face.track: float(face.face.landmarks[:, 0].mean()) for face in found}
+        for found in (tracker.update(image, index / fps) for index, image in enumerate(images))
+    ]
+
+
+@pytest.mark.parametrize("gap", [0.04, 0.5, 1.1, 3.0])
+def test_after_a_cut_the_old_face_is_not_told_and_the_new_one_is(frames, gap) -> None:
+    first, second = scene((frames[0].image, 0)), scene((frames[8].image, 250))
+    found = told(asmnet_kit.Tracker(), [first] * 3 + [second] * 3, 1 / gap)
+    assert [list(tracks) for tracks in found] == [[1]] * 3 + [[2]] * 3
+
+
+def test_after_a_cut_to_a_scene_without_faces_none_is_told(frames) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (160, 420, 3), np.uint8)
+    for empty in (np.full_like(noise, 90), cv2.GaussianBlur(noise, (0, 0), 6)):
+        found = told(asmnet_kit.Tracker(), [scene((frames[0].image, 100))] * 10 + [empty] * 10, 25)
+        assert [list(tracks) for tracks in found] == [[1]] * 10 + [[]] * 10
+
+
+def test_faces_that_cross_keep_their_numbers_and_return_at_once(frames) -> None:
+    steps = range(64)
+    left, right = [4.0 * step for step in steps], [250 - 4.0 * step for step in steps]
+    behind, front = frames[0].image, frames[8].image
+    images = [scene((behind, a), (front, b)) for a, b in zip(left, right, strict=True)]
+    found = told(asmnet_kit.Tracker(), images, 30)
+    first, last = found[0], found[-1]
+    for track, x in first.items():
+        went = 252 if x < 200 else -252
+        assert last[track] - x == pytest.approx(went, abs=15)
+    assert all(1 in tracks or 2 in tracks for tracks in found)
+    missing = [step for step in steps if len(found[step]) < 2]
+    assert all(abs(left[step] - right[step]) < 90 for step in missing)  # one hides the other
+
+
+def test_a_newcomer_is_looked_for_once_a_second_of_the_film(frames) -> None:
+    alone = scene((frames[0].image, 0))
+    both = scene((frames[0].image, 0), (frames[8].image, 250))
+    for fps in (5, 12, 30, 60):
+        images = [alone] * 3 + [both] * int(fps)
+        assert list(told(asmnet_kit.Tracker(), images, fps)[-2]) == [1, 2]
 
 
 def test_a_picture_without_faces_is_searched_in_every_frame(frames, predictor) -> None:
@@ -147,9 +203,9 @@ def test_a_fall_of_the_models_own_confidence_counts_before_the_plausibility() ->
     face = FacePrediction(detection.box, 0.9, shape, None, 0.9, confidence=0.9)
     track = _Track(1, detection, None)
     for index in range(5):
-        track.take(face, index / FPS)
+        track.judge(face, index / FPS)
         assert not track.fallen
-    track.take(replace(face, confidence=0.5), 0.5)  # the shape is as plausible as before
+    track.judge(replace(face, confidence=0.5), 0.5)  # the shape is as plausible as before
     assert track.fallen
 
 

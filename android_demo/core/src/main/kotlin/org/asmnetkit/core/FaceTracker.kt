@@ -1,5 +1,7 @@
 package org.asmnetkit.core
 
+import kotlin.math.exp
+import kotlin.math.hypot
 import kotlin.math.max
 import kotlin.math.min
 
@@ -24,15 +26,17 @@ class TrackedFace(
 
 /**
  * Follows the faces of one film, as asmnet_kit.predict.tracking does: their own landmarks tell where they will
- * be in the next frame. The detector looks while nobody is followed, every [detectEvery] frames, when a face's
- * confidence falls, and while a face has not been confirmed; a face that it misses for [PATIENCE_SECONDS] is
- * given up. Frames must come in order.
+ * be in the next frame. The detector looks while nobody is followed, once a second or every [detectEvery]
+ * frames, after a pause, while a face has not been confirmed, and in the very frame in which a face's
+ * confidence falls or two end on one. A face that it misses for [PATIENCE_SECONDS] is given up; meanwhile it is
+ * told only while its confidence speaks for it. Frames must come in order.
  */
-class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int = DETECT_EVERY) {
+class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int? = null) {
     private var tracks = emptyList<Track>()
     private var seen = 0
-    private var sinceDetection = 0
-    private var mustLook = true
+    private var sinceLook = 0 // frames
+    private var lastLook = Double.NEGATIVE_INFINITY // seconds
+    private var lastFrame = Double.NEGATIVE_INFINITY
 
     /** How often the detector looked. */
     var detections = 0
@@ -41,7 +45,7 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int =
     /** Forget the film. */
     fun reset() {
         tracks = emptyList()
-        mustLook = true
+        lastFrame = Double.NEGATIVE_INFINITY
     }
 
     /** Follow the face in [box], which somebody pointed at, in place of what was followed there. */
@@ -56,28 +60,43 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int =
      * @param look what the model sees in a box of the picture.
      */
     fun update(picture: Picture, seconds: Double, look: (Box) -> Face): List<TrackedFace> {
-        if (mustLook || tracks.isEmpty() || sinceDetection >= detectEvery) match(finder.find(picture), seconds)
-        sinceDetection++
-        val faces = tracks.associateWith { it.take(look(it.box), seconds) }
-        tracks = distinct(tracks.filter { it.isInside(picture) })
-        mustLook = tracks.any { it.fallen || it.isDoubted }
-        return tracks.mapNotNull { faces[it] }
+        tracks.forEach { it.begin() }
+        val looked = mustLook(seconds)
+        if (looked) match(finder.find(picture), seconds)
+        predict(look, seconds)
+        val unsure = unsure()
+        if (unsure.isNotEmpty() && !looked) match(finder.find(picture), seconds)
+        unsure.forEach { it.restartWhereSeen() }
+        predict(look, seconds) // those that begin, return or are tried in another box
+        val told = believed(seconds).associateWith { it.take(seconds) }
+        tracks = tracks.filter { it.lost || it.isInside(picture) }
+        sinceLook++
+        lastFrame = seconds
+        return tracks.mapNotNull { told[it] }
     }
+
+    private fun mustLook(seconds: Double): Boolean = when {
+        seconds - lastFrame > STALE_SECONDS -> true
+        tracks.isEmpty() || tracks.any { it.isDoubted } -> true
+        detectEvery != null -> sinceLook >= detectEvery
+        else -> seconds - lastLook >= LOOK_SECONDS
+    }
+
+    private class Pairing(val track: Track, val detection: Detection, val distance: Double)
 
     /** Confirm tracks by detections, give up those without for too long, begin new ones. */
     private fun match(found: List<Detection>, seconds: Double) {
         detections++
-        sinceDetection = 0
+        sinceLook = 0
+        lastLook = seconds
         val left = found.toMutableList()
-        for (track in tracks) {
-            val best = left.maxByOrNull { it.box.overlap(track.box) }
-            if (best != null && best.box.overlap(track.box) >= Box.MIN_OVERLAP) {
-                left.remove(best)
-                track.confirm(best)
-            } else {
-                track.miss(seconds)
-            }
+        val pairs = tracks.flatMap { track -> found.map { Pairing(track, it, track.distance(it, seconds)) } }
+            .filter { it.distance < Double.POSITIVE_INFINITY }
+        // Nearest first; where a lost face was going, one that is followed may pass.
+        for (pair in pairs.sortedWith(compareBy({ it.track.lost }, { it.distance }))) {
+            if (pair.track.seen == null && left.remove(pair.detection)) pair.track.confirm(pair.detection, seconds)
         }
+        tracks.forEach { it.miss(seconds) }
         val kept = tracks.filter { it.doubtedFor(seconds) <= PATIENCE_SECONDS }.toMutableList()
         for (detection in left) {
             // Of a face that is followed already the detector may give two boxes.
@@ -86,18 +105,47 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int =
         tracks = kept
     }
 
-    /** Without those that follow the face of an older track. */
-    private fun distinct(tracks: List<Track>): List<Track> = tracks.fold(emptyList()) { kept, track ->
-        if (kept.all { track.box.overlap(it.box) < ONE_FACE_OVERLAP }) kept + track else kept
+    /** Of the tracks that may be told and have not been predicted in their box yet. */
+    private fun predict(look: (Box) -> Face, seconds: Double) {
+        for (track in tracks) if (!track.lost && track.face == null) track.judge(look(track.box), seconds)
     }
+
+    /** The tracks whose confidence fell, and those that ended on one face. */
+    private fun unsure(): List<Track> {
+        val shown = tracks.filter { !it.lost }
+        return shown.filter { one -> one.isUnsure || shown.any { it !== one && onOneFace(one, it) } }
+    }
+
+    /** The tracks to tell; the others are lost, or, where they have just begun, forgotten. */
+    private fun believed(seconds: Double): List<Track> {
+        val kept = mutableListOf<Track>()
+        for (track in tracks.filter { !it.lost }.sortedWith(compareBy({ it.seen == null }, { it.misfit(seconds) }))) {
+            if (track.collapsed(seconds) || kept.any { onOneFace(track, it) }) track.lose(seconds) else kept += track
+        }
+        tracks = tracks.filter { !(it.lost && it.isNew) }
+        return kept
+    }
+
+    private fun onOneFace(first: Track, second: Track): Boolean = first.around.overlap(second.around) >= ONE_FACE_OVERLAP
 
     /** One face: where to look for it next, and what it was like so far. */
     private class Track(private val number: Int, detection: Detection) {
         var box = detection.box
             private set
-        var fallen = false // its confidence fell
+        var around = box // its landmarks in this frame
             private set
+        var seen: Detection? = detection // by the detector in this frame
+            private set
+        var face: Face? = null // of this frame
+            private set
+        var lost = false // remembered, not told
+            private set
+        private var fallen = false // its confidence fell
+        private var seenBefore = false
         private var score = detection.score
+        private var known: Pair<Box, Double>? = null // its last sure box, and when
+        private var speedX = 0.0 // pixels a second
+        private var speedY = 0.0
         private var doubtedSince: Double? = null // the detector looked and did not see it
         private val odds = ArrayDeque<Pair<Double, Double>>() // with their times, seconds
         private val landmarks = OneEuroFilter()
@@ -105,36 +153,99 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int =
         private var smoothedBox: Box? = null
         private var lastAngles: FloatArray? = null
 
+        /** Another frame. */
+        fun begin() {
+            seenBefore = seen != null
+            seen = null
+            face = null
+            around = box
+            fallen = false
+        }
+
+        /** Whether it has never been told. */
+        val isNew: Boolean get() = known == null
+
         /** Whether the detector missed it when it looked last. */
         val isDoubted: Boolean get() = doubtedSince != null
 
-        /** How long before [seconds] the detector missed it first; 0 where it saw it last. */
-        fun doubtedFor(seconds: Double): Double = doubtedSince?.let { seconds - it } ?: 0.0
+        /**
+         * Whether the detector should look for it: a face that it just saw may be a little worse in the next
+         * frame, too.
+         */
+        val isUnsure: Boolean get() = fallen && (isWeak || !seenBefore)
 
+        private val isWeak: Boolean get() = face?.confidence?.let { it < LEAST_CONFIDENCE } ?: false
+
+        /** Whether the detector missed it, and its confidence does not speak for it either. */
+        fun collapsed(seconds: Double): Boolean = when {
+            seen != null || !isDoubted -> false
+            face?.confidence == null -> isStale(seconds)
+            else -> isWeak && (fallen || isStale(seconds))
+        }
+
+        /** How long before [seconds] the detector missed it first; 0 where it saw it last. */
+        fun doubtedFor(seconds: Double): Double = doubtedSince?.takeIf { seen == null }?.let { seconds - it } ?: 0.0
+
+        /** The detector looked; it may not have seen it. */
         fun miss(seconds: Double) {
+            if (seen == null && doubtedSince == null) doubtedSince = seconds
+        }
+
+        /** It is not where it was followed to, or there is another. */
+        fun lose(seconds: Double) {
+            lost = true
+            known?.let { box = it.first }
             if (doubtedSince == null) doubtedSince = seconds
         }
 
-        /** The detector saw it; where it was lost, the detector's box is the better one. */
-        fun confirm(detection: Detection) {
-            if (fallen) {
-                box = detection.box
-                odds.clear()
-            }
-            score = detection.score
-            doubtedSince = null
+        /** From where it was or was going, in face sizes; infinite where it is another face. */
+        fun distance(detection: Detection, seconds: Double): Double {
+            val places = listOf(box, expected(seconds))
+            val distance = places.minOf { between(detection.box, it) } / max(box.longerSide, 1.0)
+            val sides = listOf(box.longerSide, detection.box.longerSide)
+            val near = places.maxOf { detection.box.overlap(it) } >= Box.MIN_OVERLAP ||
+                (isStale(seconds) && distance <= REACH && sides.max() <= SIZE_RATIO * sides.min())
+            return if (near) distance else Double.POSITIVE_INFINITY
         }
 
+        /** The detector saw it; where it was lost, the detector's box is the better one. */
+        fun confirm(detection: Detection, seconds: Double) {
+            seen = detection
+            score = detection.score
+            if (lost || isStale(seconds)) restart(detection.box)
+            lost = false
+        }
+
+        /** Try again in the detector's box what went wrong in its own. */
+        fun restartWhereSeen() {
+            val there = seen?.box ?: return
+            if (face != null && (fallen || there.overlap(around) < ONE_FACE_OVERLAP)) restart(there)
+        }
+
+        /** This frame's face in its box. */
+        fun judge(face: Face, seconds: Double) {
+            this.face = face
+            if (face.notFinite > 0) return
+            around = Box.around(face.landmarks)
+            fallen = fell(face.confidence, seconds)
+        }
+
+        /** How far its landmarks are from where it was going, in face sizes. */
+        fun misfit(seconds: Double): Double =
+            if (isNew) Double.POSITIVE_INFINITY else between(around, expected(seconds)) / max(box.longerSide, 1.0)
+
         /** Learn from this frame's face, and smooth it; null where it is none. */
-        fun take(face: Face, seconds: Double): TrackedFace? {
+        fun take(seconds: Double): TrackedFace? {
+            val face = face ?: return null
             val looked = box
+            if (seen != null) doubtedSince = null
             if (face.notFinite > 0) {
                 landmarks.reset()
                 angles.reset()
                 return null
             }
-            fallen = fell(face.confidence, seconds)
-            box = Box.around(face.landmarks)
+            box = around
+            if (!isWeak || isNew || isStale(seconds)) know(seconds)
             val before = smoothedBox
             if (before != null && box.overlap(before) < Box.MIN_OVERLAP) { // it jumped: to another face, or after having been lost
                 landmarks.reset()
@@ -145,6 +256,37 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int =
             val smoothed = landmarks.update(face.landmarks, size, seconds, face.sigma?.let(Uncertainty::trust))
             return TrackedFace(number, looked, score, face, smoothed, face.pose?.let { smooth(it, seconds) })
         }
+
+        /** Learn where it is and how fast; half hidden by another face it would seem to turn. */
+        private fun know(seconds: Double) {
+            known?.let { (last, then) ->
+                val elapsed = seconds - then
+                if (elapsed > 0) {
+                    val share = 1 - exp(-elapsed / SPEED_SECONDS)
+                    speedX += share * ((around.centreX - last.centreX) / elapsed - speedX)
+                    speedY += share * ((around.centreY - last.centreY) / elapsed - speedY)
+                }
+            }
+            known = Pair(around, seconds)
+        }
+
+        private fun restart(box: Box) {
+            this.box = box
+            face = null
+            odds.clear()
+        }
+
+        /** Its last sure box, moved on by its speed. */
+        private fun expected(seconds: Double): Box {
+            val (last, then) = known ?: return box
+            val x = speedX * (seconds - then)
+            val y = speedY * (seconds - then)
+            return Box(last.x0 + x, last.y0 + y, last.x1 + x, last.y1 + y)
+        }
+
+        private fun isStale(seconds: Double): Boolean = known?.let { seconds - it.second > STALE_SECONDS } ?: false
+
+        private fun between(first: Box, second: Box): Double = hypot(first.centreX - second.centreX, first.centreY - second.centreY)
 
         /** Whether the box is one that a face in this picture can have. */
         fun isInside(picture: Picture): Boolean {
@@ -166,7 +308,8 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int =
         private fun fell(confidence: Double?, seconds: Double): Boolean {
             if (confidence == null) return false
             val now = min(confidence / max(1 - confidence, 1 / MAX_ODDS), MAX_ODDS)
-            while (odds.isNotEmpty() && odds.first().first < seconds - MEMORY_SECONDS) odds.removeFirst()
+            // The newest stays, however old: without any, no fall would be seen.
+            while (odds.size > 1 && odds.first().first < seconds - MEMORY_SECONDS) odds.removeFirst()
             val usual = if (odds.isEmpty()) now else median(odds.map { it.second })
             odds.addLast(Pair(seconds, now))
             return now < FALLEN_ODDS * usual
@@ -174,14 +317,18 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int =
     }
 
     companion object {
-        /** Frames: once a second of most films. */
-        const val DETECT_EVERY = 30
+        private const val LOOK_SECONDS = 1.0 // between two looks for new faces
+        private const val STALE_SECONDS = 0.25 // after which a box is too old to cut a face out by it unseen
 
         /** Detectors miss a turned face for some frames. */
         const val PATIENCE_SECONDS = 1.0
         private const val ONE_FACE_OVERLAP = 0.6
         private const val FALLEN_ODDS = 0.5 // of the median over the last second
+        private const val LEAST_CONFIDENCE = 0.5 // below, a face that fell and that the detector misses is not told
         private const val MEMORY_SECONDS = 1.0
+        private const val REACH = 1.0 // face sizes: so far from where it was or was going a face is the same after a pause
+        private const val SIZE_RATIO = 1.5 // at most, of the same face after a pause
+        private const val SPEED_SECONDS = 0.5 // time constant of a face's mean speed
         private const val MAX_ODDS = 1e6
 
         /** A smaller face has fewer pixels than the landmarks have coordinates. */
