@@ -110,7 +110,8 @@ class Film:
     def _unreadable(self, what: str) -> str:
         kind = "camera" if self.is_camera else "film"
         words = f"{self.name}: expected a {kind} that OpenCV can read, but it {what}"
-        return f"{words}: it is {self._kind}" if self._kind else words
+        damaged = ", cut off or damaged" if "film" in self._kind else ""
+        return f"{words}: it is {self._kind}{damaged}" if self._kind else words
 
     def __enter__(self) -> "Film":
         return self

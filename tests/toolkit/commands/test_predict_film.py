@@ -248,15 +248,13 @@ def test_what_is_no_film_exits_with_1_and_leaves_nothing(tmp_path, clip) -> None
         (tmp_path / name).write_bytes(data)
     shutil.copy(clip, tmp_path / "clip.mp4")
     write(tmp_path / "none.avi", [])
-    (tmp_path / "folder.mp4").mkdir()
     out = tmp_path / "out.mp4"
     for name, message in (
         ("text.mp4", "cannot be opened: it is text"),
         ("empty.mp4", "cannot be opened: it is an empty file"),
         ("list.mkv", "cannot be opened: it is a playlist of films"),
-        ("cut.mp4", "cannot be opened: it is an MP4 film"),
+        ("cut.mp4", "cannot be opened: it is an MP4 film, cut off or damaged"),
         ("none.avi", "gives no frame"),
-        ("folder.mp4", "directory"),
     ):
         result = run(tmp_path / name, "--out", out)
         assert result.exit_code == 1, (name, result.output)
@@ -331,6 +329,15 @@ def test_a_folder_called_like_a_film_is_a_folder_and_no_camera_has_such_a_number
     cv2.imwrite(str(folder / "a.png"), np.zeros((40, 40, 3), np.uint8))
     run = CliRunner().invoke(main, ["predict", str(folder), "--model", str(make_tflite())])
     assert run.exit_code == 0 and "a.png: no face" in run.stdout
+    words = [
+        "predict",
+        str(folder),
+        "--model",
+        str(make_tflite()),
+        "--out",
+        str(tmp_path / "b.mp4"),
+    ]
+    assert CliRunner().invoke(main, words).exit_code == 2  # a film of a folder's pictures
     run = CliRunner().invoke(main, ["predict", "99999999999", "--model", str(make_tflite())])
     assert run.exit_code == 1
     assert "expected the number of a camera, 0 for the first, got 99999999999" in run.stderr

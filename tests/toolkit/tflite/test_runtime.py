@@ -7,8 +7,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from asmnet_kit.base.errors import MissingDependency, ModelError, UsageError
+from asmnet_kit.cli import main
 from asmnet_kit.tflite.runtime import (
     TensorInfo,
     dequantize,
@@ -244,4 +246,4 @@ def test_a_file_compiled_for_a_chip_is_told_from_a_damaged_one(make_op_model, co
     words = ["benchmark", str(model), "--out", str(model.parent / "results")]
     run = CliRunner().invoke(main, words)
     assert run.exit_code == 1
-    assert f"compiled for {chip}, and no CPU can run it" in " ".join(run.output.split())
+    assert f"{chip}, and no CPU can run it" in " ".join(run.output.split())
