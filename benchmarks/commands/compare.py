@@ -90,7 +90,8 @@ def compare(
       asmnet-kit compare old.json new.json --across runtime --junit compare.xml
 
     BASE and NEW are results or folders of results. The exit code is 1 if something got slower or
-    less accurate than the limits allow, or is missing in NEW. Speed is judged by a 95 % interval of
+    less accurate than the limits allow, or if a result or a figure (accuracy, pose, parity) of BASE
+    is missing in NEW. Speed is judged by a 95 % interval of
     the ratio of medians (of p90 for --single-stream): what noise can explain does not fail and is
     called unclear. Results of different machines, runtimes, targets, protocols or data sets are
     refused with exit code 2, and the difference is named; so are results of models that fell back
@@ -107,6 +108,7 @@ def compare(
     before, after = load_results([base]), load_results([new])
     if junit is not None:  # what is in an archive is called as if that were a folder
         read = {place for path, _ in before + after for place in (path, *path.parents)}
+        read |= {archive for side in (base, new) for archive in side.glob("*.zip")}
         refuse_overwriting(junit, read, option="--junit")
     outcome = compare_results(
         before,

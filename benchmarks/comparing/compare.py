@@ -21,7 +21,7 @@ from asmnet_kit.benchmarks.comparing.matching import (
     refuse_fallbacks,
     refuse_unlike,
 )
-from asmnet_kit.results.noise import MAX_NME_INCREASE, MAX_SLOWDOWN, SHORTEST_MS, ratio_interval
+from asmnet_kit.results.noise import MAX_NME_INCREASE, MAX_SLOWDOWN, clock_step, ratio_interval
 from asmnet_kit.results.results import Result
 
 MAX_POSE_INCREASE = 0.2  # degrees of an angle's mean absolute error
@@ -199,14 +199,15 @@ def _compared(
     modes = {mode_of(r) for r in (*base, *new)}
     percentile = PERCENTILES[SINGLE_STREAM if modes == {SINGLE_STREAM} else STANDARD]
     judged = [float(np.percentile(np.concatenate(side), percentile)) for side in samples]
-    ratio = max(judged[1], SHORTEST_MS) / max(judged[0], SHORTEST_MS)
+    step = clock_step(*samples[0], *samples[1])
+    ratio = max(judged[1], step) / max(judged[0], step)
     low, high = ratio_interval(samples[0], samples[1], rng, percentile=percentile)
     verdicts, messages = [], []
     span = (
         f"p{percentile:g} {judged[0]:.3f} -> {judged[1]:.3f} ms, x{ratio:.3f} "
         f"(95 %: {low:.3f} to {high:.3f})"
     )
-    if not all(judged):
+    if not all(judged) and max(judged) <= step:
         verdicts.append(UNCLEAR)
         messages.append(
             f"the clock is too coarse for it, p{percentile:g} {judged[0]:.3f} -> {judged[1]:.3f} "

@@ -41,17 +41,23 @@ TFLITE: tuple[ModelKind, ...] = ("tflite",)
 
 
 class OnceCommand(click.Command):
-    """A command that refuses an option given twice, whose first value click would drop.
+    """A command that tells of an option given twice, of which the last value counts.
 
-    Options that may be repeated say so (``multiple``), and a flag given twice means the same.
+    Scripts and Makefiles put the value that should count behind their default; others take the
+    option for one that may be repeated, as some may (``multiple``).
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        *_, given = self.make_parser(ctx).parse_args(list(args))
-        for option, times in Counter(given).items():
-            if times > 1 and isinstance(option, click.Option) and not may_repeat(option):
-                words = "twice" if times == 2 else f"{times} times"
-                raise click.UsageError(f"{option.opts[-1]} is given {words}: expected it once", ctx)
+        if not ctx.resilient_parsing:  # a shell asks how a line goes on
+            values, _, given = self.make_parser(ctx).parse_args(list(args))
+            for option, times in Counter(given).items():
+                if times > 1 and isinstance(option, click.Option) and not may_repeat(option):
+                    words = "twice" if times == 2 else f"{times} times"
+                    click.echo(
+                        f"warning: {option.opts[-1]} is given {words}: only the last one counts, "
+                        f"{values[option.name]}",
+                        err=True,
+                    )
         return super().parse_args(ctx, args)
 
 

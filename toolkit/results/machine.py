@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from typing import Any
 
 # What a machine is. Other facts change from run to run (load, clock, battery, heat) or by an update
@@ -15,7 +16,11 @@ VERSIONED_OF_A_BROWSER = ("name", "platform")
 
 def machine_fingerprint(machine: dict[str, Any]) -> str:
     """Alike for two results of one machine."""
-    fixed = {fact: machine.get(fact) for fact in MACHINE_FACTS}
+    fixed: dict[str, Any] = {fact: machine.get(fact) for fact in MACHINE_FACTS}
+    memory = machine.get("memory_bytes")
+    if isinstance(memory, (int, float)) and memory > 0:
+        # Clouds call all their CPUs alike. The next power of two: a system keeps some for itself.
+        fixed["memory_gb"] = 2 ** math.ceil(math.log2(memory / 2**30))
     browser = machine.get(BROWSER)
     if isinstance(browser, dict):
         fixed[BROWSER] = {

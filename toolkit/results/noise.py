@@ -14,7 +14,6 @@ MAX_NME_INCREASE = 0.1  # percentage points of NME
 
 CONFIDENCE_Z = 1.96  # two-sided 95 % of a normal distribution
 RESAMPLES = 1000
-SHORTEST_MS = 1e-9  # in place of 0 of a coarse clock, of which there is no ratio
 INTERVAL = (2.5, 97.5)  # percent
 TAIL = 0.025  # what may lie beyond either end of a 95 % interval
 
@@ -34,9 +33,16 @@ def ratio_interval(
     ones (Kuensch 1989). Where there are several measurements, these are drawn first.
     """
     before, after = (_resampled(side, rng, percentile) for side in (base, new))
-    ratios = np.maximum(after, SHORTEST_MS) / np.maximum(before, SHORTEST_MS)
+    step = clock_step(*base, *new)
+    ratios = np.maximum(after, step) / np.maximum(before, step)
     low, high = np.percentile(ratios, INTERVAL)
     return float(low), float(high)
+
+
+def clock_step(*samples_ms: Sequence[float]) -> float:
+    """The shortest time above 0 among samples: what a 0 of a coarse clock may be at most."""
+    values = np.concatenate([np.asarray(samples, np.float64) for samples in samples_ms])
+    return float(values[values > 0].min(initial=np.inf)) if (values > 0).any() else 1.0
 
 
 def _resampled(

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from asmnet_kit.base import reading
-from asmnet_kit.base.console import clean
+from asmnet_kit.base.console import clean, stderr
 from asmnet_kit.base.errors import KitError, UsageError
 from asmnet_kit.base.files import require_exists, write_json
 from asmnet_kit.machine.vulkan import SOFTWARE
@@ -27,6 +27,7 @@ from asmnet_kit.results.machine import machine_fingerprint
 from asmnet_kit.results.quick_check import quick_check
 
 SCHEMA_VERSION = 1
+KIND = "benchmark"  # what a result calls itself
 SUFFIX = ".json"
 ARCHIVE = ".zip"
 MAX_ARCHIVE_BYTES = 2**28
@@ -106,7 +107,7 @@ def check_result(content: Any, *, name: str) -> Result:
         raise ResultError(f"{name}: expected a JSON object, got {type(content).__name__}")
     version = content.get("schema_version")
     kind = content.get("kind")
-    if kind != "benchmark":
+    if kind != KIND:
         raise ResultError(
             f"{name}: expected a benchmark result (kind 'benchmark'), got "
             f"{'none' if kind is None else repr(kind)}; asmnet-kit benchmark writes such files"
@@ -216,27 +217,25 @@ def parse_json(text: str | bytes) -> Any:
 def load_results(paths: Sequence[Path]) -> list[tuple[Path, Result]]:
     """Read results from files, folders and archives.
 
-    A folder means every ``.json`` in it, by name, and every ``.zip`` that holds any; a ``.zip``,
+    A folder means every ``.json`` in it, by name, and the results in every ``.zip``; a ``.zip``,
     such as the phone app shares, every ``.json`` in it. A file in an archive is called as if that
-    were a folder.
+    were a folder. Results that lie beside their archive count once.
 
     Raises:
         ResultError: a file fails, or a folder or archive holds no result.
         UsageError: no path, or a path does not exist.
     """
-    files: list[Path] = []
+    files: dict[Path, bool] = {}  # whether it was named itself
     for path in paths:
         if path.is_dir():
-            files += _result_files(path, path.glob("*"))
+            for file in _result_files(path, path.glob("*")):
+                files.setdefault(file, False)
         else:
             require_exists(path, expected="benchmark results")
-            files.append(path)
+            files[path] = True
     if not files:
         raise UsageError("expected at least one benchmark result")
-    loaded: dict[Path, Result] = {}
-    for path in dict.fromkeys(files):
-        loaded |= _load_file(path)
-    return list(loaded.items())
+    return _load_files(files)
 
 
 def _result_files(folder: Path, inside: Iterable[Path]) -> list[Path]:
@@ -255,17 +254,41 @@ def _result_files(folder: Path, inside: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _load_file(path: Path) -> dict[Path, Result]:
-    """The results of a file: several of an archive.
+def _load_files(files: Mapping[Path, bool]) -> list[tuple[Path, Result]]:
+    """The results of files and archives; one that is in an archive, too, is told once.
+
+    Args:
+        files: whether each was named itself: of other archives only the results count.
 
     Raises:
-        ResultError: it fails.
+        ResultError: one fails.
     """
-    return _load_archive(path) if path.suffix.lower() == ARCHIVE else {path: load_result(path)}
+    loose: list[tuple[Path, Result]] = []
+    found: list[tuple[Path, Result, bool]] = []  # the last: in an archive
+    for path, named in files.items():
+        if path.suffix.lower() == ARCHIVE:
+            inside = _load_archive(path, results_alone=not named)
+            found += [(where, result, True) for where, result in inside.items()]
+        else:
+            loose.append((path, load_result(path)))
+            found.append((*loose[-1], False))
+    known = {_content(result) for _, result in loose}
+    return [
+        (path, result)
+        for path, result, archived in found
+        if not (archived and _content(result) in known)
+    ]
 
 
-def _load_archive(path: Path) -> dict[Path, Result]:
+def _content(result: Result) -> str:
+    return json.dumps(result, sort_keys=True)
+
+
+def _load_archive(path: Path, *, results_alone: bool = False) -> dict[Path, Result]:
     """The results in a .zip; nothing of it is written anywhere.
+
+    Args:
+        results_alone: leave out what is no result; else every .json must be one.
 
     Raises:
         ResultError: it is no archive, holds no result or too much, or one of them fails.
@@ -276,6 +299,8 @@ def _load_archive(path: Path) -> dict[Path, Result]:
             zipfile.ZipFile(file) as archive,
         ):
             names = _results_in(archive)
+            if results_alone:
+                names = [name for name in names if _is_result(archive, name)]
             if not names:
                 raise ResultError(f"{path}: expected benchmark results (*{SUFFIX}), found none")
             if len(names) > MAX_ARCHIVED:
@@ -299,20 +324,29 @@ def _results_in(archive: zipfile.ZipFile) -> list[str]:
 
 
 def _holds_results(path: Path) -> bool:
-    """Whether a file of a folder is an archive with results, or one that cannot be read.
+    """Whether a file of a folder is an archive with results; there may be others.
 
-    Archives of other things may lie there; what a damaged one held is not left out in silence.
+    One that cannot be read is told, not left out in silence.
     """
-    if path.suffix.lower() != ARCHIVE:
+    if path.suffix.lower() != ARCHIVE or not path.is_file():
         return False
     try:
         with (
             reading.open_file(path, limit=MAX_ARCHIVE_BYTES) as file,
             zipfile.ZipFile(file) as archive,
         ):
-            return bool(_results_in(archive))
-    except (OSError, zipfile.BadZipFile, ValueError):
-        return True
+            return any(_is_result(archive, name) for name in _results_in(archive)[:MAX_ARCHIVED])
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        stderr().print(f"warning: {path}: left out, since it cannot be read: {error}", markup=False)
+        return False
+
+
+def _is_result(archive: zipfile.ZipFile, name: str) -> bool:
+    try:
+        content = json.loads(_member(archive, name))
+    except (ValueError, RecursionError, RuntimeError, zlib.error, EOFError, zipfile.BadZipFile):
+        return False
+    return isinstance(content, dict) and content.get("kind") == KIND
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> str:
@@ -342,12 +376,12 @@ def load_history(folders: Iterable[Path]) -> list[tuple[Path, Result]]:
             raise UsageError(f"{folder}: expected a folder of earlier results, got a file")
         found = _result_files(folder, folder.rglob("*"))
         files |= {path.resolve(): path for path in found}
-    loaded = [item for path in sorted(files.values()) for item in _load_file(path).items()]
+    loaded = _load_files(dict.fromkeys(sorted(files.values()), False))
     return sorted(loaded, key=lambda item: str(item[1].get("measured_at", "")))
 
 
 def newest_results(results: Sequence[tuple[Path, Result]]) -> list[tuple[Path, Result]]:
-    """The newest result of each model name, input size, target and machine.
+    """The newest result of each model name, input size, target and machine, completed.
 
     Args:
         results: the oldest first.
@@ -357,8 +391,25 @@ def newest_results(results: Sequence[tuple[Path, Result]]) -> list[tuple[Path, R
         target = {key: result["target"].get(key) for key in SAME_MEASUREMENT}
         size = result["protocol"].get("input_shape")
         key = [result["model"]["name"], target, size, machine_fingerprint(result["machine"])]
-        newest[json.dumps(key, sort_keys=True)] = (path, result)
+        name = json.dumps(key, sort_keys=True)
+        earlier = newest.get(name)
+        newest[name] = (path, result if earlier is None else completed(result, earlier[1]))
     return list(newest.values())
+
+
+def completed(result: Result, earlier: Result) -> Result:
+    """``result``, with what only an earlier one of its file has of accuracy and sustained run.
+
+    Whoever measures the speed again has not measured anything else anew.
+    """
+    if result["model"]["sha256"] != earlier["model"]["sha256"]:
+        return result
+    kept = {
+        part: earlier[part]
+        for part in ("accuracy", "sustained")
+        if result.get(part) is None and earlier.get(part) is not None
+    }
+    return {**result, **kept}
 
 
 def save_result(path: Path, result: Result, *, replace: bool = False) -> None:

@@ -133,6 +133,12 @@ def test_times_below_the_clocks_step_are_unclear(make_result, before, after):
     assert comparison.verdicts == ("unclear",) and "clock is too coarse" in comparison.messages[0]
 
 
+def test_far_above_the_clocks_step_is_slower_whatever_was_before(make_result):
+    base = _timed(make_result(), [0.0] * 30 + [1.0] * 20)
+    (comparison,) = compare(_pair(base), _pair(_timed(make_result(), [50.0] * 50))).comparisons
+    assert comparison.verdicts == ("slower",) and comparison.ratio == 50.0
+
+
 def _single_stream(result):
     result["protocol"]["mode"] = "single-stream"
     return result

@@ -176,7 +176,7 @@ def test_faces_are_synthesized_with_the_chosen_points(seven: Path, make_tflite) 
         np.testing.assert_array_equal(face.landmarks, of_68.landmarks[POINTS])
     assert run(*call, "--scheme", scheme).exit_code == 0  # nothing is left to draw
     other = run(*call)
-    assert other.exit_code == 1 and "made with other arguments" in other.stderr
+    assert other.exit_code == 2 and "made with other arguments" in other.stderr
     for options, points in (((), 7), (("--points", 98), 98), (("--scheme", 5), 5)):
         call = ("--data", out, "--format", "synthetic", *options)
         inspected = run("data", "inspect", *call, "--json")

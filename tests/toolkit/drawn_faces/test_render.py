@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from asmnet_kit.base.errors import DatasetError, UsageError
+from asmnet_kit.base.errors import UsageError
 from asmnet_kit.base.files import alone_in
 from asmnet_kit.datasets.write_synthetic import write_faces
 from asmnet_kit.drawn_faces import head, noise, render, skin
@@ -386,7 +386,7 @@ def test_two_calls_do_not_draw_into_one_folder(tmp_path):
 
 def test_a_folder_with_anything_else_in_it_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(DatasetError, match="new or empty folder"):
+    with pytest.raises(UsageError, match="new or empty folder"):
         write_faces(tmp_path, DRAWN, count=1, seed=0, size=48)
     assert [file.name for file in Path(tmp_path).iterdir()] == ["notes.txt"]
 

@@ -247,7 +247,7 @@ def test_a_folder_is_continued_with_the_same_files_only(tmp_path, skins):
         assert refused.exit_code == 2
         assert OTHER_ARGUMENTS in refused.stderr
     write_picture(skins / "green.png", plain((0, 0, 255)))
-    assert synthesize(out, "--skins", skins).exit_code == 1
+    assert synthesize(out, "--skins", skins).exit_code == 2
     assert {file: (out / file).read_bytes() for file in whole} == whole
 
 

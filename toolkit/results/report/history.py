@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import numpy as np
 
-from asmnet_kit.results.noise import MAX_NME_INCREASE, MAX_SLOWDOWN, ratio_interval
+from asmnet_kit.results.noise import MAX_NME_INCREASE, MAX_SLOWDOWN, clock_step, ratio_interval
 from asmnet_kit.results.report import text
 from asmnet_kit.results.report.charts import Axis, Plot, Series, line_plot
 from asmnet_kit.results.report.rows import Row
@@ -130,9 +130,8 @@ def _speed_change(
 ) -> tuple[str, bool] | None:
     earlier = [one.result["timings_ms"]["invoke"] for one in stretch[:MOST_POOLED]]
     base = float(np.median(np.concatenate(earlier)))
-    if not (base and row.p50):  # a clock too coarse for it
-        return None
-    ratio = row.p50 / base
+    step = clock_step(*earlier, row.result["timings_ms"]["invoke"])
+    ratio = max(row.p50, step) / max(base, step)
     if 1 / MAX_SLOWDOWN <= ratio <= MAX_SLOWDOWN:
         return None  # inside the limits, and inside its own interval: no resampling needed
     low, high = ratio_interval(earlier, [row.result["timings_ms"]["invoke"]], rng)

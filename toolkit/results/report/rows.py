@@ -12,7 +12,7 @@ from asmnet_kit.results.machine import machine_fingerprint
 from asmnet_kit.results.noise import intervals
 from asmnet_kit.results.report import text
 from asmnet_kit.results.report.charts import Axis, Measured, histogram_path
-from asmnet_kit.results.results import Result, fell_back, stands_in
+from asmnet_kit.results.results import Result, completed, fell_back, stands_in
 
 SHORT_HASH = 8
 
@@ -251,8 +251,7 @@ def _variant(result: Result, telling: Collection[str] = ()) -> str:
 def newest_of(rows: Sequence[Row]) -> list[Row]:
     """The newest row of each model file on each target, in the rows' order.
 
-    A row without accuracy, or without a sustained run, has the last one of that file there:
-    whoever measures the speed again has not measured anything else anew.
+    A row without accuracy, or without a sustained run, has the last one of that file there.
     """
     newest: dict[tuple[tuple[str, str], str], Row] = {}
     last: dict[tuple[tuple[str, str], str], int] = {}
@@ -265,16 +264,8 @@ def newest_of(rows: Sequence[Row]) -> list[Row]:
 
 
 def _completed(row: Row, earlier: Row) -> Row:
-    """``row``, with what only the earlier one has of accuracy and sustained run."""
-    kept = {
-        part: earlier.result[part]
-        for part in ("accuracy", "sustained")
-        if row.result.get(part) is None and earlier.result.get(part) is not None
-    }
-    if not kept:
-        return row
-    nme = earlier.nme if "accuracy" in kept else row.nme
-    return replace(row, nme=nme, result={**row.result, **kept})
+    result = completed(row.result, earlier.result)
+    return replace(row, nme=(result["accuracy"] or {}).get("nme_percent"), result=result)
 
 
 def matrix_of(rows: Sequence[Row], columns: Sequence[str]) -> list[MatrixRow]:
