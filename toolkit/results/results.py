@@ -52,7 +52,7 @@ SAME_MEASUREMENT = ("requested", "device", "threads", "tool", "affinity", "deleg
 # A warning of accelerators whose arithmetic is not the CPU's; the phone app writes it, too.
 SAME_BITS = "the outputs are the CPU's to the last bit: suspicious for an accelerator"
 NO_ACCELERATOR = "cpu"  # what ``actual`` says when nothing but the CPU ran the model
-TFLM = "tflm"  # a target: a microcontroller's kernels, on this machine
+TFLM = "TFLM"  # a delegate: a microcontroller's kernels, on this machine
 ON_CPU = (NO_ACCELERATOR, "wasm", "wasm-threads")  # a browser names its ways to run on the CPU
 
 Result = dict[str, Any]  # a JSON object that the schema accepts
@@ -464,7 +464,7 @@ def stands_in(target: Mapping[str, Any]) -> bool:
         target: a result's ``target``.
     """
     ran_on = str(target["actual"]).rpartition(":")[2]
-    return ran_on == SOFTWARE or bool(target.get("software")) or target["requested"] == TFLM
+    return ran_on == SOFTWARE or bool(target.get("software")) or target["delegate"] == TFLM
 
 
 def asks_for_accelerator(target: Mapping[str, Any]) -> bool:
