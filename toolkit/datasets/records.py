@@ -97,7 +97,9 @@ class LabelFiles:
                 raise ValueError(f"expected JSON: {error}") from error
             yield content
 
-    def xml(self, record: str, take: Callable[[Listing, str, Element], None]) -> None:
+    def xml(
+        self, record: str | tuple[str, ...], take: Callable[[Listing, str, Element], None]
+    ) -> None:
         """Give every element called ``record`` to ``take``; a file that is no XML is a problem."""
         for listing, file in self:
             with self._told(listing, file):

@@ -319,6 +319,31 @@ def test_other_labels_of_a_cvat_image_in_a_second_file_are_told(tmp_path: Path) 
     )
 
 
+@pytest.mark.parametrize(
+    ("metas", "faces", "told"),
+    [
+        (("<task><id>11</id></task>", "<task><id>12</id></task>"), 8, 0),
+        (("<job><id>11</id></job>", "<task><id>11</id></task>"), 8, 0),
+        (("", ""), 8, 0),
+        (("<task><id>11</id></task>", "<task><id>11</id></task>"), 4, 4),
+        (("<job><id>11</id></job>", "<job><id>11</id></job>"), 4, 4),
+    ],
+)
+def test_cvat_images_are_of_one_task_where_the_files_name_one(
+    tmp_path: Path, metas: tuple[str, str], faces: int, told: int
+) -> None:
+    """The export of a task has no task_id, and the id of an image counts the task's frames."""
+    MADE["cvat"](tmp_path)
+    path = tmp_path / "annotations.xml"
+    text = path.read_text().replace(' task_id="1"', "")
+    project = "<project><name>faces</name></project>"
+    other = re.sub(r'points="(\d)', r'points="1\1', text)  # the faces of other people
+    path.write_text(text.replace(project, metas[0]))
+    (tmp_path / "second.xml").write_text(other.replace(project, metas[1]))
+    dataset = load_dataset(tmp_path, "cvat", max_bad_share=0.5)
+    assert (len(dataset.faces), len(dataset.problems)) == (faces, told)
+
+
 def test_a_picture_that_two_addresses_end_at_is_nobodys(tmp_path: Path) -> None:
     """/data/upload/1/bob/4.jpg, of which there is no copy, must not take another's 4.jpg."""
     truths = MADE["label_studio"](tmp_path)
