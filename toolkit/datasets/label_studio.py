@@ -238,7 +238,7 @@ def _corners(region: Region, sides: Sides) -> tuple[float, float, float, float]:
 def _picture(
     task: dict[str, Any], parts: tuple[str, ...], pictures: PicturesBelow
 ) -> tuple[str, PictureFile, str]:
-    """The task's picture, and its address: whatever of the task's data is one.
+    """The task's picture, and its address without a query: whatever of the task's data is one.
 
     Raises:
         DatasetError: none is in the data set.
@@ -255,9 +255,20 @@ def _picture(
                 found = pictures.find(parts, end, beside=(PICTURES,), foreign=True)
             except DatasetError:
                 continue
-            return *found, address
+            return *found, _without_query(address)
     shown = addresses[0][:80]
     raise DatasetError(f"no picture for {shown} below the folder, or in {PICTURES}: put it there")
+
+
+def _without_query(address: str) -> str:
+    """An address without what each export signs anew; the path is that of ``_path_of``."""
+    try:
+        split = urlsplit(address)
+    except ValueError:
+        return address
+    if split.netloc:
+        return f"{split.scheme}://{split.netloc}/{_path_of(address)}"
+    return f"{split.scheme}:{_path_of(address)}" if split.scheme else _path_of(address)
 
 
 def _path_of(address: str) -> str:

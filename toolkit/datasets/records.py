@@ -6,6 +6,7 @@ a ``Record`` for each face; what is alike in all of them is done here.
 
 import math
 import os
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -245,23 +246,43 @@ def merged(records: Sequence[Record], problems: list[Problem]) -> list[Record]:
 def of_one_address(records: Sequence[Record], problems: list[Problem]) -> list[Record]:
     """The records without those of a picture that several addresses end at.
 
-    Only one can be its own, and nothing says which: all of them are problems.
+    Only one can be its own, and nothing says which: all of them are problems. Two spellings of an
+    address are one, and so are the addresses of one task on two servers, or by two ways.
     """
-    addresses: dict[str, set[str]] = {}
+    addresses: dict[str, dict[tuple[str, str], None]] = {}
     for record in records:
-        addresses.setdefault(record.name, set()).add(record.address)
+        addresses.setdefault(record.name, {})[_source(record)] = None
     kept = []
     for record in records:
-        others = sorted(addresses[record.name] - {record.address})
+        own, task = _source(record)
+        others = sorted(
+            address
+            for address, other in addresses[record.name]
+            if address != own
+            and not (task and task == other and _on_server(address) == _on_server(own))
+        )
         if others:
             reason = (
-                f"expected a picture for {record.address[:SHOWN]} alone, got {record.name}, at "
+                f"expected a picture for {own[:SHOWN]} alone, got {record.name}, at "
                 f"which {others[0][:SHOWN]} ends, too: put both there, in folders called as theirs"
             )
             problems.append(Problem(record.where, reason))
         else:
             kept.append(record)
     return kept
+
+
+def _source(record: Record) -> tuple[str, str]:
+    """The address of a record's picture in its plain spelling, and the tool's task."""
+    server, mark, path = record.address.replace("\\", "/").rpartition("://")
+    plain = posixpath.normpath(re.sub("/+", "/", path))
+    return f"{server}{mark}{plain}", "" if record.exported is None else record.exported.task
+
+
+def _on_server(address: str) -> str:
+    """The path of an address, without the server it is on."""
+    _, mark, path = address.rpartition("://")
+    return path.partition("/")[2] if mark else path.lstrip("/")
 
 
 def of_newest_export(records: Sequence[Record], problems: list[Problem]) -> list[Record]:

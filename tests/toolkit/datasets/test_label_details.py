@@ -361,6 +361,71 @@ def test_a_picture_that_two_addresses_end_at_is_nobodys(tmp_path: Path) -> None:
     assert {face.name for face in faces} == {"images/bob/4.jpg", *(t.name for t in truths)}
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("https://s3/x/new.jpg?X-Amz-Date=1", "https://s3/x/new.jpg?X-Amz-Date=2#top"),
+        ("https://s3/x/./new.jpg", "https://s3/x//new.jpg"),
+        ("s3://x/new.jpg", "https://x.s3.amazonaws.com/new.jpg?X-Amz-Date=1"),  # of one task
+        ("/data/local-files/?d=x/new.jpg", "/data/local-files/?d=x//new.jpg"),
+    ],
+)
+def test_an_address_of_label_studio_is_one_in_every_spelling(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    MADE["label_studio"](tmp_path)
+    put_picture(tmp_path / "images/new.jpg", 0)
+    path = tmp_path / "project-1.json"
+    changed_copy(path, "z.json", lambda task: task.update(id=90, data={"image": second}))
+    changed_copy(path, path.name, lambda task: task.update(id=90, data={"image": first}))
+    dataset = load_dataset(tmp_path, "label_studio")
+    assert dataset.problems == ()
+    assert sum(face.name == "images/new.jpg" for face in dataset.faces) == 1
+
+
+def test_one_task_number_on_two_servers_is_of_two_pictures(tmp_path: Path) -> None:
+    MADE["label_studio"](tmp_path)
+    put_picture(tmp_path / "images/new.jpg", 0)
+    path, address = tmp_path / "project-1.json", "https://{0}/{0}/new.jpg"
+    for name, copy in (("bob", "z.json"), ("ann", path.name)):
+        data = {"image": address.format(name)}
+        changed_copy(path, copy, lambda task, data=data: task.update(id=90, data=data))
+    dataset = load_dataset(tmp_path, "label_studio", max_bad_share=0.8)
+    assert "images/new.jpg" not in {face.name for face in dataset.faces}
+
+
+@pytest.mark.parametrize("called_in", [".", "elsewhere"])
+def test_predictions_of_a_relative_and_an_absolute_path_are_of_one_picture(
+    tmp_path: Path, called_in: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``predict photos`` and ``predict $PWD/photos``; a face that both found is one."""
+    MADE["predictions"](tmp_path / "photos")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "photos/one.json").unlink()
+    labels = tmp_path / "photos/faces.jsonl"
+    lines = [json.loads(line) for line in labels.read_text().splitlines()]
+    labels.unlink()
+    for name, folder in (("a", ""), ("b", f"{tmp_path}/"), ("c", "./")):
+        of_one = [
+            {**one, "image": {**one["image"], "path": folder + one["image"]["path"]}}
+            for one in lines
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, of_one)))
+    monkeypatch.chdir(tmp_path / called_in)
+    dataset = load_dataset(tmp_path, "predictions")
+    assert dataset.problems == ()
+    assert len(dataset.faces) == len(lines)
+
+
+def test_pfld_paths_are_one_in_every_spelling(tmp_path: Path) -> None:
+    truths = MADE["pfld"](tmp_path)
+    path = tmp_path / "test_data" / "list.txt"
+    again = path.read_text().splitlines()[0].replace("/PFLD/", "/./PFLD//")
+    path.write_text(path.read_text() + again + "\n")
+    dataset = load_dataset(tmp_path, "pfld")
+    assert (len(dataset.faces), dataset.problems) == (len(truths) + 1, ())
+
+
 def test_pfld_lists_of_pixels_are_told_from_fractions(tmp_path: Path) -> None:
     MADE["pfld"](tmp_path)
     path = tmp_path / "test_data" / "list.txt"
