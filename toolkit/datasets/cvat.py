@@ -119,7 +119,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
             'an .xml of "CVAT for images 1.1" with points or skeletons (CVAT exports the tracks of '
             "a video so, too)"
         )
-    records = of_newest_export(records_of(faces, reading, scheme), reading.problems)
+    records = of_newest_export(records_of(faces, reading, scheme), reading)
     add_faces(reading, merged(records, reading.problems), scheme)
     return reading
 

@@ -22,7 +22,7 @@ first.
 Pictures are looked for by the end of the address, below the folder and in ``images``, with and
 without the eight digits that Label Studio puts before an uploaded file's name; where two addresses
 end at one picture, the faces of both are left out. Splits are folders. A face that two exports have
-is one; of other labels of the same task those that were updated last are read.
+is one; of other labels of the same task those that were updated last are read, and a line says so.
 
 Left out: predictions, cancelled annotations, other regions, and (told) pictures that were turned in
 Label Studio.
@@ -119,7 +119,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     if not found:
         raise files.nothing(f"a .json export of Label Studio with {POINT}")
     records = of_one_address(records_of(faces, reading, scheme), reading.problems)
-    records = of_newest_export(records, reading.problems)
+    records = of_newest_export(records, reading)
     add_faces(reading, merged(records, reading.problems), scheme)
     return reading
 

@@ -20,6 +20,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.base.console import counted
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.reading import MAX_LABELS_BYTES, read_json, read_xml
 from asmnet_kit.datasets.base import Face, Picture, PictureFile, Problem
@@ -40,6 +41,7 @@ from asmnet_kit.face.schemes import Scheme
 
 LONGEST_PATH = 4096  # characters: Linux opens no longer one
 SHOWN = 80  # characters of somebody's text in a message
+FEW = 3  # files in a note
 # Tools measure from the corner of the picture, this kit from the centre of the top-left pixel.
 CORNER = -0.5
 SPLIT_WORD = re.compile(rf"({'|'.join(SPLIT_WORDS)})\d*")  # val2017
@@ -285,17 +287,20 @@ def _on_server(address: str) -> str:
     return path.partition("/")[2] if mark else path.lstrip("/")
 
 
-def of_newest_export(records: Sequence[Record], problems: list[Problem]) -> list[Record]:
+def of_newest_export(records: Sequence[Record], reading: Reading) -> list[Record]:
     """The records without those of a task that another export has other labels of.
 
-    The labels that were changed last stay, or the first ones where no export says when; the
-    others are problems. What two exports say alike is left to ``merged``.
+    The labels that were changed last stay, and a note of ``reading`` says so: nothing is wrong with
+    an old export beside a new one. Where no export says when, the first ones stay and the others
+    are problems. What two exports say alike is left to ``merged``.
     """
+    tasks: dict[str, set[tuple[str, str]]] = {}  # of each file
     exports: dict[tuple[str, str], dict[Exported, list[Record]]] = {}
     for record in records:
         if record.exported is not None and record.exported.task:
             of_task = exports.setdefault((record.name, record.exported.task), {})
             of_task.setdefault(record.exported, []).append(record)
+            tasks.setdefault(record.exported.file, set()).add((record.name, record.exported.task))
     dropped: dict[int, Exported] = {}
     for of_task in exports.values():
         newest = max(of_task, key=lambda one: one.updated)
@@ -304,18 +309,35 @@ def of_newest_export(records: Sequence[Record], problems: list[Problem]) -> list
             if _labels(faces) != current:
                 dropped |= {id(face): newest for face in faces}
     kept = []
+    older: list[Exported] = []
+    newer: list[Exported] = []
     for record in records:
         other = dropped.get(id(record))
         if other is None or record.exported is None:
             kept.append(record)
             continue
-        known = "" < record.exported.updated < other.updated
+        if "" < record.exported.updated < other.updated:
+            older.append(record.exported)
+            newer.append(other)
+            continue
+        alike = tasks[record.exported.file] == tasks[other.file]
         reason = (
-            f"{other.file} has {'newer' if known else 'other'} labels of the same task: "
-            f"remove {record.exported.file if known else 'one of the two files'}"
+            f"{other.file} has other labels of the same task: "
+            f"{'remove one of the two files' if alike else 'export all tasks anew, into one file'}"
         )
-        problems.append(Problem(record.where, reason))
+        reading.problems.append(Problem(record.where, reason))
+    if older:
+        reading.notes.append(
+            f"left out the labels of {counted(len(older), 'face')} in {_files(older)}, since "
+            f"{_files(newer)} has newer ones of the same tasks"
+        )
     return kept
+
+
+def _files(exports: Sequence[Exported]) -> str:
+    files = list(dict.fromkeys(one.file for one in exports))
+    more = f" and {counted(len(files) - FEW, 'more file')}" if len(files) > FEW else ""
+    return ", ".join(files[:FEW]) + more
 
 
 def _labels(faces: Sequence[Record]) -> frozenset[tuple[bytes, ...]]:

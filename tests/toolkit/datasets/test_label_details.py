@@ -291,19 +291,32 @@ def test_a_second_export_of_the_same_labels_adds_no_face(tmp_path: Path, format:
 
 @pytest.mark.parametrize("newer", ["a.json", "z.json"])  # read before project-1.json, and after
 def test_of_two_exports_of_a_label_studio_task_the_newer_is_read_and_the_other_told(
-    tmp_path: Path, newer: str
+    tmp_path: Path, newer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Nothing is wrong with them, so none counts as a bad face."""
     truths = MADE["label_studio"](tmp_path)
     first = tmp_path / "project-1.json"
     changed_copy(first, first.name, lambda task: task.update(updated_at="2024-03-09T10:00:00Z"))
     changed_copy(first, newer, move_points)
-    dataset = load_dataset(tmp_path, "label_studio", max_bad_share=0.5)
+    (tmp_path / newer).write_text(json.dumps(json.loads((tmp_path / newer).read_text())[:1]))
+    dataset = load_dataset(tmp_path, "label_studio", max_bad_share=0)
     assert len(dataset.faces) == len(truths)
     moved = dataset.faces[0].landmarks - truths[0].landmarks
     np.testing.assert_allclose(moved[:, 0], 0.02 * WIDTH, atol=1e-3)
-    (problem,) = dataset.problems
-    assert problem.name == "project-1.json task 0"
-    assert problem.reason == f"{newer} has newer labels of the same task: remove project-1.json"
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"labels of 1 face in project-1.json, since {newer} has newer ones" in said
+
+
+def test_a_file_with_other_tasks_is_not_told_to_be_removed(tmp_path: Path) -> None:
+    """Where nothing says which labels are newer, and a part of the tasks is in one file alone."""
+    MADE["label_studio"](tmp_path)
+    changed_copy(tmp_path / "project-1.json", "z.json", move_points)
+    tasks = json.loads((tmp_path / "z.json").read_text())[:1]
+    del tasks[0]["updated_at"]
+    (tmp_path / "z.json").write_text(json.dumps(tasks))
+    (problem,) = load_dataset(tmp_path, "label_studio", max_bad_share=0.5).problems
+    assert problem.name == "z.json task 0"
+    assert problem.reason.endswith("export all tasks anew, into one file")
 
 
 def test_other_labels_of_a_cvat_image_in_a_second_file_are_told(tmp_path: Path) -> None:
