@@ -324,10 +324,14 @@ def _train(
 def _tell_mirroring(config: TrainConfig, ranges: AugmentRanges, scheme: Scheme) -> None:
     """Say where pictures are not mirrored, or where nothing tells which points then swap."""
     if ranges.flip == 0 and AUGMENTATIONS[config.augmentation].flip > 0:
+        reason = (
+            "names no mirror pairs, though its jaw goes from side to side: name them with the key "
+            "mirror of its file"
+            if scheme.names_no_mirror_pair
+            else "has points of one side of the face without their partners on the other"
+        )
         stderr().print(
-            f"Pictures are not mirrored: the scheme {scheme.name} has points of one side of the "
-            "face without their partners on the other",
-            markup=False,
+            f"Pictures are not mirrored: the scheme {scheme.name} {reason}", markup=False
         )
     elif ranges.flip > 0 and scheme.names_no_mirror_pair:
         stderr().print(

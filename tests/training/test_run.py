@@ -604,6 +604,7 @@ SCHEMES = {
     "half": f'name = "half"\nmirror = []\nnormaliser = "box"\n{ONE_SIDE}\n',
     "eyes": 'name = "eyes"\nnormaliser = [0, 1]\n[from]\nscheme = "68"\npoints = [36, 45, 30]\n',
     "own": 'name = "own"\npoints = 68\nnormaliser = [36, 45]\n',
+    "jaw": 'name = "jaw"\npoints = 68\nnormaliser = [36, 45]\nparts.jaw.points = [0, 1, 2, 3, 4]\n',
 }
 
 
@@ -625,6 +626,11 @@ def mirrorings(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     ("scheme", "mirrors", "told"),
     [
         ("half", False, "Pictures are not mirrored: the scheme half has points of one side"),
+        (
+            "jaw",
+            False,
+            "the scheme jaw names no mirror pairs, though its jaw goes from side to side",
+        ),
         ("eyes", True, ""),
         ("own", True, "each point as its own mirror image: the scheme own names no mirror pairs"),
     ],

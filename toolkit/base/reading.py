@@ -225,8 +225,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise _in_words(error) from error
 
 
-def read_xml(path: Path, record: str, take: Callable[[Element], None]) -> None:
+def read_xml(path: Path, record: str | tuple[str, ...], take: Callable[[Element], None]) -> None:
     """Give every outermost element called ``record`` of an XML file to ``take``, one at a time.
+
+    ``record`` may be several names.
 
     Each is dropped before the next begins, so that a file takes little more memory than its text.
     A document type is refused, and with it every entity but XML's own five: none of the formats
@@ -253,8 +255,9 @@ def read_xml(path: Path, record: str, take: Callable[[Element], None]) -> None:
 class _Records:
     """Handlers of expat that build the records of a document and nothing else."""
 
-    def __init__(self, record: str, take: Callable[[Element], None]) -> None:
-        self._record, self._take = record, take
+    def __init__(self, record: str | tuple[str, ...], take: Callable[[Element], None]) -> None:
+        self._records, self._take = (record,) if isinstance(record, str) else record, take
+        self._record = ""  # the name of the one that is being built
         self._depth = 0
         self._builder: TreeBuilder | None = None
         self._began_at = 0  # depth of the record that is being built
@@ -264,8 +267,9 @@ class _Records:
         self._depth += 1
         if self._depth > MAX_XML_DEPTH:
             raise ValueError(f"expected elements nested at most {MAX_XML_DEPTH} deep")
-        if self._builder is None and name == self._record:
+        if self._builder is None and name in self._records:
             self._builder, self._began_at, self._elements = TreeBuilder(), self._depth, 0
+            self._record = name
         if self._builder is not None:
             self._elements += 1
             if self._elements > MAX_XML_ELEMENTS:

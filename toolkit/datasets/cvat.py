@@ -1,6 +1,6 @@
 """CVAT for images 1.1: ``annotations.xml`` and a folder ``images``.
 
-    <annotations><version>1.1</version>
+    <annotations><version>1.1</version><meta><task><id>7</id>...</task></meta>
       <image id="0" name="ann/1.jpg" width="640" height="480" subset="Train">
         <skeleton label="face" source="manual" occluded="0" z_order="0" group_id="1">
           <points label="1" source="manual" outside="0" occluded="0" points="201.30,107.25"/> ...
@@ -21,7 +21,9 @@ one of its ``group_id``, or the only box of a picture with one face.
 CVAT measures from the picture's corner: the centre of the top-left pixel is at 0.5, 0.5. It shows
 pictures upright; labels are moved to the stored pixels, so EXIF's rotation is undone. The split
 is the image's ``subset`` (Train, Validation, Test), else a folder's name. A face that two exports
-have is one; other labels of an image with the same id in a second file are told and left out.
+have is one. Other labels of the same image of the same task in a second file are told and left out:
+of ``task_id`` (a project's export) or of the task or the job that ``meta`` names. Where no task is
+named, they are further faces of the picture: an image's ``id`` is but the number of its frame.
 
 Left out: polygons, polylines, cuboids, masks, tags, attributes; and "CVAT for video" files, whose
 tracks CVAT exports as images, too.
@@ -55,6 +57,7 @@ from asmnet_kit.face.schemes import Scheme
 
 SUFFIX = ".xml"
 PICTURES = "images"
+META = "meta"
 
 
 def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
@@ -70,8 +73,12 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     files = LabelFiles(root, SUFFIX, reading.problems)
     pictures = PicturesBelow(files.root)
     faces: list[LabelledFace] = []
+    tasks: dict[str, str] = {}  # of each file
 
     def take(listing: Listing, file: str, image: Element) -> None:
+        if image.tag == META:
+            tasks[listing.name_of(file)] = _task_of(image)
+            return
         where = f"{listing.name_of(file)}: {image.get('name', '')}"
         shapes = [shape for shape in image if shape.tag in ("skeleton", "points")]
         if not shapes:
@@ -85,12 +92,14 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
         split = split_and_rest(image.get("subset", ""))[0] or split_named(
             (*files.ancestors, *listing.parts, *name.split("/")[:-1])
         )
-        task = f"{image.get('task_id', '')}/{image.get('id')}" if image.get("id") else ""
-        exported = Exported(listing.name_of(file), task)
+        number = image.get("task_id")
+        task = f"task {number}" if number else tasks.get(listing.name_of(file), "")
+        labelled = f"{task} image {image.get('id')}" if task and image.get("id") else ""
+        exported = Exported(listing.name_of(file), labelled)
         boxes = image.findall("box")
         found = _grouped(shapes)
-        for number, (group, members) in enumerate(found, start=1):
-            about = where + (f", face {number}" if len(found) > 1 else "")
+        for place, (group, members) in enumerate(found, start=1):
+            about = where + (f", face {place}" if len(found) > 1 else "")
             face = LabelledFace(
                 about, name, picture, knows_hidden=True, split=split, exported=exported
             )
@@ -104,15 +113,23 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
                 continue
             faces.append(face)
 
-    files.xml("image", take)
+    files.xml((META, "image"), take)
     if not faces and not reading.problems:
         raise files.nothing(
             'an .xml of "CVAT for images 1.1" with points or skeletons (CVAT exports the tracks of '
             "a video so, too)"
         )
-    records = of_newest_export(records_of(faces, reading, scheme), reading.problems)
+    records = of_newest_export(records_of(faces, reading, scheme), reading)
     add_faces(reading, merged(records, reading.problems), scheme)
     return reading
+
+
+def _task_of(meta: Element) -> str:
+    """The task, or the job, that a file was exported of; "" = none is named, or several are."""
+    for kind in ("task", "job"):
+        if number := meta.findtext(f"{kind}/id", "").strip():
+            return f"{kind} {number}"
+    return ""
 
 
 def _grouped(shapes: list[Element]) -> list[tuple[str | None, list[Element]]]:

@@ -56,6 +56,7 @@ class Reading:
             with so many points.
         guess: what its words were taken for, where they leave that open; a sentence without its
             full stop.
+        notes: what else of its faces is worth a line but is no problem; sentences like ``guess``.
     """
 
     points: int
@@ -64,6 +65,7 @@ class Reading:
     origins: set[str] = field(default_factory=set)
     scheme: Scheme | None = None
     guess: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ first.
 Pictures are looked for by the end of the address, below the folder and in ``images``, with and
 without the eight digits that Label Studio puts before an uploaded file's name; where two addresses
 end at one picture, the faces of both are left out. Splits are folders. A face that two exports have
-is one; of other labels of the same task those that were updated last are read.
+is one; of other labels of the same task those that were updated last are read, and a line says so.
 
 Left out: predictions, cancelled annotations, other regions, and (told) pictures that were turned in
 Label Studio.
@@ -119,7 +119,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
     if not found:
         raise files.nothing(f"a .json export of Label Studio with {POINT}")
     records = of_one_address(records_of(faces, reading, scheme), reading.problems)
-    records = of_newest_export(records, reading.problems)
+    records = of_newest_export(records, reading)
     add_faces(reading, merged(records, reading.problems), scheme)
     return reading
 
@@ -238,7 +238,7 @@ def _corners(region: Region, sides: Sides) -> tuple[float, float, float, float]:
 def _picture(
     task: dict[str, Any], parts: tuple[str, ...], pictures: PicturesBelow
 ) -> tuple[str, PictureFile, str]:
-    """The task's picture, and its address: whatever of the task's data is one.
+    """The task's picture, and its address without a query: whatever of the task's data is one.
 
     Raises:
         DatasetError: none is in the data set.
@@ -255,9 +255,20 @@ def _picture(
                 found = pictures.find(parts, end, beside=(PICTURES,), foreign=True)
             except DatasetError:
                 continue
-            return *found, address
+            return *found, _without_query(address)
     shown = addresses[0][:80]
     raise DatasetError(f"no picture for {shown} below the folder, or in {PICTURES}: put it there")
+
+
+def _without_query(address: str) -> str:
+    """An address without what each export signs anew; the path is that of ``_path_of``."""
+    try:
+        split = urlsplit(address)
+    except ValueError:
+        return address
+    if split.netloc:
+        return f"{split.scheme}://{split.netloc}/{_path_of(address)}"
+    return f"{split.scheme}:{_path_of(address)}" if split.scheme else _path_of(address)
 
 
 def _path_of(address: str) -> str:

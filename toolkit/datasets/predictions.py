@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.reading import MAX_LABELS_BYTES, open_text, parse_json
-from asmnet_kit.datasets.base import Problem
+from asmnet_kit.datasets.base import PictureFile, Problem
 from asmnet_kit.datasets.folders import Listing, Reading, split_named
 from asmnet_kit.datasets.picture_sides import turn_of
 from asmnet_kit.datasets.records import (
@@ -33,6 +33,7 @@ from asmnet_kit.datasets.records import (
     Record,
     add_faces,
     finite,
+    merged,
     of_one_address,
     usable_box,
 )
@@ -74,7 +75,7 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
         for number, face in enumerate(faces, start=1):
             about = where + (f" face {number}" if len(faces) > 1 else "")
             try:
-                record = _record(face, content, about, listing, files.ancestors, pictures, own)
+                record = _record(face, content, about, listing, files, pictures, own)
                 records.append(record)
             except DatasetError as error:
                 reading.problems.append(Problem(about, str(error)))
@@ -82,7 +83,8 @@ def read(root: Path, *, scheme: Scheme | None = None) -> Reading:
         raise files.nothing("a .json or .jsonl of asmnet-kit predict, of pictures")
     if reading.scheme is not None:
         reading.points = reading.scheme.points
-    add_faces(reading, of_one_address(records, reading.problems), scheme)
+    kept = of_one_address(records, reading.problems)
+    add_faces(reading, merged(kept, reading.problems), scheme)
     return reading
 
 
@@ -113,7 +115,7 @@ def _record(
     content: dict[str, Any],
     where: str,
     listing: Listing,
-    ancestors: tuple[str, ...],
+    files: LabelFiles,
     pictures: PicturesBelow,
     scheme: Scheme | None,
 ) -> Record:
@@ -156,18 +158,33 @@ def _record(
         box = None if box is None else stored.box(box.astype(np.float32)).astype(np.float64)
         pose = None if pose is None else stored.pose(pose)
         visible = None if visible is None else stored.of_each_point(visible, scheme)
-    folders = (*ancestors, *listing.parts, *name.split("/")[:-1])
+    folders = (*files.ancestors, *listing.parts, *name.split("/")[:-1])
     return Record(
         where=where,
         name=name,
         picture=picture,
-        address=written,
+        address=_address(written, picture, listing, files.root),
         pairs=pairs,
         split=split_named(folders),
         pose=pose,
         box=None if box is None else usable_box(box.tolist()),
         visibility=visible,
     )
+
+
+def _address(written: str, picture: PictureFile, listing: Listing, root: Path) -> str:
+    """What says which picture was meant: the found one, where the whole path leads to it.
+
+    From the current folder, or from the folder of the file and those above it, as documented.
+    """
+    parts = listing.parts
+    for folder in (Path.cwd(), *(root.joinpath(*parts[:n]) for n in range(len(parts) + 1))):
+        try:
+            if (folder / written).samefile(picture.path):
+                return str(picture.path)
+        except (OSError, ValueError):  # there is none, or no file has such a name
+            continue
+    return written
 
 
 def _scheme(content: dict[str, Any]) -> Scheme | None:

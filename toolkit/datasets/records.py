@@ -6,6 +6,7 @@ a ``Record`` for each face; what is alike in all of them is done here.
 
 import math
 import os
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet_kit.base.console import counted
 from asmnet_kit.base.errors import DatasetError
 from asmnet_kit.base.reading import MAX_LABELS_BYTES, read_json, read_xml
 from asmnet_kit.datasets.base import Face, Picture, PictureFile, Problem
@@ -39,6 +41,7 @@ from asmnet_kit.face.schemes import Scheme
 
 LONGEST_PATH = 4096  # characters: Linux opens no longer one
 SHOWN = 80  # characters of somebody's text in a message
+FEW = 3  # files in a note
 # Tools measure from the corner of the picture, this kit from the centre of the top-left pixel.
 CORNER = -0.5
 SPLIT_WORD = re.compile(rf"({'|'.join(SPLIT_WORDS)})\d*")  # val2017
@@ -97,7 +100,9 @@ class LabelFiles:
                 raise ValueError(f"expected JSON: {error}") from error
             yield content
 
-    def xml(self, record: str, take: Callable[[Listing, str, Element], None]) -> None:
+    def xml(
+        self, record: str | tuple[str, ...], take: Callable[[Listing, str, Element], None]
+    ) -> None:
         """Give every element called ``record`` to ``take``; a file that is no XML is a problem."""
         for listing, file in self:
             with self._told(listing, file):
@@ -243,17 +248,24 @@ def merged(records: Sequence[Record], problems: list[Problem]) -> list[Record]:
 def of_one_address(records: Sequence[Record], problems: list[Problem]) -> list[Record]:
     """The records without those of a picture that several addresses end at.
 
-    Only one can be its own, and nothing says which: all of them are problems.
+    Only one can be its own, and nothing says which: all of them are problems. Two spellings of an
+    address are one, and so are the addresses of one task on two servers, or by two ways.
     """
-    addresses: dict[str, set[str]] = {}
+    addresses: dict[str, dict[tuple[str, str], None]] = {}
     for record in records:
-        addresses.setdefault(record.name, set()).add(record.address)
+        addresses.setdefault(record.name, {})[_source(record)] = None
     kept = []
     for record in records:
-        others = sorted(addresses[record.name] - {record.address})
+        own, task = _source(record)
+        others = sorted(
+            address
+            for address, other in addresses[record.name]
+            if address != own
+            and not (task and task == other and _on_server(address) == _on_server(own))
+        )
         if others:
             reason = (
-                f"expected a picture for {record.address[:SHOWN]} alone, got {record.name}, at "
+                f"expected a picture for {own[:SHOWN]} alone, got {record.name}, at "
                 f"which {others[0][:SHOWN]} ends, too: put both there, in folders called as theirs"
             )
             problems.append(Problem(record.where, reason))
@@ -262,17 +274,33 @@ def of_one_address(records: Sequence[Record], problems: list[Problem]) -> list[R
     return kept
 
 
-def of_newest_export(records: Sequence[Record], problems: list[Problem]) -> list[Record]:
+def _source(record: Record) -> tuple[str, str]:
+    """The address of a record's picture in its plain spelling, and the tool's task."""
+    server, mark, path = record.address.replace("\\", "/").rpartition("://")
+    plain = posixpath.normpath(re.sub("/+", "/", path))
+    return f"{server}{mark}{plain}", "" if record.exported is None else record.exported.task
+
+
+def _on_server(address: str) -> str:
+    """The path of an address, without the server it is on."""
+    _, mark, path = address.rpartition("://")
+    return path.partition("/")[2] if mark else path.lstrip("/")
+
+
+def of_newest_export(records: Sequence[Record], reading: Reading) -> list[Record]:
     """The records without those of a task that another export has other labels of.
 
-    The labels that were changed last stay, or the first ones where no export says when; the
-    others are problems. What two exports say alike is left to ``merged``.
+    The labels that were changed last stay, and a note of ``reading`` says so: nothing is wrong with
+    an old export beside a new one. Where no export says when, the first ones stay and the others
+    are problems. What two exports say alike is left to ``merged``.
     """
+    tasks: dict[str, set[tuple[str, str]]] = {}  # of each file
     exports: dict[tuple[str, str], dict[Exported, list[Record]]] = {}
     for record in records:
         if record.exported is not None and record.exported.task:
             of_task = exports.setdefault((record.name, record.exported.task), {})
             of_task.setdefault(record.exported, []).append(record)
+            tasks.setdefault(record.exported.file, set()).add((record.name, record.exported.task))
     dropped: dict[int, Exported] = {}
     for of_task in exports.values():
         newest = max(of_task, key=lambda one: one.updated)
@@ -281,18 +309,35 @@ def of_newest_export(records: Sequence[Record], problems: list[Problem]) -> list
             if _labels(faces) != current:
                 dropped |= {id(face): newest for face in faces}
     kept = []
+    older: list[Exported] = []
+    newer: list[Exported] = []
     for record in records:
         other = dropped.get(id(record))
         if other is None or record.exported is None:
             kept.append(record)
             continue
-        known = "" < record.exported.updated < other.updated
+        if "" < record.exported.updated < other.updated:
+            older.append(record.exported)
+            newer.append(other)
+            continue
+        alike = tasks[record.exported.file] == tasks[other.file]
         reason = (
-            f"{other.file} has {'newer' if known else 'other'} labels of the same task: "
-            f"remove {record.exported.file if known else 'one of the two files'}"
+            f"{other.file} has other labels of the same task: "
+            f"{'remove one of the two files' if alike else 'export all tasks anew, into one file'}"
         )
-        problems.append(Problem(record.where, reason))
+        reading.problems.append(Problem(record.where, reason))
+    if older:
+        reading.notes.append(
+            f"left out the labels of {counted(len(older), 'face')} in {_files(older)}, since "
+            f"{_files(newer)} has newer ones of the same tasks"
+        )
     return kept
+
+
+def _files(exports: Sequence[Exported]) -> str:
+    files = list(dict.fromkeys(one.file for one in exports))
+    more = f" and {counted(len(files) - FEW, 'more file')}" if len(files) > FEW else ""
+    return ", ".join(files[:FEW]) + more
 
 
 def _labels(faces: Sequence[Record]) -> frozenset[tuple[bytes, ...]]:

@@ -48,7 +48,8 @@ def load_dataset(
     """The faces of a data set, in the order of their names.
 
     Annotation files are validated, pictures only looked for; decoding may still fail later. Where
-    the labels leave open what scheme they are of, a line on stderr says which was taken.
+    the labels leave open what scheme they are of, a line on stderr says which was taken; another
+    one tells labels that were left out because newer ones are there.
 
     Args:
         path: the folder, at any level; of ``records`` also an address on a server, as text.
@@ -87,6 +88,8 @@ def load_dataset(
             f"{first_problems(reading.problems)}"
         )
     found = _scheme_of(reading, format, scheme)
+    for note in reading.notes:
+        stderr().print(f"{Path(path).resolve().name}: {note}", markup=False)
     if reading.guess and found != scheme:
         stderr().print(
             f"{Path(path).resolve().name}: {reading.guess}. Points of another scheme: --scheme "

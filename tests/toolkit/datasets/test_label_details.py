@@ -291,19 +291,32 @@ def test_a_second_export_of_the_same_labels_adds_no_face(tmp_path: Path, format:
 
 @pytest.mark.parametrize("newer", ["a.json", "z.json"])  # read before project-1.json, and after
 def test_of_two_exports_of_a_label_studio_task_the_newer_is_read_and_the_other_told(
-    tmp_path: Path, newer: str
+    tmp_path: Path, newer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Nothing is wrong with them, so none counts as a bad face."""
     truths = MADE["label_studio"](tmp_path)
     first = tmp_path / "project-1.json"
     changed_copy(first, first.name, lambda task: task.update(updated_at="2024-03-09T10:00:00Z"))
     changed_copy(first, newer, move_points)
-    dataset = load_dataset(tmp_path, "label_studio", max_bad_share=0.5)
+    (tmp_path / newer).write_text(json.dumps(json.loads((tmp_path / newer).read_text())[:1]))
+    dataset = load_dataset(tmp_path, "label_studio", max_bad_share=0)
     assert len(dataset.faces) == len(truths)
     moved = dataset.faces[0].landmarks - truths[0].landmarks
     np.testing.assert_allclose(moved[:, 0], 0.02 * WIDTH, atol=1e-3)
-    (problem,) = dataset.problems
-    assert problem.name == "project-1.json task 0"
-    assert problem.reason == f"{newer} has newer labels of the same task: remove project-1.json"
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"labels of 1 face in project-1.json, since {newer} has newer ones" in said
+
+
+def test_a_file_with_other_tasks_is_not_told_to_be_removed(tmp_path: Path) -> None:
+    """Where nothing says which labels are newer, and a part of the tasks is in one file alone."""
+    MADE["label_studio"](tmp_path)
+    changed_copy(tmp_path / "project-1.json", "z.json", move_points)
+    tasks = json.loads((tmp_path / "z.json").read_text())[:1]
+    del tasks[0]["updated_at"]
+    (tmp_path / "z.json").write_text(json.dumps(tasks))
+    (problem,) = load_dataset(tmp_path, "label_studio", max_bad_share=0.5).problems
+    assert problem.name == "z.json task 0"
+    assert problem.reason.endswith("export all tasks anew, into one file")
 
 
 def test_other_labels_of_a_cvat_image_in_a_second_file_are_told(tmp_path: Path) -> None:
@@ -317,6 +330,31 @@ def test_other_labels_of_a_cvat_image_in_a_second_file_are_told(tmp_path: Path) 
         "old.xml: 1.jpg",
         "annotations.xml has other labels of the same task: remove one of the two files",
     )
+
+
+@pytest.mark.parametrize(
+    ("metas", "faces", "told"),
+    [
+        (("<task><id>11</id></task>", "<task><id>12</id></task>"), 8, 0),
+        (("<job><id>11</id></job>", "<task><id>11</id></task>"), 8, 0),
+        (("", ""), 8, 0),
+        (("<task><id>11</id></task>", "<task><id>11</id></task>"), 4, 4),
+        (("<job><id>11</id></job>", "<job><id>11</id></job>"), 4, 4),
+    ],
+)
+def test_cvat_images_are_of_one_task_where_the_files_name_one(
+    tmp_path: Path, metas: tuple[str, str], faces: int, told: int
+) -> None:
+    """The export of a task has no task_id, and the id of an image counts the task's frames."""
+    MADE["cvat"](tmp_path)
+    path = tmp_path / "annotations.xml"
+    text = path.read_text().replace(' task_id="1"', "")
+    project = "<project><name>faces</name></project>"
+    other = re.sub(r'points="(\d)', r'points="1\1', text)  # the faces of other people
+    path.write_text(text.replace(project, metas[0]))
+    (tmp_path / "second.xml").write_text(other.replace(project, metas[1]))
+    dataset = load_dataset(tmp_path, "cvat", max_bad_share=0.5)
+    assert (len(dataset.faces), len(dataset.problems)) == (faces, told)
 
 
 def test_a_picture_that_two_addresses_end_at_is_nobodys(tmp_path: Path) -> None:
@@ -334,6 +372,71 @@ def test_a_picture_that_two_addresses_end_at_is_nobodys(tmp_path: Path) -> None:
     put_picture(tmp_path / "images/bob/4.jpg", 0)
     faces = load_dataset(tmp_path, "label_studio").faces
     assert {face.name for face in faces} == {"images/bob/4.jpg", *(t.name for t in truths)}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("https://s3/x/new.jpg?X-Amz-Date=1", "https://s3/x/new.jpg?X-Amz-Date=2#top"),
+        ("https://s3/x/./new.jpg", "https://s3/x//new.jpg"),
+        ("s3://x/new.jpg", "https://x.s3.amazonaws.com/new.jpg?X-Amz-Date=1"),  # of one task
+        ("/data/local-files/?d=x/new.jpg", "/data/local-files/?d=x//new.jpg"),
+    ],
+)
+def test_an_address_of_label_studio_is_one_in_every_spelling(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    MADE["label_studio"](tmp_path)
+    put_picture(tmp_path / "images/new.jpg", 0)
+    path = tmp_path / "project-1.json"
+    changed_copy(path, "z.json", lambda task: task.update(id=90, data={"image": second}))
+    changed_copy(path, path.name, lambda task: task.update(id=90, data={"image": first}))
+    dataset = load_dataset(tmp_path, "label_studio")
+    assert dataset.problems == ()
+    assert sum(face.name == "images/new.jpg" for face in dataset.faces) == 1
+
+
+def test_one_task_number_on_two_servers_is_of_two_pictures(tmp_path: Path) -> None:
+    MADE["label_studio"](tmp_path)
+    put_picture(tmp_path / "images/new.jpg", 0)
+    path, address = tmp_path / "project-1.json", "https://{0}/{0}/new.jpg"
+    for name, copy in (("bob", "z.json"), ("ann", path.name)):
+        data = {"image": address.format(name)}
+        changed_copy(path, copy, lambda task, data=data: task.update(id=90, data=data))
+    dataset = load_dataset(tmp_path, "label_studio", max_bad_share=0.8)
+    assert "images/new.jpg" not in {face.name for face in dataset.faces}
+
+
+@pytest.mark.parametrize("called_in", [".", "elsewhere"])
+def test_predictions_of_a_relative_and_an_absolute_path_are_of_one_picture(
+    tmp_path: Path, called_in: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``predict photos`` and ``predict $PWD/photos``; a face that both found is one."""
+    MADE["predictions"](tmp_path / "photos")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "photos/one.json").unlink()
+    labels = tmp_path / "photos/faces.jsonl"
+    lines = [json.loads(line) for line in labels.read_text().splitlines()]
+    labels.unlink()
+    for name, folder in (("a", ""), ("b", f"{tmp_path}/"), ("c", "./")):
+        of_one = [
+            {**one, "image": {**one["image"], "path": folder + one["image"]["path"]}}
+            for one in lines
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, of_one)))
+    monkeypatch.chdir(tmp_path / called_in)
+    dataset = load_dataset(tmp_path, "predictions")
+    assert dataset.problems == ()
+    assert len(dataset.faces) == len(lines)
+
+
+def test_pfld_paths_are_one_in_every_spelling(tmp_path: Path) -> None:
+    truths = MADE["pfld"](tmp_path)
+    path = tmp_path / "test_data" / "list.txt"
+    again = path.read_text().splitlines()[0].replace("/PFLD/", "/./PFLD//")
+    path.write_text(path.read_text() + again + "\n")
+    dataset = load_dataset(tmp_path, "pfld")
+    assert (len(dataset.faces), dataset.problems) == (len(truths) + 1, ())
 
 
 def test_pfld_lists_of_pixels_are_told_from_fractions(tmp_path: Path) -> None:

@@ -116,7 +116,8 @@ class Scheme:
         """Whether a point of one side is known to lack its partner: it is then its own mirror.
 
         In a mirrored picture it would lie where the partner is: the left eye on the right one. Of
-        points that are not chosen from a built-in scheme only a jaw tells.
+        points that are not chosen from a built-in scheme only a jaw tells: its ends are a pair, so
+        where ``mirror`` does not name them (or is left out) mirroring is not safe.
         """
         own = np.flatnonzero(self.mirror == np.arange(self.points)).tolist()
         if self.chosen is None:
