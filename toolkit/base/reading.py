@@ -322,6 +322,7 @@ def _in_words(error: ValueError | RecursionError) -> ValueError:
     if isinstance(error, json.JSONDecodeError):
         read = error.doc.rstrip()
         if read and (error.pos >= len(read) or error.msg.startswith("Unterminated string")):
-            return ValueError(f"it is cut off at line {read.count(chr(10)) + 1}")
+            lines = read.count("\n") + 1
+            return ValueError("it is cut off" + (f" at line {lines}" if lines > 1 else ""))
         return ValueError(f"line {error.lineno}, column {error.colno} is not JSON")
     return error

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from asmnet_kit.datasets.base import Dataset
+    from asmnet_kit.face.logistic_fit import LogisticFit
     from asmnet_kit.face.plausibility import Plausibility
     from asmnet_kit.face.schemes import Scheme
     from asmnet_kit.measure.evaluate import Evaluation, Scores
@@ -267,11 +268,11 @@ def _calibrate_file(result: "Evaluation", model: Path, own: "Scheme", path: Path
             f"{result.scheme.normaliser_text}: calibrate with another --scheme"
         )
         told = f"no confidence, which {why}"
-        if earlier is not None and earlier.confidence is not None:
-            had = f"the confidence of {earlier.confidence.faces} faces that {model} has"
-            if path.exists() and path.samefile(model):
-                raise DatasetError(f"{path}: {told}; to keep {had}, write to another file")
-            told += f" ({had} is for its own sigmas)"
+        if kept := _confidence_of(path):
+            raise DatasetError(
+                f"{path}: {told}; it has a confidence, of {kept.faces} faces: to keep that, write "
+                "to another file"
+            )
     write_bytes(path, with_metadata(model.read_bytes(), replace(metadata, calibration=found)))
     messages = stderr()
     messages.print(
@@ -286,6 +287,18 @@ def _calibrate_file(result: "Evaluation", model: Path, own: "Scheme", path: Path
         )
     if remark := _few_remark(within, above, of_confidence=fit is not None):
         messages.print(remark, markup=False)
+
+
+def _confidence_of(path: Path) -> "LogisticFit | None":
+    """Of a model that is there already."""
+    from asmnet_kit.base.errors import KitError
+    from asmnet_kit.tflite.metadata import read_metadata
+
+    try:
+        calibration = read_metadata(path).calibration if path.exists() else None
+    except KitError:  # no model of the kit
+        return None
+    return None if calibration is None else calibration.confidence
 
 
 def _few_remark(within: int, above: int, *, of_confidence: bool) -> str:

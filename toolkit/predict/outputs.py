@@ -12,7 +12,6 @@ import numpy as np
 from asmnet_kit.base.errors import DatasetError, UsageError
 from asmnet_kit.base.files import (
     alone_in,
-    is_unused,
     make_folder,
     real_path,
     replacing,
@@ -223,7 +222,7 @@ def folder_of_drawings(folder: Path, about: Mapping[str, Any]) -> Iterator[None]
 
 def _require_drawings(folder: Path, about: Mapping[str, Any]) -> None:
     """Raises: UsageError: the folder is not empty and not one of this model's drawings."""
-    if is_unused(folder):
+    if all(path.name.startswith(".") for path in folder.iterdir()):
         return
     if not (folder / ABOUT).exists():
         raise UsageError(

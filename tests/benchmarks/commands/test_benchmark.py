@@ -81,7 +81,8 @@ def test_accuracy_is_measured_on_the_test_split_where_there_is_one_as_evaluate_d
         evaluated = CliRunner().invoke(main, ["evaluate", *arguments, "--json"])
         for accuracy in (result["accuracy"], json.loads(evaluated.stdout)):
             assert (accuracy["faces"], accuracy["split"]) == (count, told)
-        assert f"NME over {count} faces of faces ({told})" in run.stderr
+        counted = "1 face" if count == 1 else f"{count} faces"
+        assert f"NME over {counted} of faces ({told})" in run.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
