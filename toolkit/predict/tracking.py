@@ -4,7 +4,8 @@ A detector is slow and its boxes jump; a face's own landmarks tell where it will
 frame. So the detector looks only
 
 * in the first frame, and in every frame while nobody is followed,
-* once a second, or every ``detect_every`` frames, for new faces and for those that left,
+* once a second, or every ``detect_every`` frames, for new faces and for those that left; while the
+  time stamps stand still, every ``FROZEN_FRAMES`` frames,
 * in a frame that comes more than ``STALE_SECONDS`` after the last: a face may have moved by its
   own size,
 * in the very frame in which a face's confidence falls, that of the landmarks' uncertainty, else the
@@ -13,10 +14,10 @@ frame. So the detector looks only
 * in the very frame in which two faces that are followed end on one,
 * in every frame while a face that is followed has not been confirmed.
 
-A face that the detector misses is still told while its confidence speaks for it. One that has none,
-or that ended on another's face, is only remembered, until the detector sees a face where this one
-was or was going. It is given up ``PATIENCE_SECONDS`` after the first look at which the detector
-missed it, unless it was seen again meanwhile.
+A face that the detector misses is still told while its confidence speaks for it; without a
+confidence for ``STALE_SECONDS``. Then, or when it ended on another's face, it is only remembered,
+until the detector sees a face where this one was or was going. It is given up ``PATIENCE_SECONDS``
+after the first look at which the detector missed it, unless it was seen again meanwhile.
 """
 
 import math
@@ -40,13 +41,14 @@ from asmnet_kit.predict.one_euro import OneEuroFilter
 from asmnet_kit.predict.picture import FacePrediction, predict_face
 
 LOOK_SECONDS = 1.0  # between two looks for new faces
+FROZEN_FRAMES = 30  # between them while the time stamps stand still
 STALE_SECONDS = 0.25  # after which a box is too old to cut a face out by it unseen
 PATIENCE_SECONDS = 1.0  # detectors miss a turned face for some frames
 FALLEN_ODDS = 0.5  # of the median over the last second
 LEAST_CONFIDENCE = 0.5  # below, a face that fell and that the detector misses is not told
 MEMORY_SECONDS = 1.0
-REACH = 1.0  # face sizes: so far from where it was or was going a face is the same after a pause
-SIZE_RATIO = 1.5  # at most, of the same face after a pause
+REACH = 1.0  # face sizes: so far off a face is the same after a pause or a jump
+SIZE_RATIO = 1.5  # at most, of the same face after a pause or a jump
 SPEED_SECONDS = 0.5  # time constant of a face's mean speed
 MIN_SIDE = 16.0  # pixels: a smaller face has fewer pixels than the landmarks have coordinates
 MAX_SIDE_SHARE = 1.5  # of the frame's longer side: a larger box has run away
@@ -151,6 +153,8 @@ class FaceTracker:
             return True
         if self._detect_every is not None:
             return self._since_look >= self._detect_every
+        if seconds <= self._last_look and self._since_look >= FROZEN_FRAMES:
+            return True
         return seconds - self._last_look >= LOOK_SECONDS
 
     def _look(self, image: Image, seconds: float) -> None:
@@ -258,7 +262,9 @@ class _Track:
         if self.seen is not None or not self.doubted:
             return False
         stale = self._stale(seconds)
-        return stale if self._confidence is None else self._weak and (self.fallen or stale)
+        if self._confidence is None:  # detectors miss a turned face for some frames
+            return stale or self.doubted_for(seconds) > STALE_SECONDS
+        return self._weak and (self.fallen or stale)
 
     @property
     def unsure(self) -> bool:
@@ -297,7 +303,7 @@ class _Track:
         distance = min(float(np.hypot(*(_middle(detection.box) - _middle(p)))) for p in places)
         distance /= max(side, 1.0)
         near = max(overlap(detection.box, place) for place in places) >= MIN_OVERLAP
-        if self._stale(seconds) and distance <= REACH:
+        if (self.fallen or self._stale(seconds)) and distance <= REACH:
             near = near or max(side, other) <= SIZE_RATIO * min(side, other)
         return distance if near else math.inf
 

@@ -483,13 +483,14 @@ export class OneEuroFilter {
 }
 
 const LOOK_SECONDS = 1; // between two looks for new faces
+const FROZEN_FRAMES = 30; // between them while the time stamps stand still
 const STALE_SECONDS = 0.25; // after which a box is too old to cut a face out by it unseen
 const PATIENCE_SECONDS = 1;
 const FALLEN_ODDS = 0.5; // of the median over the last second
 const LEAST_CONFIDENCE = 0.5; // below, a face that fell and that the detector misses is not told
 const MEMORY_SECONDS = 1;
-const REACH = 1; // face sizes: so far from where it was or was going a face is the same after a pause
-const SIZE_RATIO = 1.5; // at most, of the same face after a pause
+const REACH = 1; // face sizes: so far off a face is the same after a pause or a jump
+const SIZE_RATIO = 1.5; // at most, of the same face after a pause or a jump
 const SPEED_SECONDS = 0.5; // time constant of a face's mean speed
 const MIN_SIDE = 16; // pixels
 const MAX_SIDE_SHARE = 1.5; // of the frame's longer side
@@ -506,6 +507,7 @@ const MAX_ODDS = 1e6;
 export class FaceTracker {
   #tracks = [];
   #seen = 0;
+  #sinceLook = 0; // frames
   #lastLook = -Infinity; // seconds
   #lastFrame = -Infinity;
   detections = 0; // how often the detector looked
@@ -525,6 +527,7 @@ export class FaceTracker {
     await this.#predict(predict, seconds); // those that begin, return or are tried in another box
     const told = new Map(this.#believed(seconds).map((track) => [track, track.take(seconds)]));
     this.#tracks = this.#tracks.filter((track) => track.lost || track.inside(width, height));
+    this.#sinceLook += 1;
     this.#lastFrame = seconds;
     return this.#tracks
       .filter((track) => told.has(track))
@@ -541,6 +544,7 @@ export class FaceTracker {
       seconds - this.#lastFrame > STALE_SECONDS ||
       !this.#tracks.length ||
       this.#tracks.some((track) => track.doubted) ||
+      (seconds <= this.#lastLook && this.#sinceLook >= FROZEN_FRAMES) ||
       seconds - this.#lastLook >= LOOK_SECONDS
     );
   }
@@ -548,6 +552,7 @@ export class FaceTracker {
   /** Confirm tracks by detections, give up those without for too long, begin new ones. */
   #match(found, seconds) {
     this.detections += 1;
+    this.#sinceLook = 0;
     this.#lastLook = seconds;
     const left = new Set(found);
     const pairs = this.#tracks
@@ -650,7 +655,9 @@ class Track {
   collapsed(seconds) {
     if (this.seen !== null || !this.doubted) return false;
     const stale = this.#stale(seconds);
-    return this.face.confidence == null ? stale : this.#weak && (this.#fallen || stale);
+    // Without a confidence: detectors miss a turned face for some frames.
+    if (this.face.confidence == null) return stale || this.doubtedFor(seconds) > STALE_SECONDS;
+    return this.#weak && (this.#fallen || stale);
   }
 
   doubtedFor(seconds) {
@@ -676,7 +683,7 @@ class Track {
     const distance = Math.min(...places.map((place) => between(box, place))) / Math.max(sides[0], 1);
     const near =
       Math.max(...places.map((place) => overlap(box, place))) >= MIN_OVERLAP ||
-      (this.#stale(seconds) && distance <= REACH && Math.max(...sides) <= SIZE_RATIO * Math.min(...sides));
+      ((this.#fallen || this.#stale(seconds)) && distance <= REACH && Math.max(...sides) <= SIZE_RATIO * Math.min(...sides));
     return near ? distance : Infinity;
   }
 

@@ -123,6 +123,40 @@ test("the tracker follows the faces that Python's follows, and looks when it doe
   }
 });
 
+/** The tracks of each frame that {seconds, seen: [boxes]} tells of; a box far from a face is not believed. */
+async function tracksOf(frames, confidence) {
+  const tracker = new core.FaceTracker();
+  const tracks = [];
+  for (const { seconds, seen } of frames) {
+    const predict = async (box) => {
+      const there = seen.find((face) => core.overlap(face, box) > 0.3);
+      const sure = confidence === null ? null : there ? confidence : 0.01;
+      return { landmarks: there ?? box, pose: null, sigma: null, confidence: sure };
+    };
+    const detect = async () => seen.map((box) => ({ box, score: 0.9 }));
+    const found = await tracker.update(320, 240, seconds, detect, predict);
+    tracks.push(found.map((face) => face.track));
+  }
+  return tracks;
+}
+
+const [left, jumped, right] = [[10, 60, 70, 120], [55, 60, 115, 120], [220, 60, 280, 120]];
+
+test("a face that jumps most of its size keeps its number", async () => {
+  const frames = [left, left, left, jumped, jumped].map((box, n) => ({ seconds: n / 30, seen: [box] }));
+  assert.deepEqual(await tracksOf(frames, 0.9), Array(5).fill([1]));
+});
+
+test("without a confidence a face that left is told until soon after the next look", async () => {
+  const frames = Array.from({ length: 25 }, (_, n) => ({ seconds: n / 10, seen: n < 5 ? [left] : [] }));
+  assert.deepEqual(await tracksOf(frames, null), [...Array(13).fill([1]), ...Array(12).fill([])]);
+});
+
+test("a newcomer is found while the time stamps stand still", async () => {
+  const frames = Array.from({ length: 31 }, (_, n) => ({ seconds: 5, seen: n < 3 ? [left] : [left, right] }));
+  assert.deepEqual((await tracksOf(frames, 0.9)).at(-1), [1, 2]);
+});
+
 test("statistics are Python's", () => {
   for (const [name, one] of Object.entries(golden("statistics"))) {
     const found = core.summarise(one.samples);

@@ -173,6 +173,35 @@ def test_faces_that_cross_keep_their_numbers_and_return_at_once(frames) -> None:
     assert all(abs(left[step] - right[step]) < 90 for step in missing)  # one hides the other
 
 
+@pytest.mark.parametrize("fps", [5, 6, 30])
+def test_a_face_that_jumps_most_of_its_size_keeps_its_number(frames, fps) -> None:
+    face = frames[0].image
+    size = float(np.ptp(frames[0].landmarks68, axis=0).max())
+    images = [scene((face, 0))] * 4 + [scene((face, n * 0.8 * size)) for n in range(1, 4)]
+    found = told(asmnet_kit.Tracker(), images, fps)
+    assert [list(tracks) for tracks in found] == [[1]] * 7
+
+
+def test_without_a_confidence_a_face_that_left_is_told_until_soon_after_the_next_look(
+    frames,
+) -> None:
+    """The detector looks at 1 s; a quarter of a second later it has missed for too long."""
+    predictor = open_predictor(model_named("asmnet_plus").path)
+    here, empty = frames[0].image, np.full_like(frames[0].image, 90)
+    tracker = FaceTracker(predictor)
+    found = told(tracker, [here] * 5 + [empty] * 20, FPS)
+    assert all(list(tracks) == [1] for tracks in found[:5])
+    assert all(not tracks for tracks in found[13:])
+
+
+def test_a_newcomer_is_found_while_the_time_stamps_stand_still(frames) -> None:
+    alone = scene((frames[0].image, 0))
+    both = scene((frames[0].image, 0), (frames[8].image, 250))
+    tracker = asmnet_kit.Tracker()
+    found = [tracker.update(image, 5.0) for image in [alone] * 3 + [both] * 28]
+    assert [face.track for face in found[-1]] == [1, 2]
+
+
 def test_a_newcomer_is_looked_for_once_a_second_of_the_film(frames) -> None:
     alone = scene((frames[0].image, 0))
     both = scene((frames[0].image, 0), (frames[8].image, 250))

@@ -29,7 +29,7 @@ class TrackedFace(
  * be in the next frame. The detector looks while nobody is followed, once a second or every [detectEvery]
  * frames, after a pause, while a face has not been confirmed, and in the very frame in which a face's
  * confidence falls or two end on one. A face that it misses for [PATIENCE_SECONDS] is given up; meanwhile it is
- * told only while its confidence speaks for it. Frames must come in order.
+ * told only while its confidence speaks for it, or, without one, for [STALE_SECONDS]. Frames must come in order.
  */
 class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int? = null) {
     private var tracks = emptyList<Track>()
@@ -79,6 +79,7 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int? 
         seconds - lastFrame > STALE_SECONDS -> true
         tracks.isEmpty() || tracks.any { it.isDoubted } -> true
         detectEvery != null -> sinceLook >= detectEvery
+        seconds <= lastLook && sinceLook >= FROZEN_FRAMES -> true
         else -> seconds - lastLook >= LOOK_SECONDS
     }
 
@@ -179,7 +180,8 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int? 
         /** Whether the detector missed it, and its confidence does not speak for it either. */
         fun collapsed(seconds: Double): Boolean = when {
             seen != null || !isDoubted -> false
-            face?.confidence == null -> isStale(seconds)
+            // Detectors miss a turned face for some frames.
+            face?.confidence == null -> isStale(seconds) || doubtedFor(seconds) > STALE_SECONDS
             else -> isWeak && (fallen || isStale(seconds))
         }
 
@@ -204,7 +206,7 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int? 
             val distance = places.minOf { between(detection.box, it) } / max(box.longerSide, 1.0)
             val sides = listOf(box.longerSide, detection.box.longerSide)
             val near = places.maxOf { detection.box.overlap(it) } >= Box.MIN_OVERLAP ||
-                (isStale(seconds) && distance <= REACH && sides.max() <= SIZE_RATIO * sides.min())
+                ((fallen || isStale(seconds)) && distance <= REACH && sides.max() <= SIZE_RATIO * sides.min())
             return if (near) distance else Double.POSITIVE_INFINITY
         }
 
@@ -318,6 +320,7 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int? 
 
     companion object {
         private const val LOOK_SECONDS = 1.0 // between two looks for new faces
+        private const val FROZEN_FRAMES = 30 // between them while the time stamps stand still
         private const val STALE_SECONDS = 0.25 // after which a box is too old to cut a face out by it unseen
 
         /** Detectors miss a turned face for some frames. */
@@ -326,8 +329,8 @@ class FaceTracker(private val finder: FaceFinder, private val detectEvery: Int? 
         private const val FALLEN_ODDS = 0.5 // of the median over the last second
         private const val LEAST_CONFIDENCE = 0.5 // below, a face that fell and that the detector misses is not told
         private const val MEMORY_SECONDS = 1.0
-        private const val REACH = 1.0 // face sizes: so far from where it was or was going a face is the same after a pause
-        private const val SIZE_RATIO = 1.5 // at most, of the same face after a pause
+        private const val REACH = 1.0 // face sizes: so far off a face is the same after a pause or a jump
+        private const val SIZE_RATIO = 1.5 // at most, of the same face after a pause or a jump
         private const val SPEED_SECONDS = 0.5 // time constant of a face's mean speed
         private const val MAX_ODDS = 1e6
 

@@ -72,4 +72,41 @@ class FaceTrackerTest {
         assertEquals(listOf(1), tracker.update(picture, 0.04, ::faceIn).map { it.track })
         assertEquals(1, tracker.detections)
     }
+
+    /** The tracks of each frame that its time and the faces in it tell of; a box far from a face is not believed. */
+    private fun tracksOf(frames: List<Pair<Double, List<Box>>>, confidence: Double?): List<List<Int>> {
+        var seen = emptyList<Box>()
+        val tracker = FaceTracker({ seen.map { Detection(it, 0.9f) } })
+        return frames.map { (seconds, boxes) ->
+            seen = boxes
+            tracker.update(picture, seconds) { box ->
+                val there = seen.find { it.overlap(box) > 0.3 }
+                val (x0, y0, x1, y1) = (there ?: box).let { listOf(it.x0, it.y0, it.x1, it.y1) }.map { it.toFloat() }
+                val sure = confidence?.let { if (there == null) 0.01 else it }
+                Face(floatArrayOf(x0, y0, x1, y1), null, nothing, confidence = sure)
+            }.map { it.track }
+        }
+    }
+
+    private val left = Box(10.0, 60.0, 70.0, 120.0)
+    private val jumped = Box(55.0, 60.0, 115.0, 120.0)
+    private val right = Box(220.0, 60.0, 280.0, 120.0)
+
+    @Test
+    fun `a face that jumps most of its size keeps its number`() {
+        val frames = listOf(left, left, left, jumped, jumped).mapIndexed { n, box -> n / 30.0 to listOf(box) }
+        assertEquals(List(5) { listOf(1) }, tracksOf(frames, 0.9))
+    }
+
+    @Test
+    fun `without a confidence a face that left is told until soon after the next look`() {
+        val frames = List(25) { it / 10.0 to if (it < 5) listOf(left) else emptyList<Box>() }
+        assertEquals(List(25) { if (it < 13) listOf(1) else emptyList<Int>() }, tracksOf(frames, null))
+    }
+
+    @Test
+    fun `a newcomer is found while the time stamps stand still`() {
+        val frames = List(31) { 5.0 to if (it < 3) listOf(left) else listOf(left, right) }
+        assertEquals(listOf(1, 2), tracksOf(frames, 0.9).last())
+    }
 }
