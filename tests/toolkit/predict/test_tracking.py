@@ -16,7 +16,7 @@ from asmnet_kit.face.shape_model.align import generic_reference
 from asmnet_kit.face.shape_model.fit import ShapeAccumulator
 from asmnet_kit.predict.detector import detect_faces
 from asmnet_kit.predict.open_predictor import open_predictor
-from asmnet_kit.predict.picture import FacePrediction, predict_image
+from asmnet_kit.predict.picture import FacePrediction, predict_face, predict_image
 from asmnet_kit.predict.tracking import FaceTracker, _Filters, _Track
 from asmnet_kit.shipping.shipped import default_model, model_named
 
@@ -183,15 +183,17 @@ def test_a_face_that_jumps_most_of_its_size_keeps_its_number(frames, fps) -> Non
 
 
 def test_without_a_confidence_a_face_that_left_is_told_until_soon_after_the_next_look(
-    frames,
+    frames, predictor, monkeypatch
 ) -> None:
     """The detector looks at 1 s; a quarter of a second later it has missed for too long."""
-    predictor = open_predictor(model_named("asmnet_plus").path)
-    here, empty = frames[0].image, np.full_like(frames[0].image, 90)
-    tracker = FaceTracker(predictor)
-    found = told(tracker, [here] * 5 + [empty] * 20, FPS)
-    assert all(list(tracks) == [1] for tracks in found[:5])
-    assert all(not tracks for tracks in found[13:])
+
+    def says_nothing_of_itself(*args):
+        return replace(predict_face(*args), confidence=None)
+
+    monkeypatch.setattr("asmnet_kit.predict.tracking.predict_face", says_nothing_of_itself)
+    here, empty = scene((frames[0].image, 100)), scene()
+    found = told(FaceTracker(predictor), [here] * 5 + [empty] * 20, FPS)
+    assert [list(tracks) for tracks in found] == [[1]] * 13 + [[]] * 12
 
 
 def test_a_newcomer_is_found_while_the_time_stamps_stand_still(frames) -> None:
