@@ -63,11 +63,14 @@ def coco_json(
     marks: Callable[[int, int], int] = lambda face, point: 1,
     names: Sequence[str] = (),
     more: Any = None,
+    sides: tuple[int, int] = (WIDTH, HEIGHT),
 ) -> str:
     """The text of a COCO file: (picture, landmarks) of each face, v of (face, point)."""
     images, annotations = [], []
     for number, (picture, landmarks) in enumerate(faces):
-        images.append({"id": number + 7, "file_name": picture, "width": WIDTH, "height": HEIGHT})
+        images.append(
+            {"id": number + 7, "file_name": picture, "width": sides[0], "height": sides[1]}
+        )
         keypoints: list[float] = []
         for point, (x, y) in enumerate(landmarks.tolist()):
             v = marks(number, point)

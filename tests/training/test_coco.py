@@ -34,7 +34,10 @@ def test_a_coco_export_of_wflw_is_trained_on_and_measured_in_both_schemes(tmp_pa
             (wflw / "images" / picture).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(face.picture.name, wflw / "images" / picture)
             listed.append((picture, face.landmarks.astype(float)))
-        put(wflw / "annotations" / f"face_landmarks_wflw_{split}.json", coco_json(listed))
+        put(
+            wflw / "annotations" / f"face_landmarks_wflw_{split}.json",
+            coco_json(listed, sides=(96, 96)),
+        )
     data = ("--data", wflw, "--format", "coco")
     kit("train", *data, "--arch", "asmnet_nano", "--input-size", 64, "--batch-size", 8,
         "--epochs", 1, "--out", run)  # fmt: skip

@@ -433,10 +433,10 @@ def test_an_empty_folder_exits_with_1(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_that_cannot_be_made_exits_with_1_and_one_line(data: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_exits_with_2_and_one_line(data: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     out = tmp_path / "file" / "run"
     result = train("--data", data, "--format", "300w", *SMALL, "--out", out)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert len(result.stderr.strip().splitlines()) == 1
-    assert str(out) in result.stderr
+    assert str(out.parent) in result.stderr

@@ -18,7 +18,7 @@ from asmnet_kit.cli import main
 from asmnet_kit.training import dashboard_page
 from asmnet_kit.training.dashboard import dashboard
 
-TINY = ("--arch", "asmnet_nano", "--input-size", "64", "--batch-size", "8", "--epochs", "2")
+TINY = ("--arch", "asmnet_nano", "--input-size", "64", "--batch-size", "8")
 
 
 def answers(address: str) -> bool:
@@ -77,7 +77,15 @@ def test_without_tensorboard_nothing_is_begun(
     monkeypatch.setattr(
         errors.importlib.util, "find_spec", lambda n: None if n == "tensorboard" else find(n)
     )
-    source = ["--data", str(drawn_faces(train=16, val=4)), "--format", "300w", *TINY]
+    source = [
+        "--data",
+        str(drawn_faces(train=16, val=4)),
+        "--format",
+        "300w",
+        *TINY,
+        "--epochs",
+        "2",
+    ]
     done = CliRunner().invoke(
         main, ["train", *source, "--out", str(tmp_path / "run"), "--dashboard"]
     )
