@@ -341,7 +341,7 @@ def test_prepare_does_not_take_shards_of_other_labels_for_these(
     labelled(**(LABELS | change))
     words = ("data", "prepare", "--data", tmp_path / "labelled", "--format", "csv", "--out", out)
     result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "poses, splits, subsets, boxes or visibility differ" in result.stderr
     (kept,) = load_dataset(out, "records").faces
     assert kept.pose is not None and kept.pose.tolist() == [1, 2, 3]
