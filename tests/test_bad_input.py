@@ -599,6 +599,17 @@ def test_a_read_only_place_is_a_wrong_call(
     refused(result, 2, "expected a folder to write to", "is read-only")
 
 
+def test_a_read_only_place_is_fine_for_what_is_read(
+    drawn: Path, make_tflite: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's Python, of which nobody but root may write the folder."""
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    words = ("parity", make_tflite(), "--data", drawn, "--format", "synthetic", "--faces", 1)
+    result = kit(*words, "--tflite-runtime", sys.executable, "--json")
+    assert result.exit_code == 0, result.output
+    assert "no tflite-runtime there" in result.stdout
+
+
 # The terminal ------------------------------------------------------------------------------------
 
 

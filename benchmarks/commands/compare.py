@@ -91,11 +91,10 @@ def compare(
 
     BASE and NEW are results or folders of results. The exit code is 1 if something got slower or
     less accurate than the limits allow, or if a result or a figure (accuracy, pose, parity) of BASE
-    is missing in NEW. Speed is judged by a 95 % interval of
-    the ratio of medians (of p90 for --single-stream): what noise can explain does not fail and is
-    called unclear. Results of different machines, runtimes, targets, protocols or data sets are
-    refused with exit code 2, and the difference is named; so are results of models that fell back
-    to the CPU.
+    is missing in NEW. Speed is judged by a 95 % interval of the ratio of medians (of p90 for
+    --single-stream): what noise can explain does not fail and is called unclear. Results of
+    different machines, runtimes, targets, protocols or data sets are refused with exit code 2, and
+    the difference is named; so are results of models that fell back to the CPU.
     """
     from asmnet_kit.base.console import print_json, stderr
     from asmnet_kit.base.files import refuse_overwriting

@@ -14,7 +14,6 @@ from asmnet_kit.commands.options import (
     InputPath,
     ModelPath,
     OnceCommand,
-    OutputPath,
     adapter_argument,
     adapter_option,
     boxes_option,
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--tflite-runtime",
-    type=OutputPath(),
+    type=click.Path(path_type=Path),
     metavar="PYTHON",
     help="Path of a Python with tflite-runtime (make tflite-runtime); adds its kernels.",
 )
