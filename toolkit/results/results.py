@@ -56,6 +56,7 @@ TFLM = "TFLM"  # a delegate: a microcontroller's kernels, on this machine
 ON_CPU = (NO_ACCELERATOR, "wasm", "wasm-threads")  # a browser names its ways to run on the CPU
 
 Result = dict[str, Any]  # a JSON object that the schema accepts
+_Read = dict[Path, dict[Path, Result]]  # by file: its result, or those of an archive
 
 
 class ResultError(KitError):
@@ -225,70 +226,61 @@ def load_results(paths: Sequence[Path]) -> list[tuple[Path, Result]]:
         ResultError: a file fails, or a folder or archive holds no result.
         UsageError: no path, or a path does not exist.
     """
-    files: dict[Path, bool] = {}  # whether it was named itself
+    read: _Read = {}
     for path in paths:
         if path.is_dir():
-            for file in _result_files(path, path.glob("*")):
-                files.setdefault(file, False)
+            _read_folder(path, path.glob("*"), read)
         else:
             require_exists(path, expected="benchmark results")
-            files[path] = True
-    if not files:
+            read[path] = _load_archive(path) if _is_archive(path) else {path: load_result(path)}
+    if not read:
         raise UsageError("expected at least one benchmark result")
-    return _load_files(files)
+    return _told_once(read)
 
 
-def _result_files(folder: Path, inside: Iterable[Path]) -> list[Path]:
-    """The results and archives among the files inside of a folder, by name.
+def _read_folder(folder: Path, inside: Iterable[Path], read: _Read) -> None:
+    """Read the results and archives among the files inside of a folder, by name, each once.
 
     Raises:
-        ResultError: there is none.
+        ResultError: one fails, or there is none.
     """
-    found = sorted(
+    files = sorted(
         path
         for path in inside
-        if (path.suffix == SUFFIX or _holds_results(path)) and not path.name.startswith(".")
+        if not path.name.startswith(".")
+        and (path.suffix == SUFFIX or (_is_archive(path) and path.is_file()))
     )
-    if not found:
+    for path in files:
+        if path not in read:
+            read[path] = _results_beside(path) if _is_archive(path) else {path: load_result(path)}
+    if not any(read[path] for path in files):
         raise ResultError(f"{folder}: expected benchmark results (*{SUFFIX}), found none")
-    return found
 
 
-def _load_files(files: Mapping[Path, bool]) -> list[tuple[Path, Result]]:
-    """The results of files and archives; one that is in an archive, too, is told once.
-
-    Args:
-        files: whether each was named itself: of other archives only the results count.
-
-    Raises:
-        ResultError: one fails.
-    """
-    loose: list[tuple[Path, Result]] = []
-    found: list[tuple[Path, Result, bool]] = []  # the last: in an archive
-    for path, named in files.items():
-        if path.suffix.lower() == ARCHIVE:
-            inside = _load_archive(path, results_alone=not named)
-            found += [(where, result, True) for where, result in inside.items()]
-        else:
-            loose.append((path, load_result(path)))
-            found.append((*loose[-1], False))
-    known = {_content(result) for _, result in loose}
+def _told_once(read: _Read) -> list[tuple[Path, Result]]:
+    """All results, but of an archive only those that do not lie beside it as well."""
+    files = {path: results for path, results in read.items() if not _is_archive(path)}
+    known: set[str] = set()
+    if len(files) < len(read):
+        known = {_content(result) for results in files.values() for result in results.values()}
     return [
         (path, result)
-        for path, result, archived in found
-        if not (archived and _content(result) in known)
+        for file, results in read.items()
+        for path, result in results.items()
+        if file in files or _content(result) not in known
     ]
+
+
+def _is_archive(path: Path) -> bool:
+    return path.suffix.lower() == ARCHIVE
 
 
 def _content(result: Result) -> str:
     return json.dumps(result, sort_keys=True)
 
 
-def _load_archive(path: Path, *, results_alone: bool = False) -> dict[Path, Result]:
-    """The results in a .zip; nothing of it is written anywhere.
-
-    Args:
-        results_alone: leave out what is no result; else every .json must be one.
+def _load_archive(path: Path) -> dict[Path, Result]:
+    """The results in a .zip, each .json of it; nothing of it is written anywhere.
 
     Raises:
         ResultError: it is no archive, holds no result or too much, or one of them fails.
@@ -298,9 +290,7 @@ def _load_archive(path: Path, *, results_alone: bool = False) -> dict[Path, Resu
             reading.open_file(path, limit=MAX_ARCHIVE_BYTES) as file,
             zipfile.ZipFile(file) as archive,
         ):
-            names = _results_in(archive)
-            if results_alone:
-                names = [name for name in names if _is_result(archive, name)]
+            names = _json_in(archive)
             if not names:
                 raise ResultError(f"{path}: expected benchmark results (*{SUFFIX}), found none")
             if len(names) > MAX_ARCHIVED:
@@ -315,7 +305,34 @@ def _load_archive(path: Path, *, results_alone: bool = False) -> dict[Path, Resu
         raise ResultError(f"{path}: expected a .zip of results, but {error}") from error
 
 
-def _results_in(archive: zipfile.ZipFile) -> list[str]:
+def _results_beside(path: Path) -> dict[Path, Result]:
+    """The results in a .zip that lies in a folder of results, where it may be of something else.
+
+    One that cannot be read is told, not left out in silence.
+
+    Raises:
+        ResultError: a result in it fails, or there are too many.
+    """
+    found: dict[Path, Result] = {}
+    try:
+        with (
+            reading.open_file(path, limit=MAX_ARCHIVE_BYTES) as file,
+            zipfile.ZipFile(file) as archive,
+        ):
+            for looked_at, name in enumerate(_json_in(archive)):
+                if looked_at == MAX_ARCHIVED and not found:
+                    break  # a data set's, for example
+                if text := _result_text(archive, name):
+                    found[path / name] = _checked(text, path / name)
+                if len(found) > MAX_ARCHIVED:
+                    raise ResultError(f"{path}: expected at most {MAX_ARCHIVED} results, got more")
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        stderr().print(f"warning: {path}: left out, since it cannot be read: {error}", markup=False)
+        return {}
+    return found
+
+
+def _json_in(archive: zipfile.ZipFile) -> list[str]:
     return sorted(
         name
         for name in archive.namelist()
@@ -323,30 +340,14 @@ def _results_in(archive: zipfile.ZipFile) -> list[str]:
     )
 
 
-def _holds_results(path: Path) -> bool:
-    """Whether a file of a folder is an archive with results; there may be others.
-
-    One that cannot be read is told, not left out in silence.
-    """
-    if path.suffix.lower() != ARCHIVE or not path.is_file():
-        return False
+def _result_text(archive: zipfile.ZipFile, name: str) -> str:
+    """A member's text where it calls itself a result; nothing of any other."""
     try:
-        with (
-            reading.open_file(path, limit=MAX_ARCHIVE_BYTES) as file,
-            zipfile.ZipFile(file) as archive,
-        ):
-            return any(_is_result(archive, name) for name in _results_in(archive)[:MAX_ARCHIVED])
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
-        stderr().print(f"warning: {path}: left out, since it cannot be read: {error}", markup=False)
-        return False
-
-
-def _is_result(archive: zipfile.ZipFile, name: str) -> bool:
-    try:
-        content = json.loads(_member(archive, name))
+        text = _member(archive, name)
+        content = json.loads(text)
     except (ValueError, RecursionError, RuntimeError, zlib.error, EOFError, zipfile.BadZipFile):
-        return False
-    return isinstance(content, dict) and content.get("kind") == KIND
+        return ""
+    return text if isinstance(content, dict) and content.get("kind") == KIND else ""
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> str:
@@ -370,14 +371,14 @@ def load_history(folders: Iterable[Path]) -> list[tuple[Path, Result]]:
         ResultError: a file fails, or there is none in a folder.
         UsageError: one is no folder.
     """
-    files: dict[Path, Path] = {}
+    read: _Read = {}
+    named: dict[Path, Path] = {}  # how a file was called first
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: expected a folder of earlier results, got a file")
-        found = _result_files(folder, folder.rglob("*"))
-        files |= {path.resolve(): path for path in found}
-    loaded = _load_files(dict.fromkeys(sorted(files.values()), False))
-    return sorted(loaded, key=lambda item: str(item[1].get("measured_at", "")))
+        inside = (named.setdefault(path.resolve(), path) for path in folder.rglob("*"))
+        _read_folder(folder, inside, read)
+    return sorted(_told_once(read), key=lambda item: (str(item[1].get("measured_at", "")), item[0]))
 
 
 def newest_results(results: Sequence[tuple[Path, Result]]) -> list[tuple[Path, Result]]:
